@@ -1,0 +1,266 @@
+"""Label and field selectors, as an API server reads them from a request's query.
+
+Grammar: Kubernetes `apimachinery/pkg/labels/selector.go` and `pkg/fields/selector.go`; the fields
+that each kind can be selected by: `pkg/apis/core/v1/conversion.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from app.lab.store import JsonObject, Resource
+
+Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
+"""How a requirement compares; `=` and `!=` are `in` and `notin` with one value."""
+
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}")
+_VALUE = re.compile(rf"(?:{_NAME})?")
+_TOKEN = re.compile(r"\s*(==|!=|[=,()!<>]|[^\s=,()!<>]+)")
+_FIELD = re.compile(r"(?P<path>(?:[^\\=!,]|\\.)+)(?P<op>==|!=|=)(?P<value>(?:[^\\=!,]|\\.)*)")
+
+_ANY_KIND = frozenset({"metadata.name", "metadata.namespace"})
+_SELECTABLE: Mapping[tuple[str, str], frozenset[str]] = {
+    ("", "pods"): frozenset(
+        {
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        }
+    ),
+    ("", "nodes"): frozenset({"spec.unschedulable"}),
+    ("", "namespaces"): frozenset({"status.phase"}),
+    ("", "services"): frozenset({"spec.clusterIP", "spec.type"}),
+    ("apps", "replicasets"): frozenset({"status.replicas"}),
+    ("", "events"): frozenset(
+        {
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        }
+    ),
+}
+
+
+class BadSelector(ValueError):
+    """The selector cannot be understood, or names a field the kind cannot be selected by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One condition on an object's labels; a selector is the conjunction of several."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels fulfil it; `!=` and `notin` are fulfilled by a missing key."""
+        value = labels.get(self.key)
+        if self.operator == "absent":
+            return value is None
+        if self.operator == "notin":
+            return value is None or value not in self.values
+        if value is None:
+            return False
+        return self._compares(value) if self.operator in ("gt", "lt") else self._holds(value)
+
+    def _holds(self, value: str) -> bool:
+        return self.operator == "exists" or value in self.values
+
+    def _compares(self, value: str) -> bool:
+        (bound,) = self.values
+        if not re.fullmatch(r"-?[0-9]+", value):
+            return False
+        return int(value) > int(bound) if self.operator == "gt" else int(value) < int(bound)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRequirement:
+    """One condition on a field's text; a missing field is the empty text."""
+
+    path: str
+    equal: bool
+    value: str
+
+    def matches(self, obj: JsonObject) -> bool:
+        """Whether the object fulfils it."""
+        return (_text_at(obj, self.path) == self.value) is self.equal
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of a resource's objects a request is about."""
+
+    labels: tuple[Requirement, ...] = ()
+    fields: tuple[FieldRequirement, ...] = ()
+
+    @property
+    def everything(self) -> bool:
+        """Whether no object is left out."""
+        return not self.labels and not self.fields
+
+    def matches(self, obj: JsonObject) -> bool:
+        """Whether the object is selected."""
+        labels = labels_of(obj)
+        return all(r.matches(labels) for r in self.labels) and all(
+            r.matches(obj) for r in self.fields
+        )
+
+
+def selection(resource: Resource, label_selector: str, field_selector: str) -> Selection:
+    """The selection a request asks for. Raises BadSelector."""
+    return Selection(
+        parse_label_selector(label_selector), parse_field_selector(field_selector, resource)
+    )
+
+
+def labels_of(obj: JsonObject) -> dict[str, str]:
+    """An object's labels."""
+    metadata = obj.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return labels if isinstance(labels, dict) else {}
+
+
+def parse_label_selector(text: str) -> tuple[Requirement, ...]:
+    """The requirements of `a=b,c!=d,e in (f,g),h,!i,j>1`. Raises BadSelector."""
+    tokens = _Tokens(text)
+    found: list[Requirement] = []
+    while tokens.peek():
+        found.append(_requirement(tokens))
+        if tokens.peek():
+            tokens.expect(",")
+            if not tokens.peek():
+                raise BadSelector("unable to parse requirement: found '', expected: identifier")
+    return tuple(found)
+
+
+def parse_field_selector(text: str, resource: Resource) -> tuple[FieldRequirement, ...]:
+    """The requirements of `status.phase!=Failed,metadata.name=x`. Raises BadSelector."""
+    return tuple(_field(term, text, resource) for term in _terms(text) if term)
+
+
+class _Tokens:
+    """The words of a label selector, read one at a time."""
+
+    def __init__(self, text: str) -> None:
+        self._words = _TOKEN.findall(text)
+        self._next = 0
+
+    def peek(self) -> str:
+        """The next word, "" at the end."""
+        return self._words[self._next] if self._next < len(self._words) else ""
+
+    def take(self) -> str:
+        """The next word, which is then gone."""
+        word = self.peek()
+        self._next += 1
+        return word
+
+    def expect(self, wanted: str) -> None:
+        """Take a certain word. Raises BadSelector."""
+        word = self.take()
+        if word != wanted:
+            raise BadSelector(f"unable to parse requirement: found '{word}', expected: '{wanted}'")
+
+
+def _requirement(tokens: _Tokens) -> Requirement:
+    if tokens.peek() == "!":
+        tokens.take()
+        return Requirement(_valid(_KEY, tokens.take(), "label key"), "absent")
+    key = _valid(_KEY, tokens.take(), "label key")
+    operator = tokens.peek()
+    if operator in ("", ","):
+        return Requirement(key, "exists")
+    tokens.take()
+    match operator:
+        case "=" | "==":
+            return Requirement(key, "in", frozenset({_value(tokens)}))
+        case "!=":
+            return Requirement(key, "notin", frozenset({_value(tokens)}))
+        case "<" | ">":
+            return Requirement(key, "lt" if operator == "<" else "gt", _bound(tokens))
+        case "in" | "notin":
+            values = frozenset(_set(tokens))
+            if not values:
+                raise BadSelector("for 'in', 'notin' operators, values set can't be empty")
+            return Requirement(key, operator, values)
+    raise BadSelector(
+        f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
+    )
+
+
+def _value(tokens: _Tokens) -> str:
+    if tokens.peek() in ("", ","):
+        return ""
+    return _valid(_VALUE, tokens.take(), "label value")
+
+
+def _bound(tokens: _Tokens) -> frozenset[str]:
+    word = tokens.take()
+    if not re.fullmatch(r"-?[0-9]+", word):
+        raise BadSelector("for 'Gt', 'Lt' operators, the value must be an integer")
+    return frozenset({word})
+
+
+def _set(tokens: _Tokens) -> Iterator[str]:
+    tokens.expect("(")
+    while tokens.peek() != ")":
+        if tokens.peek() == ",":
+            yield ""
+        else:
+            yield _valid(_VALUE, tokens.take(), "label value")
+        if tokens.peek() != ")":
+            tokens.expect(",")
+            if tokens.peek() == ")":
+                yield ""
+    tokens.expect(")")
+
+
+def _valid(pattern: re.Pattern[str], word: str, what: str) -> str:
+    name = word.rpartition("/")[2]
+    if not pattern.fullmatch(word) or len(name) > 63:
+        raise BadSelector(f"unable to parse requirement: invalid {what} {word!r}")
+    return word
+
+
+def _terms(text: str) -> list[str]:
+    return re.findall(r"(?:[^\\,]|\\.?)+", text, re.DOTALL)
+
+
+def _field(term: str, text: str, resource: Resource) -> FieldRequirement:
+    found = _FIELD.fullmatch(term)
+    if found is None:
+        raise BadSelector(f"invalid selector: '{text}'; can't understand '{term}'")
+    path = found["path"]
+    if path not in _ANY_KIND and path not in _SELECTABLE.get(resource.key, frozenset()):
+        raise BadSelector(f"field label not supported: {path}")
+    value = re.sub(r"\\(.)", r"\1", found["value"])
+    return FieldRequirement(path, found["op"] != "!=", value)
+
+
+def _text_at(obj: JsonObject, path: str) -> str:
+    if path == "source":
+        return _text_at(obj, "source.component") or _text_at(obj, "reportingComponent")
+    value: object = obj
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -1,0 +1,366 @@
+"""The program that stands in the lab for `cilium`: it asks the lab what to print.
+
+It finds the lab as the real program finds its cluster (flags, KUBECONFIG, the current context) and
+fails as the real one fails when there is no cluster, no such context or no valid token (recorded
+in `tests/recordings/cli-errors`). Run by path with the standard library alone and without `site`,
+so that it starts as fast as the real one; import nothing else here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+_PATH = "/lab/cilium"
+_DIAL_SECONDS = 10.0
+"""Go's limit for a TLS handshake."""
+_ANSWER_SECONDS = 60.0
+_NOBODY = "http://localhost:8080"
+"""Where Kubernetes clients look when no kubeconfig says otherwise."""
+
+_LETTERS = {"-n": "--namespace", "-o": "--output"}
+_WITH_VALUE = frozenset(
+    {
+        "--as",
+        "--as-group",
+        "--context",
+        "--helm-release-name",
+        "--kubeconfig",
+        "--namespace",
+        "--output",
+        "--wait-duration",
+    }
+)
+
+_PODS = "/api/v1/namespaces/{}/pods?labelSelector="
+_DAEMON_SETS = "/apis/apps/v1/namespaces/{}/daemonsets/"
+_DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments/"
+_WORKLOADS = {
+    "cilium": _DAEMON_SETS + "cilium",
+    "cilium-envoy": _DAEMON_SETS + "cilium-envoy",
+    "cilium-operator": _DEPLOYMENTS + "cilium-operator",
+}
+_STATUS_PATHS = (
+    _PODS + "k8s-app%3Dcilium",
+    _PODS + "io.cilium%2Fapp%3Doperator",
+    _PODS + "app.kubernetes.io%2Fname%3Dhubble-relay",
+    _PODS + "k8s-app%3Dclustermesh-apiserver",
+    _PODS + "name%3Dcilium-envoy",
+    *_WORKLOADS.values(),
+    "/api/v1/pods",
+)
+_OPTIONAL = {
+    "clustermesh-apiserver": "clustermesh is not deployed",
+    "hubble-relay": "hubble relay is not deployed",
+    "hubble-ui": "hubble ui is not deployed",
+}
+_UNAUTHORIZED = {
+    "ErrStatus": {
+        "metadata": {},
+        "status": "Failure",
+        "message": "Unauthorized",
+        "reason": "Unauthorized",
+        "code": 401,
+    }
+}
+_VERSION = (
+    "cilium-cli: v0.19.7 compiled with go1.27.3 on linux/amd64\n"
+    "cilium image (default): v1.19.5\n"
+    "cilium image (stable): unknown\n"
+)
+
+
+class NoClient(Exception):
+    """The kubeconfig cannot be used; the text is the program's whole complaint."""
+
+
+class Unauthorized(Exception):
+    """The API server does not know the token."""
+
+
+class Unreachable(Exception):
+    """The API server gave no answer; the text is the network's complaint."""
+
+    def __init__(self, problem: str, cause: object = None) -> None:
+        super().__init__(problem)
+        self.cause = {} if cause is None else cause
+        """How the JSON of `cilium status` shows it."""
+
+
+class Connection(NamedTuple):
+    """Where the API server is, and what it takes to be let in."""
+
+    server: str = _NOBODY
+    authority: str = ""
+    """The certificate authority, PEM."""
+    token: str = ""
+
+
+class Answer(NamedTuple):
+    """What to print, when, and how to end."""
+
+    stdout: bytes
+    stderr: bytes
+    exit: int
+    seconds: float | None
+    """How long it takes before it prints; None: it prints and never ends."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the lab says this command prints; returns the exit code."""
+    # A pipe that closes or a Ctrl-C ends this program silently, as it ends the real one.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    words, flags = parsed(argv)
+    sent, namespace = list(argv), flags.get("--namespace", "")
+    if not namespace and os.environ.get("CILIUM_NAMESPACE"):
+        namespace = os.environ["CILIUM_NAMESPACE"]
+        sent += ["--namespace", namespace]
+    try:
+        connection = connection_of(flags)
+    except NoClient as problem:
+        sys.stderr.write(f"unable to create Kubernetes client: {problem}\n")
+        return 1
+    try:
+        answer = ask(connection, sent)
+    except (Unauthorized, Unreachable) as problem:
+        answer = complaint(words, flags, connection.server, namespace or "kube-system", problem)
+    return _play(answer)
+
+
+def parsed(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words, and the flags by their long names."""
+    words: list[str] = []
+    flags: dict[str, str] = {}
+    left = list(argv)
+    while left:
+        argument = left.pop(0)
+        if not argument.startswith("-"):
+            words.append(argument)
+            continue
+        if argument[:2] in _LETTERS:
+            short = argument[2:].removeprefix("=")
+            argument = _LETTERS[argument[:2]] + (f"={short}" if short else "")
+        name, equals, value = argument.partition("=")
+        if not equals and name in _WITH_VALUE and left:
+            value = left.pop(0)
+        flags[name] = value
+    return words, flags
+
+
+def connection_of(flags: Mapping[str, str]) -> Connection:
+    """The cluster of the chosen context; nobody's when there is no kubeconfig. Raises NoClient."""
+    explicit = flags.get("--kubeconfig", "")
+    named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
+    paths = [explicit] if explicit else named or [f"{os.environ.get('HOME', '')}/.kube/config"]
+    configs = list(_configs(paths, bool(explicit)))
+    contexts = _named(configs, "contexts", "context")
+    current = flags.get("--context", "") or next(
+        (str(c["current-context"]) for c in configs if c.get("current-context")), ""
+    )
+    if not current:
+        return Connection()
+    if current not in contexts:
+        raise NoClient(f'context "{current}" does not exist')
+    cluster = _named(configs, "clusters", "cluster").get(contexts[current].get("cluster", ""), {})
+    user = _named(configs, "users", "user").get(contexts[current].get("user", ""), {})
+    try:
+        authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode("ascii")
+    except ValueError as problem:
+        raise NoClient("unable to load root certificates: unable to parse bytes") from problem
+    return Connection(cluster.get("server", _NOBODY), authority, user.get("token", ""))
+
+
+def _configs(paths: Iterable[str], must_exist: bool) -> Iterable[dict[str, object]]:
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                config = json.load(file)
+        except FileNotFoundError as problem:
+            if must_exist:
+                raise NoClient(f"stat {path}: no such file or directory") from problem
+        except (OSError, ValueError) as problem:
+            raise NoClient(
+                f'error loading config file "{path}": '
+                "the lab's cilium reads only the kubeconfig that the lab wrote"
+            ) from problem
+        else:
+            yield config if isinstance(config, dict) else {}
+
+
+def _named(
+    configs: Iterable[Mapping[str, object]], plural: str, singular: str
+) -> dict[str, dict[str, str]]:
+    """The named entries of all files; the first of a name stands."""
+    found: dict[str, dict[str, str]] = {}
+    for config in configs:
+        entries = config.get(plural)
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                found.setdefault(str(entry.get("name", "")), entry.get(singular) or {})
+    return found
+
+
+def ask(connection: Connection, argv: Sequence[str]) -> Answer:
+    """The lab's answer. Raises Unauthorized or Unreachable."""
+    host, port = _address(connection.server)
+    if not connection.server.startswith("https:"):
+        raise _refused(host, port)
+    body = json.dumps({"argv": list(argv)}).encode()
+    request = (
+        f"POST {_PATH} HTTP/1.0\r\nHost: {host}:{port}\r\n"
+        f"Authorization: Bearer {connection.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    reply = _exchange(connection, host, port, request.encode() + body)
+    head, _, payload = reply.partition(b"\r\n\r\n")
+    status = head[9:12]
+    if not reply:
+        raise Unreachable("EOF")
+    if status == b"401":
+        raise Unauthorized
+    if status != b"200":
+        raise Unreachable("the server could not find the requested resource")
+    answer = json.loads(payload)
+    return Answer(
+        base64.b64decode(answer["stdout"]),
+        base64.b64decode(answer["stderr"]),
+        int(answer["exit"]),
+        answer["seconds"],
+    )
+
+
+def _address(server: str) -> tuple[str, int]:
+    scheme, _, rest = server.partition("://")
+    host, _, port = rest.partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():
+        return host or port, 443 if scheme == "https" else 80
+    return host, int(port)
+
+
+def _exchange(connection: Connection, host: str, port: int, request: bytes) -> bytes:
+    try:
+        context = ssl.create_default_context(cadata=connection.authority or None)
+        with (
+            socket.create_connection((host, port), _DIAL_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            secure.settimeout(_ANSWER_SECONDS)
+            secure.sendall(request)
+            return b"".join(iter(lambda: secure.recv(65536), b""))
+    except ConnectionRefusedError as problem:
+        raise _refused(host, port) from problem
+    except ssl.SSLCertVerificationError as problem:
+        raise Unreachable(
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+        ) from problem
+    except TimeoutError as problem:
+        raise Unreachable("net/http: TLS handshake timeout") from problem
+    except OSError as problem:
+        text = (problem.strerror or str(problem)).lower()
+        raise Unreachable(f"dial tcp {host}:{port}: {text}") from problem
+
+
+def _refused(host: str, port: int) -> Unreachable:
+    address = "127.0.0.1" if host == "localhost" else host
+    return Unreachable(
+        f"dial tcp {address}:{port}: connect: connection refused",
+        {
+            "Op": "dial",
+            "Net": "tcp",
+            "Source": None,
+            "Addr": {"IP": address, "Port": port, "Zone": ""},
+            "Err": {"Syscall": "connect", "Err": 111},
+        },
+    )
+
+
+def complaint(
+    words: Sequence[str],
+    flags: Mapping[str, str],
+    server: str,
+    namespace: str,
+    problem: Unauthorized | Unreachable,
+) -> Answer:
+    """How the real program fails when the API server gives it nothing."""
+
+    def failed(path: str) -> str:
+        url = server + path.format(namespace)
+        return f'Get "{url}": {problem}' if isinstance(problem, Unreachable) else "Unauthorized"
+
+    if list(words) == ["status"]:
+        stdout = (
+            _status(server, namespace, problem, failed) if flags.get("--output") == "json" else ""
+        )
+        every = [failed(path) for path in _STATUS_PATHS]
+        config = failed("/api/v1/namespaces/{}/configmaps/cilium-config")
+        every.append(f'unable to retrieve ConfigMap "cilium-config": {config}')
+        return _said(stdout, f"status check failed: [{', '.join(every)}]\n", 1)
+    if list(words) == ["version"]:
+        reason = f"kubernetes cluster unreachable: {failed('/version')}"
+        running = f"unknown. Unable to obtain cilium version. Reason: {reason}"
+        last = "" if "--client" in flags else f"cilium image (running): {running}\n"
+        return _said(_VERSION + last, "", 0)
+    listing = f"unable to list Cilium pods: {failed(_STATUS_PATHS[0])}"
+    what = "Unable to get BGP routes" if "routes" in words else "Unable to get peering status"
+    return _said("", f"\nError: {what}: {listing}\n", 1)
+
+
+def _said(stdout: str, stderr: str, code: int) -> Answer:
+    return Answer(stdout.encode(), stderr.encode(), code, 0.0)
+
+
+def _status(
+    server: str,
+    namespace: str,
+    problem: Unauthorized | Unreachable,
+    failed: Callable[[str], str],
+) -> str:
+    """What `cilium status -o json` prints before it fails."""
+    errors: dict[str, object] = {}
+    for name in sorted([*_WORKLOADS, *_OPTIONAL]):
+        path = _WORKLOADS.get(name)
+        parts = {
+            "Errors": [failed(path)] if path else [],
+            "Warnings": [] if path else [_OPTIONAL[name]],
+            "Disabled": False,
+        }
+        errors[name] = {name: parts}
+    collection: list[object] = [_UNAUTHORIZED for _ in _STATUS_PATHS]
+    if isinstance(problem, Unreachable):
+        collection = [
+            {"Op": "Get", "URL": server + path.format(namespace), "Err": problem.cause}
+            for path in _STATUS_PATHS
+        ]
+    counts = {"all": 0, "by_cilium": 0}
+    document = {
+        "pods_count": counts,
+        "errors": errors,
+        "collection_errors": [*collection, {}],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _play(answer: Answer) -> int:
+    """Print an answer as the command would, in its time."""
+    if answer.seconds:
+        time.sleep(answer.seconds)
+    sys.stdout.buffer.write(answer.stdout)
+    sys.stdout.buffer.flush()
+    sys.stderr.buffer.write(answer.stderr)
+    sys.stderr.buffer.flush()
+    while answer.seconds is None:
+        signal.pause()
+    return answer.exit
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
