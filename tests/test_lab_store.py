@@ -13,6 +13,7 @@ from app.lab.resources import RESOURCES, resources
 from app.lab.store import Expired, JsonObject, Logs, Store, stamp
 from tests.lab_serving import NOON, SERVICES, Hands, service
 
+POOLS = ("cilium.io", "ciliumloadbalancerippools")
 POD = ("kube-system", "cilium-a", "cilium-agent")
 
 
@@ -40,15 +41,19 @@ def test_a_new_object_gets_identity_age_and_version(store: Store) -> None:
     assert stored["creationTimestamp"] == stamp(NOON)
     assert stored["resourceVersion"] == str(store.version)
     assert stored["uid"]
-    assert stored["generation"] == 1
 
 
 def test_generation_counts_changes_of_the_spec_alone(store: Store) -> None:
-    store.put(SERVICES, service("grafana"))
-    labelled = store.put(SERVICES, service("grafana", tier="x"))
-    assert metadata(labelled)["generation"] == 1
-    changed = {**service("grafana"), "spec": {"type": "ClusterIP"}}
-    assert metadata(store.put(SERVICES, changed))["generation"] == 2
+    pool: JsonObject = {"metadata": {"name": "p"}, "spec": {"disabled": False}}
+    assert metadata(store.put(POOLS, pool))["generation"] == 1
+    labelled = {**pool, "metadata": {"name": "p", "labels": {"tier": "x"}}}
+    assert metadata(store.put(POOLS, labelled))["generation"] == 1
+    changed = {**pool, "spec": {"disabled": True}}
+    assert metadata(store.put(POOLS, changed))["generation"] == 2
+
+
+def test_a_kind_without_generation_gets_none(store: Store) -> None:
+    assert "generation" not in metadata(store.put(SERVICES, service("grafana")))
 
 
 def test_a_put_that_changes_nothing_tells_nobody(store: Store) -> None:

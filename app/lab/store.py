@@ -58,6 +58,19 @@ class Resource:
         return (self.group, self.plural)
 
 
+_WITHOUT_GENERATION = frozenset(
+    {
+        ("", "configmaps"),
+        ("", "events"),
+        ("", "namespaces"),
+        ("", "nodes"),
+        ("", "secrets"),
+        ("", "services"),
+        ("coordination.k8s.io", "leases"),
+    }
+)
+"""Kinds of which an API server counts no generation (Kubernetes 1.36, from the recordings)."""
+
 ObjectKey = tuple[str, str]
 """Namespace ("" for cluster-scoped) and name."""
 
@@ -129,9 +142,10 @@ class Store:
     def put(self, resource: tuple[str, str], obj: JsonObject, manager: str = "") -> JsonObject:
         """Create or replace an object and tell the watchers; returns what was stored.
 
-        Fills `metadata` (uid, creationTimestamp, resourceVersion; generation goes up when anything
-        beside metadata and status changed; managedFields when `manager` is named, without
-        field paths). A put that changes nothing stores nothing and tells nobody.
+        Fills `metadata`: uid, creationTimestamp, resourceVersion; generation, where the kind has
+        one, which goes up when anything beside metadata and status changed; managedFields when
+        `manager` is named, without field paths. A put that changes nothing stores nothing and
+        tells nobody.
         """
         new = copy.deepcopy(obj)
         old = self._objects[resource].get(_key(new))
@@ -139,18 +153,19 @@ class Store:
         if old is None:
             metadata.setdefault("uid", str(uuid.uuid4()))
             metadata.setdefault("creationTimestamp", stamp(self.clock()))
-            metadata["generation"] = 1
+            generation = 1
         else:
             before = _metadata(old)
             for name in ("uid", "creationTimestamp", "managedFields"):
                 if name in before:
                     metadata[name] = before[name]
-            generation = before.get("generation", 1)
-            changed = _spec(old) != _spec(new)
-            metadata["generation"] = (generation if isinstance(generation, int) else 1) + changed
+            known = before.get("generation", 1)
+            generation = (known if isinstance(known, int) else 1) + (_spec(old) != _spec(new))
             metadata["resourceVersion"] = before["resourceVersion"]
-            if new == old:
-                return old
+        if resource not in _WITHOUT_GENERATION:
+            metadata["generation"] = generation
+        if new == old:
+            return old
         if manager:
             metadata["managedFields"] = _managed(
                 metadata.get("managedFields"), manager, self.clock()

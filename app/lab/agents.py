@@ -1,0 +1,438 @@
+"""The Cilium agents: per node, BGP instances with their sessions, and the status each one reports.
+
+After `pkg/bgp` of Cilium (`pkg/bgpv1` up to 1.18). A node runs BGPv1 (a CiliumBGPPeeringPolicy, up
+to 1.18) or the instances of its CiliumBGPNodeConfig. The reported status follows the truth by up to
+five seconds and is only written when a session or the configuration changes: counters in it age, as
+in the recordings.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from app.lab.fields import (
+    integer,
+    labels_of,
+    mapping,
+    objects,
+    present,
+    seconds,
+    selects,
+    text,
+)
+from app.lab.node_status import Instance, write_status
+from app.lab.peers import MissingPasswordKey, peers_of
+from app.lab.plane import (
+    CILIUM_NODES,
+    NAMESPACE,
+    NODE_CONFIGS,
+    NODES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    Plane,
+)
+from app.lab.prefixes import NOTHING, Offer, Prefixes
+from app.lab.ranges import AnyAddress
+from app.lab.routers import AFI_NAMES, Router
+from app.lab.sessions import PeerSettings, Session
+from app.lab.store import JsonObject
+
+STATUS_PERIOD = 5.0
+"""Seconds between two chances to write a status (crd_status.go of Cilium)."""
+
+TWO_POLICIES = (
+    "more then one CiliumBGPPeeringPolicy applies to this node, "
+    "please ensure only a single Policy matches this node's labels"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What the objects ask of a node."""
+
+    instances: tuple[tuple[str, int, JsonObject], ...]
+    legacy: bool
+    """Whether a CiliumBGPPeeringPolicy asks for it."""
+
+
+class Agent:
+    """One node's agent."""
+
+    def __init__(
+        self, plane: Plane, prefixes: Prefixes, routers: dict[str, Router], node: str, pod: str
+    ) -> None:
+        self.node = node
+        self.pod = pod
+        self.instances: dict[str, Instance] = {}
+        self.running = False
+        self.bgp = False
+        self.legacy = False
+        """Whether a CiliumBGPPeeringPolicy rules this node."""
+        self.error = ""
+        """The last reconciliation error."""
+        self._plane = plane
+        self._prefixes = prefixes
+        self._routers = routers
+        self._phase = plane.random.uniform(0.0, STATUS_PERIOD)
+        self._report_due: datetime | None = None
+        self._complaints: list[datetime] = []
+
+    # Life
+
+    def start(self) -> None:
+        """The process starts with the configuration of this moment."""
+        self.running = True
+        self.instances.clear()
+        self.bgp = self._plane.configuration().get("enable-bgp-control-plane") == "true"
+        if self.bgp:
+            message = "Cilium BGP Control Plane Controller now running..."
+            self._log("info", message, component="Controller.Run")
+            self.reconcile()
+
+    def stop(self) -> None:
+        """The process is gone: its sessions end, its status stays as last written."""
+        self.running = False
+        self.instances.clear()
+        self._report_due = None
+        self._complaints.clear()
+
+    @property
+    def sessions(self) -> Iterator[Session]:
+        """All sessions of the node."""
+        for instance in self.instances.values():
+            yield from instance.sessions.values()
+
+    @property
+    def due(self) -> datetime | None:
+        """When this agent does something next by itself."""
+        dues = [session.due for session in self.sessions if session.due is not None]
+        dues += self._complaints[:1]
+        if self._report_due is not None:
+            dues.append(self._report_due)
+        return min(dues, default=None) if self.running else None
+
+    def step(self) -> None:
+        """Do what is due now."""
+        now = self._plane.time
+        for session in list(self.sessions):
+            if session.due is not None and session.due <= now:
+                self._remember_counts(session)
+                if session.step():
+                    self._report_soon()
+        if self._complaints and self._complaints[0] <= now:
+            self._complain()
+        if self._report_due is not None and self._report_due <= now:
+            self._report_due = None
+            self._report()
+
+    def routers_changed(self) -> None:
+        """A router behaves differently from now on."""
+        for session in list(self.sessions):
+            session.router = self._routers.get(session.settings.address)
+            self._remember_counts(session)
+            if session.router_changed():
+                self._report_soon()
+
+    def flap(self) -> None:
+        """Every session of the node loses its connection once."""
+        for session in list(self.sessions):
+            if session.state == "established":
+                self._remember_counts(session)
+                session.lose()
+                self._report_soon()
+
+    # Configuration
+
+    def reconcile(self) -> None:
+        """Bring instances and peers in line with the objects."""
+        if not self.running or not self.bgp:
+            return
+        desired = self._desired()
+        if desired is None:
+            if not self._complaints:
+                waits = (0.0, 0.6, 1.9, 4.0, 8.0)
+                self._complaints = [self._plane.time + seconds(wait) for wait in waits]
+            return
+        self._complaints.clear()
+        self.legacy = desired.legacy
+        wanted = {name: (asn, spec) for name, asn, spec in desired.instances}
+        for name in [n for n, i in self.instances.items() if _asn_of(wanted, n) != i.asn]:
+            self._remove_instance(self.instances.pop(name))
+        error = ""
+        for name, (asn, spec) in wanted.items():
+            error = self._reconcile_instance(name, asn, spec) or error
+        if error != self.error:
+            self.error = error
+            self._report_soon()
+        self._track_prefixes()
+
+    def _desired(self) -> Desired | None:
+        """None when two policies select the node: the running state is left alone."""
+        plane = self._plane
+        labels = labels_of(plane.get(CILIUM_NODES, self.node) or {})
+        policies = [
+            policy
+            for policy in plane.all(PEERING_POLICIES)
+            if selects(mapping(policy, "spec", "nodeSelector"), labels)
+        ]
+        if len(policies) > 1:
+            return None
+        if policies:
+            routers = objects(policies[0], "spec", "virtualRouters")
+            numbered = [(integer(r, "localASN"), r) for r in routers]
+            return Desired(tuple((str(asn), asn, r) for asn, r in numbered), legacy=True)
+        config = plane.get(NODE_CONFIGS, self.node)
+        listed = objects(config, "spec", "bgpInstances")
+        return Desired(
+            tuple((text(i, "name"), integer(i, "localASN"), i) for i in listed), legacy=False
+        )
+
+    def _reconcile_instance(self, name: str, asn: int, spec: JsonObject) -> str:
+        try:
+            peers = {peer.name: peer for peer in self._peers(asn, spec)}
+        except MissingPasswordKey as error:
+            peers, failed = {}, str(error)
+        else:
+            failed = ""
+        instance = self.instances.get(name)
+        if instance is None:
+            instance = self._register(name, asn, spec)
+            self._reconcile_peers(instance, peers)
+            self._registered(instance)
+        elif instance.spec != spec or self._differs(instance, peers):
+            instance.spec = spec
+            self._reconcile_peers(instance, peers)
+        if failed:
+            fields = {"component": "Controller.Run", "error": failed}
+            self._log("error", "Reconciliation with retries failed", **fields)
+        return f"{name}: {failed}" if failed else ""
+
+    def _differs(self, instance: Instance, peers: dict[str, PeerSettings]) -> bool:
+        return {n: s.settings for n, s in instance.sessions.items()} != peers
+
+    def _register(self, name: str, asn: int, spec: JsonObject) -> Instance:
+        instance = Instance(name, asn, spec, self._plane.time)
+        self.instances[name] = instance
+        if self.legacy:
+            message = f"Registering BGP servers for policy with local ASN {asn}"
+            self._log("info", message, component="manager.registerBGPServer")
+        else:
+            self._log("info", "Registering BGP instance", instance=name)
+        return instance
+
+    def _registered(self, instance: Instance) -> None:
+        self._report_soon()
+        if self.legacy:
+            message = (
+                f"Successfully registered GoBGP servers for policy with local ASN {instance.asn}"
+            )
+            self._log("info", message, component="manager.registerBGPServer")
+            return
+        extra: dict[str, object] = {"instance": instance.name}
+        if self._plane.version >= (1, 18):
+            port = integer(instance.spec, "localPort", default=-1)
+            identifier = text(instance.spec, "routerID") or self.address(4) or ""
+            extra |= {"asn": instance.asn, "listen_port": port, "router_id": identifier}
+        self._log("info", "Successfully registered BGP instance", **extra)
+
+    def _remove_instance(self, instance: Instance) -> None:
+        for session in instance.sessions.values():
+            self._end(session)
+        if self.legacy and self._plane.version < (1, 19):
+            message = f"Removed BGP server with local ASN {instance.asn}"
+            self._log("info", message, component="manager.remove")
+        else:
+            self._log("info", "Removed BGP instance", instance=instance.name)
+        self._report_soon()
+
+    def _reconcile_peers(self, instance: Instance, peers: dict[str, PeerSettings]) -> None:
+        if not self._differs(instance, peers):
+            return
+        if not self.legacy:
+            self._peer_log(instance, "Reconciling peers for instance")
+        for name in [n for n in instance.sessions if n not in peers]:
+            self._peer_word(instance, "Removing peer", instance.sessions[name].settings)
+            self._end(instance.sessions.pop(name))
+        for name, settings in peers.items():
+            session = instance.sessions.get(name)
+            if session is not None and session.settings != settings:
+                fresh = session.settings.resets(settings)
+                word = "Removing peer" if fresh else "Updating peer"
+                self._peer_word(instance, word, settings)
+                self._end(session)
+                session = None
+                if fresh:
+                    self._peer_word(instance, "Adding peer", settings)
+            elif session is None:
+                self._peer_word(instance, "Adding peer", settings)
+            if session is None:
+                self._add(instance, settings)
+        self._report_soon()
+
+    def _add(self, instance: Instance, settings: PeerSettings) -> None:
+        session = Session(
+            self._plane,
+            self.pod,
+            self.node,
+            instance.name,
+            settings,
+            self._routers.get(settings.address),
+        )
+        instance.sessions[settings.name] = session
+        self._speaker_log(session, "Add a peer configuration")
+        session.start()
+
+    def _end(self, session: Session) -> None:
+        self._speaker_log(session, "Delete a peer configuration")
+        session.reset()
+
+    def _peers(self, asn: int, spec: JsonObject) -> Iterator[PeerSettings]:
+        return peers_of(self._plane, asn, spec, self.legacy, partial(self._log, "error"))
+
+    # What it offers
+
+    def offer(self, instance: Instance, afi: str, peer: str) -> Offer:
+        """The prefixes of a family that a peer is offered."""
+        session = instance.sessions.get(peer)
+        if session is None or afi not in session.settings.families:
+            return NOTHING
+        version = 6 if afi == "ipv6" else 4
+        if self.legacy:
+            return self._prefixes.of_virtual_router(self.node, instance.spec, version)
+        selector = self._advertisements(instance, peer, afi)
+        return self._prefixes.of_family(self.node, selector, version)
+
+    def local_routes(self, instance: Instance, afi: str) -> Iterator[tuple[str, datetime]]:
+        """The local RIB of a family: what any peer is offered, and since when."""
+        seen: set[str] = set()
+        for peer in instance.sessions:
+            offer = self.offer(instance, afi, peer)
+            for prefix in offer:
+                if prefix not in seen:
+                    seen.add(prefix)
+                    yield prefix, self.since(instance, offer, prefix)
+
+    def since(self, instance: Instance, offer: Offer, prefix: str) -> datetime:
+        """When a prefix of an offer entered the local RIB."""
+        known = instance.since.get(prefix) or offer.since.get(prefix, instance.registered)
+        return max(known, instance.registered)
+
+    def _advertisements(self, instance: Instance, peer: str, afi: str) -> JsonObject | None:
+        reference = next(
+            (p for p in objects(instance.spec, "peers") if text(p, "name") == peer), None
+        )
+        config = self._plane.get(PEER_CONFIGS, text(reference, "peerConfigRef", "name"))
+        for family in objects(config, "spec", "families"):
+            if text(family, "afi") == afi and present(family, "advertisements"):
+                return mapping(family, "advertisements")
+        return None
+
+    def counts(self, instance: Instance, session: Session, afi: str) -> tuple[int, int]:
+        """Routes received from and advertised to a peer in a family, as the agent counts them."""
+        early = self._plane.version < (1, 18)
+        if session.state != "established":
+            return session.last_counts.get(afi, (0, 0)) if early else (0, 0)
+        router = session.router
+        if router is None or afi not in router.families:
+            return (0, 0)
+        advertised = len(self.offer(instance, afi, session.settings.name))
+        # 1.17 counts the End-of-RIB marker of graceful restart (`docs/cilium.md`, Routes).
+        marker = early and session.settings.restart is not None
+        return (router.routes.get(afi, 0), advertised + marker)
+
+    def _remember_counts(self, session: Session) -> None:
+        for instance in self.instances.values():
+            if session.settings.name in instance.sessions and session.state == "established":
+                session.last_counts = {
+                    afi: self.counts(instance, session, afi) for afi in session.settings.families
+                }
+
+    def _track_prefixes(self) -> None:
+        """Remember when own prefixes appeared; GoBGP logs that it tells its peers anew."""
+        now = self._plane.time
+        for instance in self.instances.values():
+            offers = [
+                self.offer(instance, afi, peer) for peer in instance.sessions for afi in AFI_NAMES
+            ]
+            own = {prefix for offer in offers for prefix in offer.own}
+            shared = tuple(offer.revision for offer in offers)
+            if own == set(instance.since) and shared == instance.told:
+                continue
+            instance.told = shared
+            instance.since = {prefix: instance.since.get(prefix, now) for prefix in own}
+            for session in instance.sessions.values():
+                self._speaker_log(session, "Neighbor soft reset out", "Operation")
+
+    def address(self, version: int) -> AnyAddress | None:
+        """The node's own address of a family: the next hop of what it announces."""
+        node = self._plane.get(NODES, self.node)
+        for entry in objects(node, "status", "addresses"):
+            if text(entry, "type") == "InternalIP":
+                address = ipaddress.ip_address(text(entry, "address"))
+                if address.version == version:
+                    return address
+        return None
+
+    # What it reports
+
+    def _report_soon(self) -> None:
+        """Write the status at the agent's next chance."""
+        if self._report_due is not None:
+            return
+        now = self._plane.time
+        passed = (now.timestamp() - self._phase) % STATUS_PERIOD
+        self._report_due = now + seconds(STATUS_PERIOD - passed)
+
+    def _report(self) -> None:
+        if not self.legacy:
+            instances = self.instances.values()
+            write_status(self._plane, self.node, instances, self.counts, self.error)
+
+    # What it writes
+
+    def _complain(self) -> None:
+        self._complaints.pop(0)
+        self._log("error", "bgp peering policy selection failed", error=TWO_POLICIES)
+        if not self._complaints:
+            fields = {"component": "Controller.Run", "error": TWO_POLICIES}
+            self._log("error", "Reconciliation with retries failed", **fields)
+
+    def _peer_word(self, instance: Instance, word: str, settings: PeerSettings) -> None:
+        if self.legacy:
+            direction = {"Adding": "to", "Removing": "from"}.get(word.split()[0], "in")
+            peer = f"{settings.address}/32 {settings.asn}"
+            message = f"{word} {peer} {direction} local ASN {instance.asn}"
+            self._log("info", message, component="NeighborReconciler")
+        else:
+            self._peer_log(instance, word, peer=settings.name)
+
+    def _peer_log(self, instance: Instance, message: str, **fields: object) -> None:
+        self._log("info", message, reconciler="Neighbor", instance=instance.name, **fields)
+
+    def _speaker_log(self, session: Session, message: str, topic: str = "Peer") -> None:
+        settings = session.settings
+        line = self._plane.log_text.speaker(
+            self._plane.time,
+            "info",
+            message,
+            session.instance,
+            settings.local_asn,
+            Topic=topic,
+            Key=settings.address,
+        )
+        self._write(line)
+
+    def _log(self, level: str, message: str, **fields: object) -> None:
+        self._write(self._plane.log_text.agent(self._plane.time, level, message, **fields))
+
+    def _write(self, line: str) -> None:
+        self._plane.logs.write(NAMESPACE, self.pod, "cilium-agent", self._plane.time, line)
+
+
+def _asn_of(wanted: dict[str, tuple[int, JsonObject]], name: str) -> int | None:
+    found = wanted.get(name)
+    return found[0] if found is not None else None

@@ -1,0 +1,460 @@
+"""The answers of the `cilium` command (cilium-cli v0.19.7) about a simulated cluster.
+
+Output, error texts, streams and exit codes are those of the recordings (`docs/cilium.md`): JSON
+indented by one space with omitted zeros, partial results with the failures on stderr and exit 0.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from app.lab import cilium_status, cilium_tables, wire
+from app.lab.agents import Agent
+from app.lab.command_line import Request, UsageError, parse
+from app.lab.fields import mapping
+from app.lab.node_status import Instance
+from app.lab.plane import CONFIG_MAPS, NAMESPACE, Plane
+from app.lab.ranges import AnyAddress
+from app.lab.sessions import Session
+from app.lab.store import Answer, JsonObject
+
+EXEC_SECONDS = 0.2
+"""How long a run takes when every agent answers."""
+
+NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
+
+_ABOUT = """\
+CLI to install, manage, & troubleshooting Cilium clusters running Kubernetes.
+
+Cilium is a CNI for Kubernetes to provide secure network connectivity and
+load-balancing with excellent visibility using eBPF
+"""
+
+_BGP_HELP = """\
+Access to BGP control plane
+
+Usage:
+  cilium bgp [command]
+
+Available Commands:
+  peers       Lists BGP peering state
+  routes      Lists BGP routes
+
+Flags:
+  -h, --help   help for bgp
+
+Use "cilium bgp [command] --help" for more information about a command.
+"""
+
+
+class Site(Protocol):
+    """The part of a cluster that the command talks to."""
+
+    plane: Plane
+    agents: dict[str, Agent]
+    dark: set[str]
+    exec_errors: dict[str, tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exec that failed."""
+
+    pod: str
+    error: str
+    seconds: float
+
+
+class ExecFailed(Exception):
+    """An exec into an agent's pod failed."""
+
+    def __init__(self, error: str, seconds: float) -> None:
+        super().__init__(error)
+        self.error = error
+        self.seconds = seconds
+
+    def within(self, limit: float) -> ExecFailed:
+        """The failure as a caller sees it who waits no longer than `limit` seconds."""
+        return self if self.seconds <= limit else ExecFailed("context deadline exceeded", limit)
+
+
+class CiliumCommand:
+    """Answers command lines about one cluster."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def answer(self, argv: Sequence[str]) -> Answer:
+        """What `cilium ARGV…` prints and how it ends."""
+        try:
+            request = parse(argv)
+        except UsageError as error:
+            return _failed(f"{error}\n")
+        match request.words:
+            case ["status"]:
+                return self._status(request)
+            case ["bgp", "peers" | "neighbors"]:
+                return self._peers(request)
+            case ["bgp", "routes", *arguments]:
+                return self._routes(request, arguments)
+            case ["bgp", *_]:
+                return _printed(_BGP_HELP)
+            case ["version"]:
+                return self._version(request)
+            case ["config", "view"]:
+                return self._config()
+            case ["config", *_] | []:
+                return _printed(_ABOUT)
+            case [command, *_]:
+                return _failed(f'unknown command "{command}" for "cilium"\n')
+        return _failed("")
+
+    # Reaching the agents
+
+    def _chosen(self, request: Request) -> list[Agent]:
+        selector = request.value("agent-pod-selector") or "k8s-app=cilium"
+        if request.namespace != NAMESPACE or selector != "k8s-app=cilium":
+            return []
+        agents = [a for a in self._site.agents.values() if request.value("node") in ("", a.node)]
+        return sorted(agents, key=lambda agent: agent.node)
+
+    def exec(self, agent: Agent) -> None:
+        """Reach into the agent's container. Raises ExecFailed."""
+        if agent.node in self._site.dark:
+            address = agent.address(4)
+            dial = f"dial tcp {address}:10250: connect: no route to host"
+            raise ExecFailed(f"Internal error occurred: error dialing backend: {dial}", 3.0)
+        if not agent.running:
+            raise ExecFailed(NO_CONTAINER, EXEC_SECONDS)
+        error = self._site.exec_errors.get(agent.node)
+        if error is not None:
+            raise ExecFailed(*error)
+
+    def _gather(
+        self, request: Request, what: str, collect: Callable[[Agent], list[JsonObject]]
+    ) -> tuple[dict[str, list[JsonObject]], list[Failure]]:
+        found: dict[str, list[JsonObject]] = {}
+        failures: list[Failure] = []
+        for agent in self._chosen(request):
+            try:
+                self.exec(agent)
+            except ExecFailed as failed:
+                failed = failed.within(request.wait_seconds)
+                place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
+                text = f"{place}: {failed.error}"
+                if what == "routes":
+                    text = f"({text})"
+                error = f"failed to fetch bgp state from {agent.pod}: {text}"
+                failures.append(Failure(agent.pod, error, failed.seconds))
+                continue
+            if not agent.bgp:
+                # The agent says "BGP Control Plane is disabled", which is no JSON.
+                kind = "routes" if what == "routes" else "state"
+                error = (
+                    f"failed to unmarshal bgp {kind} from {agent.pod}: "
+                    "invalid character 'B' looking for beginning of value"
+                )
+                failures.append(Failure(agent.pod, error, EXEC_SECONDS))
+                continue
+            found[agent.node] = collect(agent)
+        return dict(sorted(found.items())), failures
+
+    # bgp peers
+
+    def _peers(self, request: Request) -> Answer:
+        found, failures = self._gather(request, "peers", self._peers_of)
+        if failures and not found:
+            return _all_failed("Unable to get peering status", failures)
+        out = (
+            _json(found)
+            if request.json
+            else cilium_tables.table(cilium_tables.PEER_COLUMNS, cilium_tables.peer_rows(found))
+        )
+        return _partial(out, "Errors retrieving peering state", failures)
+
+    def _peers_of(self, agent: Agent) -> list[JsonObject]:
+        return [
+            self._peer(agent, instance, session)
+            for instance in agent.instances.values()
+            for session in instance.sessions.values()
+        ]
+
+    def _peer(self, agent: Agent, instance: Instance, session: Session) -> JsonObject:
+        version = self._site.plane.version
+        settings = session.settings
+        families = [
+            _nonzero(
+                {
+                    "accepted": received,
+                    "advertised": advertised,
+                    "afi": afi,
+                    "received": received,
+                    "safi": "unicast",
+                }
+            )
+            for afi in settings.families
+            for received, advertised in [agent.counts(instance, session, afi)]
+        ]
+        restart = _nonzero(
+            {
+                "enabled": settings.restart is not None,
+                "restart-time-seconds": settings.restart or 0,
+            }
+        )
+        offered, heard = self._capabilities(agent, session)
+        peer: JsonObject = {
+            "applied-hold-time-seconds": session.applied_hold,
+            "applied-keep-alive-time-seconds": session.applied_keepalive,
+            "configured-hold-time-seconds": settings.hold,
+            "configured-keep-alive-time-seconds": settings.keepalive,
+            "connect-retry-time-seconds": settings.retry,
+            "ebgp-multihop-ttl": settings.multihop,
+            "families": families,
+            "graceful-restart": restart,
+            "local-asn": instance.asn,
+            "name": settings.name if version >= (1, 20) else "",
+            "peer-address": settings.address,
+            "peer-asn": settings.asn or (session.router.asn if session.router else 0),
+            "peer-port": settings.port,
+            "session-state": session.state,
+            "tcp-password-enabled": bool(settings.password),
+            "uptime-nanoseconds": self._since(session),
+        }
+        listed = {
+            **_nonzero(peer),
+            "local-capabilities": offered,
+            "remote-capabilities": heard,
+            "families": families,
+            "graceful-restart": restart,
+        }
+        return dict(sorted(listed.items()))
+
+    def _capabilities(self, agent: Agent, session: Session) -> tuple[object, object]:
+        """Offered and heard, in 1.19 and later; before, null."""
+        if self._site.plane.version < (1, 19):
+            return None, None
+        settings = session.settings
+        offered = wire.capabilities(
+            agent.node,
+            settings.local_asn,
+            settings.families,
+            settings.restart,
+            cilium=True,
+            restarting=not session.negotiated,
+        )
+        router = session.router
+        heard: list[bytes] = []
+        if session.negotiated and router is not None:
+            heard = wire.capabilities(
+                router.name, router.asn, router.families, settings.restart, cilium=False
+            )
+        return _capability_list(offered), _capability_list(heard)
+
+    def _since(self, session: Session) -> int:
+        if session.established is None:
+            return 0
+        return _nanoseconds(self._site.plane.time - session.established)
+
+    # bgp routes
+
+    def _routes(self, request: Request, arguments: list[str]) -> Answer:
+        words = arguments or ["available", "ipv4", "unicast"]
+        try:
+            wanted = _RouteQuestion.of(words)
+        except UsageError as error:
+            return _failed(f"\nError: Unable to get BGP routes: {error}\n")
+        found, failures = self._gather(
+            request, "routes", lambda agent: list(self._routes_of(agent, wanted))
+        )
+        if failures and not found:
+            return _all_failed("Unable to get BGP routes", failures)
+        if request.json:
+            out = _json(found)
+        else:
+            note = "" if arguments else _DEFAULTING
+            out = note.encode() + cilium_tables.table(
+                cilium_tables.ROUTE_COLUMNS if wanted.advertised else cilium_tables.LOCAL_COLUMNS,
+                cilium_tables.route_rows(found, wanted.advertised),
+            )
+        return _partial(out, "Errors by retrieving routes", failures)
+
+    def _routes_of(self, agent: Agent, wanted: _RouteQuestion) -> Iterator[JsonObject]:
+        for instance in agent.instances.values():
+            if wanted.asn not in (0, instance.asn):
+                continue
+            if not wanted.advertised:
+                for prefix, since in agent.local_routes(instance, wanted.afi):
+                    plain = wire.Attributes()
+                    yield self._route(instance.asn, wanted.afi, prefix, since, None, None, plain)
+                continue
+            for session in instance.sessions.values():
+                if wanted.peer in ("", session.settings.address):
+                    yield from self._advertised(agent, instance, session, wanted.afi)
+
+    def _advertised(
+        self, agent: Agent, instance: Instance, session: Session, afi: str
+    ) -> Iterator[JsonObject]:
+        """The routes told to a peer, those of a lost session included."""
+        router = session.router
+        if not session.negotiated or router is None or afi not in router.families:
+            return
+        external = router.asn != instance.asn
+        hop = agent.address(6 if ":" in session.settings.address else 4)
+        offer = agent.offer(instance, afi, session.settings.name)
+        for prefix, attributes in offer.items():
+            preference = None if external else attributes.local_preference or 100
+            told = wire.Attributes(attributes.communities, attributes.large_communities, preference)
+            path = (instance.asn,) if external else ()
+            since = agent.since(instance, offer, prefix)
+            route = self._route(instance.asn, afi, prefix, since, hop, path, told)
+            yield {"neighbor": session.settings.address, **route}
+
+    def _route(
+        self,
+        asn: int,
+        afi: str,
+        prefix: str,
+        since: datetime,
+        next_hop: AnyAddress | None,
+        as_path: tuple[int, ...] | None,
+        attributes: wire.Attributes,
+    ) -> JsonObject:
+        plane = self._site.plane
+        network = ipaddress.ip_network(prefix)
+        legacy = plane.configuration().get("enable-bgp-legacy-origin-attribute") == "true"
+        octets = wire.path_attributes(network, next_hop, as_path, attributes, legacy_origin=legacy)
+        path: JsonObject = {
+            "age-nanoseconds": _nanoseconds(plane.time - since),
+            "family": {"afi": afi, "safi": "unicast"},
+            "nlri": {"base64": wire.base64(wire.nlri(network))},
+            "path-attributes": [{"base64": wire.base64(each)} for each in octets],
+        }
+        if as_path is None:
+            path = dict(sorted({**path, "best": True}.items()))
+        return {"paths": [path], "prefix": prefix, "router-asn": asn}
+
+    # The rest
+
+    def _status(self, request: Request) -> Answer:
+        if request.namespace != NAMESPACE:
+            empty = cilium_status.empty_report()
+            out = _json(empty) if request.json else cilium_status.summary(empty)
+            missing = 'unable to retrieve ConfigMap "cilium-config": configmaps "cilium-config"'
+            error = (
+                f'status check failed: [daemonsets.apps "cilium" not found, {missing} not found]'
+            )
+            return Answer(out, f"{error}\n".encode(), 1)
+        errors: dict[str, tuple[str, float]] = {}
+        for agent in self._chosen(request):
+            try:
+                self.exec(agent)
+            except ExecFailed as failed:
+                errors[agent.pod] = (failed.error, failed.seconds)
+        report = cilium_status.report(self._site.plane, self._site.agents.values(), errors)
+        # Status execs twice per pod, and tries a hanging agent twice (120.5 s were measured).
+        seconds = max(
+            (s * (4 if e == cilium_status.FROZEN else 2) for e, s in errors.values()),
+            default=EXEC_SECONDS,
+        )
+        out = _json(report) if request.json else cilium_status.summary(report)
+        return Answer(out, b"", 0, seconds)
+
+    def _version(self, request: Request) -> Answer:
+        lines = [
+            "cilium-cli: v0.19.7 compiled with go1.27.3 on linux/amd64",
+            "cilium image (default): v1.19.5",
+            "cilium image (stable): unknown",
+        ]
+        if not request.given("client"):
+            lines.append(f"cilium image (running): {self._site.plane.cilium}")
+        return _printed("\n".join(lines) + "\n")
+
+    def _config(self) -> Answer:
+        config = self._site.plane.get(CONFIG_MAPS, "cilium-config", NAMESPACE)
+        data = sorted((key, str(value)) for key, value in mapping(config, "data").items())
+        width = max((len(key) for key, _ in data), default=0)
+        return _printed("".join(f"{key:<{width}}    {value}\n" for key, value in data))
+
+
+@dataclass(frozen=True, slots=True)
+class _RouteQuestion:
+    advertised: bool
+    afi: str
+    asn: int = 0
+    peer: str = ""
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> _RouteQuestion:
+        """From `available|advertised AFI SAFI [vrouter ASN] [peer ADDRESS]`. Raises UsageError."""
+        if words[0] not in ("available", "advertised"):
+            raise UsageError(f"invalid table type: {words[0]}")
+        if len(words) < 3:
+            raise UsageError("missing address family arguments, please see help for more options")
+        if words[1] not in ("ipv4", "ipv6", "l2vpn", "ls", "opaque"):
+            raise UsageError(f'unknown AFI {words[1]}: unknown afi: "{words[1]}"')
+        asn, peer = 0, ""
+        rest = list(words[3:])
+        while rest:
+            key, *following = rest
+            value = following[0] if following else ""
+            if key == "vrouter" and value.isdigit():
+                asn = int(value)
+            elif key in ("peer", "neighbor") and value:
+                peer = value
+            else:
+                raise UsageError(f"invalid argument: {' '.join(rest)}")
+            rest = rest[2:]
+        return cls(words[0] == "advertised", words[1] if words[2] == "unicast" else "", asn, peer)
+
+
+_DEFAULTING = (
+    "(Defaulting to `available ipv4 unicast` routes, please see help for more options)\n\n"
+)
+
+
+def _nanoseconds(elapsed: timedelta) -> int:
+    return max(elapsed // timedelta(microseconds=1) * 1000, 1000)
+
+
+def _nonzero(fields: JsonObject) -> JsonObject:
+    """Go's omitempty."""
+    return {key: value for key, value in fields.items() if value not in (0, "", False, None)}
+
+
+def _capability_list(octets: list[bytes]) -> list[object]:
+    return [{"capabilities": wire.base64(each)} for each in octets]
+
+
+def _json(document: object) -> bytes:
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return (text + "\n").encode()
+
+
+def _printed(text: str) -> Answer:
+    return Answer(text.encode(), b"", 0)
+
+
+def _failed(text: str) -> Answer:
+    return Answer(b"", text.encode(), 1)
+
+
+def _slowest(failures: Sequence[Failure]) -> float:
+    return max((failure.seconds for failure in failures), default=EXEC_SECONDS)
+
+
+def _all_failed(what: str, failures: Sequence[Failure]) -> Answer:
+    text = "\n".join(failure.error for failure in failures)
+    return Answer(b"", f"\nError: {what}: {text}\n".encode(), 1, _slowest(failures))
+
+
+def _partial(out: bytes, what: str, failures: Sequence[Failure]) -> Answer:
+    text = "\n".join(failure.error for failure in failures)
+    err = f"{what}: {text}\n\n" if failures else ""
+    return Answer(out, err.encode(), 0, _slowest(failures))

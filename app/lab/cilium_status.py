@@ -1,0 +1,339 @@
+"""The document of `cilium status -o json` and its summary, for a simulated cluster.
+
+Shape and key order are those of a recorded run of cilium-cli v0.19.7; of the agents' own status
+only what somebody reads is kept (`cilium-cli/status/status.go`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from app.lab.agents import Agent
+from app.lab.fields import integer, labels_of, mapping, name_of, objects, text, texts
+from app.lab.plane import (
+    CILIUM_NODES,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    NAMESPACE,
+    NODES,
+    PODS,
+    Plane,
+)
+from app.lab.store import JsonObject, stamp
+
+_WORKLOADS = (
+    ("cilium", "DaemonSet", "k8s-app", "cilium"),
+    ("cilium-envoy", "DaemonSet", "k8s-app", "cilium-envoy"),
+    ("cilium-operator", "Deployment", "io.cilium/app", "operator"),
+    ("hubble-relay", "Deployment", "k8s-app", "hubble-relay"),
+    ("hubble-ui", "Deployment", "k8s-app", "hubble-ui"),
+)
+_COUNTED_ALWAYS = ("cilium", "cilium-operator", "clustermesh-apiserver", "hubble-relay")
+_OPTIONAL = ("cilium-envoy", "hubble-ui")
+
+
+FROZEN = 'command terminated with exit code 1: "Cilium API client timeout exceeded\\n"'
+"""What an exec says whose agent hangs."""
+
+_FROZEN_ENDPOINTS = (
+    "command terminated with exit code 1: "
+    '"Error: cannot get endpoint list: Cilium API client timeout exceeded\\n\\n"'
+)
+
+MISSING: JsonObject = {
+    "ErrStatus": {
+        "metadata": {},
+        "status": "Failure",
+        "message": 'daemonsets.apps "cilium" not found',
+        "reason": "NotFound",
+        "details": {"name": "cilium", "group": "apps", "kind": "daemonsets"},
+        "code": 404,
+    }
+}
+
+
+def empty_report() -> JsonObject:
+    """The document of a namespace without Cilium."""
+    errors = {name: {name: _entry(disabled=True)} for name in (*_COUNTED_ALWAYS, *_OPTIONAL)}
+    errors["cilium"] = {"cilium": _entry('daemonsets.apps "cilium" not found')}
+    return {
+        "image_count": {name: {} for name in _COUNTED_ALWAYS},
+        "phase_count": {name: {} for name in _COUNTED_ALWAYS},
+        "pods_count": {"all": 0, "by_cilium": 0},
+        "errors": dict(sorted(errors.items())),
+        "collection_errors": [MISSING, {}],
+    }
+
+
+def report(
+    plane: Plane, agents: Iterable[Agent], errors: dict[str, tuple[str, float]]
+) -> JsonObject:
+    """The status document; `errors` holds, by pod, why its agent could not be asked."""
+    listed = sorted(agents, key=lambda agent: agent.pod)
+    images: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
+    phases: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
+    states: JsonObject = {}
+    for name, kind, label, value in _WORKLOADS:
+        owner = plane.get(DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS, name, NAMESPACE)
+        if owner is None:
+            continue
+        pods = _pods(plane, label, value)
+        images[name] = dict(sorted(Counter(_images(pods)).items()))
+        phases[name] = dict(Counter(text(pod, "status", "phase") for pod in pods))
+        states[name] = _state(kind, owner)
+    pods = [p for p in plane.all(PODS) if mapping(p, "spec").get("hostNetwork") is not True]
+    statuses: JsonObject = {}
+    endpoints: JsonObject = {}
+    for agent in listed:
+        asked = agent.pod not in errors
+        statuses[agent.pod] = _agent(plane, agent) if asked else None
+        endpoints[agent.pod] = _endpoints(plane, agent) if asked else None
+    return {
+        "image_count": dict(sorted(images.items())),
+        "phase_count": dict(sorted(phases.items())),
+        "pod_state": states,
+        "pods_count": {"all": len(pods), "by_cilium": len(pods)},
+        "cilium_status": statuses,
+        "cilium_endpoints": endpoints,
+        "errors": _errors(plane, errors),
+        "helm_chart_version": plane.cilium,
+    }
+
+
+def _pods(plane: Plane, label: str, value: str) -> list[JsonObject]:
+    pods = plane.store.all(PODS, NAMESPACE)
+    return [pod for pod in pods if labels_of(pod).get(label) == value]
+
+
+def _images(pods: Iterable[JsonObject]) -> Iterable[str]:
+    for pod in pods:
+        for container in objects(pod, "spec", "containers"):
+            yield text(container, "image")
+
+
+def _state(kind: str, owner: JsonObject) -> JsonObject:
+    daemon = kind == "DaemonSet"
+    names = {
+        "Desired": "desiredNumberScheduled" if daemon else "replicas",
+        "Ready": "numberReady" if daemon else "readyReplicas",
+        "Available": "numberAvailable" if daemon else "availableReplicas",
+        "Unavailable": "numberUnavailable" if daemon else "unavailableReplicas",
+    }
+    counts = {shown: integer(owner, "status", name) for shown, name in names.items()}
+    return {"Type": kind, **counts}
+
+
+def _errors(plane: Plane, errors: dict[str, tuple[str, float]]) -> JsonObject:
+    listed: dict[str, dict[str, JsonObject]] = {}
+    for name, kind, label, value in _WORKLOADS:
+        owner = plane.get(DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS, name, NAMESPACE)
+        if name != "cilium" or owner is None:
+            listed[name] = {name: _entry(disabled=owner is None)}
+        lacking = integer(_state(kind, owner or {}), "Unavailable")
+        if lacking:
+            words = f"{lacking} pods of {kind} {name} are not ready"
+            listed.setdefault(name, {})[name] = _entry(words)
+        for pod in _pods(plane, label, value):
+            found = _pod_errors(plane, name, pod, errors)
+            if found:
+                listed.setdefault(name, {})[name_of(pod)] = _entry(*found)
+    listed["clustermesh-apiserver"] = {"clustermesh-apiserver": _entry(disabled=True)}
+    return {name: dict(sorted(listed[name].items())) for name in sorted(listed)}
+
+
+def _pod_errors(
+    plane: Plane, component: str, pod: JsonObject, errors: dict[str, tuple[str, float]]
+) -> list[str]:
+    name = name_of(pod)
+    container = next(iter(objects(pod, "status", "containerStatuses")), {})
+    held = text(container, "state", "waiting", "reason") == "CrashLoopBackOff"
+    if component == "cilium" and held:
+        code = integer(container, "lastState", "terminated", "exitCode")
+        look = f"try 'kubectl -n {NAMESPACE} logs -c cilium-agent {name}'"
+        where = f"container cilium-agent is in CrashLoopBackOff, exited with code {code}: {look}"
+        return [f"unable to retrieve cilium status: {where}"]
+    if component == "cilium-operator" and held:
+        log = plane.logs.of(NAMESPACE, name, "cilium-operator")
+        last = log.lines[-1:] if log is not None else []
+        said = "".join(f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z {line}" for at, line in last)
+        where = "container cilium-operator is in CrashLoopBackOff"
+        return [f"{where}, pulling previous Pod logs for further investigation:\n{said}"]
+    if component == "cilium" and name in errors:
+        place = f"command failed (pod={NAMESPACE}/{name}, container=cilium-agent)"
+        reason = errors[name][0]
+        second = _FROZEN_ENDPOINTS if reason == FROZEN else reason
+        return [
+            f"unable to retrieve cilium status: {place}: {reason}",
+            f"unable to retrieve cilium endpoint information: {place}: {second}",
+        ]
+    return []
+
+
+def _entry(*errors: str, disabled: bool = False) -> JsonObject:
+    return {"Errors": list(errors), "Warnings": [], "Disabled": disabled}
+
+
+def _endpoints(plane: Plane, agent: Agent) -> list[object]:
+    """The endpoints of an agent: one for each pod of its node that has a network of its own."""
+    return [
+        {"id": 100 + number, "status": {"state": "ready", "policy": {}}}
+        for number, _ in enumerate(_local_pods(plane, agent))
+    ]
+
+
+def _local_pods(plane: Plane, agent: Agent) -> list[JsonObject]:
+    return [
+        pod
+        for pod in plane.all(PODS)
+        if text(pod, "spec", "nodeName") == agent.node
+        and mapping(pod, "spec").get("hostNetwork") is not True
+    ]
+
+
+def _agent(plane: Plane, agent: Agent) -> JsonObject:
+    """An agent's own status (`cilium-dbg status -o json`)."""
+    config = plane.configuration()
+    node = plane.get(NODES, agent.node)
+    names = [f"{config.get('cluster-name', 'default')}/{name_of(n)}" for n in plane.all(NODES)]
+    release = text(node, "status", "nodeInfo", "kubeletVersion")
+    short = ".".join(release.removeprefix("v").split(".")[:2])
+    hubble = config.get("enable-hubble") == "true"
+    return {
+        "attach-mode": "tcx" if config.get("enable-tcx") == "true" else "tc",
+        "bandwidth-manager": {"devices": None},
+        "cilium": {"msg": f"{plane.cilium} (v{plane.cilium})", "state": "Ok"},
+        "cluster": {
+            "ciliumHealth": {"state": "Ok"},
+            "nodes": [{"name": name} for name in names],
+            "self": f"{config.get('cluster-name', 'default')}/{agent.node}",
+        },
+        "controllers": [_controller(plane, name) for name in _CONTROLLERS],
+        "datapath-mode": config.get("datapath-mode", "veth"),
+        "encryption": {"mode": "Disabled"},
+        "hubble": {"state": "Ok" if hubble else "Disabled"},
+        "ipam": _ipam(plane, agent),
+        "kube-proxy-replacement": _replacement(plane),
+        "kubernetes": {"msg": f"{short} ({release}) [linux/amd64]", "state": "Ok"},
+        "kvstore": {"state": "Disabled"},
+        "masquerading": {
+            "enabled": config.get("enable-ipv4-masquerade") == "true",
+            "enabledProtocols": {
+                "ipv4": config.get("enable-ipv4-masquerade") == "true",
+                "ipv6": config.get("enable-ipv6-masquerade") == "true",
+            },
+            "mode": "BPF" if config.get("enable-bpf-masquerade") == "true" else "iptables",
+        },
+        "routing": {
+            "inter-host-routing-mode": text(config, "routing-mode").capitalize(),
+            "intra-host-routing-mode": "Legacy",
+        },
+    }
+
+
+_CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", "cilium-health-ep")
+
+
+def _controller(plane: Plane, name: str) -> JsonObject:
+    return {
+        "configuration": {"error-retry": True, "interval": "1m0s"},
+        "name": name,
+        "status": {
+            "last-failure-timestamp": "0001-01-01T00:00:00.000Z",
+            "last-success-timestamp": stamp(plane.time).replace("Z", ".000Z"),
+            "success-count": 28,
+        },
+    }
+
+
+def _ipam(plane: Plane, agent: Agent) -> JsonObject:
+    cidrs = texts(plane.get(CILIUM_NODES, agent.node), "spec", "ipam", "podCIDRs")
+    local = [text(pod, "status", "podIP") for pod in _local_pods(plane, agent)]
+    words = [f"IPv{6 if ':' in c else 4}: {len(local)}/254 allocated from {c}" for c in cidrs]
+    return {"ipv4": list(local), "status": ", ".join(words)}
+
+
+def _replacement(plane: Plane) -> JsonObject:
+    config = plane.configuration()
+    return {
+        "devices": ["eth0"],
+        "directRoutingDevice": "eth0",
+        "features": {
+            "externalIPs": {"enabled": True},
+            "nodePort": {
+                "acceleration": text(config, "bpf-lb-acceleration").capitalize(),
+                "algorithm": (text(config, "bpf-lb-algorithm") or "random").capitalize(),
+                "enabled": True,
+                "mode": (text(config, "bpf-lb-mode") or "snat").upper(),
+                "portMax": 32767,
+                "portMin": 30000,
+            },
+            "socketLB": {"enabled": True},
+        },
+        "mode": "True" if config.get("kube-proxy-replacement") == "true" else "False",
+    }
+
+
+def summary(document: JsonObject) -> bytes:
+    """The default output, in colours whether or not a terminal reads it."""
+    parts = ("cilium", "cilium-operator", "cilium-envoy", "hubble-relay", "clustermesh-apiserver")
+    verdicts = [_verdict(mapping(document, "errors", name)) for name in parts]
+    verdicts[2] = verdicts[2].replace("disabled", "disabled (using embedded mode)")
+    lines = [line.format(*verdicts) for line in _DRAWING]
+    for name in mapping(document, "pod_state"):
+        state = mapping(document, "pod_state", name)
+        lines.append(f"{text(state, 'Type'):<23}{name:<25}{_readiness(state)}")
+    title = "Containers:"
+    for name in mapping(document, "phase_count"):
+        phases = mapping(document, "phase_count", name).items()
+        shown = ", ".join(f"{phase}: {_GREEN}{count}{_PLAIN}" for phase, count in phases)
+        lines.append(f"{title:<23}{name:<25}{shown}")
+        title = ""
+    counted = mapping(document, "pods_count")
+    managed = f"{counted['by_cilium']}/{counted['all']} managed by Cilium"
+    lines.append(f"{'Cluster Pods:':<23}{managed}")
+    lines.append(f"{'Helm chart version:':<23}{text(document, 'helm_chart_version')}")
+    title = "Image versions"
+    for name in mapping(document, "image_count"):
+        for image, count in mapping(document, "image_count", name).items():
+            lines.append(f"{title:<23}{name:<19}{image}: {count}")
+            title = ""
+    title = "Errors:"
+    for component in mapping(document, "errors"):
+        for pod in mapping(document, "errors", component):
+            for error in texts(document, "errors", component, pod, "Errors"):
+                lines.append(f"{title:<23}{component:<19}{pod:<36}{error}")
+                title = ""
+    return ("\n".join(lines) + "\n").encode()
+
+
+_GREEN, _RED, _CYAN, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_DRAWING = (
+    "\x1b[33m    /¯¯\\",
+    "\x1b[36m /¯¯\x1b[33m\\__/\x1b[32m¯¯\\\x1b[0m    Cilium:             {0}",
+    "\x1b[36m \\__\x1b[31m/¯¯\\\x1b[32m__/\x1b[0m    Operator:           {1}",
+    "\x1b[32m /¯¯\x1b[31m\\__/\x1b[35m¯¯\\\x1b[0m    Envoy DaemonSet:    {2}",
+    "\x1b[32m \\__\x1b[34m/¯¯\\\x1b[35m__/\x1b[0m    Hubble Relay:       {3}",
+    "\x1b[34m\x1b[34m\x1b[34m    \\__/\x1b[0m       ClusterMesh:        {4}",
+    "",
+)
+
+
+def _verdict(component: JsonObject) -> str:
+    """A component in a word: how many errors, disabled, or OK."""
+    entries = [mapping(component, name) for name in component]
+    errors = sum(len(texts(entry, "Errors")) for entry in entries)
+    if errors:
+        return f"{_RED}{errors} errors{_PLAIN}"
+    if any(entry.get("Disabled") is True for entry in entries):
+        return f"{_CYAN}disabled{_PLAIN}"
+    return f"{_GREEN}OK{_PLAIN}"
+
+
+def _readiness(state: JsonObject) -> str:
+    desired = state["Desired"]
+    shown = [f"Desired: {desired}"]
+    for word, colour in (("Ready", _GREEN), ("Available", _GREEN), ("Unavailable", _RED)):
+        if state[word]:
+            shown.append(f"{word}: {colour}{state[word]}/{desired}{_PLAIN}")
+    return ", ".join(shown)

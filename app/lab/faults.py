@@ -1,0 +1,220 @@
+"""What can break in a running lab cluster, and how each is mended again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from app.lab.cilium_status import FROZEN
+from app.lab.fields import mapping, name_of, seconds, text
+from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
+from app.lab.routers import Router
+from app.lab.scenario import FaultName, FaultPlan, ScenarioError
+from app.lab.store import JsonObject
+from app.lab.workloads import CRASHED
+
+if TYPE_CHECKING:
+    from app.lab.simulation import Simulation
+
+Undo = Callable[[], None]
+"""Mends what a fault broke."""
+
+EXEC_FAILED = (
+    "Internal error occurred: error executing command in container: "
+    "failed to exec in container: failed to create exec: task not found"
+)
+
+
+def apply(world: Simulation, plan: FaultPlan) -> Undo:
+    """Break what the plan names, now; returns how to mend it."""
+    return _FAULTS[plan.fault](world, plan)
+
+
+def check(plan: FaultPlan, nodes: Iterable[str], routers: Iterable[str], where: str) -> None:
+    """Raises ScenarioError when the plan names a node or router that is not there."""
+    for kind, wanted, known in (
+        ("node", plan.node, list(nodes)),
+        ("router", plan.router, list(routers)),
+    ):
+        if wanted and wanted not in known:
+            there = ", ".join(known)
+            raise ScenarioError(f"{where}: there is no {kind} {wanted!r}; there are: {there}")
+
+
+def _routers(world: Simulation, plan: FaultPlan) -> list[Router]:
+    return [r for r in world.routers.values() if plan.router in ("", r.name)]
+
+
+def _nodes(world: Simulation, plan: FaultPlan) -> list[str]:
+    return [plan.node] if plan.node else sorted({agent.node for agent in world.agents.values()})
+
+
+def _router_fault(
+    change: Callable[[Router, FaultPlan, list[str]], Undo],
+) -> Callable[[Simulation, FaultPlan], Undo]:
+    def apply_to(world: Simulation, plan: FaultPlan) -> Undo:
+        nodes = _nodes(world, plan)
+        undone = [change(router, plan, nodes) for router in _routers(world, plan)]
+        world.routers_changed()
+
+        def undo() -> None:
+            for mend in undone:
+                mend()
+            world.routers_changed()
+
+        return undo
+
+    return apply_to
+
+
+def _killed(router: Router, _: FaultPlan, __: list[str]) -> Undo:
+    router.running = False
+    return lambda: setattr(router, "running", True)
+
+
+def _frozen(router: Router, _: FaultPlan, __: list[str]) -> Undo:
+    router.frozen = True
+    return lambda: setattr(router, "frozen", False)
+
+
+def _refuses(router: Router, _: FaultPlan, nodes: list[str]) -> Undo:
+    router.refuses.update(nodes)
+    return lambda: router.refuses.difference_update(nodes)
+
+
+def _shutdown(router: Router, _: FaultPlan, nodes: list[str]) -> Undo:
+    router.shut_down.update(nodes)
+    return lambda: router.shut_down.difference_update(nodes)
+
+
+def _asn(router: Router, plan: FaultPlan, _: list[str]) -> Undo:
+    before, router.asn = router.asn, plan.asn
+    return lambda: setattr(router, "asn", before)
+
+
+def _password(router: Router, _: FaultPlan, __: list[str]) -> Undo:
+    before, router.password = router.password, f"{router.password}changed"
+    return lambda: setattr(router, "password", before)
+
+
+def _session_reset(world: Simulation, plan: FaultPlan) -> Undo:
+    for agent in world.agents.values():
+        if agent.node in _nodes(world, plan):
+            agent.flap()
+    return _nothing
+
+
+def _agent_pods(world: Simulation, plan: FaultPlan) -> list[JsonObject]:
+    nodes = _nodes(world, plan)
+    pods = world.workloads.pods("k8s-app", "cilium")
+    return [pod for pod in pods if text(pod, "spec", "nodeName") in nodes]
+
+
+def _agent_crashed(world: Simulation, plan: FaultPlan) -> Undo:
+    return _crash_loop(world, _agent_pods(world, plan), CRASHED)
+
+
+def _crash_loop(world: Simulation, pods: list[JsonObject], exit_code: int) -> Undo:
+    """Containers die, and again whenever their back-off (10 s, doubled up to 5 min) ends."""
+    broken = [name_of(pod) for pod in pods]
+
+    def die(back_off: int) -> None:
+        for name in broken:
+            pod = world.plane.get(PODS, name, NAMESPACE)
+            if pod is not None:
+                world.workloads.crash(pod, exit_code, _minutes(back_off))
+        if broken:
+            following = world.plane.time + seconds(back_off)
+            world.at(following, lambda: die(min(2 * back_off, 300)))
+
+    def undo() -> None:
+        for name in broken:
+            pod = world.plane.get(PODS, name, NAMESPACE)
+            if pod is not None:
+                world.workloads.recover(pod)
+        broken.clear()
+
+    die(10)
+    return undo
+
+
+def _minutes(count: int) -> str:
+    """A duration as Go prints it."""
+    return f"{count // 60}m{count % 60}s" if count >= 60 else f"{count}s"
+
+
+def _agent_restarted(world: Simulation, plan: FaultPlan) -> Undo:
+    for pod in _agent_pods(world, plan):
+        world.workloads.restart(pod)
+    return _nothing
+
+
+def _exec_fails(world: Simulation, plan: FaultPlan) -> Undo:
+    return _exec_answers(world, plan, EXEC_FAILED, 0.3)
+
+
+def _agent_frozen(world: Simulation, plan: FaultPlan) -> Undo:
+    return _exec_answers(world, plan, FROZEN, 30.0)
+
+
+def _exec_answers(world: Simulation, plan: FaultPlan, error: str, after: float) -> Undo:
+    nodes = _nodes(world, plan)
+    for node in nodes:
+        world.exec_errors[node] = (error, after)
+
+    def undo() -> None:
+        for node in nodes:
+            world.exec_errors.pop(node, None)
+
+    return undo
+
+
+def _operator_down(world: Simulation, _: FaultPlan) -> Undo:
+    return _crash_loop(world, world.workloads.pods("name", "cilium-operator"), 1)
+
+
+def _node_not_ready(world: Simulation, plan: FaultPlan) -> Undo:
+    nodes = _nodes(world, plan)
+
+    def switch(ready: bool) -> None:
+        for node in nodes:
+            world.dark.discard(node) if ready else world.dark.add(node)
+            world.workloads.node_ready(node, ready)
+
+    switch(False)
+    return lambda: switch(True)
+
+
+def _bgp_off(world: Simulation, _: FaultPlan) -> Undo:
+    def switch(value: str) -> None:
+        config = world.plane.get(CONFIG_MAPS, "cilium-config", NAMESPACE) or {}
+        data = {**mapping(config, "data"), "enable-bgp-control-plane": value}
+        world.plane.put(CONFIG_MAPS, {**config, "data": data}, "helm")
+        for label, name in (("k8s-app", "cilium"), ("name", "cilium-operator")):
+            for pod in world.workloads.pods(label, name):
+                world.workloads.replace(pod)
+
+    switch("false")
+    return lambda: switch("true")
+
+
+def _nothing() -> None:
+    """There is nothing to mend."""
+
+
+_FAULTS: dict[FaultName, Callable[[Simulation, FaultPlan], Undo]] = {
+    "router-killed": _router_fault(_killed),
+    "router-frozen": _router_fault(_frozen),
+    "router-refuses": _router_fault(_refuses),
+    "router-shutdown": _router_fault(_shutdown),
+    "router-asn": _router_fault(_asn),
+    "password-mismatch": _router_fault(_password),
+    "session-reset": _session_reset,
+    "agent-crashed": _agent_crashed,
+    "agent-restarted": _agent_restarted,
+    "agent-frozen": _agent_frozen,
+    "exec-fails": _exec_fails,
+    "operator-down": _operator_down,
+    "node-not-ready": _node_not_ready,
+    "bgp-off": _bgp_off,
+}

@@ -1,0 +1,143 @@
+"""Typed reading of API objects, so that the simulated control plane never holds an untyped value.
+
+A Kubernetes object arrives as nested mappings and lists of anything. These functions read one
+place of it and give the empty value of the asked type where there is nothing of that type, as
+the Go structs of the real components do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from app.lab.store import JsonObject
+
+Address = tuple[str, str]
+"""Namespace ("" for cluster-scoped) and name of an object."""
+
+
+def mapping(obj: object, *path: str) -> JsonObject:
+    """The mapping at a path, {} when there is none."""
+    here = _at(obj, path)
+    return here if isinstance(here, dict) else {}
+
+
+def objects(obj: object, *path: str) -> list[JsonObject]:
+    """The mappings in the list at a path."""
+    here = _at(obj, path)
+    return [entry for entry in here if isinstance(entry, dict)] if isinstance(here, list) else []
+
+
+def texts(obj: object, *path: str) -> list[str]:
+    """The strings in the list at a path."""
+    here = _at(obj, path)
+    return [entry for entry in here if isinstance(entry, str)] if isinstance(here, list) else []
+
+
+def text(obj: object, *path: str) -> str:
+    """The string at a path, "" when there is none."""
+    here = _at(obj, path)
+    return here if isinstance(here, str) else ""
+
+
+def integer(obj: object, *path: str, default: int = 0) -> int:
+    """The whole number at a path."""
+    here = _at(obj, path)
+    return here if isinstance(here, int) and not isinstance(here, bool) else default
+
+
+def truth(obj: object, *path: str) -> bool:
+    """The boolean at a path, False when there is none."""
+    return _at(obj, path) is True
+
+
+def present(obj: object, *path: str) -> bool:
+    """Whether anything but null is at a path (a nil selector is not an empty one)."""
+    return _at(obj, path) is not None
+
+
+def name_of(obj: JsonObject) -> str:
+    """`metadata.name`."""
+    return text(obj, "metadata", "name")
+
+
+def address_of(obj: JsonObject) -> Address:
+    """Namespace and name."""
+    return (text(obj, "metadata", "namespace"), name_of(obj))
+
+
+def labels_of(obj: JsonObject) -> dict[str, str]:
+    """`metadata.labels`."""
+    labels = mapping(obj, "metadata", "labels")
+    return {key: value for key, value in labels.items() if isinstance(value, str)}
+
+
+def annotation(obj: JsonObject, *names: str) -> str:
+    """The first of the named annotations that is set, else ""."""
+    return next(filter(None, (text(obj, "metadata", "annotations", name) for name in names)), "")
+
+
+def created(obj: JsonObject) -> datetime:
+    """`metadata.creationTimestamp`, the epoch when there is none."""
+    return moment(text(obj, "metadata", "creationTimestamp"))
+
+
+def moment(stamp: str) -> datetime:
+    """A time as Kubernetes writes it; the epoch for ""."""
+    if not stamp:
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return datetime.fromisoformat(stamp)
+
+
+def selects(selector: Mapping[str, object], labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector matches; the empty selector matches everything.
+
+    What an absent selector means differs per field (`docs/cilium.md`, Selectors) and is the
+    caller's.
+    """
+    wanted = mapping(selector, "matchLabels")
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(_meets(rule, labels) for rule in objects(selector, "matchExpressions"))
+
+
+def _meets(rule: JsonObject, labels: Mapping[str, str]) -> bool:
+    actual = labels.get(text(rule, "key"))
+    values = texts(rule, "values")
+    match text(rule, "operator"):
+        case "In":
+            return actual is not None and actual in values
+        case "NotIn":
+            return actual is None or actual not in values
+        case "Exists":
+            return actual is not None
+        case "DoesNotExist":
+            return actual is None
+        case _:
+            return False
+
+
+def _at(obj: object, path: tuple[str, ...]) -> object:
+    for step in path:
+        if not isinstance(obj, dict):
+            return None
+        obj = obj.get(step)
+    return obj
+
+
+def merged(base: JsonObject, patch: Mapping[str, object]) -> JsonObject:
+    """A copy with a JSON merge patch (RFC 7396): mappings merge, null deletes, else replace."""
+    result = dict(base)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(mapping(result, key), value)
+        else:
+            result[key] = value
+    return result
+
+
+def seconds(count: float) -> timedelta:
+    """A duration."""
+    return timedelta(seconds=count)

@@ -1,0 +1,477 @@
+"""LB-IPAM as the operator runs it: which LoadBalancer service gets which address, and what it says.
+
+After `operator/pkg/lbipam/lbipam.go` of Cilium (`docs/cilium.md`, LB-IPAM). Where the real one
+depends on the order of a Go map, the cluster's seeded random decides.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from app.lab.fields import (
+    Address,
+    address_of,
+    created,
+    mapping,
+    name_of,
+    objects,
+    selects,
+    text,
+    truth,
+)
+from app.lab.log_text import LBIPAM_MODULE
+from app.lab.plane import POOLS, SERVICES, Plane
+from app.lab.ranges import AnyAddress, BadBlock, Range, ranges_of
+from app.lab.store import JsonObject
+from app.lab.wishes import Refusal, Wish, is_responsible, unshareable, wish_of
+
+SATISFIED = "cilium.io/IPAMRequestSatisfied"
+NO_POOL = (
+    "no_pool",
+    "There are no enabled CiliumLoadBalancerIPPools that match this service",
+)
+OUT_OF_IPS = (
+    "out_of_ips",
+    "All enabled CiliumLoadBalancerIPPools that match this service ran out of allocatable IPs",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """A pool as the operator holds it."""
+
+    object: JsonObject
+    ranges: list[Range]
+    conflict: str = ""
+    """The condition's message while the pool is out of use."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it gives out addresses."""
+        return not self.conflict and not truth(self.object, "spec", "disabled")
+
+    def takes(self, service: Wish) -> bool:
+        """Whether its selector matches; an absent one matches every service."""
+        return selects(mapping(self.object, "spec", "serviceSelector"), service.labels)
+
+
+class LoadBalancerIpam:
+    """Allocates addresses and writes conditions; `sync` after every change of the store."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._pools: dict[str, Pool] = {}
+        self._wishes: dict[Address, Wish] = {}
+        self._running = False
+        self._importing = True
+        """Whether addresses that a service already has are taken over."""
+        self._seen = 0
+
+    def restart(self) -> None:
+        """Forget everything, as a new leader has: addresses are imported from the services."""
+        self._pools.clear()
+        self._wishes.clear()
+        self._running = False
+        self._seen = 0
+
+    def sync(self) -> None:
+        """Process what changed since the last call."""
+        plane = self._plane
+        if plane.configuration().get("enable-lb-ipam", "true") != "true":
+            return
+        pools = plane.all(POOLS)
+        if not self._running and not pools:
+            return
+        if self._running and not pools:
+            self._info("Restarting LB IPAM")
+            self._release_all()
+            self.restart()
+            return
+        if not self._running:
+            self._start()
+            return
+        pool_events = plane.changes(POOLS, self._seen)
+        service_events = plane.changes(SERVICES, self._seen)
+        self._seen = plane.store.version
+        if not pool_events and not service_events:
+            return
+        for event in pool_events:
+            self._pool_changed(name_of(event.object))
+        touched = {address_of(event.object) for event in service_events}
+        for address in touched:
+            self._service_changed(address)
+        self._settle(set(self._wishes) if pool_events else touched)
+
+    # Life cycle
+
+    def _start(self) -> None:
+        self._info("LB-IPAM initializing")
+        self._running = True
+        for pool in sorted(self._plane.all(POOLS), key=created):
+            self._pool_changed(name_of(pool))
+        self._settle_conflicts()
+        services = self._plane.all(SERVICES)
+        for service in services:
+            self._service_changed(address_of(service))
+        self._info("LB-IPAM done initializing")
+        self._importing = True
+        self._settle(set(self._wishes))
+        # A 1.17 operator imports at its start only: a live edit renumbers (cilium#40358).
+        self._importing = self._plane.version >= (1, 18)
+
+    def _settle(self, addresses: set[Address]) -> None:
+        self._settle_conflicts()
+        unsatisfied = {a for a, wish in self._wishes.items() if not wish.satisfied}
+        work = [self._wishes[a] for a in sorted(addresses | unsatisfied) if a in self._wishes]
+        for wish in work:
+            self._strip_or_import(wish)
+        order = [wish for wish in work if not wish.satisfied]
+        self._plane.random.shuffle(order)
+        for wish in sorted(order, key=self._arrival):
+            self._satisfy(wish)
+        for wish in work:
+            self._write_service(wish)
+        for pool in self._pools.values():
+            self._write_pool(pool)
+        self._seen = self._plane.store.version
+
+    def _arrival(self, wish: Wish) -> str:
+        service = self._service(wish.address)
+        return text(service, "metadata", "creationTimestamp")
+
+    # Pools
+
+    def _pool_changed(self, name: str) -> None:
+        stored = self._plane.get(POOLS, name)
+        known = self._pools.get(name)
+        if stored is None:
+            if known is not None:
+                del self._pools[name]
+                self._drop_ranges(known.ranges)
+            return
+        try:
+            wanted = ranges_of(stored)
+        except BadBlock as bad:
+            self._log("error", "pool upsert failed", error=str(bad))
+            return
+        if known is None:
+            self._pools[name] = Pool(stored, wanted)
+            return
+        if known.object.get("spec") != stored.get("spec"):
+            self._log_new_spec(name, known.object, stored)
+        kept = {r.bounds: r for r in known.ranges if r.bounds in {w.bounds for w in wanted}}
+        self._drop_ranges([r for r in known.ranges if kept.get(r.bounds) is not r])
+        known.object = stored
+        known.ranges = [kept.get(r.bounds, r) for r in wanted]
+
+    def _log_new_spec(self, name: str, old: JsonObject, new: JsonObject) -> None:
+        if self._plane.version >= (1, 18):
+            self._info(
+                "Updated Pool spec",
+                poolName=name,
+                poolOldSpec=old.get("spec"),
+                poolNewSpec=new.get("spec"),
+            )
+
+    def _drop_ranges(self, ranges: Iterable[Range]) -> None:
+        gone = list(ranges)
+        for wish in self._wishes.values():
+            for address in [a for a, r in wish.held.items() if any(r is g for g in gone)]:
+                del wish.held[address]
+
+    def _settle_conflicts(self) -> None:
+        for pool in self._pools.values():
+            if pool.conflict and next(self._overlaps(pool), None) is None:
+                pool.conflict = ""
+        for pool in self._pools.values():
+            for ours, theirs, other in self._overlaps(pool):
+                if pool.conflict:
+                    break
+                if other is pool or (not other.conflict and _newer(pool, other)):
+                    self._mark(pool, ours, theirs)
+
+    def _overlaps(self, pool: Pool) -> Iterator[tuple[Range, Range, Pool]]:
+        for other in self._pools.values():
+            for ours in pool.ranges:
+                for theirs in other.ranges:
+                    if ours is not theirs and ours.overlaps(theirs):
+                        yield ours, theirs, other
+
+    def _mark(self, pool: Pool, ours: Range, theirs: Range) -> None:
+        end = f"conflicts since range '{ours}' overlaps range '{theirs}' from IP Pool"
+        pool.conflict = f"Pool {end} '{theirs.pool}'"
+        # The real log line has the values of the last two fields swapped (lbipam.go:1821).
+        names = ("poolName1", "poolRange1", "poolName2", "poolRange2")
+        if self._plane.version < (1, 18):
+            names = ("pool1-name", "pool1-range", "pool2-name", "pool2-range")
+        values = (ours.pool, str(ours), str(theirs), theirs.pool)
+        message = f"Pool '{ours.pool}' {end} '{theirs.pool}'"
+        self._log("warn", message, **dict(zip(names, values, strict=True)))
+
+    def _write_pool(self, pool: Pool) -> None:
+        stored = self._plane.get(POOLS, name_of(pool.object))
+        if stored is None:
+            return
+        total = sum(r.size for r in pool.ranges)
+        used = sum(r.used for r in pool.ranges)
+        generation = mapping(stored, "metadata").get("generation", 1)
+        conflict = ("True", "cidr_overlap") if pool.conflict else ("False", "resolved")
+        conditions = [("cilium.io/PoolConflict", *conflict, pool.conflict)] + [
+            (f"cilium.io/IPs{kind}", "Unknown", "noreason", str(count))
+            for kind, count in (("Total", total), ("Available", total - used), ("Used", used))
+        ]
+        self._plane.set_conditions(
+            POOLS,
+            stored,
+            [
+                {
+                    "type": type_,
+                    "status": status,
+                    "reason": reason,
+                    "message": message,
+                    "observedGeneration": generation,
+                }
+                for type_, status, reason, message in conditions
+            ],
+        )
+
+    # Services
+
+    def _service(self, address: Address) -> JsonObject | None:
+        return self._plane.get(SERVICES, address[1], address[0])
+
+    def _service_changed(self, address: Address) -> None:
+        service = self._service(address)
+        known = self._wishes.get(address)
+        if service is None or not is_responsible(service, self._plane.configuration()):
+            if known is not None:
+                self._release(known, list(known.held))
+                del self._wishes[address]
+                if service is not None:
+                    self._give_up(service)
+            return
+        wish = wish_of(service, self._plane.configuration(), self._unreadable)
+        if known is not None:
+            wish.held = known.held
+        self._wishes[address] = wish
+
+    # Validation
+
+    def _strip_or_import(self, wish: Wish) -> None:
+        stale = [a for a, r in wish.held.items() if not self._keeps(wish, a, r)]
+        self._release(wish, stale)
+        service = self._service(wish.address)
+        present = [
+            text(entry, "ip") for entry in objects(service, "status", "loadBalancer", "ingress")
+        ]
+        for word in present:
+            try:
+                address = ipaddress.ip_address(word)
+            except ValueError:
+                continue
+            if self._importing and address not in wish.held:
+                self._import(wish, address)
+        lost = [word for word in present if word not in {str(a) for a in wish.held}]
+        if lost and self._plane.version >= (1, 20):
+            self._info(
+                "Removing Ingress IPs", serviceName=wish.full_name, ipAddrs=f"[{' '.join(lost)}]"
+            )
+
+    def _keeps(self, wish: Wish, address: AnyAddress, range_: Range) -> bool:
+        pool = self._pools.get(range_.pool)
+        others = [h for h in range_.holders.get(address, []) if h != wish.address]
+        return (
+            pool is not None
+            and pool.takes(wish)
+            and self._wanted(wish, address)
+            and all(unshareable(wish, self._wishes[o]) is None for o in others if o in self._wishes)
+        )
+
+    def _wanted(self, wish: Wish, address: AnyAddress) -> bool:
+        if wish.requested:
+            return address in wish.requested
+        return address.version in wish.families
+
+    def _import(self, wish: Wish, address: AnyAddress) -> None:
+        range_, _ = self._range_of(wish, address)
+        service = wish.full_name
+        later = "deferring to regular allocation logic"
+        if range_ is None or not self._wanted(wish, address):
+            message = f"Current IP does not belong to any matching range, {later}"
+        elif self._take(wish, address, range_) is not None:
+            message = f"Current IP is already allocated by another service, {later}"
+        else:
+            return
+        if self._plane.version >= (1, 18):
+            self._log("warn", message, ipAddr=address, serviceName=service)
+
+    # Allocation
+
+    def _satisfy(self, wish: Wish) -> None:
+        wish.refusal = None
+        if wish.requested:
+            for address in wish.requested:
+                if address not in wish.held:
+                    wish.refusal = self._give(wish, address) or wish.refusal
+            return
+        for family in wish.families:
+            if not any(address.version == family for address in wish.held):
+                wish.refusal = self._give_any(wish, family) or wish.refusal
+
+    def _give(self, wish: Wish, address: AnyAddress) -> Refusal | None:
+        range_, refusal = self._range_of(wish, address)
+        if range_ is None:
+            return refusal
+        refusal = self._take(wish, address, range_)
+        if refusal is None:
+            self._assigned(wish, address)
+        return refusal
+
+    def _range_of(self, wish: Wish, address: AnyAddress) -> tuple[Range | None, Refusal | None]:
+        found = False
+        for range_ in self._usable_ranges():
+            if address in range_:
+                found = True
+                if self._pools[range_.pool].takes(wish):
+                    return range_, None
+        if found:
+            message = f"The pool with the CIDR containing '{address}', doesn't select this service"
+            return None, ("pool_selector_mismatch", message)
+        return None, ("no_pool", f"No pool exists with a CIDR containing '{address}'")
+
+    def _take(self, wish: Wish, address: AnyAddress, range_: Range) -> Refusal | None:
+        holders = range_.holders.get(address, [])
+        if not holders:
+            if range_.allocate(address, wish.address):
+                wish.held[address] = range_
+                return None
+            return _taken(address)
+        if not wish.sharing_key:
+            return _taken(address)
+        for holder in holders:
+            reason = unshareable(wish, self._wishes[holder])
+            if reason is not None:
+                return (
+                    "already_allocated_incompatible_service",
+                    f"The IP '{address}' is already allocated to an incompatible service. "
+                    f"Reason: {reason}",
+                )
+        holders.append(wish.address)
+        wish.held[address] = range_
+        return None
+
+    def _give_any(self, wish: Wish, family: int) -> Refusal | None:
+        if wish.sharing_key and self._join(wish, family):
+            return None
+        full = False
+        for range_ in self._usable_ranges():
+            if range_.first.version != family or not self._pools[range_.pool].takes(wish):
+                continue
+            address = range_.allocate_any(wish.address)
+            if address is not None:
+                wish.held[address] = range_
+                self._assigned(wish, address)
+                return None
+            full = True
+        return OUT_OF_IPS if full else NO_POOL
+
+    def _join(self, wish: Wish, family: int) -> bool:
+        for other in list(self._wishes.values()):
+            if other is wish or other.sharing_key != wish.sharing_key:
+                continue
+            for address, range_ in other.held.items():
+                fits = address.version == family and self._pools[range_.pool].takes(wish)
+                if fits and self._take(wish, address, range_) is None:
+                    self._assigned(wish, address)
+                    return True
+        return False
+
+    def _usable_ranges(self) -> list[Range]:
+        pools = [pool for pool in self._pools.values() if pool.usable]
+        if self._plane.version >= (1, 20):
+            self._plane.random.shuffle(pools)
+        return [range_ for pool in pools for range_ in pool.ranges]
+
+    def _assigned(self, wish: Wish, address: AnyAddress) -> None:
+        if self._plane.version >= (1, 20):
+            self._info("Assigning Ingress IP", serviceName=wish.full_name, ipAddr=address)
+
+    # Writing
+
+    def _release(self, wish: Wish, addresses: Iterable[AnyAddress]) -> None:
+        for address in addresses:
+            wish.held.pop(address).release(address, wish.address)
+
+    def _release_all(self) -> None:
+        for wish in self._wishes.values():
+            wish.held.clear()
+            wish.refusal = NO_POOL
+            self._write_service(wish)
+
+    def _write_service(self, wish: Wish) -> None:
+        service = self._service(wish.address)
+        if service is None:
+            return
+        balancer: JsonObject = {}
+        if wish.held:
+            balancer["ingress"] = [{"ip": str(a), "ipMode": "VIP"} for a in wish.held]
+        reason, message = ("satisfied", "") if wish.satisfied else wish.refusal or NO_POOL
+        status = "True" if wish.satisfied else "False"
+        condition = self._condition(service, status, reason, message)
+        others = [
+            each
+            for each in objects(service, "status", "conditions")
+            if text(each, "type") != SATISFIED
+        ]
+        wanted: JsonObject = {"loadBalancer": balancer, "conditions": [*others, condition]}
+        if mapping(service, "status") != wanted:
+            self._plane.set_status(SERVICES, service, wanted)
+
+    def _condition(self, service: JsonObject, status: str, reason: str, message: str) -> JsonObject:
+        since = self._plane.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        for each in objects(service, "status", "conditions"):
+            if text(each, "type") == SATISFIED and text(each, "status") == status:
+                since = text(each, "lastTransitionTime")
+        # No observedGeneration: the API server keeps no generation of a Service, and Go omits 0.
+        return {
+            "type": SATISFIED,
+            "status": status,
+            "lastTransitionTime": since,
+            "reason": reason,
+            "message": message,
+        }
+
+    def _give_up(self, service: JsonObject) -> None:
+        namespace, name = address_of(service)
+        if self._plane.version >= (1, 20):
+            self._info("Removing all Ingress IPs and conditions", serviceName=f"{namespace}/{name}")
+        others = [
+            each
+            for each in objects(service, "status", "conditions")
+            if text(each, "type") != SATISFIED
+        ]
+        status: JsonObject = {"loadBalancer": {}}
+        if others:
+            status["conditions"] = list[object](others)
+        self._plane.set_status(SERVICES, service, status)
+
+    def _unreadable(self, error: str) -> None:
+        self._log("error", "Unable to parse service.spec.LoadBalancerIP", error=error)
+
+    def _info(self, message: str, **fields: object) -> None:
+        self._log("info", message, **fields)
+
+    def _log(self, level: str, message: str, **fields: object) -> None:
+        self._plane.operator_log(level, message, LBIPAM_MODULE, **fields)
+
+
+def _newer(pool: Pool, other: Pool) -> bool:
+    mine, theirs = created(pool.object), created(other.object)
+    return (mine, name_of(pool.object)) > (theirs, name_of(other.object))
+
+
+def _taken(address: AnyAddress) -> Refusal:
+    message = f"The IP '{address}' is already allocated to another service"
+    return ("already_allocated", message)

@@ -1,0 +1,238 @@
+"""The Cilium operator: while it leads, LB-IPAM and BGP node configurations follow the objects."""
+
+from __future__ import annotations
+
+from app.lab.fields import (
+    created,
+    integer,
+    labels_of,
+    mapping,
+    merged,
+    name_of,
+    objects,
+    present,
+    selects,
+    text,
+)
+from app.lab.ipam import LoadBalancerIpam
+from app.lab.log_text import BGP_OPERATOR_MODULE
+from app.lab.plane import (
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    NODE_CONFIGS,
+    OVERRIDES,
+    PEER_CONFIGS,
+    SECRETS,
+    Plane,
+    matters,
+)
+from app.lab.store import JsonObject
+
+_BGP_INPUTS = (CLUSTER_CONFIGS, PEER_CONFIGS, NODE_CONFIGS, OVERRIDES, CILIUM_NODES, SECRETS)
+
+
+class Operator:
+    """The leading operator; nothing moves while it is down."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._ipam = LoadBalancerIpam(plane)
+        self._seen = 0
+        self.running = False
+
+    def start(self) -> None:
+        """A new leader: state is rebuilt from the objects."""
+        self.running = True
+        self._seen = 0
+        self._ipam.restart()
+        if self._bgp_enabled():
+            self._plane.operator_log(
+                "info",
+                "BGP control plane operator started"
+                if self._plane.version >= (1, 19)
+                else "BGPv2 control plane operator started",
+                BGP_OPERATOR_MODULE,
+            )
+
+    def stop(self) -> None:
+        """The leader is gone: statuses stay as they are from now on."""
+        self.running = False
+
+    def sync(self) -> None:
+        """React to what changed in the store since the last call."""
+        if not self.running:
+            return
+        self._ipam.sync()
+        version = self._plane.store.version
+        if any(
+            matters(event)
+            for resource in _BGP_INPUTS
+            for event in self._plane.changes(resource, self._seen)
+        ):
+            if self._bgp_enabled():
+                self._render()
+            version = self._plane.store.version
+        self._seen = version
+
+    def _bgp_enabled(self) -> bool:
+        return self._plane.configuration().get("enable-bgp-control-plane") == "true"
+
+    def _reports(self) -> bool:
+        reported = self._plane.configuration().get("enable-bgp-control-plane-status-report", "true")
+        return reported == "true"
+
+    def _render(self) -> None:
+        wanted: set[str] = set()
+        for config in sorted(self._plane.all(CLUSTER_CONFIGS), key=created):
+            wanted |= self._render_config(config)
+        for stale in self._plane.all(NODE_CONFIGS):
+            if name_of(stale) not in wanted:
+                self._plane.store.delete(NODE_CONFIGS, "", name_of(stale))
+        for peer_config in self._plane.all(PEER_CONFIGS):
+            self._judge_secret(peer_config)
+
+    def _render_config(self, config: JsonObject) -> set[str]:
+        """Render one ClusterConfig for the nodes that it selects and that no other one owns."""
+        nodes = [
+            name_of(node)
+            for node in self._plane.all(CILIUM_NODES)
+            if selects(mapping(config, "spec", "nodeSelector"), labels_of(node))
+        ]
+        owned: set[str] = set()
+        rivals: set[str] = set()
+        for node in nodes:
+            owner = self._owner(node)
+            if owner and owner != name_of(config):
+                rivals.add(owner)
+                continue
+            owned.add(node)
+            self._write_node_config(node, config)
+        if self._reports():
+            self._judge_config(config, bool(nodes), sorted(rivals))
+        return owned
+
+    def _owner(self, node: str) -> str:
+        """The ClusterConfig that owns a node's configuration, if it still exists and selects it."""
+        existing = self._plane.get(NODE_CONFIGS, node)
+        if existing is None:
+            return ""
+        owner = next(
+            (text(each, "name") for each in objects(existing, "metadata", "ownerReferences")), ""
+        )
+        config = self._plane.get(CLUSTER_CONFIGS, owner)
+        cilium_node = self._plane.get(CILIUM_NODES, node)
+        if config is None or cilium_node is None:
+            return ""
+        selector = mapping(config, "spec", "nodeSelector")
+        return owner if selects(selector, labels_of(cilium_node)) else ""
+
+    def _write_node_config(self, node: str, config: JsonObject) -> None:
+        override = self._plane.get(OVERRIDES, node)
+        instances = [
+            _overridden(instance, override) for instance in objects(config, "spec", "bgpInstances")
+        ]
+        existing = self._plane.get(NODE_CONFIGS, node)
+        reference: JsonObject = {
+            "apiVersion": self._plane.api_version,
+            "controller": True,
+            "kind": "CiliumBGPClusterConfig",
+            "name": name_of(config),
+            "uid": text(config, "metadata", "uid"),
+        }
+        spec: JsonObject = {"bgpInstances": list[object](instances)}
+        if existing is None:
+            existing = {
+                "apiVersion": self._plane.api_version,
+                "kind": "CiliumBGPNodeConfig",
+                "metadata": {"name": node},
+            }
+        metadata = {**mapping(existing, "metadata"), "ownerReferences": [reference]}
+        wanted = {**existing, "metadata": metadata, "spec": spec}
+        if wanted != existing:
+            self._plane.put(NODE_CONFIGS, wanted, "cilium-operator-generic")
+
+    def _judge_config(self, config: JsonObject, selects_any: bool, rivals: list[str]) -> None:
+        referenced = {
+            text(peer, "peerConfigRef", "name")
+            for instance in objects(config, "spec", "bgpInstances")
+            for peer in objects(instance, "peers")
+        }
+        missing = sorted(
+            name for name in referenced if name and self._plane.get(PEER_CONFIGS, name) is None
+        )
+        conflict = f"Selecting the same node(s) with ClusterConfig(s): [{' '.join(rivals)}]"
+        absent = f"Referenced CiliumBGPPeerConfig(s) are missing: [{' '.join(missing)}]"
+        # Up to 1.19 the reason and this message stay the same whether True or False.
+        always = self._plane.version < (1, 20)
+        nobody = "No node matches spec.nodeSelector" if always or not selects_any else ""
+        verdicts = [
+            ("ConflictingClusterConfig", bool(rivals), conflict if rivals else ""),
+            ("MissingPeerConfigs", bool(missing), absent if missing else ""),
+            ("NoMatchingNode", not selects_any, nobody),
+        ]
+        self._set(CLUSTER_CONFIGS, config, verdicts)
+
+    def _judge_secret(self, peer_config: JsonObject) -> None:
+        if not self._reports():
+            return
+        secret = text(peer_config, "spec", "authSecretRef")
+        namespace = text(self._plane.configuration(), "bgp-secrets-namespace")
+        missing = bool(secret) and self._plane.get(SECRETS, secret, namespace) is None
+        message = f'Referenced Auth Secret "{secret}" is missing' if missing else ""
+        if not secret and self._plane.version >= (1, 20):
+            message = "Auth Secret is not configured"
+        self._set(PEER_CONFIGS, peer_config, [("MissingAuthSecret", missing, message)])
+
+    def _set(
+        self,
+        resource: tuple[str, str],
+        obj: JsonObject,
+        verdicts: list[tuple[str, bool, str]],
+    ) -> None:
+        stored = self._plane.get(resource, name_of(obj))
+        if stored is None:
+            return
+        conditions: list[JsonObject] = [
+            {
+                "type": f"cilium.io/{kind}",
+                "status": "True" if true else "False",
+                "reason": _reason(kind, true, self._plane.version, message),
+                "message": message,
+                "observedGeneration": integer(stored, "metadata", "generation", default=1),
+            }
+            for kind, true, message in verdicts
+        ]
+        self._plane.set_conditions(resource, stored, conditions)
+
+
+def _reason(kind: str, true: bool, version: tuple[int, int], message: str) -> str:
+    """A condition's reason: per outcome since 1.20, the same for both before (638f6b443c)."""
+    if version < (1, 20):
+        return "ConflictingClusterConfigs" if kind == "ConflictingClusterConfig" else kind
+    if kind == "MissingAuthSecret" and not true:
+        return "AuthSecretNotConfigured" if message else "AuthSecretValidated"
+    reasons = {
+        "ConflictingClusterConfig": ("ClusterConfigConflict", "ClusterConfigValidated"),
+        "MissingPeerConfigs": ("PeerConfigsMissing", "PeerConfigsResolved"),
+        "NoMatchingNode": ("MatchingNodeUnavailable", "MatchingNodeSelected"),
+        "MissingAuthSecret": ("AuthSecretMissing", "AuthSecretValidated"),
+    }
+    return reasons[kind][0 if true else 1]
+
+
+def _overridden(instance: JsonObject, override: JsonObject | None) -> JsonObject:
+    """An instance with a node's overrides; names that exist nowhere are ignored, as by Cilium."""
+    for each in objects(override, "spec", "bgpInstances"):
+        if text(each, "name") != text(instance, "name"):
+            continue
+        own = {key: value for key, value in each.items() if key not in ("name", "peers")}
+        peers = [_first_named(objects(each, "peers"), peer) for peer in objects(instance, "peers")]
+        instance = merged(instance, own)
+        if present(instance, "peers"):
+            instance["peers"] = list[object](peers)
+    return instance
+
+
+def _first_named(overrides: list[JsonObject], peer: JsonObject) -> JsonObject:
+    found = next((o for o in overrides if text(o, "name") == text(peer, "name")), {})
+    return merged(peer, found)

@@ -1,0 +1,295 @@
+"""Scenario files: what a lab cluster is made of, what breaks in it, what to conclude from it.
+
+A scenario is YAML, validated against the types here; it may extend another one. Mappings merge,
+`manifests` merge per object, other lists replace. Times are offsets from the moment the lab starts,
+such as -10m (ten minutes ago) or 90s.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import yaml
+
+from app.lab.fields import mapping, merged, objects, text
+from app.lab.plane import minor
+from app.lab.store import JsonObject, stamp
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's safe loader where PyYAML was built with it, ten times as fast."""
+
+FOLDER = Path(__file__).parent / "scenarios"
+"""The scenarios that come with the program."""
+
+FaultName = Literal[
+    "router-killed",
+    "router-frozen",
+    "router-refuses",
+    "router-shutdown",
+    "router-asn",
+    "password-mismatch",
+    "session-reset",
+    "agent-crashed",
+    "agent-restarted",
+    "agent-frozen",
+    "exec-fails",
+    "operator-down",
+    "node-not-ready",
+    "bgp-off",
+]
+"""What can break in a running cluster."""
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be used; one sentence naming the file, the place and the remedy."""
+
+
+class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Kubernetes node."""
+
+    name: str
+    addresses: tuple[str, ...]
+    pod_cidrs: tuple[str, ...] = msgspec.field(name="podCIDRs", default=())
+    internal: tuple[str, ...] = ()
+    """Addresses of type CiliumInternalIP."""
+
+
+class RouterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A router outside the cluster."""
+
+    name: str
+    address: str
+    asn: int
+    hold: int = 90
+    families: tuple[str, ...] = ("ipv4", "ipv6")
+    routes: dict[str, int] = {}
+    password: str = ""
+    hops: int = 1
+
+
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that breaks at a time, for a time (for ever without `for`), perhaps repeatedly."""
+
+    fault: FaultName
+    at: str = "-10m"
+    lasts: str = msgspec.field(name="for", default="")
+    every: str = ""
+    node: str = ""
+    """One node; all of them when empty."""
+    router: str = ""
+    """One router by name; all of them when empty."""
+    asn: int = 0
+    """For router-asn: the number the router uses instead."""
+
+
+class ChangePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Objects that somebody changed at a time: merged into the existing ones, or created."""
+
+    at: str = "-10m"
+    manifests: tuple[JsonObject, ...] = ()
+    remove: tuple[str, ...] = ()
+    """`Kind/name` or `Kind/namespace/name`."""
+
+
+class Flaps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node whose sessions are lost now and then."""
+
+    node: str
+    every: str = "4m"
+
+
+class Life(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens by itself."""
+
+    restarts: str = ""
+    """A pod beside the agents and the operator restarts about this often."""
+    flaps: tuple[Flaps, ...] = ()
+    since: str = "-45m"
+
+
+class Generate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Additional objects made by number."""
+
+    nodes: int = 0
+    services: int = 0
+
+
+class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a good operator concludes: finding codes, and a sentence."""
+
+    sentence: str
+    findings: tuple[str, ...] = ()
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole lab cluster."""
+
+    name: str
+    description: str
+    expect: Expectation
+    cilium: str = "1.19.1"
+    kubernetes: str = "v1.34.2"
+    seed: int = 0
+    history: str = "41d"
+    """How long ago the cluster was made."""
+    nodes: tuple[Node, ...] = ()
+    routers: tuple[RouterPlan, ...] = ()
+    config: dict[str, str] = {}
+    """Values of `cilium-config` that differ from the lab's own; "" removes a key."""
+    manifests: tuple[JsonObject, ...] = ()
+    backends: dict[str, tuple[str, ...]] = {}
+    """Nodes on which a service (`namespace/name`) has a ready pod."""
+    faults: tuple[FaultPlan, ...] = ()
+    changes: tuple[ChangePlan, ...] = ()
+    life: Life = Life()
+    generate: Generate = Generate()
+    base: bool = False
+    """Only there to be extended; not listed."""
+
+
+def duration(words: str, where: str) -> timedelta:
+    """A length of time such as 90s, 4m, 2h, 41d or -10m. Raises ScenarioError naming `where`."""
+    found = re.fullmatch(r"(-?)(\d+(?:\.\d+)?)(s|m|h|d)", words.strip())
+    if found is None:
+        raise ScenarioError(f"{where}: {words!r} is no length of time; write 90s, 4m, 2h or -10m")
+    sign, number, unit = found.groups()
+    scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    return timedelta(seconds=float(number) * scale) * (-1 if sign else 1)
+
+
+def scenario_list() -> list[tuple[str, str]]:
+    """Name and description of every scenario that comes with the program, `home` first."""
+    found = [read_scenario(path.stem) for path in sorted(FOLDER.glob("*.yaml"))]
+    listed = [(s.name, s.description) for s in found if not s.base]
+    return sorted(listed, key=lambda entry: (entry[0] != "home", entry[0]))
+
+
+def read_scenario(name_or_path: str) -> Scenario:
+    """A scenario by name or by path; `large:services=50,nodes=5` sets its `generate`.
+
+    Raises ScenarioError.
+    """
+    name, _, parameters = name_or_path.partition(":")
+    path = _path(name)
+    document = _document(path, ())
+    if parameters:
+        document["generate"] = {**mapping(document, "generate"), **_parameters(path, parameters)}
+    document["name"] = path.stem
+    for entry in objects(document, "manifests"):
+        _check_manifest(path, entry)
+    try:
+        scenario = msgspec.convert(document, Scenario)
+        _check_numbers(scenario)
+    except msgspec.ValidationError as error:
+        raise ScenarioError(f"{path}: {_sentence(str(error))}") from error
+    except ValueError as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    return scenario
+
+
+def _check_numbers(scenario: Scenario) -> None:
+    """Raises ValueError for a version, address or network that is none."""
+    minor(scenario.cilium)
+    for node in scenario.nodes:
+        for address in (*node.addresses, *node.internal):
+            ipaddress.ip_address(address)
+        for cidr in node.pod_cidrs:
+            ipaddress.ip_network(cidr)
+    for router in scenario.routers:
+        ipaddress.ip_address(router.address)
+
+
+def _path(name: str) -> Path:
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = FOLDER / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
+        raise ScenarioError(f"there is no scenario {name!r}; the scenarios are: {known}")
+    return path
+
+
+def _document(path: Path, above: tuple[Path, ...]) -> JsonObject:
+    try:
+        parsed: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: is not UTF-8 text at byte {error.start}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ScenarioError(f"{path}: is not valid YAML: {reason}") from error
+    document = mapping({"document": _plain(parsed)}, "document")
+    if not document or not all(isinstance(key, str) for key in document):
+        raise ScenarioError(f"{path}: a scenario is a mapping with at least a `description`")
+    extends = document.pop("extends", None)
+    if extends is None:
+        return document
+    if not isinstance(extends, str):
+        raise ScenarioError(f"{path}: `extends` is the name of one scenario")
+    base = path.parent / extends if extends.endswith((".yaml", ".yml")) else _path(extends)
+    if base in (*above, path):
+        raise ScenarioError(f"{path}: `extends` leads back to {base}")
+    listed = document.get("manifests", [])
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise ScenarioError(f"{path}: `manifests` is a list of objects")
+    return _extended(_document(base, (*above, path)), document)
+
+
+def _plain(value: object) -> object:
+    """YAML's times as the texts that Kubernetes writes."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, datetime):
+        return stamp(value if value.tzinfo is None else value.astimezone(UTC))
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _extended(base: JsonObject, document: JsonObject) -> JsonObject:
+    manifests = {identity(each): each for each in objects(base, "manifests")}
+    for each in objects(document, "manifests"):
+        manifests[identity(each)] = merged(manifests.get(identity(each), {}), each)
+    base.pop("base", None)
+    joined = merged(base, {k: v for k, v in document.items() if k != "manifests"})
+    joined["manifests"] = list[object](manifests.values())
+    return joined
+
+
+def identity(manifest: Mapping[str, object]) -> str:
+    """`Kind/name` or `Kind/namespace/name`."""
+    parts = (
+        text(manifest, "kind"),
+        text(manifest, "metadata", "namespace"),
+        text(manifest, "metadata", "name"),
+    )
+    return "/".join(part for part in parts if part)
+
+
+def _check_manifest(path: Path, manifest: JsonObject) -> None:
+    if not text(manifest, "kind") or not text(manifest, "metadata", "name"):
+        raise ScenarioError(f"{path}: a manifest needs `kind` and `metadata.name`: {manifest!r}")
+
+
+def _parameters(path: Path, parameters: str) -> JsonObject:
+    found: JsonObject = {}
+    for part in parameters.split(","):
+        key, _, value = part.partition("=")
+        if key not in ("nodes", "services") or not value.isdigit():
+            raise ScenarioError(
+                f"{path}: parameter {part!r} is unknown; write services=NUMBER or nodes=NUMBER"
+            )
+        found[key] = int(value)
+    return found
+
+
+def _sentence(error: str) -> str:
+    words = re.sub(r" - at `\$\.?([^`]*)`", r" in `\1`", error).replace(" in ``", "")
+    return words.replace("Object contains unknown field", "unknown key")
