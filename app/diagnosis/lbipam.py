@@ -1,0 +1,191 @@
+"""LB-IPAM as it stands: the ranges of pools, which pool an address lies in, how full each is.
+
+Facts: Cilium operator/pkg/lbipam (1.17 to 1.21); `docs/cilium.md`, "LB-IPAM".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from app.snapshot import Snapshot
+from collectors.cilium_records import Pool, PoolBlock
+from collectors.records import Condition, Service
+
+Address = IPv4Address | IPv6Address
+
+REQUEST_SATISFIED = ("cilium.io/IPAMRequestSatisfied", "io.cilium/lb-ipam-request-satisfied")
+"""Condition types under which LB-IPAM tells its verdict on a service; the second before 1.15."""
+POOL_CONFLICT = "cilium.io/PoolConflict"
+_COUNTS = {
+    "total": "cilium.io/IPsTotal",
+    "available": "cilium.io/IPsAvailable",
+    "used": "cilium.io/IPsUsed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Addresses from `first` to `last`, both included, of one family."""
+
+    first: Address
+    last: Address
+
+    @property
+    def size(self) -> int:
+        """How many addresses it has."""
+        return int(self.last) - int(self.first) + 1
+
+    def __contains__(self, address: Address) -> bool:
+        return address.version == self.first.version and (
+            int(self.first) <= int(address) <= int(self.last)
+        )
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} - {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUsage:
+    """How full a pool is. Each count is None when the pool's status does not (yet) tell it."""
+
+    pool: Pool
+    ranges: tuple[AddressRange, ...]
+    """The blocks that make sense, as Cilium reads them (a CIDR is masked)."""
+    invalid_blocks: tuple[str, ...]
+    """The blocks that do not, in words."""
+    total: int | None
+    available: int | None
+    used: int | None
+    holders: Mapping[Address, tuple[str, ...]]
+    """Keys of the services that hold an address of it."""
+    conflict: str
+    """Why the pool gives no new addresses (it overlaps another), or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """A service of type LoadBalancer, as LB-IPAM left it."""
+
+    service: Service
+    addresses: tuple[Address, ...]
+    hostnames: tuple[str, ...]
+    pools: tuple[str, ...]
+    """The pool each address lies in, "" where none; in the order of `addresses`."""
+    condition: Condition | None
+    """LB-IPAM's verdict; None: it has given none."""
+
+    @property
+    def satisfied(self) -> bool | None:
+        """Whether LB-IPAM says that the service has all it asked for; None: it does not say."""
+        status = self.condition.status if self.condition else ""
+        return {"True": True, "False": False}.get(status)
+
+
+def block_range(block: PoolBlock) -> AddressRange:
+    """The addresses of a block. Raises ValueError with the reason, as Cilium refuses it."""
+    if block.cidr:
+        network = ip_network(block.cidr, strict=False)
+        return AddressRange(network[0], network[-1])
+    if not block.start:
+        raise ValueError("neither cidr nor start")
+    first = ip_address(block.start)
+    last = ip_address(block.stop) if block.stop else first
+    if first.version != last.version:
+        raise ValueError(f"{first} and {last} are of different families")
+    if int(last) < int(first):
+        raise ValueError(f"start {first} lies after stop {last}")
+    return AddressRange(first, last)
+
+
+def parse_address(text: str) -> Address | None:
+    """The address, or None when the text is none (a status field may hold anything)."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
+    """Every service of type LoadBalancer, by namespace and name."""
+    ranges = [
+        (key, found) for key, pool in sorted(snapshot.pools.items()) for found in _ranges(pool)[0]
+    ]
+    return tuple(
+        _load_balancer(service, ranges)
+        for _, service in sorted(snapshot.services.items())
+        if service.spec.type == "LoadBalancer"
+    )
+
+
+def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
+    """Every pool with its counts and the holders of its addresses, by name."""
+    held: dict[Address, list[str]] = {}
+    for balancer in load_balancers(snapshot):
+        for address in balancer.addresses:
+            held.setdefault(address, []).append(balancer.service.key)
+    return tuple(_usage(pool, held) for _, pool in sorted(snapshot.pools.items()))
+
+
+def condition_of(conditions: Iterable[Condition], *types: str) -> Condition | None:
+    """The first condition of one of the types."""
+    return next((c for wanted in types for c in conditions if c.type == wanted), None)
+
+
+def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]]) -> LoadBalancer:
+    ingress = service.status.load_balancer.ingress
+    parsed = [parse_address(entry.ip) for entry in ingress if entry.ip]
+    addresses = tuple(address for address in parsed if address is not None)
+    return LoadBalancer(
+        service=service,
+        addresses=addresses,
+        hostnames=tuple(entry.hostname for entry in ingress if entry.hostname),
+        pools=tuple(
+            next((pool for pool, found in ranges if address in found), "") for address in addresses
+        ),
+        condition=condition_of(service.status.conditions, *REQUEST_SATISFIED),
+    )
+
+
+def _usage(pool: Pool, held: Mapping[Address, list[str]]) -> PoolUsage:
+    ranges, invalid = _ranges(pool)
+    conflict = condition_of(pool.status.conditions, POOL_CONFLICT)
+    counts = {name: _count(pool, type_) for name, type_ in _COUNTS.items()}
+    return PoolUsage(
+        pool=pool,
+        ranges=ranges,
+        invalid_blocks=invalid,
+        total=counts["total"],
+        available=counts["available"],
+        used=counts["used"],
+        holders={
+            address: tuple(services)
+            for address, services in sorted(held.items(), key=lambda item: _sortable(item[0]))
+            if any(address in found for found in ranges)
+        },
+        conflict=conflict.message if conflict and conflict.status == "True" else "",
+    )
+
+
+def _ranges(pool: Pool) -> tuple[tuple[AddressRange, ...], tuple[str, ...]]:
+    ranges: list[AddressRange] = []
+    invalid: list[str] = []
+    for block in pool.spec.blocks:
+        try:
+            ranges.append(block_range(block))
+        except ValueError as reason:
+            invalid.append(str(reason))
+    return tuple(ranges), tuple(invalid)
+
+
+def _count(pool: Pool, type_: str) -> int | None:
+    """The operator writes counts as decimal text into a condition's message."""
+    condition = condition_of(pool.status.conditions, type_)
+    if condition is None or not condition.message.isascii() or not condition.message.isdigit():
+        return None
+    return int(condition.message)
+
+
+def _sortable(address: Address) -> tuple[int, int]:
+    return (address.version, int(address))

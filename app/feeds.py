@@ -1,0 +1,168 @@
+"""Which sources there are, how long each may be silent, and which run only when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.diagnosis.health import operator_lease
+from app.monitor import Clock, Feed, Monitor
+from app.settings import Settings
+from app.snapshot import Snapshot
+from collectors.api import ApiSession
+from collectors.api_errors import ApiError
+from collectors.bgp_peers import COMMAND as PEERS
+from collectors.bgp_routes import COMMANDS as ROUTES
+from collectors.cilium_answer import CiliumCommand
+from collectors.cilium_cli import CiliumCli, PolledCommand
+from collectors.cilium_status import COMMAND as STATUS
+from collectors.cluster_version import VersionSource
+from collectors.command import end_all
+from collectors.log_targets import (
+    AGENT_CONTAINER,
+    OPERATOR_CONTAINER,
+    Aim,
+    leader_pod,
+    target_of,
+)
+from collectors.pod_logs import FollowedLog
+from collectors.records import Pod
+from collectors.reflector import Reflector
+from collectors.resources import resources
+
+WATCH_SILENCE = 150.0
+"""Seconds; an API server sends a bookmark about every minute where nothing changes."""
+LOG_SILENCE = 30.0
+"""Seconds; a quiet log that is being followed is heard of every few seconds."""
+VERSION_SILENCE = 30.0
+"""Seconds; the API server is asked for its version every 10."""
+
+OPERATOR_LOG = "operator_log"
+AGENT_LOGS = "agent_logs"
+
+
+def wall_clock() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Polled:
+    command: CiliumCommand
+    interval: float
+    on_demand: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    aim: Aim
+    source: FollowedLog
+
+
+class Wiring:
+    """The sources of one cluster, as the settings want them, and the monitor that runs them.
+
+    Nothing is connected and no command runs before `run`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._session = ApiSession(settings.kubeconfig, settings.context)
+        self._operator = Aim()
+        self._agents: dict[str, _Followed] = {}
+        at = settings.at
+        self._clock: Clock = wall_clock if at is None else lambda: at
+
+    def monitor(self, kinds: Collection[str] | None = None) -> Monitor:
+        """A monitor of the sources that feed these kinds; of all, for None."""
+        return Monitor(
+            (feed for feed in self._feeds() if kinds is None or feed.source.kind in kinds),
+            self._clock,
+            context=self._session.context,
+            cilium_namespace=self.settings.namespace,
+        )
+
+    async def run(self, monitor: Monitor) -> None:
+        """Read everything until cancelled; then no connection and no command is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(monitor.run())
+                group.create_task(self._name(monitor))
+                group.create_task(self._steer(monitor))
+        finally:
+            end_all()
+            await self._session.close()
+
+    def agent_log(self, pod: Pod) -> Feed:
+        """The source of the agent's log on this pod's node, to be attached to the monitor.
+
+        One per node: it moves on when the pod is replaced, and when it is followed again after a
+        pause it resumes where it stopped.
+        """
+        node = pod.spec.node_name
+        if node not in self._agents:
+            aim = Aim()
+            aim.move(target_of(pod, AGENT_CONTAINER))
+            label = f"agent log {node}"
+            source = FollowedLog(self._session, aim, kind=AGENT_LOGS, label=label)
+            self._agents[node] = _Followed(aim, source)
+        return Feed(self._agents[node].source, stale_after=LOG_SILENCE)
+
+    def _feeds(self) -> Iterator[Feed]:
+        session, namespace = self._session, self.settings.namespace
+        yield Feed(VersionSource(session), stale_after=VERSION_SILENCE)
+        for resource in resources(namespace):
+            yield Feed(Reflector(session, resource), stale_after=WATCH_SILENCE)
+        log = FollowedLog(session, self._operator, kind=OPERATOR_LOG, label="operator log")
+        yield Feed(log, stale_after=LOG_SILENCE)
+        if self.settings.cli:
+            yield from self._commands()
+
+    def _commands(self) -> Iterator[Feed]:
+        settings = self.settings
+        cli = CiliumCli(
+            settings.cilium,
+            kubeconfig=settings.kubeconfig,
+            context=settings.context,
+            namespace=settings.namespace,
+        )
+        polled = [
+            _Polled(PEERS, settings.peers_interval, on_demand=False),
+            _Polled(STATUS, settings.status_interval, on_demand=False),
+            *(_Polled(command, settings.routes_interval, on_demand=True) for command in ROUTES),
+        ]
+        for each in polled:
+            source = PolledCommand(cli, each.command, interval=each.interval)
+            # One run may take its whole deadline, and the next begins an interval later.
+            limit = 1.5 * each.interval + each.command.deadline
+            yield Feed(source, stale_after=limit, on_demand=each.on_demand)
+
+    async def _name(self, monitor: Monitor) -> None:
+        """Tell the monitor which context it reads; the kubeconfig may name it only when read."""
+        try:
+            await self._session.identify()
+        except ApiError:
+            return  # every source will say so
+        monitor.name(self._session.context)
+
+    async def _steer(self, monitor: Monitor) -> None:
+        """Point each log at the pod whose log it is, whenever that changes."""
+        seen: tuple[object, object] = (None, None)
+        async for snapshot in monitor.snapshots():
+            if not (_answered(snapshot, "pods") and _answered(snapshot, "leases")):
+                continue
+            if seen[0] is snapshot.pods and seen[1] is snapshot.leases:
+                continue
+            seen = (snapshot.pods, snapshot.leases)
+            leader = leader_pod(operator_lease(snapshot), snapshot.pods.values())
+            self._operator.move(target_of(leader, OPERATOR_CONTAINER) if leader else None)
+            for node, followed in self._agents.items():
+                agent = snapshot.agents_by_node.get(node)
+                followed.aim.move(target_of(agent, AGENT_CONTAINER) if agent else None)
+
+
+def _answered(snapshot: Snapshot, kind: str) -> bool:
+    health = snapshot.health_of(kind)
+    return health.known or bool(health.error)

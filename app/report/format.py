@@ -1,0 +1,27 @@
+"""How quantities are written, on screen and in reports alike."""
+
+from __future__ import annotations
+
+
+def age(seconds: float | None) -> str:
+    """How old something is, in its largest unit: `9s`, `3m`, `5h`, `12d`; `?` when not known."""
+    if seconds is None:
+        return "?"
+    whole = int(seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if whole >= 2 * size or (unit == "m" and whole >= size):
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def duration(seconds: float | None) -> str:
+    """How long something lasts, to be compared down a column: `4d 02:11`, `02:11:05`."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, left = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours:02}:{minutes:02}"
+    return f"{hours:02}:{minutes:02}:{left:02}"

@@ -1,0 +1,115 @@
+"""Recordings of real clusters as snapshots, read through the collectors' own doors.
+
+For tests of what is made of a snapshot; the way over HTTP and subprocesses has tests of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from app.monitor import Feed, Monitor
+from app.snapshot import Snapshot
+from collectors.bgp_peers import COMMAND as PEERS
+from collectors.bgp_routes import COMMANDS as ROUTES
+from collectors.cilium_answer import Reading
+from collectors.cilium_status import COMMAND as STATUS
+from collectors.command import Completed
+from collectors.decode import decode_page
+from collectors.resources import Resource, resources
+from collectors.source import Failed, Reason, Replaced, Update
+
+RECORDINGS = Path(__file__).parent / "recordings"
+NAMES = tuple(sorted(path.parent.name for path in RECORDINGS.glob("*/recording.yaml")))
+"""Every recording."""
+
+
+class Said:
+    """A source that says one thing and then nothing more."""
+
+    def __init__(self, label: str, update: Update) -> None:
+        self.kind = update.kind
+        self.label = label
+        self._update = update
+
+    async def updates(self) -> AsyncIterator[Update]:
+        yield self._update
+        await asyncio.Event().wait()
+
+
+def taken_at(name: str) -> datetime:
+    """The moment a recording was taken."""
+    told = yaml.safe_load((RECORDINGS / name / "recording.yaml").read_text())
+    return datetime.fromisoformat(told["taken_at"])
+
+
+def feeds(name: str, *, cli: bool = True) -> list[Feed]:
+    """A feed for each kind of a recording that was served and, with `cli`, each command."""
+    said = [Said(resource.label, _objects(name, resource)) for resource in resources()]
+    if cli:
+        said += [Said(" ".join(argv[:-2]), update) for argv, update in _commands(name)]
+    return [Feed(source) for source in said]
+
+
+async def snapshot_of(name: str, *, cli: bool = True) -> Snapshot:
+    """Everything a recording tells but logs, as of when it was taken."""
+    moment = taken_at(name)
+    monitor = Monitor(feeds(name, cli=cli), lambda: moment, context=name)
+    running = asyncio.create_task(monitor.run())
+    try:
+        return await monitor.settled([h.kind for h in monitor.snapshot.health.values()], 10)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def changed(snapshot: Snapshot, **kinds: object) -> Snapshot:
+    """The snapshot with some of its fields replaced."""
+    return replace(snapshot, **kinds)  # type: ignore[arg-type]
+
+
+def _objects(name: str, resource: Resource) -> Update:
+    for version in resource.versions:
+        for path in _paths(resource, version):
+            file = RECORDINGS / name / "api" / f"{path}.json"
+            if file.exists():
+                page = decode_page(file.read_bytes(), resource.record)
+                wanted = [
+                    record
+                    for record in page.records
+                    if (not resource.namespace or record.namespace == resource.namespace)
+                    and (not resource.name or record.name == resource.name)
+                ]
+                return Replaced(resource.kind, tuple(wanted), 0.01, page.problems)
+    return Failed(resource.kind, Reason.ABSENT, f"{resource.plural} are not served", 60.0)
+
+
+def _paths(resource: Resource, version: str) -> Iterable[str]:
+    root = f"apis/{resource.group}/{version}" if resource.group else f"api/{version}"
+    if resource.namespace:
+        yield f"{root}/namespaces/{resource.namespace}/{resource.plural}"
+    yield f"{root}/{resource.plural}"
+
+
+def _commands(name: str) -> Iterable[tuple[list[str], Update]]:
+    folder = RECORDINGS / name / "cli"
+    for entry in json.loads((folder / "index.json").read_text()):
+        command = next(c for c in (PEERS, STATUS, *ROUTES) if list(c.argv) == entry["argv"])
+        completed = Completed(
+            code=entry["exit"],
+            out=(folder / entry["stdout"]).read_bytes(),
+            err=(folder / entry["stderr"]).read_text(),
+            took=entry["seconds"],
+        )
+        answer = command.parse(completed)
+        if isinstance(answer, Reading):
+            update: Update = Replaced(command.kind, answer.records, completed.took, answer.problems)
+        else:
+            update = Failed(command.kind, answer.reason, answer.message, 30.0)
+        yield entry["argv"], update

@@ -1,0 +1,300 @@
+"""The monitor folds what sources say, keeps what did not change, and never more than it should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.monitor import RATE, STREAM_LENGTH, Feed, Monitor
+from app.snapshot import Snapshot, State
+from collectors.records import Metadata, Namespace
+from collectors.source import (
+    Appended,
+    Deleted,
+    Failed,
+    Heard,
+    Reason,
+    Replaced,
+    Update,
+    Upserted,
+)
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Told:
+    """A source that says what the test tells it to."""
+
+    def __init__(self, kind: str = "namespaces", label: str = "") -> None:
+        self.kind = kind
+        self.label = label or kind
+        self.started = 0
+        self.ended = 0
+        self.refreshed = 0
+        self._queue: asyncio.Queue[Update] = asyncio.Queue()
+
+    def say(self, *updates: Update) -> None:
+        for update in updates:
+            self._queue.put_nowait(update)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    async def updates(self) -> AsyncIterator[Update]:
+        self.started += 1
+        try:
+            while True:
+                yield await self._queue.get()
+        finally:
+            self.ended += 1
+
+
+class Hands:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def namespace(name: str, version: str = "1") -> Namespace:
+    return Namespace(metadata=Metadata(name=name, resource_version=version))
+
+
+def replaced(*names: str) -> Replaced:
+    return Replaced("namespaces", tuple(map(namespace, names)), took=0.1)
+
+
+@asynccontextmanager
+async def running(
+    *feeds: Feed, clock: Callable[[], datetime] | None = None
+) -> AsyncIterator[Monitor]:
+    monitor = Monitor(feeds, clock or (lambda: NOON))
+    task = asyncio.create_task(monitor.run())
+    try:
+        yield monitor
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(monitor: Monitor, happened: Callable[[Snapshot], bool]) -> Snapshot:
+    async with asyncio.timeout(5):
+        async for snapshot in monitor.snapshots():
+            if happened(snapshot):
+                break
+    return snapshot
+
+
+async def test_a_source_that_has_not_answered_is_loading_and_not_empty() -> None:
+    async with running(Feed(Told())) as monitor:
+        health = monitor.snapshot.health_of("namespaces")
+        assert health.state is State.LOADING
+        assert not health.known
+
+
+async def test_an_empty_answer_is_known() -> None:
+    source = Told()
+    source.say(replaced())
+    async with running(Feed(source)) as monitor:
+        snapshot = await until(monitor, lambda s: s.health_of("namespaces").known)
+        assert snapshot.namespaces == {}
+        assert snapshot.health_of("namespaces").state is State.FRESH
+        assert snapshot.health_of("namespaces").took == 0.1
+
+
+async def test_updates_are_folded_in_order() -> None:
+    source = Told()
+    source.say(
+        replaced("a", "b"),
+        Upserted("namespaces", namespace("c")),
+        Deleted("namespaces", "a"),
+        Deleted("namespaces", "never-there"),
+        Upserted("namespaces", namespace("b", "2")),
+    )
+    async with running(Feed(source)) as monitor:
+        snapshot = await until(monitor, lambda s: len(s.namespaces) == 2)
+        assert set(snapshot.namespaces) == {"b", "c"}
+        assert snapshot.namespaces["b"].metadata.resource_version == "2"
+
+
+async def test_what_did_not_change_stays_the_same_object() -> None:
+    source = Told()
+    source.say(replaced("a", "b"))
+    async with running(Feed(source), clock=(clock := Hands())) as monitor:
+        before = await until(monitor, lambda s: bool(s.namespaces))
+        clock.now += timedelta(seconds=30)
+        source.say(replaced("a", "b"))
+        after = await until(monitor, lambda s: s.health_of("namespaces").read_at == clock.now)
+        assert after.namespaces is before.namespaces
+        source.say(replaced("a", "b", "c"))
+        grown = await until(monitor, lambda s: "c" in s.namespaces)
+        assert grown.namespaces is not before.namespaces
+        assert grown.namespaces["a"] is before.namespaces["a"]
+        assert set(before.namespaces) == {"a", "b"}
+
+
+async def test_a_failure_keeps_what_was_known_and_says_why() -> None:
+    source = Told()
+    source.say(replaced("a"), Failed("namespaces", Reason.UNREACHABLE, "refused", 12.0))
+    async with running(Feed(source)) as monitor:
+        snapshot = await until(monitor, lambda s: s.health_of("namespaces").state is State.FAILING)
+        health = snapshot.health_of("namespaces")
+        assert set(snapshot.namespaces) == {"a"}
+        assert health.error == "refused"
+        assert health.next_try == NOON + timedelta(seconds=12)
+        assert health.read_at == NOON
+        source.say(Heard("namespaces"))
+        healed = await until(monitor, lambda s: s.health_of("namespaces").state is State.FRESH)
+        assert healed.health_of("namespaces").error == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        (Reason.FORBIDDEN, State.FORBIDDEN),
+        (Reason.ABSENT, State.ABSENT),
+        (Reason.TIMED_OUT, State.FAILING),
+    ],
+)
+async def test_each_reason_is_a_state_of_its_own(reason: Reason, state: State) -> None:
+    source = Told()
+    source.say(Failed("namespaces", reason, "because", None))
+    async with running(Feed(source)) as monitor:
+        snapshot = await until(monitor, lambda s: s.health_of("namespaces").error != "")
+        assert snapshot.health_of("namespaces").state is state
+        assert not snapshot.health_of("namespaces").known
+
+
+async def test_silence_makes_a_source_stale() -> None:
+    source, clock = Told(), Hands()
+    source.say(replaced("a"))
+    async with running(Feed(source, stale_after=60), clock=clock) as monitor:
+        await until(monitor, lambda s: bool(s.namespaces))
+        clock.now += timedelta(seconds=61)
+        snapshot = await until(monitor, lambda s: s.health_of("namespaces").state is State.STALE)
+        assert snapshot.health_of("namespaces").since == clock.now
+        assert set(snapshot.namespaces) == {"a"}
+
+
+async def test_publications_are_bounded_and_none_comes_without_a_change() -> None:
+    source = Told()
+    async with running(Feed(source)) as monitor:
+        loop = asyncio.get_running_loop()
+        started, seen = loop.time(), 0
+        source.say(*(Upserted("namespaces", namespace(str(i))) for i in range(3000)))
+        async with asyncio.timeout(5):
+            async for snapshot in monitor.snapshots():
+                seen += 1
+                if len(snapshot.namespaces) == 3000:
+                    break
+        assert seen <= (loop.time() - started) * RATE + 3
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext_snapshot(monitor), timeout=1.2)
+
+
+async def anext_snapshot(monitor: Monitor) -> Snapshot:
+    stream = monitor.snapshots()
+    await anext(stream)
+    return await anext(stream)
+
+
+async def test_an_on_demand_source_runs_only_while_it_is_wanted() -> None:
+    source = Told()
+    async with running(Feed(source, on_demand=True)) as monitor:
+        assert monitor.snapshot.health_of("namespaces").state is State.OFF
+        with monitor.demand("namespaces"), monitor.demand("namespaces"):
+            source.say(replaced("a"))
+            await until(monitor, lambda s: bool(s.namespaces))
+        off = await until(monitor, lambda s: s.health_of("namespaces").state is State.OFF)
+        assert set(off.namespaces) == {"a"}
+        await eventually(lambda: source.ended == 1)
+        with monitor.demand("namespaces"):
+            again = await until(monitor, lambda s: s.health_of("namespaces").state is not State.OFF)
+            assert again.health_of("namespaces").state is State.STALE
+            await eventually(lambda: source.started == 2)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Let the other tasks run until it is so; only for what ends without an event of its own."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_a_stream_is_bounded_and_keeps_its_order() -> None:
+    source = Told("operator_log", "operator log")
+    count = STREAM_LENGTH + 10
+    source.say(Appended("operator_log", tuple(namespace(f"{i:06}") for i in range(count))))
+    async with running(Feed(source)) as monitor:
+        snapshot = await until(monitor, lambda s: bool(s.operator_log))
+        keys = list(snapshot.operator_log)
+        assert len(keys) == STREAM_LENGTH
+        assert keys == sorted(keys)
+        assert keys[-1] == f"{count - 1:06}"
+
+
+async def test_an_attached_source_is_forgotten_when_it_is_detached() -> None:
+    source = Told("agent_logs", "agent log talos-cp-1")
+    async with running() as monitor:
+        detach = monitor.attach(Feed(source))
+        source.say(Heard("agent_logs"))
+        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FRESH)
+        detach()
+        snapshot = await until(monitor, lambda s: "agent log talos-cp-1" not in s.health)
+        assert snapshot.health_of("agent_logs").state is State.OFF
+        await eventually(lambda: source.ended == 1)
+
+
+async def test_two_sources_of_one_name_are_a_mistake_that_is_told() -> None:
+    with pytest.raises(ValueError, match="'namespaces'"):
+        Monitor([Feed(Told()), Feed(Told())], lambda: NOON)
+
+
+async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
+    first, second = Told("namespaces"), Told("nodes")
+    async with running(Feed(first), Feed(second)) as monitor:
+        first.say(replaced("a"))
+        waiting = asyncio.create_task(monitor.settled(["namespaces", "nodes"], 5))
+        await until(monitor, lambda s: bool(s.namespaces))
+        assert not waiting.done()
+        second.say(Failed("nodes", Reason.FORBIDDEN, "no", 300.0))
+        snapshot = await waiting
+        assert snapshot.health_of("nodes").state is State.FORBIDDEN
+
+
+async def test_settled_gives_up_at_its_deadline() -> None:
+    async with running(Feed(Told())) as monitor:
+        snapshot = await monitor.settled(["namespaces"], 0.05)
+        assert snapshot.health_of("namespaces").state is State.LOADING
+
+
+async def test_refresh_reaches_the_sources_of_the_kinds() -> None:
+    first, second = Told("namespaces"), Told("nodes")
+    async with running(Feed(first), Feed(second)) as monitor:
+        monitor.refresh(["nodes"])
+        assert (first.refreshed, second.refreshed) == (0, 1)
+        monitor.refresh()
+        assert (first.refreshed, second.refreshed) == (1, 2)
+
+
+async def test_an_exception_out_of_a_source_is_a_bug_and_comes_out() -> None:
+    class Broken(Told):
+        async def updates(self) -> AsyncIterator[Update]:
+            async for update in super().updates():
+                if update.kind == self.kind:
+                    raise RuntimeError(f"a bug in {update.kind}")
+                yield update
+
+    source = Broken()
+    source.say(replaced())
+    monitor = Monitor([Feed(source)], lambda: NOON)
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(monitor.run(), 5)
+    assert "a bug in namespaces" in repr(caught.value.exceptions)

@@ -1,0 +1,124 @@
+"""Sessions as both witnesses tell them, against what real clusters said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+
+import pytest
+
+from app.diagnosis.sessions import REPORTING_LAG, sessions
+from app.snapshot import Snapshot, State
+from tests.recorded import changed, snapshot_of
+
+NODES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
+
+
+async def test_a_healthy_cluster_has_a_session_on_each_node_and_both_witnesses_agree() -> None:
+    found = sessions(await snapshot_of("healthy"))
+    assert [(s.node, s.peer_address, s.peer) for s in found] == [
+        (node, "172.29.51.1", "router") for node in NODES
+    ]
+    for session in found:
+        assert session.established
+        assert session.configured
+        assert session.cli is not None
+        assert session.api is not None
+        assert not session.disagree
+        assert (session.local_asn, session.peer_asn) == (64512, 64513)
+        assert session.shown == "cilium bgp peers"
+        assert session.uptime is not None
+        assert session.api.uptime == pytest.approx(session.uptime, abs=15)
+        assert {f.afi: f.advertised for f in session.families} == {"ipv4": 5, "ipv6": 2}
+
+
+async def test_bgpv1_has_only_the_command_and_is_known_from_the_policy_without_it() -> None:
+    with_cli = sessions(await snapshot_of("v1-healthy"))
+    assert [(s.node, s.state, s.api) for s in with_cli] == [(n, "established", None) for n in NODES]
+    without = sessions(await snapshot_of("v1-healthy", cli=False))
+    assert [(s.node, s.peer_address) for s in without] == [
+        (s.node, s.peer_address) for s in with_cli
+    ]
+    assert {s.state for s in without} == {"unknown"}
+    assert all(s.note for s in without)
+
+
+async def test_a_policy_left_over_after_bgpv1_was_removed_configures_nothing() -> None:
+    old = await snapshot_of("v1-healthy", cli=False)
+    new = await snapshot_of("healthy", cli=False)
+    upgraded = changed(old, daemon_sets=new.daemon_sets)
+    assert sessions(upgraded) == ()
+
+
+async def test_a_killed_router_leaves_every_session_without_uptime() -> None:
+    for name in ("router-killed", "v1-router-killed"):
+        found = sessions(await snapshot_of(name))
+        assert [s.node for s in found] == NODES
+        assert {s.state for s in found} == {"active"}
+        assert {s.uptime for s in found} == {None}
+
+
+async def test_an_agent_that_cannot_be_asked_is_known_from_the_api() -> None:
+    found = {s.node: s for s in sessions(await snapshot_of("exec-fails-one-node"))}
+    assert found["talos-cp-2"].cli is None
+    assert found["talos-cp-2"].established
+    assert found["talos-cp-2"].shown == "CiliumBGPNodeConfig talos-cp-2"
+    assert found["talos-cp-1"].shown == "cilium bgp peers"
+
+
+async def test_the_last_word_of_a_dead_agent_is_not_believed() -> None:
+    found = {s.node: s for s in sessions(await snapshot_of("agent-just-killed"))}
+    dead = found["talos-cp-1"]
+    assert dead.state == "unknown"
+    assert dead.api is not None
+    assert dead.api.state == "established"
+    assert "established is the last word of an agent that is not ready" in dead.note
+    assert found["talos-cp-2"].established
+
+
+async def test_without_the_right_to_exec_the_api_tells() -> None:
+    found = sessions(await snapshot_of("rights-no-exec"))
+    assert [(s.node, s.established, s.cli) for s in found] == [(n, True, None) for n in NODES]
+
+
+async def test_bgp_that_is_switched_off_is_not_a_session() -> None:
+    for cli in (True, False):
+        found = sessions(await snapshot_of("bgp-disabled", cli=cli))
+        assert [(s.node, s.state, s.cli) for s in found] == [(n, "unknown", None) for n in NODES]
+        assert all("established is the last word" in s.note for s in found)
+
+
+def aged(snapshot: Snapshot, seconds: float) -> Snapshot:
+    """The same, with the command's answer so much older than everything else."""
+    later = snapshot.taken_at + timedelta(seconds=seconds)
+    health = {
+        label: h if h.kind == "bgp_peers" else replace(h, read_at=later)
+        for label, h in snapshot.health.items()
+    }
+    return changed(snapshot, taken_at=later, health=MappingProxyType(health))
+
+
+async def test_the_newer_witness_is_shown_and_its_uptime_grows() -> None:
+    snapshot = await snapshot_of("healthy")
+    uptime = sessions(snapshot)[0].uptime
+    assert uptime is not None
+    young = sessions(aged(snapshot, REPORTING_LAG - 1))[0]
+    assert young.shown == "cilium bgp peers"
+    assert young.uptime == pytest.approx(uptime + REPORTING_LAG - 1)
+    old = sessions(aged(snapshot, REPORTING_LAG + 1))[0]
+    assert old.shown.startswith("CiliumBGPNodeConfig")
+
+
+async def test_witnesses_that_tell_different_states_disagree() -> None:
+    healthy, killed = await snapshot_of("healthy"), await snapshot_of("router-killed")
+    torn = changed(healthy, bgp_peers=killed.bgp_peers)
+    found = sessions(torn)
+    assert all(s.disagree for s in found)
+    assert {s.state for s in found} == {"active"}
+
+
+async def test_nothing_read_is_no_session_and_not_an_error() -> None:
+    healthy = await snapshot_of("healthy")
+    assert sessions(Snapshot(taken_at=healthy.taken_at)) == ()
+    assert Snapshot(taken_at=healthy.taken_at).health_of("bgp_peers").state is State.OFF
