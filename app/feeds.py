@@ -73,13 +73,14 @@ class Wiring:
         self._operator = Aim()
         self._agents: dict[str, _Followed] = {}
         at = settings.at
-        self._clock: Clock = wall_clock if at is None else lambda: at
+        self.clock: Clock = wall_clock if at is None else lambda: at
+        """What time it is: now, or the moment that the settings name."""
 
     def monitor(self, kinds: Collection[str] | None = None) -> Monitor:
         """A monitor of the sources that feed these kinds; of all, for None."""
         return Monitor(
             (feed for feed in self._feeds() if kinds is None or feed.source.kind in kinds),
-            self._clock,
+            self.clock,
             context=self._session.context,
             cilium_namespace=self.settings.namespace,
         )
@@ -151,7 +152,7 @@ class Wiring:
         """Point each log at the pod whose log it is, whenever that changes."""
         seen: tuple[object, object] = (None, None)
         async for snapshot in monitor.snapshots():
-            if not (_answered(snapshot, "pods") and _answered(snapshot, "leases")):
+            if not (snapshot.health_of("pods").known and _answered(snapshot, "leases")):
                 continue
             if seen[0] is snapshot.pods and seen[1] is snapshot.leases:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from app.diagnosis.lbipam import Address
@@ -34,7 +35,7 @@ class NodeRoute:
 
 def routes(snapshot: Snapshot) -> tuple[NodeRoute, ...]:
     """Every route that was read, advertised ones first, by prefix, node and neighbour."""
-    up = {(s.node, s.peer_address) for s in sessions(snapshot) if s.established}
+    up = _established(snapshot)
     found = [
         NodeRoute(
             node=reading.node,
@@ -51,10 +52,15 @@ def routes(snapshot: Snapshot) -> tuple[NodeRoute, ...]:
 
 def announcers(snapshot: Snapshot) -> Mapping[Prefix, tuple[str, ...]]:
     """The nodes that announce each prefix to at least one established peer."""
-    nodes: dict[Prefix, dict[str, None]] = {}
-    for found in routes(snapshot):
-        if found.established and found.prefix is not None:
-            nodes.setdefault(found.prefix, {})[found.node] = None
+    up = _established(snapshot)
+    nodes: dict[Prefix, set[str]] = {}
+    for table, reading in _readings(snapshot):
+        if table != "advertised":
+            continue
+        for route in reading.routes:
+            prefix = _prefix(route.prefix)
+            if prefix is not None and (reading.node, route.neighbor) in up:
+                nodes.setdefault(prefix, set()).add(reading.node)
     return {prefix: tuple(sorted(by)) for prefix, by in nodes.items()}
 
 
@@ -70,6 +76,11 @@ def routes_known(snapshot: Snapshot, version: int) -> bool:
     return snapshot.health_of(f"routes_advertised_ipv{version}").known
 
 
+def _established(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+    """Node and peer address of each session that is up."""
+    return frozenset((s.node, s.peer_address) for s in sessions(snapshot) if s.established)
+
+
 def _readings(snapshot: Snapshot) -> Iterator[tuple[str, NodeRoutes]]:
     for table, readings in (
         ("advertised", snapshot.routes_advertised_ipv4),
@@ -81,6 +92,7 @@ def _readings(snapshot: Snapshot) -> Iterator[tuple[str, NodeRoutes]]:
             yield table, reading
 
 
+@lru_cache(maxsize=65_536)
 def _prefix(text: str) -> Prefix | None:
     try:
         return ip_network(text)

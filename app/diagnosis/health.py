@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from collectors.log_targets import leader_pod
 from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
 
@@ -218,7 +218,10 @@ def _operator(snapshot: Snapshot) -> Component:
             "fail" if ready == 0 else "unknown" if leads == "leader unknown" else "warn"
         )
         return Component("operator", health, ready, desired, leads)
-    if lease_lost(lease, snapshot.taken_at):
+    source = snapshot.health_of("leases")
+    # A lease that was last read during an outage says nothing of renewals since.
+    as_of = snapshot.taken_at if source.state is State.FRESH else source.read_at
+    if lease_lost(lease, as_of or snapshot.taken_at):
         return Component("operator", "fail", ready, desired, "no leader")
     return _counted("operator", ready, desired, "leader")
 

@@ -1,0 +1,250 @@
+"""What every screen of the dashboard has: header, sources, body, keys; and how it is drawn.
+
+A screen is two functions: `picture`, pure, makes of a snapshot what is to be shown, and `draw` puts
+that into the widgets. The picture is made again only when something it reads has changed, and in a
+thread once it has turned out to be costly, so that keys are never kept waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from app.diagnosis.health import cilium_version
+from app.monitor import Monitor
+from app.snapshot import Snapshot, State
+from screens.widgets.command_line import CommandLine
+from screens.widgets.lines import Line, Span, length, plain
+from screens.widgets.live_text import EdgeLine
+from screens.widgets.source_bar import sources, tiers
+from screens.words import all_words
+
+Picture = TypeVar("Picture")
+
+STYLES = Path(__file__).parent / "styles" / "base.tcss"
+"""The style sheet of all screens, for the application that shows them."""
+
+COSTLY = 0.015
+"""Seconds after which making a picture would be felt at the keys; the next one leaves the loop."""
+
+FLASH = 6.0
+"""Seconds for which a passing word is shown in place of the keys."""
+
+SMALLEST = (60, 15)
+"""Columns and lines below which nothing but a sentence fits."""
+
+_WIDTHS = [(0, "-tiny-width"), (SMALLEST[0], "-narrow"), (120, "-wide")]
+_HEIGHTS = [(0, "-tiny-height"), (SMALLEST[1], "-low"), (30, "-high")]
+
+
+class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
+    """A screen that shows the newest snapshot."""
+
+    AUTO_FOCUS = "LiveTable"
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "next panel", show=False, id="screen.next"),
+        Binding("shift+tab", "app.focus_previous", "previous panel", show=False, id="screen.back"),
+    ]
+
+    title_text: ClassVar[str] = ""
+    """What the screen is called."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Kinds that the picture is made of; their sources are shown with their ages."""
+    tells_ages: ClassVar[bool] = True
+    """Whether the picture changes with time alone, even while all sources are fresh."""
+    demands: ClassVar[tuple[str, ...]] = ()
+    """Kinds that are read only while somebody asks, and that this screen asks for while shown."""
+
+    class Wanted(Message):
+        """The screen came up and wants the newest snapshot."""
+
+    def __init__(self, monitor: Monitor, history: list[str]) -> None:
+        """`history`: the commands entered on any screen, newest first."""
+        super().__init__()
+        self.monitor = monitor
+        self._history = history
+        self._held = ExitStack()
+        self._drawn: Snapshot | None = None
+        self._snapshot = monitor.snapshot
+        self._costly = False
+        self._headline: Line = ()
+        self._flash_ends: float = 0.0
+
+    # --- to be told by each screen
+
+    def body(self) -> ComposeResult:
+        """The widgets between header and footer."""
+        raise NotImplementedError
+
+    def picture(self, snapshot: Snapshot) -> Picture:
+        """What is to be shown. Pure; may run in a thread."""
+        raise NotImplementedError
+
+    def draw(self, picture: Picture) -> None:
+        """Put the picture into the widgets."""
+        raise NotImplementedError
+
+    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
+        """Whether anything that the picture depends on is not what it was."""
+        kinds = self.reads_now()
+        health = [new.health_of(kind) for kind in kinds]
+        waits = any(h.state not in (State.FRESH, State.OFF, State.ABSENT) for h in health)
+        if new.taken_at != drawn.taken_at and (self.tells_ages or waits):
+            return True
+        if any(getattr(new, kind) is not getattr(drawn, kind) for kind in kinds):
+            return True
+        return health != [drawn.health_of(kind) for kind in kinds]
+
+    # --- what they share
+
+    def compose(self) -> ComposeResult:
+        """Header, title with sources, body, prompt, keys."""
+        yield EdgeLine(id="header")
+        yield EdgeLine(id="title")
+        yield from self.body()
+        yield CommandLine(all_words(), self._history, id="prompt")
+        yield EdgeLine(id="keys")
+        width, height = SMALLEST
+        yield Static(
+            f"This terminal is too small; ciliscope needs {width} columns and {height} lines.",
+            id="too-small",
+            markup=False,
+        )
+
+    async def show(self, snapshot: Snapshot) -> None:
+        """Draw the snapshot, as far as it differs from what is drawn."""
+        self._snapshot = snapshot
+        self._draw_header()
+        if self._drawn is not None and not self.differs(snapshot, self._drawn):
+            return
+        started = time.perf_counter()
+        if self._costly:
+            picture = await asyncio.to_thread(self.picture, snapshot)
+        else:
+            picture = self.picture(snapshot)
+        self._costly = time.perf_counter() - started > COSTLY
+        if self.is_attached:
+            self._drawn = snapshot
+            self.draw(picture)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that is drawn."""
+        return self._snapshot
+
+    def set_headline(self, line: Line) -> None:
+        """Say something in a few words beside the title."""
+        self._headline = line
+        self._draw_header()
+
+    def flash(self, text: str) -> None:
+        """Show a passing word in place of the keys."""
+        self.query_one("#keys", EdgeLine).show_edges(plain(f" {text}", "strong"))
+        self._flash_ends = time.monotonic() + FLASH
+        self.set_timer(FLASH, self._end_flash)
+
+    def show_keys(self) -> None:
+        """Show the keys that work here."""
+        if time.monotonic() < self._flash_ends or not self.is_attached:
+            return
+        spans: list[Span] = []
+        seen: set[str] = set()
+        for active in self.active_bindings.values():
+            binding = active.binding
+            if binding.show and binding.description and binding.action not in seen:
+                seen.add(binding.action)
+                spans += [Span("  " if spans else " ")]
+                spans += [Span(self.app.get_key_display(binding), "accent")]
+                spans += [Span(f" {binding.description}")]
+        spans += [Span("  F1-F5", "accent"), Span(" screens")]
+        self.query_one("#keys", EdgeLine).show_edges(tuple(spans))
+
+    def open_prompt(self) -> None:
+        """Ask for a command."""
+        self.query_one(CommandLine).open()
+
+    def on_screen_resume(self) -> None:
+        """Read what only this screen needs, and ask for the newest snapshot."""
+        self._held.close()
+        if self.demands:
+            self._held.enter_context(self.monitor.demand(*self.demands))
+        self._flash_ends = 0.0
+        self.post_message(self.Wanted())
+        self.call_after_refresh(self.show_keys)
+
+    def on_screen_suspend(self) -> None:
+        """Stop reading what only this screen needs."""
+        self._held.close()
+
+    def on_unmount(self) -> None:
+        """Stop reading what only this screen needs."""
+        self._held.close()
+
+    def on_resize(self) -> None:
+        """The sources may have more room now, or less."""
+        self.call_after_refresh(self._draw_header)
+
+    def on_descendant_focus(self) -> None:
+        """Other keys may work now."""
+        self.call_after_refresh(self.show_keys)
+
+    @on(CommandLine.Left)
+    def _prompt_left(self) -> None:
+        if self.focused is None or isinstance(self.focused, CommandLine):
+            self._focus_body()
+
+    def _focus_body(self) -> None:
+        for widget in self.query(self.AUTO_FOCUS or "LiveTable").results(Widget):
+            if widget.focusable:
+                widget.focus()
+                return
+
+    def _end_flash(self) -> None:
+        if time.monotonic() >= self._flash_ends - 0.05:
+            self._flash_ends = 0.0
+            self.show_keys()
+
+    def _draw_header(self) -> None:
+        if not self.is_attached:
+            return
+        snapshot = self._snapshot
+        header = self.query_one("#header", EdgeLine)
+        header.show_edges(_identity(snapshot), (*tiers(snapshot), Span(" ")))
+        left: Line = (Span(f" {self.title_text}", "strong"), Span("  "), *self._headline)
+        title = self.query_one("#title", EdgeLine)
+        room = title.size.width - length(left) - 3
+        title.show_edges(left, (*sources(snapshot, self.shown_sources(), room), Span(" ")))
+
+    def reads_now(self) -> Sequence[str]:
+        """Kinds that the picture is made of at the moment."""
+        return self.reads
+
+    def shown_sources(self) -> Sequence[str]:
+        """Kinds whose sources stand beside the title."""
+        return self.reads
+
+
+def _identity(snapshot: Snapshot) -> Line:
+    """`ciliscope  context · Cilium 1.19 · Kubernetes v1.33.1`."""
+    major, minor = cilium_version(snapshot)
+    version = snapshot.version.get("version")
+    parts = [snapshot.context or "no context"]
+    if major:
+        parts.append(f"Cilium {major}.{minor}")
+    if version is not None and version.git_version:
+        parts.append(f"Kubernetes {version.git_version}")
+    return (Span(" ciliscope", "accent"), Span(f"  {' · '.join(parts)}"))

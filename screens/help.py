@@ -1,0 +1,97 @@
+"""Help: the keys that work right now, as they are bound, and the words behind `:`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+
+from app.diagnosis.health import Health
+from screens.format import LEADER, SIGN
+from screens.widgets.lines import Line, Span, plain
+from screens.widgets.live_text import EdgeLine, LiveText
+from screens.words import HELP, PLACES, QUIT
+
+_KEY_WIDTH = 20
+
+
+def help_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], str]) -> list[Line]:
+    """The keys by what they belong to, then the words of the prompt, then the signs."""
+    keys: dict[tuple[str, str], list[str]] = {}
+    for active in bindings:
+        binding = active.binding
+        if binding.description and not binding.system:
+            entry = (_group(active), binding.description)
+            keys.setdefault(entry, []).append(spelled(binding))
+    lines: list[Line] = []
+    for group in ("Here", "In lists", "Everywhere"):
+        entries = [(told, shown) for (found, told), shown in keys.items() if found == group]
+        if entries:
+            lines += [plain(f" {group}", "strong")]
+            lines += [_entry(" ".join(shown), told) for told, shown in entries]
+            lines.append(())
+    lines.append(plain(" Commands, after :", "strong"))
+    lines += [_entry(" ".join(place.words), place.tells) for place in PLACES]
+    lines += [_entry(" ".join(HELP), "this"), _entry(" ".join(QUIT), "quit"), ()]
+    lines.append(plain(" Signs", "strong"))
+    lines += [_entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
+    lines += [_entry(LEADER, "leads"), _entry("≠", "the two witnesses of a session disagree")]
+    return lines
+
+
+_SIGNS: dict[Health, str] = {
+    "ok": "well",
+    "warn": "wants attention",
+    "fail": "broken",
+    "unknown": "cannot be told; the reason stands beside it",
+    "none": "not there, not used",
+}
+
+
+def _group(active: ActiveBinding) -> str:
+    if isinstance(active.node, App):
+        return "Everywhere"
+    return "Here" if isinstance(active.node, Screen) else "In lists"
+
+
+def _entry(name: str, meaning: str) -> Line:
+    return (Span(f"   {name:<{_KEY_WIDTH - 4}} ", "accent"), Span(meaning))
+
+
+class HelpScreen(Screen[None], inherit_bindings=False):
+    """Every live key and command, grouped by what it belongs to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,escape,q,enter", "app.back", "back", id="help.back"),
+        Binding("down,j", "scroll(1)", "down", show=False, id="help.down"),
+        Binding("up,k", "scroll(-1)", "up", show=False, id="help.up"),
+    ]
+
+    def __init__(self, place: str, bindings: Iterable[ActiveBinding]) -> None:
+        """Help for a screen with these bindings."""
+        super().__init__()
+        self._place = place
+        self._live = tuple(bindings)
+
+    def compose(self) -> ComposeResult:
+        """Title, text, way back."""
+        yield EdgeLine(id="header")
+        with VerticalScroll(id="help"):
+            yield LiveText(indent=_KEY_WIDTH + 1, id="help-text")
+        yield EdgeLine(id="keys")
+
+    def on_mount(self) -> None:
+        """Fill it in."""
+        title = (Span(" ciliscope", "accent"), Span(f"  help for {self._place}"))
+        self.query_one("#header", EdgeLine).show_edges(title)
+        lines = help_lines(self._live, self.app.get_key_display)
+        self.query_one("#help-text", LiveText).show(lines)
+        self.query_one("#keys", EdgeLine).show_edges((Span(" esc", "accent"), Span(" back")))
+
+    def action_scroll(self, step: int) -> None:
+        """Move the text."""
+        self.query_one("#help", VerticalScroll).scroll_relative(y=step, animate=False)

@@ -1,0 +1,188 @@
+"""Sessions: every BGP session that exists or should exist, with what each witness says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from textual import on
+from textual.app import ComposeResult
+
+from app.diagnosis.facts import session_health
+from app.diagnosis.lbipam import parse_address
+from app.diagnosis.sessions import Session, Witness, sessions
+from app.report.format import duration
+from app.snapshot import Snapshot
+from screens.absence import content
+from screens.cluster_screen import ClusterScreen
+from screens.format import NOTHING, SIGN, age_of
+from screens.widgets.columns import Cell, Column, Content, Row, SortValue
+from screens.widgets.lines import Line, Span, plain
+from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import LiveText
+from screens.widgets.session_matrix import matrix
+
+READS = (
+    "node_configs",
+    "bgp_peers",
+    "pods",
+    "cilium_nodes",
+    "peering_policies",
+    "daemon_sets",
+)
+WITNESSES = ("node_configs", "bgp_peers")
+"""Kinds that tell of sessions; the others tell how far to believe them."""
+
+COLUMNS = (
+    Column("node", "NODE", cut_to=10),
+    Column("peer", "PEER", least=11),
+    Column("as", "AS", right=True, least=5),
+    Column("state", "STATE", least=13),
+    Column("uptime", "UP/DOWN", right=True, least=8),
+    Column("received", "RCVD", right=True),
+    Column("advertised", "ADV", right=True),
+    Column("witness", "WITNESS"),
+    Column("name", "PEER NAME", extra=True),
+    Column("note", "NOTE", extra=True),
+)
+
+
+@dataclass(frozen=True)
+class SessionsPicture:
+    """What the screen shows."""
+
+    headline: str
+    columns: tuple[Column, ...]
+    grid: Content
+    list: Content
+    sessions: dict[str, Session]
+
+
+def session_key(session: Session) -> str:
+    """What identifies a session among all."""
+    return f"{session.node}|{session.peer_address or session.peer}|{session.local_asn}"
+
+
+def picture(snapshot: Snapshot) -> SessionsPicture:
+    """The sessions as matrix and rows."""
+    found = sessions(snapshot)
+    columns, grid = matrix(found, "NODE")
+    up = sum(session.established for session in found)
+    return SessionsPicture(
+        headline=f"{up} of {len(found)} established" if found else "",
+        columns=columns,
+        grid=replace(content(snapshot, grid, WITNESSES, ""), notice=()),
+        list=content(snapshot, map(_row, found), WITNESSES, "", none="no BGP sessions configured"),
+        sessions={session_key(session): session for session in found},
+    )
+
+
+def _row(session: Session) -> Row:
+    health = session_health(session)
+    peer = session.peer_address or NOTHING
+    known = session.shown != ""
+    cells = (
+        Cell(session.node),
+        Cell(peer, _address_order(session.peer_address)),
+        Cell(str(session.peer_asn or "any"), session.peer_asn),
+        Cell(f"{SIGN[health]} {session.state}", tone=health),
+        Cell(duration(session.uptime), session.uptime),
+        Cell(str(session.received) if known else NOTHING, session.received if known else None),
+        Cell(str(session.advertised) if known else NOTHING, session.advertised if known else None),
+        _witness(session),
+        Cell(session.peer or NOTHING),
+        Cell(session.note),
+    )
+    return Row(session_key(session), cells)
+
+
+def _address_order(text: str) -> SortValue:
+    address = parse_address(text)
+    return None if address is None else (address.version, int(address))
+
+
+def _witness(session: Session) -> Cell:
+    """Who is believed; where the other one says otherwise, that too."""
+    who = "?" if not session.shown else "cli" if session.shown.startswith("cilium ") else "api"
+    return Cell(f"{who} ≠", tone="warn") if session.disagree else Cell(who)
+
+
+def detail(session: Session, snapshot: Snapshot) -> list[Line]:
+    """Everything that is known of one session, in a few lines."""
+    health = session_health(session)
+    asn = f"AS {session.local_asn or '?'} → {session.peer_address or '?'} AS "
+    lines: list[Line] = [
+        (
+            Span(f" {SIGN[health]} ", health),
+            Span(session.node, "strong"),
+            Span(f" {asn}{session.peer_asn or 'any'}"),
+            Span("" if session.configured else "  not configured, seen all the same", "warn"),
+        )
+    ]
+    if session.note:
+        lines.append(plain(f"   {session.note}"))
+    lines += [_told(w, snapshot) for w in (session.cli, session.api) if w is not None]
+    families = ", ".join(
+        f"{f.afi}/{f.safi} {f.received} received {f.advertised} advertised"
+        for f in session.families
+    )
+    if families:
+        lines.append(plain(f"   {families}"))
+    return lines
+
+
+def _told(witness: Witness, snapshot: Snapshot) -> Line:
+    up = f" for {duration(witness.uptime)}" if witness.uptime is not None else ""
+    age = age_of(witness.read_at, snapshot.taken_at)
+    return plain(f"   {witness.source}: {witness.state}{up}, read {age} ago")
+
+
+class SessionsScreen(ClusterScreen[SessionsPicture]):
+    """The BGP sessions: a matrix of nodes and peers, the list, and the selected one."""
+
+    title_text = "Sessions"
+    reads = READS
+    AUTO_FOCUS = "#sessions"
+
+    def body(self) -> ComposeResult:
+        """Matrix, list, detail."""
+        yield LiveTable(id="matrix")
+        yield LiveTable(COLUMNS, order=("node", "peer"), opens=False, id="sessions")
+        yield LiveText(indent=5, id="detail")
+
+    def picture(self, snapshot: Snapshot) -> SessionsPicture:
+        """The sessions as matrix and rows."""
+        return picture(snapshot)
+
+    def draw(self, picture: SessionsPicture) -> None:
+        """Fill the tables."""
+        self._picture = picture
+        self.set_headline(plain(picture.headline))
+        grid = self.query_one("#matrix", LiveTable)
+        grid.display = bool(picture.grid.rows)
+        grid.show_columns(picture.columns)
+        grid.show(picture.grid)
+        self.query_one("#sessions", LiveTable).show(picture.list)
+        self._draw_detail()
+
+    def select_node(self, node: str) -> None:
+        """Select the first session of a node."""
+        table = self.query_one("#sessions", LiveTable)
+        found = next((row for row in table.rows if row.cells[0].text == node), None)
+        if found is not None:
+            table.select(found.key)
+
+    def shown_sources(self) -> tuple[str, ...]:
+        """The witnesses."""
+        return WITNESSES
+
+    @on(LiveTable.Opened, "#matrix")
+    def _open_node(self, event: LiveTable.Opened) -> None:
+        self.select_node(event.key)
+        self.query_one("#sessions", LiveTable).focus()
+
+    @on(LiveTable.Selected, "#sessions")
+    def _draw_detail(self) -> None:
+        selected = self.query_one("#sessions", LiveTable).selected
+        session = self._picture.sessions.get(selected)
+        lines = detail(session, self.snapshot) if session else []
+        self.query_one("#detail", LiveText).show(lines)

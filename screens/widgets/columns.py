@@ -1,0 +1,119 @@
+"""Rows and columns of a table, and how wide each column is drawn: no widget, only values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+
+from screens.format import NOTHING
+from screens.widgets.lines import Line, Tone
+
+SortValue = str | float | tuple[int, int] | None
+"""What a cell is sorted by; all of one column are of one type, and None sorts last."""
+
+GAP = 2
+"""Cells between two columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    key: str
+    title: str
+    right: bool = False
+    """Numbers stand at the right."""
+    least: int = 0
+    """Cells it has at least, so that a changing value does not move its neighbours."""
+    cut_to: int = 0
+    """Cells it may be cut to where there is no room for all; 0: it is never cut."""
+    extra: bool = False
+    """Left out where there is no room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as drawn and as sorted."""
+
+    text: str
+    sort: SortValue = None
+    """None: by its text."""
+    tone: Tone = ""
+
+    @property
+    def order(self) -> tuple[bool, SortValue]:
+        """Its sorting key: what has no value comes last."""
+        if self.sort is None:
+            return (self.text in ("", NOTHING), self.text)
+        return (False, self.sort)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row, known by its key; a cell for each column, in their order."""
+
+    key: str
+    cells: tuple[Cell, ...]
+    tone: Tone = ""
+    """The tone of every cell that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that a table shows."""
+
+    rows: tuple[Row, ...] = ()
+    absence: Line = ()
+    """Why there are no rows, where there are none."""
+    notice: tuple[Line, ...] = ()
+    """What is to be said of all of them."""
+    stale: bool = False
+    """Whether they may no longer be so."""
+    widths: tuple[int, ...] = field(init=False)
+    """How wide the widest cell of each column is; () without rows. Measured here, because content
+    is made where there is time for it, and shown where there is none."""
+
+    def __post_init__(self) -> None:
+        rows = ([cell_len(cell.text) for cell in row.cells] for row in self.rows)
+        object.__setattr__(self, "widths", tuple(map(max, zip(*rows, strict=True))))
+
+
+def wanted_widths(columns: Sequence[Column], cells: Sequence[int]) -> tuple[int, ...]:
+    """How wide each column wants to be: its title, its least width, its widest cell."""
+    own = tuple(max(cell_len(column.title), column.least) for column in columns)
+    return tuple(map(max, zip(own, cells, strict=True))) if cells else own
+
+
+def fitted_widths(
+    columns: Sequence[Column], wanted: Sequence[int], room: int
+) -> tuple[int | None, ...]:
+    """Widths that fit into the room, as far as the columns allow; None: the column is left out.
+
+    Extra columns go first, the last one before the others; then the widest that may be cut is cut.
+    """
+    widths: list[int | None] = list(wanted)
+    for index in reversed(range(len(columns))):
+        if _total(widths) <= room:
+            break
+        if columns[index].extra:
+            widths[index] = None
+    while (over := _total(widths) - room) > 0:
+        slack = [
+            (width, index)
+            for index, (column, width) in enumerate(zip(columns, widths, strict=True))
+            if width is not None and column.cut_to and width > column.cut_to
+        ]
+        if not slack:
+            break
+        widest, index = max(slack)
+        next_widest = max((width for width, _ in slack if width < widest), default=0)
+        floor = max(columns[index].cut_to, next_widest, widest - over)
+        widths[index] = min(widest - 1, floor)
+    return tuple(widths)
+
+
+def _total(widths: Iterable[int | None]) -> int:
+    shown = [width for width in widths if width is not None]
+    return sum(shown) + GAP * max(0, len(shown) - 1)

@@ -1,0 +1,138 @@
+"""Lines of styled text, wrapped and painted: what every widget here draws with.
+
+Text from a cluster goes to the terminal as plain segments; no markup parser ever sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from screens.format import to_ascii
+
+Tone = Literal["", "ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong"]
+"""What a piece of text means; the style sheet gives each its look (`.tone--NAME`)."""
+
+TONE_CLASSES = frozenset(
+    f"tone--{tone}"
+    for tone in ("ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of text of one tone."""
+
+    text: str
+    tone: Tone = ""
+
+
+Line = tuple[Span, ...]
+
+
+def plain(text: str, tone: Tone = "") -> Line:
+    """A line of one tone."""
+    return (Span(text, tone),)
+
+
+def text_of(line: Line) -> str:
+    """The characters of a line."""
+    return "".join(span.text for span in line)
+
+
+def length(line: Line) -> int:
+    """Width of a line in terminal cells."""
+    return sum(cell_len(span.text) for span in line)
+
+
+def ascii_line(line: Line) -> Line:
+    """The line in ASCII alone."""
+    return tuple(Span(to_ascii(span.text), span.tone) for span in line)
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """The text in at most `width` cells; where something is lost the ellipsis says so."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + ellipsis[:width]
+
+
+def justified(left: Line, right: Line, width: int) -> Line:
+    """Two halves at the edges of a line; when there is no room for both, the left one gives."""
+    room = width - length(right)
+    gap = room - length(left)
+    if gap >= 1:
+        return (*left, Span(" " * gap), *right)
+    return (*_first_cells(left, max(0, room - 1)), Span(" "), *right)
+
+
+def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
+    """The line broken at spaces; what follows the first line is indented. Loses nothing else."""
+    width = max(width, indent + 1, 2)
+    lines: list[list[Span]] = [[]]
+    used = 0
+    for word in _words(line, width - indent):
+        size = cell_len(word.text)
+        if used and used + cell_len(word.text.rstrip()) > width:
+            lines.append([Span(" " * indent)] if indent else [])
+            used = indent
+        lines[-1].append(word)
+        used += size
+    return [_merged(spans) for spans in lines]
+
+
+def painted(widget: Widget, line: Line, width: int, base: Style) -> Strip:
+    """The line as a strip of exactly `width` cells; every segment carries its style."""
+    segments = [Segment(span.text, base + tone_style(widget, span.tone)) for span in line]
+    return Strip(segments).adjust_cell_length(width, base)
+
+
+def tone_style(widget: Widget, tone: Tone) -> Style:
+    """The style that a widget's sheet gives to a tone, to be laid over its own."""
+    if not tone:
+        return Style.null()
+    return widget.get_component_rich_style(f"tone--{tone}", partial=True)
+
+
+def _words(line: Line, width: int) -> Iterator[Span]:
+    """Words with the spaces that follow them; one that is wider than the line in pieces."""
+    for span in line:
+        start = 0
+        text = span.text
+        while start < len(text):
+            end = text.find(" ", start)
+            end = len(text) if end < 0 else end
+            while end < len(text) and text[end] == " ":
+                end += 1
+            word, start = text[start:end], end
+            pieces: Sequence[str] = [word] if cell_len(word) <= width else chop_cells(word, width)
+            yield from (Span(piece, span.tone) for piece in pieces)
+
+
+def _merged(spans: Iterable[Span]) -> Line:
+    merged: list[Span] = []
+    for span in spans:
+        if merged and merged[-1].tone == span.tone:
+            merged[-1] = Span(merged[-1].text + span.text, span.tone)
+        else:
+            merged.append(span)
+    return tuple(merged)
+
+
+def _first_cells(line: Line, width: int) -> Line:
+    kept: list[Span] = []
+    for span in line:
+        size = cell_len(span.text)
+        if size > width:
+            kept.append(Span(cut(span.text, width), span.tone))
+            break
+        kept.append(span)
+        width -= size
+    return tuple(kept)

@@ -1,0 +1,129 @@
+"""A block of lines that repaints the lines that changed and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+from typing_extensions import override
+
+from screens.widgets.lines import TONE_CLASSES, Line, ascii_line, justified, painted, wrapped
+
+
+class LiveText(Widget):
+    """Lines of styled text, as high as they are when wrapped. Nothing in them is markup."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
+
+    def __init__(self, *, indent: int = 0, id: str | None = None) -> None:  # noqa: A002
+        """Lines too long for the width go on below, indented by `indent` cells."""
+        super().__init__(id=id)
+        self._indent = indent
+        self._lines: tuple[Line, ...] = ()
+        self._shown: list[Line] = []
+        self._shown_width = 0
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show these lines."""
+        if self.app.has_class("-ascii"):
+            lines = [ascii_line(line) for line in lines]
+        if tuple(lines) == self._lines:
+            return
+        self._lines = tuple(lines)
+        old = self._shown
+        self._lay_out(self._shown_width or self.size.width)
+        if len(old) != len(self._shown):
+            self.refresh(layout=True)
+            return
+        changed = [y for y, (a, b) in enumerate(zip(old, self._shown, strict=True)) if a != b]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What it was given to show."""
+        return self._lines
+
+    @override
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as there are when wrapped at this width."""
+        self._lay_out(width)
+        return len(self._shown)
+
+    @override
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """All the width there is."""
+        return container.width
+
+    def render_line(self, y: int) -> Strip:
+        """One line of it."""
+        width, base = self.size.width, self.rich_style
+        if width != self._shown_width:
+            self._lay_out(width)
+        if y >= len(self._shown):
+            return Strip.blank(width, base)
+        return painted(self, self._shown[y], width, base)
+
+    def _lay_out(self, width: int) -> None:
+        self._shown_width = width
+        self._shown = [part for line in self._lines for part in wrapped(line, width, self._indent)]
+
+
+class EdgeLine(LiveText):
+    """One line with something at its left and something at its right edge."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        """Empty until shown."""
+        super().__init__(id=id)
+        self._left: Line = ()
+        self._right: Line = ()
+
+    def show_edges(self, left: Line, right: Line = ()) -> None:
+        """Show these two; where there is no room for both the left one is cut."""
+        self._left, self._right = left, right
+        self.show((self._fitted(self.size.width),))
+
+    def on_resize(self) -> None:
+        """Fit the same two into the new width."""
+        self.show((self._fitted(self.size.width),))
+
+    @override
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line, whatever it says."""
+        return 1
+
+    def _fitted(self, width: int) -> Line:
+        return justified(self._left, self._right, width)
+
+    def _lay_out(self, width: int) -> None:
+        self._shown_width = width
+        self._shown = list(self._lines)
+
+
+class OpenableText(LiveText, can_focus=True):
+    """A block of text that leads somewhere when it is opened."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", key_display="↵", id="text.open"),
+    ]
+
+    class Opened(Message):
+        """The block was opened."""
+
+        def __init__(self, text: OpenableText) -> None:
+            super().__init__()
+            self.text = text
+
+        @property
+        def control(self) -> OpenableText:
+            """The block."""
+            return self.text
+
+    def action_open(self) -> None:
+        """Say that it was opened."""
+        self.post_message(self.Opened(self))

@@ -1,0 +1,50 @@
+"""Nodes by peers: one look at every BGP session of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.diagnosis.facts import session_health
+from app.diagnosis.health import Health
+from app.diagnosis.sessions import Session
+from app.report.format import duration
+from screens.format import SIGN
+from screens.widgets.columns import Cell, Column, Row
+
+_BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
+
+
+def matrix(sessions: Sequence[Session], title: str) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """Columns and rows of the matrix; a node without a session to a peer has an empty cell there.
+
+    Where a node has several sessions to one address, the worst of them is shown, and how many.
+    """
+    peers = sorted({session.peer_address for session in sessions})
+    columns = [Column("node", title, least=10, cut_to=8)]
+    columns += [Column(f"peer:{peer}", _peer_title(sessions, peer), least=14) for peer in peers]
+    grid: dict[str, dict[str, list[Session]]] = {}
+    for session in sessions:
+        grid.setdefault(session.node, {}).setdefault(session.peer_address, []).append(session)
+    rows = [
+        Row(node, (Cell(node), *(_cell(by_peer.get(peer, [])) for peer in peers)))
+        for node, by_peer in sorted(grid.items())
+    ]
+    return tuple(columns), tuple(rows)
+
+
+def _peer_title(sessions: Sequence[Session], peer: str) -> str:
+    asns = sorted({s.peer_asn for s in sessions if s.peer_address == peer and s.peer_asn})
+    return f"{peer or 'no address yet'} ({', '.join(map(str, asns)) or 'any AS'})"
+
+
+def _cell(found: Sequence[Session]) -> Cell:
+    if not found:
+        return Cell(SIGN["none"], tone="none")
+    worst = min(found, key=lambda session: _BADNESS.index(session_health(session)))
+    health = session_health(worst)
+    told = worst.state
+    if worst.established:
+        told = f"{duration(worst.uptime)}  {worst.advertised} adv"
+    times = f" (worst of {len(found)})" if len(found) > 1 else ""
+    differ = " ≠" if any(session.disagree for session in found) else ""
+    return Cell(f"{SIGN[health]} {told}{differ}{times}", tone=health)

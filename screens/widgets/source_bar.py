@@ -1,0 +1,123 @@
+"""How the ways into the cluster are doing, and how old what each of them said is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from app.diagnosis.facts import HEARTBEAT
+from app.snapshot import Snapshot, SourceHealth, State
+from screens.format import age_of
+from screens.widgets.lines import Line, Span, Tone, length
+
+CLI = (
+    "bgp_peers",
+    "cilium_status",
+    "routes_advertised_ipv4",
+    "routes_advertised_ipv6",
+    "routes_available_ipv4",
+    "routes_available_ipv6",
+)
+"""Kinds that the `cilium` command tells of."""
+LOGS = ("operator_log", "agent_logs")
+"""Kinds that containers' logs tell of."""
+_WORSE = (
+    State.FORBIDDEN,
+    State.FAILING,
+    State.STALE,
+    State.LOADING,
+    State.ABSENT,
+    State.FRESH,
+    State.OFF,
+)
+_MARK: dict[State, tuple[str, Tone]] = {
+    State.FORBIDDEN: ("✗ ", "fail"),
+    State.FAILING: ("✗ ", "fail"),
+    State.STALE: ("! ", "stale"),
+    State.ABSENT: ("· ", "none"),
+    State.LOADING: ("", ""),
+    State.FRESH: ("", ""),
+    State.OFF: ("· ", "none"),
+}
+
+
+def tiers(snapshot: Snapshot) -> Line:
+    """`API 0s  CLI 9s  logs 2s`: each way into the cluster, its state and its age."""
+    by_tier: dict[str, list[SourceHealth]] = {"API": [], "CLI": [], "logs": []}
+    for health in snapshot.health.values():
+        by_tier[_tier(health.kind)].append(health)
+    spans: list[Span] = []
+    for name, members in by_tier.items():
+        spans.extend((Span("  " if spans else ""), _tier_span(snapshot, name, members)))
+    return tuple(span for span in spans if span.text)
+
+
+def sources(snapshot: Snapshot, kinds: Sequence[str], room: int) -> Line:
+    """The sources of a screen with their ages; where room is short only what is not fresh."""
+    known = [
+        health
+        for health in snapshot.health.values()
+        if health.kind in kinds and not (_tier(health.kind) == "API" and _unserved(health))
+    ]
+    full = _joined(_source_span(snapshot, health) for health in known)
+    if length(full) <= room:
+        return full
+    fresh = [health for health in known if health.state is State.FRESH]
+    spans = [_source_span(snapshot, h) for h in known if h.state not in (State.FRESH, State.OFF)]
+    oldest = min((h.read_at for h in fresh if h.read_at), default=None)
+    if fresh:
+        which = "all" if not spans else "others"
+        spans.append(Span(f"{which} read ≤ {age_of(oldest, snapshot.taken_at)} ago"))
+    short = _joined(spans)
+    return short if length(short) <= room else _joined(_by_state(known))
+
+
+def _by_state(known: Sequence[SourceHealth]) -> Iterator[Span]:
+    counts = Counter(health.state for health in known)
+    for state in sorted(counts, key=_WORSE.index):
+        mark, tone = _MARK[state]
+        yield Span(f"{mark}{counts[state]} {state}", tone)
+
+
+def _unserved(health: SourceHealth) -> bool:
+    """A kind that this cluster does not have is no fault of the way to it."""
+    return health.state is State.ABSENT
+
+
+def _tier(kind: str) -> str:
+    return "CLI" if kind in CLI else "logs" if kind in LOGS else "API"
+
+
+def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -> Span:
+    running = [health for health in members if health.state is not State.OFF]
+    if not running:
+        return Span(f"{name} off", "none")
+    beat = next((health for health in running if health.kind == HEARTBEAT), None)
+    if beat is not None and beat.state in (State.FAILING, State.STALE, State.LOADING):
+        running = [beat]
+    counted = [h for h in running if not (name == "API" and _unserved(h))] or running
+    worst = min((health.state for health in counted), key=_WORSE.index)
+    mark, tone = _MARK[worst]
+    read = [health.read_at for health in running if health.read_at]
+    if not read:
+        return Span(f"{mark}{name} {worst}", tone)
+    # The oldest for what is polled; for the API, whose watches are quiet by nature, the heartbeat.
+    newest = beat.read_at if beat and beat.read_at else max(read) if name == "logs" else min(read)
+    return Span(f"{mark}{name} {age_of(newest, snapshot.taken_at)}", tone)
+
+
+def _source_span(snapshot: Snapshot, health: SourceHealth) -> Span:
+    mark, tone = _MARK[health.state]
+    told = health.state if health.read_at is None or health.state is State.FORBIDDEN else ""
+    partial = "! " if health.problems and not mark else ""
+    tone = "warn" if partial else tone
+    return Span(
+        f"{mark or partial}{health.label} {told or age_of(health.read_at, snapshot.taken_at)}", tone
+    )
+
+
+def _joined(spans: Iterable[Span]) -> Line:
+    line: list[Span] = []
+    for span in spans:
+        line.extend((Span("  "), span) if line else (span,))
+    return tuple(line)

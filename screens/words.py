@@ -1,0 +1,42 @@
+"""The words that lead to screens, and the keys that do: one table for prompt, keys and help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A screen and how to reach it."""
+
+    name: str
+    title: str
+    key: str
+    words: tuple[str, ...]
+    tells: str
+    """What it tells, for the help."""
+
+
+PLACES = (
+    Place("overview", "Overview", "f1", ("overview", "status"), "everything at a glance"),
+    Place("pods", "Pods", "f2", ("pods", "po"), "the pods of Cilium"),
+    Place("sessions", "Sessions", "f3", ("sessions", "peers"), "the BGP sessions"),
+    Place("services", "Services", "f4", ("services", "svc"), "LoadBalancer services, addresses"),
+    Place("logs", "Logs", "f5", ("logs",), "what operator and agents log"),
+)
+QUIT = ("q", "q!", "qa", "quit", "exit")
+HELP = ("help", "h")
+REFRESH = ("refresh",)
+
+
+def place_of(word: str) -> Place | None:
+    """The screen that a word leads to."""
+    return next((place for place in PLACES if word in place.words), None)
+
+
+def all_words() -> tuple[str, ...]:
+    """Every word that the prompt knows, the first of each meaning before its short forms."""
+    spelled = [words for *_, words in ((place.words,) for place in PLACES)]
+    spelled += [("help",), ("quit",), REFRESH]
+    first = [words[0] for words in spelled]
+    return (*first, *(word for words in spelled for word in words[1:]), *QUIT)

@@ -1,0 +1,82 @@
+"""Pictures of the dashboard for the documentation: `python -m tests.screenshots`.
+
+Each is taken of the real dashboard on the lab, without a terminal, and written to
+`docs/screenshots/NAME.svg`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.feeds import Wiring
+from app.lab.launch import start_lab
+from app.settings import Settings
+from app.tui import CiliscopeApp
+from screens.widgets.live_table import LiveTable
+from tests.dashboards import until
+
+FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
+# The exported file would fetch its font from a server whenever it is looked at.
+_FONT = re.compile(r"@font-face\s*\{[^}]*\}\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A screenshot to take."""
+
+    name: str
+    keys: tuple[str, ...]
+    scenario: str = "home"
+    size: tuple[int, int] = (110, 32)
+
+
+PICTURES = (
+    Picture("overview", ()),
+    Picture("overview-80x24", (), size=(80, 24)),
+    Picture("pods", ("f2",)),
+    Picture("sessions", ("f3",)),
+    Picture("services", ("f4",), size=(140, 32)),
+    Picture("logs", ("f5",)),
+    Picture("router-refuses", (), scenario="wrong-peer-asn"),
+)
+
+
+async def take(picture: Picture) -> str:
+    """One screenshot as SVG."""
+    with start_lab(picture.scenario) as lab:
+        settings = Settings(
+            kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium)
+        )
+        wiring = Wiring(settings)
+        monitor = wiring.monitor()
+        app = CiliscopeApp(
+            monitor, read=lambda: wiring.run(monitor), agent_log_feed=wiring.agent_log
+        )
+
+        def settled() -> bool:
+            tables = app.screen.query(LiveTable).results()
+            unread = {"loading"} & {str(h.state) for h in monitor.snapshot.health.values()}
+            return not unread and all(table.rows for table in tables if table.display)
+
+        async with app.run_test(size=picture.size) as pilot:
+            await pilot.press(*picture.keys)
+            await until(pilot, settled, seconds=60)
+            await pilot.pause(1.0)
+            return _FONT.sub("", app.export_screenshot(title="ciliscope"))
+
+
+def main() -> None:
+    """Take all of them."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES:
+        path = FOLDER / f"{picture.name}.svg"
+        path.write_text(asyncio.run(take(picture)))
+        sys.stdout.write(f"{path.relative_to(FOLDER.parent.parent)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What stands on each screen for clusters that were really there."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+
+from app.tui import CiliscopeApp
+from screens.widgets.live_table import LiveTable
+from screens.words import PLACES
+from tests.dashboards import recorded_dashboard, screen_text, until
+
+_TEXTS: dict[tuple[str, str, tuple[int, int]], str] = {}
+
+
+async def told(name: str, place: str = "overview", size: tuple[int, int] = (80, 24)) -> str:
+    """The text of a screen on a recording, once its tables have rows or say why not."""
+    if (name, place, size) not in _TEXTS:
+        # Most tests ask for the healthy cluster: all its screens are taken in one run.
+        places = [p for p in PLACES if name == "healthy" or p.name == place]
+        app = recorded_dashboard(name)
+        async with app.run_test(size=size) as pilot:
+            for each in places:
+                await pilot.press(each.key)
+                await settled(app, pilot)
+                _TEXTS[name, each.name, size] = screen_text(app)
+    return _TEXTS[name, place, size]
+
+
+async def settled(app: CiliscopeApp, pilot: Pilot[None]) -> None:
+    """Until every table shows rows or a message that is not "loading"."""
+
+    def ready() -> bool:
+        tables = app.screen.query(LiveTable).results()
+        return all(
+            table.rows or (table.message and "loading" not in table.message[0].text)
+            for table in tables
+            if table.display
+        )
+
+    await until(pilot, ready)
+    await pilot.pause()
+
+
+async def test_a_healthy_cluster_gets_one_calm_line_and_everything_fits_in_80_by_24() -> None:
+    text = await told("healthy")
+    assert "✓ All 4 LoadBalancer services have an address, all 3 BGP sessions are" in text
+    assert "agents 3/3 ✓" in text
+    assert "operator 1/1 ✓ leader" in text
+    assert "172.29.51.1 (64513)" in text
+    for node in ("talos-cp-1", "talos-cp-2", "talos-cp-3"):
+        assert f"{node}  ✓ 00:0" in text
+    assert "2/100" in text
+    assert "home/mosquitto ← 172.29.53.0" in text
+    assert "✗" not in text
+
+
+async def test_what_is_amiss_is_counted_and_named() -> None:
+    assert "✗ 3 of 3 BGP sessions are not established: talos-cp-1 → 172.29.51.1" in (
+        await told("router-killed", size=(160, 40))
+    )
+    assert "✗ 1 of 5 LoadBalancer services has no address: home/typo" in (
+        await told("typo-in-pool-label")
+    )
+
+
+async def test_sessions_of_nobody_are_said_to_be_none() -> None:
+    text = await told("no-bgp-config", "sessions")
+    assert "no BGP sessions configured" in text
+
+
+async def test_sessions_stand_in_the_order_of_frr_with_their_witness() -> None:
+    text = await told("healthy", "sessions")
+    lines = text.split("\n")
+    header = next(line for line in lines if "WITNESS" in line)
+    assert header.split() == ["NODE", "PEER", "AS", "STATE", "UP/DOWN", "RCVD", "ADV", "WITNESS"]
+    first = lines[lines.index(header) + 1].split()
+    assert first[:5] == ["talos-cp-1", "172.29.51.1", "64513", "✓", "established"]
+    assert first[6:] == ["3", "7", "cli"]
+    assert "CiliumBGPNodeConfig talos-cp-1: established" in text
+    assert "3 of 3 established" in text
+
+
+async def test_a_dead_agents_last_word_is_no_session() -> None:
+    text = await told("agent-just-killed", "sessions", size=(160, 40))
+    assert "? unknown" in text or "✗" in text
+
+
+async def test_witnesses_that_disagree_are_marked() -> None:
+    text = await told("exec-fails-one-node", "sessions", size=(160, 40))
+    assert " api" in text, "the node whose exec fails is known from the API"
+    assert " cli" in text
+
+
+async def test_services_show_addresses_condition_endpoints_and_announcing_nodes() -> None:
+    text = await told("healthy", "services", size=(160, 40))
+    grafana = next(line for line in text.split("\n") if line.startswith("home/grafana")).split()
+    assert grafana[:5] == ["home/grafana", "172.29.52.101", "bgp-default", "✓", "satisfied"]
+    assert grafana[5:8] == ["2", "3/3", "Cluster"]
+    assert grafana[8:] == ["talos-cp-1,", "talos-cp-2,", "talos-cp-3"]
+    assert "172.29.53.0, fd47:25e1:2f96:52:100::" in text
+    assert "172.29.52.101 from bgp-default, announced by talos-cp-1, talos-cp-2" in text
+
+
+async def test_a_local_service_is_announced_by_the_nodes_that_hold_it() -> None:
+    text = await told("local-one-node", "services", size=(160, 40))
+    assert any(" 1/3 " in line and " Local " in line for line in text.split("\n"))
+
+
+async def test_a_service_that_no_pool_wants_says_so() -> None:
+    text = await told("typo-in-pool-label", "services", size=(160, 40))
+    line = next(line for line in text.split("\n") if line.startswith("home/typo"))
+    assert line.split()[1:6] == ["-", "-", "✗", "no", "pool"]
+
+
+async def test_without_rights_to_exec_the_announcing_nodes_are_unknown_not_none() -> None:
+    text = await told("rights-no-exec", "services", size=(160, 40))
+    line = next(line for line in text.split("\n") if line.startswith("home/grafana"))
+    assert " ? " in line
+    assert "announcing nodes not known" in text
+    assert "not allowed to read" in text
+
+
+async def test_pods_show_restarts_last_exit_version_and_the_leader() -> None:
+    text = await told("healthy", "pods", size=(160, 40))
+    operator = next(line for line in text.split("\n") if line.startswith("operator"))
+    assert operator.startswith("operator ★")
+    agent = next(line for line in text.split("\n") if "cilium-p5m78" in line)
+    assert agent.split()[:6] == ["agent", "cilium-p5m78", "1/1", "✓", "Running", "1"]
+    assert "v1.21.0-dev" in agent
+    assert "4 of 4 pods ready" in text
+
+
+async def test_the_operators_log_is_excerpted_and_shown_in_full_for_the_selected_line() -> None:
+    text = await told("healthy", "logs", size=(160, 40))
+    assert "info   IPAM    home/grafana ← 172.29.52.101" in text
+    assert 'msg="Assigning Ingress IP"' in text
+    assert "logs no allocations" not in text
+
+
+async def test_where_no_allocation_is_logged_conditions_stand_in_and_are_marked() -> None:
+    text = await told("v1-healthy", "logs", size=(160, 40))
+    assert "Cilium 1.17 logs no allocations; those here are from services' conditions" in text
+    assert "condition  home/grafana ← 172.29.52.101 (bgp-default)" in text
+
+
+async def test_an_agents_log_is_read_on_demand_and_given_back() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await pilot.press("f5")
+        await settled(app, pilot)
+        await pilot.press("n")
+        await until(pilot, lambda: "no BGP event in what was read" in screen_text(app))
+        assert "Logs  agent on talos-cp-1" in screen_text(app)
+        assert "agent log talos-cp-1" in app.monitor.snapshot.health
+        await pilot.press("p", "p")
+        await until(pilot, lambda: "peer 172.29.51.1 up" in screen_text(app))
+        assert "Logs  agent on talos-cp-3" in screen_text(app)
+        await pilot.press("o")
+        await until(pilot, lambda: "home/grafana ←" in screen_text(app))
+        await until(pilot, lambda: "agent log talos-cp-3" not in app.monitor.snapshot.health)
+
+
+async def test_in_ascii_nothing_else_is_drawn() -> None:
+    app = recorded_dashboard("typo-in-pool-label", ascii_only=True)
+    async with app.run_test(size=(100, 40)) as pilot:
+        for key in ("f1", "f2", "f3", "f4", "f5", "question_mark"):
+            await pilot.press(key)
+            if key != "question_mark":
+                await settled(app, pilot)
+            text = screen_text(app)
+            assert text.isascii(), [c for c in text if not c.isascii()]
+            assert len(text.split()) > 10
