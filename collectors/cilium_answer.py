@@ -19,6 +19,7 @@ from typing import NoReturn, TypeAlias, cast
 import msgspec
 
 from collectors.command import Completed
+from collectors.decode import without_nulls
 from collectors.sanitize import JsonValue, one_line, printable_json
 from collectors.source import Keyed, Reason
 
@@ -180,15 +181,6 @@ def _parsed(raw: bytes) -> JsonValue:
     except (ValueError, RecursionError) as problem:
         raise NotJson(one_line(str(problem))) from None
     return cast("JsonValue", value)
-
-
-def without_nulls(value: JsonValue) -> JsonValue:
-    """The value without null members and elements: Go writes null for what is empty."""
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value if item is not None]
-    if isinstance(value, dict):
-        return {name: without_nulls(item) for name, item in value.items() if item is not None}
-    return value
 
 
 def exit_text(code: int) -> str:

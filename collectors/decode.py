@@ -110,18 +110,19 @@ _Shape = TypeVar("_Shape", _RawList, _RawEvent)
 def _printable_value(raw: bytes) -> JsonValue:
     try:
         value = json.loads(raw.decode("utf-8", "replace"), strict=False)
-        return _without_nulls(printable_json(cast("JsonValue", value)))
+        return without_nulls(printable_json(cast("JsonValue", value)))
     except ValueError as problem:
         raise Undecodable(f"the answer is not JSON: {one_line(str(problem))}") from None
     except RecursionError:
         raise Undecodable("the answer is not JSON that can be read: nested too deeply") from None
 
 
-def _without_nulls(value: JsonValue) -> JsonValue:
+def without_nulls(value: JsonValue) -> JsonValue:
+    """The value without null members and elements: Go writes null for what is empty."""
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
+        return [without_nulls(item) for item in value if item is not None]
     if isinstance(value, dict):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
     return value
 
 
