@@ -44,6 +44,8 @@ class Subject:
     """The table; the second argument asks for the wide one."""
     json: Callable[[Snapshot], str]
     """The JSON document."""
+    command_only: bool = False
+    """Whether only the `cilium` command tells of it."""
 
 
 def _subject(
@@ -51,9 +53,12 @@ def _subject(
     rows: Callable[[Snapshot], Sequence[Row]],
     columns: Sequence[table.Column[Row]],
     needs: tuple[str, ...] | None,
+    *,
+    command_only: bool = False,
 ) -> Subject:
     return Subject(
         needs=needs,
+        command_only=command_only,
         text=lambda snapshot, wide: table.render(columns, rows(snapshot), wide=wide),
         json=lambda snapshot: document(snapshot, kind, rows(snapshot), needs),
     )
@@ -68,6 +73,7 @@ SUBJECTS = {
         items.route_items,
         table.ROUTES,
         (*ADVERTISED, *AVAILABLE, "services", *SESSIONS),
+        command_only=True,
     ),
     "services": _subject(
         "Services",
@@ -95,9 +101,12 @@ def run(wiring: Wiring, word: str, output: str, deadline: float) -> int:
         for health in snapshot.health.values()
         if (needed is None or health.kind in needed) and not was_read(health)
     ]
-    for health in unread:
-        sys.stderr.write(f"ciliscope: {_complaint(health)}\n")
-    return UNREADABLE if unread else READ
+    complaints = _complaints(unread)
+    if subject.command_only and not wiring.settings.cli:
+        complaints.append(f"{word}: only the cilium command tells of them, and it is switched off")
+    for complaint in complaints:
+        sys.stderr.write(f"ciliscope: {complaint}\n")
+    return UNREADABLE if complaints else READ
 
 
 def was_read(health: SourceHealth) -> bool:
@@ -132,8 +141,12 @@ async def _read(wiring: Wiring, subject: Subject, deadline: float) -> Snapshot:
         await asyncio.gather(running, return_exceptions=True)
 
 
-def _complaint(health: SourceHealth) -> str:
-    if health.state is State.LOADING:
-        return f"{health.label}: no answer yet; give it more time with --timeout"
-    told = "; ".join((*filter(None, [health.error]), *health.problems))
-    return f"{health.label}: {told or health.state}"
+def _complaints(unread: Sequence[SourceHealth]) -> list[str]:
+    """What each could not tell; those with the same trouble together."""
+    labels: dict[str, list[str]] = {}
+    for health in unread:
+        told = "; ".join((*filter(None, [health.error]), *health.problems))
+        if health.state is State.LOADING:
+            told = "no answer in time; --timeout gives it more"
+        labels.setdefault(told or str(health.state), []).append(health.label)
+    return [f"{', '.join(hit)}: {told}" for told, hit in labels.items()]

@@ -56,6 +56,9 @@ class Feed:
     """Seconds of silence after which what it said is stale."""
     on_demand: bool = False
     """Whether it runs only while somebody holds a demand for its kind."""
+    heartbeat: str = ""
+    """Label of the source that tells whether the other side is alive. While that one fails, this
+    one's silence means nothing: what it said is stale. "" for none."""
 
 
 class Monitor:
@@ -76,6 +79,8 @@ class Monitor:
         self._records: dict[str, dict[str, Keyed]] = {}
         self._changed_kinds: set[str] = set()
         self._health: dict[str, SourceHealth] = {}
+        self._faint: set[str] = set()
+        """Sources that are stale only because their heartbeat fails."""
         self._something_changed = asyncio.Event()
         self._published: asyncio.Event = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
@@ -222,7 +227,9 @@ class Monitor:
                 self._append(update)
                 self._answered(label)
             case Heard():
-                self._answered(label)
+                # An open stream is quiet on a dead server, too.
+                if not self._pulseless(label):
+                    self._answered(label)
             case Failed():
                 self._failed(label, update)
             case _:
@@ -277,6 +284,11 @@ class Monitor:
             next_try=None if wait is None else self._clock() + timedelta(seconds=wait),
         )
 
+    def _pulseless(self, label: str) -> bool:
+        feed = self._feeds.get(label)
+        heartbeat = self._health.get(feed.heartbeat) if feed else None
+        return heartbeat is not None and heartbeat.state in (State.FAILING, State.STALE)
+
     def _set_health(self, label: str, **changes: object) -> None:
         known = self._health[label]
         if changes.get("state", known.state) is not known.state:
@@ -291,8 +303,17 @@ class Monitor:
             now = self._clock()
             for label, health in tuple(self._health.items()):
                 limit = timedelta(seconds=self._feeds[label].stale_after)
-                if health.state is State.FRESH and health.read_at and now - health.read_at > limit:
+                read_at = health.read_at
+                silent = read_at is not None and now - read_at > limit
+                if health.state is State.FRESH and self._pulseless(label):
+                    self._faint.add(label)
                     self._set_health(label, state=State.STALE)
+                elif health.state is State.FRESH and silent:
+                    self._set_health(label, state=State.STALE)
+                elif label in self._faint and not self._pulseless(label):
+                    self._faint.discard(label)
+                    if health.state is State.STALE:
+                        self._set_health(label, state=State.FRESH)
 
     # --- publishing
 

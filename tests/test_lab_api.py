@@ -323,6 +323,8 @@ async def test_what_is_forbidden_says_who_may_not_do_what(
         ({"verb": "list", "resource": "pods", "namespace": "kube-system"}, False),
         ({"verb": "get", "resource": "pods", "subresource": "log", "namespace": "home"}, False),
         ({"verb": "create", "resource": "pods", "subresource": "exec"}, True),
+        ({"verb": "create", "resource": "pods"}, False),
+        ({"verb": "delete", "group": "cilium.io", "resource": "ciliumnodes"}, False),
         ({"verb": "watch", "resource": "services", "namespace": "home"}, False),
         ({"verb": "list", "group": "cilium.io", "resource": "ciliumnodes"}, True),
     ],

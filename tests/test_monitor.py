@@ -298,3 +298,18 @@ async def test_an_exception_out_of_a_source_is_a_bug_and_comes_out() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(monitor.run(), 5)
     assert "a bug in namespaces" in repr(caught.value.exceptions)
+
+
+async def test_a_source_whose_heartbeat_fails_is_stale_however_open_its_stream() -> None:
+    pulse, log = Told("version", "API server"), Told("operator_log", "operator log")
+    async with running(Feed(pulse), Feed(log, heartbeat="API server")) as monitor:
+        pulse.say(Heard("version"))
+        log.say(Heard("operator_log"))
+        await until(monitor, lambda s: s.health_of("operator_log").state is State.FRESH)
+        pulse.say(Failed("version", Reason.TIMED_OUT, "no answer", 10.0))
+        await until(monitor, lambda s: s.health_of("operator_log").state is State.STALE)
+        log.say(Heard("operator_log"))
+        await until(monitor, lambda s: s.health_of("version").state is State.FAILING)
+        assert monitor.snapshot.health_of("operator_log").state is State.STALE
+        pulse.say(Heard("version"))
+        await until(monitor, lambda s: s.health_of("operator_log").state is State.FRESH)

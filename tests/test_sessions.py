@@ -122,3 +122,36 @@ async def test_nothing_read_is_no_session_and_not_an_error() -> None:
     healthy = await snapshot_of("healthy")
     assert sessions(Snapshot(taken_at=healthy.taken_at)) == ()
     assert Snapshot(taken_at=healthy.taken_at).health_of("bgp_peers").state is State.OFF
+
+
+async def test_a_peer_that_the_agent_does_not_have_is_unknown_with_the_reason() -> None:
+    found = sessions(await snapshot_of("peer-config-missing"))
+    assert {s.state for s in found} == {"unknown"}
+    assert {s.note for s in found} == {"the agent has no such peer"}
+
+
+async def test_what_no_fresh_source_tells_is_not_current_and_its_uptime_stands() -> None:
+    snapshot = await snapshot_of("healthy")
+    uptime = sessions(snapshot)[0].uptime
+    later = snapshot.taken_at + timedelta(seconds=60)
+    health = {
+        label: replace(h, state=State.STALE) if h.kind in ("bgp_peers", "node_configs") else h
+        for label, h in snapshot.health.items()
+    }
+    stale = changed(snapshot, taken_at=later, health=MappingProxyType(health))
+    for session in sessions(stale):
+        assert not session.current
+        assert session.as_of == snapshot.taken_at
+        assert session.note == "established 60 s ago, and not read since"
+    assert sessions(stale)[0].uptime == uptime
+    assert all(s.current for s in sessions(snapshot))
+
+
+async def test_a_fresh_witness_stands_before_a_stale_one() -> None:
+    snapshot = aged(await snapshot_of("healthy"), REPORTING_LAG + 5)
+    health = {
+        label: replace(h, state=State.FAILING) if h.kind == "node_configs" else h
+        for label, h in snapshot.health.items()
+    }
+    found = sessions(changed(snapshot, health=MappingProxyType(health)))
+    assert {(s.shown, s.current) for s in found} == {("cilium bgp peers", True)}

@@ -15,13 +15,14 @@ from datetime import datetime
 from app.diagnosis.configuration import config_map
 from app.diagnosis.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.diagnosis.selectors import selects
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from collectors.bgp_peers import BgpPeer, NodePeers
 from collectors.cilium_records import NodeConfig, NodePeerStatus
 
 REPORTING_LAG = 10.0
 """Seconds by which the status in the API may lag behind the truth (measured: up to 5.2)."""
 
+CLI_SOURCE = "cilium bgp peers"
 ESTABLISHED = "established"
 UNKNOWN = "unknown"
 
@@ -71,6 +72,10 @@ class Session:
     api: Witness | None
     shown: str
     """Source of what is shown; "" when nothing tells."""
+    as_of: datetime | None
+    """The moment at which what is shown was read; None when nothing tells."""
+    current: bool
+    """Whether the source of what is shown is fresh: what it told once may not be so any more."""
     disagree: bool
     """Whether the two witnesses tell different states."""
     configured: bool
@@ -154,17 +159,28 @@ def _add_node_config(snapshot: Snapshot, config: NodeConfig, draft: _Drafting) -
 
 def _api_witness(snapshot: Snapshot, node: str, status: NodePeerStatus) -> Witness:
     since = status.established_time
+    read_at, until = _heard(snapshot, "node_configs")
     established = status.peering_state == ESTABLISHED and since is not None
     return Witness(
         source=f"CiliumBGPNodeConfig {node}",
         state=status.peering_state or UNKNOWN,
-        read_at=snapshot.health_of("node_configs").read_at,
-        uptime=_seconds(since, snapshot.taken_at) if established and since else None,
+        read_at=read_at,
+        uptime=_seconds(since, until) if established and since else None,
         families=tuple(
             FamilyCount(count.afi, count.safi, count.received, count.advertised)
             for count in status.route_count
         ),
     )
+
+
+def _heard(snapshot: Snapshot, kind: str) -> tuple[datetime | None, datetime]:
+    """When a source was last read, and until when what it said may be taken to go on.
+
+    An uptime grows between two readings, and stops where the readings do.
+    """
+    health = snapshot.health_of(kind)
+    fresh = health.state is State.FRESH or health.read_at is None
+    return health.read_at, snapshot.taken_at if fresh else health.read_at or snapshot.taken_at
 
 
 def _policy_peers(snapshot: Snapshot) -> Iterator[tuple[str, str, int, str, int]]:
@@ -187,15 +203,15 @@ def _policy_peers(snapshot: Snapshot) -> Iterator[tuple[str, str, int, str, int]
 
 
 def _add_cli_peer(snapshot: Snapshot, node: str, peer: BgpPeer, draft: _Drafting) -> None:
-    read_at = snapshot.health_of("bgp_peers").read_at
-    age = _seconds(read_at, snapshot.taken_at) if read_at else 0.0
+    read_at, until = _heard(snapshot, "bgp_peers")
+    age = _seconds(read_at, until) if read_at else 0.0
     found = draft(node, peer.peer_address, peer.local_asn)
     found.peer = found.peer or peer.name
     found.peer_asn = peer.peer_asn or found.peer_asn
     found.instance = found.instance or str(peer.local_asn)
     found.reported = peer
     found.cli = Witness(
-        source="cilium bgp peers",
+        source=CLI_SOURCE,
         state=peer.state,
         read_at=read_at,
         uptime=None if peer.uptime is None else peer.uptime + age,
@@ -209,11 +225,6 @@ def _add_cli_peer(snapshot: Snapshot, node: str, peer: BgpPeer, draft: _Drafting
 def _finished(snapshot: Snapshot, draft: _Draft) -> Session:
     doubt = _doubt(snapshot, draft.node)
     shown = _newer(snapshot, draft, trust_api=not doubt)
-    note = ""
-    if shown is None and draft.api is not None:
-        note = f"{draft.api.state} is the last word of an agent that {doubt}"
-    elif shown is None:
-        note = _why_unknown(snapshot, draft.node)
     return Session(
         node=draft.node,
         instance=draft.instance,
@@ -227,13 +238,26 @@ def _finished(snapshot: Snapshot, draft: _Draft) -> Session:
         cli=draft.cli,
         api=draft.api,
         shown=shown.source if shown else "",
+        as_of=shown.read_at if shown else None,
+        current=shown is not None and _current(snapshot, shown),
         disagree=(
             draft.cli is not None and draft.api is not None and draft.cli.state != draft.api.state
         ),
         configured=draft.configured,
         reported=draft.reported,
-        note=note,
+        note=_note(snapshot, draft, shown, doubt),
     )
+
+
+def _note(snapshot: Snapshot, draft: _Draft, shown: Witness | None, doubt: str) -> str:
+    if shown is None and draft.api is not None:
+        return f"{draft.api.state} is the last word of an agent that {doubt}"
+    if shown is None or shown.state == UNKNOWN:
+        return _why_unknown(snapshot, draft.node)
+    if not _current(snapshot, shown) and shown.read_at is not None:
+        old = _seconds(shown.read_at, snapshot.taken_at)
+        return f"{shown.state} {old:.0f} s ago, and not read since"
+    return ""
 
 
 def _doubt(snapshot: Snapshot, node: str) -> str:
@@ -256,13 +280,25 @@ def _doubt(snapshot: Snapshot, node: str) -> str:
 
 
 def _newer(snapshot: Snapshot, draft: _Draft, *, trust_api: bool) -> Witness | None:
-    """The witness that speaks of the later moment; the API's speaks of `REPORTING_LAG` ago."""
+    """The witness that speaks of the later moment; the API's speaks of `REPORTING_LAG` ago.
+
+    One whose source is fresh stands before one whose source is not.
+    """
     api = draft.api if trust_api else None
-    if draft.cli is None or api is None:
-        return draft.cli or api
-    read_at = draft.cli.read_at
-    cli_age = _seconds(read_at, snapshot.taken_at) if read_at else REPORTING_LAG
-    return draft.cli if cli_age <= REPORTING_LAG else api
+    cli = draft.cli
+    if cli is None or api is None:
+        return cli or api
+    if _current(snapshot, cli) != _current(snapshot, api):
+        return cli if _current(snapshot, cli) else api
+    if cli.read_at is None or api.read_at is None:
+        return api
+    behind = (api.read_at - cli.read_at).total_seconds()
+    return cli if behind <= REPORTING_LAG else api
+
+
+def _current(snapshot: Snapshot, witness: Witness) -> bool:
+    kind = "bgp_peers" if witness.source == CLI_SOURCE else "node_configs"
+    return snapshot.health_of(kind).state is State.FRESH
 
 
 def _why_unknown(snapshot: Snapshot, node: str) -> str:
