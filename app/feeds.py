@@ -109,15 +109,16 @@ class Wiring:
             label = f"agent log {node}"
             source = FollowedLog(self._session, aim, kind=AGENT_LOGS, label=label)
             self._agents[node] = _Followed(aim, source)
-        return Feed(self._agents[node].source, stale_after=LOG_SILENCE)
+        return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
 
     def _feeds(self) -> Iterator[Feed]:
         session, namespace = self._session, self.settings.namespace
-        yield Feed(VersionSource(session), stale_after=VERSION_SILENCE)
+        pulse = VersionSource(session, clock=self.clock)
+        yield Feed(pulse, VERSION_SILENCE)
         for resource in resources(namespace):
-            yield Feed(Reflector(session, resource), stale_after=WATCH_SILENCE)
+            yield Feed(Reflector(session, resource), WATCH_SILENCE, heartbeat=pulse.label)
         log = FollowedLog(session, self._operator, kind=OPERATOR_LOG, label="operator log")
-        yield Feed(log, stale_after=LOG_SILENCE)
+        yield Feed(log, LOG_SILENCE, heartbeat=pulse.label)
         if self.settings.cli:
             yield from self._commands()
 

@@ -18,6 +18,10 @@ MIN_INTERVAL = 5.0
 """Seconds; polling the CLI faster than this burdens the agents for nothing."""
 
 
+EXPECTATIONS = "expect"
+"""Table of the config file that is no setting: `app.expectations` reads it."""
+
+
 class SettingsError(Exception):
     """A setting cannot be used; the message names it, its place and what is allowed."""
 
@@ -178,6 +182,7 @@ def _read(file: Path, *, must_exist: bool) -> dict[str, str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise SettingsError(f"config file {file} is not TOML: {problem}") from None
     known = {option.key for option in OPTIONS}
+    document.pop(EXPECTATIONS, None)
     values = _flatten(document)
     unknown = sorted(set(values) - known)
     if unknown:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Container, Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
 from app.monitor import Feed, Monitor
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import COMMAND as PEERS
 from collectors.bgp_routes import COMMANDS as ROUTES
 from collectors.cilium_answer import Reading
 from collectors.cilium_status import COMMAND as STATUS
 from collectors.command import Completed
 from collectors.decode import decode_page
+from collectors.log_entries import ContainerLog, LogEntry
+from collectors.log_targets import target_of
 from collectors.resources import Resource, resources
 from collectors.source import Failed, Reason, Replaced, Update
 
@@ -67,6 +70,30 @@ async def snapshot_of(name: str, *, cli: bool = True) -> Snapshot:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def with_logs(snapshot: Snapshot, name: str, *, read: Container[str] | None = None) -> Snapshot:
+    """The snapshot of a recording with the logs of its agents, as if they had been followed.
+
+    `read` names the nodes whose log was read; None: all. What the recording has no log of is empty.
+    """
+    entries: list[LogEntry] = []
+    health = dict(snapshot.health)
+    for node, pod in snapshot.agents_by_node.items():
+        if read is not None and node not in read:
+            continue
+        label = f"agent log {node}"
+        moment = snapshot.taken_at
+        health[label] = SourceHealth(label, "agent_logs", State.FRESH, moment, moment)
+        log = ContainerLog(target_of(pod, "cilium-agent"))
+        file = RECORDINGS / name / "logs" / pod.namespace / pod.name / "cilium-agent.log"
+        lines = file.read_bytes().splitlines() if file.exists() else []
+        entries += log.read([log.stamped(line) for line in lines])
+    return changed(
+        snapshot,
+        health=MappingProxyType(health),
+        agent_logs=MappingProxyType({entry.key: entry for entry in entries}),
+    )
 
 
 def changed(snapshot: Snapshot, **kinds: object) -> Snapshot:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 
+import msgspec
 import pytest
 
 from app.diagnosis.sessions import REPORTING_LAG, sessions
 from app.snapshot import Snapshot, State
+from collectors.cilium_records import NodeConfigSpec
 from tests.recorded import changed, snapshot_of
 
 NODES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
@@ -155,3 +157,31 @@ async def test_a_fresh_witness_stands_before_a_stale_one() -> None:
     }
     found = sessions(changed(snapshot, health=MappingProxyType(health)))
     assert {(s.shown, s.current) for s in found} == {("cilium bgp peers", True)}
+
+
+async def test_a_policy_shadows_what_v2_configures_on_its_nodes() -> None:
+    v1 = await snapshot_of("v1-healthy")
+    both = changed(v1, node_configs=(await snapshot_of("v2alpha1-healthy")).node_configs)
+    moved = {
+        key: msgspec.structs.replace(config, spec=renamed(config.spec), status=None)
+        for key, config in both.node_configs.items()
+    }
+    found = sessions(changed(both, node_configs=MappingProxyType(moved)))
+    assert {s.peer_address for s in found} == {"172.29.51.1"}
+
+
+def renamed(spec: NodeConfigSpec) -> NodeConfigSpec:
+    """The same with another address for every peer."""
+    return msgspec.structs.replace(
+        spec,
+        bgp_instances=tuple(
+            msgspec.structs.replace(
+                instance,
+                peers=tuple(
+                    msgspec.structs.replace(peer, peer_address="192.0.2.9")
+                    for peer in instance.peers
+                ),
+            )
+            for instance in spec.bgp_instances
+        ),
+    )

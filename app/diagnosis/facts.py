@@ -5,6 +5,7 @@ A count claims no more than was read: what no source told is left out or said to
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from app.diagnosis.health import CiliumPod, Health, components
@@ -36,10 +37,19 @@ class Fact:
 
 
 def session_health(session: Session) -> Health:
-    """Up, down, or not known."""
-    if session.established:
-        return "ok"
-    return "unknown" if session.state == UNKNOWN else "fail"
+    """Up, down, or not known; what was true when it was last read is not known to be so now."""
+    if session.state == UNKNOWN or not session.current:
+        return "unknown"
+    return "ok" if session.established else "fail"
+
+
+def configuration_known(snapshot: Snapshot) -> bool:
+    """Whether it is known which BGP sessions the cluster is configured to have."""
+    return all(
+        _read(health) or health.state is State.ABSENT
+        for health in map(snapshot.health_of, ("node_configs", "peering_policies"))
+        if health.state is not State.OFF
+    )
 
 
 def balancer_health(balancer: LoadBalancer) -> Health:
@@ -68,13 +78,26 @@ def pod_health(found: CiliumPod) -> Health:
 
 
 def api_fact(snapshot: Snapshot) -> Fact | None:
-    """That the API server does not answer, or not yet; None while it does."""
+    """That the API server does not answer, or not yet, or was never asked; None while it does."""
     health = snapshot.health_of(HEARTBEAT)
     if health.state is State.LOADING:
         return Fact("unknown", "Waiting for the API server …")
     if health.state not in (State.FAILING, State.STALE, State.FORBIDDEN):
         return None
-    return Fact("unknown", f"The API server does not answer ({health.error or 'silent'})")
+    return Fact("unknown", _no_answer(health.error))
+
+
+def _no_answer(error: str) -> str:
+    """What the failure of the heartbeat means. Errors of a server begin with its URL."""
+    server, refused, why = error.partition(" does not accept our credentials: ")
+    if refused:
+        return f"The API server refuses our credentials ({server}: {why})"
+    if error.startswith(("The ", "There ")):
+        means = ("credential plugin", "token file", "auth-provider", "client-key")
+        return f"No {'credentials' if any(m in error for m in means) else 'cluster'}: {error}"
+    if "(HTTP " in error:
+        return f"The API server does not answer as it should ({error})"
+    return f"The API server does not answer ({error or 'silent'})"
 
 
 def facts(snapshot: Snapshot) -> tuple[Fact, ...]:
@@ -128,10 +151,18 @@ def _sessions(snapshot: Snapshot) -> Fact | None:
         )
     if unknown:
         what = "is" if len(unknown) == 1 else "are"
-        names = _named([f"{s.node}: {s.note}" for s in unknown])
-        return Fact(
-            "unknown", f"{len(unknown)} of {len(found)} BGP sessions {what} not known: {names}"
-        )
+        text = f"{len(unknown)} of {len(found)} BGP sessions {what} not known"
+        if all(session.shown for session in unknown):  # known once, and not read since
+            states = Counter(session.state for session in unknown)
+            last = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+            return Fact("unknown", f"{text}; last read as {last}")
+        return Fact("unknown", f"{text}: {_named([f'{s.node}: {s.note}' for s in unknown])}")
+    if not configuration_known(snapshot):
+        if not found:
+            return None
+        told = "which sessions are configured is not known"
+        seen = f"{len(found)} BGP session{'s' if len(found) > 1 else ''}"
+        return Fact("unknown", f"{seen} seen established; {told}")
     if not found:
         return Fact("ok", "no BGP session is configured")
     return Fact("ok", f"all {len(found)} BGP sessions are established")

@@ -5,6 +5,7 @@ Facts: Cilium operator/pkg/lbipam (1.17 to 1.21); `docs/cilium.md`, "LB-IPAM".
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -119,12 +120,18 @@ def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
     )
 
 
-def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
-    """Every pool with its counts and the holders of its addresses, by name."""
+def pool_usages(
+    snapshot: Snapshot, balancers: Iterable[LoadBalancer] | None = None
+) -> tuple[PoolUsage, ...]:
+    """Every pool with its counts and the holders of its addresses, by name.
+
+    `balancers` are the snapshot's, where they are known already.
+    """
     held: dict[Address, list[str]] = {}
-    for balancer in load_balancers(snapshot):
+    for balancer in load_balancers(snapshot) if balancers is None else balancers:
         for address in balancer.addresses:
             held.setdefault(address, []).append(balancer.service.key)
+    held = dict(sorted(held.items(), key=lambda item: _sortable(item[0])))
     return tuple(_usage(pool, held) for _, pool in sorted(snapshot.pools.items()))
 
 
@@ -159,13 +166,22 @@ def _usage(pool: Pool, held: Mapping[Address, list[str]]) -> PoolUsage:
         total=counts["total"],
         available=counts["available"],
         used=counts["used"],
-        holders={
-            address: tuple(services)
-            for address, services in sorted(held.items(), key=lambda item: _sortable(item[0]))
-            if any(address in found for found in ranges)
-        },
+        holders=_holders(ranges, held),
         conflict=conflict.message if conflict and conflict.status == "True" else "",
     )
+
+
+def _holders(
+    ranges: Iterable[AddressRange], held: Mapping[Address, list[str]]
+) -> Mapping[Address, tuple[str, ...]]:
+    """Who of the holders, which are in the order of their addresses, holds one in the ranges."""
+    addresses = list(held)
+    inside: dict[Address, tuple[str, ...]] = {}
+    for found in sorted(ranges, key=lambda each: _sortable(each.first)):
+        start = bisect_left(addresses, _sortable(found.first), key=_sortable)
+        end = bisect_right(addresses, _sortable(found.last), key=_sortable)
+        inside |= {address: tuple(held[address]) for address in addresses[start:end]}
+    return inside
 
 
 def _ranges(pool: Pool) -> tuple[tuple[AddressRange, ...], tuple[str, ...]]:

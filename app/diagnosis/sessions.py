@@ -128,9 +128,13 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
         key = (node, address, local_asn)
         return drafts.setdefault(key, _Draft(node, address, local_asn or None))
 
+    by_policy = tuple(_policy_peers(snapshot))
+    shadowed = {node for node, *_ in by_policy}
     for config in snapshot.node_configs.values():
-        _add_node_config(snapshot, config, draft)
-    for node, instance, local_asn, address, peer_asn in _policy_peers(snapshot):
+        # A policy that selects a node wins; what v2 configures there is torn down.
+        if config.name not in shadowed:
+            _add_node_config(snapshot, config, draft)
+    for node, instance, local_asn, address, peer_asn in by_policy:
         found = draft(node, address, local_asn)
         found.instance, found.peer_asn, found.configured = instance, peer_asn or None, True
     for reading in snapshot.bgp_peers.values():

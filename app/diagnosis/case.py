@@ -1,0 +1,128 @@
+"""A snapshot under diagnosis, with what several rules derive from it computed once.
+
+A rule asks the case, not the world. Whether an input could be read is asked first: a rule whose
+inputs are not known yields nothing, and CS801 and CS802 tell what could therefore not be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from app.diagnosis.advertisement import NodeRoute, Prefix, announcers, routes
+from app.diagnosis.balancers import balancers
+from app.diagnosis.configuration import config_map
+from app.diagnosis.finding import Evidence
+from app.diagnosis.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
+from app.diagnosis.lbipam import LoadBalancer, PoolUsage, pool_usages
+from app.diagnosis.memo import Memo
+from app.diagnosis.sessions import Session, sessions
+from app.snapshot import Snapshot, State
+from collectors.records import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One setting of `cilium-config` that the operator expects (`[expect]`, `--expect`)."""
+
+    key: str
+    value: str
+    warn: bool = False
+    """A difference is a warning, not a failure."""
+    place: str = ""
+    """Where this is expected: file and key, or the built-in profile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A snapshot and what is expected of it."""
+
+    snapshot: Snapshot
+    expected: tuple[Expected, ...] = ()
+    reachable: Mapping[str, str] = field(default_factory=dict)
+    """Outcome of an opt-in TCP probe by address, "" when it connected."""
+    memo: Memo = field(default_factory=Memo)
+    """What earlier diagnoses of the same cluster left; the same one for all that follow it."""
+
+    @property
+    def now(self) -> datetime:
+        """The snapshot's time; there is no other clock here."""
+        return self.snapshot.taken_at
+
+    @cached_property
+    def version(self) -> Version:
+        """Cilium's version, (0, 0) when not known."""
+        return cilium_version(self.snapshot)
+
+    @cached_property
+    def sessions(self) -> tuple[Session, ...]:
+        """Every session."""
+        return sessions(self.snapshot)
+
+    @cached_property
+    def balancers(self) -> tuple[LoadBalancer, ...]:
+        """Every service of type LoadBalancer."""
+        return balancers(self.snapshot, self.memo)
+
+    @cached_property
+    def usages(self) -> tuple[PoolUsage, ...]:
+        """Every pool."""
+        snapshot = self.snapshot
+        inputs = (snapshot.services, snapshot.pools)
+        return self.memo.of("usages", inputs, lambda: pool_usages(snapshot, self.balancers))
+
+    @cached_property
+    def routes(self) -> tuple[NodeRoute, ...]:
+        """Every route that was read."""
+        return routes(self.snapshot)
+
+    @cached_property
+    def announcers(self) -> Mapping[Prefix, tuple[str, ...]]:
+        """The nodes that announce each prefix on an established session."""
+        return announcers(self.snapshot)
+
+    @cached_property
+    def pods(self) -> tuple[CiliumPod, ...]:
+        """Every pod of Cilium."""
+        return cilium_pods(self.snapshot)
+
+    @cached_property
+    def config(self) -> Mapping[str, str] | None:
+        """The running `cilium-config`; None when it is not known."""
+        found = config_map(self.snapshot)
+        return found.data if found else None
+
+    def setting(self, key: str, default: str) -> str | None:
+        """A setting in force, its default where the key is absent; None when not known."""
+        return None if self.config is None else self.config.get(key, default)
+
+    def known(self, *kinds: str) -> bool:
+        """Whether all these kinds have been read, so that what is not there does not exist.
+
+        A kind that is not served counts as read: there is nothing of it.
+        """
+        return all(self._read(kind) for kind in kinds)
+
+    def agent(self, node: str) -> Pod | None:
+        """The agent pod of a node."""
+        return self.snapshot.agents_by_node.get(node)
+
+    def agent_speaks(self, node: str) -> bool:
+        """Whether the node has an agent that is Ready: only then is its status in the API alive."""
+        agent = self.agent(node)
+        return agent is not None and pod_ready(agent)
+
+    def saw(self, kind: str, obj: str, field: str, value: object) -> Evidence:
+        """An observation in a record of this kind, with its source's label and age."""
+        health = self.snapshot.health_of(kind)
+        return Evidence(health.label, obj, field, str(value), self.age(health.read_at))
+
+    def age(self, moment: datetime | None) -> float | None:
+        """Seconds from a moment to the snapshot's; None for None."""
+        return None if moment is None else max(0.0, (self.now - moment).total_seconds())
+
+    def _read(self, kind: str) -> bool:
+        health = self.snapshot.health_of(kind)
+        return health.known or health.state is State.ABSENT

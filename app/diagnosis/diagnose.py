@@ -1,0 +1,70 @@
+"""From a case to its findings: every rule once, causes linked, roots first.
+
+The order of the findings depends on nothing but what they say, so that the diagnosis of the same
+cluster is the same whatever order its objects arrived in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog import CODES
+from app.diagnosis.causes import linked
+from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.rules import (
+    advertisement,
+    bgp_config,
+    cilium,
+    configuration,
+    lbipam,
+    sessions,
+    view,
+    workload,
+)
+
+Rule = Callable[[Case], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    *cilium.RULES,
+    *lbipam.RULES,
+    *bgp_config.RULES,
+    *sessions.RULES,
+    *advertisement.RULES,
+    *workload.RULES,
+    *configuration.RULES,
+    *view.RULES,
+)
+
+_ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO: 3}
+
+
+def diagnose(case: Case) -> tuple[Finding, ...]:
+    """Every finding: roots before what follows from them, worse before better, then by id."""
+    found = linked((finding for rule in RULES for finding in rule(case)), CODES)
+    return tuple(sorted(found, key=_rank))
+
+
+def roots(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those that nothing else explains."""
+    return tuple(finding for finding in findings if finding.root)
+
+
+def consequences(findings: Iterable[Finding], root: Finding) -> tuple[Finding, ...]:
+    """What follows from a finding, directly or through others."""
+    by_cause: dict[str, list[Finding]] = {}
+    for finding in findings:
+        for cause in finding.caused_by:
+            by_cause.setdefault(cause, []).append(finding)
+    seen: dict[str, Finding] = {}
+    waiting = [root.id]
+    while waiting:
+        for finding in by_cause.get(waiting.pop(), ()):
+            if finding.id not in seen:
+                seen[finding.id] = finding
+                waiting.append(finding.id)
+    return tuple(sorted(seen.values(), key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[bool, int, str]:
+    return (not finding.root, _ORDER[finding.severity], finding.id)

@@ -1,0 +1,91 @@
+"""What the diagnosis says: findings, each with its proof, its remedy and what it follows from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    FAIL = "fail"
+    """Something that should work does not."""
+    WARN = "warn"
+    """It works, and will not for long, or not as it seems."""
+    INFO = "info"
+    """Worth knowing."""
+    UNKNOWN = "unknown"
+    """It could not be determined."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """A thing in the cluster, as findings point at it: by kind and name.
+
+    Kinds are the Kubernetes kinds (`Service`, `Node`, `CiliumLoadBalancerIPPool` …) and four of
+    the field: `Session` (name `NODE/PEER-ADDRESS`), `Peer` (its address), `Prefix`, `Source` (a
+    source's label). `Cluster` is the whole, with an empty name.
+    """
+
+    kind: str
+    name: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {name}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation that a finding rests on."""
+
+    source: str
+    """Who said it: a source's label (`services`), or a command (`cilium bgp peers`)."""
+    object: str
+    """What it was said of: `Service home/grafana`, `CiliumBGPNodeConfig talos-cp-1`, a pod."""
+    field: str
+    """Where: a field path (`status.conditions[cilium.io/IPAMRequestSatisfied]`), a log's time."""
+    value: str
+    """What was said, as it was said."""
+    age: float | None = None
+    """Seconds since it was read, or since it was said where that is known; None: not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, odd or unknown."""
+
+    code: str
+    """Its code in the catalogue, `CSnnn`; a promise."""
+    severity: Severity
+    subject: Ref
+    """What it is about."""
+    detail: str = ""
+    """Tells apart two findings of one code about one subject (a family, a container)."""
+    summary: str
+    """One sentence with the actual names and values; no full stop at its end."""
+    evidence: tuple[Evidence, ...] = ()
+    remedy: str = ""
+    """What to do, in the user's terms: the manifest to change and how, or what to look at on the
+    router."""
+    command: str = ""
+    """A command that only reads and shows the same by hand, ready to be copied."""
+    about: tuple[Ref, ...] = ()
+    """Everything that this says is broken, beside the subject: what may explain other findings."""
+    blames: tuple[Ref, ...] = ()
+    """Things which, if they are broken, explain this finding: see `app.diagnosis.causes`."""
+    caused_by: tuple[str, ...] = ()
+    """Ids of the findings that explain this one; filled in by the engine."""
+
+    @property
+    def id(self) -> str:
+        """What identifies it from one diagnosis to the next: code, subject and detail."""
+        parts = (self.code, self.subject.kind, self.subject.namespace, self.subject.name)
+        return "/".join((*filter(None, parts), *filter(None, (self.detail,))))
+
+    @property
+    def root(self) -> bool:
+        """Whether nothing else explains it."""
+        return not self.caused_by

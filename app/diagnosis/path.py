@@ -1,0 +1,85 @@
+"""The way of a service from its manifest to the router, hop by hop, up to the first that is broken.
+
+It is the one answer behind "why no IP?", "why not announced?", `explain`, the detail of a service
+and the findings about single services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from app.diagnosis.finding import Evidence, Finding
+
+HopName: TypeAlias = Literal[
+    "class", "pool", "address", "endpoints", "advertised", "sessions", "routes", "router"
+]
+
+
+class HopState(StrEnum):
+    """How a hop is."""
+
+    OK = "ok"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    """What it takes to judge it could not be read."""
+    NOT_REACHED = "not reached"
+    """An earlier hop is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One hop of a service's way."""
+
+    name: HopName
+    state: HopState
+    reason: str
+    """One sentence with the actual names and values, whatever the state."""
+    evidence: tuple[Evidence, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What is wrong here; the first one breaks the hop, where it is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixPath:
+    """A prefix that the service should have announced, and who announces it."""
+
+    prefix: str
+    expected: tuple[str, ...]
+    """Nodes that should announce it."""
+    actual: tuple[str, ...] | None
+    """Nodes that do; None: the routes were not read."""
+    unknown: tuple[str, ...] = ()
+    """Nodes that should, and of which it is not known: their agents did not tell."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Nodes that should and do not."""
+        others = {*(self.actual or ()), *self.unknown}
+        return tuple(node for node in self.expected if node not in others)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Nodes that do and should not."""
+        expected = frozenset(self.expected)
+        return tuple(node for node in self.actual or () if node not in expected)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePath:
+    """The whole way of one service."""
+
+    service: str
+    """Its key, `namespace/name`."""
+    hops: tuple[Hop, ...]
+    """All eight, in order."""
+    prefixes: tuple[PrefixPath, ...]
+    router: Mapping[str, tuple[str, ...]]
+    """What to compare on the router: `show` commands by the peer's address."""
+
+    @property
+    def broken(self) -> Hop | None:
+        """The first broken hop; None: none is."""
+        return next((hop for hop in self.hops if hop.state is HopState.BROKEN), None)

@@ -1,0 +1,318 @@
+"""CS311 to CS314: from the families of a peer to its advertisements, and from those to services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from app.diagnosis.case import Case
+from app.diagnosis.finding import Evidence, Finding, Ref, Severity
+from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.peerings import (
+    LOAD_BALANCER_IP,
+    Peering,
+    PeeringFamily,
+    bgp_enabled,
+    peerings,
+    selects_service,
+)
+from app.diagnosis.rules.bgp_config_facts import (
+    counted,
+    existing_owner,
+    keys,
+    label_words,
+    named,
+    nearest_by_labels,
+    selector_words,
+    services_seen,
+    uncovered,
+    used_advertisements,
+    waiting,
+)
+from app.diagnosis.selectors import describe
+from collectors.cilium_records import AdvertisementEntry
+
+_KIND = "CiliumBGPAdvertisement"
+_SHOWN = 5
+_LIST = (
+    "kubectl get ciliumbgpadvertisements --show-labels; kubectl get ciliumbgppeerconfigs -o yaml"
+)
+
+
+def no_advertisement_selected(case: Case) -> Iterator[Finding]:
+    """CS311: a peer whose families select nothing, or a family whose selector matches nothing.
+
+    A family without `advertisements` beside one that has some is a choice, and not told.
+    """
+    if not _judgeable(case):
+        return
+    users: dict[Ref, list[Peering]] = {}
+    for peering in peerings(case):
+        if peering.plane == "v2" and not peering.problem:
+            config = Ref("CiliumBGPPeerConfig", peering.peer_config)
+            ref = config if peering.peer_config else existing_owner(case, peering)
+            users.setdefault(ref, []).append(peering)
+    for ref, hit in sorted(users.items()):
+        bare = [p for p in hit if not p.peer_config]  # one without a PeerConfig has the defaults
+        families = (bare or hit)[0].families
+        if not any(family.advertisements for family in families):
+            yield _nothing_announced(case, ref, bare or hit, families)
+            continue
+        empty = {
+            (family.afi, family.safi): family
+            for family in families
+            if not family.advertisements and family.selector is not None
+        }
+        for family in empty.values():
+            yield _family_matches_none(case, ref, family)
+
+
+def _judgeable(case: Case) -> bool:
+    return bool(bgp_enabled(case)) and case.known("advertisements", "peer_configs", "services")
+
+
+def _nothing_announced(
+    case: Case, ref: Ref, hit: Sequence[Peering], families: Sequence[PeeringFamily]
+) -> Finding:
+    asked = bool(waiting(case) or case.snapshot.advertisements)
+    peers = sorted({p.peer or p.peer_address for p in hit})
+    if hit[0].peer_config:
+        wanted = "; ".join(dict.fromkeys(_selected_by(family) for family in families))
+        where = f"the families of {ref} select {wanted} and find no advertisement"
+        remedy = _remedy(case, families)
+    else:
+        where = f"{named(peers)} in {ref} has no peerConfigRef, so its families select none"
+        remedy = "Give the peer a peerConfigRef to a CiliumBGPPeerConfig whose families[] select "
+        remedy += "advertisements"
+    return Finding(
+        code="CS311",
+        severity=Severity.FAIL if asked else Severity.INFO,
+        subject=ref,
+        detail="" if hit[0].peer_config else "no peerConfigRef",
+        summary=f"Peer {named(peers)} is announced nothing: {where}{_have(case)}",
+        evidence=(
+            *(
+                case.saw(
+                    "peer_configs",
+                    str(ref),
+                    f"spec.families[{family.afi}/{family.safi}].advertisements",
+                    selector_words(family.selector, "none"),
+                )
+                for family in families
+            ),
+            *_labels_seen(case),
+        ),
+        remedy=remedy,
+        command=_LIST,
+    )
+
+
+def _family_matches_none(case: Case, ref: Ref, family: PeeringFamily) -> Finding:
+    version = {"ipv4": 4, "ipv6": 6}.get(family.afi)
+    hit = keys(
+        balancer
+        for balancer in waiting(case)
+        if any(address.version == version for address in balancer.addresses)
+    )
+    need = f"; {counted(hit, 'service')} have such an address" if hit else ""
+    name = f"{family.afi}/{family.safi}"
+    return Finding(
+        code="CS311",
+        severity=Severity.FAIL if hit else Severity.WARN,
+        subject=ref,
+        detail=name,
+        summary=f"Family {name} of {ref} selects {_selected_by(family)} and finds no advertisement"
+        f"{_have(case)}{need}",
+        evidence=(
+            case.saw(
+                "peer_configs",
+                str(ref),
+                f"spec.families[{name}].advertisements",
+                selector_words(family.selector, "none"),
+            ),
+            *_labels_seen(case),
+        ),
+        remedy=_remedy(case, (family,)),
+        command=_LIST,
+    )
+
+
+def _selected_by(family: PeeringFamily) -> str:
+    return "nothing" if family.selector is None else describe(family.selector)
+
+
+def _have(case: Case) -> str:
+    """The labels that advertisements have instead, in words."""
+    found = case.snapshot.advertisements
+    if not found:
+        return f"; there is no {_KIND}"
+    labels = [f"{name} has {label_words(a.metadata.labels)}" for name, a in sorted(found.items())]
+    return f"; {named(labels)}"
+
+
+def _labels_seen(case: Case) -> Iterator[Evidence]:
+    found = case.snapshot.advertisements
+    if not found:
+        yield case.saw("advertisements", _KIND, "items", "none exists")
+    for name, advertisement in sorted(found.items())[:_SHOWN]:
+        words = label_words(advertisement.metadata.labels)
+        yield case.saw("advertisements", f"{_KIND} {name}", "metadata.labels", words)
+
+
+def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
+    selector = next((f.selector for f in families if f.selector is not None), None)
+    if selector is None:
+        return (
+            "Add advertisements: {matchLabels: …} to spec.families[] of the PeerConfig, matching "
+            f"labels of the {_KIND} (absent selects none, {{}} selects all)"
+        )
+    nearest = nearest_by_labels(selector, case.snapshot.advertisements.values())
+    if nearest is None:
+        return f"Apply a {_KIND} whose metadata.labels fulfil {describe(selector)}"
+    closest, reasons = nearest
+    return (
+        f"Make labels and selector agree: the selector {reasons}. Change metadata.labels of "
+        f"{_KIND} {closest.key}, or families[].advertisements"
+    )
+
+
+def advertisement_unused(case: Case) -> Iterator[Finding]:
+    """CS312: an advertisement that no family of any peer selects, while others may.
+
+    Says nothing while a PeerConfig is missing: what that would select is not known.
+    """
+    if not _judgeable(case) or not case.known("cluster_configs", "node_configs"):
+        return
+    found = [p for p in peerings(case) if p.plane == "v2"]
+    if not found or any(p.problem or not p.certain for p in found):
+        return
+    used = {selected.advertisement for selected in used_advertisements(found)}
+    configs = sorted({p.peer_config for p in found if p.peer_config})
+    for name, advertisement in sorted(case.snapshot.advertisements.items()):
+        if name in used or not advertisement.spec.advertisements:
+            continue
+        yield Finding(
+            code="CS312",
+            severity=Severity.WARN,
+            subject=Ref(_KIND, name),
+            summary=f"No peer selects {_KIND} {name} "
+            f"({label_words(advertisement.metadata.labels)}): nothing in it is announced",
+            evidence=(
+                case.saw(
+                    "advertisements",
+                    f"{_KIND} {name}",
+                    "metadata.labels",
+                    label_words(advertisement.metadata.labels),
+                ),
+                *_selectors_seen(case, found),
+            ),
+            remedy=f"Give {name} the labels that spec.families[].advertisements of "
+            f"{named(configs) or 'the PeerConfig'} selects, or delete it",
+            command=_LIST,
+            blames=tuple(Ref("CiliumBGPPeerConfig", config) for config in configs),
+        )
+
+
+def _selectors_seen(case: Case, found: Sequence[Peering]) -> Iterator[Evidence]:
+    configs = {p.peer_config: p.families for p in found if p.peer_config}
+    for name, families in sorted(configs.items())[:_SHOWN]:
+        for family in families:
+            field = f"spec.families[{family.afi}/{family.safi}].advertisements"
+            words = selector_words(family.selector, "none")
+            yield case.saw("peer_configs", f"CiliumBGPPeerConfig {name}", field, words)
+
+
+def entry_without_selector(case: Case) -> Iterator[Finding]:
+    """CS313: an entry for services or pod pools without `selector` selects none of them."""
+    found = _entries(case)
+    suspects = {
+        key: entry
+        for key, entry in found.items()
+        if entry.advertisement_type in ("Service", "CiliumPodIPPool") and entry.selector is None
+    }
+    services = uncovered(case) if suspects else ()
+    for (name, index), entry in suspects.items():
+        yield _without_selector(case, name, index, entry, services)
+
+
+def _entries(case: Case) -> Mapping[tuple[str, int], AdvertisementEntry]:
+    """The entries that some peer selects, by advertisement and place in it."""
+    if not _judgeable(case):
+        return {}
+    used = used_advertisements(p for p in peerings(case) if p.plane == "v2")
+    return {
+        (selected.advertisement, selected.index): case.snapshot.advertisements[
+            selected.advertisement
+        ].spec.advertisements[selected.index]
+        for selected in used
+    }
+
+
+def _without_selector(
+    case: Case, name: str, index: int, entry: AdvertisementEntry, services: Sequence[LoadBalancer]
+) -> Finding:
+    what = "pod IP pool" if entry.advertisement_type == "CiliumPodIPPool" else "service"
+    hit = services if what == "service" else ()
+    lost = f", while nothing advertises {counted(keys(hit), 'service')}" if hit else ""
+    field = f"spec.advertisements[{index}].selector"
+    return Finding(
+        code="CS313",
+        severity=Severity.FAIL if hit else Severity.WARN,
+        subject=Ref(_KIND, name),
+        detail=str(index),
+        summary=f"Entry {index} ({entry.advertisement_type}) of {_KIND} {name} has no selector and "
+        f"so selects no {what}{lost}",
+        evidence=(
+            case.saw("advertisements", f"{_KIND} {name}", field, "absent (selects none)"),
+            *services_seen(case, hit),
+        ),
+        remedy=f"Add {field}, beside `service` and not inside it (there it is dropped as an "
+        "unknown field); `{matchExpressions: [{key: never, operator: NotIn, values: [used]}]}` "
+        "selects every one",
+        command=f"kubectl get ciliumbgpadvertisement {name} -o yaml",
+    )
+
+
+def entry_without_addresses(case: Case) -> Iterator[Finding]:
+    """CS314: an entry selects LoadBalancer services and does not announce `LoadBalancerIP`."""
+    suspects = [
+        selected
+        for selected in used_advertisements(p for p in peerings(case) if p.plane == "v2")
+        if selected.type == "Service"
+        and selected.selector is not None
+        and LOAD_BALANCER_IP not in selected.addresses
+    ]
+    lacking: Sequence[LoadBalancer] = uncovered(case) if suspects and _judgeable(case) else ()
+    for selected in suspects:
+        hit = [b for b in lacking if selects_service(selected, b.service)]
+        if hit:
+            place = (selected.advertisement, selected.index)
+            yield _without_addresses(case, *place, selected.addresses, hit)
+
+
+def _without_addresses(
+    case: Case, name: str, index: int, addresses: tuple[str, ...], hit: Sequence[LoadBalancer]
+) -> Finding:
+    field = f"spec.advertisements[{index}].service.addresses"
+    return Finding(
+        code="CS314",
+        severity=Severity.FAIL,
+        subject=Ref(_KIND, name),
+        detail=str(index),
+        summary=f"Entry {index} of {_KIND} {name} announces {named(addresses) or 'no'} addresses "
+        f"and not LoadBalancerIP: nothing advertises {counted(keys(hit), 'service')} "
+        "that it selects",
+        evidence=(
+            case.saw("advertisements", f"{_KIND} {name}", field, ", ".join(addresses) or "empty"),
+            *services_seen(case, hit),
+        ),
+        remedy=f"Add LoadBalancerIP to {field}",
+        command=f"kubectl get ciliumbgpadvertisement {name} -o yaml",
+    )
+
+
+RULES = (
+    no_advertisement_selected,
+    advertisement_unused,
+    entry_without_selector,
+    entry_without_addresses,
+)

@@ -1,0 +1,372 @@
+"""CS7: whether the running configuration is what is expected, can start, and is of one mind.
+
+Only `cilium-config` of the running Cilium is judged, never a chart's values. Without an expectation
+nothing here says that a setting should be another one: clusters differ on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from app.diagnosis.case import Case, Expected
+from app.diagnosis.configuration import CONFIG_MAP, config_map, parameters
+from app.diagnosis.finding import Finding, Ref, Severity
+from app.diagnosis.health import BGPV1_REMOVED, pod_ready
+from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.rules.pods import live, started
+from app.diagnosis.rules.times import quoted
+from app.diagnosis.selectors import selects, service_labels
+from app.diagnosis.wanted import fulfils
+from collectors.cilium_records import AdvertisementEntry, L2Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Settings that keep the agent from starting, and what it says then."""
+
+    detail: str
+    keys: tuple[str, ...]
+    holds: Callable[[Mapping[str, str]], bool]
+    """Whether a configuration, each key with its default, has it."""
+    says: str
+    """The agent's error."""
+    remedy: str
+
+
+_DEFAULTS = {
+    "enable-bandwidth-manager": "false",
+    "enable-bbr": "false",
+    "enable-bbr-hostns-only": "false",
+    "enable-node-port": "false",
+    "enable-host-legacy-routing": "false",
+    "kube-proxy-replacement": "false",
+    "bpf-lb-mode": "snat",
+    "bpf-lb-dsr-dispatch": "opt",
+    "routing-mode": "tunnel",
+    "tunnel-protocol": "vxlan",
+    "install-no-conntrack-iptables-rules": "false",
+    "enable-ipv4": "true",
+    "enable-ipv6": "true",
+}
+_BBR = ("enable-bandwidth-manager", "enable-bbr", "kube-proxy-replacement")
+_DSR = ("kube-proxy-replacement", "bpf-lb-mode", "routing-mode", "tunnel-protocol")
+_DISPATCH = (*_DSR, "bpf-lb-dsr-dispatch")
+
+
+def _on(config: Mapping[str, str], key: str) -> bool:
+    return config.get(key, _DEFAULTS.get(key, "false")).strip().lower() == "true"
+
+
+def _value(config: Mapping[str, str], key: str) -> str:
+    return config.get(key, _DEFAULTS[key]).strip().lower()
+
+
+def _bbr(config: Mapping[str, str]) -> bool:
+    wanted = _on(config, "enable-bandwidth-manager") and _on(config, "enable-bbr")
+    replaced = _on(config, "kube-proxy-replacement") or _on(config, "enable-node-port")
+    legacy = _on(config, "enable-host-legacy-routing") or not replaced
+    return wanted and legacy and not _on(config, "enable-bbr-hostns-only")
+
+
+def _uses_dsr(config: Mapping[str, str]) -> bool:
+    return _on(config, "kube-proxy-replacement") and (
+        _value(config, "bpf-lb-mode") in ("dsr", "hybrid")
+    )
+
+
+def _tunnels(config: Mapping[str, str]) -> bool:
+    return _value(config, "routing-mode") == "tunnel"
+
+
+def _dsr_vxlan(config: Mapping[str, str]) -> bool:
+    vxlan = _value(config, "tunnel-protocol") == "vxlan"
+    return _uses_dsr(config) and _tunnels(config) and vxlan
+
+
+def _dsr_dispatch(config: Mapping[str, str]) -> bool:
+    geneve = _value(config, "bpf-lb-dsr-dispatch") == "geneve"
+    return _uses_dsr(config) and _tunnels(config) and not geneve and not _dsr_vxlan(config)
+
+
+def _dsr_geneve(config: Mapping[str, str]) -> bool:
+    geneve = _value(config, "bpf-lb-dsr-dispatch") == "geneve"
+    other = _value(config, "tunnel-protocol") != "geneve"
+    return _uses_dsr(config) and geneve and other and not _dsr_vxlan(config)
+
+
+# Cilium pkg/kpr/initializer/kube_proxy_replacement.go (InitKubeProxyReplacementOptions),
+# pkg/datapath/linux/bandwidth/bandwidth.go (probe), pkg/option/config.go (Validate), 1.17 to 1.21
+COMBINATIONS = (
+    Combination(
+        "bbr",
+        (*_BBR, "enable-host-legacy-routing"),
+        _bbr,
+        "BPF bandwidth manager's BBR setup requires BPF host routing.",
+        "set Helm `kubeProxyReplacement: true` (and not `bpf.hostLegacyRouting: true`), or "
+        "`bandwidthManager.bbr: false`",
+    ),
+    Combination(
+        "dsr-vxlan",
+        _DSR,
+        _dsr_vxlan,
+        'Node Port "dsr" mode cannot be used with vxlan tunneling.',
+        "set Helm `loadBalancer.mode: snat`, or `routingMode: native`, or `tunnelProtocol: geneve` "
+        "with `loadBalancer.dsrDispatch: geneve`",
+    ),
+    Combination(
+        "dsr-dispatch",
+        _DISPATCH,
+        _dsr_dispatch,
+        'Tunnel routing with Node Port "dsr" mode requires geneve dispatch.',
+        "set Helm `loadBalancer.dsrDispatch: geneve`, or `loadBalancer.mode: snat`",
+    ),
+    Combination(
+        "dsr-geneve",
+        _DISPATCH,
+        _dsr_geneve,
+        'Node Port "dsr" mode with "geneve" dispatch requires geneve tunnel protocol.',
+        "set Helm `tunnelProtocol: geneve`, or `loadBalancer.dsrDispatch: opt`",
+    ),
+    Combination(
+        "no-conntrack",
+        ("install-no-conntrack-iptables-rules", "kube-proxy-replacement"),
+        lambda config: (
+            _on(config, "install-no-conntrack-iptables-rules")
+            and not _on(config, "kube-proxy-replacement")
+        ),
+        "install-no-conntrack-iptables-rules requires the agent to run with "
+        "kube-proxy-replacement.",
+        "set Helm `kubeProxyReplacement: true`, or `installNoConntrackIptablesRules: false`",
+    ),
+    Combination(
+        "no-family",
+        ("enable-ipv4", "enable-ipv6"),
+        lambda config: not _on(config, "enable-ipv4") and not _on(config, "enable-ipv6"),
+        "Either IPv4 or IPv6 addressing must be enabled",
+        "set Helm `ipv4.enabled: true` or `ipv6.enabled: true`",
+    ),
+)
+
+
+def differences(case: Case) -> Iterator[Finding]:
+    """CS701: a setting differs from what is expected of it."""
+    if not case.expected:
+        return
+    if case.config is None:
+        yield _not_judged(case)
+        return
+    known = {each.key: each for each in parameters(case.snapshot)}
+    for expected in case.expected:
+        written = case.config.get(expected.key)
+        parameter = known.get(expected.key)
+        actual = parameter.effective if parameter else written
+        if not fulfils(expected.value, actual):
+            name = f"{parameter.name} ({expected.key})" if parameter else expected.key
+            yield _difference(case, expected, name, written, actual)
+
+
+def combinations(case: Case) -> Iterator[Finding]:
+    """CS705: settings with which the agent cannot start."""
+    if case.config is None:
+        return
+    for each in COMBINATIONS:
+        if each.holds(case.config) and not _started_with_it(case):
+            yield _combination(case, each)
+
+
+def both_announcers(case: Case) -> Iterator[Finding]:
+    """CS706: services that are announced by BGP and by L2 announcements alike."""
+    if not case.known("services", "l2_policies", "config_maps") or case.config is None:
+        return
+    if not all(_on(case.config, f"enable-{name}") for name in _ANNOUNCERS):
+        return
+    selected = [
+        (balancer.service.key, policy.name)
+        for balancer in case.balancers
+        if balancer.service.spec.load_balancer_class is None and _by_bgp(case, balancer)
+        for policy in case.snapshot.l2_policies.values()
+        if _by_l2(policy, balancer)
+    ]
+    if selected:
+        yield _both(case, selected)
+
+
+_ANNOUNCERS = ("bgp-control-plane", "l2-announcements")
+
+
+def _ref(case: Case) -> Ref:
+    return Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
+
+
+def _not_judged(case: Case) -> Finding:
+    source = case.snapshot.health_of("config_maps")
+    why = "it does not exist" if case.known("config_maps") else f"it is not known ({source.state})"
+    return Finding(
+        code="CS701",
+        severity=Severity.UNKNOWN,
+        subject=_ref(case),
+        summary=f"{len(case.expected)} expected settings cannot be compared with {CONFIG_MAP} in "
+        f"{case.snapshot.cilium_namespace}: {why}",
+        evidence=(case.saw("config_maps", str(_ref(case)), "data", why),),
+        remedy="where Cilium runs in another namespace, name it with --namespace",
+        command="kubectl get configmaps -A --field-selector metadata.name=cilium-config",
+        blames=(Ref("Source", source.label),),
+    )
+
+
+def _difference(
+    case: Case, expected: Expected, name: str, written: str | None, actual: str | None
+) -> Finding:
+    here = f"{CONFIG_MAP} does not set it"
+    if not actual:
+        is_ = "is not set"
+    else:
+        is_ = f"is {actual!r}" + ("" if written else f", its default ({here})")
+    wanted = "any value" if expected.value == "*" else repr(expected.value)
+    place = f", as {expected.place} says" if expected.place else ""
+    ref = _ref(case)
+    return Finding(
+        code="CS701",
+        severity=Severity.WARN if expected.warn else Severity.FAIL,
+        subject=ref,
+        detail=expected.key,
+        summary=f"{name} {is_}; {wanted} is expected{place}",
+        evidence=(
+            case.saw(
+                "config_maps",
+                str(ref),
+                f"data[{expected.key}]",
+                here if written is None else written,
+            ),
+        ),
+        remedy=f"set {expected.key} through the Helm value it comes from and roll the pods, or "
+        "correct the expectation",
+        command=f"kubectl -n {ref.namespace} get configmap {CONFIG_MAP} "
+        f"-o jsonpath='{{.data.{expected.key.replace('.', chr(92) + '.')}}}'",
+        about=(Ref("Setting", expected.key),),
+    )
+
+
+def _started_with_it(case: Case) -> bool:
+    """Whether an agent is Ready that started with this configuration: then it can start."""
+    found = config_map(case.snapshot)
+    times = [f.time for f in found.metadata.managed_fields if f.time] if found else []
+    changed = max(times, default=None)
+    return any(
+        pod_ready(each.pod) and (changed is None or started(each, "cilium-agent") >= changed)
+        for each in live(case, "agent")
+    )
+
+
+def _combination(case: Case, found: Combination) -> Finding:
+    config, ref = case.config or {}, _ref(case)
+    told = ", ".join(
+        f"{key}={config.get(key, _DEFAULTS[key])}" + ("" if key in config else " (default)")
+        for key in found.keys
+    )
+    running = any(pod_ready(each.pod) for each in live(case, "agent"))
+    when = "will not start again" if running else "cannot start"
+    return Finding(
+        code="CS705",
+        severity=Severity.FAIL,
+        subject=ref,
+        detail=found.detail,
+        summary=f"agents {when} with {told}: {quoted(found.says)}",
+        evidence=tuple(
+            case.saw("config_maps", str(ref), f"data[{key}]", config.get(key, "not set"))
+            for key in found.keys
+        ),
+        remedy=found.remedy,
+        command=f"kubectl -n {ref.namespace} get configmap {CONFIG_MAP} -o yaml",
+    )
+
+
+def _by_l2(policy: L2Policy, balancer: LoadBalancer) -> bool:
+    """An absent `serviceSelector` selects all (Documentation/network/l2-announcements.rst)."""
+    selector = policy.spec.service_selector
+    return policy.spec.load_balancer_ips and (
+        selector is None or selects(selector, service_labels(balancer.service))
+    )
+
+
+def _by_bgp(case: Case, balancer: LoadBalancer) -> bool:
+    """Whether something that a peer carries selects the service's load-balancer addresses."""
+    labels, snapshot = service_labels(balancer.service), case.snapshot
+    policies = snapshot.peering_policies.values() if case.version < BGPV1_REMOVED else ()
+    return any(
+        router.service_selector is not None
+        and router.neighbors
+        and "LoadBalancerIP" in router.service_advertisements
+        and selects(router.service_selector, labels)
+        for policy in policies
+        for router in policy.spec.virtual_routers
+    ) or any(_entry_selects(entry, labels) for entry in _carried(case))
+
+
+def _carried(case: Case) -> Iterator[AdvertisementEntry]:
+    """Entries of the advertisements that a peer of a ClusterConfig takes up."""
+    snapshot = case.snapshot
+    used = {
+        peer.peer_config_ref.name
+        for config in snapshot.cluster_configs.values()
+        for instance in config.spec.bgp_instances
+        for peer in instance.peers
+        if peer.peer_config_ref
+    }
+    selectors = [
+        family.advertisements
+        for config in snapshot.peer_configs.values()
+        if config.name in used
+        for family in config.spec.families or ()
+        if family.advertisements is not None
+    ]
+    for advertisement in snapshot.advertisements.values():
+        if any(selects(selector, advertisement.metadata.labels) for selector in selectors):
+            yield from advertisement.spec.advertisements
+
+
+def _entry_selects(entry: AdvertisementEntry, labels: Mapping[str, str]) -> bool:
+    return (
+        entry.advertisement_type == "Service"
+        and entry.service is not None
+        and "LoadBalancerIP" in entry.service.addresses
+        and entry.selector is not None
+        and selects(entry.selector, labels)
+    )
+
+
+def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
+    services = sorted({service for service, _ in selected})
+    policies = sorted({policy for _, policy in selected})
+    shown = ", ".join(services[:3]) + (f" and {len(services) - 3} more" if services[3:] else "")
+    return Finding(
+        code="CS706",
+        severity=Severity.WARN,
+        subject=_ref(case),
+        summary=f"BGP and L2 announcements both announce {shown}: "
+        f"CiliumL2AnnouncementPolicy {', '.join(policies)} selects them, and so does BGP",
+        evidence=(
+            *(
+                case.saw("config_maps", str(_ref(case)), f"data[enable-{name}]", "true")
+                for name in _ANNOUNCERS
+            ),
+            *(
+                case.saw("l2_policies", f"CiliumL2AnnouncementPolicy {name}", "spec", "selects")
+                for name in policies
+            ),
+        ),
+        remedy="let one of the two announce each service: give the policy a serviceSelector that "
+        "leaves these out, set `loadBalancerClass` on services that belong to one of them, or "
+        "switch L2 announcements off (Helm `l2announcements.enabled: false`)",
+        command="kubectl get ciliuml2announcementpolicies -o yaml",
+        about=tuple(Ref("CiliumL2AnnouncementPolicy", name) for name in policies),
+    )
+
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    differences,
+    combinations,
+    both_announcers,
+)
+"""Every rule of the block CS7."""

@@ -1,0 +1,223 @@
+"""What is wrong with pools: CS210 (addresses left over), CS214, CS216, CS218.
+
+Facts: Cilium operator/pkg/lbipam/lbipam.go (handleNewPool, updatePoolCounts,
+stripOrImportIngresses), 1.17 to 1.21; `docs/cilium.md`, "LB-IPAM".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.diagnosis.case import Case
+from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.lbipam import PoolUsage
+from app.diagnosis.pool_matching import Room, accounts, in_conflict, out_of_use
+from app.diagnosis.responsibility import config_ref, enabled, responsible, setting_seen
+from app.diagnosis.rules.lbipam_words import (
+    SHOW_POOLS,
+    named,
+    operator_refs,
+    operator_trouble,
+    pool_ref,
+    service_ref,
+    settling,
+    show_operator_log,
+)
+from app.diagnosis.selectors import selects, service_labels
+from collectors.records import LabelSelector, Service
+
+NEARLY = 10
+"""Percent of its addresses: a pool with fewer left is nearly exhausted."""
+SMALL = 2
+"""A pool of no more addresses is made for as many services, and is full by design."""
+
+
+def refused_pools(case: Case) -> Iterator[Finding]:
+    """CS214: a pool with a block that Cilium refuses."""
+    if not case.known("pools"):
+        return
+    for usage in case.usages:
+        if not usage.invalid_blocks:
+            continue
+        name = usage.pool.name
+        split = any(block.stop and not block.start for block in usage.pool.spec.blocks)
+        yield Finding(
+            code="CS214",
+            severity=Severity.FAIL,
+            subject=pool_ref(name),
+            summary=f"Cilium refuses pool {name}: {'; '.join(usage.invalid_blocks[:3])}",
+            evidence=tuple(
+                case.saw("pools", str(pool_ref(name)), "spec.blocks", problem)
+                for problem in usage.invalid_blocks
+            ),
+            remedy=(
+                f"In CiliumLoadBalancerIPPool {name} write start and stop of a range into one list"
+                " item of spec.blocks, not into two"
+                if split
+                else f"Correct spec.blocks of CiliumLoadBalancerIPPool {name}: a cidr, or start and"
+                " stop of one family with start before stop"
+            ),
+            command=f"kubectl get ciliumloadbalancerippools {name} -o yaml",
+        )
+
+
+def silent_pools(case: Case) -> Iterator[Finding]:
+    """CS214: a pool of which LB-IPAM has not said how many addresses it has."""
+    if not case.known("pools") or not enabled(case, "enable-lb-ipam", "true"):
+        return
+    for usage in case.usages:
+        counted = usage.total is not None or usage.invalid_blocks
+        if counted or settling(case, [usage.pool.metadata], ()):
+            continue
+        name, trouble = usage.pool.name, operator_trouble(case)
+        yield Finding(
+            code="CS214",
+            severity=Severity.WARN if usage.holders and not trouble else Severity.FAIL,
+            subject=pool_ref(name),
+            detail="no status",
+            summary=f"LB-IPAM has not counted the addresses of pool {name}"
+            + (f": {trouble}" if trouble else ", so it may not have taken it up"),
+            evidence=(
+                case.saw(
+                    "pools", str(pool_ref(name)), "status.conditions[cilium.io/IPsTotal]", "(none)"
+                ),
+            ),
+            remedy="Bring an operator back: LB-IPAM runs in it alone"
+            if trouble
+            else "Look in the operator's log for “pool upsert failed”; some 1.18 operators leave"
+            " the counts out until the next change (cilium#41536)",
+            command=show_operator_log(case),
+            blames=operator_refs(case),
+        )
+
+
+def nearly_exhausted_pools(case: Case) -> Iterator[Finding]:
+    """CS216: a pool will soon have no address left."""
+    if not case.known("pools", "services"):
+        return
+    for usage in case.usages:
+        rooms = accounts(case).rooms[usage.pool.key]
+        for family, room in sorted(rooms.items()):
+            scarce = room.usable > SMALL and room.free * 100 < room.usable * NEARLY
+            if scarce and not out_of_use(usage):
+                yield _nearly(case, usage, family, room)
+
+
+def addresses_at_risk(case: Case) -> Iterator[Finding]:
+    """CS218: services hold addresses that an operator would not take over at its start."""
+    if not case.known("pools", "services"):
+        return
+    unsafe = [u for u in case.usages if u.pool.spec.disabled or in_conflict(u.pool)]
+    if not unsafe:
+        return
+    ours = {b.service.key for b in case.balancers if responsible(case, b).responsible}
+    for usage in unsafe:
+        held = {key for keys in usage.holders.values() for key in keys} & ours
+        risky = sorted(key for key in held if _at_risk(case, usage, case.snapshot.services[key]))
+        if risky:
+            yield _risk(case, usage, [case.snapshot.services[key] for key in risky])
+
+
+def left_over_addresses(case: Case) -> Iterator[Finding]:
+    """CS210: LB-IPAM is off, and services still have addresses that it once gave."""
+    if not case.known("pools", "services") or enabled(case, "enable-lb-ipam", "true") is not False:
+        return
+    left = [b.service for b in case.balancers if b.condition is not None and any(b.pools)]
+    if not left:
+        return
+    names = named(service.key for service in left)
+    yield Finding(
+        code="CS210",
+        severity=Severity.WARN,
+        subject=config_ref(case),
+        detail="left over",
+        summary=(
+            f"LB-IPAM is switched off (enable-lb-ipam), and {names} still"
+            f" {'has' if len(left) == 1 else 'have'} an address that it gave"
+        ),
+        evidence=(setting_seen(case, "enable-lb-ipam", "true"),),
+        remedy="Set the Helm value enableLBIPAM: true and restart the operator, or remove the pools"
+        " and let another controller serve the services",
+        command=SHOW_POOLS,
+        about=tuple(service_ref(service) for service in left),
+    )
+
+
+def _nearly(case: Case, usage: PoolUsage, family: int, room: Room) -> Finding:
+    name = usage.pool.name
+    left = "no address" if not room.free else f"{room.free} of {room.usable} addresses"
+    return Finding(
+        code="CS216",
+        severity=Severity.WARN,
+        subject=pool_ref(name),
+        detail=f"IPv{family}" if len(accounts(case).rooms[usage.pool.key]) > 1 else "",
+        summary=f"pool {name} has {left} left"
+        + (f" of its {room.usable} IPv{family} ones" if not room.free else f" (IPv{family})"),
+        evidence=(
+            case.saw(
+                "pools",
+                str(pool_ref(name)),
+                "status.conditions[cilium.io/IPsAvailable]",
+                "(none)" if usage.available is None else usage.available,
+            ),
+            case.saw(
+                "services", "all services", "status.loadBalancer.ingress", f"{room.used} in {name}"
+            ),
+        ),
+        remedy=f"Add a block to spec.blocks of CiliumLoadBalancerIPPool {name}, or release"
+        " addresses that are no longer needed",
+        command=f"kubectl get ciliumloadbalancerippools {name} -o yaml",
+        blames=(pool_ref(name),),
+    )
+
+
+def _at_risk(case: Case, unsafe: PoolUsage, service: Service) -> bool:
+    """Whether no safe pool that selects the service holds what it has of the unsafe one."""
+    labels = service_labels(service)
+    safe = [
+        usage
+        for usage in case.usages
+        if not usage.pool.spec.disabled
+        and not in_conflict(usage.pool)
+        and selects(usage.pool.spec.service_selector or LabelSelector(), labels)
+    ]
+    return any(
+        service.key in keys and not any(address in usage.holders for usage in safe)
+        for address, keys in unsafe.holders.items()
+    )
+
+
+def _risk(case: Case, usage: PoolUsage, services: list[Service]) -> Finding:
+    name = usage.pool.name
+    why = "disabled" if usage.pool.spec.disabled else "out of use, because it overlaps another,"
+    held = named(service.key for service in services)
+    return Finding(
+        code="CS218",
+        severity=Severity.WARN,
+        subject=pool_ref(name),
+        summary=(
+            f"pool {name} is {why} and {held} {'has' if len(services) == 1 else 'have'} addresses"
+            " of it: a restart of the operator may give them others"
+        ),
+        evidence=tuple(
+            case.saw("services", str(service_ref(service)), "status.loadBalancer.ingress", address)
+            for address, keys in usage.holders.items()
+            for service in services[:8]
+            if service.key in keys
+        ),
+        remedy=(
+            f"Put pool {name} back in use before the operator restarts, or move the services to"
+            " another pool at a time of your choosing"
+        ),
+        command=f"kubectl get ciliumloadbalancerippools {name} -o yaml",
+        blames=(pool_ref(name),),
+    )
+
+
+RULES = (
+    refused_pools,
+    silent_pools,
+    nearly_exhausted_pools,
+    addresses_at_risk,
+    left_over_addresses,
+)

@@ -1,0 +1,241 @@
+"""Why an address that a service asks for by name cannot be had: CS203 to CS206.
+
+Facts: Cilium operator/pkg/lbipam/lbipam.go (satisfySpecificIPRequests, findRangeOfIP), 1.17 to
+1.21; `docs/cilium.md`, "LB-IPAM".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.diagnosis.case import Case
+from app.diagnosis.finding import Evidence, Finding, Severity
+from app.diagnosis.lbipam import Address, LoadBalancer
+from app.diagnosis.nearness import masked, nearest_range
+from app.diagnosis.pool_matching import PoolMatch, accounts
+from app.diagnosis.rules.lbipam_words import (
+    SHOW_POOLS,
+    named,
+    pool_ref,
+    pools_seen,
+    service_ref,
+    show_service,
+    verdict_seen,
+)
+from app.diagnosis.sharing import SHARING_KEY, obstacle, request_of, sharing_key
+from collectors.records import Service
+
+_LOOKED_AT = 4096
+"""How many addresses of a range are tried to name a free one."""
+
+
+def refused_request(
+    case: Case, balancer: LoadBalancer, address: Address, matches: Iterable[PoolMatch]
+) -> Finding | None:
+    """Why LB-IPAM does not give a service this address; None: nothing stands in its way."""
+    holding = [match for match in matches if match.holds(address)]
+    usable = [match for match in holding if not match.obstacle]
+    giving = [match for match in usable if match.selects]
+    if giving:
+        return _taken(case, balancer, address, giving)
+    if usable:
+        return _not_selected(case, balancer, address, holding)
+    return _in_no_pool(case, balancer, address, holding)
+
+
+def unreadable_request(case: Case, balancer: LoadBalancer) -> Finding | None:
+    """Text where an address should stand: LB-IPAM logs an error and gives any address instead.
+
+    Seen with Cilium 1.21: the service is then called satisfied.
+    """
+    service, request = balancer.service, request_of(balancer.service)
+    if not request.unreadable:
+        return None
+    words = named(repr(word) for word in request.unreadable)
+    return Finding(
+        code="CS203",
+        severity=Severity.WARN,
+        subject=service_ref(service),
+        detail="unreadable",
+        summary=f"{service.key} asks for {words}, which is no address, so LB-IPAM ignores it",
+        evidence=(_request_seen(case, service),),
+        remedy=f"Write an IP address into {request.place} of Service {service.key}",
+        command=show_service(service),
+    )
+
+
+def _in_no_pool(
+    case: Case, balancer: LoadBalancer, address: Address, holding: list[PoolMatch]
+) -> Finding:
+    service = balancer.service
+    if holding:
+        why = " and ".join(f"pool {match.name}, which {match.obstacle}" for match in holding)
+        summary = f"{service.key} asks for {address}, which lies only in {why}"
+        remedy = f"Put {holding[0].name} back in use, or ask for an address of another pool"
+    else:
+        summary = (
+            f"{service.key} asks for {address}, which lies in no pool{_nearest(case, address)}"
+        )
+        remedy = (
+            f"Ask for an address of a pool in {request_of(service).place} of Service"
+            f" {service.key}, or add a block that holds {address} to a pool"
+        )
+    return Finding(
+        code="CS203",
+        severity=Severity.FAIL,
+        subject=service_ref(service),
+        detail=str(address),
+        summary=summary,
+        evidence=(_request_seen(case, service), verdict_seen(case, balancer), *_ranges_seen(case)),
+        remedy=remedy,
+        command=SHOW_POOLS,
+        blames=tuple(pool_ref(match.name) for match in holding),
+    )
+
+
+def _not_selected(
+    case: Case, balancer: LoadBalancer, address: Address, holding: list[PoolMatch]
+) -> Finding:
+    service = balancer.service
+    pool = next(match for match in holding if not match.obstacle)
+    missed = pool.misses[0]
+    return Finding(
+        code="CS204",
+        severity=Severity.FAIL,
+        subject=service_ref(service),
+        detail=str(address),
+        summary=(
+            f"{service.key} asks for {address}, which lies in pool {pool.name}, but that pool"
+            f" does not select it: it {missed}"
+        ),
+        evidence=(
+            _request_seen(case, service),
+            verdict_seen(case, balancer),
+            *pools_seen(case, holding),
+        ),
+        remedy=(
+            f"Give Service {service.key} the labels that spec.serviceSelector of pool {pool.name}"
+            f" wants ({missed.wanted}), or ask for an address of a pool that selects it"
+        ),
+        command=show_service(service),
+        blames=tuple(pool_ref(m.name) for m in holding if m.selects and m.obstacle),
+    )
+
+
+def _taken(
+    case: Case, balancer: LoadBalancer, address: Address, giving: list[PoolMatch]
+) -> Finding | None:
+    service = balancer.service
+    holders = list(accounts(case).holders.get(address, ()))
+    if holders and sharing_key(service):
+        return _unshareable(case, balancer, address, holders)
+    family = address.version
+    reserved = [m for m in giving if family in m.rooms and address in m.rooms[family].reserved]
+    if not holders and len(reserved) < len(giving):
+        return None
+    if holders:
+        who = " and ".join(holder.key for holder in holders)
+        summary = f"{service.key} asks for {address}, which {who} holds"
+    else:
+        summary = (
+            f"{service.key} asks for {address}, the first or last address of a block of pool"
+            f" {reserved[0].name}, which allowFirstLastIPs: No keeps back"
+        )
+    return Finding(
+        code="CS205",
+        severity=Severity.FAIL,
+        subject=service_ref(service),
+        detail=str(address),
+        summary=summary,
+        evidence=(
+            _request_seen(case, service),
+            *_holders_seen(case, address, holders),
+            verdict_seen(case, balancer),
+        ),
+        remedy=(
+            f"Ask for another address in {request_of(service).place} of Service"
+            f" {service.key}{_free_one(case, giving, family)}"
+            + (f", or annotate both with the same {SHARING_KEY[0]}" if holders else "")
+        ),
+        command="kubectl get services -A -o wide" if holders else SHOW_POOLS,
+    )
+
+
+def _unshareable(
+    case: Case, balancer: LoadBalancer, address: Address, holders: list[Service]
+) -> Finding | None:
+    service = balancer.service
+    obstacles = [
+        (holder, found) for holder in holders if (found := obstacle(service, holder)) is not None
+    ]
+    if not obstacles:
+        return None
+    holder, found = obstacles[0]
+    return Finding(
+        code="CS206",
+        severity=Severity.FAIL,
+        subject=service_ref(service),
+        detail=str(address),
+        summary=f"{service.key} cannot share {address} with {holder.key}: {found.reason}",
+        evidence=(
+            _request_seen(case, service),
+            *_holders_seen(case, address, holders),
+            *(
+                case.saw("services", str(service_ref(other)), reason.field, reason.reason)
+                for other, reason in obstacles
+            ),
+            verdict_seen(case, balancer),
+        ),
+        remedy=found.remedy,
+        command=show_service(holder),
+    )
+
+
+def _nearest(case: Case, address: Address) -> str:
+    """Which range is nearest, and whether it is another than was written."""
+    ranges = [(usage.pool.name, found) for usage in case.usages for found in usage.ranges]
+    near = nearest_range(address, ranges)
+    if near is None:
+        return f" (no pool has IPv{address.version} addresses)"
+    blocks = next(u.pool.spec.blocks for u in case.usages if u.pool.name == near.name)
+    read_as = next((words for words in map(masked, blocks) if words), "")
+    hint = f", where {read_as}" if read_as else ""
+    return f" (the nearest, {near.name}, has {near.range}{hint})"
+
+
+def _free_one(case: Case, giving: list[PoolMatch], family: int) -> str:
+    """A free address of the pools, in words, where one is soon found."""
+    held = accounts(case).holders
+    for match in giving:
+        for found in match.usage.ranges:
+            if found.first.version != family:
+                continue
+            first, last = int(found.first), int(found.last)
+            for number in range(first, min(last, first + _LOOKED_AT) + 1):
+                address = type(found.first)(number)
+                if address not in held and address not in match.rooms[family].reserved:
+                    return f" ({address} is free)"
+    return ""
+
+
+def _request_seen(case: Case, service: Service) -> Evidence:
+    request = request_of(service)
+    asked = ", ".join((*map(str, request.addresses), *request.unreadable))
+    return case.saw("services", str(service_ref(service)), request.place, asked)
+
+
+def _holders_seen(case: Case, address: Address, holders: list[Service]) -> list[Evidence]:
+    field = "status.loadBalancer.ingress"
+    return [case.saw("services", str(service_ref(h)), field, str(address)) for h in holders]
+
+
+def _ranges_seen(case: Case) -> list[Evidence]:
+    return [
+        case.saw(
+            "pools",
+            str(pool_ref(usage.pool.name)),
+            "spec.blocks",
+            ", ".join(map(str, usage.ranges)) or "(none)",
+        )
+        for usage in case.usages[:8]
+    ]

@@ -1,0 +1,242 @@
+"""Why LB-IPAM gives one service no address: CS201, CS211, CS212, and CS215 where nothing is amiss.
+
+Facts: Cilium operator/pkg/lbipam/lbipam.go (allocateIPAddress, isResponsibleForSVC), 1.17 to 1.21;
+`docs/cilium.md`, "LB-IPAM".
+"""
+
+from __future__ import annotations
+
+from app.diagnosis.case import Case
+from app.diagnosis.finding import Finding, Ref, Severity
+from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.nearness import Miss, nearest
+from app.diagnosis.pool_matching import PoolMatch, accounts
+from app.diagnosis.responsibility import CLASSES, Responsibility, config_ref
+from app.diagnosis.rules.lbipam_words import (
+    POOL,
+    SHOW_POOLS,
+    named,
+    operator_refs,
+    operator_trouble,
+    pool_ref,
+    pools_seen,
+    service_ref,
+    show_operator_log,
+    show_service,
+    verdict_seen,
+)
+from collectors.records import Service
+
+_GATEWAY = "gateway.networking.k8s.io/gateway-name"
+_OWNING_GATEWAY = "io.cilium.gateway/owning-gateway"
+_INGRESS_PREFIX = "cilium-ingress"
+
+
+def not_selected(
+    case: Case, balancer: LoadBalancer, matches: tuple[PoolMatch, ...], family: int
+) -> Finding:
+    """CS201: no pool in use selects the service."""
+    service = balancer.service
+    blocked = [match for match in matches if match.selects]
+    return Finding(
+        code="CS201",
+        severity=Severity.FAIL,
+        subject=service_ref(service),
+        summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
+        evidence=(
+            case.saw("services", str(service_ref(service)), "metadata.labels", _labels(service)),
+            verdict_seen(case, balancer),
+            *pools_seen(case, matches, family),
+        ),
+        remedy=_unblock(blocked) if blocked else _label_remedy(service, matches),
+        command=f"kubectl get service -n {service.namespace} {service.name} --show-labels",
+        blames=tuple(pool_ref(match.name) for match in blocked),
+    )
+
+
+def family_not_served(
+    case: Case, balancer: LoadBalancer, matches: tuple[PoolMatch, ...], family: int
+) -> Finding:
+    """CS212: pools select the service, and none that is in use has addresses of this family."""
+    service = balancer.service
+    blocked = [match for match in matches if match.selects and match.obstacle]
+    pools = [match.name for match in matches if match.candidate]
+    preferred = service.spec.ip_family_policy == "PreferDualStack" and bool(balancer.addresses)
+    return Finding(
+        code="CS212",
+        severity=Severity.WARN if preferred else Severity.FAIL,
+        subject=service_ref(service),
+        detail=f"IPv{family}",
+        summary=_family_summary(balancer, family, pools),
+        evidence=(
+            case.saw(
+                "services",
+                str(service_ref(service)),
+                "spec.ipFamilyPolicy",
+                f"{service.spec.ip_family_policy} {','.join(service.spec.ip_families)}",
+            ),
+            verdict_seen(case, balancer),
+            *pools_seen(case, [match for match in matches if match.selects] or matches, family),
+        ),
+        remedy=(
+            f"Add an IPv{family} block to a pool that selects {service.key}"
+            + (f" ({named(pools)})" if pools else "")
+            + f", or take IPv{family} out of spec.ipFamilies and spec.ipFamilyPolicy of the Service"
+        ),
+        command=SHOW_POOLS,
+        blames=tuple(pool_ref(match.name) for match in blocked),
+    )
+
+
+def class_not_served(case: Case, balancer: LoadBalancer, role: Responsibility) -> Finding:
+    """CS211: the service's class is not LB-IPAM's here, and nobody else has served it."""
+    service = balancer.service
+    wanted = service.spec.load_balancer_class or ""
+    others = accounts(case).others(service)
+    known = bool(others) or not role.code
+    meant = nearest(wanted, CLASSES)
+    typo = f" ({wanted} looks like a typo of {meant})" if meant else ""
+    summary = f"{service.key} has no address, and LB-IPAM gives it none: {role.reason}{typo}"
+    if others:
+        summary = f"{service.key} has no address: that is for {named(others)}, as {role.reason}"
+    return Finding(
+        code="CS211",
+        severity=Severity.UNKNOWN if known else Severity.FAIL,
+        subject=service_ref(service),
+        summary=summary,
+        evidence=role.evidence,
+        remedy=_class_remedy(wanted, known),
+        command=show_service(service),
+        blames=(config_ref(case), Ref("Cluster")) if wanted in CLASSES and not known else (),
+    )
+
+
+def no_verdict(case: Case, balancer: LoadBalancer, able: tuple[PoolMatch, ...]) -> Finding:
+    """CS215: everything is in place for an address, and LB-IPAM says otherwise or nothing."""
+    service, condition = balancer.service, balancer.condition
+    trouble = operator_trouble(case)
+    could = f"pool {able[0].name} selects it and has a free address" if able else ""
+    if trouble:
+        summary = f"{service.key} waits for LB-IPAM, which stands still: {trouble}"
+    elif condition is None:
+        summary = f"LB-IPAM has said nothing about {service.key}, though {could}"
+    elif balancer.satisfied:
+        summary = f"LB-IPAM calls {service.key} satisfied, yet its status has no address"
+    else:
+        summary = (
+            f"LB-IPAM's last word on {service.key} is “{condition.message or condition.reason}”,"
+            f" though {could or 'what it asks for can be had'}"
+        )
+    return Finding(
+        code="CS215",
+        severity=Severity.WARN if balancer.addresses else Severity.FAIL,
+        subject=service_ref(service),
+        summary=summary,
+        evidence=(verdict_seen(case, balancer), *pools_seen(case, able)),
+        remedy=(
+            "Bring an operator back: LB-IPAM runs in it alone"
+            if trouble
+            else "Look in the operator's log for “service upsert failed” and “pool upsert failed”;"
+            " a restart of the operator makes LB-IPAM look at every service again"
+        ),
+        command=show_operator_log(case),
+        blames=operator_refs(case),
+    )
+
+
+def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
+    """CS201 or CS215 as a question that cannot be answered: what it takes was not read."""
+    service = balancer.service
+    said = balancer.condition.message if balancer.condition else ""
+    told = f"; LB-IPAM says “{said}”" if said else ""
+    return Finding(
+        code="CS201" if said else "CS215",
+        severity=Severity.UNKNOWN,
+        subject=service_ref(service),
+        summary=f"why {service.key} has no address cannot be told: {why}{told}",
+        evidence=(verdict_seen(case, balancer),),
+        remedy="Let ciliscope read what it could not (CS801 names the missing right)",
+        command=show_service(service),
+    )
+
+
+def _family_summary(balancer: LoadBalancer, family: int, pools: list[str]) -> str:
+    have = named(str(address) for address in balancer.addresses)
+    told = f"it has {have}" if have else "it has no address at all"
+    if not pools:
+        why = "no pool in use selects it and has one"
+    elif len(pools) == 1:
+        why = f"pool {pools[0]}, which selects it, has no IPv{family} range"
+    else:
+        why = f"none of the pools that select it ({named(pools)}) has an IPv{family} range"
+    return f"{balancer.service.key} gets no IPv{family} address ({told}): {why}"
+
+
+def _mismatch(service: Service, matches: tuple[PoolMatch, ...]) -> str:
+    closest = matches[0]
+    near = any(miss.near for miss in closest.misses)
+    which = f"{closest.name}, the closest," if near else closest.name
+    if len(matches) > 1 and not near:
+        wants = named(f"{match.name} wants {match.misses[0].wanted}" for match in matches)
+        return f"no pool selects {service.key}: {wants}, and {_has(matches)}"
+    return f"no pool selects {service.key}: {which} {closest.misses[0]}"
+
+
+def _has(matches: tuple[PoolMatch, ...]) -> str:
+    """What the service has of what the pools ask for."""
+    asked: dict[str, Miss] = {m.key: m for match in matches for m in match.misses[:1]}
+    words = (f"{key}={m.has}" if m.has is not None else f"no {key}" for key, m in asked.items())
+    return f"it has {named(words)}"
+
+
+def _blocked(service: Service, blocked: list[PoolMatch]) -> str:
+    why = " and ".join(f"{match.name}, which {match.obstacle}" for match in blocked[:3])
+    return f"no pool in use selects {service.key}, only {why}"
+
+
+def _unblock(blocked: list[PoolMatch]) -> str:
+    name = blocked[0].name
+    if blocked[0].usage.pool.spec.disabled:
+        return f"Remove spec.disabled from {POOL} {name}, or label the service for another pool"
+    return f"Repair {POOL} {name} (see its own finding), or label the service for another pool"
+
+
+def _label_remedy(service: Service, matches: tuple[PoolMatch, ...]) -> str:
+    closest = matches[0]
+    missed = closest.misses[0]
+    value = missed.meant or (missed.values[0] if missed.values else "")
+    where = _label_place(service)
+    if not value:
+        return f"Give {where} the labels that the serviceSelector of a pool wants ({missed.wanted})"
+    others = "" if missed.near or len(matches) == 1 else ", or what another pool wants"
+    return f"Set the label {missed.key}: {value} in {where} (pool {closest.name}{others})"
+
+
+def _label_place(service: Service) -> str:
+    """Where the labels of a service are written; a generated one takes them from its parent."""
+    labels = service.metadata.labels
+    gateway = labels.get(_GATEWAY) or labels.get(_OWNING_GATEWAY)
+    owned = next((o.name for o in service.metadata.owner_references if o.kind == "Gateway"), "")
+    if gateway or owned:
+        return f"spec.infrastructure.labels of Gateway {service.namespace}/{gateway or owned}"
+    if service.name.startswith(_INGRESS_PREFIX):
+        return "the Helm value ingressController.service.labels (or the labels of the Ingress)"
+    return f"metadata.labels of Service {service.key}"
+
+
+def _labels(service: Service) -> str:
+    return ", ".join(f"{k}={v}" for k, v in sorted(service.metadata.labels.items())) or "(none)"
+
+
+def _class_remedy(wanted: str, known: bool) -> str:
+    if known:
+        return f"Look at the log of the controller that serves class {wanted}"
+    if wanted in CLASSES:
+        return (
+            "Switch the feature on, or recreate the Service without spec.loadBalancerClass:"
+            " the field cannot be changed"
+        )
+    return (
+        f"Install what serves class {wanted}, or recreate the Service without"
+        " spec.loadBalancerClass (LB-IPAM then serves it): the field cannot be changed"
+    )

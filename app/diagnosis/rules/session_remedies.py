@@ -1,0 +1,189 @@
+"""What to do about sessions that are down, in the words of the manifest or of the router.
+
+Router commands are those of FRR (vtysh), which most routers that peer with Cilium run; what they
+ask for has a like name elsewhere.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from app.diagnosis.logs import Kind, SessionEvent
+from app.diagnosis.peering import Peering
+from app.diagnosis.session_causes import Bgp, Down, multihop, node_addresses, password
+from app.diagnosis.sessions import Session
+
+NAMED = 4
+"""At most so many nodes are named."""
+
+
+def nodes_of(sessions: Sequence[Session]) -> str:
+    """The nodes of some sessions, the first few by name."""
+    names = list(dict.fromkeys(session.node for session in sessions))
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def field_of(peering: Peering | None, v1: str, v2: str) -> str:
+    """Where a setting of a peer stands: the object and the field."""
+    if peering is None:
+        return f"{v2} of the CiliumBGPClusterConfig"
+    owner = f"{peering.owner.kind} {peering.owner.name}"
+    if peering.plane == "v1":
+        return f"{v1} in {owner}"
+    return f"{v2} in {owner}"
+
+
+def log_command(bgp: Bgp, session: Session) -> str:
+    """Shows what the agent logs about a session."""
+    namespace = bgp.case.snapshot.cilium_namespace
+    agent = bgp.case.agent(session.node)
+    pod = agent.name if agent else "POD"
+    return (
+        f"kubectl -n {shlex.quote(namespace)} logs {shlex.quote(pod)} -c cilium-agent --timestamps"
+        f" | grep -F {shlex.quote(session.peer_address)}"
+    )
+
+
+def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
+    """The addresses under which the router knows these nodes, to be looked up there."""
+    told = []
+    for each in found[:NAMED]:
+        version = 6 if ":" in each.session.peer_address else 4
+        known = node_addresses(bgp.case.snapshot, each.session.node)
+        address = next((a for a in known if a.version == version), None)
+        told.append(f"{each.session.node} {address}" if address else each.session.node)
+    more = len(found) - NAMED
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def wrong_asn(found: Sequence[Down]) -> str:
+    """Which AS number to set where."""
+    first = found[0]
+    word, session = first.word, first.session
+    if word is not None and word.cause is Kind.RECEIVED:
+        field = field_of(
+            first.peering, "spec.virtualRouters[].localASN", "spec.bgpInstances[].localASN"
+        )
+        return (
+            f"The router expects another AS number than {session.local_asn} from these nodes: set "
+            f"remote-as {session.local_asn} for them on the router, or {field} to what it expects"
+        )
+    field = field_of(
+        first.peering,
+        "spec.virtualRouters[].neighbors[].peerASN",
+        "spec.bgpInstances[].peers[].peerASN",
+    )
+    if word is not None and word.named is not None:
+        return f"Set {field} to {word.named}, or the router's AS number to {session.peer_asn}"
+    return (
+        "Look up the router's own AS number (`show bgp summary`: local AS number) and set "
+        f"{field} to it; {session.peer_asn} is not it"
+    )
+
+
+def fell_silent(bgp: Bgp, found: Sequence[Down]) -> str:
+    """Where a peer that fell silent is looked for."""
+    return (
+        f"See whether the router at {found[0].session.peer_address} is alive and its BGP process "
+        "answers (`show bgp summary` there), and whether packets are lost on the way. "
+        f"Its neighbours here: {neighbors(bgp, found)}. {retry(bgp, found)}"
+    )
+
+
+def closed(bgp: Bgp, found: Sequence[Down], word: SessionEvent) -> str:
+    """What to change on the router, by the notification it sent."""
+    where = neighbors(bgp, found)
+    code, subcode = word.code or 0, word.subcode or 0
+    advice = _BY_NOTIFICATION.get((code, subcode)) or _BY_CODE.get(code)
+    default = "See on the router why it closes the session (`show bgp neighbors`)"
+    return f"{advice or default}. The nodes: {where}. {retry(bgp, found)}"
+
+
+def retry(bgp: Bgp, found: Sequence[Down]) -> str:
+    """How long it may take until a session is tried again, once the cause is mended."""
+    seconds = [each.peering.timers.connect_retry_time_seconds for each in found if each.peering]
+    if not seconds:
+        return ""
+    # GoBGP 3 waits up to twice the configured time, GoBGP 4 (Cilium 1.20) up to once.
+    longest = max(seconds) * (1 if bgp.case.version >= (1, 20) else 2)
+    return f"Once mended, it may take up to {longest} s until it is tried again"
+
+
+def unanswered(bgp: Bgp, found: Sequence[Down]) -> str:
+    """What fits sessions that nobody answers, and what was ruled out."""
+    first, lives = found[0], bool(bgp.up(found[0].session.peer_address))
+    fits = list(_fits(first, lives=lives))
+    ruled_out = list(_ruled_out(first, lives=lives))
+    text = "What fits: " + "; ".join(fits)
+    if ruled_out:
+        text += ". Ruled out: " + "; ".join(ruled_out)
+    return f"{text}. Its neighbours here: {neighbors(bgp, found)}. {retry(bgp, found)}"
+
+
+def _fits(first: Down, *, lives: bool) -> list[str]:
+    session, peering = first.session, first.peering
+    port = session.reported.peer_port if session.reported else peering.peer_port if peering else 0
+    fits = [] if lives else ["the router, or its BGP process, is down or not reachable"]
+    fits.append(f"a filter drops TCP port {port or 179} between node and router")
+    if first.word is None:  # it may never have been up
+        fits += _never_up(first)
+    protected = password(session, peering)
+    if protected:
+        secret = f" in Secret {peering.auth_secret}" if peering and peering.auth_secret else ""
+        fits.append(
+            f"the password{secret} is not the router's (the kernel drops such packets, and no log "
+            "tells)"
+        )
+    elif protected is False:
+        fits.append("the router wants a password, and none is in use here")
+    if not first.log.read:
+        fits.append("any cause that the agent's log would name, had it been read")
+    return fits
+
+
+def _never_up(first: Down) -> Iterator[str]:
+    session = first.session
+    yield "the router has no neighbour entry for the node"
+    if multihop(session, first.peering) == 1 and session.local_asn != session.peer_asn:
+        yield "the peer is more than one hop away and ebgpMultihop is 1"
+
+
+def _ruled_out(first: Down, *, lives: bool) -> list[str]:
+    found = []
+    if lives:
+        found.append("a dead router (it has sessions with other nodes)")
+    if first.log.read and first.word is None:
+        found.append("a wrong AS number and a shutdown on the router (the agent would log them)")
+    elif first.log.read and first.word is not None and first.word.cause is Kind.LOST:
+        found.append("a shutdown on the router (it would say so when it closes the session)")
+    if password(first.session, first.peering) is False:
+        found.append("a wrong password on this side (none is in use)")
+    return found
+
+
+_BY_NOTIFICATION = {
+    (6, 1): "The router's limit of prefixes is exceeded: raise maximum-prefix for these "
+    "neighbours, or announce less",
+    (6, 2): "Enable the neighbours again on the router (FRR: no neighbor ADDRESS shutdown)",
+    (6, 3): "The router has no such neighbour any more: add it again (FRR: neighbor ADDRESS "
+    "remote-as ASN)",
+    (6, 4): "Somebody reset the session on the router; it comes back by itself, or see there why "
+    "it does not",
+    (6, 5): "The router refuses the connection: see whether it has a neighbour entry for the node "
+    "and accepts it in this address family",
+    (6, 6): "The router's configuration was changed; see there what it expects of these neighbours "
+    "now",
+    (6, 8): "The router is out of resources: see its memory and its number of routes",
+    (2, 3): "The router does not accept the router ID: it must be an IPv4-style number of its own "
+    "on each node (CiliumBGPNodeConfigOverride, routerID)",
+    (2, 6): "The router does not accept the hold time: set holdTimeSeconds to what it allows",
+    (2, 7): "The router misses a capability, such as an address family: compare the families of "
+    "both sides",
+}
+_BY_CODE = {
+    3: "The router rejects an UPDATE of ours: see its log for the attribute it complains about",
+    4: "The router heard nothing from the node within its hold time: look for packet loss and for "
+    "an overloaded agent",
+}

@@ -1,0 +1,238 @@
+"""Sessions: those that are down, those that are missing, those that nobody can tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from app.diagnosis.case import Case
+from app.diagnosis.configuration import CONFIG_MAP
+from app.diagnosis.finding import Evidence, Finding, Ref, Severity
+from app.diagnosis.peering import Peering, session_ref
+from app.diagnosis.peerings import agents_say, peerings, peerings_known
+from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
+from app.diagnosis.rules.down_sessions import SHOWN, down_sessions
+from app.diagnosis.rules.live_sessions import LIVE_RULES
+from app.diagnosis.rules.session_remedies import nodes_of
+from app.diagnosis.session_causes import SETTLING, Bgp, bgp_of
+from app.diagnosis.sessions import UNKNOWN, Session
+from app.snapshot import State
+
+Key = tuple[str, str, int]
+"""Node, peer address, local AS."""
+
+
+def last_words(case: Case) -> Iterator[Finding]:
+    """CS408: the API tells of a session what an agent wrote that is dead, or without BGP."""
+    by_node: dict[str, list[Session]] = {}
+    for session in case.sessions:
+        if not session.shown and session.api is not None:
+            by_node.setdefault(session.node, []).append(session)
+    switched_off = [s for node in by_node if case.agent_speaks(node) for s in by_node[node]]
+    if switched_off:
+        config = Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
+        nodes = (Ref("Node", session.node) for session in switched_off)
+        yield _last_word(case, config, switched_off, (config, Ref("Cluster"), *nodes))
+    for node, sessions in by_node.items():
+        if not case.agent_speaks(node):
+            yield _last_word(case, Ref("Node", node), sessions, _agent_refs(case, node))
+
+
+def missing_sessions(case: Case) -> Iterator[Finding]:
+    """CS407: the configuration asks for a session, and the agent has none."""
+    if not peerings_known(case):
+        return
+    known: dict[Key, Session] = {
+        (s.node, s.peer_address, s.local_asn or 0): s for s in case.sessions
+    }
+    agents = agents_say(case)
+    groups: dict[tuple[str, Ref, str, str], list[Peering]] = {}
+    for peering in peerings(case):
+        session = known.get((peering.node, peering.peer_address, peering.local_asn))
+        if session is not None and _seen(session):
+            continue
+        why = _missing(case, peering, agents)
+        if why and not _young(case, peering):
+            peer = peering.peer_address or peering.peer
+            explained = "as the node says" if _explained(case, peering, agents) else ""
+            groups.setdefault((peer, peering.owner, why, explained), []).append(peering)
+    for (peer, owner, why, explained), missing in groups.items():
+        refs = [set(peering.refs) for peering in missing]
+        blames = set.union(*refs) if explained else set.intersection(*refs)
+        finding = _missing_finding(case, (peer, owner, why), missing, blames)
+        yield replace(finding, detail=" ".join(filter(None, (owner.name, why, explained))))
+
+
+def unknown_sessions(case: Case) -> Iterator[Finding]:
+    """CS401 as unknown: nothing tells whether a session is up."""
+    if case.snapshot.health_of("bgp_peers").state is State.LOADING:
+        return
+    agents = agents_say(case)
+    groups: dict[tuple[str, str], list[Session]] = {}
+    for session in case.sessions:
+        if session.shown or session.api is not None or session.node in agents:
+            continue
+        why = session.note if case.agent_speaks(session.node) else "the node has no ready agent"
+        groups.setdefault((session.peer_address, why), []).append(session)
+    bgp = bgp_of(case)
+    for (peer, why), sessions in groups.items():
+        yield _unknown(bgp, peer, why, sessions)
+
+
+def _last_word(
+    case: Case, subject: Ref, sessions: Sequence[Session], blames: tuple[Ref, ...]
+) -> Finding:
+    first = sessions[0]
+    claims = sorted({session.api.state for session in sessions if session.api})
+    reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
+    whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    return Finding(
+        code="CS408",
+        severity=Severity.FAIL,
+        subject=subject,
+        summary=f"The API calls the {whose} of {nodes_of(sessions)} {' and '.join(claims)}, but "
+        f"that is the last word of {reason}",
+        evidence=tuple(
+            case.saw(
+                "node_configs",
+                f"CiliumBGPNodeConfig {session.node}",
+                f"status.bgpInstances[{session.instance}].peers[{session.peer}].peeringState",
+                session.api.state if session.api else "",
+            )
+            for session in sessions[:SHOWN]
+        ),
+        remedy="Believe the router (`show bgp summary`), not this status, and bring the agent back "
+        "to work: nobody else corrects what it wrote",
+        command=f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
+        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        blames=blames,
+    )
+
+
+def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
+    """What may keep the agent of a node from speaking."""
+    namespace = case.snapshot.cilium_namespace
+    agent = case.agent(node)
+    pod = (Ref("Pod", agent.name, agent.namespace),) if agent else ()
+    return (Ref("Node", node), Ref("DaemonSet", "cilium", namespace), *pod)
+
+
+def _seen(session: Session) -> bool:
+    """Whether a witness tells of the session; one without a state knows no more than its name."""
+    return session.cli is not None or (session.api is not None and session.api.state != UNKNOWN)
+
+
+def _missing(case: Case, peering: Peering, agents: Mapping[str, bool]) -> str:
+    """Why there is no session although the configuration asks for it; "" when that is not sure."""
+    if not peering.certain:
+        return ""
+    if peering.problem:
+        return peering.problem
+    if not peering.rendered:
+        return "the operator has not written a CiliumBGPNodeConfig for the node"
+    if peering.node in agents:
+        silent = "the agent has no such peer"
+        return silent if agents[peering.node] else "the agent's BGP control plane is off"
+    config = case.snapshot.node_configs.get(peering.node)
+    reported = peering.plane == "v2" and config is not None and config.status is not None
+    return "the agent reports no such peer" if reported and case.agent_speaks(peering.node) else ""
+
+
+def _explained(case: Case, peering: Peering, agents: Mapping[str, bool]) -> bool:
+    """Whether the node itself says what is wrong: its BGP is off, or it reports an error."""
+    config = case.snapshot.node_configs.get(peering.node)
+    conditions = config.status.conditions if config and config.status else ()
+    failed = any(c.type == RECONCILE_ERROR and c.status == "True" for c in conditions)
+    return failed or agents.get(peering.node) is False
+
+
+def _young(case: Case, peering: Peering) -> bool:
+    """Whether it was asked for, or its agent started, so recently that it may just not be yet."""
+    snapshot, owner = case.snapshot, peering.owner.name
+    objects = (
+        snapshot.node_configs.get(peering.node),
+        snapshot.cluster_configs.get(owner),
+        snapshot.peering_policies.get(owner) if peering.plane == "v1" else None,
+        case.agent(peering.node),
+    )
+    made = [found.metadata.creation_timestamp for found in objects if found is not None]
+    agent = case.agent(peering.node)
+    statuses = agent.status.container_statuses if agent else ()
+    made += [s.state.running.started_at for s in statuses if s.state.running]
+    return any(_recent(moment, case.now) for moment in made)
+
+
+def _recent(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and now - moment <= SETTLING
+
+
+def _missing_finding(
+    case: Case, what: tuple[str, Ref, str], missing: Sequence[Peering], blames: set[Ref]
+) -> Finding:
+    peer, owner, why = what
+    nodes = sorted({peering.node for peering in missing})
+    first = missing[0]
+    namespace = case.snapshot.cilium_namespace
+    machinery = {Ref("ConfigMap", CONFIG_MAP, namespace)}
+    if not first.rendered:
+        machinery.add(Ref("Deployment", "cilium-operator", namespace))
+    where = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" * (len(nodes) > SHOWN))
+    return Finding(
+        code="CS407",
+        severity=Severity.FAIL,
+        subject=Ref("Peer", peer),
+        summary=f"{owner} asks for a session with {peer}, and {where} "
+        f"{'has' if len(nodes) == 1 else 'have'} none: {why}",
+        evidence=tuple(_missing_evidence(case, first)),
+        remedy=f"See in {owner}, its CiliumBGPPeerConfig and its Secret what keeps the agent from "
+        "setting up the peer; the agent's log names it (Reconciliation with retries failed)"
+        if first.plane == "v2"
+        else f"See in the agent's log why it does not follow {owner}",
+        command="cilium bgp peers",
+        about=tuple(peering.session for peering in missing),
+        blames=tuple(sorted(blames | machinery)),
+    )
+
+
+def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
+    kind = "cluster_configs" if peering.plane == "v2" else "peering_policies"
+    wanted = f"{peering.peer or peering.peer_address} (AS {peering.peer_asn})"
+    yield case.saw(kind, str(peering.owner), "peers", wanted)
+    if not peering.rendered:
+        yield case.saw("node_configs", f"CiliumBGPNodeConfig {peering.node}", "", "does not exist")
+    else:
+        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", "no such peer")
+
+
+def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Finding:
+    case = bgp.case
+    health = case.snapshot.health_of("bgp_peers")
+    blames = {Ref("Source", health.label)}
+    for session in sessions:
+        blames.update(_agent_refs(case, session.node))
+    whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    reason = "unknown" if case.agent_speaks(sessions[0].node) else "no agent"
+    return Finding(
+        code="CS401",
+        severity=Severity.UNKNOWN,
+        subject=Ref("Peer", peer),
+        # One peer may be in doubt for several reasons, each on nodes of its own.
+        detail=f"{reason} {sessions[0].node}",
+        summary=f"Whether the {whose} of {nodes_of(sessions)} with {peer} "
+        f"{'is' if len(sessions) == 1 else 'are'} up is not known: {why}",
+        evidence=(case.saw("bgp_peers", f"Node {sessions[0].node}", "peers", why),),
+        remedy="Make the source readable, or ask the router (`show bgp summary`)",
+        command="cilium bgp peers",
+        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        blames=tuple(sorted(blames)),
+    )
+
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    down_sessions,
+    last_words,
+    missing_sessions,
+    unknown_sessions,
+    *LIVE_RULES,
+)

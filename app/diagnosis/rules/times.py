@@ -1,0 +1,47 @@
+"""Moments, spans and quotations, as the rules on Cilium's own health write them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from app.diagnosis.case import Case
+from collectors.sanitize import one_line
+
+CLOCKS_AGREE = 5.0
+"""Seconds by which the local clock and the API server's may differ without a word about it."""
+
+
+def clock_skew(case: Case) -> float | None:
+    """Seconds the API server's clock is ahead of ours; None when it is not known."""
+    version = next(iter(case.snapshot.version.values()), None)
+    return None if version is None else version.clock_skew
+
+
+def heard(case: Case, *kinds: str) -> datetime:
+    """The moment, by the API server's clock, for which what is known of these kinds holds.
+
+    That is when the one that is silent for longest was last heard, not now: what a pod was when the
+    connection broke says nothing of how long it stayed so.
+    """
+    read = [case.snapshot.health_of(kind).read_at for kind in kinds]
+    oldest = min((moment for moment in read if moment is not None), default=case.now)
+    skew = clock_skew(case) or 0.0
+    return min(oldest, case.now) + timedelta(seconds=skew if abs(skew) > CLOCKS_AGREE else 0.0)
+
+
+def since(moment: datetime | None, until: datetime) -> float | None:
+    """Seconds from one moment to another, at least 0; None when the first is not known."""
+    return None if moment is None else max(0.0, (until - moment).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest useful unit: `45 s`, `12 min`, `3 h`, `2 d`."""
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def quoted(text: str) -> str:
+    """What somebody else said, as the end of a sentence of ours."""
+    return one_line(text).rstrip(". ")

@@ -1,0 +1,299 @@
+"""`python -m tests.bench_diagnosis`: how long the diagnosis of a large cluster takes.
+
+5,000 services of type LoadBalancer, 50 pools, 1,000 nodes with a session each, all well: first, and
+after one service changed. Of the routes only those of a few nodes are made: 5,000 prefixes from
+each of 1,000 nodes are five million routes, which no `cilium` command would read either.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from types import MappingProxyType
+
+import msgspec
+
+from app.diagnosis.case import Case
+from app.diagnosis.diagnose import diagnose
+from app.diagnosis.memo import Memo
+from app.diagnosis.paths import service_paths
+from app.diagnosis.rules import advertisement, workload
+from app.snapshot import Snapshot, SourceHealth, State
+from collectors.bgp_routes import NodeRoutes, Path, Route
+from collectors.cilium_records import (
+    AdvertisedService,
+    Advertisement,
+    AdvertisementEntry,
+    AdvertisementSpec,
+    CiliumNode,
+    ClusterConfig,
+    ClusterConfigSpec,
+    ClusterInstance,
+    ClusterPeer,
+    NodeConfig,
+    NodeConfigSpec,
+    NodeConfigStatus,
+    NodeInstance,
+    NodeInstanceStatus,
+    NodePeer,
+    NodePeerStatus,
+    PeerConfig,
+    PeerConfigSpec,
+    PeerFamily,
+    Pool,
+    PoolBlock,
+    PoolSpec,
+    RouteCount,
+)
+from collectors.records import (
+    Condition,
+    ConfigMap,
+    Container,
+    DaemonSet,
+    DaemonSetSpec,
+    Endpoint,
+    EndpointSlice,
+    Ingress,
+    LabelSelector,
+    LoadBalancerStatus,
+    Metadata,
+    NamedReference,
+    Node,
+    Object,
+    OwnerReference,
+    Pod,
+    PodSpec,
+    PodStatus,
+    PodTemplate,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    ServiceStatus,
+)
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+THEN = NOW - timedelta(days=30)
+RUNS = 5
+
+PEER = "192.0.2.1"
+LABEL = "pool"
+ENDPOINTS = 3
+
+
+def metadata(name: str, namespace: str = "", **labels: str) -> Metadata:
+    """Metadata of something that is a month old."""
+    return Metadata(name, namespace, creation_timestamp=THEN, labels=labels)
+
+
+def keyed(objects: Iterable[Object]) -> MappingProxyType[str, object]:
+    """Objects by their keys."""
+    return MappingProxyType({found.key: found for found in objects})
+
+
+def large_cluster(services: int, pools: int, nodes: int, routed: int) -> Snapshot:
+    """A cluster in which all is well. `routed` nodes told their routes, all others as well none."""
+    names = [f"node-{index:04}" for index in range(nodes)]
+    records: dict[str, MappingProxyType[str, object]] = {
+        "services": keyed(service(index, pools) for index in range(services)),
+        "endpoint_slices": keyed(endpoints(index, names) for index in range(services)),
+        "pools": keyed(pool(index) for index in range(pools)),
+        "nodes": keyed(Node(metadata(name)) for name in names),
+        "cilium_nodes": keyed(CiliumNode(metadata(name)) for name in names),
+        "pods": keyed(agent(name) for name in names),
+        "node_configs": keyed(node_config(name, services) for name in names),
+        "cluster_configs": keyed([CLUSTER_CONFIG]),
+        "peer_configs": keyed([PEER_CONFIG]),
+        "advertisements": keyed([ADVERTISEMENT]),
+        "config_maps": keyed([CONFIG]),
+        "daemon_sets": keyed([AGENTS]),
+    }
+    if routed:
+        told = [node_routes(index, names, services) for index in range(routed)]
+        records["routes_advertised_ipv4"] = MappingProxyType({found.node: found for found in told})
+    empty = ("deployments", "leases", "events", "l2_policies", "peering_policies", "namespaces")
+    kinds = (*records, *empty, "node_config_overrides")
+    health = {kind: SourceHealth(kind, kind, State.FRESH, THEN, NOW) for kind in kinds}
+    return replace(
+        Snapshot(taken_at=NOW, health=MappingProxyType(health)),
+        **records,  # type: ignore[arg-type]
+    )
+
+
+def service(index: int, pools: int) -> Service:
+    """A service that has its address."""
+    address = str(IPv4Address("10.128.0.0") + index)
+    return Service(
+        metadata(f"service-{index:05}", f"ns-{index % 100}", pool=f"pool-{index % pools}"),
+        ServiceSpec(
+            type="LoadBalancer",
+            cluster_ip=str(IPv4Address("10.96.0.0") + index),
+            external_traffic_policy="Local" if index % 10 == 0 else "Cluster",
+            selector={"app": f"app-{index}"},
+            ports=(ServicePort(port=443),),
+        ),
+        ServiceStatus(
+            LoadBalancerStatus((Ingress(address),)),
+            (Condition("cilium.io/IPAMRequestSatisfied", "True", "satisfied"),),
+        ),
+    )
+
+
+def endpoints(index: int, nodes: list[str]) -> EndpointSlice:
+    """Three endpoints of a service."""
+    name = f"service-{index:05}"
+    found = metadata(f"{name}-x", f"ns-{index % 100}")
+    labelled = msgspec.structs.replace(found, labels={"kubernetes.io/service-name": name})
+    places = [nodes[(index + step) % len(nodes)] for step in range(ENDPOINTS)]
+    return EndpointSlice(
+        labelled,
+        "IPv4",
+        tuple(Endpoint((f"10.0.{index % 256}.{n}",), node_name=p) for n, p in enumerate(places)),
+    )
+
+
+def pool(index: int) -> Pool:
+    """A pool that selects the services that name it. The first one holds all their addresses."""
+    block = "10.128.0.0/16" if index == 0 else f"10.{130 + index}.0.0/16"
+    selector = LabelSelector({LABEL: f"pool-{index}"})
+    return Pool(metadata(f"pool-{index}"), PoolSpec(selector, blocks=(PoolBlock(block),)))
+
+
+def agent(node: str) -> Pod:
+    """A ready agent."""
+    found = Metadata(
+        f"cilium-{node}", "kube-system", creation_timestamp=THEN, labels={"k8s-app": "cilium"}
+    )
+    return Pod(found, PodSpec(node), PodStatus("Running", conditions=(Condition("Ready", "True"),)))
+
+
+def node_config(node: str, prefixes: int) -> NodeConfig:
+    """The rendered configuration of a node with one session that is up."""
+    reference = NamedReference("router")
+    count = RouteCount("ipv4", "unicast", 1, prefixes)
+    status = NodePeerStatus("router", PEER, 64513, "established", THEN, route_count=(count,))
+    peers = (NodePeer("router", PEER, 64513, peer_config_ref=reference),)
+    owned = metadata(node)
+    owner = OwnerReference("CiliumBGPClusterConfig", "main")
+    return NodeConfig(
+        msgspec.structs.replace(owned, owner_references=(owner,)),
+        NodeConfigSpec((NodeInstance("main", 64512, peers=peers),)),
+        NodeConfigStatus((NodeInstanceStatus("main", 64512, (status,)),)),
+    )
+
+
+def node_routes(node: int, nodes: list[str], services: int) -> NodeRoutes:
+    """The adj-rib-out of a node: all services but those of policy Local that it does not serve."""
+    paths = (Path(age=86_400.0, afi="ipv4", safi="unicast"),)
+    first = IPv4Address("10.128.0.0")
+    return NodeRoutes(
+        nodes[node],
+        routes=tuple(
+            Route(f"{first + index}/32", 64512, PEER, paths)
+            for index in range(services)
+            if index % 10 or (node - index) % len(nodes) < ENDPOINTS
+        ),
+    )
+
+
+CLUSTER_CONFIG = ClusterConfig(
+    metadata("main"),
+    ClusterConfigSpec(
+        None,
+        (
+            ClusterInstance(
+                "main",
+                64512,
+                peers=(
+                    ClusterPeer("router", PEER, 64513, peer_config_ref=NamedReference("router")),
+                ),
+            ),
+        ),
+    ),
+)
+PEER_CONFIG = PeerConfig(
+    metadata("router"),
+    PeerConfigSpec(families=(PeerFamily("ipv4", "unicast", LabelSelector({"advertise": "bgp"})),)),
+)
+ADVERTISEMENT = Advertisement(
+    metadata("bgp", advertise="bgp"),
+    AdvertisementSpec(
+        (AdvertisementEntry("Service", AdvertisedService(("LoadBalancerIP",)), LabelSelector()),)
+    ),
+)
+CONFIG = ConfigMap(
+    metadata("cilium-config", "kube-system"),
+    {"enable-bgp-control-plane": "true", "enable-ipv4": "true", "ipam": "cluster-pool"},
+)
+AGENTS = DaemonSet(
+    metadata("cilium", "kube-system"),
+    DaemonSetSpec(
+        PodTemplate(
+            PodSpec(containers=(Container("cilium-agent", "quay.io/cilium/cilium:v1.21.0"),))
+        )
+    ),
+)
+
+
+def changed(snapshot: Snapshot, run: int) -> Snapshot:
+    """The same a second later, with one service that got a label."""
+    services = dict(snapshot.services)
+    key = sorted(services)[run * 7 % len(services)]
+    found = services[key]
+    labels = {**found.metadata.labels, "run": str(run)}
+    services[key] = msgspec.structs.replace(
+        found, metadata=msgspec.structs.replace(found.metadata, labels=labels)
+    )
+    return replace(
+        snapshot,
+        taken_at=snapshot.taken_at + timedelta(seconds=1),
+        services=MappingProxyType(services),
+    )
+
+
+def paths(case: Case) -> None:
+    """The ways of all services and what CS5 and CS6 say of them."""
+    service_paths(case)
+    for rule in (*advertisement.RULES, *workload.RULES):
+        tuple(rule(case))
+
+
+def everything(case: Case) -> None:
+    """The whole diagnosis."""
+    diagnose(case)
+
+
+def measure(snapshot: Snapshot, work: Callable[[Case], None]) -> tuple[float, float]:
+    """Seconds of the processor for the first time, and the median after one change each."""
+    memo = Memo()
+    started = time.process_time()
+    work(Case(snapshot, memo=memo))
+    first = time.process_time() - started
+    later: list[float] = []
+    for run in range(RUNS):
+        snapshot = changed(snapshot, run)
+        started = time.process_time()
+        work(Case(snapshot, memo=memo))
+        later.append(time.process_time() - started)
+    return first, statistics.median(later)
+
+
+def main() -> None:
+    """Measure and print."""
+    for routed, words in ((0, "routes not read"), (50, "routes of 50 nodes")):
+        snapshot = large_cluster(5000, 50, 1000, routed)
+        for name, work in (("ways, CS5 and CS6", paths), ("the whole diagnosis", everything)):
+            first, later = measure(snapshot, work)
+            sys.stdout.write(
+                f"{name:<20} {words:<20} first {first * 1000:7.0f} ms   "
+                f"after one change {later * 1000:6.1f} ms\n"
+            )
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

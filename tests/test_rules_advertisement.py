@@ -1,0 +1,436 @@
+"""CS5: what is not announced, or wrongly; each code with what provokes it and a near miss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog.advertisement import CODES
+from app.diagnosis.catalog.code import Code
+from app.diagnosis.causes import linked
+from app.diagnosis.finding import Finding, Ref, Severity
+from app.diagnosis.memo import Memo
+from app.diagnosis.rules.advertisement import RULES
+from app.snapshot import Snapshot
+from collectors.bgp_routes import Path, Route
+from collectors.cilium_records import (
+    AdvertisedService,
+    L2Policy,
+    L2PolicySpec,
+    PeerFamily,
+)
+from collectors.records import LabelSelector, Metadata
+from tests.recorded import NAMES, changed, snapshot_of
+from tests.test_paths import DUAL, GRAFANA, INGRESS, NODES, announce, config_of, later, with_service
+from tests.test_rules_workload import endpoint, served_by
+
+KINDS = ("routes_advertised_ipv4", "routes_advertised_ipv6")
+PREFIX = "172.29.52.101/32"
+ROUTER = "172.29.51.1"
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Snapshot:
+    """The healthy recording, a minute later: nothing in it is young any more."""
+    return later(asyncio.run(snapshot_of("healthy")), 60)
+
+
+def found_in(snapshot: Snapshot, **case: object) -> list[Finding]:
+    """What the rules of the block find, but the next hops that every recording has."""
+    made = Case(snapshot, **case)  # type: ignore[arg-type]
+    return [f for rule in RULES for f in rule(made) if f.code != "CS510"]
+
+
+def told(found: Iterable[Finding]) -> dict[str, int]:
+    """How often each code."""
+    return dict(Counter(finding.code for finding in found))
+
+
+def lacking(snapshot: Snapshot, prefix: str, *nodes: str) -> Snapshot:
+    """The snapshot in which these nodes do not announce a prefix."""
+    for kind in KINDS:
+        readings = {
+            node: msgspec.structs.replace(
+                reading,
+                routes=tuple(
+                    route for route in reading.routes if node not in nodes or route.prefix != prefix
+                ),
+            )
+            for node, reading in getattr(snapshot, kind).items()
+        }
+        snapshot = changed(snapshot, **{kind: MappingProxyType(readings)})
+    return snapshot
+
+
+def long_announced(snapshot: Snapshot) -> Snapshot:
+    """The snapshot whose IPv4 routes are ten minutes old."""
+    readings = {
+        node: msgspec.structs.replace(
+            reading,
+            routes=tuple(
+                msgspec.structs.replace(
+                    route,
+                    paths=tuple(msgspec.structs.replace(path, age=600.0) for path in route.paths),
+                )
+                for route in reading.routes
+            ),
+        )
+        for node, reading in snapshot.routes_advertised_ipv4.items()
+    }
+    return changed(snapshot, routes_advertised_ipv4=MappingProxyType(readings))
+
+
+def announcing(snapshot: Snapshot, prefix: str, node: str, *, age: float = 600.0) -> Snapshot:
+    """The snapshot in which a node announces one prefix more."""
+    readings = dict(snapshot.routes_advertised_ipv4)
+    reading = readings[node]
+    route = Route(prefix, 64512, ROUTER, (Path(age=age, afi="ipv4", safi="unicast"),))
+    readings[node] = msgspec.structs.replace(reading, routes=(*reading.routes, route))
+    return changed(snapshot, routes_advertised_ipv4=MappingProxyType(readings))
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("advert-external-only", {"CS505": 5}),
+        ("advert-without-selector", {"CS505": 5}),
+        ("bgp-disabled", {"CS501": 4}),
+        ("no-bgp-config", {"CS501": 4}),
+        ("no-ipv6-family", {"CS508": 1}),
+        ("peer-config-missing", {"CS501": 4}),
+        ("router-frozen", {"CS501": 4}),
+        ("router-killed", {"CS501": 4}),
+        ("v1-no-service-selector", {"CS505": 4}),
+        ("v1-router-killed", {"CS501": 4}),
+        ("wrong-peer-asn", {"CS501": 4}),
+    ],
+)
+async def test_recordings_tell_what_is_not_announced(name: str, codes: Mapping[str, int]) -> None:
+    snapshot = await snapshot_of(name)
+    for when in (0, 60):
+        found = found_in(later(snapshot, when))
+        assert told(found) == codes
+        assert len({finding.id for finding in found}) == len(found)
+        assert all(f.evidence and f.remedy and f.command and f.blames for f in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "healthy",
+        "local-one-node",
+        "rights-no-exec",
+        "exec-fails-one-node",
+        "agent-just-killed",
+        "conflicting-cluster-configs",
+        "pool-exhausted",
+        "pools-overlap",
+        "requested-taken",
+        "typo-in-pool-label",
+        "v1-healthy",
+        "v1-two-policies",
+        "v1-typo-in-pool-label",
+        "v2alpha1-healthy",
+    ],
+)
+async def test_where_all_is_announced_nothing_is_said(name: str) -> None:
+    for cli in (True, False):
+        snapshot = await snapshot_of(name, cli=cli)
+        assert found_in(snapshot) == []
+        assert found_in(later(snapshot, 60)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_no_recording_yields_an_unknown_object_or_code(name: str) -> None:
+    snapshot = await snapshot_of(name)
+    codes = {code.code: code for code in CODES}
+    for finding in (f for rule in RULES for f in rule(Case(snapshot))):
+        assert finding.severity in codes[finding.code].severities
+        if finding.subject.kind == "Service":
+            assert f"{finding.subject.namespace}/{finding.subject.name}" in snapshot.services
+
+
+async def test_under_a_dead_router_every_service_is_folded() -> None:
+    router = Ref("Peer", ROUTER)
+    cause = Finding(code="CS401", severity=Severity.FAIL, subject=router, summary="down")
+    codes = {code.code: code for code in CODES} | {"CS401": bare("CS401")}
+    for name in ("router-killed", "v1-router-killed", "wrong-peer-asn"):
+        found = linked([cause, *found_in(await snapshot_of(name))], codes)
+        assert [f.code for f in found if f.root] == ["CS401"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "subject"),
+    [
+        ("bgp-disabled", "CS301", Ref("Cluster")),
+        ("no-bgp-config", "CS302", Ref("Cluster")),
+        ("peer-config-missing", "CS305", Ref("CiliumBGPClusterConfig", "talos-bgp")),
+        ("advert-external-only", "CS314", Ref("CiliumBGPAdvertisement", "bgp")),
+        ("v1-no-service-selector", "CS313", Ref("CiliumBGPPeeringPolicy", "bgp-peering-policy")),
+    ],
+)
+async def test_a_broken_configuration_explains_its_services(
+    name: str, code: str, subject: Ref
+) -> None:
+    cause = Finding(code=code, severity=Severity.FAIL, subject=subject, summary="broken")
+    codes = {each.code: each for each in CODES} | {code: bare(code)}
+    found = linked([cause, *found_in(await snapshot_of(name))], codes)
+    assert [finding.code for finding in found if finding.root] == [code]
+
+
+def bare(code: str) -> Code:
+    """A code of another block."""
+    return Code(
+        code=code, title="", severities=(Severity.FAIL,), meaning="", check="", fix="", source=""
+    )
+
+
+def test_cs501_names_sessions_that_are_up_and_do_not_carry_it(healthy: Snapshot) -> None:
+    (found,) = found_in(lacking(healthy, PREFIX, *NODES))
+    assert (found.code, found.severity, found.subject.name) == ("CS501", Severity.FAIL, "grafana")
+    assert "3 of 3 sessions are established" in found.summary
+
+
+def test_cs501_needs_every_node_to_have_answered(healthy: Snapshot) -> None:
+    snapshot = lacking(healthy, PREFIX, *NODES)
+    readings = dict(snapshot.routes_advertised_ipv4)
+    readings[NODES[0]] = msgspec.structs.replace(readings[NODES[0]], error="no answer", routes=())
+    silent = changed(snapshot, routes_advertised_ipv4=MappingProxyType(readings))
+    assert "CS501" not in told(found_in(silent))
+
+
+def test_cs501_counts_an_aggregate_as_an_announcement(healthy: Snapshot) -> None:
+    snapshot = lacking(healthy, PREFIX, *NODES)
+    assert "CS501" not in told(found_in(announcing(snapshot, "172.29.52.0/24", NODES[0])))
+
+
+def test_cs501_waits_for_the_agents_to_follow(healthy: Snapshot) -> None:
+    assert found_in(later(lacking(healthy, PREFIX, *NODES), -60)) == []
+
+
+def test_cs501_by_counts_where_routes_were_not_read(healthy: Snapshot) -> None:
+    snapshot = changed(
+        healthy,
+        health=MappingProxyType({k: h for k, h in healthy.health.items() if h.kind not in KINDS}),
+    )
+    assert found_in(snapshot) == []
+    peers = {
+        node: msgspec.structs.replace(
+            reading,
+            peers=tuple(
+                msgspec.structs.replace(
+                    peer,
+                    families=tuple(
+                        msgspec.structs.replace(family, advertised=0) for family in peer.families
+                    ),
+                )
+                for peer in reading.peers
+            ),
+        )
+        for node, reading in snapshot.bgp_peers.items()
+    }
+    assert told(found_in(changed(snapshot, bgp_peers=MappingProxyType(peers)))) == {"CS501": 4}
+
+
+@pytest.mark.parametrize("nodes", [NODES[:1], NODES[:2]])
+def test_cs502_names_the_nodes_that_lack_it(healthy: Snapshot, nodes: tuple[str, ...]) -> None:
+    (found,) = found_in(lacking(healthy, PREFIX, *nodes))
+    assert (found.code, found.severity) == ("CS502", Severity.WARN)
+    assert all(node in found.summary for node in nodes)
+    assert {Ref("Node", node) for node in nodes} <= set(found.blames)
+    assert Ref("Node", NODES[2]) not in found.blames
+
+
+def test_cs503_a_node_without_a_local_endpoint(healthy: Snapshot) -> None:
+    places = (endpoint(NODES[0], ready=True), endpoint(NODES[1], ready=False))
+    snapshot = lacking(served_by(healthy, INGRESS, *places), "172.29.52.200/32", NODES[2])
+    (found,) = found_in(snapshot)
+    assert (found.code, found.severity) == ("CS503", Severity.FAIL)
+    assert NODES[1] in found.summary
+    assert NODES[0] not in found.summary
+    leaving = (places[0], endpoint(NODES[1], ready=False, leaving=True))
+    assert (
+        found_in(lacking(served_by(healthy, INGRESS, *leaving), "172.29.52.200/32", NODES[2])) == []
+    )
+
+
+def test_cs503_is_not_for_policy_cluster(healthy: Snapshot) -> None:
+    assert found_in(served_by(healthy, GRAFANA, endpoint(NODES[0], ready=True))) == []
+
+
+def test_cs504_announced_though_nothing_answers(healthy: Snapshot) -> None:
+    snapshot = served_by(healthy, GRAFANA, endpoint(NODES[0], ready=False))
+    (found,) = found_in(snapshot)
+    assert (found.code, found.severity) == ("CS504", Severity.WARN)
+    assert found.blames == (Ref("Service", "grafana", "home"),)
+    assert told(found_in(lacking(snapshot, PREFIX, *NODES))) == {"CS501": 1}
+
+
+def test_cs505_names_the_requirement_and_what_the_service_has(healthy: Snapshot) -> None:
+    picky = LabelSelector({"io.cilium/lb-ipam-pool": "bgp-ingress"})
+    snapshot = announce(healthy, selector=picky)
+    for prefix in (PREFIX, "172.29.52.100/32", "172.29.53.0/32", "fd47:25e1:2f96:52:100::/128"):
+        snapshot = lacking(snapshot, prefix, *NODES)
+    found = found_in(snapshot)
+    assert told(found) == {"CS505": 4}
+    assert "needs io.cilium/lb-ipam-pool=bgp-ingress" in found[0].summary
+    assert "it has io.cilium/lb-ipam-pool=bgp-default" in found[0].summary
+
+
+def test_cs505_leaves_to_others_what_is_theirs(healthy: Snapshot) -> None:
+    selector = LabelSelector({"never": "this"})
+    snapshot = announce(healthy, selector=selector)
+    for name in healthy.services:
+        for address in (e.ip for e in healthy.services[name].status.load_balancer.ingress):
+            snapshot = lacking(snapshot, f"{address}/{128 if ':' in address else 32}", *NODES)
+    assert told(found_in(snapshot)) == {"CS505": 5}
+    policy = L2Policy(Metadata("lan"), L2PolicySpec(load_balancer_ips=True))
+    lan = config_of(
+        changed(snapshot, l2_policies=MappingProxyType({"lan": policy})),
+        {"enable-l2-announcements": "true"},
+    )
+    assert found_in(lan) == []
+    services = {
+        key: msgspec.structs.replace(
+            service, status=msgspec.structs.replace(service.status, conditions=())
+        )
+        for key, service in snapshot.services.items()
+    }
+    metallb = changed(snapshot, services=MappingProxyType(services), pools=MappingProxyType({}))
+    assert found_in(metallb) == []
+
+
+def test_cs506_is_only_worth_knowing(healthy: Snapshot) -> None:
+    snapshot = with_service(healthy, GRAFANA, load_balancer_class="io.cilium/l2-announcer")
+    (found,) = found_in(lacking(snapshot, PREFIX, *NODES))
+    assert (found.code, found.severity) == ("CS506", Severity.INFO)
+    for ours in (None, "io.cilium/bgp-control-plane"):
+        assert found_in(with_service(healthy, GRAFANA, load_balancer_class=ours)) == []
+
+
+def test_cs507_local_and_nobody_has_an_endpoint(healthy: Snapshot) -> None:
+    snapshot = lacking(served_by(healthy, INGRESS), "172.29.52.200/32", *NODES)
+    (found,) = found_in(snapshot)
+    assert (found.code, found.severity) == ("CS507", Severity.FAIL)
+    assert found.blames == (Ref("Service", "ingress-nginx-controller", "home"),)
+    homeless = found_in(
+        lacking(served_by(healthy, INGRESS, endpoint("", ready=True)), "172.29.52.200/32", *NODES)
+    )
+    assert told(homeless) == {"CS507": 1}
+    assert "1 ready on no node" in homeless[0].summary
+
+
+def test_cs508_only_for_the_family_that_is_missing(healthy: Snapshot) -> None:
+    config = healthy.peer_configs["router"]
+    families = tuple(f for f in config.spec.families or () if f.afi == "ipv4")
+    assert families == (PeerFamily("ipv4", "unicast", LabelSelector({"advertise": "bgp"})),)
+    spec = msgspec.structs.replace(config.spec, families=families)
+    made = msgspec.structs.replace(config, spec=spec)
+    snapshot = changed(
+        healthy,
+        peer_configs=MappingProxyType({"router": made}),
+        routes_advertised_ipv6=MappingProxyType({}),
+    )
+    (found,) = found_in(snapshot)
+    assert (found.code, found.subject.name, found.detail) == ("CS508", "mosquitto", "ipv6")
+    assert Ref("CiliumBGPPeerConfig", "router") in found.blames
+    single = with_service(snapshot, DUAL)
+    first = single.services[DUAL].status.load_balancer.ingress[:1]
+    status = msgspec.structs.replace(
+        single.services[DUAL].status,
+        load_balancer=msgspec.structs.replace(
+            single.services[DUAL].status.load_balancer, ingress=first
+        ),
+    )
+    service = msgspec.structs.replace(single.services[DUAL], status=status)
+    services = MappingProxyType({**single.services, DUAL: service})
+    assert found_in(changed(single, services=services)) == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "age", "codes"),
+    [
+        ("198.51.100.7/32", 600.0, {"CS509": 1}),
+        ("198.51.100.7/32", 5.0, {}),
+        ("10.244.1.0/24", 600.0, {}),
+        ("172.29.52.200/32", 600.0, {}),
+    ],
+)
+def test_cs509_a_prefix_that_nothing_asks_for(
+    healthy: Snapshot, prefix: str, age: float, codes: dict[str, int]
+) -> None:
+    found = found_in(announcing(healthy, prefix, NODES[0], age=age))
+    assert told(found) == codes
+    for finding in found:
+        assert finding.subject == Ref("Prefix", prefix)
+        assert finding.severity is Severity.WARN
+
+
+def test_cs509_knows_cluster_addresses_where_they_are_advertised(healthy: Snapshot) -> None:
+    address = healthy.services[GRAFANA].spec.cluster_ip
+    snapshot = announcing(healthy, f"{address}/32", NODES[0])
+    assert told(found_in(snapshot)) == {"CS509": 1}
+    both = AdvertisedService(("LoadBalancerIP", "ClusterIP"))
+    assert found_in(announce(snapshot, service=both)) == []
+
+
+def test_cs509_says_nothing_where_not_all_that_may_ask_is_known(healthy: Snapshot) -> None:
+    snapshot = announcing(healthy, "198.51.100.7/32", NODES[0])
+    for mode in ("multi-pool", "eni"):
+        assert found_in(config_of(snapshot, {"ipam": mode})) == []
+    assert found_in(announce(snapshot, advertisement_type="CiliumPodIPPool")) == []
+
+
+def test_cs509_gives_a_deleted_service_time_to_be_withdrawn(healthy: Snapshot) -> None:
+    memo, before = Memo(), long_announced(healthy)
+    assert found_in(before, memo=memo) == []
+    services = {key: found for key, found in before.services.items() if key != GRAFANA}
+    gone = changed(before, services=MappingProxyType(services))
+    assert found_in(later(gone, 1), memo=memo) == []
+    assert found_in(later(gone, 20), memo=memo) == []
+    assert told(found_in(later(gone, 40), memo=memo)) == {"CS509": 1}
+    assert told(found_in(gone)) == {"CS509": 1}
+
+
+def test_cs510_is_a_warning_only_where_a_probe_failed(healthy: Snapshot) -> None:
+    address = "fd47:25e1:2f96:52:100::"
+    for reachable, severity in (
+        ({}, Severity.INFO),
+        ({address: ""}, Severity.INFO),
+        ({"172.29.52.101": "refused"}, Severity.INFO),
+        ({address: "timed out"}, Severity.WARN),
+    ):
+        found = [f for rule in RULES for f in rule(Case(healthy, reachable=reachable))]
+        assert [(f.code, f.severity, f.subject) for f in found] == [
+            ("CS510", severity, Ref("Peer", ROUTER))
+        ]
+        assert "::ffff:172.29.51.11" in found[0].summary
+
+
+def test_cs510_is_not_for_real_ipv6_next_hops(healthy: Snapshot) -> None:
+    def with_hop(route: Route) -> Route:
+        paths = tuple(
+            msgspec.structs.replace(
+                path, attributes=msgspec.structs.replace(path.attributes, next_hop="fd00::11")
+            )
+            for path in route.paths
+        )
+        return msgspec.structs.replace(route, paths=paths)
+
+    readings = {
+        node: msgspec.structs.replace(reading, routes=tuple(map(with_hop, reading.routes)))
+        for node, reading in healthy.routes_advertised_ipv6.items()
+    }
+    snapshot = changed(healthy, routes_advertised_ipv6=MappingProxyType(readings))
+    assert [f for rule in RULES for f in rule(Case(snapshot))] == []
+
+
+def test_every_code_is_documented() -> None:
+    assert [code.code for code in CODES] == [f"CS5{n:02}" for n in range(1, 11)]
+    assert all(code.meaning and code.check and code.fix and code.source for code in CODES)

@@ -1,0 +1,113 @@
+"""CS6: services that nothing answers for, and addresses that did not take a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog.workload import CODES
+from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.rules.workload import RULES
+from app.snapshot import Snapshot
+from collectors.records import Endpoint, EndpointConditions, EndpointSlice
+from tests.recorded import NAMES, changed, snapshot_of
+from tests.test_paths import GRAFANA, later, with_service
+
+
+def found_in(case: Case) -> list[Finding]:
+    """Everything the rules of the block find."""
+    return [finding for rule in RULES for finding in rule(case)]
+
+
+def served_by(snapshot: Snapshot, service: str, *endpoints: Endpoint) -> Snapshot:
+    """The snapshot with these endpoints of a service and no others."""
+    (kept,) = snapshot.slices_by_service[service]
+    made: EndpointSlice = msgspec.structs.replace(kept, endpoints=endpoints)
+    slices = {**snapshot.endpoint_slices, kept.key: made}
+    return later(changed(snapshot, endpoint_slices=MappingProxyType(slices)), 60)
+
+
+def endpoint(node: str, *, ready: bool | None, leaving: bool = False) -> Endpoint:
+    """An endpoint on a node."""
+    return Endpoint((f"10.0.0.{len(node)}",), EndpointConditions(ready, terminating=leaving), node)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_every_recorded_service_has_an_endpoint(name: str) -> None:
+    assert found_in(Case(later(await snapshot_of(name), 60))) == []
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "words"),
+    [
+        ((), "its selector app=longhorn-ui finds no pod"),
+        ((endpoint("talos-cp-1", ready=False),), "none of its 1 endpoints is ready"),
+        ((endpoint("talos-cp-1", ready=None),), None),
+        ((endpoint("a", ready=False), endpoint("talos-cp-1", ready=True)), None),
+    ],
+)
+async def test_cs601_says_why_nothing_answers(
+    endpoints: tuple[Endpoint, ...], words: str | None
+) -> None:
+    snapshot = served_by(await snapshot_of("healthy"), GRAFANA, *endpoints)
+    found = found_in(Case(snapshot))
+    assert [finding.code for finding in found] == (["CS601"] if words else [])
+    for finding in found:
+        assert finding.severity is Severity.FAIL
+        assert words is not None
+        assert words in finding.summary
+        assert finding.evidence
+        assert finding.remedy
+        assert finding.command.startswith("kubectl get pods -n home -l app=")
+
+
+async def test_cs601_is_a_warning_where_there_is_no_selector() -> None:
+    snapshot = with_service(served_by(await snapshot_of("healthy"), GRAFANA), GRAFANA, selector={})
+    assert [(f.code, f.severity) for f in found_in(Case(snapshot))] == [("CS601", Severity.WARN)]
+
+
+async def test_cs601_waits_until_a_change_has_settled() -> None:
+    snapshot = later(served_by(await snapshot_of("healthy"), GRAFANA), -60)
+    assert found_in(Case(snapshot)) == []
+    assert [f.code for f in found_in(Case(later(snapshot, 60)))] == ["CS601"]
+
+
+async def test_cs601_leaves_ciliums_own_ingress_and_unread_endpoints_alone() -> None:
+    snapshot = served_by(await snapshot_of("healthy"), GRAFANA)
+    service = snapshot.services[GRAFANA]
+    labels = {**service.metadata.labels, "cilium.io/ingress": "true"}
+    metadata = msgspec.structs.replace(service.metadata, labels=labels)
+    own = msgspec.structs.replace(service, metadata=metadata)
+    services = MappingProxyType({**snapshot.services, GRAFANA: own})
+    assert found_in(Case(changed(snapshot, services=services))) == []
+    health = {k: h for k, h in snapshot.health.items() if h.kind != "endpoint_slices"}
+    assert found_in(Case(changed(snapshot, health=MappingProxyType(health)))) == []
+
+
+@pytest.mark.parametrize(
+    ("reachable", "codes"),
+    [
+        ({}, []),
+        ({"172.29.52.101": ""}, []),
+        ({"203.0.113.9": "refused"}, []),
+        ({"172.29.52.101": "connection refused"}, ["CS605"]),
+    ],
+)
+async def test_cs605_tells_of_probes_that_failed(
+    reachable: Mapping[str, str], codes: list[str]
+) -> None:
+    found = found_in(Case(await snapshot_of("healthy"), reachable=reachable))
+    assert [finding.code for finding in found] == codes
+    for finding in found:
+        assert "connection refused" in finding.summary
+        assert finding.subject.name == "grafana"
+        assert "telnet://172.29.52.101:" in finding.command
+
+
+def test_every_code_is_documented() -> None:
+    assert [code.code for code in CODES] == ["CS601", "CS605"]
+    assert all(code.meaning and code.check and code.fix and code.source for code in CODES)

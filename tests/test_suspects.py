@@ -1,0 +1,226 @@
+"""The logs of agents with a session in trouble are read, no others, and not for longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from app import suspects as module
+from app.diagnosis.case import Case
+from app.diagnosis.rules.sessions import RULES
+from app.feeds import Wiring
+from app.lab.launch import start_lab
+from app.monitor import Feed, Monitor
+from app.settings import Settings
+from app.snapshot import Snapshot
+from app.suspects import LIMIT, follow_suspects, suspects
+from collectors.bgp_peers import BgpPeer, NodePeers
+from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
+from collectors.source import Heard, Replaced, Update
+from tests.recorded import RECORDINGS, Said, changed, snapshot_of
+
+NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+
+
+@asynccontextmanager
+async def followed(name: str) -> AsyncIterator[Monitor]:
+    """A replayed recording, read with the logs of its suspects."""
+    with start_lab(replay=RECORDINGS / name) as lab:
+        settings = Settings(
+            kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium), at=lab.at
+        )
+        wiring = Wiring(settings)
+        monitor = wiring.monitor()
+        running = asyncio.create_task(wiring.run(monitor))
+        following = asyncio.create_task(follow_suspects(wiring, monitor))
+        try:
+            yield monitor
+        finally:
+            following.cancel()
+            running.cancel()
+            await asyncio.gather(following, running, return_exceptions=True)
+
+
+async def until(monitor: Monitor, good: Callable[[Snapshot], bool], deadline: float) -> Snapshot:
+    """The first snapshot of which this is true."""
+    async with asyncio.timeout(deadline):
+        async for snapshot in monitor.snapshots():
+            if good(snapshot):
+                return snapshot
+    raise AssertionError("the monitor ended")
+
+
+def logs(snapshot: Snapshot) -> list[str]:
+    """The nodes whose agent log is, or was, asked for."""
+    labels = sorted(h.label for h in snapshot.health.values() if h.kind == "agent_logs")
+    return [label.removeprefix("agent log ") for label in labels]
+
+
+def logs_read(snapshot: Snapshot) -> bool:
+    """Whether every log that is asked for has been read to its end."""
+    agents = [h for h in snapshot.health.values() if h.kind == "agent_logs"]
+    return len(agents) == 3 and all(h.known for h in agents)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("wrong-peer-asn", "CS402"), ("router-frozen", "CS403"), ("v1-router-killed", "CS401")],
+)
+async def test_the_cause_of_a_replayed_recording_is_read_from_its_logs(
+    name: str, code: str
+) -> None:
+    async with followed(name) as monitor:
+        snapshot = await until(monitor, logs_read, 40)
+        findings = [finding for rule in RULES for finding in rule(Case(snapshot))]
+        assert [finding.code for finding in findings] == [code]
+        assert any(e.source.startswith("agent log") for e in findings[0].evidence)
+
+
+async def test_no_log_of_an_agent_that_is_well_is_read() -> None:
+    wanted = suspects(await snapshot_of("advert-external-only"))
+    assert set(wanted) <= set(NODES)
+    aged = await snapshot_of("healthy")
+    old = changed(
+        aged,
+        bgp_peers=MappingProxyType(
+            {
+                node: msgspec.structs.replace(
+                    reading,
+                    peers=tuple(
+                        msgspec.structs.replace(peer, uptime=86_400.0) for peer in reading.peers
+                    ),
+                )
+                for node, reading in aged.bgp_peers.items()
+            }
+        ),
+    )
+    assert suspects(old) == {}
+
+
+async def test_down_young_and_contradicted_sessions_are_suspect_and_unknown_ones_are_not() -> None:
+    killed = await snapshot_of("router-killed")
+    assert list(suspects(killed)) == list(NODES)
+    assert list(suspects(await snapshot_of("agent-just-killed"))) == list(NODES[1:])
+    healthy = await snapshot_of("healthy")
+    torn = changed(healthy, node_configs=killed.node_configs)
+    assert list(suspects(torn)) == list(NODES)
+    assert suspects(changed(killed, pods=MappingProxyType({}))) == {}
+
+
+def cluster(count: int, peers: dict[int, str], down: Callable[[int], bool]) -> Snapshot:
+    """Nodes with one session each; `peers` maps a remainder of the number to a peer."""
+    now = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+    ready = PodStatus(conditions=(Condition("Ready", "True"),))
+    pods = [
+        Pod(
+            Metadata(
+                f"cilium-{n:03}",
+                "kube-system",
+                labels={"k8s-app": "cilium"},
+                creation_timestamp=now - timedelta(days=1),
+            ),
+            PodSpec(f"node-{n:03}"),
+            ready,
+        )
+        for n in range(count)
+    ]
+    readings = [
+        NodePeers(
+            f"node-{n:03}",
+            peers=(
+                BgpPeer(
+                    local_asn=64512,
+                    peer_address=peers[n % len(peers)],
+                    state="active" if down(n) else "established",
+                    uptime=None if down(n) else 86_400.0,
+                ),
+            ),
+        )
+        for n in range(count)
+    ]
+    return Snapshot(
+        taken_at=now,
+        pods=MappingProxyType({pod.key: pod for pod in pods}),
+        bgp_peers=MappingProxyType({reading.key: reading for reading in readings}),
+    )
+
+
+def test_every_peer_has_its_turn() -> None:
+    many = cluster(100, {0: "192.0.2.1", 1: "192.0.2.2"}, lambda _: True)
+    first = list(suspects(many))[:LIMIT]
+    assert len({int(node[-3:]) % 2 for node in first}) == 2
+    assert set(suspects(cluster(30, {0: "192.0.2.1"}, lambda n: n == 7))) == {"node-007"}
+
+
+class Scripted:
+    """A source of which a test says when it says what."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.label = kind
+        self.say: asyncio.Queue[Update] = asyncio.Queue()
+
+    async def updates(self) -> AsyncIterator[Update]:
+        while True:
+            yield await self.say.get()
+
+
+class FakeWiring(Wiring):
+    """Gives logs that say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings())
+
+    def agent_log(self, pod: Pod) -> Feed:
+        return Feed(Said(f"agent log {pod.spec.node_name}", Heard("agent_logs")))
+
+
+async def test_logs_are_let_go_a_while_after_their_node_is_well_and_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.2)
+    monkeypatch.setattr(module, "PAUSE", 0.05)
+    ill = cluster(30, {0: "192.0.2.1"}, lambda _: True)
+    well = cluster(30, {0: "192.0.2.1"}, lambda _: False)
+    other = cluster(30, {0: "192.0.2.1"}, lambda n: n >= 25)
+    pods, peers = Scripted("pods"), Scripted("bgp_peers")
+    monitor = Monitor([Feed(pods), Feed(peers)], lambda: ill.taken_at)
+    running = asyncio.create_task(monitor.run())
+    following = asyncio.create_task(follow_suspects(FakeWiring(), monitor))
+
+    def tell(snapshot: Snapshot) -> None:
+        pods.say.put_nowait(Replaced("pods", tuple(snapshot.pods.values()), 0.1))
+        peers.say.put_nowait(Replaced("bgp_peers", tuple(snapshot.bgp_peers.values()), 0.1))
+
+    try:
+        tell(ill)
+        full = await until(monitor, lambda s: len(logs(s)) == LIMIT, 5)
+        tell(other)
+        moved = await until(monitor, lambda s: "node-029" in logs(s), 5)
+        assert len(logs(full)) == LIMIT
+        assert len(logs(moved)) <= LIMIT
+        tell(well)
+
+        async def breathe() -> None:
+            while True:
+                peers.say.put_nowait(Heard("bgp_peers"))
+                await asyncio.sleep(0.05)
+
+        breathing = asyncio.create_task(breathe())
+        assert logs(await until(monitor, lambda s: not logs(s), 5)) == []
+        breathing.cancel()
+        tell(ill)
+        await until(monitor, lambda s: len(logs(s)) == LIMIT, 5)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert logs(await until(monitor, lambda s: not logs(s), 5)) == []
+    finally:
+        for task in (following, running):
+            task.cancel()
+        await asyncio.gather(following, running, return_exceptions=True)
