@@ -38,7 +38,40 @@ class TolerantDriver(LinuxDriver):
 
     The filter stands between the terminal and Textual's own reader: a pipe takes the place of the
     file descriptor that the reader uses. A terminal that is gone becomes SIGHUP, once.
+
+    A terminal that hangs up sends SIGCONT after SIGHUP, and Textual takes any SIGCONT for the end
+    of a ctrl-z: it would begin to read again, for ever, when it has just left the terminal.
     """
+
+    _reads = False
+    """Whether it has the terminal: between start and stop."""
+    _suspended = False
+    """Whether it gave the terminal up only for as long as the process is stopped."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._reads = True
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back."""
+        self._reads = False
+        super().stop_application_mode()
+
+    def suspend_application_mode(self) -> None:
+        """Give the terminal back until `resume_application_mode`."""
+        self._suspended = self._reads
+        super().suspend_application_mode()
+
+    def resume_application_mode(self) -> None:
+        """Take the terminal again, if it was given up for a while and is still there."""
+        if sys.__stdin__ is None or not sys.__stdin__.isatty():
+            return
+        if self._reads:  # stopped by SIGSTOP, which nobody is told of: the shell had the terminal
+            self.suspend_application_mode()
+        if self._suspended:
+            self._suspended = False
+            super().resume_application_mode()
 
     def run_input_thread(self) -> None:
         """Read mended input until the driver is told to stop."""

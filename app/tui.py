@@ -6,21 +6,20 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from typing import ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 
-from app.feeds import Wiring, wall_clock
 from app.monitor import Clock, Monitor
 from app.snapshot import Snapshot
 from app.terminal import TolerantDriver, whole_terminal
-from collectors.command import end_all
 from screens.cluster_screen import STYLES, ClusterScreen
 from screens.help import HelpScreen
 from screens.logs import AgentLogFeed, LogsScreen
@@ -29,13 +28,22 @@ from screens.pods import PodsScreen
 from screens.services import ServicesScreen
 from screens.sessions import SessionsScreen
 from screens.widgets.command_line import CommandLine
-from screens.words import HELP, PLACES, QUIT, REFRESH, place_of
+from screens.words import HELP, PLACES, QUIT, REFRESH, meant, place_of
+
+if TYPE_CHECKING:
+    from app.feeds import Wiring
 
 REPAINT = 0.25
 """Seconds between two repaints at least."""
 
 TICK = 5.0
 """Seconds between two changes of the ages on screen at least: idle must cost next to nothing."""
+
+PATIENCE = 10.0
+"""Seconds for which a key waits for the widgets of a screen that comes up."""
+
+_SAME_KEY = {"ctrl+j": "enter"}
+"""Enter arrives as a line feed when it was pressed before the terminal was told to send it raw."""
 
 _OWN_THEME = Theme(
     name="ciliscope",
@@ -93,7 +101,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         *,
         read: Callable[[], Awaitable[None]] | None = None,
         agent_log_feed: AgentLogFeed | None = None,
-        clock: Clock = wall_clock,
+        clock: Clock = lambda: datetime.now(UTC),
         ascii_only: bool = False,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
@@ -144,7 +152,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     def end(self) -> None:
         """Leave as soon as possible. May be called from a signal's handler or another thread."""
-        if self._loop_to_end is not None:
+        if self._loop_to_end is not None and not self._loop_to_end.is_closed():
             self._loop_to_end.call_soon_threadsafe(self.exit)
 
     def on_ready(self) -> None:
@@ -202,6 +210,45 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self._dirty.set()
         self._urgent.set()
 
+    # --- keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Obey each key wholly before the next is looked at.
+
+        Textual hands a key to what has the focus and goes on with the next at once; what the first
+        one changes (a prompt opens, a screen comes up) would come too late for those behind it.
+        """
+        if isinstance(event, events.Key | events.Paste):
+            self.app_focus = True
+            await self._built()
+            if isinstance(self.screen, ClusterScreen):
+                self.screen.end_flash()
+                self.screen.focus_body()
+            await self._press(event)
+        else:
+            await super().on_event(event)
+
+    async def _press(self, event: events.Key | events.Paste) -> None:
+        focused = self.focused
+        if isinstance(focused, CommandLine):
+            text = event.text if isinstance(event, events.Paste) else event.character or ""
+            if isinstance(event, events.Paste) or event.is_printable:
+                focused.take(text)
+                return
+        if isinstance(event, events.Key):
+            key = _SAME_KEY.get(event.key, event.key)
+            active = self.screen.active_bindings.get(key)
+            if active is not None and active.enabled:
+                await self.run_action(active.binding.action, active.node)
+
+    async def _built(self) -> None:
+        """Wait until the widgets of the screen that is up are there."""
+        screen = self.screen
+        if isinstance(screen, ClusterScreen | HelpScreen) and not screen.built.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await screen.built.wait()
+
     # --- getting about
 
     @property
@@ -210,9 +257,11 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         places = self._places.values()
         return next((s for up in reversed(self.screen_stack) for s in places if s is up), None)
 
-    def action_go(self, name: str) -> None:
-        """Go to a screen: back to it where it was left, else on to it."""
+    async def action_go(self, name: str) -> None:
+        """Go to a screen: back to it where it was left, else on to it. It shows what is known."""
         target = self._places[name]
+        if self.cluster_screen is not None:
+            self.cluster_screen.close_prompt()
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
         if target in self.screen_stack:
@@ -220,6 +269,15 @@ class CiliscopeApp(App[None], inherit_bindings=False):
                 self.pop_screen()
         else:
             self.push_screen(target)
+        await self._built()
+        await target.show(self._as_told(self.monitor.snapshot))
+
+    async def action_open(self, name: str, key: str) -> None:
+        """Go to a screen, to an object on it; "" for none."""
+        await self.action_go(name)
+        screen = self._places[name]
+        if key and isinstance(screen, SessionsScreen):
+            screen.select_node(key)
 
     async def action_back(self) -> None:
         """Back to the screen before; at the root there is none."""
@@ -230,13 +288,16 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     def action_prompt(self) -> None:
         """Ask for a command."""
-        if self.cluster_screen is self.screen and self.cluster_screen is not None:
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        if self.cluster_screen is not None:
             self.cluster_screen.open_prompt()
 
     def action_help(self) -> None:
         """Show the keys that work on this screen."""
         screen = self.screen
         if isinstance(screen, ClusterScreen):
+            screen.close_prompt()
             bindings = screen.active_bindings.values()
             self.push_screen(HelpScreen(screen.title_text, tuple(bindings)))
 
@@ -249,27 +310,26 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         """A key that changes things elsewhere."""
         self._flash("read-only tool")
 
-    @on(CommandLine.Entered)
-    def _obey(self, event: CommandLine.Entered) -> None:
-        word = event.command.lower()
-        place = place_of(word)
-        if place is not None:
-            self.action_go(place.name)
-        elif word in QUIT:
+    async def action_obey(self, command: str) -> None:
+        """Do what was entered behind `:`, as far as it can be told what that is."""
+        word, *rest = command.lower().split()
+        found = meant(word)
+        if len(found) != 1:
+            begin = f"{word!r} begins {', '.join(found)}; Tab completes"
+            unknown = f"there is no command {command!r}; ? lists them"
+            self._flash(begin if found and not rest else unknown)
+        elif rest:
+            self._flash(
+                f"{found[0]!r} takes no filter, it shows everything: {command!r} is no command"
+            )
+        elif (place := place_of(found[0])) is not None:
+            await self.action_go(place.name)
+        elif found[0] in QUIT:
             self.exit()
-        elif word in HELP:
+        elif found[0] in HELP:
             self.action_help()
-        elif word in REFRESH:
+        elif found[0] in REFRESH:
             self.action_refresh_all()
-        else:
-            self._flash(f"there is no command {event.command!r}; ? lists them")
-
-    @on(OverviewScreen.Chosen)
-    def _open_chosen(self, event: OverviewScreen.Chosen) -> None:
-        self.action_go(event.place)
-        screen = self._places[event.place]
-        if event.key and isinstance(screen, SessionsScreen):
-            screen.call_after_refresh(screen.select_node, event.key)
 
     def _flash(self, text: str) -> None:
         screen = self.cluster_screen
@@ -282,6 +342,8 @@ def run_dashboard(wiring: Wiring) -> int:
 
     After SIGTERM or SIGHUP that is 128 + its number, within a second. No command is left running.
     """
+    from collectors.command import end_all
+
     monitor = wiring.monitor()
     app = CiliscopeApp(
         monitor,

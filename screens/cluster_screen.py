@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -46,7 +45,7 @@ SMALLEST = (60, 15)
 """Columns and lines below which nothing but a sentence fits."""
 
 _WIDTHS = [(0, "-tiny-width"), (SMALLEST[0], "-narrow"), (120, "-wide")]
-_HEIGHTS = [(0, "-tiny-height"), (SMALLEST[1], "-low"), (30, "-high")]
+_HEIGHTS = [(0, "-tiny-height"), (SMALLEST[1], "-lowest"), (20, "-low"), (30, "-high")]
 
 
 class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
@@ -81,6 +80,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         self._drawn: Snapshot | None = None
         self._snapshot = monitor.snapshot
         self._costly = False
+        self._drawing = asyncio.Lock()
+        self._before_prompt: Widget | None = None
+        self.built = asyncio.Event()
+        """Set when its widgets are there."""
         self._headline: Line = ()
         self._flash_ends: float = 0.0
 
@@ -116,7 +119,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         yield EdgeLine(id="header")
         yield EdgeLine(id="title")
         yield from self.body()
-        yield CommandLine(all_words(), self._history, id="prompt")
+        yield CommandLine(all_words(), self._history, self._entered, self._prompt_left, id="prompt")
         yield EdgeLine(id="keys")
         width, height = SMALLEST
         yield Static(
@@ -127,6 +130,15 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     async def show(self, snapshot: Snapshot) -> None:
         """Draw the snapshot, as far as it differs from what is drawn."""
+        async with self._drawing:
+            await self._show(snapshot)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether its widgets are there: all of them already, and still."""
+        return self.built.is_set() and self.is_attached and bool(self.children)
+
+    async def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._draw_header()
         if self._drawn is not None and not self.differs(snapshot, self._drawn):
@@ -137,7 +149,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         else:
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY
-        if self.is_attached:
+        if self._stands:
             self._drawn = snapshot
             self.draw(picture)
 
@@ -155,11 +167,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Show a passing word in place of the keys."""
         self.query_one("#keys", EdgeLine).show_edges(plain(f" {text}", "strong"))
         self._flash_ends = time.monotonic() + FLASH
-        self.set_timer(FLASH, self._end_flash)
+        self.set_timer(FLASH, self._flash_over)
 
     def show_keys(self) -> None:
         """Show the keys that work here."""
-        if time.monotonic() < self._flash_ends or not self.is_attached:
+        if time.monotonic() < self._flash_ends or not self._stands:
             return
         spans: list[Span] = []
         seen: set[str] = set()
@@ -175,14 +187,38 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def open_prompt(self) -> None:
         """Ask for a command."""
+        self._before_prompt = self.focused
         self.query_one(CommandLine).open()
+
+    def close_prompt(self) -> None:
+        """Ask no more."""
+        self.query_one(CommandLine).close()
+
+    def end_flash(self) -> None:
+        """Show the keys again where a passing word stands."""
+        if self._flash_ends:
+            self._flash_ends = 0.0
+            self.show_keys()
+
+    def focus_body(self) -> None:
+        """Give the keys to the first panel that takes them, if nothing has them."""
+        if self.focused is not None:
+            return
+        for widget in self.query(self.AUTO_FOCUS or "LiveTable").results(Widget):
+            if widget.focusable and widget.display:
+                self.set_focus(widget)
+                return
+
+    def on_mount(self) -> None:
+        """The widgets are there."""
+        self.built.set()
+        self._draw_header()
 
     def on_screen_resume(self) -> None:
         """Read what only this screen needs, and ask for the newest snapshot."""
         self._held.close()
         if self.demands:
             self._held.enter_context(self.monitor.demand(*self.demands))
-        self._flash_ends = 0.0
         self.post_message(self.Wanted())
         self.call_after_refresh(self.show_keys)
 
@@ -202,24 +238,22 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Other keys may work now."""
         self.call_after_refresh(self.show_keys)
 
-    @on(CommandLine.Left)
+    async def _entered(self, command: str) -> None:
+        await self.app.run_action(("app", "obey", (command,)))
+
     def _prompt_left(self) -> None:
-        if self.focused is None or isinstance(self.focused, CommandLine):
-            self._focus_body()
+        """The keys go where they went before."""
+        if isinstance(self.focused, CommandLine):
+            self.set_focus(self._before_prompt)
+        self._before_prompt = None
+        self.focus_body()
 
-    def _focus_body(self) -> None:
-        for widget in self.query(self.AUTO_FOCUS or "LiveTable").results(Widget):
-            if widget.focusable:
-                widget.focus()
-                return
-
-    def _end_flash(self) -> None:
+    def _flash_over(self) -> None:
         if time.monotonic() >= self._flash_ends - 0.05:
-            self._flash_ends = 0.0
-            self.show_keys()
+            self.end_flash()
 
     def _draw_header(self) -> None:
-        if not self.is_attached:
+        if not self._stands:
             return
         snapshot = self._snapshot
         header = self.query_one("#header", EdgeLine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -76,6 +77,8 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self._place = place
         self._live = tuple(bindings)
+        self.built = asyncio.Event()
+        """Set when its widgets are there."""
 
     def compose(self) -> ComposeResult:
         """Title, text, way back."""
@@ -91,6 +94,7 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         lines = help_lines(self._live, self.app.get_key_display)
         self.query_one("#help-text", LiveText).show(lines)
         self.query_one("#keys", EdgeLine).show_edges((Span(" esc", "accent"), Span(" back")))
+        self.built.set()
 
     def action_scroll(self, step: int) -> None:
         """Move the text."""

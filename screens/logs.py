@@ -94,7 +94,7 @@ class LogsScreen(ClusterScreen[LogsPicture]):
 
     def body(self) -> ComposeResult:
         """The lines, and the selected one in full."""
-        yield LogView(opens=False, id="log")
+        yield LogView(id="log")
         yield LiveText(indent=3, id="detail")
 
     def picture(self, snapshot: Snapshot) -> LogsPicture:

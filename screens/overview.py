@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.message import Message
 
 from app.diagnosis.facts import HEARTBEAT, api_fact, facts
 from app.diagnosis.health import Component, cilium_version, components
 from app.diagnosis.lbipam import PoolUsage, pool_usages
 from app.diagnosis.sessions import sessions
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
 from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, age_of, bar, time_of_day
 from screens.log_rows import excerpts, merged
 from screens.widgets.columns import Cell, Column, Content, Row
-from screens.widgets.lines import Line, Span, Tone
+from screens.widgets.lines import Line, Span, Tone, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView
@@ -66,24 +65,34 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot) -> OverviewPicture:
     """The whole cluster at a glance."""
-    columns, grid = matrix(sessions(snapshot), "SESSIONS")
+    columns, grid = matrix(sessions(snapshot), "SESSIONS", snapshot.taken_at)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
     pools = content(
         snapshot, map(_pool_row, pool_usages(snapshot)), ("pools",), "pools of addresses"
     )
-    if api_fact(snapshot) is not None:  # the verdict says it for all
-        grid_content, pools = replace(grid_content, notice=()), replace(pools, notice=())
+    events = content(snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged")
+    if api_fact(snapshot) is not None:
+        grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
+        pools = _told_above(snapshot, pools, ("pools",), "pools")
+        events = _told_above(snapshot, events, ("operator_log",), "events")
     return OverviewPicture(
         verdict=verdict(snapshot),
         strip=strip(snapshot),
         columns=columns,
         grid=grid_content,
         pools=pools,
-        events=content(
-            snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged"
-        ),
+        events=events,
     )
+
+
+def _told_above(snapshot: Snapshot, told: Content, kinds: Sequence[str], what: str) -> Content:
+    """A panel while the API server does not answer, which the verdict says once for all."""
+    found = [snapshot.health_of(kind) for kind in kinds]
+    loading = any(health.state is State.LOADING and not health.error for health in found)
+    if not any(health.known for health in found) and not loading:
+        told = replace(told, absence=plain(f"{what}: not known", "none"))
+    return replace(told, notice=())
 
 
 def verdict(snapshot: Snapshot) -> list[Line]:
@@ -94,7 +103,8 @@ def verdict(snapshot: Snapshot) -> list[Line]:
     if silent is not None:
         told = silent.text
         if health.error or health.known:
-            told += f" since {time_of_day(health.since, now)}"
+            since = time_of_day(health.since, now)
+            told += f" since {since}" if told.endswith(")") else f" (since {since})"
         if health.known:
             told += f"; what you see is {age_of(health.read_at, now)} old"
         wait = next_try(health, now)
@@ -169,22 +179,14 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     reads = READS
     AUTO_FOCUS = "#grid"
 
-    class Chosen(Message):
-        """A panel was opened: this screen, at this object, should come up."""
-
-        def __init__(self, place: str, key: str = "") -> None:
-            super().__init__()
-            self.place = place
-            self.key = key
-
     def body(self) -> ComposeResult:
         """Verdict, components, sessions, pools, events."""
         yield LiveText(indent=3, id="verdict")
-        yield OpenableText(indent=1, id="strip")
-        yield LiveTable(id="grid")
+        yield OpenableText(lambda: self._open("pods"), indent=1, id="strip")
+        yield LiveTable(opens=lambda node: self._open("sessions", node), id="grid")
         with Horizontal(id="lower"):
-            yield LiveTable(POOL_COLUMNS, id="pools")
-            yield LogView(header=False, id="events")
+            yield LiveTable(POOL_COLUMNS, opens=lambda _: self._open("services"), id="pools")
+            yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
 
     def picture(self, snapshot: Snapshot) -> OverviewPicture:
         """The whole cluster at a glance."""
@@ -200,18 +202,6 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         self.query_one("#pools", LiveTable).show(picture.pools)
         self.query_one("#events", LogView).show(picture.events)
 
-    @on(OpenableText.Opened, "#strip")
-    def _open_pods(self) -> None:
-        self.post_message(self.Chosen("pods"))
-
-    @on(LiveTable.Opened, "#grid")
-    def _open_sessions(self, event: LiveTable.Opened) -> None:
-        self.post_message(self.Chosen("sessions", event.key))
-
-    @on(LiveTable.Opened, "#pools")
-    def _open_services(self) -> None:
-        self.post_message(self.Chosen("services"))
-
-    @on(LiveTable.Opened, "#events")
-    def _open_logs(self) -> None:
-        self.post_message(self.Chosen("logs"))
+    async def _open(self, place: str, key: str = "") -> None:
+        """Have the screen come up that a panel is about, at an object."""
+        await self.app.run_action(("app", "open", (place, key)))

@@ -19,14 +19,14 @@ from screens.widgets.live_table import LiveTable
 
 COLUMNS = (
     Column("component", "COMPONENT", least=9),
-    Column("name", "NAME", cut_to=14),
-    Column("ready", "READY", right=True),
+    Column("name", "NAME", cut_to=12),
+    Column("ready", "READY", right=True, spare=1),
     Column("status", "STATUS", least=9, cut_to=9),
     Column("restarts", "RESTARTS", right=True),
     Column("last", "LAST EXIT", extra=True),
-    Column("node", "NODE", cut_to=8),
+    Column("node", "NODE", cut_to=10),
     Column("version", "VERSION", extra=True),
-    Column("age", "AGE", right=True, least=3),
+    Column("age", "AGE", right=True, least=3, spare=2),
 )
 
 
@@ -88,7 +88,7 @@ class PodsScreen(ClusterScreen[PodsPicture]):
 
     def body(self) -> ComposeResult:
         """One table."""
-        yield LiveTable(COLUMNS, opens=False, id="pods")
+        yield LiveTable(COLUMNS, id="pods")
 
     def picture(self, snapshot: Snapshot) -> PodsPicture:
         """The pods of Cilium as rows."""

@@ -36,11 +36,11 @@ READS = (
     "daemon_sets",
 )
 COLUMNS = (
-    Column("service", "SERVICE", cut_to=20),
-    Column("address", "ADDRESS", least=13, cut_to=15),
-    Column("pool", "POOL", cut_to=8),
-    Column("condition", "CONDITION", least=11, cut_to=15),
-    Column("endpoints", "READY", right=True),
+    Column("service", "SERVICE", cut_to=16),
+    Column("address", "ADDRESS", least=13, cut_to=13),
+    Column("pool", "POOL", cut_to=8, spare=1),
+    Column("condition", "CONDITION", least=11, cut_to=13),
+    Column("endpoints", "READY", right=True, spare=2),
     Column("announced", "NODES", right=True, least=5),
     Column("policy", "POLICY", least=7, extra=True),
     Column("names", "ANNOUNCED BY", extra=True),
@@ -204,7 +204,7 @@ class ServicesScreen(ClusterScreen[ServicesPicture]):
 
     def body(self) -> ComposeResult:
         """Table and detail."""
-        yield LiveTable(COLUMNS, order=("service",), opens=False, id="services")
+        yield LiveTable(COLUMNS, order=("service",), id="services")
         yield LiveText(indent=5, id="detail")
 
     def picture(self, snapshot: Snapshot) -> ServicesPicture:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
 
-from app.diagnosis.facts import session_health
+from app.diagnosis.facts import configuration_known, session_health
 from app.diagnosis.lbipam import parse_address
-from app.diagnosis.sessions import Session, Witness, sessions
+from app.diagnosis.sessions import CLI_SOURCE, Session, Witness, sessions
 from app.report.format import duration
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from screens.absence import content
 from screens.cluster_screen import ClusterScreen
 from screens.format import NOTHING, SIGN, age_of
@@ -19,7 +22,7 @@ from screens.widgets.columns import Cell, Column, Content, Row, SortValue
 from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
-from screens.widgets.session_matrix import matrix
+from screens.widgets.session_matrix import matrix, session_words
 
 READS = (
     "node_configs",
@@ -35,12 +38,12 @@ WITNESSES = ("node_configs", "bgp_peers")
 COLUMNS = (
     Column("node", "NODE", cut_to=10),
     Column("peer", "PEER", least=11),
-    Column("as", "AS", right=True, least=5),
-    Column("state", "STATE", least=13),
+    Column("as", "AS", right=True, least=5, spare=1),
+    Column("state", "STATE", least=13, cut_to=13),
     Column("uptime", "UP/DOWN", right=True, least=8),
-    Column("received", "RCVD", right=True),
+    Column("received", "RCVD", right=True, spare=2),
     Column("advertised", "ADV", right=True),
-    Column("witness", "WITNESS"),
+    Column("witness", "WITNESS", spare=3),
     Column("name", "PEER NAME", extra=True),
     Column("note", "NOTE", extra=True),
 )
@@ -65,18 +68,31 @@ def session_key(session: Session) -> str:
 def picture(snapshot: Snapshot) -> SessionsPicture:
     """The sessions as matrix and rows."""
     found = sessions(snapshot)
-    columns, grid = matrix(found, "NODE")
-    up = sum(session.established for session in found)
+    columns, grid = matrix(found, "NODE", snapshot.taken_at)
     return SessionsPicture(
-        headline=f"{up} of {len(found)} established" if found else "",
+        headline=_headline(found),
         columns=columns,
         grid=replace(content(snapshot, grid, WITNESSES, ""), notice=()),
-        list=content(snapshot, map(_row, found), WITNESSES, "", none="no BGP sessions configured"),
+        list=content(
+            snapshot,
+            map(partial(_row, now=snapshot.taken_at), found),
+            WITNESSES,
+            "",
+            none="no BGP sessions configured",
+        ),
         sessions={session_key(session): session for session in found},
     )
 
 
-def _row(session: Session) -> Row:
+def _headline(found: Sequence[Session]) -> str:
+    health = [session_health(session) for session in found]
+    if not found:
+        return ""
+    unknown = f", {health.count('unknown')} not known" if "unknown" in health else ""
+    return f"{health.count('ok')} of {len(found)} established{unknown}"
+
+
+def _row(session: Session, now: datetime) -> Row:
     health = session_health(session)
     peer = session.peer_address or NOTHING
     known = session.shown != ""
@@ -84,7 +100,7 @@ def _row(session: Session) -> Row:
         Cell(session.node),
         Cell(peer, _address_order(session.peer_address)),
         Cell(str(session.peer_asn or "any"), session.peer_asn),
-        Cell(f"{SIGN[health]} {session.state}", tone=health),
+        Cell(session_words(session, now), session.state, tone=health),
         Cell(duration(session.uptime), session.uptime),
         Cell(str(session.received) if known else NOTHING, session.received if known else None),
         Cell(str(session.advertised) if known else NOTHING, session.advertised if known else None),
@@ -109,13 +125,16 @@ def _witness(session: Session) -> Cell:
 def detail(session: Session, snapshot: Snapshot) -> list[Line]:
     """Everything that is known of one session, in a few lines."""
     health = session_health(session)
+    unasked = "not configured, seen all the same"
+    if not configuration_known(snapshot):
+        unasked = "whether it is configured is not known yet"
     asn = f"AS {session.local_asn or '?'} → {session.peer_address or '?'} AS "
     lines: list[Line] = [
         (
             Span(f" {SIGN[health]} ", health),
             Span(session.node, "strong"),
             Span(f" {asn}{session.peer_asn or 'any'}"),
-            Span("" if session.configured else "  not configured, seen all the same", "warn"),
+            Span("" if session.configured else f"  {unasked}", "warn"),
         )
     ]
     if session.note:
@@ -132,8 +151,11 @@ def detail(session: Session, snapshot: Snapshot) -> list[Line]:
 
 def _told(witness: Witness, snapshot: Snapshot) -> Line:
     up = f" for {duration(witness.uptime)}" if witness.uptime is not None else ""
+    kind = "bgp_peers" if witness.source == CLI_SOURCE else "node_configs"
+    fresh = snapshot.health_of(kind).state is State.FRESH
+    told = f"   {witness.source}: {witness.state}{up}, {'' if fresh else 'last '}read"
     age = age_of(witness.read_at, snapshot.taken_at)
-    return plain(f"   {witness.source}: {witness.state}{up}, read {age} ago")
+    return plain(f"{told} {age} ago", "" if fresh else "stale")
 
 
 class SessionsScreen(ClusterScreen[SessionsPicture]):
@@ -145,8 +167,8 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     def body(self) -> ComposeResult:
         """Matrix, list, detail."""
-        yield LiveTable(id="matrix")
-        yield LiveTable(COLUMNS, order=("node", "peer"), opens=False, id="sessions")
+        yield LiveTable(opens=self._open_node, id="matrix")
+        yield LiveTable(COLUMNS, order=("node", "peer"), id="sessions")
         yield LiveText(indent=5, id="detail")
 
     def picture(self, snapshot: Snapshot) -> SessionsPicture:
@@ -158,7 +180,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         self._picture = picture
         self.set_headline(plain(picture.headline))
         grid = self.query_one("#matrix", LiveTable)
-        grid.display = bool(picture.grid.rows)
+        grid.set_class(not picture.grid.rows, "-empty")
         grid.show_columns(picture.columns)
         grid.show(picture.grid)
         self.query_one("#sessions", LiveTable).show(picture.list)
@@ -175,10 +197,9 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         """The witnesses."""
         return WITNESSES
 
-    @on(LiveTable.Opened, "#matrix")
-    def _open_node(self, event: LiveTable.Opened) -> None:
-        self.select_node(event.key)
-        self.query_one("#sessions", LiveTable).focus()
+    async def _open_node(self, node: str) -> None:
+        self.select_node(node)
+        self.set_focus(self.query_one("#sessions", LiveTable))
 
     @on(LiveTable.Selected, "#sessions")
     def _draw_detail(self) -> None:

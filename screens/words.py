@@ -24,9 +24,28 @@ PLACES = (
     Place("services", "Services", "f4", ("services", "svc"), "LoadBalancer services, addresses"),
     Place("logs", "Logs", "f5", ("logs",), "what operator and agents log"),
 )
-QUIT = ("q", "q!", "qa", "quit", "exit")
+QUIT = ("quit", "q", "q!", "qa", "exit")
 HELP = ("help", "h")
 REFRESH = ("refresh",)
+
+
+_MEANINGS = (*(place.words for place in PLACES), HELP, REFRESH, QUIT)
+"""The words of each meaning, the one that is spelled out first."""
+
+
+def meant(word: str) -> tuple[str, ...]:
+    """The commands that a word may mean: itself, else those that begin so; () for none.
+
+    Only one that is spelled out quits: a slip of the finger must not.
+    """
+    if any(word in words for words in _MEANINGS):
+        return (word,)
+    found = (
+        next((each for each in words if each.startswith(word)), "")
+        for words in _MEANINGS
+        if words is not QUIT
+    )
+    return tuple(filter(None, found))
 
 
 def place_of(word: str) -> Place | None:
@@ -36,7 +55,5 @@ def place_of(word: str) -> Place | None:
 
 def all_words() -> tuple[str, ...]:
     """Every word that the prompt knows, the first of each meaning before its short forms."""
-    spelled = [words for *_, words in ((place.words,) for place in PLACES)]
-    spelled += [("help",), ("quit",), REFRESH]
-    first = [words[0] for words in spelled]
-    return (*first, *(word for words in spelled for word in words[1:]), *QUIT)
+    first = [words[0] for words in _MEANINGS]
+    return (*first, *(word for words in _MEANINGS for word in words[1:]))

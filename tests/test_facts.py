@@ -8,8 +8,16 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.facts import api_fact, balancer_health, condition_words, facts
+from app.diagnosis.facts import (
+    api_fact,
+    balancer_health,
+    condition_words,
+    configuration_known,
+    facts,
+    session_health,
+)
 from app.diagnosis.lbipam import load_balancers
+from app.diagnosis.sessions import sessions
 from app.diagnosis.transitions import transitions
 from app.snapshot import Snapshot, SourceHealth, State
 from tests.dashboards import NOON
@@ -73,6 +81,77 @@ def test_the_api_server_is_known_by_its_heartbeat(state: State, expected: str | 
     )
     fact = api_fact(Snapshot(taken_at=NOON, health={"API server": health}))
     assert (fact.text if fact else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            "https://127.0.0.1:1 does not accept our credentials: Unauthorized (HTTP 401)",
+            "The API server refuses our credentials (https://127.0.0.1:1: Unauthorized (HTTP 401))",
+        ),
+        (
+            "The kubeconfig /k cannot be read: No such file or directory",
+            "No cluster: The kubeconfig /k cannot be read: No such file or directory",
+        ),
+        (
+            "There is no kubeconfig: ~/.kube/config does not exist",
+            "No cluster: There is no kubeconfig: ~/.kube/config does not exist",
+        ),
+        (
+            "The credential plugin aws of user 'me' exited with 1: no session",
+            "No credentials: The credential plugin aws of user 'me' exited with 1: no session",
+        ),
+        (
+            "https://127.0.0.1:1 answered /version with an error: boom (HTTP 500)",
+            "The API server does not answer as it should "
+            "(https://127.0.0.1:1 answered /version with an error: boom (HTTP 500))",
+        ),
+    ],
+)
+def test_a_refusal_is_an_answer_and_who_was_not_asked_does_not_refuse(
+    error: str, expected: str
+) -> None:
+    health = SourceHealth(
+        label="API server", kind="version", state=State.FAILING, since=NOON, error=error
+    )
+    fact = api_fact(Snapshot(taken_at=NOON, health={"API server": health}))
+    assert fact is not None
+    assert fact.text == expected
+
+
+def aged(snapshot: Snapshot, state: State, *labels: str) -> Snapshot:
+    """The snapshot with some of its sources in another state."""
+    changes = {label: replace(snapshot.health[label], state=state) for label in labels}
+    return changed(snapshot, health=MappingProxyType({**snapshot.health, **changes}))
+
+
+async def test_sessions_that_no_fresh_source_tells_are_not_called_established() -> None:
+    whole = await snapshot_of("healthy")
+    witnesses = [whole.health_of(kind).label for kind in ("node_configs", "bgp_peers")]
+    one = aged(whole, State.STALE, witnesses[0])
+    assert {session_health(session) for session in sessions(one)} == {"ok"}
+    both = aged(whole, State.STALE, *witnesses)
+    assert {session_health(session) for session in sessions(both)} == {"unknown"}
+    expected = "3 of 3 BGP sessions are not known; last read as 3 established"
+    assert told(both) == [("unknown", expected)]
+
+
+async def test_what_is_configured_is_not_claimed_before_it_was_read() -> None:
+    whole = await snapshot_of("healthy")
+    label = whole.health_of("node_configs").label
+    unread = {label: replace(whole.health[label], state=State.LOADING, read_at=None)}
+    waiting = changed(
+        whole,
+        node_configs=MappingProxyType({}),
+        health=MappingProxyType({**whole.health, **unread}),
+    )
+    assert configuration_known(whole)
+    assert not configuration_known(waiting)
+    expected = "3 BGP sessions seen established; which sessions are configured is not known"
+    assert ("unknown", expected) in told(waiting)
+    nobody = changed(waiting, bgp_peers=MappingProxyType({}))
+    assert "BGP" not in " ".join(text for _, text in told(nobody))
 
 
 async def test_verdicts_of_lb_ipam_are_told_in_words() -> None:

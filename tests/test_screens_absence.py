@@ -112,6 +112,47 @@ def test_sources_that_fail_alike_share_a_sentence() -> None:
     assert lines == [f"cannot read services, pools since {noon}: refused; as of 1m ago"]
 
 
+def test_while_the_api_server_is_silent_one_sentence_tells_it_of_all_its_sources() -> None:
+    long_ago = NOON - timedelta(minutes=3)
+    shot = snapshot(
+        health("version", State.FAILING, error="https://x: nothing listens there"),
+        health("services", State.FAILING, error="https://x did not answer /services in time"),
+        health("pools", State.STALE, read_at=long_ago),
+        health("endpoint_slices", State.LOADING, since=long_ago),
+        health("routes_advertised_ipv4", State.FAILING, error="cilium bgp routes v4: exit 1"),
+        health("bgp_peers", State.FAILING, error='Get "https://x/api": refused', since=long_ago),
+        health("routes_advertised_ipv6", State.FAILING, error="cilium bgp routes v6: exit 1"),
+    )
+    kinds = ("services", "pools", "endpoint_slices")
+    routes = ("routes_advertised_ipv4", "routes_advertised_ipv6")
+    lines = [text_of(line) for line in notice(shot, (*kinds, "bgp_peers", *routes))]
+    noon = f"{(NOON - timedelta(minutes=3)).astimezone():%H:%M:%S}"
+    assert lines == [
+        f"cannot read services, pools, endpoint slices, bgp peers since {noon}: "
+        "https://x: nothing listens there; as of 3m ago",
+        f"cannot read routes advertised ipv4, routes advertised ipv6 since "
+        f"{NOON.astimezone():%H:%M:%S}: cilium bgp routes v4: exit 1",
+    ]
+
+
+def test_a_command_that_hangs_is_said_to_give_no_answer() -> None:
+    shot = snapshot(
+        health("bgp_peers", State.LOADING, since=NOON - timedelta(seconds=20)),
+        health("node_configs", State.FRESH, read_at=NOON),
+    )
+    kinds = ("node_configs", "bgp_peers")
+    assert text_of(absence(shot, kinds, "sessions")) == "bgp peers: no answer for 20s"
+    assert [text_of(line) for line in notice(shot, kinds)] == ["bgp peers: no answer for 20s"]
+    assert "! CLI no answer for 20s" in text_of(tiers(shot))
+    assert "! bgp peers: no answer for 20s" in text_of(sources(shot, kinds, 80))
+
+
+def test_a_command_that_is_switched_off_goes_by_its_own_name() -> None:
+    shot = snapshot(health("node_configs", State.FRESH, read_at=NOON))
+    told = text_of(absence(shot, ("node_configs", "bgp_peers"), "sessions"))
+    assert told == "no sessions; cilium bgp peers: not read"
+
+
 def test_a_notice_is_never_longer_than_three_lines() -> None:
     partial = health(
         "bgp_peers", State.FRESH, read_at=NOON, problems=tuple(f"agent {n}" for n in range(9))

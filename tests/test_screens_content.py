@@ -160,6 +160,26 @@ async def test_an_agents_log_is_read_on_demand_and_given_back() -> None:
         await until(pilot, lambda: "agent log talos-cp-3" not in app.monitor.snapshot.health)
 
 
+async def test_the_smallest_terminal_shows_the_rows_and_cuts_no_word_without_saying_so() -> None:
+    small = (60, 15)
+    sessions = (await told("healthy", "sessions", size=small)).split("\n")
+    header = next(line for line in sessions if "UP/DOWN" in line)
+    assert header.split() == ["NODE", "PEER", "STATE", "UP/DOWN", "ADV"]
+    assert sum("172.29.51.1" in line for line in sessions) == 3
+    services = (await told("healthy", "services", size=small)).split("\n")
+    header = next(line for line in services if "ADDRESS" in line)
+    assert header.split() == ["SERVICE", "ADDRESS", "CONDITION", "NODES"]
+    assert sum(line.endswith("3/3") for line in services) == 4
+    pods = (await told("healthy", "pods", size=small)).split("\n")
+    assert [line.split()[-1] for line in pods if "✓ Running" in line][:3] == [
+        "talos-cp-1",
+        "talos-cp-2",
+        "talos-cp-3",
+    ]
+    logs = (await told("healthy", "logs", size=small)).split("\n")
+    assert any(line.endswith("…") for line in logs), "what does not fit is said not to"
+
+
 async def test_in_ascii_nothing_else_is_drawn() -> None:
     app = recorded_dashboard("typo-in-pool-label", ascii_only=True)
     async with app.run_test(size=(100, 40)) as pilot:

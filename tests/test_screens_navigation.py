@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from app.tui import CiliscopeApp
@@ -11,7 +13,11 @@ from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from screens.words import PLACES
-from tests.dashboards import recorded_dashboard, screen_text, until
+from tests.dashboards import (
+    recorded_dashboard,
+    screen_text,
+    until,
+)
 
 
 def title(app: CiliscopeApp) -> str:
@@ -170,13 +176,141 @@ async def test_ctrl_r_reads_everything_again() -> None:
         assert keys_line(app) == "reading everything again"
 
 
+def burst(app: CiliscopeApp, *keys: str) -> None:
+    """Send keys as fast as a paste into the terminal would."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+def typed(word: str) -> tuple[str, ...]:
+    """The keys of a command with its Enter."""
+    return ("colon", *word, "enter")
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (typed("svc"), "Services"),
+        (("f1", *typed("svc")), "Services"),
+        (("f3", "f1", *typed("po")), "Pods"),
+        ((*typed("logs"), *typed("po")), "Pods"),
+        ((*typed("logs"), *typed("po"), *typed("svc"), "f1", *typed("peers")), "Sessions"),
+        (("question_mark", "q", *typed("po")), "Pods"),
+        (("question_mark", "colon", "s", "v", "c", "enter"), "Services"),
+        (("colon", "s", "v", "escape", *typed("po")), "Pods"),
+        (("colon", "x", "f4", *typed("logs"), "q", "q"), "Overview"),
+        (("f2", "f3", "f4", "f5", "q", "q", *typed("logs"), "escape"), "Sessions"),
+    ],
+)
+async def test_keys_in_one_burst_each_do_what_they_would_do_alone(
+    keys: tuple[str, ...], expected: str
+) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for place in ("overview", "services"):
+            await app.run_action(f"go('{place}')")
+            burst(app, *keys)
+            await until(pilot, lambda: title(app) == expected)
+            await pilot.pause()
+            assert title(app) == expected
+            assert not app.screen.query_one(CommandLine).display
+            assert "no command" not in keys_line(app)
+
+
+async def test_a_screen_that_comes_up_is_filled_before_the_next_key() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 30)) as pilot:
+        await until(pilot, lambda: bool(app.screen.query_one("#grid", LiveTable).rows))
+        burst(app, "j", "enter", "j")
+        await until(pilot, lambda: title(app) == "Sessions")
+        assert app.screen.query_one("#sessions", LiveTable).selected.startswith("talos-cp-3")
+        burst(app, "f2", "j", "j")
+        await until(pilot, lambda: title(app) == "Pods")
+        await pilot.pause()
+        table = app.screen.query_one("#pods", LiveTable)
+        assert table.selected == table.rows[2].key
+
+
+async def test_what_is_pasted_goes_into_the_prompt_in_its_order() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        burst(app, "colon", "s")
+        app.post_message(events.Paste("v\nrm"))
+        burst(app, "c", "enter")
+        await until(pilot, lambda: title(app) == "Services")
+
+
+async def test_a_prompt_that_is_left_gives_the_keys_back_to_the_panel_that_had_them() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("tab", "tab")
+        panel = app.focused
+        assert panel is not None
+        await pilot.press("colon", "x", "escape")
+        assert app.focused is panel
+
+
+async def test_the_keys_come_back_when_the_terminal_was_left_with_an_open_prompt() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("colon", "x")
+        app.post_message(events.AppBlur())
+        await pilot.pause()
+        app.post_message(events.AppFocus())
+        await pilot.pause()
+        await pilot.press("f2", "f1", "j", *typed("po"))
+        assert title(app) == "Pods"
+
+
+async def test_a_word_may_be_cut_short_as_long_as_it_means_one_thing() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(100, 24)) as pilot:
+        for word, expected in (("ses", "Sessions"), ("l", "Logs"), ("o", "Overview")):
+            await command(app, pilot, word)
+            assert title(app) == expected
+        await command(app, pilot, "s")
+        assert keys_line(app) == "'s' begins status, sessions, services; Tab completes"
+        for word in ("e", "qui", "ex"):
+            await command(app, pilot, word)
+            assert app.is_running, "only a word that is spelled out quits"
+        await command(app, pilot, "services media")
+        assert "'services' takes no filter" in keys_line(app)
+        assert title(app) == "Overview"
+
+
+async def test_keys_that_mean_nothing_do_nothing_and_end_a_passing_word() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "open" in keys_line(app))
+        usual = keys_line(app)
+        for key in ("v", "1", "[", "minus", "space", "d", "y", "slash"):
+            await pilot.press("e")
+            assert keys_line(app) == "read-only tool"
+            await pilot.press(key)
+            assert keys_line(app) == usual, key
+
+
+async def test_help_names_no_key_that_is_not_ours() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(100, 60)) as pilot:
+        for key in ("f1", "f3", "f5"):
+            await pilot.press(key, "question_mark")
+            assert "Page Left" not in screen_text(app)
+            assert "Scroll" not in screen_text(app)
+            await pilot.press("q")
+
+
 async def test_a_terminal_too_small_gets_one_sentence() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(59, 24)) as pilot:
-        for width, height in ((59, 24), (80, 14)):
+        for width, height in ((59, 24), (80, 14), (40, 10)):
             await pilot.resize_terminal(width, height)
-            shown = [widget for widget in app.screen.children if widget.display]
-            assert [widget.id for widget in shown] == ["too-small"]
+            for place in PLACES:
+                await pilot.press(place.key)
+                await pilot.pause()
+                shown = [widget for widget in app.screen.children if widget.display]
+                assert [widget.id for widget in shown] == ["too-small"], (place.name, width)
+        await pilot.press("f1")
         await pilot.resize_terminal(80, 24)
         assert not app.screen.query_one("#too-small").display
         assert "ciliscope" in screen_text(app)

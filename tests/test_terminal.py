@@ -21,12 +21,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
 from app.terminal import whole_terminal
 from tests.dashboards import recorded_dashboard
 app = recorded_dashboard("healthy", ascii_only="ascii" in sys.argv)
 if "stuck" in sys.argv:
     app.action_refresh_all = lambda: (os.write(2, b"stuck now"), time.sleep(60))
+if "continued" in sys.argv:
+    type(app).on_unmount = lambda self: os.kill(os.getpid(), signal.SIGCONT)
 with whole_terminal(app.end, lambda: None) as received:
     app.run(mouse=False)
 sys.exit(128 + received[0] if received else 0)
@@ -94,6 +96,11 @@ class Terminal:
     async def ended(self) -> int:
         """Wait for the end of the process; its exit code."""
         await self.until(lambda: self.process.poll() is not None)
+        while True:  # its last words
+            try:
+                self.written += os.read(self.master, 65_536)
+            except OSError:
+                break
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -156,6 +163,26 @@ async def test_a_terminal_that_is_taken_away_ends_it() -> None:
         os.close(shown.master)
         shown.master, shown.slave = pty.openpty()
         await asyncio.to_thread(shown.process.wait, 5)
+
+
+async def test_a_terminal_that_hangs_up_while_it_is_being_left_does_not_keep_it_alive() -> None:
+    async with terminal("continued") as shown:  # as the kernel does after SIGHUP
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        assert shown.written.rindex(MAIN_SCREEN) > shown.written.rindex(ALTERNATE_SCREEN)
+        assert termios.tcgetattr(shown.slave) == shown.attributes
+
+
+async def test_it_goes_on_after_it_was_stopped() -> None:
+    async with terminal() as shown:
+        shown.process.send_signal(signal.SIGSTOP)
+        shown.process.send_signal(signal.SIGCONT)
+        await shown.until(lambda: shown.written.count(ALTERNATE_SCREEN) == 2)
+        shown.type(b"q")
+        await shown.shows("ctrl-c or :q quits")
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        assert termios.tcgetattr(shown.slave) == shown.attributes
 
 
 async def test_without_colour_no_colour_is_written_and_no_mouse_is_asked_for() -> None:

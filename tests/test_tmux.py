@@ -26,6 +26,8 @@ class Terminal:
         self._socket = folder / "tmux"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "CILISCOPE_"))}
         self._environment = {**clean, "CILISCOPE_CONFIG": os.devnull, "LC_ALL": "C.UTF-8"}
+        self.pids: list[int] = []
+        """Processes that were started here and must end with it."""
         size = ("-x", str(width), "-y", str(height))
         self._tmux("new-session", "-d", *size, "env PS1='ready> ' sh")
         self.shows("ready>")
@@ -36,8 +38,12 @@ class Terminal:
 
     def run(self, command: str) -> None:
         """Type a command and Enter."""
-        self._tmux("send-keys", "-l", command)
+        self.burst(command)
         self.type("Enter")
+
+    def burst(self, keys: str) -> None:
+        """Send characters all at once, as a fast hand or a paste does."""
+        self._tmux("send-keys", "-l", keys)
 
     @property
     def screen(self) -> str:
@@ -59,9 +65,19 @@ class Terminal:
         """Whether the alternate screen is on."""
         return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
 
+    def watch(self) -> None:
+        """Remember what runs in it now, the children of the shell and theirs."""
+        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
+        self.pids = descendants(int(shell))
+        assert self.pids, "nothing runs"
+
     def close(self) -> None:
-        """End the server and what runs in it."""
+        """End the server; nothing that was seen to run in it is left."""
         self._tmux("kill-server")
+        until = time.monotonic() + 5
+        while left := [pid for pid in self.pids if alive(pid)]:
+            assert time.monotonic() < until, f"still there: {left}"
+            time.sleep(0.05)  # no child of ours: there is nothing to wait on
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
@@ -73,6 +89,30 @@ class Terminal:
             check=True,
         )
         return done.stdout
+
+
+def descendants(parent: int) -> list[int]:
+    """The processes below one, by what Linux tells of them."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found, new = [], [parent]
+    while new:
+        new = [pid for pid, above in parents.items() if above in new]
+        found += new
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.fixture(params=[(80, 24), (140, 40)], ids=["80x24", "140x40"])
@@ -92,6 +132,7 @@ def test_the_lab_is_seen_through_every_screen(terminal: Terminal) -> None:
     terminal.run(lab(f"--replay {RECORDINGS / 'typo-in-pool-label'}"))
     terminal.shows("ciliscope", "lab-typo-in-pool-label", "1 of 5 LoadBalancer services", "3/3")
     assert terminal.alternate
+    terminal.watch()
     terminal.type("F2")
     terminal.shows("Pods", "cilium-operator-", "talos-cp-3", "Running")
     terminal.type("F3")
@@ -123,8 +164,49 @@ def test_a_cluster_that_does_not_answer_is_shown_with_the_reason(
     root = Path(__file__).parent.parent
     terminal.run(f"cd {root} && {sys.executable} -m app --no-cli --kubeconfig {config}")
     terminal.shows("gone", "does not answer", "https://127.0.0.1:9")
+    terminal.watch()
     terminal.type("F4")
     terminal.shows("Services", "cannot read services", "nothing listens there")
     terminal.type("C-c")
     terminal.shows("ready>")
     assert not terminal.alternate
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path, 80, 24)
+    yield opened
+    opened.close()
+
+
+def test_keys_sent_in_one_burst_are_all_obeyed_in_their_order(small: Terminal) -> None:
+    small.run(lab(f"--replay {RECORDINGS / 'healthy'}"))
+    small.burst(":svc\r")  # before the first frame
+    small.shows("Services", "home/grafana")
+    small.watch()
+    f1, f3 = "\x1bOP", "\x1bOR"
+    for _ in range(20):
+        small.burst(f"{f1}:po\r")
+        small.shows(" Pods ", "cilium-operator-")
+        small.burst(f"{f3}{f1}:svc\r")
+        small.shows(" Services ", "home/grafana")
+        small.burst(":logs\r:peers\r")
+        small.shows(" Sessions ", "172.29.51.1")
+        small.burst(f"{f1}j\rj:zz\r")
+        assert " Sessions " in small.shows("there is no command 'zz'")
+    small.type("C-c")
+    small.shows("ready>")
+
+
+@pytest.mark.parametrize("moment", ["running", "leaving", "left"])
+def test_nothing_is_left_when_the_terminal_goes(small: Terminal, moment: str) -> None:
+    small.run(lab(f"--replay {RECORDINGS / 'typo-in-pool-label'}"))
+    small.shows("1 of 5 LoadBalancer services")
+    small.watch()
+    if moment != "running":
+        small.type("C-c")
+    if moment == "left":
+        until = time.monotonic() + PATIENCE
+        while small.alternate:
+            assert time.monotonic() < until
+            time.sleep(0.005)  # the moment just after is the one that is wanted

@@ -30,7 +30,9 @@ class Column:
     cut_to: int = 0
     """Cells it may be cut to where there is no room for all; 0: it is never cut."""
     extra: bool = False
-    """Left out where there is no room for it."""
+    """Left out where there is no room for it; nothing else is cut for its sake."""
+    spare: int = 0
+    """Left out where even the cut columns have no room, the highest first; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def fitted_widths(
 ) -> tuple[int | None, ...]:
     """Widths that fit into the room, as far as the columns allow; None: the column is left out.
 
-    Extra columns go first, the last one before the others; then the widest that may be cut is cut.
+    Extra columns go first, the last one before the others; spare ones go where cutting would not
+    do; then the widest that may be cut is cut.
     """
     widths: list[int | None] = list(wanted)
     for index in reversed(range(len(columns))):
@@ -99,6 +102,9 @@ def fitted_widths(
             break
         if columns[index].extra:
             widths[index] = None
+    spare = sorted((c.spare, index) for index, c in enumerate(columns) if c.spare)
+    while spare and _least(columns, widths) > room:
+        widths[spare.pop()[1]] = None
     while (over := _total(widths) - room) > 0:
         slack = [
             (width, index)
@@ -112,6 +118,14 @@ def fitted_widths(
         floor = max(columns[index].cut_to, next_widest, widest - over)
         widths[index] = min(widest - 1, floor)
     return tuple(widths)
+
+
+def _least(columns: Sequence[Column], widths: Sequence[int | None]) -> int:
+    """The room that is taken when all that may be cut is cut."""
+    return _total(
+        width if width is None or not column.cut_to else min(width, column.cut_to)
+        for column, width in zip(columns, widths, strict=True)
+    )
 
 
 def _total(widths: Iterable[int | None]) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Self
 
+from textual import events
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Input
+from typing_extensions import override
 
 _HISTORY = 20
 """Words recalled, as in k9s."""
 
 
 class CommandLine(Input):
-    """One line for a command; hidden until it is asked for."""
+    """One line for a command; hidden until it is asked for.
+
+    It opens, takes characters, hands its command on and closes within the key that asks for it:
+    the next key, however soon it comes, finds the keys where they will be.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave", show=False, id="prompt.leave"),
@@ -24,18 +29,19 @@ class CommandLine(Input):
         Binding("down", "recall(-1)", "later", show=False, id="prompt.later"),
     ]
 
-    class Entered(Message):
-        """A command was entered."""
+    def __init__(
+        self,
+        words: Sequence[str],
+        history: list[str],
+        entered: Callable[[str], Awaitable[None]],
+        left: Callable[[], None],
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        """The history is shared between the prompts of all screens, newest first.
 
-        def __init__(self, command: str) -> None:
-            super().__init__()
-            self.command = command
-
-    class Left(Message):
-        """The prompt was left, with or without a command."""
-
-    def __init__(self, words: Sequence[str], history: list[str], *, id: str | None = None) -> None:  # noqa: A002
-        """The history is shared between the prompts of all screens, newest first."""
+        `entered` obeys a command; `left` is called when the prompt has closed, before that.
+        """
         super().__init__(
             id=id,
             compact=True,
@@ -46,6 +52,8 @@ class CommandLine(Input):
         self.cursor_blink = False
         self._words = tuple(words)
         self._history = history
+        self._entered = entered
+        self._left = left
         self._recalled = -1
 
     def open(self) -> None:
@@ -53,33 +61,47 @@ class CommandLine(Input):
         self.value = ""
         self._recalled = -1
         self.display = True
-        # Widget.focus() comes later, and what is typed at once after `:` would go elsewhere.
         self.screen.set_focus(self)
+
+    def close(self) -> None:
+        """Hide it and give the keys back, if it is open."""
+        if self.display:
+            self.display = False
+            self._left()
+
+    def take(self, text: str) -> None:
+        """Put a character, or the first line of a pasted text, where the cursor is."""
+        self.insert_text_at_cursor("".join(text.splitlines()[:1]))
 
     def on_mount(self) -> None:
         """Nothing is asked for yet."""
         self.display = False
 
-    def on_blur(self) -> None:
-        """A prompt without the keys is in the way."""
-        self._close()
+    @override
+    def blur(self) -> Self:
+        """Textual takes the keys from what it has hidden, even if it is shown again by then."""
+        return self if self.display else super().blur()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_blur(self, _event: events.Blur) -> None:
+        """A prompt without the keys is in the way."""
+        if self.screen.focused is not self:
+            self.close()
+
+    async def action_submit(self) -> None:
         """Hand the command on."""
-        event.stop()
-        command = event.value.strip()
+        command = self.value.strip()
         if command:
             if command in self._history:
                 self._history.remove(command)
             self._history.insert(0, command)
             del self._history[_HISTORY:]
-        self._close()
+        self.close()
         if command:
-            self.post_message(self.Entered(command))
+            await self._entered(command)
 
     def action_leave(self) -> None:
         """Leave without a command."""
-        self._close()
+        self.close()
 
     def action_complete(self) -> None:
         """Complete what is typed to the first word that begins so."""
@@ -96,8 +118,3 @@ class CommandLine(Input):
             self._recalled = place
             self.value = self._history[place] if place >= 0 else ""
             self.cursor_position = len(self.value)
-
-    def _close(self) -> None:
-        if self.display:
-            self.display = False
-            self.post_message(self.Left())

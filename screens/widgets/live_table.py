@@ -7,7 +7,7 @@ why it has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -47,7 +47,11 @@ _SIDEWAYS = 8
 """Cells by which the table moves left and right."""
 
 
-class LiveTable(ScrollView, can_focus=True):
+Opening = Callable[[str], Awaitable[None]]
+"""What opens the row with a key. It is over before the next key is looked at."""
+
+
+class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows by key, under a header and, where there is something to say of them all, a notice."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -67,19 +71,6 @@ class LiveTable(ScrollView, can_focus=True):
         Binding("left,h", "sideways(-1)", "left", show=False, id="table.left"),
         Binding("right,l", "sideways(1)", "right", show=False, id="table.right"),
     ]
-
-    class Opened(Message):
-        """A row was opened."""
-
-        def __init__(self, table: LiveTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> LiveTable:
-            """The table."""
-            return self.table
 
     class Selected(Message):
         """Another row is selected, or the selected one says something else now."""
@@ -105,12 +96,12 @@ class LiveTable(ScrollView, can_focus=True):
         *,
         order: Sequence[str] = (),
         header: bool = True,
-        opens: bool = True,
+        opens: Opening | None = None,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Rows stand in the order of these columns, or as they were given where there are none.
 
-        `opens`: whether a row leads anywhere.
+        `opens` leads to what a row is about; None: rows lead nowhere.
         """
         super().__init__(id=id)
         self._columns = tuple(columns)
@@ -214,12 +205,12 @@ class LiveTable(ScrollView, can_focus=True):
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Rows that lead nowhere are not opened."""
-        return self._opens or action != "open"
+        return self._opens is not None or action != "open"
 
-    def action_open(self) -> None:
+    async def action_open(self) -> None:
         """Open the selected row."""
-        if self._cursor:
-            self.post_message(self.Opened(self, self._cursor))
+        if self._cursor and self._opens is not None:
+            await self._opens(self._cursor)
 
     def action_move(self, step: int) -> None:
         """Select the row so many lines away."""
@@ -245,7 +236,10 @@ class LiveTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the window: notice, header, a row, or why there is none."""
-        width, base = self.size.width, self.rich_style
+        return self._line(y).extend_cell_length(self.size.width, self.rich_style)
+
+    def _line(self, y: int) -> Strip:
+        width, base = self._room(), self.rich_style
         top = self._notice_lines()
         if y < len(top):
             return painted(self, top[y], width, base)
@@ -286,8 +280,12 @@ class LiveTable(ScrollView, can_focus=True):
         return self._fixed() + len(self._rows)
 
     def _scrolled(self, strip: Strip, base: Style) -> Strip:
-        x = self.scroll_offset.x
-        return strip.crop_extend(x, x + self.size.width, base)
+        """What of a line is in the window; where its right end is not, an ellipsis says so."""
+        x, end = self.scroll_offset.x, self.scroll_offset.x + self._room()
+        if strip.cell_length <= end:
+            return strip.crop_extend(x, end, base)
+        more = Strip([Segment(self._ellipsis(), base)])
+        return Strip.join((strip.crop_extend(x, end - 1, base), more))
 
     def _header_line(self, base: Style) -> Strip:
         style = base + self.get_component_rich_style("live-table--header", partial=True)
@@ -302,12 +300,12 @@ class LiveTable(ScrollView, can_focus=True):
             over = self.get_component_rich_style("live-table--cursor", partial=True)
             base += over
         strip = Strip(list(self._segments(row.cells, row.tone, base, base, over)))
-        return strip.extend_cell_length(max(self.size.width, strip.cell_length), base)
+        return strip.extend_cell_length(max(self._room(), strip.cell_length), base)
 
     def _segments(
         self, cells: Sequence[Cell], tone: Tone, style: Style, gap: Style, over: Style
     ) -> Iterator[Segment]:
-        ellipsis = "~" if self.app.has_class("-ascii") else "…"
+        ellipsis = self._ellipsis()
         first = True
         for column, cell, width in zip(self._columns, cells, self._widths, strict=True):
             if width is None:
@@ -337,7 +335,7 @@ class LiveTable(ScrollView, can_focus=True):
         if self._wanted:
             wanted = tuple(map(max, zip(wanted, self._wanted, strict=True)))
         self._wanted = wanted
-        self._widths = fitted_widths(self._columns, wanted, self.size.width)
+        self._widths = fitted_widths(self._columns, wanted, self._room())
 
     def _layout_marks(self) -> tuple[object, ...]:
         """What moves everything when it changes."""
@@ -403,11 +401,18 @@ class LiveTable(ScrollView, can_focus=True):
             self.scroll_to(y=self._cursor_line - page + 1, animate=False, force=True)
 
     def _notice_lines(self) -> list[Line]:
-        return [part for line in self._top for part in wrapped(line, max(2, self.size.width))]
+        return [part for line in self._top for part in wrapped(line, max(2, self._room()))]
 
     def _fixed(self) -> int:
         """Lines that do not scroll."""
         return len(self._notice_lines()) + (1 if self._has_header and not self._message else 0)
+
+    def _room(self) -> int:
+        """Columns of the window that no scrollbar covers."""
+        return self.scrollable_size.width
+
+    def _ellipsis(self) -> str:
+        return "~" if self.app.has_class("-ascii") else "…"
 
     def _page(self) -> int:
         """Rows that the window holds."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
-from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 from typing_extensions import override
@@ -112,18 +111,17 @@ class OpenableText(LiveText, can_focus=True):
         Binding("enter", "open", "open", key_display="↵", id="text.open"),
     ]
 
-    class Opened(Message):
-        """The block was opened."""
+    def __init__(
+        self,
+        opens: Callable[[], Awaitable[None]],
+        *,
+        indent: int = 0,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        """`opens` leads to what it is about; that is over before the next key is looked at."""
+        super().__init__(indent=indent, id=id)
+        self._opens = opens
 
-        def __init__(self, text: OpenableText) -> None:
-            super().__init__()
-            self.text = text
-
-        @property
-        def control(self) -> OpenableText:
-            """The block."""
-            return self.text
-
-    def action_open(self) -> None:
-        """Say that it was opened."""
-        self.post_message(self.Opened(self))
+    async def action_open(self) -> None:
+        """Go where it leads."""
+        await self._opens()

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.message import Message
 
 from screens.widgets.columns import Column, Content
-from screens.widgets.live_table import LiveTable
+from screens.widgets.live_table import LiveTable, Opening
 
 COLUMNS = (
     Column("time", "TIME", least=8),
@@ -35,7 +35,7 @@ class LogView(LiveTable):
         self,
         *,
         header: bool = True,
-        opens: bool = True,
+        opens: Opening | None = None,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Empty and following."""

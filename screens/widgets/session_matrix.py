@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.diagnosis.facts import session_health
 from app.diagnosis.health import Health
 from app.diagnosis.sessions import Session
 from app.report.format import duration
-from screens.format import SIGN
+from screens.format import SIGN, age_of
 from screens.widgets.columns import Cell, Column, Row
 
 _BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
-def matrix(sessions: Sequence[Session], title: str) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+def matrix(
+    sessions: Sequence[Session], title: str, now: datetime
+) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns and rows of the matrix; a node without a session to a peer has an empty cell there.
 
     Where a node has several sessions to one address, the worst of them is shown, and how many.
@@ -26,7 +29,7 @@ def matrix(sessions: Sequence[Session], title: str) -> tuple[tuple[Column, ...],
     for session in sessions:
         grid.setdefault(session.node, {}).setdefault(session.peer_address, []).append(session)
     rows = [
-        Row(node, (Cell(node), *(_cell(by_peer.get(peer, [])) for peer in peers)))
+        Row(node, (Cell(node), *(_cell(by_peer.get(peer, []), now) for peer in peers)))
         for node, by_peer in sorted(grid.items())
     ]
     return tuple(columns), tuple(rows)
@@ -37,14 +40,22 @@ def _peer_title(sessions: Sequence[Session], peer: str) -> str:
     return f"{peer or 'no address yet'} ({', '.join(map(str, asns)) or 'any AS'})"
 
 
-def _cell(found: Sequence[Session]) -> Cell:
+def session_words(session: Session, now: datetime) -> str:
+    """The sign and the state of a session, with its age where it is not read any more."""
+    told = f"{SIGN[session_health(session)]} {session.state}"
+    if session.shown and not session.current:
+        told += f" {age_of(session.as_of, now)} ago"
+    return told
+
+
+def _cell(found: Sequence[Session], now: datetime) -> Cell:
     if not found:
         return Cell(SIGN["none"], tone="none")
     worst = min(found, key=lambda session: _BADNESS.index(session_health(session)))
     health = session_health(worst)
-    told = worst.state
-    if worst.established:
-        told = f"{duration(worst.uptime)}  {worst.advertised} adv"
+    told = session_words(worst, now)
+    if health == "ok":
+        told = f"{SIGN[health]} {duration(worst.uptime)}  {worst.advertised} adv"
     times = f" (worst of {len(found)})" if len(found) > 1 else ""
     differ = " ≠" if any(session.disagree for session in found) else ""
-    return Cell(f"{SIGN[health]} {told}{differ}{times}", tone=health)
+    return Cell(f"{told}{differ}{times}", tone=health)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from app.diagnosis.facts import HEARTBEAT
 from app.snapshot import Snapshot, SourceHealth, State
@@ -21,6 +22,9 @@ CLI = (
 """Kinds that the `cilium` command tells of."""
 LOGS = ("operator_log", "agent_logs")
 """Kinds that containers' logs tell of."""
+PATIENCE = 5.0
+"""Seconds after which an answer is said to be missing, and no longer to be loading."""
+
 _WORSE = (
     State.FORBIDDEN,
     State.FAILING,
@@ -72,6 +76,14 @@ def sources(snapshot: Snapshot, kinds: Sequence[str], room: int) -> Line:
     return short if length(short) <= room else _joined(_by_state(known))
 
 
+def silent_for(health: SourceHealth, now: datetime) -> str:
+    """For how long a source has been asked without an answer; "" while that is no wonder."""
+    if health.state is not State.LOADING:
+        return ""
+    waited = (now - health.since).total_seconds()
+    return age_of(health.since, now) if waited > PATIENCE else ""
+
+
 def _by_state(known: Sequence[SourceHealth]) -> Iterator[Span]:
     counts = Counter(health.state for health in known)
     for state in sorted(counts, key=_WORSE.index):
@@ -99,6 +111,9 @@ def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -
     worst = min((health.state for health in counted), key=_WORSE.index)
     mark, tone = _MARK[worst]
     read = [health.read_at for health in running if health.read_at]
+    waits = max((w for h in running if (w := silent_for(h, snapshot.taken_at))), default="")
+    if waits and worst is State.LOADING:
+        return Span(f"! {name} no answer for {waits}", "warn")
     if not read:
         return Span(f"{mark}{name} {worst}", tone)
     # The oldest for what is polled; for the API, whose watches are quiet by nature, the heartbeat.
@@ -108,6 +123,8 @@ def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -
 
 def _source_span(snapshot: Snapshot, health: SourceHealth) -> Span:
     mark, tone = _MARK[health.state]
+    if waited := silent_for(health, snapshot.taken_at):
+        return Span(f"! {health.label}: no answer for {waited}", "warn")
     told = health.state if health.read_at is None or health.state is State.FORBIDDEN else ""
     partial = "! " if health.problems and not mark else ""
     tone = "warn" if partial else tone
