@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.settings import OPTIONS, Settings, SettingsError, load, parse_duration
 
+if TYPE_CHECKING:
+    from app.ignore import Entry
+
+_UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
+"""What writing to a full disk, a terminal that went away or a closed file says."""
+
 USAGE_ERROR = 2
 INTERRUPTED = 130
+
+CATEGORIES = (
+    "cilium",
+    "lb-ipam",
+    "bgp-config",
+    "bgp-sessions",
+    "advertisement",
+    "workload",
+    "configuration",
+    "view",
+)
+CHECK_OUTPUTS = ("text", "short", "json", "junit", "markdown")
 
 GET_WORDS = (
     "pods",
@@ -35,6 +55,8 @@ _EPILOG = """\
 examples:
   ciliscope                              the dashboard on the current context
   ciliscope --context home-ops --no-cli  another context, without exec into the agents
+  ciliscope check                        what is wrong, why, and what to do about it
+  ciliscope explain service home/web     the way of a service, hop by hop, to the router
   ciliscope get services -o wide         which address, pool and announcing nodes, once
   ciliscope lab                          the dashboard on a practice cluster of its own
   ciliscope lab home -- get sessions     any command on the practice cluster
@@ -44,14 +66,31 @@ environment:
   {variables}
 
 exit codes:
-  0 answered   2 usage, settings, no terminal   3 something could not be read   130 interrupted
+  0 answered, nothing found   1 check found something   2 usage, settings, no terminal
+  3 something could not be read   130 interrupted
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    if sys.stdout is None:  # closed by whoever started us
+        return _refuse("standard output is closed; send it to a file or to /dev/null")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    words, inner = _split(words)
+    try:
+        code = _obey(*_split(words))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `ciliscope get … | head`
+        _drop_output()
+        return 0
+    except OSError as problem:
+        if problem.errno not in _UNWRITABLE:
+            raise
+        _drop_output()
+        return _refuse(f"standard output cannot be written: {problem.strerror}")
+    return code
+
+
+def _obey(words: list[str], inner: list[str] | None) -> int:
     try:
         options = _parser().parse_args(words)
         if options.command == "lab":
@@ -65,9 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(problem))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `ciliscope get … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would try it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
@@ -105,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument(
         "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
     )
+    _add_check(commands, shared)
+    _add_explain(commands, shared)
     lab = commands.add_parser(
         "lab",
         parents=[shared],
@@ -122,6 +165,70 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="for what Cilium leaves to chance (0)"
     )
     return parser
+
+
+def _add_check(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
+) -> None:
+    check = commands.add_parser(
+        "check",
+        parents=[shared],
+        allow_abbrev=False,
+        help="what is wrong, on which evidence, and what to do about it",
+        description="Read everything, say what is wrong, exit. 0: nothing at or above the "
+        "threshold; 1: findings; 3: nothing found, but not everything could be judged. "
+        "Categories: " + ", ".join(CATEGORIES) + ".",
+    )
+    check.add_argument(
+        "categories", nargs="*", metavar="CATEGORY", help="only these (default: all)"
+    )
+    check.add_argument("-o", "--output", choices=CHECK_OUTPUTS, default="text")
+    check.add_argument(
+        "--fail-on", choices=("fail", "warn"), default="fail", help="the threshold (fail)"
+    )
+    check.add_argument("--wait", metavar="DURATION", help="wait so long for the condition")
+    check.add_argument(
+        "--for",
+        dest="condition",
+        metavar="CONDITION",
+        help="what to wait for: ok (no fail), no-warn, or 'CODE gone' (ok)",
+    )
+    check.add_argument(
+        "--ignore", nargs="+", action="extend", default=[], metavar="CODE", help="leave these out"
+    )
+    check.add_argument(
+        "--ignore-file", metavar="FILE", help="what to leave out (ciliscope-ignore.yaml)"
+    )
+    check.add_argument(
+        "--no-ignore-file", action="store_true", help="read no ignore file, leave nothing out"
+    )
+    check.add_argument(
+        "--expect", metavar="FILE|PROFILE", help="key parameters to hold the cluster to"
+    )
+    check.add_argument(
+        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
+    )
+
+
+def _add_explain(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
+) -> None:
+    explain = commands.add_parser(
+        "explain",
+        parents=[shared],
+        allow_abbrev=False,
+        usage="%(prog)s (service NAMESPACE/NAME | ip ADDRESS | prefix CIDR | "
+        "session NODE [PEER] | pool NAME | CODE) [-o text|json]",
+        help="one service, address, prefix, session, pool or code in full",
+        description="Tell all that is known of one thing and what is wrong with it. 2: there is "
+        "no such thing; 3: what it takes to tell could not be read.",
+    )
+    explain.add_argument("what", metavar="WHAT", help="service, ip, prefix, session, pool, or CODE")
+    explain.add_argument("names", nargs="*", metavar="NAME", help="which one")
+    explain.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    explain.add_argument(
+        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
+    )
 
 
 def _connection_flags() -> argparse.ArgumentParser:
@@ -171,31 +278,99 @@ def _settings(options: argparse.Namespace, given: Mapping[str, str]) -> Settings
         option.field: given.get(option.field) or getattr(options, option.field, None)
         for option in OPTIONS
     }
+    return load(flags, path=_config(options))
+
+
+def _config(options: argparse.Namespace) -> Path | None:
     file = getattr(options, "config", None)
-    return load(flags, path=Path(file) if file else None)
+    return Path(file) if file else None
 
 
 def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
     settings = _settings(options, given)
-    if options.command == "get":
-        return _get(options, settings)
+    match options.command:
+        case "get":
+            return _get(options, settings)
+        case "check":
+            return _check(options, settings)
+        case "explain":
+            return _explain(options, settings)
     return _dashboard(settings)
 
 
 def _get(options: argparse.Namespace, settings: Settings) -> int:
-    try:
-        deadline = parse_duration(options.timeout)
-    except ValueError:
-        return _refuse(f"--timeout is {options.timeout!r}; it must be a duration, as 20s or 1m")
+    deadline = _duration("--timeout", options.timeout)
     from app.feeds import Wiring
     from app.get import run
 
     return run(Wiring(settings), options.what, options.output, deadline)
 
 
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    unknown = [word for word in options.categories if word not in CATEGORIES]
+    if unknown:
+        return _refuse(f"there is no category {unknown[0]!r}; there are {', '.join(CATEGORIES)}")
+    if options.condition is not None and options.wait is None:
+        return _refuse("--for says what to --wait for; give --wait DURATION as well")
+    from app import check, condition
+    from app.diagnosis.finding import Severity
+    from app.expectations import expectations
+    from app.feeds import Wiring
+
+    try:
+        until = condition.parse_condition(options.condition or "ok")
+    except ValueError:
+        return _refuse(f"--for is {options.condition!r}; it must be {condition.ALLOWED}")
+    request = check.Request(
+        categories=tuple(name for name in CATEGORIES if name in options.categories) or CATEGORIES,
+        output=options.output,
+        threshold=Severity(options.fail_on),
+        deadline=_duration("--timeout", options.timeout),
+        wait=None if options.wait is None else _duration("--wait", options.wait),
+        condition=until,
+        entries=_ignored(options),
+        expected=expectations(options.expect, path=_config(options)),
+    )
+    return check.run(Wiring(settings), request)
+
+
+def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
+    from app import ignore
+    from app.diagnosis.catalog import CODES
+
+    try:
+        given = ignore.given_entries(options.ignore, CODES)
+        if options.no_ignore_file:
+            return given
+        file = Path(options.ignore_file) if options.ignore_file else None
+        return given + ignore.read_entries(file, CODES)
+    except ignore.IgnoreError as problem:
+        raise SettingsError(str(problem)) from None
+
+
+def _explain(options: argparse.Namespace, settings: Settings) -> int:
+    deadline = _duration("--timeout", options.timeout)
+    from app import explain
+    from app.feeds import Wiring
+
+    try:
+        question = explain.question(options.what, options.names)
+    except explain.BadQuestion as problem:
+        return _refuse(str(problem))
+    return explain.run(lambda: Wiring(settings), question, options.output, deadline)
+
+
+def _duration(flag: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        message = f"{flag} is {text!r}; it must be a duration, as 20s or 1m"
+        raise SettingsError(message) from None
+
+
 def _dashboard(settings: Settings) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _refuse("the dashboard needs a terminal; `ciliscope get WHAT` prints without one")
+        return _refuse("the dashboard needs a terminal; `ciliscope check` prints without one")
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
         return _refuse(
             "TERM=dumb cannot show the dashboard; set TERM to what your terminal is, or use "
@@ -246,5 +421,6 @@ def _how_to_use(given: Mapping[str, str]) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"ciliscope: {sentence}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"ciliscope: {sentence}\n")
     return USAGE_ERROR

@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from app.lab.launch import start_lab
+from tests import bench_diagnosis
 
 RUNS = 11
 DEADLINE = 30.0
@@ -121,6 +122,7 @@ def main() -> None:
             ours.append(until_ended([python, "-m", "app", "--help"], environment))
             bare.append(until_ended([python, "-c", "pass"], environment))
         report("ciliscope --help", ours[1:], bare[1:], "python -c pass")
+    bench_diagnosis.main()
 
 
 if __name__ == "__main__":

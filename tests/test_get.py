@@ -206,3 +206,38 @@ def test_get_loads_no_terminal_framework_and_help_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_only_the_command_tells_is_not_empty_without_it(healthy: dict[str, str]) -> None:
+    done = ciliscope("get", "routes", "--no-cli", **healthy)
+    assert done.returncode == 3
+    assert "only the cilium command" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["get", "pods"], ["lab", "--list"], ["--version"]])
+def test_output_that_cannot_be_written_is_told(healthy: dict[str, str], words: list[str]) -> None:
+    for redirection, told in (("> /dev/full", "No space left"), (">&-", "is closed")):
+        done = subprocess.run(
+            ["sh", "-c", f'"$0" -m app {" ".join(words)} {redirection}', sys.executable],
+            env={**os.environ, "CILISCOPE_CONFIG": os.devnull, **healthy},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error(healthy: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m app get pods | head -1', sys.executable],
+        env={**os.environ, "CILISCOPE_CONFIG": os.devnull, **healthy},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.stdout.startswith("COMPONENT")
+    assert done.stderr == ""

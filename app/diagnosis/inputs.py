@@ -51,7 +51,7 @@ def unread(snapshot: Snapshot, category: str) -> tuple[SourceHealth, ...]:
     return tuple(
         health
         for health in snapshot.health.values()
-        if health.kind in kinds and not _answered(health)
+        if health.kind in kinds and not answered(health)
     )
 
 
@@ -67,7 +67,7 @@ def labels(sources: Iterable[SourceHealth]) -> str:
     return ", ".join(f"{health.label} ({health.state})" for health in sources)
 
 
-def _answered(health: SourceHealth) -> bool:
+def answered(health: SourceHealth) -> bool:
     """Whether a source told what there is; a kind that is not served is known to be empty."""
     if health.state is State.ABSENT:
         return health.kind not in _COMMANDS

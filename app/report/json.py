@@ -46,7 +46,7 @@ def document(
         schema_version=SCHEMA_VERSION,
         kind=kind,
         taken_at=snapshot.taken_at,
-        cluster=_cluster(snapshot),
+        cluster=cluster_item(snapshot),
         items=tuple(items),
         sources=tuple(
             source_item(snapshot, health)
@@ -57,7 +57,8 @@ def document(
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"
 
 
-def _cluster(snapshot: Snapshot) -> ClusterItem:
+def cluster_item(snapshot: Snapshot) -> ClusterItem:
+    """The cluster that a snapshot is of."""
     version = snapshot.version.get("version")
     return ClusterItem(
         context=snapshot.context,

@@ -169,10 +169,11 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
     node, pod = one.pod.spec.node_name, one.pod
     heard_elsewhere = _answers(case, pod)
     part = f", though it answers {', '.join(heard_elsewhere)}" if heard_elsewhere else ""
+    removed = case.known("nodes") and node not in case.snapshot.nodes
     return Finding(
         code="CS106",
         severity=Severity.WARN if heard_elsewhere else Severity.FAIL,
-        subject=Ref("Node", node),
+        subject=pod_ref(pod) if removed else Ref("Node", node),
         summary=f"the agent on {node} ({pod.name}) does not answer "
         f"{_listed(found)}{part}, and its pod says Ready: {quoted(one.error)}",
         evidence=tuple(_evidence(case, each) for each in found),
@@ -181,7 +182,7 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
         f"pod {pod.name}",
         command=f"kubectl -n {pod.namespace} exec {pod.name} -c cilium-agent -- "
         "cilium-dbg status --brief",
-        about=(pod_ref(pod), *_stuck_commands(case)),
+        about=(pod_ref(pod), Ref("Node", node), *_stuck_commands(case)),
     )
 
 

@@ -33,10 +33,14 @@ def last_words(case: Case) -> Iterator[Finding]:
     if switched_off:
         config = Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
         nodes = (Ref("Node", session.node) for session in switched_off)
-        yield _last_word(case, config, switched_off, (config, Ref("Cluster"), *nodes))
+        subject = config if case.config is not None else Ref("Cluster")
+        yield _last_word(case, subject, switched_off, (config, Ref("Cluster"), *nodes))
     for node, sessions in by_node.items():
         if not case.agent_speaks(node):
-            yield _last_word(case, Ref("Node", node), sessions, _agent_refs(case, node))
+            # A node that was removed leaves its NodeConfig behind for a while.
+            removed = case.known("nodes") and node not in case.snapshot.nodes
+            kind = "CiliumBGPNodeConfig" if removed else "Node"
+            yield _last_word(case, Ref(kind, node), sessions, _agent_refs(case, node))
 
 
 def missing_sessions(case: Case) -> Iterator[Finding]:

@@ -1,0 +1,133 @@
+"""`ciliscope check`: read everything, diagnose, print, and say it with the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.condition import Condition
+from app.diagnosis.case import Case, Expected
+from app.diagnosis.diagnose import diagnose
+from app.diagnosis.finding import Severity
+from app.diagnosis.memo import Memo
+from app.feeds import Wiring
+from app.ignore import Entry, expired_entries, without
+from app.monitor import Monitor
+from app.output import pen_for, print_bytes, print_text
+from app.reading import settled, watching
+from app.report.findings_json import findings_json
+from app.report.findings_text import Pen, short, text
+from app.report.junit import junit
+from app.report.markdown import markdown
+from app.report.verdict import Verdict, category_of, names
+from app.snapshot import Snapshot
+
+NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
+"""Exit codes; 2 is a command line that cannot be used."""
+
+PAUSE = 1.0
+"""Seconds between two looks while waiting for a condition."""
+
+ALL_WELL = Condition("ok")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One command line of `check`."""
+
+    categories: tuple[str, ...]
+    output: str = "text"
+    threshold: Severity = Severity.FAIL
+    deadline: float = 20.0
+    """Seconds that sources may take to answer."""
+    wait: float | None = None
+    """Seconds to wait for the condition; None: the first look counts."""
+    condition: Condition = ALL_WELL
+    entries: tuple[Entry, ...] = ()
+    """What to ignore."""
+    expected: tuple[Expected, ...] = ()
+
+
+def run(wiring: Wiring, request: Request) -> int:
+    """Check, print, and return the exit code."""
+    verdict, held = asyncio.run(_check(wiring, request))
+    if request.output in _MACHINES:
+        print_bytes(_MACHINES[request.output](verdict, request))
+    else:
+        print_text(_PEOPLE[request.output](verdict, pen_for(wiring.settings)), wiring.settings)
+    return exit_code(verdict, request, held=held)
+
+
+def judge(snapshot: Snapshot, request: Request, memo: Memo | None = None) -> Verdict:
+    """What a snapshot comes to under this request; `memo` is what earlier judgements left."""
+    found = diagnose(Case(snapshot, expected=request.expected, memo=memo or Memo()))
+    found += tuple(expired_entries(request.entries, snapshot.taken_at))
+    left, ignored = without(found, request.entries, snapshot.taken_at)
+    chosen = tuple(f for f in left if category_of(f) in request.categories)
+    causes = {cause for finding in chosen for cause in finding.caused_by}
+    return Verdict(
+        snapshot=snapshot,
+        categories=request.categories,
+        findings=chosen,
+        ignored=tuple(i for i in ignored if category_of(i.finding) in request.categories),
+        elsewhere=tuple(f for f in found if f.id in causes),
+    )
+
+
+def exit_code(verdict: Verdict, request: Request, *, held: bool) -> int:
+    """0 nothing at or above the threshold, 1 findings, 3 nothing found but not all was judged.
+
+    With a condition to wait for, 0 says that it came true.
+    """
+    if request.wait is not None and held:
+        return NOTHING_FOUND
+    if verdict.reached(request.threshold):
+        return FOUND
+    if not verdict.complete:
+        return UNJUDGED
+    return NOTHING_FOUND if request.wait is None else FOUND
+
+
+async def _check(wiring: Wiring, request: Request) -> tuple[Verdict, bool]:
+    async with watching(wiring) as monitor:
+        if request.wait is None:
+            return judge(await settled(monitor, request.deadline), request), False
+        return await wait(monitor, request, request.wait)
+
+
+async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verdict, bool]:
+    """The verdict with which the condition came true, or the last one when the time was over."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+    told, memo, patience = "", Memo(), request.deadline
+    while True:
+        snapshot = await settled(monitor, patience)
+        verdict = await asyncio.to_thread(judge, snapshot, request, memo)
+        held = request.condition.holds(verdict)
+        if held or clock() >= end:
+            return verdict, held
+        told = _say(verdict, request.condition, told)
+        await asyncio.sleep(min(PAUSE, max(0.0, end - clock())))
+        patience = min(request.deadline, max(PAUSE, end - clock()))
+
+
+def _say(verdict: Verdict, condition: Condition, told: str) -> str:
+    """Tell on standard error what is waited for, whenever that changes."""
+    bad = [top for top in verdict.tops if top.severity is not Severity.INFO]
+    now = names(bad, 5) or "sources that do not answer"
+    if now != told:
+        sys.stderr.write(f"ciliscope: waiting for {condition.text}: {now}\n")
+        sys.stderr.flush()
+    return now
+
+
+_PEOPLE: dict[str, Callable[[Verdict, Pen], str]] = {"text": text, "short": short}
+_MACHINES: dict[str, Callable[[Verdict, Request], str]] = {
+    "json": lambda verdict, _: findings_json(verdict),
+    "junit": lambda verdict, request: junit(verdict, request.threshold),
+    "markdown": lambda verdict, _: markdown(verdict),
+}
+OUTPUTS = (*_PEOPLE, *_MACHINES)
+"""What `-o` takes; the first is the default."""

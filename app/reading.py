@@ -1,0 +1,93 @@
+"""A cluster read to the end: every source has answered or failed, the logs of suspects included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import MappingProxyType
+
+from app.feeds import AGENT_LOGS, Wiring
+from app.monitor import Monitor
+from app.snapshot import Snapshot, State
+from app.suspects import LIMIT, follow_suspects, suspects
+
+LOOK = 0.1
+"""Seconds between two looks at the newest snapshot."""
+QUIET = 1.0
+"""Seconds without a new line after which a log is read up to its end: its source tells that it can
+be read before it tells what stands there."""
+BUSY = 3.0
+"""Seconds after which a log that never pauses has told enough."""
+
+
+@asynccontextmanager
+async def watching(wiring: Wiring) -> AsyncIterator[Monitor]:
+    """A monitor that reads everything there is while inside; then nothing is left running.
+
+    An exception out of a source is a bug and comes out here.
+    """
+    monitor = wiring.monitor()
+    kinds = {health.kind for health in monitor.snapshot.health.values()}
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(wiring.run(monitor)),
+            group.create_task(follow_suspects(wiring, monitor)),
+        ]
+        try:
+            with monitor.demand(*kinds):
+                yield monitor
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def settled(monitor: Monitor, deadline: float) -> Snapshot:
+    """The first snapshot in which everything has answered or failed, the suspects' logs as well.
+
+    What has not answered after `deadline` seconds is failing, for all that can be told.
+    """
+    clock = asyncio.get_running_loop().time
+    now = clock()
+    end, changed_at, complete_at = now + deadline, now, float("inf")
+    seen: Snapshot | None = None
+    while now < end:
+        snapshot = monitor.snapshot
+        if seen is None or _logs(seen) != _logs(snapshot):
+            changed_at = now
+        if snapshot is not seen:
+            complete = _complete(snapshot)
+            complete_at = min(complete_at, now) if complete else float("inf")
+        if now - complete_at >= 0 and (now - changed_at >= QUIET or now - complete_at >= BUSY):
+            return snapshot
+        seen = snapshot
+        await asyncio.sleep(LOOK)
+        now = clock()
+    return _given_up(monitor.snapshot, deadline)
+
+
+def _complete(snapshot: Snapshot) -> bool:
+    """Whether nothing is still loading.
+
+    Which logs are needed is known only when all else is, and their sources are new.
+    """
+    states = [health.state for health in snapshot.health.values()]
+    if State.LOADING in states:
+        return False
+    logs = sum(health.kind == AGENT_LOGS for health in snapshot.health.values())
+    return logs >= min(LIMIT, len(suspects(snapshot)))
+
+
+def _logs(snapshot: Snapshot) -> tuple[int, int]:
+    return id(snapshot.agent_logs), id(snapshot.operator_log)
+
+
+def _given_up(snapshot: Snapshot, deadline: float) -> Snapshot:
+    health = {
+        label: replace(each, state=State.FAILING, error=f"no answer within {deadline:g} s")
+        if each.state is State.LOADING
+        else each
+        for label, each in snapshot.health.items()
+    }
+    return replace(snapshot, health=MappingProxyType(health))

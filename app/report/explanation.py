@@ -1,0 +1,24 @@
+"""The answer to one `explain`: facts, the ways of services, and what is wrong there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.diagnosis.finding import Finding
+from app.diagnosis.path import ServicePath
+from app.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What is known of one thing that was asked about."""
+
+    snapshot: Snapshot
+    kind: str
+    """What was asked about: `service`, `ip`, `prefix`, `session` or `pool`."""
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    """What is known of it, by name."""
+    paths: tuple[ServicePath, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with it, and what explains that."""

@@ -1,0 +1,85 @@
+"""The outcome of a check as JUnit XML, for what shows test results: a case for each code.
+
+The form is the one that Jenkins and GitLab read: `testsuites` of `testsuite` of `testcase`, with
+`failure` and `skipped` (Jenkins xunit plugin, `junit-10.xsd`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from app.diagnosis.catalog import CODES, Code
+from app.diagnosis.finding import Finding, Severity
+from app.report.findings_text import Pen, finding_lines
+from app.report.verdict import Verdict, names, plural
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 §2.2 does not allow."""
+
+
+def junit(verdict: Verdict, threshold: Severity) -> str:
+    """The document, a newline at the end.
+
+    A code fails when a finding that nothing explains is at or above the threshold. What could not
+    be determined is skipped; other findings stand in the case's output.
+    """
+    root = ElementTree.Element("testsuites", name="ciliscope check")
+    for category in verdict.categories:
+        cases = [
+            _case(verdict, code, threshold) for code in CODES.values() if code.category == category
+        ]
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=category,
+            tests=str(len(cases)),
+            failures=str(sum(case.find("failure") is not None for case in cases)),
+            errors="0",
+            skipped=str(sum(case.find("skipped") is not None for case in cases)),
+            timestamp=f"{verdict.snapshot.taken_at:%Y-%m-%dT%H:%M:%S}",
+        )
+        suite.extend(cases)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _case(verdict: Verdict, code: Code, threshold: Severity) -> ElementTree.Element:
+    case = ElementTree.Element(
+        "testcase", classname=code.category, name=f"{code.code} {code.title}", time="0"
+    )
+    found = [top for top in verdict.tops if top.code == code.code]
+    bad = (Severity.FAIL,) if threshold is Severity.FAIL else (Severity.FAIL, Severity.WARN)
+    failing = [top for top in found if top.severity in bad]
+    unknown = [top for top in found if top.severity is Severity.UNKNOWN]
+    told = failing or unknown
+    if told:
+        element = ElementTree.SubElement(
+            case, "failure" if failing else "skipped", message=_xml(_summary(told))
+        )
+        if failing:
+            element.set("type", code.code)
+            element.text = _details(verdict, failing)
+    rest = [top for top in found if top not in failing]
+    if rest:
+        ElementTree.SubElement(case, "system-out").text = _details(verdict, rest)
+    return case
+
+
+def _summary(findings: list[Finding]) -> str:
+    more = f" (and {plural(len(findings) - 1, 'finding')} more)" if len(findings) > 1 else ""
+    return findings[0].summary + more
+
+
+def _details(verdict: Verdict, findings: Iterable[Finding]) -> str:
+    pen, lines = Pen(), list[str]()
+    for finding in findings:
+        lines += finding_lines(finding, pen, verdict.causes(finding))
+        if follow := verdict.follow(finding):
+            lines.append(f"    explains  {names(follow, 10)}")
+    return _xml("\n".join(lines))
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

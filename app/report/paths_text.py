@@ -1,0 +1,198 @@
+"""`explain` for people and for scripts: facts, hop after hop, and what is wrong."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from app.diagnosis.finding import Severity
+from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
+from app.report.explanation import Explanation
+from app.report.findings_json import EvidenceItem, FindingItem, evidence_item, finding_item
+from app.report.findings_text import WIDTH, Pen, evidence_line, finding_lines
+from app.report.items import Item, SourceItem, source_items
+from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
+from app.report.verdict import names
+from collectors.sanitize import one_line
+
+EVIDENCE = 3
+"""Observations shown of a hop; JSON has all."""
+
+_VERDICT: dict[HopState, Severity | str] = {
+    HopState.OK: "ok",
+    HopState.BROKEN: Severity.FAIL,
+    HopState.UNKNOWN: Severity.UNKNOWN,
+    HopState.NOT_REACHED: Severity.INFO,
+}
+
+
+class HopItem(Item, frozen=True):
+    """One hop."""
+
+    name: str
+    state: str
+    reason: str
+    evidence: tuple[EvidenceItem, ...]
+    findings: tuple[str, ...]
+    """Ids of what is wrong here."""
+
+
+class PrefixItem(Item, frozen=True):
+    """Who should announce a prefix, and who does; null where the routes were not read."""
+
+    prefix: str
+    expected: tuple[str, ...]
+    actual: tuple[str, ...] | None
+    missing: tuple[str, ...] | None
+    extra: tuple[str, ...] | None
+
+
+class PathItem(Item, frozen=True):
+    """The way of one service."""
+
+    service: str
+    broken: str | None
+    """Name of the first broken hop."""
+    hops: tuple[HopItem, ...]
+    prefixes: tuple[PrefixItem, ...]
+    router: dict[str, tuple[str, ...]]
+    """`show` commands by the peer's address."""
+
+
+class FactItem(Item, frozen=True):
+    """One thing that is known."""
+
+    name: str
+    value: str
+
+
+class ExplanationDocument(Item, frozen=True):
+    """One answer."""
+
+    schema_version: int
+    kind: str
+    taken_at: datetime
+    cluster: ClusterItem
+    subject: FactItem
+    facts: tuple[FactItem, ...]
+    paths: tuple[PathItem, ...]
+    findings: tuple[FindingItem, ...]
+    sources: tuple[SourceItem, ...]
+
+
+def explanation_text(told: Explanation, pen: Pen) -> str:
+    """The answer for people, a newline at the end."""
+    lines = [one_line(f"{told.kind} {told.name}"), ""]
+    width = max((len(name) for name, _ in told.facts), default=0)
+    for name, value in told.facts:
+        lines += _wrapped(f"  {name:<{width}}  ", value)
+    for path in told.paths:
+        lines += ["", *path_lines(path, pen)]
+    if told.findings:
+        lines += ["", "findings"]
+        by_id = {finding.id: finding for finding in told.findings}
+        for finding in told.findings:
+            causes = [by_id[cause] for cause in finding.caused_by if cause in by_id]
+            lines += finding_lines(finding, pen, causes)
+    return "\n".join(lines) + "\n"
+
+
+def path_lines(path: ServicePath, pen: Pen) -> Iterator[str]:
+    """The way of a service: a line for each hop, who announces, what to compare on the router."""
+    yield one_line(f"the way of service {path.service}")
+    width = max(len(hop.name) for hop in path.hops)
+    for hop in path.hops:
+        yield from _hop(hop, width, pen)
+    for prefix in path.prefixes:
+        yield from _wrapped(f"  {one_line(prefix.prefix)}  ", _announced(prefix))
+    for peer, commands in path.router.items():
+        yield f"  to compare on the router {one_line(peer)}:"
+        yield from (f"    {one_line(command)}" for command in commands)
+
+
+def explanation_json(told: Explanation) -> str:
+    """The answer as indented JSON, a newline at the end."""
+    document = ExplanationDocument(
+        schema_version=SCHEMA_VERSION,
+        kind="Explanation",
+        taken_at=told.snapshot.taken_at,
+        cluster=cluster_item(told.snapshot),
+        subject=FactItem(told.kind, told.name),
+        facts=tuple(FactItem(name, value) for name, value in told.facts),
+        paths=tuple(_path_item(path) for path in told.paths),
+        findings=tuple(finding_item(finding) for finding in told.findings),
+        sources=source_items(told.snapshot),
+    )
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _hop(hop: Hop, width: int, pen: Pen) -> Iterator[str]:
+    sign = pen.sign(_VERDICT[hop.state])
+    first, *rest = _wrapped(" " * (width + 6), hop.reason or str(hop.state))
+    yield f"  {sign} {hop.name:<{width}}  {first.strip()}"
+    yield from rest
+    indent = " " * (width + 6)
+    if hop.state in (HopState.BROKEN, HopState.UNKNOWN):
+        yield from (indent + evidence_line(seen) for seen in hop.evidence[:EVIDENCE])
+    if hop.findings:
+        yield indent + one_line(names(hop.findings, 3))
+
+
+def _announced(prefix: PrefixPath) -> str:
+    expected = f"expected from {_nodes(prefix.expected)}"
+    if prefix.actual is None:
+        return f"{expected}; it is not known who announces it"
+    told = [expected, f"announced by {_nodes(prefix.actual)}"]
+    if prefix.missing:
+        told.append(f"missing: {_nodes(prefix.missing)}")
+    if prefix.extra:
+        told.append(f"should not: {_nodes(prefix.extra)}")
+    return "; ".join(told)
+
+
+def _nodes(nodes: tuple[str, ...]) -> str:
+    return ", ".join(nodes) or "no node"
+
+
+def _path_item(path: ServicePath) -> PathItem:
+    return PathItem(
+        service=path.service,
+        broken=path.broken.name if path.broken else None,
+        hops=tuple(_hop_item(hop) for hop in path.hops),
+        prefixes=tuple(_prefix_item(prefix) for prefix in path.prefixes),
+        router=dict(path.router),
+    )
+
+
+def _hop_item(hop: Hop) -> HopItem:
+    return HopItem(
+        name=hop.name,
+        state=str(hop.state),
+        reason=hop.reason,
+        evidence=tuple(evidence_item(evidence) for evidence in hop.evidence),
+        findings=tuple(finding.id for finding in hop.findings),
+    )
+
+
+def _prefix_item(prefix: PrefixPath) -> PrefixItem:
+    known = prefix.actual is not None
+    return PrefixItem(
+        prefix=prefix.prefix,
+        expected=prefix.expected,
+        actual=prefix.actual,
+        missing=prefix.missing if known else None,
+        extra=prefix.extra if known else None,
+    )
+
+
+def _wrapped(head: str, sentence: str) -> list[str]:
+    lines = textwrap.wrap(
+        one_line(sentence),
+        max(20, WIDTH - len(head)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
+    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]

@@ -1,0 +1,23 @@
+"""A lab read to the end, as `ciliscope check` does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.feeds import Wiring
+from app.lab.launch import start_lab
+from app.reading import settled, watching
+from app.settings import Settings
+from app.snapshot import Snapshot
+
+DEADLINE = 40.0
+
+
+async def read_lab(scenario: str | None = None, *, replay: Path | None = None) -> Snapshot:
+    """Everything there is to read, the logs of suspects included."""
+    with start_lab(scenario, replay=replay) as lab:
+        settings = Settings(
+            kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium), at=lab.at
+        )
+        async with watching(Wiring(settings)) as monitor:
+            return await settled(monitor, DEADLINE)

@@ -1,0 +1,94 @@
+"""Whatever a cluster is like: no rule dies, and nothing is said of what is not there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog import CODES
+from app.diagnosis.diagnose import consequences, roots
+from app.diagnosis.finding import Ref, Severity
+from app.snapshot import Snapshot
+from tests.clusters import Cluster, clusters, permuted, record_types, records
+from tests.recorded import taken_at
+from tests.verdicts import found_in
+
+MAPPINGS = {
+    "Service": "services",
+    "Node": "nodes",
+    "Pod": "pods",
+    "Namespace": "namespaces",
+    "ConfigMap": "config_maps",
+    "DaemonSet": "daemon_sets",
+    "Deployment": "deployments",
+    "Lease": "leases",
+    "CiliumNode": "cilium_nodes",
+    "CiliumLoadBalancerIPPool": "pools",
+    "CiliumBGPClusterConfig": "cluster_configs",
+    "CiliumBGPPeerConfig": "peer_configs",
+    "CiliumBGPAdvertisement": "advertisements",
+    "CiliumBGPNodeConfig": "node_configs",
+    "CiliumBGPNodeConfigOverride": "node_config_overrides",
+    "CiliumBGPPeeringPolicy": "peering_policies",
+    "CiliumL2AnnouncementPolicy": "l2_policies",
+}
+"""The kinds of objects that a finding can be about, and where a snapshot has them."""
+
+OTHER_KINDS = {"Session", "Peer", "Prefix", "Source", "Cluster", "CustomResourceDefinition"}
+
+SLOW = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def there_is(snapshot: Snapshot, subject: Ref) -> bool:
+    """Whether the snapshot knows the object, or cannot, or the subject is not an object."""
+    if subject.kind in OTHER_KINDS or not Case(snapshot).known(MAPPINGS[subject.kind]):
+        return True
+    known = getattr(snapshot, MAPPINGS[subject.kind])
+    key = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
+    return key in known
+
+
+@pytest.mark.parametrize("kind", sorted(record_types()))
+def test_records_of_every_kind_can_be_made_up(kind: str) -> None:
+    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(records(kind))
+    def made(record: object) -> None:
+        assert isinstance(record, record_types()[kind])
+
+    made()
+
+
+@pytest.mark.timeout(300)
+@SLOW
+@given(clusters())
+def test_no_rule_dies_and_nothing_is_said_of_what_is_not_there(cluster: Cluster) -> None:
+    snapshot = cluster.snapshot
+    found = found_in(snapshot)
+    ids = [finding.id for finding in found]
+    assert len(set(ids)) == len(ids)
+    for finding in found:
+        assert there_is(snapshot, finding.subject), finding.id
+        assert finding.severity in (*CODES[finding.code].severities, Severity.UNKNOWN)
+        assert set(finding.caused_by) <= set(ids) - {finding.id}
+        assert "\n" not in finding.summary
+    told = {each.id for root in roots(found) for each in consequences(found, root)}
+    assert told | {root.id for root in roots(found)} == set(ids)
+
+
+@pytest.mark.timeout(300)
+@SLOW
+@given(clusters(), st.integers(1, 12))
+def test_the_order_of_records_changes_nothing(cluster: Cluster, order: int) -> None:
+    snapshot = cluster.snapshot
+    assert found_in(permuted(snapshot, order)) == found_in(snapshot)
+
+
+def test_a_snapshot_that_knows_nothing_yields_no_verdict() -> None:
+    blank = Snapshot(taken_at=taken_at("healthy"))
+    assert [f.id for f in found_in(blank) if f.severity in (Severity.FAIL, Severity.WARN)] == []

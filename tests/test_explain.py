@@ -1,0 +1,225 @@
+"""`ciliscope explain`: one thing in full, or a sentence about why not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog import CODES
+from app.diagnosis.diagnose import diagnose
+from app.diagnosis.finding import Finding, Ref, Severity
+from app.explain import BadQuestion, question
+from app.explanations import ABOUT, NoSuchThing, concerning
+from app.lab.launch import start_lab
+from app.report.explanation import Explanation
+from app.report.findings_text import Pen
+from app.report.pages import page
+from app.report.paths_text import explanation_json, explanation_text
+from app.snapshot import Snapshot, State
+from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of
+from tests.test_check import ciliscope, pointing_at
+
+
+async def explained(snapshot: Snapshot, kind: str, *names: str) -> Explanation:
+    case = Case(snapshot)
+    return ABOUT[kind](case, diagnose(case), names)
+
+
+@pytest.fixture(scope="module")
+def killed() -> Iterator[dict[str, str]]:
+    """The environment in which a cluster whose router was killed is the cluster."""
+    with start_lab(replay=RECORDINGS / "router-killed") as lab:
+        yield pointing_at(lab)
+
+
+def codes(findings: Sequence[Finding]) -> list[str]:
+    return [finding.code for finding in findings]
+
+
+# The program
+
+
+def test_a_service_is_followed_to_the_first_broken_hop(killed: dict[str, str]) -> None:
+    done = ciliscope("explain", "service", "home/grafana", **killed)
+    assert (done.returncode, done.stderr) == (0, "")
+    hops = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [hop for hop in hops if hop[0] == "✓"][:4] == [
+        ["✓", "class"],
+        ["✓", "pool"],
+        ["✓", "address"],
+        ["✓", "endpoints"],
+    ]
+    assert ["✗", "sessions"] in hops
+    assert ["·", "routes"] in hops
+    assert "show bgp ipv4 unicast 172.29.52.101/32" in done.stdout
+    assert "✗ CS401 " in done.stdout
+
+
+def test_json_tells_the_same(killed: dict[str, str]) -> None:
+    done = ciliscope("explain", "service", "home/grafana", "-o", "json", **killed)
+    told = json.loads(done.stdout)
+    (path,) = told["paths"]
+    assert (told["kind"], path["service"], path["broken"]) == (
+        "Explanation",
+        "home/grafana",
+        "sessions",
+    )
+    assert [hop["name"] for hop in path["hops"]][-1] == "router"
+    assert len(path["hops"]) == 8
+    assert path["prefixes"][0]["actual"] == []
+    assert path["prefixes"][0]["missing"] == path["prefixes"][0]["expected"]
+    ids = {finding["id"] for finding in told["findings"]}
+    assert {each for hop in path["hops"] for each in hop["findings"]} <= ids
+    assert {cause for finding in told["findings"] for cause in finding["causedBy"]} <= ids
+
+
+def test_what_does_not_exist_is_told_with_what_comes_near(killed: dict[str, str]) -> None:
+    done = ciliscope("explain", "service", "home/grafna", **killed)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "did you mean home/grafana?" in done.stderr
+
+
+def test_a_code_is_explained_without_a_cluster() -> None:
+    done = ciliscope("explain", "cs401", KUBECONFIG=os.devnull)
+    assert done.returncode == 0
+    assert done.stdout == page(CODES["CS401"])
+    told = json.loads(ciliscope("explain", "CS401", "-o", "json", KUBECONFIG=os.devnull).stdout)
+    assert (told["code"], told["category"]) == ("CS401", "bgp-sessions")
+
+
+def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
+    done = ciliscope(
+        *("explain", "pool", "x", "--no-cli", "--timeout", "3s"), KUBECONFIG=os.devnull
+    )
+    assert done.returncode == 3
+    assert "it is not known whether there is a pool x" in done.stderr
+
+
+# Questions
+
+
+@pytest.mark.parametrize(
+    ("what", "names", "told"),
+    [
+        ("router", ["x"], "explain takes service NAMESPACE/NAME"),
+        ("CS999", [], "explain takes"),
+        ("service", [], "takes one name"),
+        ("service", ["grafana"], "must be NAMESPACE/NAME"),
+        ("service", ["home/"], "must be NAMESPACE/NAME"),
+        ("ip", ["172.29.52"], "must be an address"),
+        ("prefix", ["172.29.52.0/40"], "must be a prefix"),
+        ("pool", ["a", "b"], "takes one name"),
+        ("session", ["a", "b", "c"], "takes one or two names"),
+    ],
+)
+def test_a_question_that_cannot_be_understood(what: str, names: list[str], told: str) -> None:
+    with pytest.raises(BadQuestion, match=told):
+        question(what, names)
+
+
+# Answers
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_everything_in_every_recording_can_be_explained(name: str) -> None:
+    snapshot = await snapshot_of(name)
+    case = Case(snapshot)
+    asked: list[tuple[str, tuple[str, ...]]] = [("service", (key,)) for key in snapshot.services]
+    asked += [("ip", (str(a),)) for b in case.balancers for a in b.addresses]
+    asked += [("prefix", (str(prefix),)) for prefix in case.announcers]
+    asked += [("session", (s.node, s.peer_address)) for s in case.sessions]
+    asked += [("pool", (key,)) for key in snapshot.pools]
+    found = diagnose(case)
+    for kind, names in asked:
+        told = ABOUT[kind](case, found, names)
+        assert explanation_text(told, Pen()).startswith(f"{kind} ")
+        json.loads(explanation_json(told))
+
+
+async def test_an_address_leads_to_its_service_and_its_pool() -> None:
+    told = await explained(await snapshot_of("healthy"), "ip", "172.29.52.101")
+    facts = dict(told.facts)
+    assert facts["services"] == "home/grafana"
+    assert facts["pools"] == "bgp-default"
+    assert facts["announced"].startswith("172.29.52.101/32 by talos-cp-1")
+    assert [path.service for path in told.paths] == ["home/grafana"]
+
+
+async def test_an_address_that_nobody_holds_says_so() -> None:
+    facts = dict((await explained(await snapshot_of("healthy"), "ip", "192.0.2.1")).facts)
+    assert facts == {"services": "none", "pools": "none", "announced": "by no node"}
+
+
+async def test_a_prefix_leads_to_its_services() -> None:
+    told = await explained(await snapshot_of("healthy"), "prefix", "172.29.52.100/31")
+    assert dict(told.facts)["services"] == "home/grafana, home/longhorn-frontend"
+
+
+async def test_what_was_not_read_is_not_called_empty() -> None:
+    snapshot = await snapshot_of("healthy", cli=False)
+    silent = {
+        label: replace(health, state=State.FORBIDDEN, read_at=None)
+        if health.kind in ("services", "pools")
+        else health
+        for label, health in snapshot.health.items()
+    }
+    blind = changed(snapshot, health=silent, services={}, pools={})
+    facts = dict((await explained(blind, "ip", "172.29.52.101")).facts)
+    assert set(facts.values()) == {"not known: it could not be read"}
+    for kind, name in (("service", "home/grafana"), ("pool", "bgp-default")):
+        with pytest.raises(NoSuchThing, match="it is not known") as problem:
+            await explained(blind, kind, name)
+        assert not problem.value.certain
+
+
+async def test_a_session_is_found_by_node_and_by_either_name_of_its_peer() -> None:
+    snapshot = await snapshot_of("healthy")
+    for names in (("talos-cp-1",), ("talos-cp-1", "172.29.51.1"), ("talos-cp-1", "router")):
+        facts = dict((await explained(snapshot, "session", *names)).facts)
+        assert facts["state"].startswith("established for ")
+        assert facts["configured by"].startswith("CiliumBGPClusterConfig ")
+    with pytest.raises(NoSuchThing, match="did you mean") as problem:
+        await explained(snapshot, "session", "talos-cp-9", "172.29.51.1")
+    assert problem.value.certain
+
+
+async def test_a_pool_tells_who_holds_its_addresses() -> None:
+    facts = dict((await explained(await snapshot_of("healthy"), "pool", "bgp-default")).facts)
+    assert "172.29.52.101: home/grafana" in facts["held"]
+    assert facts["selects"] == "io.cilium/lb-ipam-pool=bgp-default"
+
+
+async def test_a_service_of_another_type_has_no_way() -> None:
+    snapshot = await snapshot_of("healthy")
+    key = next(k for k, s in snapshot.services.items() if s.spec.type == "ClusterIP")
+    told = await explained(snapshot, "service", key)
+    assert told.paths == ()
+    assert "only services of type LoadBalancer" in dict(told.facts)["note"]
+
+
+def test_findings_about_a_thing_come_with_all_that_explains_them() -> None:
+    def found(code: str, name: str, causes: tuple[str, ...] = (), about: str = "") -> Finding:
+        return Finding(
+            code=code,
+            severity=Severity.FAIL,
+            subject=Ref("Node", name),
+            summary="",
+            about=(Ref("Node", about),) if about else (),
+            caused_by=causes,
+        )
+
+    root = found("CS112", "a")
+    middle = found("CS401", "b", (root.id,))
+    leaf = found("CS501", "c", (middle.id,), about="d")
+    other = found("CS501", "e", (root.id,))
+    every = (root, middle, leaf, other)
+    assert concerning(every, [Ref("Node", "d")]) == (root, middle, leaf)
+    assert concerning(every, [Ref("Node", "a")]) == (root,)
+    assert concerning(every, [Ref("Service", "a")]) == ()
+    assert codes(concerning(every, [Ref("Node", "e")])) == ["CS112", "CS501"]

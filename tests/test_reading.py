@@ -1,0 +1,88 @@
+"""When a cluster is read to the end: not before the logs that are needed, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from app.feeds import AGENT_LOGS
+from app.monitor import Feed, Monitor
+from app.reading import QUIET, settled
+from app.snapshot import State
+from collectors.log_entries import LogEntry
+from collectors.log_lines import LogLine
+from collectors.source import Appended, Heard, Update
+from tests.recorded import feeds, taken_at
+
+
+class Silent:
+    """A source that never answers."""
+
+    kind = "pools"
+    label = "another source of pools"
+
+    async def updates(self) -> AsyncIterator[Update]:
+        await asyncio.Event().wait()
+        yield Heard(self.kind)
+
+
+class Slow:
+    """An agent's log that can be read at once and whose lines come a little later."""
+
+    kind = AGENT_LOGS
+
+    def __init__(self, node: str) -> None:
+        self.label = f"agent log {node}"
+
+    async def updates(self) -> AsyncIterator[Update]:
+        yield Heard(self.kind)
+        for number in range(3):
+            await asyncio.sleep(QUIET / 2)
+            line = LogLine(taken_at("router-killed"), raw=f"{self.label} {number}")
+            yield Appended(self.kind, (LogEntry(f"{self.label}{number}", "p", "c", line),))
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def running(name: str, *more: Feed) -> AsyncIterator[Monitor]:
+    moment = taken_at(name)
+    monitor = Monitor([*feeds(name), *more], lambda: moment, context=name)
+    task = asyncio.create_task(monitor.run())
+    try:
+        yield monitor
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_cluster_is_read_as_soon_as_all_have_answered() -> None:
+    async with running("no-bgp-config") as monitor:
+        begun = time.monotonic()
+        snapshot = await settled(monitor, 30)
+        assert time.monotonic() - begun < 15
+        assert {health.state for health in snapshot.health.values()} <= {State.FRESH, State.ABSENT}
+
+
+async def test_a_source_that_does_not_answer_is_failing_when_the_time_is_over() -> None:
+    async with running("no-bgp-config", Feed(Silent())) as monitor:
+        snapshot = await settled(monitor, 2)
+        health = snapshot.health["another source of pools"]
+        assert (health.state, health.error) == (State.FAILING, "no answer within 2 s")
+        assert monitor.snapshot.health["another source of pools"].state is State.LOADING
+
+
+async def test_sessions_in_trouble_are_not_judged_before_their_logs_are_there() -> None:
+    async with running("router-killed") as monitor:
+        begun = time.monotonic()
+        await settled(monitor, 3)
+        assert time.monotonic() - begun >= 3
+
+
+async def test_a_log_is_read_to_its_end() -> None:
+    logs = [Feed(Slow(f"talos-cp-{i}")) for i in (1, 2, 3)]
+    async with running("router-killed", *logs) as monitor:
+        snapshot = await settled(monitor, 30)
+        assert len(snapshot.agent_logs) == 9
