@@ -376,10 +376,9 @@ def _dashboard(settings: Settings) -> int:
             "TERM=dumb cannot show the dashboard; set TERM to what your terminal is, or use "
             "`ciliscope get WHAT`"
         )
-    from app.feeds import Wiring
     from app.tui import run_dashboard
 
-    return run_dashboard(Wiring(settings))
+    return run_dashboard(settings)
 
 
 def _lab(options: argparse.Namespace, inner: list[str] | None) -> int:

@@ -79,7 +79,7 @@ class Wiring:
     def monitor(self, kinds: Collection[str] | None = None) -> Monitor:
         """A monitor of the sources that feed these kinds; of all, for None."""
         return Monitor(
-            (feed for feed in self._feeds() if kinds is None or feed.source.kind in kinds),
+            (feed for feed in self.feeds() if kinds is None or feed.source.kind in kinds),
             self.clock,
             context=self._session.context,
             cilium_namespace=self.settings.namespace,
@@ -111,7 +111,8 @@ class Wiring:
             self._agents[node] = _Followed(aim, source)
         return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
 
-    def _feeds(self) -> Iterator[Feed]:
+    def feeds(self) -> Iterator[Feed]:
+        """Every source, in the order in which they are told of."""
         session, namespace = self._session, self.settings.namespace
         pulse = VersionSource(session, clock=self.clock)
         yield Feed(pulse, VERSION_SILENCE)

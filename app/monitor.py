@@ -71,7 +71,9 @@ class Monitor:
         *,
         context: str = "",
         cilium_namespace: str = "kube-system",
+        setting_up: bool = False,
     ) -> None:
+        """`setting_up`: more sources will be attached before `run` is called."""
         self._clock = clock
         self._feeds: dict[str, Feed] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -85,7 +87,10 @@ class Monitor:
         self._published: asyncio.Event = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self.snapshot = Snapshot(
-            taken_at=clock(), context=context, cilium_namespace=cilium_namespace
+            taken_at=clock(),
+            context=context,
+            cilium_namespace=cilium_namespace,
+            setting_up=setting_up,
         )
         for feed in feeds:
             self._know(feed)
@@ -93,6 +98,7 @@ class Monitor:
 
     async def run(self) -> None:
         """Read everything until cancelled. An exception out of a source is a bug and ends this."""
+        self.snapshot = replace(self.snapshot, setting_up=False)
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:

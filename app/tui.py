@@ -32,6 +32,9 @@ from screens.words import HELP, PLACES, QUIT, REFRESH, meant, place_of
 
 if TYPE_CHECKING:
     from app.feeds import Wiring
+    from app.monitor import Feed
+    from app.settings import Settings
+    from collectors.records import Pod
 
 REPAINT = 0.25
 """Seconds between two repaints at least."""
@@ -337,24 +340,64 @@ class CiliscopeApp(App[None], inherit_bindings=False):
             screen.flash(text)
 
 
-def run_dashboard(wiring: Wiring) -> int:
+class _Sources:
+    """The sources of a dashboard, set up when its first frame stands: what they need is heavy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wiring: Wiring | None = None
+        at = settings.at
+        self.clock: Clock = (lambda: datetime.now(UTC)) if at is None else lambda: at
+        self.monitor = Monitor(
+            (),
+            self.clock,
+            context=settings.context or "",
+            cilium_namespace=settings.namespace,
+            setting_up=True,
+        )
+
+    async def read(self) -> None:
+        """Set the sources up and read them until cancelled."""
+        wiring = self._wiring = await asyncio.to_thread(self._wired)
+        for feed in wiring.feeds():
+            self.monitor.attach(feed)
+        await wiring.run(self.monitor)
+
+    def agent_log(self, pod: Pod) -> Feed:
+        """As `Wiring.agent_log`; a pod is known only when the sources are set up."""
+        if self._wiring is None:
+            raise RuntimeError("no source is set up yet")
+        return self._wiring.agent_log(pod)
+
+    def end(self) -> None:
+        """No command is left running."""
+        if self._wiring is not None:
+            from collectors.command import end_all
+
+            end_all()
+
+    def _wired(self) -> Wiring:
+        from app.feeds import Wiring
+
+        return Wiring(self._settings)
+
+
+def run_dashboard(settings: Settings) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is whole afterwards.
 
     After SIGTERM or SIGHUP that is 128 + its number, within a second. No command is left running.
     """
-    from collectors.command import end_all
-
-    monitor = wiring.monitor()
+    sources = _Sources(settings)
     app = CiliscopeApp(
-        monitor,
-        read=lambda: wiring.run(monitor),
-        agent_log_feed=wiring.agent_log,
-        clock=wiring.clock,
-        ascii_only=wiring.settings.ascii,
+        sources.monitor,
+        read=sources.read,
+        agent_log_feed=sources.agent_log,
+        clock=sources.clock,
+        ascii_only=settings.ascii,
     )
     try:
-        with whole_terminal(app.end, end_all) as received:
+        with whole_terminal(app.end, sources.end) as received:
             app.run(mouse=False)
     finally:
-        end_all()
+        sources.end()
     return 128 + received[0] if received else app.return_code or 0

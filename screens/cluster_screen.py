@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -22,13 +22,15 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.diagnosis.health import cilium_version
-from app.monitor import Monitor
 from app.snapshot import Snapshot, State
 from screens.widgets.command_line import CommandLine
 from screens.widgets.lines import Line, Span, length, plain
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.source_bar import sources, tiers
 from screens.words import all_words
+
+if TYPE_CHECKING:
+    from app.monitor import Monitor
 
 Picture = TypeVar("Picture")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from app.diagnosis.health import Health
 from app.report.format import age
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Health
 
 SIGN: dict[Health, str] = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?", "none": "·"}
 """A sign for each state, so that colour is never the only one to tell."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from app.diagnosis.health import Health
 from screens.format import LEADER, SIGN
 from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_text import EdgeLine, LiveText
 from screens.words import HELP, PLACES, QUIT
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Health
 
 _KEY_WIDTH = 20
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from app.diagnosis.transitions import Transition
-from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
 from screens.format import time_of_day
 from screens.widgets.columns import Cell, Row
-from screens.widgets.lines import Tone
+
+if TYPE_CHECKING:
+    from app.diagnosis.transitions import Transition
+    from collectors.log_entries import LogEntry
+    from screens.widgets.lines import Tone
 
 TOPICS = {"ipam": "IPAM", "bgp": "BGP"}
 _TONES: dict[str, Tone] = {"error": "fail", "fatal": "fail", "warning": "warn"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,17 +13,19 @@ from textual.binding import Binding, BindingType
 from app.diagnosis.health import cilium_version
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
 from app.monitor import Feed, Monitor
-from app.snapshot import Snapshot
-from collectors.log_entries import LogEntry
 from collectors.records import Pod
 from screens.absence import content
 from screens.cluster_screen import ClusterScreen
 from screens.log_rows import excerpts, merged
-from screens.widgets.columns import Content
 from screens.widgets.lines import Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.log_view import LogView
+
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
+    from collectors.log_entries import LogEntry
+    from screens.widgets.columns import Content
 
 AgentLogFeed = Callable[[Pod], Feed]
 """A feed of the kind `agent_logs` that follows one agent."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from app.diagnosis.facts import pod_health
 from app.diagnosis.health import CiliumPod, cilium_pods
-from app.snapshot import Snapshot
 from screens.absence import content
 from screens.cluster_screen import ClusterScreen
 from screens.format import LEADER, NOTHING, SIGN, age_of, count
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable
+
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
 
 COLUMNS = (
     Column("component", "COMPONENT", least=9),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,7 +13,6 @@ from app.diagnosis.advertisement import Prefix, announcers, announcers_of, route
 from app.diagnosis.endpoints import Backends, backends
 from app.diagnosis.facts import balancer_health, condition_words
 from app.diagnosis.lbipam import Address, LoadBalancer, load_balancers
-from app.snapshot import Snapshot
 from screens.absence import content
 from screens.cluster_screen import ClusterScreen
 from screens.format import NOTHING, SIGN, age_of, count, time_of_day
@@ -20,6 +20,9 @@ from screens.widgets.columns import Cell, Column, Content, Row, SortValue
 from screens.widgets.lines import Line, Span, Tone, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
+
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
 
 ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 READS = (

@@ -313,3 +313,16 @@ async def test_a_source_whose_heartbeat_fails_is_stale_however_open_its_stream()
         assert monitor.snapshot.health_of("operator_log").state is State.STALE
         pulse.say(Heard("version"))
         await until(monitor, lambda s: s.health_of("operator_log").state is State.FRESH)
+
+
+async def test_until_it_runs_what_is_still_to_be_set_up_is_loading_and_not_off() -> None:
+    monitor = Monitor((), lambda: NOON, setting_up=True)
+    assert monitor.snapshot.health_of("namespaces").state is State.LOADING
+    source = Told()
+    monitor.attach(Feed(source))
+    running_monitor = asyncio.create_task(monitor.run())
+    source.say(replaced("a"))
+    snapshot = await until(monitor, lambda s: bool(s.namespaces))
+    assert snapshot.health_of("nodes").state is State.OFF
+    running_monitor.cancel()
+    await asyncio.gather(running_monitor, return_exceptions=True)

@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING
 
-from app.diagnosis.lbipam import Address
 from app.diagnosis.sessions import sessions
-from app.snapshot import Snapshot
-from collectors.bgp_routes import NodeRoutes, Route
+
+if TYPE_CHECKING:
+    from app.diagnosis.lbipam import Address
+    from app.snapshot import Snapshot
+    from collectors.bgp_routes import NodeRoutes, Route
 
 Prefix = IPv4Network | IPv6Network
 

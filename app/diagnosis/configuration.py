@@ -8,9 +8,11 @@ Cilium install/kubernetes/cilium/templates/cilium-configmap.yaml, 1.17 to 1.19; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.snapshot import Snapshot
-from collectors.records import ConfigMap
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
+    from collectors.records import ConfigMap
 
 CONFIG_MAP = "cilium-config"
 

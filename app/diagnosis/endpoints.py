@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.snapshot import Snapshot
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

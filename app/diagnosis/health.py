@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from app.snapshot import Snapshot, State
 from collectors.log_targets import leader_pod
-from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
+
+if TYPE_CHECKING:
+    from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
 
 Version = tuple[int, int]
 

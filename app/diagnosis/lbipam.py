@@ -9,10 +9,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
 
-from app.snapshot import Snapshot
-from collectors.cilium_records import Pool, PoolBlock
-from collectors.records import Condition, Service
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
+    from collectors.cilium_records import Pool, PoolBlock
+    from collectors.records import Condition, Service
 
 Address = IPv4Address | IPv6Address
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from collectors.records import LabelSelector, Requirement, Service
+if TYPE_CHECKING:
+    from collectors.records import LabelSelector, Requirement, Service
 
 SERVICE_NAME_LABEL = "io.kubernetes.service.name"
 SERVICE_NAMESPACE_LABEL = "io.kubernetes.service.namespace"

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.diagnosis.configuration import config_map
 from app.diagnosis.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.diagnosis.selectors import selects
 from app.snapshot import Snapshot, State
-from collectors.bgp_peers import BgpPeer, NodePeers
-from collectors.cilium_records import NodeConfig, NodePeerStatus
+
+if TYPE_CHECKING:
+    from collectors.bgp_peers import BgpPeer, NodePeers
+    from collectors.cilium_records import NodeConfig, NodePeerStatus
 
 REPORTING_LAG = 10.0
 """Seconds by which the status in the API may lag behind the truth (measured: up to 5.2)."""

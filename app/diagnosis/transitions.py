@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from app.diagnosis.health import Version
 from app.diagnosis.lbipam import LoadBalancer, load_balancers
-from app.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Version
+    from app.snapshot import Snapshot
 
 LOGS_ALLOCATIONS: Version = (1, 20)
 """The first Cilium whose operator logs each allocation (70099e0750, 2026-01-27)."""

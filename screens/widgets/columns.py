@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from screens.format import NOTHING
-from screens.widgets.lines import Line, Tone
+
+if TYPE_CHECKING:
+    from screens.widgets.lines import Line, Tone
 
 SortValue = str | float | tuple[int, int] | None
 """What a cell is sorted by; all of one column are of one type, and None sorts last."""

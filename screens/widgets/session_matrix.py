@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import session_health
-from app.diagnosis.health import Health
-from app.diagnosis.sessions import Session
 from app.report.format import duration
 from screens.format import SIGN, age_of
 from screens.widgets.columns import Cell, Column, Row
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Health
+    from app.diagnosis.sessions import Session
 
 _BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
