@@ -146,11 +146,14 @@ class Reflector:
             self._incomplete = bool(problems)
             return Replaced(self.kind, records, monotonic() - begun, problems)
         self._served = ""
-        raise ApiError(
-            Reason.ABSENT,
+        told = (
             f"{self._session.server} does not serve {self._name()} "
-            f"({' or '.join(self._resource.versions)})",
+            f"({' or '.join(self._resource.versions)})"
         )
+        if self._resource.custom:
+            raise ApiError(Reason.ABSENT, told)
+        # Not an answer that there are none: something between us and the API server is wrong.
+        raise ApiError(Reason.REFUSED, f"{told}, as every Kubernetes API server does")
 
     async def _pages(self, version: str) -> list[Page[Object]]:
         pages: list[Page[Object]] = []

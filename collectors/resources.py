@@ -75,6 +75,11 @@ class Resource:
         return self.kind.replace("_", " ")
 
     @property
+    def custom(self) -> bool:
+        """Whether the kind comes with Cilium; all others every API server serves."""
+        return self.group == CILIUM_GROUP
+
+    @property
     def field_selector(self) -> str:
         """`fieldSelector` of the list and the watch; "" for none.
 

@@ -562,3 +562,14 @@ async def test_the_version_is_told_once_with_the_clock_of_the_server(server: Api
     assert isinstance(fourth, Replaced)
     assert isinstance(fifth, Failed)
     assert fifth.reason is Reason.UNREADABLE
+
+
+async def test_a_kind_that_every_api_server_has_is_not_absent_but_refused(
+    server: ApiServer,
+) -> None:
+    resource = next(each for each in resources() if each.kind == "services")
+    async with mirrored(server, resource) as mirror:
+        failed = await mirror.next()
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.REFUSED
+    assert "as every Kubernetes API server does" in failed.message

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.diagnosis.case import Case
-from app.diagnosis.finding import Ref
+from app.diagnosis.diagnose import diagnose, roots
+from app.diagnosis.finding import Ref, Severity
 from app.diagnosis.rules.cilium import RULES
 from app.diagnosis.rules.pods import PULLING, STARTING, trouble
 from app.snapshot import Snapshot, State
@@ -453,3 +454,16 @@ async def test_no_status_of_a_pod_is_too_odd(
 
 
 _CACHE: dict[str, Snapshot] = {}
+
+
+async def test_cs105_is_told_also_where_no_agent_pod_is_left_at_all() -> None:
+    healthy = await snapshot_of("healthy")
+    pods = {
+        key: pod
+        for key, pod in healthy.pods.items()
+        if pod.metadata.labels.get("k8s-app") != "cilium"
+    }
+    found = diagnose(Case(changed(healthy, pods=MappingProxyType(pods))))
+    told = [f for f in roots(found) if f.severity is Severity.FAIL]
+    assert [f.code for f in told] == ["CS105"]
+    assert "talos-cp-1, talos-cp-2, talos-cp-3" in told[0].summary

@@ -71,7 +71,7 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     if not case.known("daemon_sets", "pods", "nodes"):
         return
     found = case.snapshot.daemon_sets.get(f"{case.snapshot.cilium_namespace}/cilium")
-    if found is None or not live(case, "agent"):
+    if found is None:
         return
     lacking = found.status.desired_number_scheduled - len(live(case, "agent"))
     if lacking <= 0 or _in_motion(case, found):
