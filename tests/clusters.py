@@ -20,6 +20,15 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from msgspec import inspect
 
 from app.snapshot import Snapshot, SourceHealth, State
+from collectors import (
+    bgp_peers,
+    bgp_routes,
+    cilium_records,
+    cilium_status,
+    cluster_version,
+    log_entries,
+)
+from collectors import records as kubernetes_records
 from collectors.source import Keyed
 from tests.recorded import NAMES, changed, snapshot_of
 
@@ -99,7 +108,18 @@ def base(name: str) -> Snapshot:
 def record_types() -> Mapping[str, type]:
     """The record of each kind that a snapshot holds."""
     found = {}
-    for kind, hint in get_type_hints(Snapshot).items():
+    # The snapshot names its records for the type checker alone; their modules have them.
+    modules = (
+        kubernetes_records,
+        cilium_records,
+        bgp_peers,
+        bgp_routes,
+        cilium_status,
+        cluster_version,
+        log_entries,
+    )
+    names = {name: value for module in modules for name, value in vars(module).items()}
+    for kind, hint in get_type_hints(Snapshot, localns=names).items():
         arguments = get_args(hint)
         if kind != "health" and len(arguments) == 2:
             found[kind] = arguments[1]

@@ -6,7 +6,8 @@ cluster is the same whatever order its objects arrived in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
@@ -42,7 +43,7 @@ _ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """Every finding: roots before what follows from them, worse before better, then by id."""
     found = linked((finding for rule in RULES for finding in rule(case)), CODES)
-    return tuple(sorted(found, key=_rank))
+    return tuple(sorted(_weighed(found), key=_rank))
 
 
 def roots(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -64,6 +65,16 @@ def consequences(findings: Iterable[Finding], root: Finding) -> tuple[Finding, .
                 seen[finding.id] = finding
                 waiting.append(finding.id)
     return tuple(sorted(seen.values(), key=_rank))
+
+
+def _weighed(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """What explains a failure is one: a warning whose consequence is a fail is a fail itself."""
+    for finding in findings:
+        follows = consequences(findings, finding) if finding.severity is Severity.WARN else ()
+        if any(each.severity is Severity.FAIL for each in follows):
+            yield replace(finding, severity=Severity.FAIL)
+        else:
+            yield finding
 
 
 def _rank(finding: Finding) -> tuple[bool, int, str]:

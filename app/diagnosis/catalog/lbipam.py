@@ -121,7 +121,7 @@ CODES: tuple[Code, ...] = (
     Code(
         code="CS208",
         title="A disabled pool is the only one that could serve a service",
-        severities=(Severity.WARN,),
+        severities=(Severity.WARN, Severity.FAIL),
         meaning="A pool with `spec.disabled: true` gives no new addresses; those it gave stay.",
         check=_POOLS + ".",
         fix="Remove `spec.disabled` from the pool, or label the service for a pool in use.",
