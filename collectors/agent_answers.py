@@ -5,7 +5,8 @@ agents that failed on stderr, by pod, in spellings that differ per version. A no
 is simply not in the map. So an answer is put together here from both streams, one record per agent,
 and no agent's failure hides another's answer.
 
-Source: cilium/cilium, cilium-cli/bgp/{peers,routes}.go, 0.14 to 0.19; `docs/cilium.md` §1.3, §1.4.
+Source: cilium/cilium, cilium-cli/bgp/{peers,routes}.go, 0.14 to 0.19;
+`docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations

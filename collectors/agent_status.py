@@ -3,7 +3,8 @@
 `cilium status -o json` carries it per agent pod. The keys differ per version and every one is
 optional, so a key that is absent is "" or None and never an error.
 
-Source: Cilium, api/v1/models/status_response.go and its parts, 1.16 to 1.21; `docs/cilium.md` §9.2.
+Source: Cilium, api/v1/models/status_response.go and its parts, 1.16 to 1.21;
+`docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations

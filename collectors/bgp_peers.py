@@ -6,7 +6,8 @@ failed is a record with an error. Three things look alike in the output and are 
 empty list (it answered: no BGP is configured there), a node that is absent (its agent failed, the
 reason is on stderr), and an agent whose BGP control plane is off.
 
-Source: Cilium, api/v1/models/bgp_peer.go and cilium-cli/bgp/peers.go; `docs/cilium.md` §1.3.
+Source: Cilium, api/v1/models/bgp_peer.go and cilium-cli/bgp/peers.go;
+`docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ of what a router sends to us.
 
 As with the sessions there is one record per agent, and an agent that failed is a record with an
 error. Source: Cilium, api/v1/models/bgp_{route,path}.go and cilium-cli/bgp/routes.go; the bytes are
-read by `path_attributes`; `docs/cilium.md` §1.4.
+read by `path_attributes`; `docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a run of the `cilium` command came to: a reading, whole or in part, or a refusal in words.
 
 The command tells its story in four places: the exit code, JSON on stdout, text on stderr, and what
-is missing from the JSON. Which of them counts differs per subcommand and version (`docs/cilium.md`
-§1); what they have in common is here, so that `bgp_peers`, `bgp_routes` and `cilium_status` only
-say what is theirs.
+is missing from the JSON. Which of them counts differs per subcommand and version
+(`docs/cilium.md`, "The `cilium` command"); what they have in common is here, so that `bgp_peers`,
+`bgp_routes` and `cilium_status` only say what is theirs.
 
 Source: cilium/cilium, cilium-cli/bgp/{peers,routes}.go and cilium-cli/cli/bgp.go, 0.16 to 0.19.
 """

@@ -6,7 +6,7 @@ broken and with 1 when it could not collect something, with JSON or without, so 
 says whether there is more on stderr.
 
 Source: cilium/cilium, cilium-cli/status/status.go (Status, MarshalJSON), 0.16 to 0.19;
-`docs/cilium.md` §1.2.
+`docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every kind that is watched: where the API serves it, in which versions, and why it is needed.
 
 The table is the whole reading list of ciliscope on the Kubernetes API, and so the list of rights it
-needs. Secrets are not on it. Source for the versions: `docs/cilium.md`, custom resources.
+needs. Secrets are not on it. Source for the versions: `docs/cilium.md`, "Objects".
 """
 
 from __future__ import annotations
