@@ -295,7 +295,7 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
             return _check(options, settings)
         case "explain":
             return _explain(options, settings)
-    return _dashboard(settings)
+    return _dashboard(options, settings)
 
 
 def _get(options: argparse.Namespace, settings: Settings) -> int:
@@ -368,7 +368,7 @@ def _duration(flag: str, text: str) -> float:
         raise SettingsError(message) from None
 
 
-def _dashboard(settings: Settings) -> int:
+def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refuse("the dashboard needs a terminal; `ciliscope check` prints without one")
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -376,9 +376,10 @@ def _dashboard(settings: Settings) -> int:
             "TERM=dumb cannot show the dashboard; set TERM to what your terminal is, or use "
             "`ciliscope get WHAT`"
         )
+    from app.expectations import expectations
     from app.tui import run_dashboard
 
-    return run_dashboard(settings)
+    return run_dashboard(settings, expectations(path=_config(options)))
 
 
 def _lab(options: argparse.Namespace, inner: list[str] | None) -> int:

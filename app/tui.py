@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,20 +17,27 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 
+from app.judging import Judge
 from app.monitor import Clock, Monitor
 from app.snapshot import Snapshot
 from app.terminal import TolerantDriver, whole_terminal
 from screens.cluster_screen import STYLES, ClusterScreen
+from screens.configuration import ConfigurationScreen
 from screens.help import HelpScreen
-from screens.logs import AgentLogFeed, LogsScreen
+from screens.link import ClusterLink
+from screens.logs import LogsScreen
 from screens.overview import OverviewScreen
 from screens.pods import PodsScreen
+from screens.pools import PoolsScreen
+from screens.routes import RoutesScreen
 from screens.services import ServicesScreen
 from screens.sessions import SessionsScreen
 from screens.widgets.command_line import CommandLine
 from screens.words import HELP, PLACES, QUIT, REFRESH, meant, place_of
 
 if TYPE_CHECKING:
+    from app.diagnosis.case import Expected
+    from app.diagnosis.finding import Ref
     from app.feeds import Wiring
     from app.monitor import Feed
     from app.settings import Settings
@@ -72,7 +79,16 @@ _TERMINAL_THEME = replace(
 )
 
 
-DashboardScreen = OverviewScreen | PodsScreen | SessionsScreen | ServicesScreen | LogsScreen
+DashboardScreen = (
+    OverviewScreen
+    | PodsScreen
+    | SessionsScreen
+    | RoutesScreen
+    | ServicesScreen
+    | PoolsScreen
+    | LogsScreen
+    | ConfigurationScreen
+)
 
 
 class CiliscopeApp(App[None], inherit_bindings=False):
@@ -100,10 +116,9 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     def __init__(
         self,
-        monitor: Monitor,
+        link: ClusterLink,
         *,
         read: Callable[[], Awaitable[None]] | None = None,
-        agent_log_feed: AgentLogFeed | None = None,
         clock: Clock = lambda: datetime.now(UTC),
         ascii_only: bool = False,
     ) -> None:
@@ -117,7 +132,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
             ]  # empty means not set (no-color.org); Textual takes it as set
         super().__init__(
             driver_class=TolerantDriver,
-            css_path=STYLES,
+            css_path=list(STYLES),
             ansi_color=True if "NO_COLOR" in os.environ else None,
         )
         self.register_theme(_OWN_THEME)
@@ -125,20 +140,22 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         few_colours = self.no_color or self.console.color_system in (None, "standard")
         self.theme = _TERMINAL_THEME.name if few_colours else _OWN_THEME.name
         self.set_class(ascii_only, "-ascii")
-        self.monitor = monitor
-        self._read = read or monitor.run
+        self.monitor = link.monitor
+        self._read = read or link.monitor.run
         self._clock = clock
         self._told_at = clock()
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
         self._dirty = asyncio.Event()
         self._urgent = asyncio.Event()
-        history: list[str] = []
         self._places: dict[str, DashboardScreen] = {
-            "overview": OverviewScreen(monitor, history),
-            "pods": PodsScreen(monitor, history),
-            "sessions": SessionsScreen(monitor, history),
-            "services": ServicesScreen(monitor, history),
-            "logs": LogsScreen(monitor, history, agent_log_feed),
+            "overview": OverviewScreen(link),
+            "pods": PodsScreen(link),
+            "sessions": SessionsScreen(link),
+            "routes": RoutesScreen(link),
+            "services": ServicesScreen(link),
+            "pools": PoolsScreen(link),
+            "logs": LogsScreen(link),
+            "configuration": ConfigurationScreen(link),
         }
 
     def get_default_screen(self) -> Screen[None]:
@@ -275,12 +292,11 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         await self._built()
         await target.show(self._as_told(self.monitor.snapshot))
 
-    async def action_open(self, name: str, key: str) -> None:
-        """Go to a screen, to an object on it; "" for none."""
+    async def action_open(self, name: str, ref: Ref | None = None) -> None:
+        """Go to a screen, to an object on it."""
         await self.action_go(name)
-        screen = self._places[name]
-        if key and isinstance(screen, SessionsScreen):
-            screen.select_node(key)
+        if ref is not None:
+            self._places[name].select_object(ref)
 
     async def action_back(self) -> None:
         """Back to the screen before; at the root there is none."""
@@ -343,7 +359,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 class _Sources:
     """The sources of a dashboard, set up when its first frame stands: what they need is heavy."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, expected: Sequence[Expected]) -> None:
         self._settings = settings
         self._wiring: Wiring | None = None
         at = settings.at
@@ -355,13 +371,20 @@ class _Sources:
             cilium_namespace=settings.namespace,
             setting_up=True,
         )
+        self.link = ClusterLink(
+            monitor=self.monitor, judge=Judge(expected), agent_log=self.agent_log
+        )
 
     async def read(self) -> None:
         """Set the sources up and read them until cancelled."""
         wiring = self._wiring = await asyncio.to_thread(self._wired)
         for feed in wiring.feeds():
             self.monitor.attach(feed)
-        await wiring.run(self.monitor)
+        from app.suspects import follow_suspects
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wiring.run(self.monitor))
+            group.create_task(follow_suspects(wiring, self.monitor))
 
     def agent_log(self, pod: Pod) -> Feed:
         """As `Wiring.agent_log`; a pod is known only when the sources are set up."""
@@ -377,21 +400,21 @@ class _Sources:
             end_all()
 
     def _wired(self) -> Wiring:
+        import app.suspects  # noqa: F401 - heavy, and this is a thread
         from app.feeds import Wiring
 
         return Wiring(self._settings)
 
 
-def run_dashboard(settings: Settings) -> int:
+def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is whole afterwards.
 
     After SIGTERM or SIGHUP that is 128 + its number, within a second. No command is left running.
     """
-    sources = _Sources(settings)
+    sources = _Sources(settings, expected)
     app = CiliscopeApp(
-        sources.monitor,
+        sources.link,
         read=sources.read,
-        agent_log_feed=sources.agent_log,
         clock=sources.clock,
         ascii_only=settings.ascii,
     )

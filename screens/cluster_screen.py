@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -21,21 +21,25 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from app.diagnosis.finding import Ref
 from app.diagnosis.health import cilium_version
 from app.snapshot import Snapshot, State
+from screens.link import ClusterLink
+from screens.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine
 from screens.widgets.lines import Line, Span, length, plain
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.source_bar import sources, tiers
 from screens.words import all_words
 
-if TYPE_CHECKING:
-    from app.monitor import Monitor
-
 Picture = TypeVar("Picture")
 
-STYLES = Path(__file__).parent / "styles" / "base.tcss"
-"""The style sheet of all screens, for the application that shows them."""
+_SHEETS = Path(__file__).parent / "styles"
+STYLES = (
+    _SHEETS / "base.tcss",
+    *sorted(path for path in _SHEETS.glob("*.tcss") if path.name != "base.tcss"),
+)
+"""The style sheets of all screens, for the application that shows them; the common one first."""
 
 COSTLY = 0.015
 """Seconds after which making a picture would be felt at the keys; the next one leaves the loop."""
@@ -73,14 +77,14 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     class Wanted(Message):
         """The screen came up and wants the newest snapshot."""
 
-    def __init__(self, monitor: Monitor, history: list[str]) -> None:
-        """`history`: the commands entered on any screen, newest first."""
+    def __init__(self, link: ClusterLink) -> None:
+        """A screen on the cluster of this link."""
         super().__init__()
-        self.monitor = monitor
-        self._history = history
+        self.link = link
+        self.monitor = link.monitor
         self._held = ExitStack()
         self._drawn: Snapshot | None = None
-        self._snapshot = monitor.snapshot
+        self._snapshot = link.monitor.snapshot
         self._costly = False
         self._drawing = asyncio.Lock()
         self._before_prompt: Widget | None = None
@@ -103,6 +107,17 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Put the picture into the widgets."""
         raise NotImplementedError
 
+    def selection(self) -> Selection | None:
+        """What the cursor is on; None: nothing that keys could act on."""
+        return None
+
+    def select_object(self, ref: Ref) -> None:
+        """Move the cursor to this object, if the screen shows it."""
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The commands that show by hand what this screen shows, what the cursor is on first."""
+        return ()
+
     def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
         """Whether anything that the picture depends on is not what it was."""
         kinds = self.reads_now()
@@ -121,7 +136,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         yield EdgeLine(id="header")
         yield EdgeLine(id="title")
         yield from self.body()
-        yield CommandLine(all_words(), self._history, self._entered, self._prompt_left, id="prompt")
+        yield CommandLine(
+            all_words(), self.link.history, self._entered, self._prompt_left, id="prompt"
+        )
         yield EdgeLine(id="keys")
         width, height = SMALLEST
         yield Static(
@@ -184,7 +201,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
                 spans += [Span("  " if spans else " ")]
                 spans += [Span(self.app.get_key_display(binding), "accent")]
                 spans += [Span(f" {binding.description}")]
-        spans += [Span("  F1-F5", "accent"), Span(" screens")]
+        spans += [Span("  F1-F8", "accent"), Span(" screens")]
         self.query_one("#keys", EdgeLine).show_edges(tuple(spans))
 
     def open_prompt(self) -> None:

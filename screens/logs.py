@@ -12,10 +12,9 @@ from textual.binding import Binding, BindingType
 
 from app.diagnosis.health import cilium_version
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
-from app.monitor import Feed, Monitor
-from collectors.records import Pod
 from screens.absence import content
 from screens.cluster_screen import ClusterScreen
+from screens.link import ClusterLink
 from screens.log_rows import excerpts, merged
 from screens.widgets.lines import Span, plain
 from screens.widgets.live_table import LiveTable
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from app.snapshot import Snapshot
     from collectors.log_entries import LogEntry
     from screens.widgets.columns import Content
-
-AgentLogFeed = Callable[[Pod], Feed]
-"""A feed of the kind `agent_logs` that follows one agent."""
 
 OPERATOR_READS = ("operator_log", "services", "pools", "daemon_sets", "pods")
 
@@ -85,12 +81,9 @@ class LogsScreen(ClusterScreen[LogsPicture]):
         Binding("o", "operator", "operator", id="logs.operator"),
     ]
 
-    def __init__(
-        self, monitor: Monitor, history: list[str], agent_log_feed: AgentLogFeed | None
-    ) -> None:
-        """Without `agent_log_feed` only the operator's log can be shown."""
-        super().__init__(monitor, history)
-        self._agent_log_feed = agent_log_feed
+    def __init__(self, link: ClusterLink) -> None:
+        """It begins with the operator's log."""
+        super().__init__(link)
         self._node = ""
         self._end_follow: Callable[[], None] | None = None
 
@@ -120,13 +113,13 @@ class LogsScreen(ClusterScreen[LogsPicture]):
     def show_agent(self, node: str) -> None:
         """Follow the agent of a node; "" goes back to the operator."""
         agent = self.snapshot.agents_by_node.get(node)
-        if node and (agent is None or self._agent_log_feed is None):
+        if node and (agent is None or self.link.agent_log is None):
             self.flash(f"there is no agent on {node}" if agent is None else "agents' logs are off")
             return
         self._end_agent()
         self._node = node
-        if agent is not None and self._agent_log_feed is not None:
-            self._end_follow = self.monitor.attach(self._agent_log_feed(agent))
+        if agent is not None and self.link.agent_log is not None:
+            self._end_follow = self.monitor.attach(self.link.agent_log(agent))
         self._drawn = None
         self._say_which(None)
         self.post_message(self.Wanted())

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from app.diagnosis.facts import HEARTBEAT, api_fact, facts
+from app.diagnosis.finding import Ref
 from app.diagnosis.health import Component, cilium_version, components
 from app.diagnosis.lbipam import PoolUsage, pool_usages
 from app.diagnosis.sessions import sessions
@@ -19,6 +20,7 @@ from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, age_of, bar, time_of_day
 from screens.log_rows import excerpts, merged
+from screens.pool_words import pool_note
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import Line, Span, Tone, plain
 from screens.widgets.live_table import LiveTable
@@ -143,7 +145,7 @@ def _component(part: Component) -> tuple[Span, ...]:
 def _pool_row(usage: PoolUsage) -> Row:
     pool, used, total = usage.pool, usage.used, usage.total
     known = used is not None and total is not None
-    note, tone = _pool_note(usage)
+    note, tone = pool_note(usage)
     cells = (
         Cell(pool.name),
         Cell(bar(used, total, _BAR) if used is not None and total is not None else ""),
@@ -151,18 +153,6 @@ def _pool_row(usage: PoolUsage) -> Row:
         Cell(note, tone=tone),
     )
     return Row(pool.key, cells)
-
-
-def _pool_note(usage: PoolUsage) -> tuple[str, Tone]:
-    if usage.conflict:
-        return f"! in conflict: {usage.conflict}", "warn"
-    if usage.invalid_blocks:
-        return f"! {usage.invalid_blocks[0]}", "warn"
-    if usage.pool.spec.disabled:
-        return "· disabled", "none"
-    if usage.available is None:
-        return "? not counted yet", "unknown"
-    return (f"{usage.available} free", "") if usage.available else ("! none free", "warn")
 
 
 def _events(snapshot: Snapshot) -> tuple[Row, ...]:
@@ -183,7 +173,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         """Verdict, components, sessions, pools, events."""
         yield LiveText(indent=3, id="verdict")
         yield OpenableText(lambda: self._open("pods"), indent=1, id="strip")
-        yield LiveTable(opens=lambda node: self._open("sessions", node), id="grid")
+        yield LiveTable(opens=self._open_node, id="grid")
         with Horizontal(id="lower"):
             yield LiveTable(POOL_COLUMNS, opens=lambda _: self._open("services"), id="pools")
             yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
@@ -202,6 +192,9 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         self.query_one("#pools", LiveTable).show(picture.pools)
         self.query_one("#events", LogView).show(picture.events)
 
-    async def _open(self, place: str, key: str = "") -> None:
+    async def _open_node(self, node: str) -> None:
+        await self._open("sessions", Ref("Node", node))
+
+    async def _open(self, place: str, ref: Ref | None = None) -> None:
         """Have the screen come up that a panel is about, at an object."""
-        await self.app.run_action(("app", "open", (place, key)))
+        await self.app.run_action(("app", "open", (place, ref)))

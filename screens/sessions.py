@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from app.diagnosis.facts import configuration_known, session_health
+from app.diagnosis.finding import Ref
 from app.diagnosis.lbipam import parse_address
 from app.diagnosis.sessions import CLI_SOURCE, Session, Witness, sessions
 from app.report.format import duration
@@ -186,10 +187,10 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         self.query_one("#sessions", LiveTable).show(picture.list)
         self._draw_detail()
 
-    def select_node(self, node: str) -> None:
+    def select_object(self, ref: Ref) -> None:
         """Select the first session of a node."""
         table = self.query_one("#sessions", LiveTable)
-        found = next((row for row in table.rows if row.cells[0].text == node), None)
+        found = next((row for row in table.rows if row.cells[0].text == ref.name), None)
         if found is not None:
             table.select(found.key)
 
@@ -198,7 +199,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         return WITNESSES
 
     async def _open_node(self, node: str) -> None:
-        self.select_node(node)
+        self.select_object(Ref("Node", node))
         self.set_focus(self.query_one("#sessions", LiveTable))
 
     @on(LiveTable.Selected, "#sessions")

@@ -21,8 +21,13 @@ PLACES = (
     Place("overview", "Overview", "f1", ("overview", "status"), "everything at a glance"),
     Place("pods", "Pods", "f2", ("pods", "po"), "the pods of Cilium"),
     Place("sessions", "Sessions", "f3", ("sessions", "peers"), "the BGP sessions"),
-    Place("services", "Services", "f4", ("services", "svc"), "LoadBalancer services, addresses"),
-    Place("logs", "Logs", "f5", ("logs",), "what operator and agents log"),
+    Place("routes", "Routes", "f4", ("routes",), "what is announced, and what should be"),
+    Place("services", "Services", "f5", ("services", "svc"), "LoadBalancer services, addresses"),
+    Place("pools", "Pools", "f6", ("pools",), "pools of addresses"),
+    Place("logs", "Logs", "f7", ("logs",), "what operator and agents log"),
+    Place(
+        "configuration", "Configuration", "f8", ("configuration", "config"), "the key parameters"
+    ),
 )
 QUIT = ("quit", "q", "q!", "qa", "exit")
 HELP = ("help", "h")

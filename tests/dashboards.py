@@ -16,6 +16,7 @@ from collectors.log_entries import ContainerLog, LogEntry
 from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.records import Pod
 from collectors.source import Appended, Update
+from screens.link import ClusterLink
 from tests.recorded import RECORDINGS, Said, feeds, taken_at
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -72,8 +73,7 @@ def recorded_dashboard(name: str, *, ascii_only: bool = False) -> CiliscopeApp:
         return Feed(Said(label, Appended("agent_logs", entries)))
 
     return CiliscopeApp(
-        recorded_monitor(name),
-        agent_log_feed=agent_log,
+        ClusterLink(monitor=recorded_monitor(name), agent_log=agent_log),
         clock=lambda: moment,
         ascii_only=ascii_only,
     )
@@ -84,7 +84,7 @@ def scripted_dashboard(
 ) -> CiliscopeApp:
     """A dashboard that knows what these sources say."""
     monitor = Monitor([Feed(source) for source in sources], clock, context="scripted")
-    return CiliscopeApp(monitor, clock=clock)
+    return CiliscopeApp(ClusterLink(monitor=monitor), clock=clock)
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -16,6 +16,7 @@ from app.feeds import Wiring
 from app.lab.launch import start_lab
 from app.settings import Settings
 from app.tui import CiliscopeApp
+from screens.link import ClusterLink
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import until
 
@@ -39,8 +40,8 @@ PICTURES = (
     Picture("overview-80x24", (), size=(80, 24)),
     Picture("pods", ("f2",)),
     Picture("sessions", ("f3",)),
-    Picture("services", ("f4",), size=(140, 32)),
-    Picture("logs", ("f5",)),
+    Picture("services", ("f5",), size=(140, 32)),
+    Picture("logs", ("f7",)),
     Picture("router-refuses", (), scenario="wrong-peer-asn"),
 )
 
@@ -54,7 +55,8 @@ async def take(picture: Picture) -> str:
         wiring = Wiring(settings)
         monitor = wiring.monitor()
         app = CiliscopeApp(
-            monitor, read=lambda: wiring.run(monitor), agent_log_feed=wiring.agent_log
+            ClusterLink(monitor=monitor, agent_log=wiring.agent_log),
+            read=lambda: wiring.run(monitor),
         )
 
         def settled() -> bool:

@@ -48,7 +48,7 @@ class TableApp(App[None]):
     """One table."""
 
     def __init__(self, table: LiveTable) -> None:
-        super().__init__(css_path=STYLES)
+        super().__init__(css_path=list(STYLES))
         self.table = table
         self.said: list[str] = []
 

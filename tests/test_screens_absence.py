@@ -203,7 +203,7 @@ async def test_a_dashboard_without_a_cluster_opens_and_says_why() -> None:
         assert "? The API server does not answer (connection refused) since" in text
         assert "Next try in 12 s." in text
         assert "✗ API failing" in text
-        await pilot.press("f4")
+        await pilot.press("f5")
         await until(pilot, lambda: "cannot read services" in screen_text(app))
 
 
@@ -214,7 +214,7 @@ async def test_what_was_known_stays_with_its_age_when_the_cluster_goes() -> None
     async with app.run_test(size=(80, 24)) as pilot:
         scripts["version"].say(Heard("version"))
         scripts["services"].say(Replaced("services", (service("web"),), 0.1))
-        await pilot.press("f4")
+        await pilot.press("f5")
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) == 1)
         assert not table.has_class("-stale")
@@ -233,7 +233,7 @@ async def test_the_selection_follows_its_service_across_updates() -> None:
     app = scripted_dashboard([source])
     async with app.run_test(size=(80, 24)) as pilot:
         source.say(Replaced("services", tuple(map(service, ("b", "d"))), 0.1))
-        await pilot.press("f4")
+        await pilot.press("f5")
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) == 2)
         await pilot.press("j")
@@ -246,7 +246,7 @@ async def test_an_update_is_drawn_and_an_idle_dashboard_draws_nothing() -> None:
     source = Script("services")
     app = scripted_dashboard([source])
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("f4")
+        await pilot.press("f5")
         source.say(Replaced("services", (service("a"),), 0.1))
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) == 1)
@@ -261,15 +261,18 @@ def shows(app: CiliscopeApp, text: str) -> bool:
 
 
 async def test_hostile_text_stands_on_every_screen_as_it_is() -> None:
-    kinds = ("version", "services", "pods", "bgp_peers", "operator_log")
-    scripts = {kind: Script(kind) for kind in kinds}
+    refused = (
+        *("version", "pods", "bgp_peers", "operator_log", "config_maps", "pools"),
+        "routes_advertised_ipv4",
+    )
+    scripts = {kind: Script(kind) for kind in ("services", *refused)}
     app = scripted_dashboard(scripts.values())
     async with app.run_test(size=(200, 30)) as pilot:
         for text in HOSTILE:
             scripts["services"].say(Replaced("services", (service(text, text),), 0.1, (text,)))
-            for kind in ("version", "pods", "bgp_peers", "operator_log"):
+            for kind in refused:
                 scripts[kind].say(Failed(kind, Reason.FORBIDDEN, text, 30.0))
-            for key in ("f1", "f2", "f3", "f4", "f5"):
+            for key in ("f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8"):
                 await pilot.press(key)
                 await until(pilot, partial(shows, app, text[:40]))
             screen = app.cluster_screen

@@ -146,7 +146,7 @@ async def test_where_no_allocation_is_logged_conditions_stand_in_and_are_marked(
 async def test_an_agents_log_is_read_on_demand_and_given_back() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(160, 40)) as pilot:
-        await pilot.press("f5")
+        await pilot.press("f7")
         await settled(app, pilot)
         await pilot.press("n")
         await until(pilot, lambda: "no BGP event in what was read" in screen_text(app))
@@ -183,7 +183,7 @@ async def test_the_smallest_terminal_shows_the_rows_and_cuts_no_word_without_say
 async def test_in_ascii_nothing_else_is_drawn() -> None:
     app = recorded_dashboard("typo-in-pool-label", ascii_only=True)
     async with app.run_test(size=(100, 40)) as pilot:
-        for key in ("f1", "f2", "f3", "f4", "f5", "question_mark"):
+        for key in ("f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "question_mark"):
             await pilot.press(key)
             if key != "question_mark":
                 await settled(app, pilot)

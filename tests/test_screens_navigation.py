@@ -44,7 +44,7 @@ async def test_function_keys_lead_to_screens_and_q_leads_back() -> None:
         await pilot.press("f1")
         assert title(app) == "Overview"
         assert len(app.screen_stack) == 1
-        await pilot.press("f3", "f4", "q")
+        await pilot.press("f3", "f5", "q")
         assert title(app) == "Sessions"
         await pilot.press("escape")
         assert title(app) == "Overview"
@@ -132,7 +132,7 @@ async def test_keys_of_textual_that_end_or_cover_the_dashboard_are_gone() -> Non
 async def test_help_lists_the_live_keys_of_the_screen_it_was_asked_on() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(100, 60)) as pilot:
-        await pilot.press("f5", "question_mark")
+        await pilot.press("f7", "question_mark")
         told = screen_text(app)
         for expected in (
             "help for Logs",
@@ -146,7 +146,7 @@ async def test_help_lists_the_live_keys_of_the_screen_it_was_asked_on() -> None:
             assert expected in told, expected
         await pilot.press("question_mark")
         assert title(app) == "Logs"
-        await pilot.press("f4", "question_mark")
+        await pilot.press("f5", "question_mark")
         assert "next log" not in screen_text(app)
         await pilot.press("f2")
         assert title(app) == "Pods"
@@ -198,8 +198,8 @@ def typed(word: str) -> tuple[str, ...]:
         (("question_mark", "q", *typed("po")), "Pods"),
         (("question_mark", "colon", "s", "v", "c", "enter"), "Services"),
         (("colon", "s", "v", "escape", *typed("po")), "Pods"),
-        (("colon", "x", "f4", *typed("logs"), "q", "q"), "Overview"),
-        (("f2", "f3", "f4", "f5", "q", "q", *typed("logs"), "escape"), "Sessions"),
+        (("colon", "x", "f5", *typed("logs"), "q", "q"), "Overview"),
+        (("f2", "f3", "f5", "f7", "q", "q", *typed("logs"), "escape"), "Sessions"),
     ],
 )
 async def test_keys_in_one_burst_each_do_what_they_would_do_alone(
@@ -293,7 +293,7 @@ async def test_keys_that_mean_nothing_do_nothing_and_end_a_passing_word() -> Non
 async def test_help_names_no_key_that_is_not_ours() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(100, 60)) as pilot:
-        for key in ("f1", "f3", "f5"):
+        for key in ("f1", "f3", "f7"):
             await pilot.press(key, "question_mark")
             assert "Page Left" not in screen_text(app)
             assert "Scroll" not in screen_text(app)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -11,6 +12,7 @@ from rich.cells import cell_len
 from screens.format import NOTHING
 
 if TYPE_CHECKING:
+    from app.diagnosis.health import Health
     from screens.widgets.lines import Line, Tone
 
 SortValue = str | float | tuple[int, int] | None
@@ -18,6 +20,10 @@ SortValue = str | float | tuple[int, int] | None
 
 GAP = 2
 """Cells between two columns."""
+
+
+def _no_labels() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class Column:
     """Left out where there is no room for it; nothing else is cut for its sake."""
     spare: int = 0
     """Left out where even the cut columns have no room, the highest first; 0: never."""
+    chosen: bool = True
+    """False: shown only where the operator has chosen it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,10 @@ class Row:
     cells: tuple[Cell, ...]
     tone: Tone = ""
     """The tone of every cell that has none of its own."""
+    health: Health = "none"
+    """How what it is about is: `fail`, `warn` and `unknown` are what "faults only" leaves."""
+    labels: Mapping[str, str] = field(default_factory=_no_labels)
+    """The labels of the object, for a filter by label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""The diagnosis of one cluster as it goes on: each snapshot is judged once, whoever asks.
+
+Every screen and every answer of the dashboard comes from the same verdict as `check` and `explain`.
+The rules are imported when the first snapshot is judged: the first frame does not need them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from app.diagnosis.memo import Memo
+
+if TYPE_CHECKING:
+    from app.diagnosis.case import Case, Expected
+    from app.diagnosis.finding import Finding, Ref
+    from app.ignore import Entry
+    from app.report.verdict import Verdict
+    from app.snapshot import Snapshot
+
+
+class Judge:
+    """Judges the snapshots of one cluster, one at a time; may be asked from any thread."""
+
+    def __init__(self, expected: Sequence[Expected] = (), entries: Sequence[Entry] = ()) -> None:
+        """`expected`: what the operator expects of `cilium-config`; `entries`: what to ignore."""
+        self._expected = tuple(expected)
+        self._entries = tuple(entries)
+        self._memo = Memo()
+        self._lock = threading.Lock()
+        self._last: tuple[Case, Verdict] | None = None
+
+    def case(self, snapshot: Snapshot) -> Case:
+        """The snapshot with what rules derive from it."""
+        return self._judged(snapshot)[0]
+
+    def verdict(self, snapshot: Snapshot) -> Verdict:
+        """What is wrong, in all categories, without what is ignored."""
+        return self._judged(snapshot)[1]
+
+    def concerning(self, snapshot: Snapshot, refs: Iterable[Ref]) -> tuple[Finding, ...]:
+        """Findings about these things and everything that explains those, roots first."""
+        from app.diagnosis.concerning import concerning
+
+        return concerning(self.verdict(snapshot).findings, refs)
+
+    def _judged(self, snapshot: Snapshot) -> tuple[Case, Verdict]:
+        from app.diagnosis.case import Case
+        from app.diagnosis.catalog import CATEGORIES
+        from app.diagnosis.diagnose import diagnose
+        from app.ignore import expired_entries, without
+        from app.report.verdict import Verdict
+
+        with self._lock:
+            last = self._last
+            if last is not None and last[0].snapshot is snapshot:
+                return last
+            case = Case(snapshot, expected=self._expected, memo=self._memo)
+            found = (*diagnose(case), *expired_entries(self._entries, snapshot.taken_at))
+            left, ignored = without(found, self._entries, snapshot.taken_at)
+            verdict = Verdict(snapshot, tuple(CATEGORIES.values()), tuple(left), tuple(ignored))
+            self._last = (case, verdict)
+            return self._last
