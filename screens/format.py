@@ -18,8 +18,12 @@ NOTHING = "-"
 
 LEADER = "★"
 
+FIXED_SPACE = "\u00a0"
+"""A space at which no line is broken."""
+
 _ASCII = str.maketrans(
     {
+        FIXED_SPACE: " ",
         "✓": "+",
         "✗": "x",
         "·": ".",

@@ -1,47 +1,54 @@
-"""Overview: what is amiss, by counts; components, sessions, pools and the latest events."""
+"""Overview: what is broken and why; components, sessions, pools and the latest events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from app.diagnosis.facts import HEARTBEAT, api_fact, facts
+from app.diagnosis.facts import HEARTBEAT, api_fact
 from app.diagnosis.finding import Ref
-from app.diagnosis.health import Component, cilium_version, components
-from app.diagnosis.lbipam import PoolUsage, pool_usages
-from app.diagnosis.sessions import sessions
+from app.diagnosis.health import cilium_version
+from app.diagnosis.lbipam import PoolUsage
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
 from app.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
 from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, age_of, bar, time_of_day
+from screens.link import ClusterLink
 from screens.log_rows import excerpts, merged
+from screens.overview_strip import strip
 from screens.pool_words import pool_note
+from screens.selection import Equivalent, Selection
+from screens.widgets.block_list import BlockList
 from screens.widgets.columns import Cell, Column, Content, Row
-from screens.widgets.lines import Line, Span, Tone, plain
+from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView
 from screens.widgets.session_matrix import matrix
 
+if TYPE_CHECKING:
+    from app.diagnosis.case import Case
+    from app.report.verdict import Verdict
+    from screens.causes import Cause
+
+ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 READS = (
-    HEARTBEAT,
-    "services",
-    "pools",
-    "node_configs",
-    "bgp_peers",
-    "pods",
-    "cilium_nodes",
-    "peering_policies",
-    "daemon_sets",
-    "deployments",
-    "leases",
-    "operator_log",
+    *(HEARTBEAT, "nodes", "namespaces", "pods", "services", "endpoint_slices", "config_maps"),
+    *("daemon_sets", "deployments", "leases", "cilium_nodes", "pools", "cluster_configs"),
+    *("peer_configs", "advertisements", "node_configs", "node_config_overrides"),
+    *("peering_policies", "l2_policies", "cilium_status", "bgp_peers", *ROUTES),
+    *("operator_log", "agent_logs"),
 )
+SHOWN = (HEARTBEAT, "services", "pools", *sessions_screen.WITNESSES, *ROUTES, "operator_log")
+"""Kinds whose sources stand beside the title."""
+
 POOL_COLUMNS = (
     Column("pool", "POOL", least=10, cut_to=8),
     Column("bar", "USE", least=20, extra=True),
@@ -58,29 +65,34 @@ class OverviewPicture:
     """What the screen shows."""
 
     verdict: list[Line]
+    causes: dict[str, Cause]
+    """By the keys of their items, the worst first."""
     strip: Line
+    strip_with_ages: Line
     columns: tuple[Column, ...]
     grid: Content
     pools: Content
     events: Content
 
 
-def picture(snapshot: Snapshot) -> OverviewPicture:
+def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
-    columns, grid = matrix(sessions(snapshot), "SESSIONS", snapshot.taken_at)
+    from screens.causes import causes
+
+    columns, grid = matrix(case.sessions, "SESSIONS", snapshot.taken_at)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
-    pools = content(
-        snapshot, map(_pool_row, pool_usages(snapshot)), ("pools",), "pools of addresses"
-    )
+    pools = content(snapshot, map(_pool_row, case.usages), ("pools",), "pools of addresses")
     events = content(snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged")
     if api_fact(snapshot) is not None:
         grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
         pools = _told_above(snapshot, pools, ("pools",), "pools")
         events = _told_above(snapshot, events, ("operator_log",), "events")
     return OverviewPicture(
-        verdict=verdict(snapshot),
-        strip=strip(snapshot),
+        verdict=verdict_lines(snapshot, case, verdict),
+        causes={cause.block.key: cause for cause in causes(verdict)},
+        strip=strip(case),
+        strip_with_ages=strip(case, ages=True),
         columns=columns,
         grid=grid_content,
         pools=pools,
@@ -97,8 +109,10 @@ def _told_above(snapshot: Snapshot, told: Content, kinds: Sequence[str], what: s
     return replace(told, notice=())
 
 
-def verdict(snapshot: Snapshot) -> list[Line]:
-    """What is amiss, by counts, and whether the API server answers at all."""
+def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line]:
+    """What is broken, in one sentence, and before it whether the API server answers at all."""
+    from app.report.headline import headline
+
     lines: list[Line] = []
     health, now = snapshot.health_of(HEARTBEAT), snapshot.taken_at
     silent = api_fact(snapshot)
@@ -112,34 +126,12 @@ def verdict(snapshot: Snapshot) -> list[Line]:
         wait = next_try(health, now)
         told += f". {wait[0].upper()}{wait[1:]}." if wait else ""
         lines.append((Span(f" {SIGN[silent.health]} ", silent.health), Span(told, "strong")))
-    for fact in facts(snapshot):
-        sign: Tone = fact.health if silent is None else "stale"
-        text = Span(fact.text, "" if silent is None else "stale")
-        lines.append((Span(f" {SIGN[fact.health]} ", sign), text))
+    if silent is None or snapshot.health_of("services").known:
+        told_of = headline(case, verdict)
+        tone = told_of.health if silent is None else "stale"
+        text = Span(told_of.text, "strong" if silent is None else "stale")
+        lines.append((Span(f" {SIGN[told_of.health]} ", tone), text))
     return lines
-
-
-def strip(snapshot: Snapshot) -> Line:
-    """`agents 3/3 ✓  operator 2/2 ✓ leader …`"""
-    spans: list[Span] = []
-    parts = components(snapshot)
-    for part in (part for part in parts if part.health != "none"):
-        spans += [Span("   " if spans else " "), *_component(part)]
-    unused = ", ".join(part.name for part in parts if part.health == "none")
-    if unused:
-        spans.append(Span(f"   {SIGN['none']} no {unused}", "none"))
-    return tuple(spans)
-
-
-def _component(part: Component) -> tuple[Span, ...]:
-    counted = f"{part.ready}/{part.desired} " if part.ready is not None else ""
-    tone: Tone = "" if part.health == "ok" else part.health
-    note = f" {part.note}" if part.note else ""
-    return (
-        Span(f"{part.name} {counted}"),
-        Span(f"{SIGN[part.health]}", part.health),
-        Span(note, tone),
-    )
 
 
 def _pool_row(usage: PoolUsage) -> Row:
@@ -156,7 +148,7 @@ def _pool_row(usage: PoolUsage) -> Row:
 
 
 def _events(snapshot: Snapshot) -> tuple[Row, ...]:
-    entries = excerpts(snapshot.operator_log)
+    entries = [*excerpts(snapshot.operator_log), *excerpts(snapshot.agent_logs)]
     silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     changes = transitions(snapshot) if silent else ()
     return merged(entries, changes, snapshot.taken_at)[-_EVENTS:]
@@ -167,33 +159,115 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
 
     title_text = "Overview"
     reads = READS
+    demands = ROUTES
     AUTO_FOCUS = "#grid"
 
+    def __init__(self, link: ClusterLink) -> None:
+        """A screen on the cluster of this link."""
+        super().__init__(link)
+        self._picture: OverviewPicture | None = None
+        self._costly = True  # the first verdict imports the rules
+
     def body(self) -> ComposeResult:
-        """Verdict, components, sessions, pools, events."""
+        """Verdict, causes, components, sessions, pools, events."""
         yield LiveText(indent=3, id="verdict")
+        with Horizontal(id="why", classes="-empty"):
+            yield BlockList(self._open_cause, id="causes")
+            yield LiveText(indent=3, id="cause")
         yield OpenableText(lambda: self._open("pods"), indent=1, id="strip")
         yield LiveTable(opens=self._open_node, id="grid")
         with Horizontal(id="lower"):
-            yield LiveTable(POOL_COLUMNS, opens=lambda _: self._open("services"), id="pools")
+            yield LiveTable(POOL_COLUMNS, opens=self._open_pool, id="pools")
             yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
 
     def picture(self, snapshot: Snapshot) -> OverviewPicture:
         """The whole cluster at a glance."""
-        return picture(snapshot)
+        judge = self.link.judge
+        return picture(snapshot, judge.case(snapshot), judge.verdict(snapshot))
 
     def draw(self, picture: OverviewPicture) -> None:
         """Fill the panels."""
+        first = bool(picture.causes) and not (self._picture and self._picture.causes)
+        self._picture = picture
         self.query_one("#verdict", LiveText).show(picture.verdict)
-        self.query_one("#strip", LiveText).show([picture.strip])
+        self.query_one("#why").set_class(not picture.causes, "-empty")
+        self.query_one("#causes", BlockList).show([c.block for c in picture.causes.values()])
+        self._draw_cause()
+        self._draw_strip()
         grid = self.query_one("#grid", LiveTable)
         grid.show_columns(picture.columns)
         grid.show(picture.grid)
         self.query_one("#pools", LiveTable).show(picture.pools)
         self.query_one("#events", LogView).show(picture.events)
+        self._place_focus(causes_came=first)
+
+    def selection(self) -> Selection | None:
+        """The cause, the node or the pool that the cursor is on."""
+        focused = self.focused
+        if isinstance(focused, BlockList):
+            cause = self._cause()
+            return cause.selection if cause else None
+        if not isinstance(focused, LiveTable) or not focused.selected:
+            return None
+        if focused.id == "grid":
+            node = focused.selected
+            return Selection(ref=Ref("Node", node), question=("session", node), node=node)
+        if focused.id == "pools":
+            pool = focused.selected
+            ref = Ref("CiliumLoadBalancerIPPool", pool)
+            return Selection(ref=ref, question=("pool", pool))
+        return None
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The command of the cause that the cursor is on, and the check as a whole."""
+        cause = self._cause()
+        own = (Equivalent("this cause by hand", cause.command),) if cause and cause.command else ()
+        return (*own, Equivalent("the same verdict without a screen", "ciliscope check"))
+
+    def shown_sources(self) -> tuple[str, ...]:
+        """What the panels are made of."""
+        return SHOWN
+
+    def on_resize(self) -> None:
+        """The components have room for the ages of what tells of them, or not."""
+        super().on_resize()
+        self.call_after_refresh(self._draw_strip)
+
+    @on(BlockList.Selected, "#causes")
+    def _draw_cause(self) -> None:
+        cause = self._cause()
+        self.query_one("#cause", LiveText).show(cause.lines if cause else [])
+
+    def _draw_strip(self) -> None:
+        if self._picture is not None and self.is_attached:
+            wide = self.has_class("-wide")
+            told = self._picture.strip_with_ages if wide else self._picture.strip
+            self.query_one("#strip", LiveText).show([told])
+
+    def _place_focus(self, *, causes_came: bool) -> None:
+        """To the causes when the first comes and nobody has moved about; away when none is left."""
+        grid, causes = self.query_one("#grid", LiveTable), self.query_one("#causes", BlockList)
+        if not causes.blocks and self.focused is causes:
+            self.set_focus(grid)
+        elif causes_came and self.focused in (None, grid) and grid.selected_line == 0:
+            self.set_focus(causes)
+
+    def _cause(self) -> Cause | None:
+        """The cause that is selected."""
+        if self._picture is None:
+            return None
+        return self._picture.causes.get(self.query_one("#causes", BlockList).selected)
+
+    async def _open_cause(self, key: str) -> None:
+        cause = self._picture.causes.get(key) if self._picture else None
+        if cause is not None:
+            await self._open(cause.place, cause.selection.ref)
 
     async def _open_node(self, node: str) -> None:
         await self._open("sessions", Ref("Node", node))
+
+    async def _open_pool(self, pool: str) -> None:
+        await self._open("pools", Ref("CiliumLoadBalancerIPPool", pool))
 
     async def _open(self, place: str, ref: Ref | None = None) -> None:
         """Have the screen come up that a panel is about, at an object."""

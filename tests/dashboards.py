@@ -87,7 +87,7 @@ def scripted_dashboard(
     return CiliscopeApp(ClusterLink(monitor=monitor), clock=clock)
 
 
-async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Let the application work until something is so."""
     async with asyncio.timeout(seconds):
         while not true():
@@ -102,5 +102,5 @@ def text_of(widget: Widget) -> str:
 
 def screen_text(app: App[None]) -> str:
     """What stands on the screen, widget after widget."""
-    shown = app.screen.query("LiveText, LiveTable").results(Widget)
+    shown = app.screen.query("LiveText, LiveTable, BlockList").results(Widget)
     return "\n".join(text_of(widget) for widget in shown if widget.size and widget.is_on_screen)

@@ -43,9 +43,9 @@ async def settled(app: CiliscopeApp, pilot: Pilot[None]) -> None:
 
 async def test_a_healthy_cluster_gets_one_calm_line_and_everything_fits_in_80_by_24() -> None:
     text = await told("healthy")
-    assert "✓ All 4 LoadBalancer services have an address, all 3 BGP sessions are" in text
-    assert "agents 3/3 ✓" in text
-    assert "operator 1/1 ✓ leader" in text
+    assert "✓ All 4 LoadBalancer services have an address and are announced by every" in text
+    assert "agents\u00a03/3\u00a0✓" in text
+    assert "operator\u00a01/1\u00a0✓\u00a0leader" in text
     assert "172.29.51.1 (64513)" in text
     for node in ("talos-cp-1", "talos-cp-2", "talos-cp-3"):
         assert f"{node}  ✓ 00:0" in text
@@ -54,13 +54,16 @@ async def test_a_healthy_cluster_gets_one_calm_line_and_everything_fits_in_80_by
     assert "✗" not in text
 
 
-async def test_what_is_amiss_is_counted_and_named() -> None:
-    assert "✗ 3 of 3 BGP sessions are not established: talos-cp-1 → 172.29.51.1" in (
-        await told("router-killed", size=(160, 40))
-    )
-    assert "✗ 1 of 5 LoadBalancer services has no address: home/typo" in (
-        await told("typo-in-pool-label")
-    )
+async def test_the_verdict_counts_and_the_causes_say_why() -> None:
+    text = await told("router-killed", size=(160, 40))
+    assert "✗ 4 of 4 LoadBalancer services are not reachable. 1 cause." in text
+    assert "✗ CS401 3 of 3 sessions with 172.29.51.1 are down" in text
+    assert "4 services" in text
+    assert "BGP\u00a00/3\u00a0✗" in text
+    text = await told("typo-in-pool-label")
+    assert "✗ 1 of 5 LoadBalancer services is not reachable. 1 cause." in text
+    assert "✗ CS201 no pool selects home/typo" in text
+    assert "LB-IPAM\u00a04/5\u00a0✗\u00a01\u00a0pending" in text
 
 
 async def test_sessions_of_nobody_are_said_to_be_none() -> None:

@@ -162,7 +162,7 @@ async def test_enter_on_a_panel_of_the_overview_opens_what_it_is_about() -> None
             pilot,
             lambda: app.screen.query_one("#sessions", LiveTable).selected.startswith("talos-cp-2"),
         )
-        for panel, expected in (("#strip", "Pods"), ("#pools", "Services"), ("#events", "Logs")):
+        for panel, expected in (("#strip", "Pods"), ("#pools", "Pools"), ("#events", "Logs")):
             await pilot.press("f1")
             app.screen.query_one(panel).focus()
             await pilot.press("enter")

@@ -172,6 +172,11 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._cursor
 
     @property
+    def selected_line(self) -> int:
+        """The place of the selected row, 0 when there is none."""
+        return self._cursor_line
+
+    @property
     def selected_row(self) -> Row | None:
         """The selected row."""
         line = self._index.get(self._cursor)

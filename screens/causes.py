@@ -1,0 +1,119 @@
+"""The causes of trouble as items of a list, and each in full.
+
+Imported when the first verdict is drawn, and not before: it needs the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.diagnosis.finding import Finding, Severity
+from app.report.findings_text import evidence_line
+from app.report.headline import affected
+from screens.format import SIGN, count
+from screens.selection import Selection
+from screens.widgets.block_list import Block
+from screens.widgets.lines import Line, Span, plain
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Health
+    from app.report.verdict import Verdict
+
+HEALTH: dict[Severity, Health] = {
+    Severity.FAIL: "fail",
+    Severity.WARN: "warn",
+    Severity.UNKNOWN: "unknown",
+    Severity.INFO: "none",
+}
+"""How a finding of each severity is drawn."""
+
+_INDENT = 8
+"""Cells before a cause's sentence: sign, code."""
+_EVIDENCE = 4
+"""Observations shown of one cause; the explanation has all."""
+_VALUE = 120
+"""Characters shown of what was observed."""
+_PLACES = {
+    "Service": "services",
+    "Session": "sessions",
+    "Peer": "sessions",
+    "Node": "sessions",
+    "Prefix": "routes",
+    "CiliumLoadBalancerIPPool": "pools",
+    "Pod": "pods",
+    "DaemonSet": "pods",
+    "Deployment": "pods",
+    "Lease": "pods",
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that is wrong, as the Overview shows it."""
+
+    block: Block
+    lines: list[Line]
+    """What to do about it, and the proof."""
+    selection: Selection
+    place: str
+    """The screen that shows what it is about."""
+    command: str
+    """What shows it by hand; "" for nothing."""
+
+
+def causes(verdict: Verdict) -> tuple[Cause, ...]:
+    """What nothing else explains and is worth an operator's time, the worst first."""
+    tops = [top for top in verdict.tops if top.severity is not Severity.INFO]
+    return tuple(
+        Cause(_block(verdict, top), cause_lines(top), _selection(top), _place(top), top.command)
+        for top in tops
+    )
+
+
+def cause_lines(finding: Finding) -> list[Line]:
+    """What to do about a cause, the command that shows it by hand, and its proof."""
+    lines: list[Line] = [
+        (Span(" → " if first else "   ", "accent"), Span(text)) for first, text in _told(finding)
+    ]
+    if finding.command:
+        lines.append((Span(" $ ", "accent"), Span(finding.command)))
+    proof = [evidence_line(seen, _VALUE) for seen in finding.evidence[:_EVIDENCE]]
+    return [*lines, *(plain(f" · {text}", "none") for text in proof)]
+
+
+def _place(top: Finding) -> str:
+    return _PLACES.get(top.subject.kind, "configuration")
+
+
+def _selection(finding: Finding) -> Selection:
+    """Its subject, and its code where `explain` has no answer about that."""
+    subject = finding.subject
+    match subject.kind:
+        case "Service":
+            question: tuple[str, ...] = ("service", f"{subject.namespace}/{subject.name}")
+        case "Session":
+            question = ("session", *subject.name.split("/", 1))
+        case "CiliumLoadBalancerIPPool":
+            question = ("pool", subject.name)
+        case "Prefix":
+            question = ("prefix", subject.name)
+        case _:
+            question = (finding.code,)
+    return Selection(ref=subject, question=question)
+
+
+def _block(verdict: Verdict, top: Finding) -> Block:
+    health = HEALTH[top.severity]
+    return Block(
+        key=top.id,
+        line=(Span(f"{SIGN[health]} {top.code} ", health), Span(top.summary)),
+        indent=_INDENT,
+        beside=tuple(plain(count(number, noun)) for noun, number in affected(verdict, top)),
+    )
+
+
+def _told(finding: Finding) -> Iterator[tuple[bool, str]]:
+    for number, line in enumerate(finding.remedy.splitlines()):
+        yield number == 0, line

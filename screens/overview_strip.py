@@ -1,0 +1,92 @@
+"""The components in one line: how many of each are well, and what told so, how long ago."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.diagnosis.facts import session_health
+from app.diagnosis.health import Component, components
+from app.snapshot import Snapshot, State
+from screens.format import FIXED_SPACE, SIGN, age_of
+from screens.widgets.lines import Line, Span, Tone
+
+if TYPE_CHECKING:
+    from app.diagnosis.case import Case
+    from app.diagnosis.health import Health
+
+_KINDS = {
+    "agents": ("daemon_sets",),
+    "operator": ("leases",),
+    "envoy": ("daemon_sets",),
+    "hubble-relay": ("deployments",),
+    "BGP": ("bgp_peers", "node_configs"),
+    "LB-IPAM": ("services",),
+}
+"""Which kinds tell of a component; the first that answered is named."""
+_NAMES = {"hubble-relay": "hubble"}
+
+
+def strip(case: Case, *, ages: bool = False) -> Line:
+    """`agents 3/3 ✓  operator 2/2 ✓ leader …`, with `ages` also what told so and when."""
+    spans: list[Span] = []
+    agents, operator, *others = components(case.snapshot)
+    parts = (agents, operator, _bgp(case), _lb_ipam(case), *others)
+    for part in (part for part in parts if part.health != "none"):
+        spans += [Span("   " if spans else " "), *_component(part)]
+        if ages:
+            spans.append(Span(_fixed(_told_by(case.snapshot, part.name)), "none"))
+    unused = ", ".join(part.name for part in parts if part.health == "none")
+    if unused:
+        spans.append(Span(f"   {SIGN['none']} no {unused}", "none"))
+    return tuple(spans)
+
+
+def _component(part: Component) -> tuple[Span, ...]:
+    counted = f"{part.ready}/{part.desired} " if part.ready is not None else ""
+    tone: Tone = "" if part.health == "ok" else part.health
+    note = f" {part.note}" if part.note else ""
+    return (
+        Span(_fixed(f"{_NAMES.get(part.name, part.name)} {counted}")),
+        Span(f"{SIGN[part.health]}", part.health),
+        Span(_fixed(note), tone),
+    )
+
+
+def _fixed(text: str) -> str:
+    """A component is never broken between two lines."""
+    return text.replace(" ", FIXED_SPACE)
+
+
+def _told_by(snapshot: Snapshot, name: str) -> str:
+    for kind in _KINDS[name]:
+        health = snapshot.health_of(kind)
+        if health.known:
+            return f" {health.label} {age_of(health.read_at, snapshot.taken_at)}"
+    return ""
+
+
+def _bgp(case: Case) -> Component:
+    """How many of the sessions that should be are established."""
+    if case.setting("enable-bgp-control-plane", "false") == "false" and not case.sessions:
+        return Component("BGP", "none", None, None, "off")
+    health = [session_health(session) for session in case.sessions]
+    if not health:
+        known = any(case.known(kind) for kind in ("node_configs", "bgp_peers", "peering_policies"))
+        return Component("BGP", "warn" if known else "unknown", None, None, "no session")
+    up, unknown = health.count("ok"), health.count("unknown")
+    worst: Health = "fail" if "fail" in health else "unknown" if unknown else "ok"
+    return Component("BGP", worst, up, len(health), f"{unknown} not known" if unknown else "")
+
+
+def _lb_ipam(case: Case) -> Component:
+    """How many of the LoadBalancer services have an address."""
+    if case.setting("enable-lb-ipam", "true") == "false":
+        return Component("LB-IPAM", "none", None, None, "off")
+    source = case.snapshot.health_of("services")
+    if not source.known:
+        waits = "loading" if source.state is State.LOADING else str(source.state)
+        return Component("LB-IPAM", "unknown", None, None, waits)
+    total = len(case.balancers)
+    given = sum(bool(balancer.addresses or balancer.hostnames) for balancer in case.balancers)
+    pending = f"{total - given} pending" if given < total else ""
+    return Component("LB-IPAM", "fail" if pending else "ok", given, total, pending)
