@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.settings import OPTIONS, Settings, SettingsError, load, parse_duration
+from app.config_file import SettingsError
+from app.settings import OPTIONS, THEME_NAMES, Settings, load, parse_duration
 
 if TYPE_CHECKING:
     from app.ignore import Entry
@@ -45,6 +46,8 @@ GET_WORDS = (
     "config",
     "sources",
 )
+
+CONFIG_WORDS = ("path", "show", "validate")
 
 _DESCRIPTION = """\
 Troubleshoot Cilium's BGP load balancing: what is broken, on which evidence.
@@ -148,6 +151,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_check(commands, shared)
     _add_explain(commands, shared)
+    config = commands.add_parser(
+        "config",
+        parents=[shared],
+        allow_abbrev=False,
+        help="the config file: its path, whether it is well formed, what is in force",
+    )
+    config.add_argument("word", choices=CONFIG_WORDS, help=", ".join(CONFIG_WORDS))
+    commands.add_parser(
+        "info",
+        parents=[shared],
+        allow_abbrev=False,
+        help="versions, files and the terminal, for a report of a problem",
+    )
     lab = commands.add_parser(
         "lab",
         parents=[shared],
@@ -255,6 +271,10 @@ def _connection_flags() -> argparse.ArgumentParser:
     group.add_argument(
         "--ascii", action="store_const", const="true", help="draw with ASCII signs only"
     )
+    group.add_argument("--theme", metavar="NAME", help=f"auto, {', '.join(THEME_NAMES)}")
+    group.add_argument(
+        "--mouse", action="store_const", const="true", help="take the mouse (default: leave it)"
+    )
     return flags
 
 
@@ -272,13 +292,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _settings(options: argparse.Namespace, given: Mapping[str, str]) -> Settings:
-    """Settings from the command line; `given` (what the lab sets) stands above it."""
-    flags: dict[str, str | None] = {
+def _flags(options: argparse.Namespace, given: Mapping[str, str]) -> dict[str, str | None]:
+    """What the command line sets, by field; `given` (what the lab sets) stands above it."""
+    return {
         option.field: given.get(option.field) or getattr(options, option.field, None)
         for option in OPTIONS
     }
-    return load(flags, path=_config(options))
 
 
 def _config(options: argparse.Namespace) -> Path | None:
@@ -287,7 +306,12 @@ def _config(options: argparse.Namespace) -> Path | None:
 
 
 def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
-    settings = _settings(options, given)
+    flags = _flags(options, given)
+    if options.command == "config":
+        from app.configure import run
+
+        return run(options.word, flags, _config(options))
+    settings = load(flags, path=_config(options))
     match options.command:
         case "get":
             return _get(options, settings)
@@ -295,6 +319,10 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
             return _check(options, settings)
         case "explain":
             return _explain(options, settings)
+        case "info":
+            from app import info
+
+            return info.run(settings, _config(options))
     return _dashboard(options, settings)
 
 
@@ -369,17 +397,25 @@ def _duration(flag: str, text: str) -> float:
 
 
 def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _refuse("the dashboard needs a terminal; `ciliscope check` prints without one")
-    if os.environ.get("TERM", "dumb") in ("", "dumb"):
-        return _refuse(
-            "TERM=dumb cannot show the dashboard; set TERM to what your terminal is, or use "
-            "`ciliscope get WHAT`"
-        )
+    why = _no_dashboard()
+    if why:
+        sys.stderr.write(f"ciliscope: {why}, so this is `ciliscope check`\n")
+        check = _parser().parse_args(["check"])
+        check.config = getattr(options, "config", None)
+        return _check(check, settings)
     from app.expectations import expectations
     from app.tui import run_dashboard
 
     return run_dashboard(settings, expectations(path=_config(options)))
+
+
+def _no_dashboard() -> str:
+    """Why no dashboard can be shown here, "" where it can."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "the dashboard needs a terminal and there is none"
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        return "a terminal without TERM, or TERM=dumb, cannot show the dashboard"
+    return ""
 
 
 def _lab(options: argparse.Namespace, inner: list[str] | None) -> int:

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.settings import EXPECTATIONS as TABLE
-from app.settings import SettingsError, config_path
+from app.config_file import EXPECTATIONS as TABLE
+from app.config_file import SettingsError
+from app.settings import config_path
 
 if TYPE_CHECKING:
     from app.diagnosis.case import Expected

@@ -12,7 +12,8 @@ from app.settings import Settings
 def ascii_only(settings: Settings) -> bool:
     """Whether signs must be ASCII: asked for, or standard output can carry nothing else."""
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    return settings.ascii or not encoding.startswith("utf")
+    asked = settings.ascii_only if sys.stdout.isatty() else bool(settings.ascii)
+    return asked or not encoding.startswith("utf")
 
 
 def pen_for(settings: Settings) -> Pen:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+
+from app.config_file import ConfigFile, SettingsError, read_config
+from app.locale import speaks_utf8, started_with
 
 MIN_INTERVAL = 5.0
 """Seconds; polling the CLI faster than this burdens the agents for nothing."""
 
 
-EXPECTATIONS = "expect"
-"""Table of the config file that is no setting: `app.expectations` reads it."""
+THEME_NAMES = ("dark", "light", "ansi", "mono", "high-contrast", "deuteranopia", "production")
+CLIPBOARDS = ("auto", "osc52", "file")
 
 
-class SettingsError(Exception):
-    """A setting cannot be used; the message names it, its place and what is allowed."""
+def _none() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,25 @@ class Settings:
     """Seconds between runs of `cilium status`."""
     routes_interval: float = 30.0
     """Seconds between runs of `cilium bgp routes`, while a screen needs them."""
-    ascii: bool = False
-    """Whether only ASCII signs are drawn."""
+    ascii: bool | None = None
+    """Whether only ASCII signs are drawn; None: the locale decides."""
+    theme: str = "auto"
+    """The look of the dashboard: one of THEME_NAMES, or `auto`."""
+    themes: Mapping[str, str] = field(default_factory=_none)
+    """Themes by context, or by a shell pattern of contexts; the first that fits wins."""
+    mouse: bool = False
+    """Whether the dashboard takes the mouse; the terminal's own selection is gone then."""
+    clipboard: str = "auto"
+    """How a copy leaves: `osc52` by the terminal, `file` into the state folder, `auto` both."""
     at: datetime | None = None
     """The moment as of which everything is judged (a recording's clock stands); None: now."""
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether only ASCII signs are drawn: as set, else where the locale is not UTF-8."""
+        if self.ascii is None:
+            return not speaks_utf8(started_with(os.environ))
+        return self.ascii
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,15 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.strip().lower() not in words:
+            raise ValueError(text)
+        return text.strip().lower()
+
+    return parse
+
+
 def _text(text: str) -> str:
     if not text.strip():
         raise ValueError(text)
@@ -121,6 +148,9 @@ OPTIONS = (
     Option("status_interval", "poll.status", _interval, _SECONDS),
     Option("routes_interval", "poll.routes", _interval, _SECONDS),
     Option("ascii", "ascii", _truth, "true or false"),
+    Option("theme", "theme", _one_of("auto", *THEME_NAMES), f"auto, {', '.join(THEME_NAMES)}"),
+    Option("mouse", "mouse", _truth, "true or false"),
+    Option("clipboard", "clipboard", _one_of(*CLIPBOARDS), ", ".join(CLIPBOARDS)),
     Option("at", "at", _moment, "a time as 2026-11-23T04:48:42Z"),
 )
 
@@ -135,6 +165,26 @@ def config_path(environment: Mapping[str, str] | None = None) -> Path:
     return user_config_path("ciliscope") / "config.toml"
 
 
+def state_path() -> Path:
+    """The folder of what the program writes: saved tables, copies that were too long."""
+    from platformdirs import user_state_path
+
+    return user_state_path("ciliscope")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One setting, what it is, and who said so."""
+
+    option: Option
+    text: str | None
+    """As it was written; None: nobody said, the default is in force."""
+    place: str
+    """The flag, the variable or the key that said it; "" for the default."""
+    value: object = None
+    """As the program uses it, where somebody said it."""
+
+
 def load(
     flags: Mapping[str, str | None],
     environment: Mapping[str, str] | None = None,
@@ -145,21 +195,41 @@ def load(
     `flags` holds what was given on the command line, by field, as text; None: not given. A config
     file that is named (`path`, `CILISCOPE_CONFIG`) must exist; the default one need not.
     """
+    given, themes = resolve(flags, environment, path)
+    values = {each.option.field: each.value for each in given if each.text is not None}
+    return Settings(**values, themes=themes)  # type: ignore[arg-type]
+
+
+def resolve(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str] | None = None,
+    path: Path | None = None,
+) -> tuple[tuple[Given, ...], Mapping[str, str]]:
+    """Every setting with who set it, and the themes by context; as `load`. Raises SettingsError."""
     environment = os.environ if environment is None else environment
     named = path is not None or bool(environment.get("CILISCOPE_CONFIG"))
     file = path or config_path(environment)
-    from_file = _read(file, must_exist=named)
-    values: dict[str, object] = {}
-    for option in OPTIONS:
-        for place, text in (
-            (f"--{option.field.replace('_', '-')}", flags.get(option.field)),
-            (f"environment variable {option.variable}", environment.get(option.variable) or None),
-            (f"{file}: {option.key}", from_file.get(option.key)),
-        ):
-            if text is not None:
-                values[option.field] = _parsed(option, place, text)
-                break
-    return Settings(**values)  # type: ignore[arg-type]
+    keys = [option.key for option in OPTIONS]
+    config = read_config(file, keys, THEME_NAMES, must_exist=named)
+    given = tuple(_given(option, flags, environment, file, config) for option in OPTIONS)
+    return given, config.themes
+
+
+def _given(
+    option: Option,
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: Path,
+    config: ConfigFile,
+) -> Given:
+    for place, text in (
+        (f"--{option.field.replace('_', '-')}", flags.get(option.field)),
+        (f"environment variable {option.variable}", environment.get(option.variable) or None),
+        (f"{file}: {option.key}", config.values.get(option.key)),
+    ):
+        if text is not None:
+            return Given(option, text, place, _parsed(option, place, text))
+    return Given(option, None, "")
 
 
 def _parsed(option: Option, place: str, text: str) -> object:
@@ -167,39 +237,3 @@ def _parsed(option: Option, place: str, text: str) -> object:
         return option.parse(text)
     except ValueError:
         raise SettingsError(f"{place} is {text!r}; it must be {option.allowed}") from None
-
-
-def _read(file: Path, *, must_exist: bool) -> dict[str, str]:
-    """Dotted keys and their values as text. An unknown key is an error: it would do nothing."""
-    try:
-        document = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        if must_exist:
-            raise SettingsError(f"config file {file} does not exist") from None
-        return {}
-    except OSError as problem:
-        raise SettingsError(f"config file {file} cannot be read: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"config file {file} is not TOML: {problem}") from None
-    known = {option.key for option in OPTIONS}
-    document.pop(EXPECTATIONS, None)
-    values = _flatten(document)
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise SettingsError(
-            f"config file {file}: unknown key {unknown[0]}; known are {', '.join(sorted(known))}"
-        )
-    for key, value in values.items():
-        if isinstance(value, list):
-            raise SettingsError(f"{file}: {key} is {value!r}; it must be one value, not a list")
-    return {key: str(value) for key, value in values.items()}
-
-
-def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    values: dict[str, object] = {}
-    for name, value in table.items():
-        if isinstance(value, dict):
-            values |= _flatten(value, f"{prefix}{name}.")
-        else:
-            values[prefix + name] = value
-    return values

@@ -416,7 +416,7 @@ def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
         sources.link,
         read=sources.read,
         clock=sources.clock,
-        ascii_only=settings.ascii,
+        ascii_only=settings.ascii_only,
     )
     try:
         with whole_terminal(app.end, sources.end) as received:

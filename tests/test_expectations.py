@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app.config_file import SettingsError
 from app.diagnosis.case import Expected
 from app.diagnosis.rules.configuration import RULES
 from app.expectations import PROFILES, expectations
-from app.settings import SettingsError
 from tests.diagnosed import diagnosed, told
 from tests.recorded import snapshot_of
 

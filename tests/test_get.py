@@ -179,7 +179,8 @@ def test_without_a_kubeconfig_the_reason_is_told(tmp_path: Path) -> None:
         (["lab", "--context", "x"], "--context"),
         (["get", "pods", "--", "x"], "only after lab"),
         (["--config", "/nonexistent"], "/nonexistent"),
-        ([], "needs a terminal"),
+        (["--theme", "pink"], "--theme is 'pink'; it must be auto, dark"),
+        (["config", "edit"], "edit"),
     ],
 )
 def test_usage_errors_are_one_sentence_and_exit_2(words: list[str], told: str) -> None:
@@ -188,6 +189,17 @@ def test_usage_errors_are_one_sentence_and_exit_2(words: list[str], told: str) -
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("term", ["", "dumb"])
+def test_where_no_dashboard_can_be_shown_the_check_is_printed(
+    healthy: dict[str, str], term: str
+) -> None:
+    done = ciliscope(**healthy, TERM=term)
+    assert done.returncode == 0
+    assert "so this is `ciliscope check`" in done.stderr
+    assert "nothing found" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 def test_help_and_version_answer() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.settings import OPTIONS, Settings, SettingsError, load, parse_duration
+from app.config_file import SettingsError
+from app.settings import OPTIONS, Settings, load, parse_duration
 
 
 def write(folder: Path, text: str) -> Path:
@@ -37,6 +38,7 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         'kubeconfig = "k"\ncontext = "c"\nascii = true\nat = 2026-11-23T04:48:42Z\n'
+        'theme = "Light"\nmouse = true\nclipboard = "file"\n[themes]\n"prod-*" = "production"\n'
         '[cilium]\nnamespace = "n"\nprogram = "p"\nenabled = false\n'
         '[poll]\npeers = "20s"\nstatus = 60\nroutes = "1m"\n',
     )
@@ -50,6 +52,10 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
         status_interval=60.0,
         routes_interval=60.0,
         ascii=True,
+        theme="light",
+        themes={"prod-*": "production"},
+        mouse=True,
+        clipboard="file",
         at=datetime(2026, 11, 23, 4, 48, 42, tzinfo=UTC),
     )
 
@@ -57,7 +63,11 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("contxt = 'a'", "unknown key contxt"),
+        ("contxt = 'a'", "unknown key contxt; did you mean context?"),
+        ("theme = 'pink'", "theme is 'pink'; it must be auto, dark"),
+        ("[themes]\nprod = 'pink'", "themes.prod is 'pink'; it must be dark, light"),
+        ("themes = 'dark'", "themes is 'dark'; it must be a table"),
+        ("clipboard = 'x11'", "clipboard is 'x11'; it must be auto, osc52, file"),
         ("[poll]\npeers = '1s'", "poll.peers is '1s'; it must be a duration of at least 5s"),
         ("[poll]\npeers = true", "poll.peers is 'True'"),
         ("[cilium]\nenabled = 'perhaps'", "cilium.enabled is 'perhaps'; it must be true or false"),
@@ -76,6 +86,11 @@ def test_a_bad_file_is_told_in_one_sentence_with_its_place(
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_signs_are_ascii_where_the_locale_is_not_utf_8_and_nothing_else_is_said() -> None:
+    assert Settings(ascii=True).ascii_only
+    assert not Settings(ascii=False).ascii_only
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:

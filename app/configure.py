@@ -1,0 +1,66 @@
+"""`ciliscope config`: where the config file is, whether it is well formed, what is in force."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.config_file import CONTEXT_THEMES
+from app.expectations import expectations
+from app.settings import Given, Settings, config_path, resolve
+
+WORDS = ("path", "show", "validate")
+
+
+def run(word: str, flags: Mapping[str, str | None], path: Path | None) -> int:
+    """Do what the word says and return the exit code. Raises SettingsError where it cannot."""
+    file = path or config_path()
+    if word == "path":
+        sys.stdout.write(f"{file}\n")
+        return 0
+    given, themes = resolve(flags, path=path)
+    expected = expectations(path=path)
+    if word == "show":
+        sys.stdout.write("\n".join(shown(given, themes, len(expected))) + "\n")
+    elif not file.exists():
+        sys.stdout.write(f"{file} is not there; the defaults are in force\n")
+    else:
+        count = sum(each.place.startswith(str(file)) for each in given)
+        sys.stdout.write(
+            f"{file} is well formed: {count} settings, {len(themes)} themes by context, "
+            f"{len(expected)} expectations\n"
+        )
+    return 0
+
+
+def shown(given: tuple[Given, ...], themes: Mapping[str, str], expected: int) -> list[str]:
+    """What is in force as lines of TOML, with who set it."""
+    defaults = Settings()
+    lines: list[str] = []
+    for each in given:
+        option = each.option
+        if each.text is None:
+            default: object = getattr(defaults, option.field)
+            lines.append(f"# {option.key} = {_toml(default)}  # default")
+        else:
+            lines.append(f"{option.key} = {_toml(each.value)}  # {each.place}")
+    lines += [
+        f"{CONTEXT_THEMES}.{json.dumps(name)} = {json.dumps(t)}" for name, t in themes.items()
+    ]
+    if expected:
+        lines.append(f"# and {expected} expectations of the cluster, in [expect]")
+    return lines
+
+
+def _toml(value: object) -> str:
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return json.dumps(f"{value:g}s")
+        case _:
+            return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,128 @@
+"""The looks of the dashboard, and which of them fits the terminal and the cluster.
+
+A theme gives colours to a few words of meaning; no state is told by a colour alone, so each of them
+can be read, the one without any colour too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from textual.theme import BUILTIN_THEMES, Theme
+
+AUTO = "auto"
+"""The setting that leaves the choice to what the terminal can show."""
+
+_DARK = Theme(
+    name="dark",
+    primary="#5fafff",
+    accent="#5fd7d7",
+    success="#5fd7d7",
+    warning="#ffd75f",
+    error="#ff5f5f",
+    foreground="#d0d0d0",
+    background="#121212",
+    surface="#121212",
+    panel="#262626",
+    dark=True,
+    variables={"primary-background": "#303a44", "block-cursor-text-style": "none"},
+)
+_LIGHT = replace(
+    _DARK,
+    name="light",
+    primary="#005faf",
+    accent="#005f87",
+    success="#005f5f",
+    warning="#875f00",
+    error="#af0000",
+    foreground="#1c1c1c",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#e4e4e4",
+    dark=False,
+    variables={"primary-background": "#d0e4f5", "block-cursor-text-style": "none"},
+)
+_ANSI = replace(
+    BUILTIN_THEMES["ansi-dark"],
+    name="ansi",
+    accent="ansi_cyan",
+    success="ansi_cyan",
+    variables={**BUILTIN_THEMES["ansi-dark"].variables, "primary-background": "ansi_default"},
+)
+_MONO = replace(
+    _ANSI,
+    name="mono",
+    primary="ansi_default",
+    secondary="ansi_default",
+    accent="ansi_default",
+    success="ansi_default",
+    warning="ansi_default",
+    error="ansi_default",
+)
+_HIGH_CONTRAST = replace(
+    _DARK,
+    name="high-contrast",
+    primary="#00afff",
+    accent="#00ffff",
+    success="#00ff87",
+    warning="#ffff00",
+    error="#ff5f87",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#303030",
+    variables={"primary-background": "#005f87", "block-cursor-text-style": "none"},
+)
+# Okabe and Ito, "Color Universal Design" (2008): vermilion, yellow and sky blue are told apart
+# without the green receptor; nothing here is green.
+_DEUTERANOPIA = replace(
+    _DARK,
+    name="deuteranopia",
+    primary="#56b4e9",
+    accent="#56b4e9",
+    success="#56b4e9",
+    warning="#f0e442",
+    error="#e6743e",
+)
+_PRODUCTION = replace(
+    _DARK,
+    name="production",
+    panel="#5f0000",
+    variables={"primary-background": "#4a2a2a", "block-cursor-text-style": "none"},
+)
+
+THEMES: Mapping[str, Theme] = {
+    theme.name: theme
+    for theme in (_DARK, _LIGHT, _ANSI, _MONO, _HIGH_CONTRAST, _DEUTERANOPIA, _PRODUCTION)
+}
+"""By name. `ansi` has the terminal's own 16 colours, `mono` none, `production` a red frame."""
+
+
+def theme_for(
+    wanted: str,
+    by_context: Mapping[str, str],
+    context: str,
+    environment: Mapping[str, str],
+    colours: str | None,
+) -> str:
+    """The name of the theme for a cluster on a terminal.
+
+    `by_context` has shell patterns of context names, the first that fits wins; then `wanted`, then,
+    where that is `auto`, what the terminal can show: `colours` as Rich tells them (None: none).
+    """
+    if environment.get("NO_COLOR") or colours is None:
+        return "mono"
+    own = next((name for pattern, name in by_context.items() if fnmatchcase(context, pattern)), "")
+    if own or wanted != AUTO:
+        return own or wanted
+    if colours == "standard":
+        return "ansi"
+    return "light" if _light_background(environment.get("COLORFGBG", "")) else "dark"
+
+
+def _light_background(colorfgbg: str) -> bool:
+    """`COLORFGBG` is `15;0` or `0;default;15`: its last field is the background, of 16 colours."""
+    last = colorfgbg.rpartition(";")[2]
+    return last.isdigit() and int(last) in (7, *range(9, 16))
