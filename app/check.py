@@ -11,7 +11,7 @@ from app.condition import Condition
 from app.diagnosis.case import Case, Expected
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.finding import Severity
-from app.diagnosis.memo import Memo
+from app.memo import Memo
 from app.feeds import Wiring
 from app.ignore import Entry, expired_entries, without
 from app.monitor import Monitor

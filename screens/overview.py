@@ -65,7 +65,7 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot) -> OverviewPicture:
     """The whole cluster at a glance."""
-    columns, grid = matrix(sessions(snapshot), "SESSIONS", snapshot.taken_at)
+    columns, grid = matrix(sessions(snapshot), "SESSIONS", snapshot)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
     pools = content(

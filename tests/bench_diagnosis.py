@@ -20,7 +20,7 @@ import msgspec
 
 from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.memo import Memo
+from app.memo import Memo
 from app.diagnosis.paths import service_paths
 from app.diagnosis.rules import advertisement, workload
 from app.snapshot import Snapshot, SourceHealth, State
