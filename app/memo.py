@@ -11,7 +11,7 @@ different snapshots cost each other time and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, compress
 from operator import is_, is_not
@@ -20,18 +20,15 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 V = TypeVar("V")
 
-_Parts = tuple[tuple[object, ...], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What was made of every key of some mappings."""
+    """What was made of every key of a mapping."""
 
     mappings: tuple[Mapping[str, object], ...]
     common: tuple[object, ...]
-    keys: tuple[str, ...]
-    places: Mapping[str, int]
-    parts: _Parts
+    parts: Mapping[str, tuple[object, ...]]
+    """In the order of the keys."""
     values: tuple[object, ...]
 
 
@@ -40,8 +37,7 @@ class _Series:
     """What was made of every item of a sequence."""
 
     items: tuple[object, ...]
-    common: tuple[object, ...]
-    parts: _Parts
+    parts: tuple[tuple[object, ...], ...]
     values: tuple[object, ...]
 
 
@@ -54,7 +50,7 @@ class Memo:
         self._series: dict[Hashable, _Series] = {}
 
     def __len__(self) -> int:
-        """How many values are kept."""
+        """How many names there are."""
         return len(self._kept) + len(self._tables) + len(self._series)
 
     def of(self, name: Hashable, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
@@ -93,50 +89,47 @@ class Memo:
         common: tuple[object, ...],
         make: Callable[[str], tuple[V, ...]],
     ) -> tuple[V, ...]:
-        """What is made of each key of the mappings, in the order of the keys.
+        """What is made of each key of the first mapping, in the order of the keys.
 
         `make` may look at nothing but what the mappings have at its key, and at `common`. It is
         asked anew where one of them has another record there. What comes out equal stays the very
         same object, and so does the whole while no part of it changed.
         """
-        kept = self._tables.get(name)
-        if kept is not None and _same(kept.mappings, mappings) and _same(kept.common, common):
-            return cast("tuple[V, ...]", kept.values)
-        if kept is None:
-            keys = tuple(sorted(frozenset().union(*mappings)))
-            made: list[tuple[object, ...]] = [make(key) for key in keys]
-            kept = _Table(mappings, common, keys, _places(keys), (), ())
-        else:
-            keys = _keys(kept, mappings)
-            made = _remade(kept, keys, mappings, common, make)
-        places = kept.places if keys is kept.keys else _places(keys)
-        parts, values = _whole(kept, made)
-        self._tables[name] = _Table(mappings, common, keys, places, parts, values)
-        return cast("tuple[V, ...]", values)
+        return cast("tuple[V, ...]", self._table(name, mappings, common, make).values)
 
-    def by_item(
+    def parts(
         self,
         name: Hashable,
-        items: tuple[T, ...],
+        mappings: tuple[Mapping[str, object], ...],
         common: tuple[object, ...],
-        make: Callable[[T], tuple[V, ...]],
+        make: Callable[[str], tuple[V, ...]],
+    ) -> Mapping[str, tuple[V, ...]]:
+        """As `by_key`, with what is made of each key apart."""
+        found = self._table(name, mappings, common, make).parts
+        return cast("Mapping[str, tuple[V, ...]]", found)
+
+    def by_item(
+        self, name: Hashable, items: tuple[T, ...], make: Callable[[T], tuple[V, ...]]
     ) -> tuple[V, ...]:
-        """What is made of each item, in their order; anew only of items that were not there."""
-        kept = self._series.get(name)
-        if kept is not None and kept.items is items and _same(kept.common, common):
+        """What is made of each item, in their order; anew only of items that were not there.
+
+        `make` may look at nothing but the item. The whole stays the very same while no part of it
+        changed.
+        """
+        kept = self._series.get(name) or _NOTHING
+        if kept.items is items:
             return cast("tuple[V, ...]", kept.values)
-        if kept is None or not _same(kept.common, common):
-            made: list[tuple[object, ...]] = [make(item) for item in items]
-            kept = _Series((), (), (), ())
-        elif len(kept.items) == len(items):
+        made: list[tuple[object, ...]]
+        if len(kept.items) == len(items):
             made = list(kept.parts)
             for place in compress(range(len(items)), map(is_not, items, kept.items)):
                 made[place] = make(items[place])
         else:
             known = dict(zip(map(id, kept.items), kept.parts, strict=True))
-            made = [known[id(i)] if id(i) in known else make(i) for i in items]
-        parts, values = _whole(kept, made)
-        self._series[name] = _Series(items, common, parts, values)
+            made = [known[id(item)] if id(item) in known else make(item) for item in items]
+        values = tuple(chain.from_iterable(made))
+        values = kept.values if _same(values, kept.values) else values
+        self._series[name] = _Series(items, tuple(made), values)
         return cast("tuple[V, ...]", values)
 
     def those(self, items: tuple[T, ...], wanted: Callable[[T], bool]) -> tuple[T, ...]:
@@ -147,52 +140,66 @@ class Memo:
         """
         if "<" in wanted.__qualname__:
             raise ValueError(f"{wanted.__qualname__} is not a function of a module")
-        return self.by_item(wanted, items, (), lambda item: (item,) if wanted(item) else ())
+        return self.by_item(wanted, items, lambda item: (item,) if wanted(item) else ())
+
+    def _table(
+        self,
+        name: Hashable,
+        mappings: tuple[Mapping[str, object], ...],
+        common: tuple[object, ...],
+        make: Callable[[str], tuple[object, ...]],
+    ) -> _Table:
+        kept = self._tables.get(name)
+        if kept is None:
+            parts = {key: make(key) for key in sorted(mappings[0])}
+            made = _Table(mappings, common, parts, tuple(chain.from_iterable(parts.values())))
+        elif _same(kept.mappings, mappings) and _same(kept.common, common):
+            return kept
+        else:
+            made = _remade(kept, mappings, common, make)
+        self._tables[name] = made
+        return made
 
 
-def _keys(kept: _Table, mappings: tuple[Mapping[str, object], ...]) -> tuple[str, ...]:
-    pairs = zip(kept.mappings, mappings, strict=True)
-    if all(old is new or old.keys() == new.keys() for old, new in pairs):
-        return kept.keys
-    return tuple(sorted(frozenset().union(*mappings)))
+_NOTHING = _Series((), (), ())
 
 
 def _remade(
     kept: _Table,
-    keys: tuple[str, ...],
     mappings: tuple[Mapping[str, object], ...],
     common: tuple[object, ...],
     make: Callable[[str], tuple[object, ...]],
-) -> list[tuple[object, ...]]:
-    """The parts of these keys, those kept that can be."""
-    changed = keys if not _same(kept.common, common) else tuple(_changed(kept, keys, mappings))
-    if keys is kept.keys:
-        parts = list(kept.parts)
-    else:
-        parts = [kept.parts[kept.places[key]] if key in kept.places else () for key in keys]
-    places = kept.places if keys is kept.keys else _places(keys)
-    for key in changed:
-        place = places[key]
-        parts[place] = _shared(parts[place], make(key))
-    return parts
+) -> _Table:
+    """The table of these mappings, with the parts that can be kept."""
+    parts = dict(kept.parts)
+    keys_changed = parts.keys() != mappings[0].keys()
+    if keys_changed:
+        parts = {key: parts.get(key, ()) for key in sorted(mappings[0])}
+    other = keys_changed
+    for key in _changed(kept, tuple(parts), mappings, common):
+        old = parts[key]
+        parts[key] = new = _shared(old, make(key))
+        other = other or new is not old
+    if not other:
+        return _Table(mappings, common, kept.parts, kept.values)
+    values = tuple(chain.from_iterable(parts.values()))
+    return _Table(mappings, common, parts, kept.values if _same(values, kept.values) else values)
 
 
 def _changed(
-    kept: _Table, keys: tuple[str, ...], mappings: tuple[Mapping[str, object], ...]
-) -> Iterator[str]:
-    """The keys at which any mapping has another record than before."""
-    pairs = [(old, new) for old, new in zip(kept.mappings, mappings, strict=True) if old is not new]
-    differ = (compress(keys, map(is_not, map(old.get, keys), map(new.get, keys))) for old, new in pairs)
-    return iter(dict.fromkeys(chain.from_iterable(differ)))
-
-
-def _whole(kept: _Table | _Series, made: list[tuple[object, ...]]) -> tuple[_Parts, tuple[object, ...]]:
-    """The parts and what they come to; the very same where no part is another."""
-    parts = tuple(made)
-    if _same(parts, kept.parts):
-        return kept.parts, kept.values
-    values = tuple(chain.from_iterable(parts))
-    return parts, kept.values if _same(values, kept.values) else values
+    kept: _Table,
+    keys: tuple[str, ...],
+    mappings: tuple[Mapping[str, object], ...],
+    common: tuple[object, ...],
+) -> Iterable[str]:
+    """The keys at which any mapping has another record than before; all if `common` changed."""
+    if not _same(kept.common, common):
+        return keys
+    pairs = [pair for pair in zip(kept.mappings, mappings, strict=True) if pair[0] is not pair[1]]
+    differ = (
+        compress(keys, map(is_not, map(old.get, keys), map(new.get, keys))) for old, new in pairs
+    )
+    return dict.fromkeys(chain.from_iterable(differ))
 
 
 def _shared(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[object, ...]:
@@ -203,10 +210,6 @@ def _shared(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[object, .
         return new
     pairs = zip(old, new, strict=True)
     return tuple(before if before == after else after for before, after in pairs)
-
-
-def _places(keys: tuple[str, ...]) -> Mapping[str, int]:
-    return {key: place for place, key in enumerate(keys)}
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:

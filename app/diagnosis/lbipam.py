@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -137,6 +138,12 @@ def parse_address(text: str) -> Address | None:
 
 def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
     """Every service of type LoadBalancer, by namespace and name."""
+    found = balancers_by_service(snapshot)
+    return snapshot.memo.of("all balancers", (found,), lambda: tuple(chain(*found.values())))
+
+
+def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
+    """The same by the key of each service; nothing of a service of another type."""
     services = snapshot.services
     ranges = tuple((block.pool, found) for block in _blocks(snapshot) for found in block.ranges)
     ranges = snapshot.memo.equal("ranges", ranges)
@@ -146,13 +153,13 @@ def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
         wanted = service.spec.type == "LoadBalancer"
         return (_load_balancer(service, ranges),) if wanted else ()
 
-    return snapshot.memo.by_key("balancers", (services,), (ranges,), of_service)
+    return snapshot.memo.parts("balancers", (services,), (ranges,), of_service)
 
 
 def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
     """Every pool with its counts and the holders of its addresses, by name."""
     memo, balancers = snapshot.memo, load_balancers(snapshot)
-    holdings = memo.by_item("holdings", balancers, (), _holding)
+    holdings = memo.by_item("holdings", balancers, _holding)
     holdings = memo.equal("equal holdings", holdings)
     held = memo.of("held", (holdings,), lambda: _held(holdings))
     blocks = {block.pool: block for block in _blocks(snapshot)}

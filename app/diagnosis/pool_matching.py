@@ -178,7 +178,7 @@ class Accounts:
     @cached_property
     def rooms(self) -> Mapping[str, Mapping[int, Room]]:
         """The room in each pool by family."""
-        rooms = self._memo.by_item("rooms", self._usages, (), lambda usage: (_rooms(usage),))
+        rooms = self._memo.by_item("rooms", self._usages, lambda usage: (_rooms(usage),))
         return {usage.pool.key: room for usage, room in zip(self._usages, rooms, strict=True)}
 
     @cached_property

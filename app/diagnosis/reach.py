@@ -6,7 +6,7 @@ agent did not answer, its session is too young, or nobody knows whether the sess
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_network
@@ -161,9 +161,9 @@ class Scene:
         """Every prefix that any service asks for, whose way has been judged."""
         return frozenset().union(*(kept.expectation.asked for kept in self._expected.values()))
 
-    def keep_only(self, services: Container[str]) -> None:
+    def keep_only(self, services: Mapping[str, object]) -> None:
         """Forget the expectations of services that are gone."""
-        for key in [key for key in self._expected if key not in services]:
+        for key in self._expected.keys() - services.keys():
             del self._expected[key]
 
 

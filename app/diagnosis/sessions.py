@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from app.diagnosis.configuration import config_map
@@ -221,8 +222,9 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
         peers = policies.get(node, ())
         return _of_node(_Place(node, config, agents.get(node), reading, peers, ground))
 
-    mappings = (snapshot.node_configs, agents, readings, policies)
-    return memo.by_key("sessions", mappings, (ground,), of_node)
+    parts = (snapshot.node_configs, agents, readings, policies)
+    nodes = memo.of("nodes with sessions", parts, lambda: dict.fromkeys(chain(*parts)))
+    return memo.by_key("sessions", (nodes, *parts), (ground,), of_node)
 
 
 def _ground(snapshot: Snapshot) -> _Ground:
