@@ -196,7 +196,9 @@ def _session_facts(case: Case, session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _witness(case: Case, witness: Witness) -> str:
-    return f"{witness.source}: {witness.state} ({age(case.age(witness.read_at(case.snapshot)))} ago)"
+    return (
+        f"{witness.source}: {witness.state} ({age(case.age(witness.read_at(case.snapshot)))} ago)"
+    )
 
 
 def _pool_facts(case: Case, usage: PoolUsage) -> Iterator[tuple[str, str]]:

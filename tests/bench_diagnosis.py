@@ -1,8 +1,9 @@
 """`python -m tests.bench_diagnosis`: how long the diagnosis of a large cluster takes.
 
 5,000 services of type LoadBalancer, 50 pools, 1,000 nodes with a session each, all well: first, and
-after one change of each kind, also as a share of the first. Of the routes only those of a few nodes are made: 5,000 prefixes from
-each of 1,000 nodes are five million routes, which no `cilium` command would read either.
+after one change of each kind, also as a share of the first. Of the routes only those of a few nodes
+are made: 5,000 prefixes from each of 1,000 nodes are five million routes, which no `cilium` command
+would read either.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import msgspec
 
 from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.memo import Memo
 from app.diagnosis.paths import service_paths
 from app.diagnosis.rules import advertisement, workload
+from app.memo import Memo
 from app.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_routes import NodeRoutes, Path, Route
 from collectors.cilium_records import (
@@ -265,7 +266,7 @@ def lost_session(snapshot: Snapshot, run: int) -> Snapshot:
     return _reported(snapshot, run, peering_state="active", established_time=None, route_count=())
 
 
-def only_time(snapshot: Snapshot, run: int) -> Snapshot:  # noqa: ARG001 - as the others
+def only_time(snapshot: Snapshot, run: int) -> Snapshot:
     """The same a second later."""
     return replace(snapshot, taken_at=snapshot.taken_at + timedelta(seconds=1))
 
@@ -305,7 +306,7 @@ def _reported(snapshot: Snapshot, run: int, **status: object) -> Snapshot:
     return _later(snapshot, "node_configs", configs)
 
 
-def _later(snapshot: Snapshot, kind: str, records: dict[str, object]) -> Snapshot:
+def _later(snapshot: Snapshot, kind: str, records: Mapping[str, object]) -> Snapshot:
     """A second later, as the monitor would have it: the source of the kind was just heard."""
     moment = snapshot.taken_at + timedelta(seconds=1)
     health = {**snapshot.health, kind: replace(snapshot.health[kind], read_at=moment)}
@@ -329,9 +330,7 @@ def everything(case: Case) -> None:
     diagnose(case)
 
 
-def measure(
-    snapshot: Snapshot, work: Callable[[Case], None]
-) -> tuple[float, dict[str, float]]:
+def measure(snapshot: Snapshot, work: Callable[[Case], None]) -> tuple[float, dict[str, float]]:
     """Seconds of the processor for the first time, and the median after each kind of change."""
     memo = Memo()
     first = _timed(snapshot, memo, work)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
+from typing import cast
 
 import msgspec
 import pytest
@@ -84,11 +85,11 @@ def later(draw: DrawFn, snapshot: Snapshot) -> Snapshot:
         gone = draw(st.sampled_from(sorted(known_records)))
         left = {key: record for key, record in known_records.items() if key != gone}
         return replace(after, **{kind: MappingProxyType(left)})  # type: ignore[arg-type]
-    made = draw(records(kind))
-    key = made.key
-    if known_records and draw(st.booleans()):
+    fresh = draw(records(kind))
+    key, made = fresh.key, cast("object", fresh)
+    if known_records and draw(st.sampled_from((True, False))):
         key = draw(st.sampled_from(sorted(known_records)))
-        made = _altered(draw, known_records[key], made)
+        made = _altered(draw, known_records[key], fresh)
     mixed = MappingProxyType({**known_records, key: made})
     return replace(after, **{kind: mixed})  # type: ignore[arg-type]
 

@@ -15,8 +15,8 @@ from ipaddress import ip_network
 
 from app.diagnosis.case import Case
 from app.diagnosis.health import Version
-from app.memo import Memo
 from app.diagnosis.sessions import ESTABLISHED, UNKNOWN, Session
+from app.memo import Memo
 from app.snapshot import Snapshot, State
 from collectors.bgp_routes import NodeRoutes, Route
 
@@ -74,7 +74,7 @@ def links(case: Case) -> Mapping[Link, LinkState]:
     counts = case.version >= COUNTS_PREFIXES
     inputs = (case.sessions, snapshot.bgp_peers, fresh, counts)
     found = case.memo.of("links", inputs, lambda: _links(case))
-    if any(state.young for state in found.values()):
+    if case.memo.of("any young", (found,), lambda: any(s.young for s in found.values())):
         case.memo.forget("links")  # it grows older with every snapshot
     return case.memo.equal("equal links", found)
 
@@ -86,7 +86,7 @@ def announced(case: Case, version: int) -> Announced:
     health = snapshot.health_of(f"routes_advertised_ipv{version}")
     fresh = health.state is State.FRESH
     name = f"announced {version}"
-    inputs = (readings, links(case), snapshot.pods, fresh)
+    inputs = (readings, links(case), snapshot.agents_by_node, fresh)
     found = case.memo.of(name, inputs, lambda: _announced(case, version, readings))
     if not fresh or found.read_at == health.read_at:
         return found

@@ -17,11 +17,10 @@ from app.diagnosis.configuration import config_map
 from app.diagnosis.finding import Evidence
 from app.diagnosis.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
 from app.diagnosis.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
-from app.memo import Memo
 from app.diagnosis.sessions import Session, sessions
+from app.memo import Memo
 from app.snapshot import Snapshot, State
 from collectors.records import Pod
-
 
 T = TypeVar("T")
 

@@ -123,9 +123,10 @@ def _judged(case: Case) -> _Paths:
     ways = case.memo.by_key("ways", (balancers, now.slices, again), (*common, *tables), way)
     odd = case.memo.those(ways, _passing)
     case.memo.put("passing ways", odd)
-    for gone in kept.keys() - balancers.keys():
-        del kept[gone]
-    now.keep_only(balancers)
+    if len(kept) > len(ways):
+        for gone in kept.keys() - {judged.path.service for judged in ways}:
+            del kept[gone]
+    now.keep_only(kept)
     return _Paths(ways, tuple(judged.path for judged in odd))
 
 
