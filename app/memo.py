@@ -5,8 +5,9 @@ by identity, since a snapshot shares every record that did not change. A memo ne
 answer, it only saves the making of it; with a new one everything is made once.
 
 A name keeps one value, that of the last look, so a memo does not grow with time, and it dies with
-the snapshots that share it. What is kept is never altered, only replaced: threads that look at
-different snapshots cost each other time and nothing else.
+the snapshots that share it. What it keeps by key and by item is never altered, only replaced:
+threads that look at different snapshots cost each other time and nothing else. A value that its
+user fills by itself (`shelf`) belongs to one thread.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from types import MappingProxyType
 
 import yaml
 
-from app.memo import Memo
 from app.monitor import Feed, Monitor
 from app.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import COMMAND as PEERS
@@ -98,8 +97,8 @@ def with_logs(snapshot: Snapshot, name: str, *, read: Container[str] | None = No
 
 
 def changed(snapshot: Snapshot, **kinds: object) -> Snapshot:
-    """The snapshot with some of its fields replaced, seen for the first time."""
-    return replace(snapshot, **{"memo": Memo(), **kinds})  # type: ignore[arg-type]
+    """The snapshot with some of its fields replaced."""
+    return replace(snapshot, **kinds)  # type: ignore[arg-type]
 
 
 def _objects(name: str, resource: Resource) -> Update:
