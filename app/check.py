@@ -11,9 +11,9 @@ from app.condition import Condition
 from app.diagnosis.case import Case, Expected
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.finding import Severity
-from app.diagnosis.memo import Memo
 from app.feeds import Wiring
 from app.ignore import Entry, expired_entries, without
+from app.memo import Memo
 from app.monitor import Monitor
 from app.output import pen_for, print_bytes, print_text
 from app.reading import settled, watching

@@ -176,7 +176,8 @@ def _session_facts(case: Case, session: Session) -> Iterator[tuple[str, str]]:
     peer = f"{session.peer} " if session.peer else ""
     yield "peer", f"{peer}{session.peer_address}, instance {session.instance or '(none)'}"
     yield "AS numbers", f"{_asn(session.local_asn)} here, {_asn(session.peer_asn)} there"
-    since = f" for {duration(session.uptime)}" if session.uptime is not None else ""
+    uptime = session.uptime(case.now)
+    since = f" for {duration(uptime)}" if uptime is not None else ""
     yield "state", f"{session.state}{since}"
     for witness in (session.cli, session.api):
         if witness is not None:
@@ -195,7 +196,9 @@ def _session_facts(case: Case, session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _witness(case: Case, witness: Witness) -> str:
-    return f"{witness.source}: {witness.state} ({age(case.age(witness.read_at))} ago)"
+    return (
+        f"{witness.source}: {witness.state} ({age(case.age(witness.read_at(case.snapshot)))} ago)"
+    )
 
 
 def _pool_facts(case: Case, usage: PoolUsage) -> Iterator[tuple[str, str]]:

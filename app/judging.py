@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from app.diagnosis.memo import Memo
+from app.memo import Memo
 
 if TYPE_CHECKING:
     from app.diagnosis.case import Case, Expected

@@ -6,13 +6,15 @@ A snapshot never changes. The next one shares every mapping whose kind did not c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Never
+
+from app.memo import Memo
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
@@ -139,6 +141,9 @@ class Snapshot:
     operator_log: Mapping[str, LogEntry] = field(default_factory=_empty)
     agent_logs: Mapping[str, LogEntry] = field(default_factory=_empty)
 
+    memo: Memo = field(default_factory=Memo, repr=False)
+    """What was worked out from the snapshots before this one; `replace` hands it on."""
+
     def health_of(self, kind: str) -> SourceHealth:
         """How the source of a kind is doing; the worst one where several feed it."""
         state = State.LOADING if self.setting_up else State.OFF
@@ -158,22 +163,14 @@ class Snapshot:
     @cached_property
     def agents_by_node(self) -> Mapping[str, Pod]:
         """The agent pod of each node that has one; the newest where several are left over."""
-        agents: dict[str, Pod] = {}
-        for pod in self.pods.values():
-            if pod.metadata.labels.get("k8s-app") != "cilium" or not pod.spec.node_name:
-                continue
-            known = agents.get(pod.spec.node_name)
-            if known is None or _created(pod) > _created(known):
-                agents[pod.spec.node_name] = pod
-        return agents
+        agents = self.memo.by_key("agents", (self.pods,), (), partial(_agent, self.pods))
+        return self.memo.of("agents by node", (agents,), lambda: _by_node(agents))
 
     @cached_property
     def slices_by_service(self) -> Mapping[str, tuple[EndpointSlice, ...]]:
         """Endpoint slices by the key of their service."""
-        slices: dict[str, list[EndpointSlice]] = {}
-        for endpoint_slice in self.endpoint_slices.values():
-            slices.setdefault(endpoint_slice.service_key, []).append(endpoint_slice)
-        return {key: tuple(found) for key, found in slices.items()}
+        slices = self.endpoint_slices
+        return self.memo.of("slices", (slices,), lambda: _by_service(slices.values()))
 
 
 _BADNESS = {
@@ -185,6 +182,29 @@ _BADNESS = {
     State.FAILING: 5,
     State.FORBIDDEN: 6,
 }
+
+
+def _agent(pods: Mapping[str, Pod], key: str) -> tuple[Pod, ...]:
+    """The pod, where it is an agent on a node."""
+    pod = pods[key]
+    is_agent = pod.metadata.labels.get("k8s-app") == "cilium" and pod.spec.node_name
+    return (pod,) if is_agent else ()
+
+
+def _by_node(agents: Iterable[Pod]) -> Mapping[str, Pod]:
+    found: dict[str, Pod] = {}
+    for pod in agents:
+        known = found.get(pod.spec.node_name)
+        if known is None or _created(pod) > _created(known):
+            found[pod.spec.node_name] = pod
+    return found
+
+
+def _by_service(found: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSlice, ...]]:
+    slices: dict[str, list[EndpointSlice]] = {}
+    for endpoint_slice in found:
+        slices.setdefault(endpoint_slice.service_key, []).append(endpoint_slice)
+    return {key: tuple(some) for key, some in slices.items()}
 
 
 def _created(pod: Pod) -> float:

@@ -82,9 +82,10 @@ def _young(snapshot: Snapshot, session: Session) -> bool:
     agent = snapshot.agents_by_node.get(session.node)
     created = agent.metadata.creation_timestamp if agent else None
     window = FLAP_WINDOW.total_seconds()
-    if session.uptime is None or session.uptime > window or created is None:
+    uptime = session.uptime(snapshot.taken_at)
+    if uptime is None or uptime > window or created is None:
         return False
-    return (snapshot.taken_at - created).total_seconds() > session.uptime + LINGER
+    return (snapshot.taken_at - created).total_seconds() > uptime + LINGER
 
 
 def _in_turn(found: Sequence[Session]) -> Iterator[Session]:

@@ -79,7 +79,7 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     """The whole cluster at a glance."""
     from screens.causes import causes
 
-    columns, grid = matrix(case.sessions, "SESSIONS", snapshot.taken_at)
+    columns, grid = matrix(case.sessions, "SESSIONS", snapshot)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
     pools = content(snapshot, map(_pool_row, case.usages), ("pools",), "pools of addresses")

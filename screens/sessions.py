@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 from textual import on
@@ -13,7 +12,7 @@ from textual.app import ComposeResult
 from app.diagnosis.facts import configuration_known, session_health
 from app.diagnosis.finding import Ref
 from app.diagnosis.lbipam import parse_address
-from app.diagnosis.sessions import CLI_SOURCE, Session, Witness, sessions
+from app.diagnosis.sessions import Session, Witness, sessions
 from app.report.format import duration
 from app.snapshot import Snapshot, State
 from screens.absence import content
@@ -69,14 +68,14 @@ def session_key(session: Session) -> str:
 def picture(snapshot: Snapshot) -> SessionsPicture:
     """The sessions as matrix and rows."""
     found = sessions(snapshot)
-    columns, grid = matrix(found, "NODE", snapshot.taken_at)
+    columns, grid = matrix(found, "NODE", snapshot)
     return SessionsPicture(
         headline=_headline(found),
         columns=columns,
         grid=replace(content(snapshot, grid, WITNESSES, ""), notice=()),
         list=content(
             snapshot,
-            map(partial(_row, now=snapshot.taken_at), found),
+            map(partial(_row, snapshot), found),
             WITNESSES,
             "",
             none="no BGP sessions configured",
@@ -93,16 +92,17 @@ def _headline(found: Sequence[Session]) -> str:
     return f"{health.count('ok')} of {len(found)} established{unknown}"
 
 
-def _row(session: Session, now: datetime) -> Row:
+def _row(snapshot: Snapshot, session: Session) -> Row:
     health = session_health(session)
     peer = session.peer_address or NOTHING
     known = session.shown != ""
+    uptime = session.uptime(snapshot.taken_at)
     cells = (
         Cell(session.node),
         Cell(peer, _address_order(session.peer_address)),
         Cell(str(session.peer_asn or "any"), session.peer_asn),
-        Cell(session_words(session, now), session.state, tone=health),
-        Cell(duration(session.uptime), session.uptime),
+        Cell(session_words(session, snapshot), session.state, tone=health),
+        Cell(duration(uptime), uptime),
         Cell(str(session.received) if known else NOTHING, session.received if known else None),
         Cell(str(session.advertised) if known else NOTHING, session.advertised if known else None),
         _witness(session),
@@ -151,11 +151,11 @@ def detail(session: Session, snapshot: Snapshot) -> list[Line]:
 
 
 def _told(witness: Witness, snapshot: Snapshot) -> Line:
-    up = f" for {duration(witness.uptime)}" if witness.uptime is not None else ""
-    kind = "bgp_peers" if witness.source == CLI_SOURCE else "node_configs"
-    fresh = snapshot.health_of(kind).state is State.FRESH
+    uptime = witness.uptime(snapshot.taken_at)
+    up = f" for {duration(uptime)}" if uptime is not None else ""
+    fresh = snapshot.health_of(witness.kind).state is State.FRESH
     told = f"   {witness.source}: {witness.state}{up}, {'' if fresh else 'last '}read"
-    age = age_of(witness.read_at, snapshot.taken_at)
+    age = age_of(witness.read_at(snapshot), snapshot.taken_at)
     return plain(f"{told} {age} ago", "" if fresh else "stale")
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from msgspec import inspect
 
+from app.memo import Memo
 from app.snapshot import Snapshot, SourceHealth, State
 from collectors import (
     bgp_peers,
@@ -174,19 +175,19 @@ def clusters(draw: DrawFn) -> Cluster:
     for each in health.values():
         if each.read_at is None:
             kinds[each.kind] = MappingProxyType({})
-    altered = changed(snapshot, health=MappingProxyType(health), **kinds)
+    altered = changed(snapshot, health=MappingProxyType(health), memo=Memo(), **kinds)
     shown = {kind: tuple(getattr(altered, kind).values())[-3:] for kind in touched}
     return Cluster(altered, like, f"{shown} {silent}")
 
 
 def permuted(snapshot: Snapshot, order: int) -> Snapshot:
-    """The same snapshot with the records of every kind in another order."""
+    """The same snapshot, seen anew, with the records of every kind in another order."""
     kinds: dict[str, object] = {}
     for kind in (*record_types(), "health"):
         items = list(getattr(snapshot, kind).items())
         turned = items[order % max(1, len(items)) :] + items[: order % max(1, len(items))]
         kinds[kind] = MappingProxyType(dict(turned[::-1] if order % 2 else turned))
-    return changed(snapshot, **kinds)
+    return changed(snapshot, memo=Memo(), **kinds)
 
 
 def _states() -> SearchStrategy[tuple[State, bool]]:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from app.diagnosis.case import Case
 from app.diagnosis.expected import Obstacle, configuration, expectation
 from app.diagnosis.lookup import look_up_address, look_up_prefix
-from app.diagnosis.memo import Memo
 from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.paths import path_of, service_paths
 from app.diagnosis.serving import serving
+from app.memo import Memo
 from app.snapshot import Snapshot
 from collectors.cilium_records import AdvertisedService
 from collectors.records import (

@@ -310,8 +310,11 @@ def test_what_did_not_change_is_not_made_again() -> None:
     same = Case(put(case.snapshot, "services"), memo=case.memo)
     assert peerings(same) is peerings(case)
     (config,) = case.snapshot.peer_configs.values()
-    other = Case(put(case.snapshot, "peer_configs", renamed(config, "other")), memo=case.memo)
-    assert peerings(other) is not peerings(same)
+    unused = Case(put(case.snapshot, "peer_configs", renamed(config, "other")), memo=case.memo)
+    assert peerings(unused) is peerings(same)
+    other = Case(only(case.snapshot, "peer_configs", renamed(config, "other")), memo=case.memo)
+    assert peerings(other) != peerings(same)
+    assert peerings(other) == peerings(Case(other.snapshot))
 
 
 def test_instances_without_peers_are_no_peerings() -> None:

@@ -15,8 +15,8 @@ from app.diagnosis.catalog.advertisement import CODES
 from app.diagnosis.catalog.code import Code
 from app.diagnosis.causes import linked
 from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.memo import Memo
 from app.diagnosis.rules.advertisement import RULES
+from app.memo import Memo
 from app.snapshot import Snapshot
 from collectors.bgp_routes import Path, Route
 from collectors.cilium_records import (

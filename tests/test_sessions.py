@@ -18,7 +18,8 @@ NODES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
 
 
 async def test_a_healthy_cluster_has_a_session_on_each_node_and_both_witnesses_agree() -> None:
-    found = sessions(await snapshot_of("healthy"))
+    snapshot = await snapshot_of("healthy")
+    found = sessions(snapshot)
     assert [(s.node, s.peer_address, s.peer) for s in found] == [
         (node, "172.29.51.1", "router") for node in NODES
     ]
@@ -30,8 +31,9 @@ async def test_a_healthy_cluster_has_a_session_on_each_node_and_both_witnesses_a
         assert not session.disagree
         assert (session.local_asn, session.peer_asn) == (64512, 64513)
         assert session.shown == "cilium bgp peers"
-        assert session.uptime is not None
-        assert session.api.uptime == pytest.approx(session.uptime, abs=15)
+        uptime = session.uptime(snapshot.taken_at)
+        assert uptime is not None
+        assert session.api.uptime(snapshot.taken_at) == pytest.approx(uptime, abs=15)
         assert {f.afi: f.advertised for f in session.families} == {"ipv4": 5, "ipv6": 2}
 
 
@@ -55,10 +57,11 @@ async def test_a_policy_left_over_after_bgpv1_was_removed_configures_nothing() -
 
 async def test_a_killed_router_leaves_every_session_without_uptime() -> None:
     for name in ("router-killed", "v1-router-killed"):
-        found = sessions(await snapshot_of(name))
+        snapshot = await snapshot_of(name)
+        found = sessions(snapshot)
         assert [s.node for s in found] == NODES
         assert {s.state for s in found} == {"active"}
-        assert {s.uptime for s in found} == {None}
+        assert {s.uptime(snapshot.taken_at) for s in found} == {None}
 
 
 async def test_an_agent_that_cannot_be_asked_is_known_from_the_api() -> None:
@@ -103,11 +106,12 @@ def aged(snapshot: Snapshot, seconds: float) -> Snapshot:
 
 async def test_the_newer_witness_is_shown_and_its_uptime_grows() -> None:
     snapshot = await snapshot_of("healthy")
-    uptime = sessions(snapshot)[0].uptime
+    uptime = sessions(snapshot)[0].uptime(snapshot.taken_at)
     assert uptime is not None
-    young = sessions(aged(snapshot, REPORTING_LAG - 1))[0]
+    later = aged(snapshot, REPORTING_LAG - 1)
+    young = sessions(later)[0]
     assert young.shown == "cilium bgp peers"
-    assert young.uptime == pytest.approx(uptime + REPORTING_LAG - 1)
+    assert young.uptime(later.taken_at) == pytest.approx(uptime + REPORTING_LAG - 1)
     old = sessions(aged(snapshot, REPORTING_LAG + 1))[0]
     assert old.shown.startswith("CiliumBGPNodeConfig")
 
@@ -134,7 +138,7 @@ async def test_a_peer_that_the_agent_does_not_have_is_unknown_with_the_reason() 
 
 async def test_what_no_fresh_source_tells_is_not_current_and_its_uptime_stands() -> None:
     snapshot = await snapshot_of("healthy")
-    uptime = sessions(snapshot)[0].uptime
+    uptime = sessions(snapshot)[0].uptime(snapshot.taken_at)
     later = snapshot.taken_at + timedelta(seconds=60)
     health = {
         label: replace(h, state=State.STALE) if h.kind in ("bgp_peers", "node_configs") else h
@@ -143,9 +147,9 @@ async def test_what_no_fresh_source_tells_is_not_current_and_its_uptime_stands()
     stale = changed(snapshot, taken_at=later, health=MappingProxyType(health))
     for session in sessions(stale):
         assert not session.current
-        assert session.as_of == snapshot.taken_at
+        assert session.as_of(stale) == snapshot.taken_at
         assert session.note == "established 60 s ago, and not read since"
-    assert sessions(stale)[0].uptime == uptime
+    assert sessions(stale)[0].uptime(later) == uptime
     assert all(s.current for s in sessions(snapshot))
 
 

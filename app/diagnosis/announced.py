@@ -15,8 +15,8 @@ from ipaddress import ip_network
 
 from app.diagnosis.case import Case
 from app.diagnosis.health import Version
-from app.diagnosis.memo import Memo
-from app.diagnosis.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
+from app.diagnosis.sessions import ESTABLISHED, UNKNOWN, Session
+from app.memo import Memo
 from app.snapshot import Snapshot, State
 from collectors.bgp_routes import NodeRoutes, Route
 
@@ -70,20 +70,11 @@ class Announced:
 def links(case: Case) -> Mapping[Link, LinkState]:
     """Every session by node and peer address; the best one where two instances share a peer."""
     snapshot = case.snapshot
-    read_at = snapshot.health_of("bgp_peers").read_at
-    young = read_at is not None and (case.now - read_at).total_seconds() <= REPORTING_LAG
-    inputs = (
-        snapshot.node_configs,
-        snapshot.bgp_peers,
-        snapshot.peering_policies,
-        snapshot.cilium_nodes,
-        snapshot.pods,
-        snapshot.config_maps,
-        snapshot.daemon_sets,
-        young,
-    )
+    fresh = snapshot.health_of("bgp_peers").state is State.FRESH
+    counts = case.version >= COUNTS_PREFIXES
+    inputs = (case.sessions, snapshot.bgp_peers, fresh, counts)
     found = case.memo.of("links", inputs, lambda: _links(case))
-    if any(state.young for state in found.values()):
+    if case.memo.of("any young", (found,), lambda: any(s.young for s in found.values())):
         case.memo.forget("links")  # it grows older with every snapshot
     return case.memo.equal("equal links", found)
 
@@ -95,7 +86,7 @@ def announced(case: Case, version: int) -> Announced:
     health = snapshot.health_of(f"routes_advertised_ipv{version}")
     fresh = health.state is State.FRESH
     name = f"announced {version}"
-    inputs = (readings, links(case), snapshot.pods, fresh)
+    inputs = (readings, links(case), snapshot.agents_by_node, fresh)
     found = case.memo.of(name, inputs, lambda: _announced(case, version, readings))
     if not fresh or found.read_at == health.read_at:
         return found
@@ -121,9 +112,10 @@ def _links(case: Case) -> Mapping[Link, LinkState]:
         known = found.get(link)
         if known is None or (session.established and not known.up):
             counts = session.families if session.established else ()
+            uptime = session.uptime(case.now) if session.established else None
             found[link] = LinkState(
                 _state(case.snapshot, session),
-                session.established and session.uptime is not None and session.uptime < SETTLED,
+                uptime is not None and uptime < SETTLED,
                 tuple(sorted(count.afi for count in counts if count.advertised <= nothing)),
             )
     return found

@@ -6,21 +6,23 @@ inputs are not known yields nothing, and CS801 and CS802 tell what could therefo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from app.diagnosis.advertisement import NodeRoute, Prefix, announcers, routes
-from app.diagnosis.balancers import balancers
 from app.diagnosis.configuration import config_map
 from app.diagnosis.finding import Evidence
 from app.diagnosis.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
-from app.diagnosis.lbipam import LoadBalancer, PoolUsage, pool_usages
-from app.diagnosis.memo import Memo
+from app.diagnosis.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
 from app.diagnosis.sessions import Session, sessions
+from app.memo import Memo
 from app.snapshot import Snapshot, State
 from collectors.records import Pod
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,12 @@ class Case:
     @cached_property
     def balancers(self) -> tuple[LoadBalancer, ...]:
         """Every service of type LoadBalancer."""
-        return balancers(self.snapshot, self.memo)
+        return load_balancers(self.snapshot)
 
     @cached_property
     def usages(self) -> tuple[PoolUsage, ...]:
         """Every pool."""
-        snapshot = self.snapshot
-        inputs = (snapshot.services, snapshot.pools)
-        return self.memo.of("usages", inputs, lambda: pool_usages(snapshot, self.balancers))
+        return pool_usages(self.snapshot)
 
     @cached_property
     def routes(self) -> tuple[NodeRoute, ...]:
@@ -93,6 +93,14 @@ class Case:
         """The running `cilium-config`; None when it is not known."""
         found = config_map(self.snapshot)
         return found.data if found else None
+
+    def those(self, items: tuple[T, ...], wanted: Callable[[T], bool]) -> tuple[T, ...]:
+        """The items that are wanted. `wanted`, a function of a module, judges by the item alone.
+
+        It is asked of those alone that were not there in the diagnosis before: where hardly any is
+        wanted of very many, a rule need not look at all of them again.
+        """
+        return self.snapshot.memo.those(items, wanted)
 
     def setting(self, key: str, default: str) -> str | None:
         """A setting in force, its default where the key is absent; None when not known."""

@@ -155,18 +155,21 @@ class Expectation:
 
 def configuration(case: Case) -> Configuration:
     """What decides about announcing in this cluster; the same object while it does not change."""
-    found = peerings(case)
+    found, snapshot = peerings(case), case.snapshot
     plane = control_plane(case)
+    told = (
+        plane,
+        case.version,
+        peerings_known(case),
+        case.known("l2_policies"),
+        bool(snapshot.cluster_configs or snapshot.peering_policies or snapshot.node_configs),
+    )
     inputs = (
         found,
-        plane,
-        peerings_known(case),
-        case.snapshot.config_maps,
-        case.snapshot.nodes,
-        case.snapshot.l2_policies,
-        case.snapshot.daemon_sets,
-        case.snapshot.cluster_configs,
-        case.snapshot.peering_policies,
+        case.memo.equal("bgp configuration told", told),
+        case.config,
+        _pinned(case),
+        snapshot.l2_policies,
     )
     return case.memo.of("bgp configuration", inputs, lambda: _configuration(case, found, plane))
 
@@ -230,10 +233,8 @@ def considered(
 
 def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Configuration:
     nodes: dict[str, set[str]] = {}
-    for node in case.snapshot.nodes.values():
-        value = node.metadata.labels.get(_ON_NODE)
-        if value is not None:
-            nodes.setdefault(value, set()).add(node.name)
+    for value, name in _pinned(case):
+        nodes.setdefault(value, set()).add(name)
     groups = _groups(found)
     defaults = ((4, "enable-ipv4", "true"), (6, "enable-ipv6", "false"))
     return Configuration(
@@ -249,6 +250,17 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
         on_node={value: frozenset(names) for value, names in nodes.items()},
         l2_policies=_l2_policies(case),
     )
+
+
+def _pinned(case: Case) -> tuple[tuple[str, str], ...]:
+    """Value of the label `service.cilium.io/node` and name of each node that has it."""
+    nodes = case.snapshot.nodes
+
+    def label(key: str) -> tuple[tuple[str, str], ...]:
+        value = nodes[key].metadata.labels.get(_ON_NODE)
+        return () if value is None else ((value, nodes[key].name),)
+
+    return case.memo.by_key("pinned nodes", (nodes,), (), label)
 
 
 def _l2_policies(case: Case) -> tuple[L2Policy, ...] | None:

@@ -109,15 +109,22 @@ def cilium_version(snapshot: Snapshot) -> Version:
 
 def cilium_pods(snapshot: Snapshot) -> tuple[CiliumPod, ...]:
     """Every pod of Cilium, by component and node."""
-    leader = leader_pod(operator_lease(snapshot), snapshot.pods.values())
-    pods = [
-        _cilium_pod(pod, component, leader is pod)
-        for pod in snapshot.pods.values()
-        if (component := component_of(pod))
-    ]
-    return tuple(
-        sorted(pods, key=lambda p: (_ORDER.index(p.component), p.pod.spec.node_name, p.pod.name))
-    )
+    memo, pods, lease = snapshot.memo, snapshot.pods, operator_lease(snapshot)
+    holder = memo.equal("lease holder", lease.spec.holder_identity if lease else "")
+    leader = memo.of("leader", (pods, holder), lambda: leader_pod(lease, pods.values()))
+
+    leads = memo.equal("leader's key", leader.key if leader else "")
+
+    def of_pod(key: str) -> tuple[CiliumPod, ...]:
+        component = component_of(pods[key])
+        return (_cilium_pod(pods[key], component, key == leads),) if component else ()
+
+    found = memo.by_key("cilium pods", (pods,), (leads,), of_pod)
+    return memo.of("cilium pods in order", (found,), lambda: tuple(sorted(found, key=_place)))
+
+
+def _place(found: CiliumPod) -> tuple[int, str, str]:
+    return _ORDER.index(found.component), found.pod.spec.node_name, found.pod.name
 
 
 def component_of(pod: Pod) -> str:

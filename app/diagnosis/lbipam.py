@@ -6,9 +6,10 @@ Facts: Cilium operator/pkg/lbipam (1.17 to 1.21); `docs/cilium.md`, "LB-IPAM".
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,6 +87,31 @@ class LoadBalancer:
         return {"True": True, "False": False}.get(status)
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks of a pool, by its key: ranges, and what is wrong with the others."""
+
+    pool: str
+    ranges: tuple[AddressRange, ...]
+    invalid: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The addresses that services hold, in order, each with its holders."""
+
+    order: Sequence[tuple[int, int]]
+    holders: Sequence[tuple[Address, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """The blocks of a pool and who holds an address in them."""
+
+    blocks: _Blocks
+    by_address: Mapping[Address, tuple[str, ...]]
+
+
 def block_range(block: PoolBlock) -> AddressRange:
     """The addresses of a block. Raises ValueError with the reason, as Cilium refuses it."""
     if block.cidr:
@@ -112,29 +138,36 @@ def parse_address(text: str) -> Address | None:
 
 def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
     """Every service of type LoadBalancer, by namespace and name."""
-    ranges = [
-        (key, found) for key, pool in sorted(snapshot.pools.items()) for found in _ranges(pool)[0]
-    ]
-    return tuple(
-        _load_balancer(service, ranges)
-        for _, service in sorted(snapshot.services.items())
-        if service.spec.type == "LoadBalancer"
-    )
+    found = balancers_by_service(snapshot)
+    return snapshot.memo.of("all balancers", (found,), lambda: tuple(chain(*found.values())))
 
 
-def pool_usages(
-    snapshot: Snapshot, balancers: Iterable[LoadBalancer] | None = None
-) -> tuple[PoolUsage, ...]:
-    """Every pool with its counts and the holders of its addresses, by name.
+def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
+    """The same by the key of each service; nothing of a service of another type."""
+    services = snapshot.services
+    ranges = tuple((block.pool, found) for block in _blocks(snapshot) for found in block.ranges)
+    ranges = snapshot.memo.equal("ranges", ranges)
 
-    `balancers` are the snapshot's, where they are known already.
-    """
-    held: dict[Address, list[str]] = {}
-    for balancer in load_balancers(snapshot) if balancers is None else balancers:
-        for address in balancer.addresses:
-            held.setdefault(address, []).append(balancer.service.key)
-    held = dict(sorted(held.items(), key=lambda item: _sortable(item[0])))
-    return tuple(_usage(pool, held) for _, pool in sorted(snapshot.pools.items()))
+    def of_service(key: str) -> tuple[LoadBalancer, ...]:
+        service = services[key]
+        wanted = service.spec.type == "LoadBalancer"
+        return (_load_balancer(service, ranges),) if wanted else ()
+
+    return snapshot.memo.parts("balancers", (services,), (ranges,), of_service)
+
+
+def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
+    """Every pool with its counts and the holders of its addresses, by name."""
+    memo, balancers = snapshot.memo, load_balancers(snapshot)
+    holdings = memo.by_item("holdings", balancers, _holding)
+    holdings = memo.equal("equal holdings", holdings)
+    held = memo.of("held", (holdings,), lambda: _held(holdings))
+    blocks = {block.pool: block for block in _blocks(snapshot)}
+    holders = memo.by_key("holders", (blocks,), (held,), lambda key: (_holders(blocks[key], held),))
+    by_pool = dict(zip(sorted(blocks), holders, strict=True))
+    pools = snapshot.pools
+    mappings = (pools, by_pool)
+    return memo.by_key("usages", mappings, (), lambda key: (_usage(pools[key], by_pool[key]),))
 
 
 def condition_of(conditions: Iterable[Condition], *types: str) -> Condition | None:
@@ -157,36 +190,51 @@ def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]])
     )
 
 
-def _usage(pool: Pool, held: Mapping[Address, list[str]]) -> PoolUsage:
-    ranges, invalid = _ranges(pool)
+def _blocks(snapshot: Snapshot) -> tuple[_Blocks, ...]:
+    """The blocks of every pool; a pool keeps its own while they say the same."""
+    pools = snapshot.pools
+    return snapshot.memo.by_key("blocks", (pools,), (), lambda key: (_ranges(key, pools[key]),))
+
+
+def _usage(pool: Pool, holders: _Holders) -> PoolUsage:
     conflict = condition_of(pool.status.conditions, POOL_CONFLICT)
     counts = {name: _count(pool, type_) for name, type_ in _COUNTS.items()}
     return PoolUsage(
         pool=pool,
-        ranges=ranges,
-        invalid_blocks=invalid,
+        ranges=holders.blocks.ranges,
+        invalid_blocks=holders.blocks.invalid,
         total=counts["total"],
         available=counts["available"],
         used=counts["used"],
-        holders=_holders(ranges, held),
+        holders=holders.by_address,
         conflict=conflict.message if conflict and conflict.status == "True" else "",
     )
 
 
-def _holders(
-    ranges: Iterable[AddressRange], held: Mapping[Address, list[str]]
-) -> Mapping[Address, tuple[str, ...]]:
-    """Who of the holders, which are in the order of their addresses, holds one in the ranges."""
-    addresses = list(held)
+def _holding(balancer: LoadBalancer) -> tuple[tuple[str, tuple[Address, ...]], ...]:
+    return ((balancer.service.key, balancer.addresses),) if balancer.addresses else ()
+
+
+def _held(holdings: Iterable[tuple[str, tuple[Address, ...]]]) -> _Held:
+    held: dict[tuple[int, int], tuple[Address, list[str]]] = {}
+    for service, addresses in holdings:
+        for address in addresses:
+            held.setdefault(_sortable(address), (address, []))[1].append(service)
+    order = sorted(held)
+    return _Held(order, [(held[place][0], tuple(held[place][1])) for place in order])
+
+
+def _holders(blocks: _Blocks, held: _Held) -> _Holders:
+    """Who holds an address in the ranges, in the order of the addresses."""
     inside: dict[Address, tuple[str, ...]] = {}
-    for found in sorted(ranges, key=lambda each: _sortable(each.first)):
-        start = bisect_left(addresses, _sortable(found.first), key=_sortable)
-        end = bisect_right(addresses, _sortable(found.last), key=_sortable)
-        inside |= {address: tuple(held[address]) for address in addresses[start:end]}
-    return inside
+    for found in sorted(blocks.ranges, key=lambda each: _sortable(each.first)):
+        start = bisect_left(held.order, _sortable(found.first))
+        end = bisect_right(held.order, _sortable(found.last))
+        inside.update(held.holders[start:end])
+    return _Holders(blocks, inside)
 
 
-def _ranges(pool: Pool) -> tuple[tuple[AddressRange, ...], tuple[str, ...]]:
+def _ranges(key: str, pool: Pool) -> _Blocks:
     ranges: list[AddressRange] = []
     invalid: list[str] = []
     for block in pool.spec.blocks:
@@ -194,7 +242,7 @@ def _ranges(pool: Pool) -> tuple[tuple[AddressRange, ...], tuple[str, ...]]:
             ranges.append(block_range(block))
         except ValueError as reason:
             invalid.append(str(reason))
-    return tuple(ranges), tuple(invalid)
+    return _Blocks(key, tuple(ranges), tuple(invalid))
 
 
 def _count(pool: Pool, type_: str) -> int | None:

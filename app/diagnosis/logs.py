@@ -26,6 +26,11 @@ AS_MISMATCH = (OPEN_ERROR, 2)
 """Code and subcode of the notification for an OPEN with another AS number (RFC 4271 §6.2)."""
 
 
+_SOURCE = "agent log "
+"""How the labels of the sources begin; the node follows."""
+_UNASKED = "not asked for"
+
+
 class Kind(StrEnum):
     """What a line says of a session."""
 
@@ -133,15 +138,18 @@ class AgentLogs:
     """The agent logs of a snapshot, by node and peer."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self._entries = snapshot.agent_logs
+        self._agents = snapshot.agents_by_node
+        self._unread = _unread(snapshot)
         self._known: dict[tuple[str, str, int | None], SessionLog] = {}
 
     def of(self, node: str, peer_address: str, local_asn: int | None) -> SessionLog:
         """What is known of one session."""
         key = (node, peer_address, local_asn)
-        if key not in self._known:
-            self._known[key] = self._of(node, peer_address, local_asn)
-        return self._known[key]
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._of(node, peer_address, local_asn)
+        return known
 
     def _of(self, node: str, peer_address: str, local_asn: int | None) -> SessionLog:
         found = self._events.get((node, _address(peer_address)), ())
@@ -151,17 +159,16 @@ class AgentLogs:
         # An agent that runs has written something: without a line its log has not come in yet.
         return SessionLog(
             tuple(ours[starts[-1] :] if starts else ours),
-            unread(self._snapshot, node) or ("" if lines else "no line has been read"),
+            self._unread.get(node, _UNASKED) or ("" if lines else "no line has been read"),
             lines[0].line.time if lines else None,
         )
 
     @cached_property
     def _lines(self) -> Mapping[str, Sequence[LogEntry]]:
         """The lines of each node's present agent, in order, from its last restart on."""
-        agents = self._snapshot.agents_by_node
         lines: dict[str, list[LogEntry]] = {}
-        for entry in sorted(self._snapshot.agent_logs.values(), key=lambda entry: entry.key):
-            agent = agents.get(entry.node)
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.key):
+            agent = self._agents.get(entry.node)
             if agent is None or agent.name != entry.pod:
                 continue
             if entry.marker == "restart":
@@ -179,12 +186,20 @@ class AgentLogs:
         return events
 
 
-def unread(snapshot: Snapshot, node: str) -> str:
-    """Why the log of a node's agent was not read; "" when it was."""
-    health = snapshot.health.get(f"agent log {node}")
-    if health is None:
-        return "not asked for"
-    return "" if health.known else health.error or str(health.state)
+def agent_logs(snapshot: Snapshot) -> AgentLogs:
+    """The agent logs of a snapshot: those of the one before while nothing was read since."""
+    unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
+    read = (snapshot.agent_logs, snapshot.agents_by_node, unread)
+    return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
+
+
+def _unread(snapshot: Snapshot) -> Mapping[str, str]:
+    """Why the log of each agent that is asked for it was not read; "" when it was."""
+    return {
+        label.removeprefix(_SOURCE): "" if health.known else health.error or str(health.state)
+        for label, health in snapshot.health.items()
+        if label.startswith(_SOURCE)
+    }
 
 
 def session_events(entries: Iterable[LogEntry]) -> Iterable[SessionEvent]:

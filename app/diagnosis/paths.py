@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from app.diagnosis.announced import Announced
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Finding
 from app.diagnosis.hops import (
@@ -21,7 +21,7 @@ from app.diagnosis.hops import (
     routes_hop,
     sessions_hop,
 )
-from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.lbipam import LoadBalancer, balancers_by_service
 from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.diagnosis.reach import Scene, reach, scene
 from app.diagnosis.rules.lbipam import address_findings
@@ -39,25 +39,34 @@ _NAMES: tuple[HopName, ...] = (
 )
 
 
+_NONE: Mapping[str, object] = {}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    """A way that was clean, and all that it was judged by."""
+class _Judged:
+    """A way, and all that it was judged by."""
 
     balancer: LoadBalancer
     slices: tuple[EndpointSlice, ...]
-    tables: tuple[Announced, ...]
     announcing: tuple[tuple[str, ...] | None, ...]
     """Who announces each of its prefixes."""
     path: ServicePath
+    lasting: bool
+    """Whether it is clean and time alone does not change that."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Paths:
     """The ways of all services."""
 
-    paths: Mapping[str, ServicePath]
+    ways: tuple[_Judged, ...]
     odd: tuple[ServicePath, ...]
     """Those on which something was found, or that may look otherwise in a moment."""
+
+    @cached_property
+    def by_service(self) -> Mapping[str, ServicePath]:
+        """The ways by the keys of the services."""
+        return {judged.path.service: judged.path for judged in self.ways}
 
 
 def service_paths(case: Case) -> Mapping[str, ServicePath]:
@@ -66,7 +75,7 @@ def service_paths(case: Case) -> Mapping[str, ServicePath]:
     The ages of the evidence on a way that was kept are of when it was judged: `path_of` has them
     as of now.
     """
-    return _all(case).paths
+    return _all(case).by_service
 
 
 def path_of(case: Case, service: str) -> ServicePath | None:
@@ -90,49 +99,52 @@ def _all(case: Case) -> _Paths:
 
 def _judged(case: Case) -> _Paths:
     if not case.known("services"):
-        return _Paths({}, ())
+        return _Paths((), ())
     now = scene(case)
     told = tuple(now.tables[version].answered for version in (4, 6))
     read = tuple(now.tables[version].read_at is not None for version in (4, 6))
     ground = case.memo.equal("ground", (told, read, now.endpoints_known, now.restarted))
-    common = (now.config, now.links, ground, case.snapshot.config_maps)
-    kept: dict[str, _Kept] = case.memo.of("ways", common, dict)
-    tables = tuple(now.tables.values())
-    found: dict[str, ServicePath] = {}
-    clean: dict[str, _Kept] = {}
-    odd: list[ServicePath] = []
-    for balancer in case.balancers:
-        key = balancer.service.key
+    common = (now.config, now.links, ground, case.config)
+    kept: dict[str, _Judged] = case.memo.of("kept ways", common, dict)
+    balancers = balancers_by_service(case.snapshot)
+
+    def way(key: str) -> tuple[_Judged, ...]:
         known = kept.get(key)
-        slices = now.slices.get(key, ())
-        if known is None or not _same(known, balancer, slices, now, tables):
-            path, lasting = _judge(now, balancer)
-            known = _Kept(balancer, slices, tables, _announcing(now, path), path)
-            if not lasting:
-                found[key] = path
-                odd.append(path)
-                continue
-        elif known.tables != tables:
-            known = replace(known, tables=tables)
-        clean[key] = known
-        found[key] = known.path
-    kept.clear()
-    kept.update(clean)
-    now.keep_only(found)
-    return _Paths(found, tuple(odd))
+        for balancer in balancers[key]:
+            if known is None or not _same(known, balancer, now):
+                known = kept[key] = _judged_now(now, balancer)
+            return (known,)
+        return ()
+
+    tables = tuple(now.tables.values())
+    # What may look otherwise in a moment is judged again each time.
+    passing: tuple[_Judged, ...] = case.memo.shelf("passing ways", tuple)
+    again = {judged.path.service: object() for judged in passing} or _NONE
+    ways = case.memo.by_key("ways", (balancers, now.slices, again), (*common, *tables), way)
+    odd = case.memo.those(ways, _passing)
+    case.memo.put("passing ways", odd)
+    if len(kept) > len(ways):
+        for gone in kept.keys() - {judged.path.service for judged in ways}:
+            del kept[gone]
+    now.keep_only(kept)
+    return _Paths(ways, tuple(judged.path for judged in odd))
 
 
-def _same(
-    known: _Kept,
-    balancer: LoadBalancer,
-    slices: tuple[EndpointSlice, ...],
-    now: Scene,
-    tables: tuple[Announced, ...],
-) -> bool:
-    """Whether a kept way would be judged alike."""
-    if known.balancer is not balancer or known.slices != slices:
+def _passing(judged: _Judged) -> bool:
+    return not judged.lasting
+
+
+def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
+    path, lasting = _judge(now, balancer)
+    slices = now.slices.get(path.service, ())
+    return _Judged(balancer, slices, _announcing(now, path), path, lasting)
+
+
+def _same(known: _Judged, balancer: LoadBalancer, now: Scene) -> bool:
+    """Whether a way would be judged alike."""
+    if known.balancer is not balancer or known.slices != now.slices.get(known.path.service, ()):
         return False
-    return known.tables == tables or _announcing(now, known.path) == known.announcing
+    return known.lasting and _announcing(now, known.path) == known.announcing
 
 
 def _announcing(now: Scene, path: ServicePath) -> tuple[tuple[str, ...] | None, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from app.diagnosis.case import Case
@@ -128,16 +129,16 @@ def peerings(case: Case) -> tuple[Peering, ...]:
         overrides=snapshot.node_config_overrides,
         policies=snapshot.peering_policies if reads_policies(case) else None,
     )
-    made_of = (
-        inputs.nodes,
-        inputs.node_configs,
-        inputs.cluster_configs,
-        inputs.peer_configs,
-        inputs.advertisements,
-        inputs.overrides,
-        inputs.policies,
+    common = (inputs.cluster_configs, inputs.peer_configs, inputs.advertisements, inputs.policies)
+    settings: dict[str, _Settings] = case.memo.of("peer settings", common, dict)
+    told = (inputs.nodes, inputs.node_configs)
+    nodes = case.memo.of("nodes to peer", told, lambda: dict.fromkeys(chain(*told)))
+    return case.memo.by_key(
+        "peerings",
+        (nodes, *told, inputs.overrides),
+        common,
+        lambda node: tuple(_peerings(inputs, node, settings)),
     )
-    return case.memo.of("peerings", made_of, lambda: _peerings(inputs))
 
 
 def control_plane(case: Case) -> ControlPlane:
@@ -204,18 +205,15 @@ def owner_of(config: NodeConfig) -> Ref:
     return Ref(kind, name) if name else Ref("CiliumBGPNodeConfig", config.key)
 
 
-def _peerings(inputs: _Inputs) -> tuple[Peering, ...]:
-    settings: dict[str, _Settings] = {}
-    found: list[Peering] = []
-    for name in sorted({*inputs.nodes, *inputs.node_configs}):
-        node = inputs.nodes.get(name)
-        policies = _selecting(inputs.policies, node)
-        if policies:
-            for policy in policies:
-                found += _policy_peerings(name, policy, certain=len(policies) == 1)
-        else:
-            found += _v2_peerings(inputs, name, node, settings)
-    return tuple(found)
+def _peerings(inputs: _Inputs, name: str, settings: dict[str, _Settings]) -> Iterator[Peering]:
+    """The peerings of a node."""
+    node = inputs.nodes.get(name)
+    policies = _selecting(inputs.policies, node)
+    if policies:
+        for policy in policies:
+            yield from _policy_peerings(name, policy, certain=len(policies) == 1)
+    else:
+        yield from _v2_peerings(inputs, name, node, settings)
 
 
 def _selecting(

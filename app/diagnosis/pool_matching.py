@@ -164,6 +164,7 @@ class Accounts:
         self._balancers = case.balancers
         self._usages = case.usages
         self._events = case.snapshot.events
+        self._memo = case.memo
 
     @cached_property
     def holders(self) -> Mapping[Address, tuple[Service, ...]]:
@@ -177,7 +178,8 @@ class Accounts:
     @cached_property
     def rooms(self) -> Mapping[str, Mapping[int, Room]]:
         """The room in each pool by family."""
-        return {usage.pool.key: _rooms(usage) for usage in self._usages}
+        rooms = self._memo.by_item("rooms", self._usages, lambda usage: (_rooms(usage),))
+        return {usage.pool.key: room for usage, room in zip(self._usages, rooms, strict=True)}
 
     @cached_property
     def other_controllers(self) -> Mapping[str, tuple[str, ...]]:
@@ -197,8 +199,7 @@ class Accounts:
 
 def accounts(case: Case) -> Accounts:
     """The books of a case, which are those of the case before while nothing of them changed."""
-    snapshot = case.snapshot
-    read = (snapshot.services, snapshot.pools, snapshot.events)
+    read = (case.balancers, case.usages, case.snapshot.events)
     return case.memo.of("lbipam accounts", read, lambda: Accounts(case))
 
 
@@ -211,12 +212,13 @@ def _room(usage: PoolUsage, family: int, *, alone: bool) -> Room:
     ranges = [r for r in ranges_with_origin(usage) if r[0].first.version == family]
     size = sum(found.size for found, _ in ranges)
     reserved = _reserved(usage.pool, ranges)
-    held = {address for address in usage.holders if address.version == family} - reserved
-    free = size - len(reserved) - len(held)
+    held = sum(address.version == family for address in usage.holders)
+    held -= sum(address in usage.holders for address in reserved)
+    free = size - len(reserved) - held
     if alone and usage.available is not None:
         # The operator's count is over all families; of one alone it knows better than we.
         free = usage.available
-    return Room(size, reserved, len(held), max(free, 0))
+    return Room(size, reserved, held, max(free, 0))
 
 
 def _reserved(pool: Pool, ranges: list[tuple[AddressRange, bool]]) -> frozenset[Address]:

@@ -6,9 +6,9 @@ agent did not answer, its session is too young, or nobody knows whether the sess
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import TypeAlias
 
@@ -159,12 +159,19 @@ class Scene:
 
     def asked(self) -> frozenset[str]:
         """Every prefix that any service asks for, whose way has been judged."""
-        return frozenset().union(*(kept.expectation.asked for kept in self._expected.values()))
+        memo, expected = self.case.memo, tuple(self._expected.values())
+        asked = memo.by_item("asked by each", expected, _asked)
+        return memo.of("asked", (asked,), lambda: frozenset(asked))
 
-    def keep_only(self, services: Container[str]) -> None:
+    def keep_only(self, services: Mapping[str, object]) -> None:
         """Forget the expectations of services that are gone."""
-        for key in [key for key in self._expected if key not in services]:
-            del self._expected[key]
+        if len(self._expected) > len(services):
+            for key in self._expected.keys() - services.keys():
+                del self._expected[key]
+
+
+def _asked(expected: Expected) -> tuple[str, ...]:
+    return tuple(expected.expectation.asked)
 
 
 def scene(case: Case) -> Scene:
@@ -249,17 +256,16 @@ def _carried(scene: Scene, wanted: tuple[Link, ...]) -> Carried:
 
 
 def _restarted(case: Case) -> list[str]:
-    found = []
-    for node, pod in case.snapshot.agents_by_node.items():
-        starts = [
-            status.state.running.started_at
-            for status in pod.status.container_statuses
-            if status.state.running is not None
-        ]
-        age = case.age(max((start for start in starts if start is not None), default=None))
-        if age is not None and age < SETTLED:
-            found.append(node)
-    return found
+    agents = case.snapshot.agents_by_node
+
+    def started(node: str) -> tuple[tuple[str, datetime], ...]:
+        running = (status.state.running for status in agents[node].status.container_statuses)
+        starts = [state.started_at for state in running if state and state.started_at]
+        return ((node, max(starts)),) if starts else ()
+
+    starts = case.memo.by_key("agents' starts", (agents,), (), started)
+    since = case.now - timedelta(seconds=SETTLED)
+    return [node for node, start in starts if start > since]
 
 
 def _configured_at(case: Case) -> datetime | None:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Ref
 from app.diagnosis.lbipam import Address, parse_address
-from app.diagnosis.logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog
+from app.diagnosis.logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog, agent_logs
 from app.diagnosis.peering import Peering
 from app.diagnosis.peerings import peerings
 from app.diagnosis.sessions import ESTABLISHED, UNKNOWN, Session
@@ -75,7 +75,7 @@ class Bgp:
     @cached_property
     def logs(self) -> AgentLogs:
         """The agent logs."""
-        return AgentLogs(self.case.snapshot)
+        return agent_logs(self.case.snapshot)
 
     @cached_property
     def peerings(self) -> Mapping[tuple[str, str, int], Peering]:
@@ -127,7 +127,7 @@ def flaps(log: SessionLog, now: datetime) -> tuple[SessionEvent, ...]:
 
     Those that the router announced (cease: a shutdown, a reset, a change) were somebody's will.
     """
-    lost = log.losses(now - FLAP_WINDOW)
+    lost = log.losses(now - FLAP_WINDOW) if log.events else ()
     unannounced = tuple(e for e in lost if not (e.cause is Kind.RECEIVED and e.code == CEASE))
     return unannounced if len(unannounced) >= FLAPS else ()
 

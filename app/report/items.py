@@ -285,7 +285,7 @@ def node_items(snapshot: Snapshot) -> tuple[NodeItem, ...]:
 
 def session_items(snapshot: Snapshot) -> tuple[SessionItem, ...]:
     """The BGP sessions."""
-    return tuple(_session_item(session) for session in sessions(snapshot))
+    return tuple(_session_item(snapshot, session) for session in sessions(snapshot))
 
 
 def route_items(snapshot: Snapshot) -> tuple[RouteItem, ...]:
@@ -410,7 +410,7 @@ def _node_item(snapshot: Snapshot, node: Node, found: list[Session]) -> NodeItem
     )
 
 
-def _session_item(session: Session) -> SessionItem:
+def _session_item(snapshot: Snapshot, session: Session) -> SessionItem:
     told = session.reported
     return SessionItem(
         node=session.node,
@@ -420,7 +420,7 @@ def _session_item(session: Session) -> SessionItem:
         local_asn=session.local_asn,
         peer_asn=session.peer_asn,
         state=session.state,
-        uptime=session.uptime,
+        uptime=session.uptime(snapshot.taken_at),
         received=session.received,
         advertised=session.advertised,
         families=tuple(
@@ -432,16 +432,17 @@ def _session_item(session: Session) -> SessionItem:
         configured=session.configured,
         source=session.shown,
         disagree=session.disagree,
-        cli=_witness(session.cli),
-        api=_witness(session.api),
+        cli=_witness(snapshot, session.cli),
+        api=_witness(snapshot, session.api),
         note=session.note,
     )
 
 
-def _witness(witness: Witness | None) -> WitnessItem | None:
+def _witness(snapshot: Snapshot, witness: Witness | None) -> WitnessItem | None:
     if witness is None:
         return None
-    return WitnessItem(witness.state, witness.read_at, witness.uptime)
+    uptime = witness.uptime(snapshot.taken_at)
+    return WitnessItem(witness.state, witness.read_at(snapshot), uptime)
 
 
 def _service_item(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import session_health
@@ -14,12 +13,13 @@ from screens.widgets.columns import Cell, Column, Row
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
     from app.diagnosis.sessions import Session
+    from app.snapshot import Snapshot
 
 _BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
 def matrix(
-    sessions: Sequence[Session], title: str, now: datetime
+    sessions: Sequence[Session], title: str, snapshot: Snapshot
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns and rows of the matrix; a node without a session to a peer has an empty cell there.
 
@@ -32,7 +32,7 @@ def matrix(
     for session in sessions:
         grid.setdefault(session.node, {}).setdefault(session.peer_address, []).append(session)
     rows = [
-        Row(node, (Cell(node), *(_cell(by_peer.get(peer, []), now) for peer in peers)))
+        Row(node, (Cell(node), *(_cell(by_peer.get(peer, []), snapshot) for peer in peers)))
         for node, by_peer in sorted(grid.items())
     ]
     return tuple(columns), tuple(rows)
@@ -43,22 +43,22 @@ def _peer_title(sessions: Sequence[Session], peer: str) -> str:
     return f"{peer or 'no address yet'} ({', '.join(map(str, asns)) or 'any AS'})"
 
 
-def session_words(session: Session, now: datetime) -> str:
+def session_words(session: Session, snapshot: Snapshot) -> str:
     """The sign and the state of a session, with its age where it is not read any more."""
     told = f"{SIGN[session_health(session)]} {session.state}"
     if session.shown and not session.current:
-        told += f" {age_of(session.as_of, now)} ago"
+        told += f" {age_of(session.as_of(snapshot), snapshot.taken_at)} ago"
     return told
 
 
-def _cell(found: Sequence[Session], now: datetime) -> Cell:
+def _cell(found: Sequence[Session], snapshot: Snapshot) -> Cell:
     if not found:
         return Cell(SIGN["none"], tone="none")
     worst = min(found, key=lambda session: _BADNESS.index(session_health(session)))
     health = session_health(worst)
-    told = session_words(worst, now)
+    told = session_words(worst, snapshot)
     if health == "ok":
-        told = f"{SIGN[health]} {duration(worst.uptime)}  {worst.advertised} adv"
+        told = f"{SIGN[health]} {duration(worst.uptime(snapshot.taken_at))}  {worst.advertised} adv"
     times = f" (worst of {len(found)})" if len(found) > 1 else ""
     differ = " ≠" if any(session.disagree for session in found) else ""
     return Cell(f"{told}{differ}{times}", tone=health)

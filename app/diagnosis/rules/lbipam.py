@@ -77,8 +77,8 @@ def _answers(case: Case) -> Mapping[str, tuple[Finding, ...]]:
 def _worked_out(case: Case) -> Mapping[str, tuple[Finding, ...]]:
     lacks = {
         balancer.service.key: (balancer.service, lack)
-        for balancer in case.balancers
-        if _lacks(balancer) and (lack := _lack(case, balancer)) != _NOTHING
+        for balancer in case.those(case.balancers, _lacks)
+        if (lack := _lack(case, balancer)) != _NOTHING
     }
     waiting: dict[tuple[str, str], list[Service]] = {}
     for service, lack in lacks.values():

@@ -33,10 +33,8 @@ def foreign_addresses(case: Case) -> Iterator[Finding]:
     if not case.usages:
         return  # Without a pool LB-IPAM sleeps, and every address is another controller's.
     pools = [usage.pool.metadata for usage in case.usages]
-    for balancer in case.balancers:
+    for balancer in case.those(case.balancers, _holds_foreign):
         service = balancer.service
-        if "" not in balancer.pools and not balancer.hostnames:
-            continue
         if service.metadata.deletion_timestamp or not responsible(case, balancer).responsible:
             continue
         if not settling(case, [service.metadata, *pools], ()):
@@ -47,7 +45,7 @@ def ignored_requests(case: Case) -> Iterator[Finding]:
     """CS203: a service asks for something that is no address, and has got another."""
     if not case.known("services"):
         return
-    for balancer in case.balancers:
+    for balancer in case.those(case.balancers, _asks):
         finding = unreadable_request(case, balancer)
         if finding is not None and responsible(case, balancer).responsible:
             yield finding
@@ -62,13 +60,25 @@ def unshared_addresses(case: Case) -> Iterator[Finding]:
     if not case.known("services"):
         return
     groups: dict[str, list[LoadBalancer]] = {}
-    for balancer in case.balancers:
+    for balancer in case.those(case.balancers, _shares):
         key = sharing_key(balancer.service)
-        if key and balancer.addresses and not request_of(balancer.service).addresses:
+        if balancer.addresses and not request_of(balancer.service).addresses:
             groups.setdefault(key, []).append(balancer)
     for key, balancers in groups.items():
         for balancer in balancers[1:]:
             yield from _apart(case, key, balancers[0], balancer)
+
+
+def _holds_foreign(balancer: LoadBalancer) -> bool:
+    return "" in balancer.pools or bool(balancer.hostnames)
+
+
+def _asks(balancer: LoadBalancer) -> bool:
+    return bool(request_of(balancer.service).unreadable)
+
+
+def _shares(balancer: LoadBalancer) -> bool:
+    return bool(sharing_key(balancer.service))
 
 
 def _foreign(case: Case, balancer: LoadBalancer) -> Finding:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Ref
-from app.diagnosis.health import LEASE, lease_lost, operator_lease
+from app.diagnosis.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.diagnosis.lbipam import REQUEST_SATISFIED, LoadBalancer
 from app.diagnosis.pool_matching import PoolMatch
 from app.diagnosis.rules.times import heard, since, span
@@ -52,7 +52,7 @@ def operator_trouble(case: Case) -> str:
     deployment = case.snapshot.deployments.get(f"{namespace}/{OPERATOR}")
     if deployment is not None and deployment.spec.replicas == 0:
         return f"the Deployment {namespace}/{OPERATOR} is scaled to 0"
-    operators = [pod for pod in case.pods if pod.component == "operator"]
+    operators = case.those(case.pods, _is_operator)
     if case.known("pods") and (operators or deployment) and not any(p.ready for p in operators):
         return "no operator pod is ready"
     lease = operator_lease(case.snapshot)
@@ -61,6 +61,10 @@ def operator_trouble(case: Case) -> str:
         told = "was never renewed" if renewed is None else f"was last renewed {span(renewed)} ago"
         return f"no operator leads (the lease {LEASE} {told})"
     return ""
+
+
+def _is_operator(found: CiliumPod) -> bool:
+    return found.component == "operator"
 
 
 def pools_unread(case: Case) -> str:

@@ -1,0 +1,204 @@
+"""The diagnosis after a change is the diagnosis from scratch; what is kept does not pile up."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import cast
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from app.diagnosis.case import Case
+from app.diagnosis.diagnose import diagnose
+from app.diagnosis.facts import facts
+from app.diagnosis.finding import Finding
+from app.diagnosis.health import cilium_pods
+from app.diagnosis.lbipam import LoadBalancer, load_balancers, pool_usages
+from app.diagnosis.paths import service_paths
+from app.diagnosis.peerings import peerings
+from app.diagnosis.sessions import sessions
+from app.memo import Memo
+from app.snapshot import Snapshot, State
+from tests.bench_diagnosis import CHANGES, large_cluster
+from tests.clusters import BASES, base, record_types, records
+
+WITH_HISTORY = {"CS509"}
+"""Findings on how long something is so that no object dates: only who followed it can tell."""
+
+
+def cold(snapshot: Snapshot) -> Snapshot:
+    """The same snapshot, seen for the first time."""
+    return replace(snapshot, memo=Memo())
+
+
+def found(snapshot: Snapshot, memo: Memo) -> list[Finding]:
+    """The findings that a snapshot alone decides."""
+    return [f for f in diagnose(Case(snapshot, memo=memo)) if f.code not in WITH_HISTORY]
+
+
+def derived(snapshot: Snapshot, memo: Memo) -> tuple[object, ...]:
+    """What screens and rules share, in full."""
+    case = Case(snapshot, memo=memo)
+    paths = {
+        key: [(hop.name, hop.state, hop.reason) for hop in path.hops]
+        for key, path in service_paths(case).items()
+    }
+    return (
+        sessions(snapshot),
+        [session.uptime(snapshot.taken_at) for session in sessions(snapshot)],
+        load_balancers(snapshot),
+        [(usage, list(usage.holders.items())) for usage in pool_usages(snapshot)],
+        cilium_pods(snapshot),
+        snapshot.agents_by_node,
+        peerings(case),
+        facts(snapshot),
+        paths,
+    )
+
+
+@st.composite
+def later(draw: DrawFn, snapshot: Snapshot) -> Snapshot:
+    """A snapshot a while later: one record changed, came or went, a source fell silent, or none."""
+    seconds = draw(st.sampled_from((0, 1, 9, 31, 125, 700)))
+    after = replace(snapshot, taken_at=snapshot.taken_at + timedelta(seconds=seconds))
+    what = draw(st.sampled_from(("record", "record", "record", "removal", "source", "time")))
+    if what == "source" and snapshot.health:
+        label = draw(st.sampled_from(sorted(snapshot.health)))
+        known = snapshot.health[label]
+        state = draw(st.sampled_from((State.FRESH, State.STALE, State.FAILING)))
+        read_at = after.taken_at if state is State.FRESH else known.read_at
+        health = {**snapshot.health, label: replace(known, state=state, read_at=read_at)}
+        return replace(after, health=MappingProxyType(health))
+    if what == "time":
+        return after
+    kind = draw(st.sampled_from(sorted(record_types())))
+    known_records: Mapping[str, object] = getattr(snapshot, kind)
+    if what == "removal" and known_records:
+        gone = draw(st.sampled_from(sorted(known_records)))
+        left = {key: record for key, record in known_records.items() if key != gone}
+        return replace(after, **{kind: MappingProxyType(left)})  # type: ignore[arg-type]
+    fresh = draw(records(kind))
+    key, made = fresh.key, cast("object", fresh)
+    if known_records and draw(st.sampled_from((True, False))):
+        key = draw(st.sampled_from(sorted(known_records)))
+        made = _altered(draw, known_records[key], fresh)
+    mixed = MappingProxyType({**known_records, key: made})
+    return replace(after, **{kind: mixed})  # type: ignore[arg-type]
+
+
+def _altered(draw: DrawFn, known: object, made: object) -> object:
+    """The known record with one field of the made-up one: its status, its labels, its state."""
+    assert isinstance(known, msgspec.Struct)
+    names = [each.name for each in msgspec.structs.fields(known)]
+    name = draw(st.sampled_from(sorted(set(names) - {"node", "pod"})))
+    if name == "metadata":
+        ours, theirs = getattr(known, name), getattr(made, name)
+        value: object = msgspec.structs.replace(
+            ours, labels=theirs.labels, annotations=theirs.annotations
+        )
+    else:
+        value = getattr(made, name)
+    return msgspec.structs.replace(known, **{name: value})
+
+
+@pytest.mark.timeout(300)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(st.sampled_from(BASES), st.data())
+def test_the_diagnosis_after_a_change_is_that_from_scratch(like: str, data: st.DataObject) -> None:
+    memo, snapshot = Memo(), cold(base(like))
+    assert found(snapshot, memo) == found(cold(snapshot), Memo())
+    for _ in range(3):
+        snapshot = data.draw(later(snapshot))
+        first = cold(snapshot)
+        assert derived(snapshot, memo) == derived(first, Memo())
+        assert found(snapshot, memo) == found(first, Memo())
+
+
+@pytest.mark.parametrize("like", BASES)
+def test_time_alone_changes_the_diagnosis_as_it_does_from_scratch(like: str) -> None:
+    memo, snapshot = Memo(), cold(base(like))
+    for seconds in (0, 5, 9, 12, 25, 31, 61, 121, 301, 601, 1201, 86_401):
+        moment = base(like).taken_at + timedelta(seconds=seconds)
+        snapshot = replace(snapshot, taken_at=moment)
+        assert found(snapshot, memo) == found(cold(snapshot), Memo())
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_a_changed_record_of_a_large_cluster_is_judged_as_from_scratch(change: str) -> None:
+    memo, snapshot = Memo(), large_cluster(60, 6, 8, 4)
+    found(snapshot, memo)
+    for run in range(4):
+        snapshot = CHANGES[change](snapshot, run)
+        assert derived(snapshot, memo) == derived(cold(snapshot), Memo())
+        assert found(snapshot, memo) == found(cold(snapshot), Memo())
+
+
+def test_what_did_not_change_stays_the_very_same() -> None:
+    before = cold(base("healthy"))
+    after = replace(before, taken_at=before.taken_at + timedelta(seconds=30))
+    assert sessions(after) is sessions(before)
+    assert load_balancers(after) is load_balancers(before)
+    assert pool_usages(after) is pool_usages(before)
+    assert cilium_pods(after) is cilium_pods(before)
+    key, config = next(iter(after.node_configs.items()))
+    silent = msgspec.structs.replace(config, status=None)
+    lost = replace(after, node_configs=MappingProxyType({**after.node_configs, key: silent}))
+    alike = [old is new for old, new in zip(sessions(before), sessions(lost), strict=True)]
+    assert alike.count(False) == 1
+
+
+def test_a_memo_does_not_grow_with_time() -> None:
+    memo, snapshot = Memo(), large_cluster(30, 3, 4, 2)
+    sizes = []
+    for run in range(6):
+        for change in CHANGES.values():
+            snapshot = change(snapshot, run)
+            derived(snapshot, memo)
+            found(snapshot, memo)
+        sizes.append((len(memo), len(snapshot.memo)))
+    assert sizes[1:] == sizes[1:2] * 5
+
+
+def test_records_and_snapshots_that_are_gone_are_let_go() -> None:
+    memo, snapshot = Memo(), large_cluster(12, 3, 4, 2)
+    derived(snapshot, memo)
+    found(snapshot, memo)
+    places = {id(balancer) for balancer in load_balancers(snapshot)}
+    old = weakref.ref(snapshot)
+    left = dict(list(snapshot.services.items())[:2])
+    snapshot = replace(snapshot, services=MappingProxyType(left))
+    for _ in range(2):
+        derived(snapshot, memo)
+        found(snapshot, memo)
+    gc.collect()
+    assert old() is None
+    living = [each for each in gc.get_objects() if isinstance(each, LoadBalancer)]
+    assert sum(id(each) in places for each in living) == 2
+
+
+def test_only_a_function_of_a_module_tells_which_items_are_wanted() -> None:
+    with pytest.raises(ValueError, match="not a function of a module"):
+        Memo().those((1, 2), lambda number: number > 1)
+
+
+def test_items_that_came_and_went_are_told_apart() -> None:
+    memo = Memo()
+    items = tuple([number] for number in range(5))
+    assert memo.those(items, any) == items[1:]
+    fewer = items[::2]
+    assert memo.those(fewer, any) == fewer[1:]
+    other = (fewer[0], [7], fewer[2])
+    assert memo.those(other, any) == ([7], fewer[2])
+    assert memo.those(other, any) is memo.those(other, any)
