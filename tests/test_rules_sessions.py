@@ -113,7 +113,7 @@ async def test_three_sessions_with_one_dead_router_are_one_finding() -> None:
     assert finding.subject == Ref("Peer", PEER)
     assert finding.summary == (
         f"3 of 3 sessions with {PEER} are down: the connection broke at 05:03:34 UTC without a "
-        "word, and nobody answers since"
+        "word, and it has not come back since"
     )
     assert {Ref("Session", f"{node}/{PEER}") for node in NODES} <= set(finding.about)
     assert {Ref("Node", node) for node in NODES} <= set(finding.about)
