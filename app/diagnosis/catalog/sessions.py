@@ -22,8 +22,8 @@ fits depends on the state, and the finding lists it, with what was ruled out:
 
 * `active`: the agent tries to connect, and GoBGP tells of a failed attempt at debug level alone. \
 A dead or unreachable router, a filter on TCP port 179, a router without a neighbour entry for the \
-node, a password on one side, more than one hop with `ebgpMultihop` 1, a source address that cannot \
-be bound; from Cilium 1.20 on also a router that takes the connection and closes it.
+node, a password on one side, more than one hop with `ebgpMultihop` 1, a source address that \
+cannot be bound; from Cilium 1.20 on also a router that takes the connection and closes it.
 * `idle`: the agent does not try. It waits 5 s after every loss or refusal; a session that is seen \
 idle again and again is refused each time: the router expects another AS number than `localASN`, \
 has no neighbour entry, or closes the connection at once (before 1.20). A neighbour that is \
@@ -42,10 +42,10 @@ and what the agent says of the peer:
 {_LOG}
 
 On the router: `show bgp summary`, `show bgp neighbors NODE-ADDRESS`.""",
-        fix="""In `active`: bring the router back, or open TCP port 179 between it and the nodes, or add the \
-nodes as its neighbours. An attempt is made once per `connectRetryTimeSeconds` (120 s by default; \
-up to twice that before Cilium 1.20), so give it minutes. In `idle`: see on the router why it \
-refuses the node (last reset, its log).""",
+        fix="""In `active`: bring the router back, or open TCP port 179 between it and the nodes, \
+or add the nodes as its neighbours. An attempt is made once per `connectRetryTimeSeconds` (120 s \
+by default; up to twice that before Cilium 1.20), so give it minutes. In `idle`: see on the router \
+why it refuses the node (last reset, its log).""",
         source="""GoBGP pkg/server/fsm.go (v3.35 to v4.7): a failed connection is a debug line, a \
 notification before the session is up is none; RFC 4271 §8.2.2; measured on 1.17.10 and 1.21.""",
         follows_from=("CS306", "CS315", "CS301", *_AGENT, "CS801", "CS802", "CS803"),
@@ -164,14 +164,18 @@ kubectl get ciliumbgpnodeconfig NODE -o yaml
         severities=(Severity.FAIL,),
         meaning="""The status of CiliumBGPNodeConfig is written by the agent of the node, and \
 nobody corrects it when that agent is gone, hangs, or lost its BGP control plane: it goes on to \
-say `established`. The session does not exist any more, or nobody knows.""",
+say `established`. The session does not exist any more, or nobody knows. Where BGP was switched \
+off the agent is well, and the status is only left over.""",
         check="""```
 kubectl -n kube-system get pods -l k8s-app=cilium -o wide
 kubectl get ciliumbgpnodeconfig NODE -o yaml
 ```
 
 On the router: `show bgp summary`.""",
-        fix="Bring the agent, or its BGP control plane, back; it writes its status anew.",
+        fix="""A dead agent: bring it back, it writes its status anew. BGP switched off: switch it \
+on again (`bgpControlPlane.enabled`), or delete the CiliumBGPClusterConfig, and the \
+CiliumBGPNodeConfigs go with it. A node that is gone: see that an operator leads, which removes \
+what is left of it.""",
         source="Cilium pkg/bgp/manager/reconciler/crd_status.go; measured on 1.17.10 and 1.21.",
         follows_from=("CS301", *_AGENT),
     ),

@@ -9,8 +9,9 @@ from datetime import datetime
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import CONFIG_MAP
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
+from app.diagnosis.lbipam import condition_of
 from app.diagnosis.peering import Peering, session_ref
-from app.diagnosis.peerings import agents_say, peerings, peerings_known
+from app.diagnosis.peerings import agents_say, owner_of, peerings, peerings_known
 from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
 from app.diagnosis.rules.down_sessions import SHOWN, down_sessions
 from app.diagnosis.rules.live_sessions import LIVE_RULES
@@ -18,9 +19,11 @@ from app.diagnosis.rules.session_remedies import nodes_of
 from app.diagnosis.session_causes import SETTLING, Bgp, bgp_of
 from app.diagnosis.sessions import UNKNOWN, Session
 from app.snapshot import State
+from collectors.cilium_records import NodeConfig
 
 Key = tuple[str, str, int]
 """Node, peer address, local AS."""
+_SWITCH = "enable-bgp-control-plane"
 
 
 def last_words(case: Case) -> Iterator[Finding]:
@@ -89,14 +92,14 @@ def _last_word(
 ) -> Finding:
     first = sessions[0]
     claims = sorted({session.api.state for session in sessions if session.api})
-    reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
     whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    why, remedy, command = _left_over(case, subject, sessions)
     return Finding(
         code="CS408",
         severity=Severity.FAIL,
         subject=subject,
         summary=f"The API calls the {whose} of {nodes_of(sessions)} {' and '.join(claims)}, but "
-        f"that is the last word of {reason}",
+        f"{why}",
         evidence=tuple(
             case.saw(
                 "node_configs",
@@ -105,13 +108,68 @@ def _last_word(
                 session.api.state if session.api else "",
             )
             for session in sessions[:SHOWN]
-        ),
-        remedy="Believe the router (`show bgp summary`), not this status, and bring the agent back "
-        "to work: nobody else corrects what it wrote",
-        command=f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
+        )
+        + tuple(_no_witness(case, first)),
+        remedy=remedy,
+        command=command,
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
         blames=blames,
     )
+
+
+def _left_over(case: Case, subject: Ref, sessions: Sequence[Session]) -> tuple[str, str, str]:
+    """Why the status is not to be believed, what to do, and what shows it."""
+    first, namespace = sessions[0], case.snapshot.cilium_namespace
+    reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
+    why = f"that is the last word of {reason}"
+    if subject.kind == "CiliumBGPNodeConfig":
+        return (
+            f"node {first.node} is gone, and {why}",
+            "See that an operator leads: it removes the CiliumBGPNodeConfig of a node that is gone",
+            f"kubectl get ciliumbgpnodeconfig {first.node} -o yaml",
+        )
+    if not case.agent_speaks(first.node):
+        return (
+            why,
+            "Believe the router (`show bgp summary`), not this status, and bring the agent back "
+            "to work: nobody else corrects what it wrote",
+            f"kubectl -n {namespace} get pods -l k8s-app=cilium -o wide",
+        )
+    if agents_say(case).get(first.node) is None:  # its configuration says so, not the agent
+        why = f"{CONFIG_MAP} has BGP off ({_SWITCH}), so the status is left over, unless the "
+        why += "agents were started before that was set"
+    owners = {owner_of(config) for s in sessions if (config := _config_of(case, s))}
+    objects = ", ".join(map(str, sorted(owners)))
+    return (
+        why,
+        "Nothing is wrong with the agents: the status is left over from before BGP was switched "
+        "off, and nobody takes it back. If BGP is wanted, set `bgpControlPlane.enabled: true` in "
+        "the values of the cilium chart and restart operator and agents; if not, delete "
+        f"{objects}",
+        f"kubectl -n {namespace} get configmap {CONFIG_MAP} -o jsonpath='{{.data.{_SWITCH}}}'",
+    )
+
+
+def _config_of(case: Case, session: Session) -> NodeConfig | None:
+    return case.snapshot.node_configs.get(session.node)
+
+
+def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
+    """What says that the status is nobody's word any more: the agent, its pod, its node."""
+    node, agent = session.node, case.agent(session.node)
+    if case.known("nodes") and node not in case.snapshot.nodes:
+        yield case.saw("nodes", f"Node {node}", "", "does not exist")
+    elif not case.agent_speaks(node):
+        ready = condition_of(agent.status.conditions, "Ready") if agent else None
+        name = f"Pod {agent.key}" if agent else f"Node {node}"
+        value = (ready.status if ready else "not told") if agent else "no agent pod"
+        yield case.saw("pods", name, "status.conditions[Ready]", value)
+    elif agents_say(case).get(node) is False:
+        yield case.saw("bgp_peers", f"agent of {node}", "answer", "BGP Control Plane is disabled")
+    elif case.config is not None:
+        name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
+        value = case.config.get(_SWITCH, "(not set: false)")
+        yield case.saw("config_maps", name, f"data[{_SWITCH}]", value)
 
 
 def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
