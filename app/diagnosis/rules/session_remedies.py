@@ -128,7 +128,13 @@ _BY_NOTIFICATION = {
     "and accepts it in this address family",
     (6, 6): "The router's configuration was changed; see there what it expects of these neighbours "
     "now",
+    (6, 7): "Two connections collided; it comes back by itself, or see on the router why it does "
+    "not",
     (6, 8): "The router is out of resources: see its memory and its number of routes",
+    (6, 9): "Somebody reset the session on the router (hard reset); it comes back by itself, or "
+    "see there why it does not",
+    (6, 10): "The router's BFD lost the node: Cilium does not speak BFD, so take it out of these "
+    "neighbours there",
     (2, 3): "The router does not accept the router ID: it must be an IPv4-style number of its own "
     "on each node (CiliumBGPNodeConfigOverride, routerID)",
     (2, 6): "The router does not accept the hold time: set holdTimeSeconds to what it allows",

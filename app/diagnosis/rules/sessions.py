@@ -77,12 +77,15 @@ def unknown_sessions(case: Case) -> Iterator[Finding]:
         return
     agents = agents_say(case)
     groups: dict[tuple[str, str], list[Session]] = {}
+    bgp, configured = bgp_of(case), peerings_known(case)
     for session in case.sessions:
         if session.shown or session.api is not None or session.node in agents:
             continue
+        peering = bgp.peering(session) if configured else None
+        if peering and _missing(case, peering, agents) and not _young(case, peering):
+            continue  # CS407 says that it does not exist
         why = session.note if case.agent_speaks(session.node) else "the node has no ready agent"
         groups.setdefault((session.peer_address, why), []).append(session)
-    bgp = bgp_of(case)
     for (peer, why), sessions in groups.items():
         yield _unknown(bgp, peer, why, sessions)
 
@@ -247,13 +250,37 @@ def _missing_finding(
         summary=f"{owner} asks for a session with {peer}, and {where} "
         f"{'has' if len(nodes) == 1 else 'have'} none: {why}",
         evidence=tuple(_missing_evidence(case, first)),
-        remedy=f"See in {owner}, its CiliumBGPPeerConfig and its Secret what keeps the agent from "
-        "setting up the peer; the agent's log names it (Reconciliation with retries failed)"
-        if first.plane == "v2"
-        else f"See in the agent's log why it does not follow {owner}",
-        command="cilium bgp peers",
+        remedy=_missing_remedy(case, first),
+        command="cilium bgp peers"
+        if first.rendered
+        else "kubectl get ciliumbgpnodeconfigs,ciliumbgpclusterconfigs -o yaml",
         about=tuple(peering.session for peering in missing),
         blames=tuple(sorted(blames | machinery)),
+    )
+
+
+def _missing_remedy(case: Case, first: Peering) -> str:
+    """What to mend, by what keeps the session from being."""
+    if agents_say(case).get(first.node) is False and not first.problem and first.rendered:
+        return (
+            "Switch BGP on there (`bgpControlPlane.enabled: true`; a CiliumNodeConfig may switch "
+            "it off for the node), and restart the agent if it was started before"
+        )
+    if first.plane == "v1":
+        return f"See in the agent's log why it does not follow {first.owner}"
+    if first.problem:
+        return (
+            f"Mend what {first.owner} asks for (peerConfigRef, peerASN, peerAddress): "
+            f"{first.problem}"
+        )
+    if not first.rendered:
+        return (
+            "See that an operator leads, and in its log why it does not render the node "
+            "(BGP reconciliation failed)"
+        )
+    return (
+        f"See in {first.owner}, its CiliumBGPPeerConfig and its Secret what keeps the agent from "
+        "setting up the peer; the agent's log names it (Reconciliation with retries failed)"
     )
 
 
@@ -261,10 +288,15 @@ def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
     kind = "cluster_configs" if peering.plane == "v2" else "peering_policies"
     wanted = f"{peering.peer or peering.peer_address} (AS {peering.peer_asn})"
     yield case.saw(kind, str(peering.owner), "peers", wanted)
+    node_config = f"CiliumBGPNodeConfig {peering.node}"
+    agents = agents_say(case)
     if not peering.rendered:
-        yield case.saw("node_configs", f"CiliumBGPNodeConfig {peering.node}", "", "does not exist")
-    else:
-        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", "no such peer")
+        yield case.saw("node_configs", node_config, "", "does not exist")
+    elif peering.node in agents:
+        told = "no such peer" if agents[peering.node] else "BGP Control Plane is disabled"
+        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", told)
+    else:  # nobody asked the agent: its status in the API tells
+        yield case.saw("node_configs", node_config, "status.bgpInstances[].peers", "no such peer")
 
 
 def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Finding:
@@ -284,11 +316,25 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         summary=f"Whether the {whose} of {nodes_of(sessions)} with {peer} "
         f"{'is' if len(sessions) == 1 else 'are'} up is not known: {why}",
         evidence=(case.saw("bgp_peers", f"Node {sessions[0].node}", "peers", why),),
-        remedy="Make the source readable, or ask the router (`show bgp summary`)",
-        command="cilium bgp peers",
+        remedy=f"{_to_know(bgp, sessions[0])}, or ask the router (`show bgp summary`)",
+        command="cilium bgp peers"
+        if case.agent_speaks(sessions[0].node)
+        else f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
         blames=tuple(sorted(blames)),
     )
+
+
+def _to_know(bgp: Bgp, session: Session) -> str:
+    """What it takes for the state of a session to be known."""
+    if not bgp.case.agent_speaks(session.node):
+        return f"Bring the agent of {session.node} back to work"
+    state = bgp.case.snapshot.health_of("bgp_peers").state
+    if state is State.OFF:
+        return "Run without --no-cli: the API has no status of it, so only the agents can tell"
+    if state in (State.FORBIDDEN, State.ABSENT):
+        return "Make `cilium bgp peers` work (CS801, CS803)"
+    return f"See why the agent of {session.node} does not tell (`cilium bgp peers`)"
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (

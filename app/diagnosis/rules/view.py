@@ -253,7 +253,13 @@ def _failing_remedy(health: SourceHealth) -> str:
             "see that the API server runs, that this machine reaches it, and that the credentials "
             "are still good; what is shown is what was last known"
         )
-    return "the error says what is in the way; it is tried again by itself"
+    if health.error:
+        return "the error says what is in the way; it is tried again by itself"
+    asked = "has not answered yet" if health.state is State.LOADING else "fell silent"
+    return (
+        f"nothing says what is in the way: it {asked}; see whether the API server, or the agents "
+        "that the command asks, are slow, and wait: it is tried again by itself"
+    )
 
 
 def _evidence(case: Case, health: SourceHealth) -> Evidence:
