@@ -142,8 +142,8 @@ cilium bgp peers
 kubectl get ciliumbgpnodeconfig NODE -o yaml
 ```""",
         fix="""Mend what the agent or the operator complains about: `peerConfigRef`, the key \
-`password` of the Secret, the peer's AS number and address. Not rendered: see that an operator leads, \
-and its log. Control plane off on the node: switch it on and restart the agent.""",
+`password` of the Secret, the peer's AS number and address. Not rendered: see that an operator \
+leads, and its log. Control plane off on the node: switch it on and restart the agent.""",
         source="Cilium operator/pkg/bgp/cluster.go, pkg/bgp/manager/reconciler/neighbor.go.",
         follows_from=(
             *_AGENT,
