@@ -16,6 +16,7 @@ from app.diagnosis.catalog.code import Code
 from app.diagnosis.causes import linked
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.rules.advertisement import RULES
+from app.diagnosis.rules.selection import selection_remedy
 from app.memo import Memo
 from app.snapshot import Snapshot
 from collectors.bgp_routes import Path, Route
@@ -306,6 +307,37 @@ def test_cs505_leaves_to_others_what_is_theirs(healthy: Snapshot) -> None:
     assert found_in(metallb) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "advert-without-selector",
+            "Add spec.advertisements[1].selector to CiliumBGPAdvertisement ",
+        ),
+        (
+            "advert-external-only",
+            "Add LoadBalancerIP to spec.advertisements[1].service.addresses of ",
+        ),
+        (
+            "v1-no-service-selector",
+            "Add spec.virtualRouters[0].serviceSelector to CiliumBGPPeeringPolicy ",
+        ),
+    ],
+)
+async def test_cs505_says_to_mend_what_its_root_says(name: str, words: str) -> None:
+    """A label on the service does not help where the advertisement selects nothing at all."""
+    for finding in found_in(await snapshot_of(name)):
+        assert finding.remedy.startswith(words)
+        assert "Give the service a label" not in finding.remedy
+        selected = "selects it, but announces" in finding.summary
+        assert ("no advertisement announces it" in finding.summary) == selected
+
+
+def test_cs505_without_any_advertisement_points_at_the_family(healthy: Snapshot) -> None:
+    (remedy,) = {selection_remedy(healthy.services[GRAFANA], (), 6)}
+    assert "ipv6/unicast of the peer's CiliumBGPPeerConfig" in remedy
+
+
 def test_cs506_is_only_worth_knowing(healthy: Snapshot) -> None:
     snapshot = with_service(healthy, GRAFANA, load_balancer_class="io.cilium/l2-announcer")
     (found,) = found_in(lacking(snapshot, PREFIX, *NODES))
@@ -411,6 +443,8 @@ def test_cs510_is_a_warning_only_where_a_probe_failed(healthy: Snapshot) -> None
             ("CS510", severity, Ref("Peer", ROUTER))
         ]
         assert "::ffff:172.29.51.11" in found[0].summary
+        assert found[0].command == "cilium bgp routes advertised ipv6 unicast"
+        assert "(FRR: `show bgp ipv6 unicast fd00:" in found[0].remedy
 
 
 def test_cs510_is_not_for_real_ipv6_next_hops(healthy: Snapshot) -> None:

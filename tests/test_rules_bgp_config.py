@@ -28,7 +28,16 @@ from collectors.cilium_records import (
 )
 from collectors.log_entries import LogEntry
 from collectors.log_lines import LogLine
-from collectors.records import Condition, LabelSelector, LoadBalancerStatus, NamedReference
+from collectors.records import (
+    Condition,
+    Container,
+    DaemonSetSpec,
+    LabelSelector,
+    LoadBalancerStatus,
+    NamedReference,
+    PodSpec,
+    PodTemplate,
+)
 from tests.bgp_objects import (
     NODES,
     WITHOUT_KEY,
@@ -264,6 +273,42 @@ def test_cs302_bgp_is_on_and_nothing_configures_it(
 ) -> None:
     findings = told(change(recording(name)), "CS302")
     assert [f.severity for f in findings] == ([expected] if expected else [])
+
+
+def of_version(snapshot: Snapshot, version: str) -> Snapshot:
+    """The cluster as if its agents were to run this Cilium; "" for an image without a tag."""
+    image = f"quay.io/cilium/cilium:{version}" if version else "quay.io/cilium/cilium"
+    pod = PodTemplate(PodSpec(containers=(Container("cilium-agent", image),)))
+    agents = structs.replace(snapshot.daemon_sets["kube-system/cilium"], spec=DaemonSetSpec(pod))
+    made = put(snapshot, "daemon_sets", agents)
+    return made if version else only(made, "pods")
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds", "absent"),
+    [
+        ("v1.15.9", ("CiliumBGPPeeringPolicy",), True),
+        ("v1.17.4", ("CiliumBGPClusterConfig", "CiliumBGPPeeringPolicy"), False),
+        ("v1.18.1", ("CiliumBGPClusterConfig", "CiliumBGPPeeringPolicy"), False),
+        ("v1.19.0", ("CiliumBGPClusterConfig",), False),
+        ("", ("CiliumBGPClusterConfig", "CiliumBGPPeeringPolicy"), False),
+        ("", ("CiliumBGPPeeringPolicy",), True),
+    ],
+)
+def test_cs302_names_the_kinds_that_this_version_reads(
+    version: str, kinds: tuple[str, ...], absent: bool
+) -> None:
+    snapshot = of_version(bare(recording("v1-healthy")), version)
+    if absent:
+        snapshot = health(snapshot, "cluster_configs", State.ABSENT)
+    (finding,) = told(snapshot, "CS302")
+    assert f"there is no {' or '.join(kinds)}: " in finding.summary
+    assert [e.object for e in finding.evidence if e.value == "none"] == list(kinds)
+    for kind in ("CiliumBGPClusterConfig", "CiliumBGPPeeringPolicy"):
+        plural = {"C": "ciliumbgpclusterconfigs", "P": "ciliumbgppeeringpolicies"}[kind[9]]
+        assert (kind in finding.remedy) == (kind in kinds)
+        assert (plural in finding.command) == (kind in kinds)
+    assert told(snapshot, "CS318") == []
 
 
 def test_cs318_the_definitions_are_not_there() -> None:

@@ -113,7 +113,7 @@ async def test_three_sessions_with_one_dead_router_are_one_finding() -> None:
     assert finding.subject == Ref("Peer", PEER)
     assert finding.summary == (
         f"3 of 3 sessions with {PEER} are down: the connection broke at 05:03:34 UTC without a "
-        "word, and nobody answers since"
+        "word, and it has not come back since"
     )
     assert {Ref("Session", f"{node}/{PEER}") for node in NODES} <= set(finding.about)
     assert {Ref("Node", node) for node in NODES} <= set(finding.about)
@@ -278,6 +278,32 @@ async def test_what_keeps_an_agent_from_speaking_explains_its_last_word() -> Non
     )
     _, effect = linked((dead, finding), {**CATALOGUE, "CS101": CATALOGUE["CS403"]})
     assert effect.caused_by == (dead.id,)
+
+
+async def test_a_status_that_is_left_over_blames_no_agent() -> None:
+    finding = only(await snapshot_of("bgp-disabled"))
+    assert "has its BGP control plane switched off" in finding.summary
+    assert "left over from before BGP was switched off" in finding.remedy
+    assert "bring the agent back" not in finding.remedy
+    assert "delete CiliumBGPClusterConfig talos-bgp" in finding.remedy
+    assert "enable-bgp-control-plane" in finding.command
+    assert finding.evidence[-1].value == "BGP Control Plane is disabled"
+    api_alone = only(await snapshot_of("bgp-disabled", cli=False))
+    assert "unless the agents were started before that was set" in api_alone.summary
+    assert api_alone.evidence[-1].value == "false"
+
+
+async def test_the_last_word_of_a_dead_agent_is_told_with_its_pod() -> None:
+    killed = await snapshot_of("agent-just-killed")
+    dead = only(killed)
+    assert "bring the agent back" in dead.remedy
+    assert dead.evidence[-1].field == "status.conditions[Ready]"
+    assert dead.evidence[-1].value == "False"
+    nodes = {name: node for name, node in killed.nodes.items() if name != "talos-cp-1"}
+    gone = only(changed(killed, nodes=MappingProxyType(nodes)))
+    assert gone.summary.startswith("The API calls the session of talos-cp-1 established, but node")
+    assert "an operator leads" in gone.remedy
+    assert gone.command == "kubectl get ciliumbgpnodeconfig talos-cp-1 -o yaml"
 
 
 async def test_a_session_that_nobody_can_tell_of_is_unknown_and_not_broken() -> None:

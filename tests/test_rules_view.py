@@ -74,6 +74,60 @@ async def test_each_forbidden_kind_is_told_with_its_right(kind: str) -> None:
     assert f"can-i watch {resource.plural}" in found.command
 
 
+async def test_the_evidence_is_what_the_api_server_said() -> None:
+    found = one(diagnosed(await snapshot_of("rights-no-exec")), "CS801")
+    values = [evidence.value for evidence in found.evidence]
+    assert values
+    for value in values:
+        assert value.startswith('pods "cilium-')
+        assert 'is forbidden: User "bench-viewer" cannot create resource "pods/exec"' in value
+        assert value.endswith('in the namespace "kube-system"')
+    assert {e.field for e in found.evidence} == {"refusal"}
+    assert {e.object for e in found.evidence} == {"create/get pods/exec in namespace kube-system"}
+    assert found.remedy.startswith("grant this to User bench-viewer, in a Role")
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "who", "verb"),
+    [
+        (
+            "https://k forbids reading /apis/x: ciliumnodes.cilium.io is forbidden: User "
+            '"system:serviceaccount:ops:viewer" cannot list resource "ciliumnodes" in API group '
+            '"cilium.io" at the cluster scope (HTTP 403)',
+            'ciliumnodes.cilium.io is forbidden: User "system:serviceaccount:ops:viewer" cannot '
+            'list resource "ciliumnodes" in API group "cilium.io" at the cluster scope',
+            "ServiceAccount ops/viewer",
+            "list",
+        ),
+        ("the proxy says no (HTTP 403)", "the proxy says no (HTTP 403)", "", "watch"),
+    ],
+)
+async def test_a_refusal_names_who_may_not_do_what(
+    error: str, words: str, who: str, verb: str
+) -> None:
+    refused = with_health(
+        await snapshot_of("healthy"), "cilium_nodes", state=State.FORBIDDEN, error=error
+    )
+    found = one(diagnosed(refused, RULES), "CS801")
+    assert [evidence.value for evidence in found.evidence] == [words]
+    assert found.remedy.startswith(f"grant this to {who}, in a" if who else "grant this, in a")
+    assert found.command == f"kubectl auth can-i {verb} ciliumnodes.cilium.io"
+
+
+async def test_of_many_sources_without_a_right_only_some_are_named() -> None:
+    snapshot = await snapshot_of("healthy")
+    for number in range(50):
+        label = f"agent log node-{number:02}"
+        error = f'pods "cilium-{number}" is forbidden: User "u" cannot get resource "pods/log"'
+        refused = SourceHealth(label, "agent_logs", State.FORBIDDEN, snapshot.taken_at, error=error)
+        snapshot = with_source(snapshot, refused)
+    found = one(diagnosed(snapshot, RULES), "CS801")
+    assert found.summary.startswith("agent log node-00, agent log node-01, ")
+    assert "and 46 more: not allowed to get pods/log" in found.summary
+    assert len(found.evidence) == 4
+    assert len(found.about) == 50
+
+
 async def test_the_log_and_the_version_are_rights_of_their_own() -> None:
     snapshot = await snapshot_of("healthy")
     for kind, text in (("operator_log", "pods/log"), ("version", "nonResourceURLs: [/version]")):

@@ -13,7 +13,7 @@ from app.diagnosis.catalog.workload import CODES
 from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.rules.workload import RULES
 from app.snapshot import Snapshot
-from collectors.records import Endpoint, EndpointConditions, EndpointSlice
+from collectors.records import Endpoint, EndpointConditions, EndpointSlice, ObjectReference
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import GRAFANA, later, with_service
 
@@ -44,8 +44,16 @@ async def test_every_recorded_service_has_an_endpoint(name: str) -> None:
 @pytest.mark.parametrize(
     ("endpoints", "words"),
     [
-        ((), "its selector app=longhorn-ui finds no pod"),
-        ((endpoint("talos-cp-1", ready=False),), "none of its 1 endpoints is ready"),
+        ((), "lists no endpoint (spec.selector app=longhorn-ui)"),
+        (
+            (endpoint("talos-cp-1", ready=False),),
+            "its only endpoint is not ready: 10.0.0.10 on talos-cp-1 (not ready)",
+        ),
+        (
+            (endpoint("a", ready=False), endpoint("talos-cp-1", ready=False, leaving=True)),
+            "none of its 2 endpoints is ready: 10.0.0.1 on a (not ready), "
+            "10.0.0.10 on talos-cp-1 (terminating)",
+        ),
         ((endpoint("talos-cp-1", ready=None),), None),
         ((endpoint("a", ready=False), endpoint("talos-cp-1", ready=True)), None),
     ],
@@ -63,6 +71,46 @@ async def test_cs601_says_why_nothing_answers(
         assert finding.evidence
         assert finding.remedy
         assert finding.command.startswith("kubectl get pods -n home -l app=")
+
+
+async def test_cs601_names_the_pods_that_the_slices_name_and_how_they_are() -> None:
+    pod = ObjectReference("Pod", "home", "grafana-5d8")
+    ending = EndpointConditions(ready=False, serving=True, terminating=True)
+    snapshot = served_by(
+        await snapshot_of("healthy"),
+        GRAFANA,
+        Endpoint(("10.0.0.4",), ending, "talos-cp-2", pod),
+    )
+    (finding,) = found_in(Case(snapshot))
+    assert finding.summary.endswith(
+        "its only endpoint is not ready: Pod home/grafana-5d8 on talos-cp-2 (terminating)"
+    )
+    assert "are being ended" in finding.remedy
+    (seen,) = [e for e in finding.evidence if e.field == "endpoints[0].conditions"]
+    assert seen.object.startswith("EndpointSlice home/grafana-")
+    assert seen.value == "ready=false, serving=true, terminating=true"
+
+
+async def test_cs601_claims_nothing_of_pods_that_were_never_read() -> None:
+    """Pods are watched in Cilium's own namespace alone."""
+    healthy = await snapshot_of("healthy")
+    slices = {
+        key: each for key, each in healthy.endpoint_slices.items() if each.service_key != GRAFANA
+    }
+    for snapshot, why in (
+        (served_by(healthy, GRAFANA), "lists no endpoint"),
+        (
+            later(changed(healthy, endpoint_slices=MappingProxyType(slices)), 60),
+            "there is no EndpointSlice for it",
+        ),
+    ):
+        (finding,) = found_in(Case(snapshot))
+        assert why in finding.summary
+        assert "no pod" not in finding.summary
+        assert finding.command == (
+            "kubectl get pods -n home -l app=longhorn-ui -o wide --show-labels"
+        )
+        assert ("kube-controller-manager" in finding.remedy) == ("there is no" in why)
 
 
 async def test_cs601_is_a_warning_where_there_is_no_selector() -> None:
@@ -106,6 +154,12 @@ async def test_cs605_tells_of_probes_that_failed(
         assert "connection refused" in finding.summary
         assert finding.subject.name == "grafana"
         assert "telnet://172.29.52.101:" in finding.command
+
+
+async def test_cs605_puts_an_ipv6_address_in_brackets_as_curl_wants_it() -> None:
+    reachable = {"fd47:25e1:2f96:52:100::": "timed out"}
+    (finding,) = found_in(Case(await snapshot_of("healthy"), reachable=reachable))
+    assert "telnet://[fd47:25e1:2f96:52:100::]:" in finding.command
 
 
 def test_every_code_is_documented() -> None:

@@ -17,13 +17,16 @@ from ipaddress import ip_address
 
 from app.snapshot import Snapshot
 from collectors.log_entries import LogEntry
-from collectors.log_excerpts import event, topic
+from collectors.log_excerpts import event, is_noise, topic
+from collectors.log_lines import LogLine
 
 OPEN_ERROR = 2
 HOLD_TIMER_EXPIRED = 4
 CEASE = 6
 AS_MISMATCH = (OPEN_ERROR, 2)
 """Code and subcode of the notification for an OPEN with another AS number (RFC 4271 §6.2)."""
+UNEXPECTED_MESSAGE = (5, 1)
+"""Of that for anything but an OPEN in OpenSent (RFC 6608): GoBGP 4 so answers a notification."""
 
 
 _SOURCE = "agent log "
@@ -87,6 +90,10 @@ class SessionLog:
     """Why the log was not read; "" when it was."""
     since: datetime | None
     """From when on the log is known; None: no line is."""
+    lines: Sequence[LogEntry] = ()
+    """Every line of the agent's log that is known, oldest first."""
+    peer: tuple[str, int | None, str] = ("", None, "")
+    """How lines tell the peer: its address, the local AS, its name in the configuration."""
 
     @property
     def read(self) -> bool:
@@ -113,6 +120,23 @@ class SessionLog:
         """The last time it came up or was lost."""
         ways = (Kind.UP, Kind.LOST)
         return next((found for found in reversed(self.events) if found.kind in ways), None)
+
+    @cached_property
+    def last_line(self) -> LogEntry | None:
+        """The last line that names the peer, whatever it says; None: no line does.
+
+        One that says only that the machinery turns counts where there is no other.
+        """
+        ours = [entry for entry in self.lines if self._names(entry.line)]
+        telling = [entry for entry in ours if not is_noise(entry.line)]
+        return next(iter((*telling[::-1], *ours[::-1])), None)
+
+    def _names(self, line: LogLine) -> bool:
+        address, asn, name = self.peer
+        if not line.peer or (line.peer != name and _address(line.peer) != address):
+            return False
+        told = _number(line.field("asn"))
+        return topic(line) == "bgp" and (asn is None or told is None or told == asn)
 
     def losses(self, since: datetime) -> tuple[SessionEvent, ...]:
         """Each time it was lost from then on, with the last word on why."""
@@ -141,17 +165,17 @@ class AgentLogs:
         self._entries = snapshot.agent_logs
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
-        self._known: dict[tuple[str, str, int | None], SessionLog] = {}
+        self._known: dict[tuple[str, str, int | None, str], SessionLog] = {}
 
-    def of(self, node: str, peer_address: str, local_asn: int | None) -> SessionLog:
-        """What is known of one session."""
-        key = (node, peer_address, local_asn)
+    def of(self, node: str, peer_address: str, local_asn: int | None, peer: str = "") -> SessionLog:
+        """What is known of one session; `peer` is its name in the configuration."""
+        key = (node, peer_address, local_asn, peer)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._of(node, peer_address, local_asn)
+            known = self._known[key] = self._of(*key)
         return known
 
-    def _of(self, node: str, peer_address: str, local_asn: int | None) -> SessionLog:
+    def _of(self, node: str, peer_address: str, local_asn: int | None, peer: str) -> SessionLog:
         found = self._events.get((node, _address(peer_address)), ())
         ours = [e for e in found if local_asn is None or e.asn is None or e.asn == local_asn]
         starts = [place for place, e in enumerate(ours) if e.kind is Kind.CONFIGURED]
@@ -161,6 +185,8 @@ class AgentLogs:
             tuple(ours[starts[-1] :] if starts else ours),
             self._unread.get(node, _UNASKED) or ("" if lines else "no line has been read"),
             lines[0].line.time if lines else None,
+            lines,
+            (_address(peer_address), local_asn, peer),
         )
 
     @cached_property

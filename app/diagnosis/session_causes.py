@@ -19,7 +19,7 @@ from app.diagnosis.lbipam import Address, parse_address
 from app.diagnosis.logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog, agent_logs
 from app.diagnosis.peering import Peering
 from app.diagnosis.peerings import peerings
-from app.diagnosis.sessions import ESTABLISHED, UNKNOWN, Session
+from app.diagnosis.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from app.snapshot import Snapshot
 
 SETTLING = timedelta(seconds=20)
@@ -32,6 +32,9 @@ FLAPS = 4
 anew costs one loss or two."""
 MOMENT = timedelta(minutes=1)
 """A session that flaps and is down for less than this is about to come up again."""
+
+CONNECTING = ("active", "connect")
+"""States in which the agent tries to connect: only there does a peer that is not heard leave it."""
 
 _NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
@@ -96,7 +99,7 @@ class Bgp:
 
     def log(self, session: Session) -> SessionLog:
         """What its agent's log says of it."""
-        return self.logs.of(session.node, session.peer_address, session.local_asn)
+        return self.logs.of(session.node, session.peer_address, session.local_asn, session.peer)
 
     def up(self, peer_address: str) -> tuple[Session, ...]:
         """The sessions with a peer that are up."""
@@ -174,10 +177,20 @@ def _is_down(bgp: Bgp, session: Session) -> bool:
     lost = flaps(log, bgp.case.now)
     if lost and bgp.case.now - lost[-1].at < MOMENT:
         return False
-    if session.cli is None or session.cli.state != ESTABLISHED:
+    change = log.last_change
+    if change is None or change.kind is not Kind.UP:
         return True
-    # The API tells it, the command told otherwise: the log knows which of them is behind.
-    return log.last_change is None or log.last_change.kind is not Kind.UP
+    if session.cli is not None and session.cli.state == ESTABLISHED:
+        return False  # the API tells it, the command told otherwise: the log says who is behind
+    return not _came_up_since(session, change.at, bgp.case)
+
+
+def _came_up_since(session: Session, up: datetime, case: Case) -> bool:
+    """Whether it came up after its state was read: a command is asked now and then, the log read
+    all the time; the status in the API lags."""
+    lag = 0.0 if session.cli is not None and session.shown == session.cli.source else REPORTING_LAG
+    read_at = session.as_of(case.snapshot)
+    return read_at is not None and read_at - timedelta(seconds=lag) < up <= case.now
 
 
 def _with_siblings(each: Down, causes: Mapping[tuple[str, str, str], Down]) -> Down:
@@ -201,7 +214,7 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
     word = log.last_word
     protected = bool(password(session, peering)) and not session.state.startswith("open")
     if word is None:
-        if not log.read:
+        if not log.read or session.state not in CONNECTING:
             return "CS401", ""
         if protected:
             return "CS405", ""

@@ -138,7 +138,11 @@ CODES: tuple[Code, ...] = (
             "`kubectl get svc -A --show-labels` and `kubectl get ciliumbgpadvertisements -o yaml` "
             "(BGPv1: `kubectl get ciliumbgppeeringpolicies -o yaml`)."
         ),
-        fix="Add the label to the service's manifest, or widen the advertisement's `selector`.",
+        fix=(
+            "An entry without `selector`: add one (CS313). One that selects the service and does "
+            "not announce `LoadBalancerIP`: add that (CS314). Else add the label to the service's "
+            "manifest, or widen the entry's `selector`."
+        ),
         source=f"{_RECONCILER}; pkg/k8s/slim/k8s/apis/meta/v1/helpers.go",
         follows_from=("CS304", "CS305", "CS310", *_SELECTION_CAUSES),
     ),
@@ -226,7 +230,10 @@ CODES: tuple[Code, ...] = (
             "prefix or cannot forward to it. Seen from here it can only be said that it is so; it "
             "is a warning when a probe of such an address failed."
         ),
-        check="On the router: `vtysh -c 'show bgp ipv6 unicast PREFIX'`; is the next hop valid?",
+        check=(
+            "`cilium bgp routes advertised ipv6 unicast` shows the next hop. On the router: "
+            "`vtysh -c 'show bgp ipv6 unicast PREFIX'`; is it valid there?"
+        ),
         fix=(
             "Peer over IPv6 for the IPv6 family (a second peer with an IPv6 `peerAddress`), or "
             "set the next hop in the router's import policy (FRR: `set ipv6 next-hop "

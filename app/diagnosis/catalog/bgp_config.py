@@ -44,7 +44,8 @@ If BGP is not wanted any more, delete the BGP objects.
         title="The BGP control plane is on and nothing configures it",
         severities=(_FAIL, _INFO),
         meaning="""\
-Sessions come from a CiliumBGPClusterConfig (BGPv1: CiliumBGPPeeringPolicy), and there is none. A
+Sessions come from a CiliumBGPClusterConfig (Cilium 1.16 and later) or a CiliumBGPPeeringPolicy
+(BGPv1, up to 1.18); the finding names what this version reads, and there is none of it. A
 CiliumBGPPeerConfig or CiliumBGPAdvertisement alone does nothing.
 
 It is a failure where LoadBalancer services count on BGP or other BGP objects exist, and merely

@@ -127,7 +127,7 @@ CODES: tuple[Code, ...] = (
         meaning=(
             "Agents run in several versions, or the operator in another minor version than the "
             "agents. While the newest pod is younger than 15 minutes an upgrade is under way, and "
-            "this is only information; after that it got stuck.\n\n"
+            "this is only information; after that nothing goes on, whatever the reason.\n\n"
             "The `cilium` command is named where it works but is so old that it tells less: before "
             "0.18.6 it prints nothing at all when one agent fails, before 0.16.17 no error texts."
         ),

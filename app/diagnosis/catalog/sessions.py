@@ -16,12 +16,20 @@ CODES: tuple[Code, ...] = (
         code="CS401",
         title="BGP session not established; cause unknown or peer unreachable",
         severities=(Severity.FAIL, Severity.UNKNOWN, Severity.INFO),
-        meaning="""The agents try to reach the peer and nobody answers, or the connection broke \
-without a word, as when the router's BGP process or its host ends. GoBGP writes nothing into the \
-agent's log for a connection that is not answered, so several causes look the same: a dead or \
-unreachable router, a filter on TCP port 179, a router without a neighbour entry for the node, a \
-password on the router alone, more than one hop with `ebgpMultihop` 1. The finding lists what fits \
-and what was ruled out.
+        meaning="""The session is down and nothing tells why for certain: nothing is in the \
+agent's log, only a line from before the outage, or that the connection broke without a word. What \
+fits depends on the state, and the finding lists it, with what was ruled out:
+
+* `active`: the agent tries to connect, and GoBGP tells of a failed attempt at debug level alone. \
+A dead or unreachable router, a filter on TCP port 179, a router without a neighbour entry for the \
+node, a password on one side, more than one hop with `ebgpMultihop` 1, a source address that \
+cannot be bound; from Cilium 1.20 on also a router that takes the connection and closes it.
+* `idle`: the agent does not try. It waits 5 s after every loss or refusal; a session that is seen \
+idle again and again is refused each time: the router expects another AS number than `localASN`, \
+has no neighbour entry, or closes the connection at once (before 1.20). A neighbour that is \
+administratively down inside GoBGP stays idle.
+* `open_sent`, `open_confirm`: the peer took the connection and fell silent. Filter, route and \
+password are right.
 
 As *unknown* it says that nothing tells how the session is: the agent could not be asked, and the \
 API has no status of it. As *info* it says that the session was configured only seconds ago.""",
@@ -34,11 +42,12 @@ and what the agent says of the peer:
 {_LOG}
 
 On the router: `show bgp summary`, `show bgp neighbors NODE-ADDRESS`.""",
-        fix="""Bring the router back, or open TCP port 179 between it and the nodes, or add the \
-nodes as its neighbours. An attempt is made once per `connectRetryTimeSeconds` (120 s by default; \
-up to twice that before Cilium 1.20), so give it minutes.""",
-        source="""GoBGP pkg/server/fsm.go (v3.35 to v4.7): a failed connection is a debug line; \
-RFC 4271 §8.2.2; measured on 1.17.10 and 1.21.""",
+        fix="""In `active`: bring the router back, or open TCP port 179 between it and the nodes, \
+or add the nodes as its neighbours. An attempt is made once per `connectRetryTimeSeconds` (120 s \
+by default; up to twice that before Cilium 1.20), so give it minutes. In `idle`: see on the router \
+why it refuses the node (last reset, its log).""",
+        source="""GoBGP pkg/server/fsm.go (v3.35 to v4.7): a failed connection is a debug line, a \
+notification before the session is up is none; RFC 4271 §8.2.2; measured on 1.17.10 and 1.21.""",
         follows_from=("CS306", "CS315", "CS301", *_AGENT, "CS801", "CS802", "CS803"),
     ),
     Code(
@@ -48,7 +57,8 @@ RFC 4271 §8.2.2; measured on 1.17.10 and 1.21.""",
         meaning="""One side names another AS number in its OPEN message than the other side has \
 configured, and that side ends the session with a notification (Code 2 Subcode 2). *Sent* means \
 that the agent refused the peer: `peerASN` is wrong. *Received* means that the peer refused the \
-agent: the router expects another AS number than `localASN`. Up to Cilium 1.19 the log names both \
+agent: the router expects another AS number than `localASN`; GoBGP logs that only of a session \
+that was up, else it is CS401 in state `idle`. Up to Cilium 1.19 the log names both \
 numbers, from 1.20 on only the codes.""",
         check=f"""{_LOG}
 
@@ -132,7 +142,8 @@ cilium bgp peers
 kubectl get ciliumbgpnodeconfig NODE -o yaml
 ```""",
         fix="""Mend what the agent or the operator complains about: `peerConfigRef`, the key \
-`password` of the Secret, the peer's AS number and address.""",
+`password` of the Secret, the peer's AS number and address. Not rendered: see that an operator \
+leads, and its log. Control plane off on the node: switch it on and restart the agent.""",
         source="Cilium operator/pkg/bgp/cluster.go, pkg/bgp/manager/reconciler/neighbor.go.",
         follows_from=(
             *_AGENT,
@@ -154,14 +165,18 @@ kubectl get ciliumbgpnodeconfig NODE -o yaml
         severities=(Severity.FAIL,),
         meaning="""The status of CiliumBGPNodeConfig is written by the agent of the node, and \
 nobody corrects it when that agent is gone, hangs, or lost its BGP control plane: it goes on to \
-say `established`. The session does not exist any more, or nobody knows.""",
+say `established`. The session does not exist any more, or nobody knows. Where BGP was switched \
+off the agent is well, and the status is only left over.""",
         check="""```
 kubectl -n kube-system get pods -l k8s-app=cilium -o wide
 kubectl get ciliumbgpnodeconfig NODE -o yaml
 ```
 
 On the router: `show bgp summary`.""",
-        fix="Bring the agent, or its BGP control plane, back; it writes its status anew.",
+        fix="""A dead agent: bring it back, it writes its status anew. BGP switched off: switch it \
+on again (`bgpControlPlane.enabled`), or delete the CiliumBGPClusterConfig, and the \
+CiliumBGPNodeConfigs go with it. A node that is gone: see that an operator leads, which removes \
+what is left of it.""",
         source="Cilium pkg/bgp/manager/reconciler/crd_status.go; measured on 1.17.10 and 1.21.",
         follows_from=("CS301", *_AGENT),
     ),

@@ -12,7 +12,8 @@ CODES: tuple[Code, ...] = (
         severities=(Severity.UNKNOWN,),
         meaning=(
             "The cluster knows us and says no. What depends on it is not judged, and is neither "
-            "called well nor broken. Each missing right is told once, with all that needs it."
+            "called well nor broken. Each missing right is told once, with all that needs it and "
+            "the API server's own words. It is asked for again every few minutes."
         ),
         check="`kubectl auth can-i`, as the finding writes it; `ciliscope get sources`.",
         fix=(

@@ -11,8 +11,10 @@ CODES: tuple[Code, ...] = (
         title="A service has no ready endpoint",
         severities=(Severity.FAIL, Severity.WARN),
         meaning=(
-            "Nothing can answer: either the service's `selector` matches no pod, or the pods that "
-            "it matches are not ready. Its address may be announced all the same.\n\n"
+            "Nothing can answer: the service has no EndpointSlice, an empty one, or one whose "
+            "endpoints are not ready. Its address may be announced all the same. Pods outside "
+            "Cilium's namespace are not read, so that the slices are all that is known of them; "
+            "the finding's command lists the pods that the selector selects.\n\n"
             "It is a warning for a service without `selector`, whose endpoints somebody else has "
             "to write. Services of Cilium's own Ingress and Gateway are served by the proxy of "
             "each node and are not judged."
@@ -22,9 +24,10 @@ CODES: tuple[Code, ...] = (
             "and `kubectl get pods -n NAMESPACE -l SELECTOR`."
         ),
         fix=(
-            "No endpoint at all: compare `spec.selector` with the labels of the pods, and see "
-            "whether the workload is scaled to zero. Endpoints that are not ready: look at the "
-            "readiness probe of the pods."
+            "No endpoint at all: compare `spec.selector` with the labels of the pods, see whether "
+            "the workload is scaled to zero or its pods are Pending, and, where there is no "
+            "EndpointSlice either, whether the kube-controller-manager runs. Endpoints that are "
+            "not ready: look at the readiness probe of the pods."
         ),
         source="Kubernetes discovery.k8s.io/v1 EndpointConditions",
         follows_from=("CS112",),

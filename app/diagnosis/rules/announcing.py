@@ -16,6 +16,7 @@ from app.diagnosis.lbipam import Address, LoadBalancer
 from app.diagnosis.nearness import misses
 from app.diagnosis.peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.diagnosis.reach import Reach, Scene
+from app.diagnosis.rules.selection import selection_remedy
 from app.diagnosis.selectors import describe, service_labels
 from app.diagnosis.serving import Serving
 from collectors.records import Service
@@ -193,13 +194,13 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
     names = tuple(dict.fromkeys(ref for ref, _ in carried))
     reasons = named(told) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
     configs = {ref for group in scene.config.groups for ref in group.refs}
-    spec = "serviceSelector" if _plane(names) == "v1" else "spec.advertisements[].selector"
     return Finding(
         code="CS505",
         severity=Severity.FAIL,
         subject=service_ref(service),
         detail=f"ipv{_v(kept)}",
-        summary=f"{service.key} has {_addresses(kept)}, and no advertisement selects it: {reasons}",
+        summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
+        f"{'announces' if any('selects it' in why for why in told) else 'selects'} it: {reasons}",
         evidence=(
             scene.case.saw(
                 "services",
@@ -209,7 +210,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
             ),
             *(_selector_seen(scene.case, ref, selected) for ref, selected in carried),
         ),
-        remedy=f"Give the service a label that an advertisement selects, or widen {spec}",
+        remedy=selection_remedy(service, carried, _v(kept)),
         command=f"kubectl get svc -n {service.namespace} {service.name} --show-labels",
         blames=(*names, *sorted(configs), *_unselecting(scene)),
     )
@@ -331,7 +332,7 @@ def _why_not(selected: SelectedAdvertisement, service: Service) -> str:
     if missed:
         return f"{name} {'; '.join(map(str, missed))}"
     listed = ", ".join(selected.addresses) or "no addresses"
-    return f"{name} selects it, but advertises {listed} and not {LOAD_BALANCER_IP}"
+    return f"{name} selects it, but announces {listed} and not {LOAD_BALANCER_IP}"
 
 
 def _distinct(config: Configuration, address: Address) -> list[tuple[Ref, SelectedAdvertisement]]:
@@ -348,10 +349,6 @@ def _unselecting(scene: Scene) -> tuple[Ref, ...]:
     """Every advertisement there is: one that no peer selects may be the one that was meant."""
     names = sorted(scene.case.snapshot.advertisements)
     return tuple(Ref("CiliumBGPAdvertisement", name) for name in names)
-
-
-def _plane(refs: Iterable[Ref]) -> str:
-    return "v1" if any(ref.kind == "CiliumBGPPeeringPolicy" for ref in refs) else "v2"
 
 
 def _v(kept: tuple[Kept, ...]) -> int:

@@ -16,7 +16,7 @@ from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.health import pod_ready
 from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.pods import pod_ref, workload
-from app.diagnosis.rules.times import quoted
+from app.diagnosis.rules.times import NAMED, quoted, some
 from app.snapshot import SourceHealth
 from collectors.agent_status import AgentStatus, FailingController
 from collectors.records import Pod
@@ -196,7 +196,7 @@ def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
         subject=ref,
         summary=f"none of the {len(pods)} agents answers {_listed(found)}, though their pods say "
         f"Ready; {one.pod.name} on {one.pod.spec.node_name}: {quoted(one.error)}",
-        evidence=tuple(_evidence(case, each) for each in found),
+        evidence=tuple(_evidence(case, each) for each in found[:NAMED]),
         remedy="as none answers, look first at what they share: the way from the API server to the "
         "kubelets (TCP 10250, konnectivity, kubelet serving certificates)",
         command=f"kubectl -n {ref.namespace} exec {one.pod.name} -c cilium-agent -- "
@@ -249,7 +249,7 @@ def _stuck_commands(case: Case) -> tuple[Ref, ...]:
 def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingController]]) -> Finding:
     pods = {pod.name: pod for pod in case.snapshot.pods.values()}
     worst = max((controller for _, controller in found), key=lambda each: each.failures)
-    where = ", ".join(agent.node or agent.pod for agent, _ in found)
+    where = some([agent.node or agent.pod for agent, _ in found])
     known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
     namespace = case.snapshot.cilium_namespace
     return Finding(
@@ -266,7 +266,7 @@ def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingContro
                 f"controllers[{name}].status.consecutive-failure-count",
                 f"{controller.failures}: {controller.message}",
             )
-            for agent, controller in found
+            for agent, controller in found[:NAMED]
         ),
         remedy="the message says what the agent cannot do; look for the same error in its log",
         command=f"kubectl -n {namespace} exec {found[0][0].pod} -c cilium-agent -- "

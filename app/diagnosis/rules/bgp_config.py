@@ -5,7 +5,7 @@ The rules on what the configuration says are in the modules beside this one; `RU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import CONFIG_MAP
@@ -39,6 +39,11 @@ _POOLS = {"pools": "ciliumloadbalancerippools"}
 _KINDS = {
     "CiliumBGPClusterConfig": "cluster_configs",
     "CiliumBGPPeeringPolicy": "peering_policies",
+}
+_LISTED = {
+    "CiliumBGPClusterConfig": "ciliumbgpclusterconfigs,ciliumbgppeerconfigs,"
+    "ciliumbgpadvertisements",
+    "CiliumBGPPeeringPolicy": "ciliumbgppeeringpolicies",
 }
 _SETTING = "enable-bgp-control-plane"
 _SHOWN = 3
@@ -135,8 +140,12 @@ def not_configured(case: Case) -> Iterator[Finding]:
     policies = ("peering_policies",) if reads_policies(case) else ()
     if not bgp_enabled(case) or not case.known("cluster_configs", "node_configs", *policies):
         return
-    absent = snapshot.health_of("cluster_configs").state is State.ABSENT  # CS318 says so
-    if absent or snapshot.cluster_configs or snapshot.node_configs or snapshot.peering_policies:
+    if (
+        _lacks_v2(case)
+        or snapshot.cluster_configs
+        or snapshot.node_configs
+        or snapshot.peering_policies
+    ):
         return
     services = waiting(case)
     parts = [
@@ -146,36 +155,76 @@ def not_configured(case: Case) -> Iterator[Finding]:
     wait = f"{counted(keys(services), 'LoadBalancer service')} count on it" if services else ""
     exist = f"{named(parts)} exist" if parts else ""
     told = " and ".join(filter(None, (wait, exist)))
-    kind = "CiliumBGPClusterConfig"
-    if policies:
-        kind += " or CiliumBGPPeeringPolicy"
+    kinds = [
+        *(["CiliumBGPClusterConfig"] if _reads_v2(case) else []),
+        *(["CiliumBGPPeeringPolicy"] if policies else []),
+    ]
     yield Finding(
         code="CS302",
         severity=Severity.FAIL if told else Severity.INFO,
         subject=CLUSTER,
-        summary=f"The BGP control plane is on and there is no {kind}: no node peers with anybody"
-        + (f", while {told}" if told else ""),
+        summary=f"The BGP control plane is on and there is no {' or '.join(kinds)}: no node peers "
+        "with anybody" + (f", while {told}" if told else ""),
         evidence=(
             _setting_seen(case),
-            case.saw("cluster_configs", "CiliumBGPClusterConfig", "items", "none"),
+            *(case.saw(_KINDS[kind], kind, "items", "none") for kind in kinds),
             *services_seen(case, services),
         ),
-        remedy="Apply a CiliumBGPClusterConfig with the routers as peers (spec.bgpInstances[].peers"
-        "[]), each with a peerConfigRef; if one was there, look who deleted it"
+        remedy=_configure(case, kinds)
         if told
         else "Nothing, if BGP is not used; `bgpControlPlane.enabled: false` then says so",
-        command="kubectl get ciliumbgpclusterconfigs,ciliumbgppeerconfigs,ciliumbgpadvertisements",
+        command="kubectl get " + ",".join(_LISTED[kind] for kind in kinds),
         about=node_refs(snapshot.cilium_nodes),
     )
+
+
+def _reads_v2(case: Case) -> bool:
+    """Whether this Cilium reads CiliumBGPClusterConfig: from 1.16 on.
+
+    Where its version is not known: whether the kind is served, or policies are not.
+    """
+    if case.version > (0, 0):
+        return case.version >= (1, 16)
+    return not _absent(case, "cluster_configs") or _absent(case, "peering_policies")
+
+
+def _lacks_v2(case: Case) -> bool:
+    """Whether it reads CiliumBGPClusterConfig, and the kind is not served: CS318 says so."""
+    return _reads_v2(case) and _absent(case, "cluster_configs")
+
+
+def _absent(case: Case, kind: str) -> bool:
+    return case.snapshot.health_of(kind).state is State.ABSENT
+
+
+def _configure(case: Case, kinds: Sequence[str]) -> str:
+    """What to apply, by what this version reads."""
+    v2 = (
+        "Apply a CiliumBGPClusterConfig with the routers as peers (spec.bgpInstances[].peers[]), "
+        "each with a peerConfigRef to a CiliumBGPPeerConfig whose families select a "
+        "CiliumBGPAdvertisement"
+    )
+    v1 = (
+        "a CiliumBGPPeeringPolicy with the routers as neighbours "
+        "(spec.virtualRouters[].neighbors[]) and a serviceSelector"
+    )
+    if kinds == ["CiliumBGPPeeringPolicy"]:
+        advice = f"Apply {v1}"
+    elif len(kinds) == 1:
+        advice = v2
+    else:
+        which = "this Cilium" if case.version > (0, 0) else "Cilium up to 1.18"
+        advice = f"{v2}; or, where BGPv1 is in use ({which} reads both, 1.19 no more), {v1}"
+    return f"{advice}; if one was there, look who deleted it"
 
 
 def definitions_missing(case: Case) -> Iterator[Finding]:
     """CS318: BGP is on, and the API server does not know the kinds it is configured with."""
     if not bgp_enabled(case) or any(p.plane == "v1" for p in peerings(case)):
         return
-    health = case.snapshot.health_of
-    missing = [plural for kind, plural in _BGP_KINDS.items() if health(kind).state is State.ABSENT]
-    if health("pools").state is State.ABSENT and _asks_for_pool(case):
+    read = _BGP_KINDS if _reads_v2(case) else {}
+    missing = [plural for kind, plural in read.items() if _absent(case, kind)]
+    if _absent(case, "pools") and _asks_for_pool(case):
         missing.extend(_POOLS.values())
     if not missing:
         return

@@ -22,7 +22,7 @@ from app.diagnosis.rules.pods import (
     trouble,
     workload,
 )
-from app.diagnosis.rules.times import heard, quoted, since, span
+from app.diagnosis.rules.times import NAMED, heard, quoted, since, some, span
 from app.diagnosis.rules.versions import command_version, versions
 from app.snapshot import State
 from collectors.records import Condition, ManagedField, Node
@@ -145,7 +145,7 @@ def _older(
     case: Case, component: str, old: list[CiliumPod], written: datetime, manager: str
 ) -> Finding:
     ref = workload(case, component)
-    names = ", ".join(f"{p.pod.name} on {p.pod.spec.node_name}" for p in old)
+    names = some([f"{p.pod.name} on {p.pod.spec.node_name}" for p in old])
     by = f" by {manager}" if manager else ""
     map_name = f"ConfigMap {ref.namespace}/cilium-config"
     return Finding(
@@ -159,7 +159,7 @@ def _older(
             case.saw("config_maps", map_name, "metadata.managedFields[].time", written),
             *(
                 case.saw("pods", f"Pod {p.pod.key}", "status.startTime", p.pod.status.start_time)
-                for p in old
+                for p in old[:NAMED]
             ),
         ),
         remedy=f"roll the {component}s: kubectl -n {ref.namespace} rollout restart "

@@ -13,7 +13,7 @@ from app.diagnosis.configuration import config_map
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.pods import STARTING, Trouble, live, places, trouble, troubles, workload
-from app.diagnosis.rules.times import heard, since
+from app.diagnosis.rules.times import NAMED, heard, since, some
 from collectors.records import DaemonSet, Deployment, Node
 
 
@@ -80,7 +80,7 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     if not bare:
         return
     sure = lacking >= len(bare)
-    names = ", ".join(node.name for node in bare)
+    names = some([node.name for node in bare])
     which = names if sure else f"{lacking} of {names}"
     ref = workload(case, "agent")
     status = f"DaemonSet {ref.name}"
@@ -99,7 +99,7 @@ def missing_agents(case: Case) -> Iterator[Finding]:
             ),
             *(
                 case.saw("pods", f"Node {node.name}", "pods with k8s-app=cilium", 0)
-                for node in bare
+                for node in bare[:NAMED]
             ),
         ),
         remedy="see the events of the DaemonSet for why the pod is not made (quota, admission "
@@ -151,7 +151,7 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
     explained = all(_explained(case, t) for t in bad) and (not missing or bool(bare))
     told = places(bad)
     if missing:
-        names = ", ".join(node.name for node in bare)
+        names = some([node.name for node in bare])
         told = "; ".join(filter(None, (told, f"{missing} missing" + (names and f" ({names})"))))
     ref = workload(case, component)
     ready = sum(each.ready for each in pods)
@@ -229,7 +229,7 @@ def _explained(case: Case, bad: Trouble) -> bool:
 def _workload_evidence(
     case: Case, kind: str, found: DaemonSet | Deployment | None, bad: list[Trouble]
 ) -> tuple[Evidence, ...]:
-    told = [case.saw("pods", f"Pod {t.pod.key}", "status", t.words) for t in bad]
+    told = [case.saw("pods", f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
     if isinstance(found, DaemonSet):
         name, field, value = f"DaemonSet {found.name}", "numberReady", found.status.number_ready
         return (case.saw(kind, name, f"status.{field}", value), *told)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.logs import Kind, SessionEvent
+from app.diagnosis.logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
 from app.diagnosis.peering import session_ref
 from app.diagnosis.rules import session_remedies as remedies
+from app.diagnosis.rules import silence
 from app.diagnosis.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
 from app.diagnosis.sessions import Session
 
@@ -104,34 +105,74 @@ def _words(bgp: Bgp, group: Sequence[Down]) -> _Words:
                 remedies.closed(bgp, group, word),
             )
         case "CS405":
-            heard = f"the hold timer expired at {_clock(word)} and " if word else ""
-            cause = f"{heard}nobody answers; that fits a password mismatch or a filter"
-            return _Words(
-                cause + _others(bgp, group), remedies.unanswered(bgp, group), word is not None
-            )
+            return _password(bgp, group)
         case "CS412":
             return _Words(_beyond(bgp, group[0]), _more_hops(bgp, group), from_log=False)
         case _:
             return _unanswered(bgp, group)
 
 
+def _password(bgp: Bgp, group: Sequence[Down]) -> _Words:
+    first, word = group[0], group[0].word
+    heard = (
+        f"the hold timer expired at {_clock(word)}, and no connection came about since"
+        if word
+        else _silent(bgp, group)
+    )
+    cause = f"{heard}; that fits a password mismatch or a filter"
+    told = word is not None or first.log.last_line is not None
+    return _Words(cause + _others(bgp, group), silence.unanswered(bgp, group), told)
+
+
+def _silent(bgp: Bgp, group: Sequence[Down]) -> str:
+    """What sessions do of which no log gives a reason, and what the first one's log has."""
+    first = group[0]
+    alike = len({each.session.state for each in group}) == 1
+    where = "" if alike else f"on {first.session.node} "
+    does = silence.state_words(first, several=alike and len(group) > 1)
+    return f"{where}{does}, and {silence.log_words(bgp, first)}"
+
+
 def _unanswered(bgp: Bgp, group: Sequence[Down]) -> _Words:
     first, word = group[0], group[0].word
-    fits = remedies.unanswered(bgp, group)
     if word is not None and word.cause is Kind.SENT:
-        remedy = "Mend on the router, or in the settings of the peer, what the agent refuses"
-        return _Words(f"the agent refuses the peer: {word.words}", remedy)
-    others = _others(bgp, group)
+        return _refused(bgp, group, word)
+    fits, others = silence.unanswered(bgp, group), _others(bgp, group)
     if word is not None:
-        cause = f"the connection broke at {_clock(word)} without a word, and nobody answers since"
+        cause = f"the connection broke at {_clock(word)} without a word, {_since(group)}"
         return _Words(cause + others, fits)
     if first.log.read:
-        cause = "nobody answers, and nothing is in the agent's log"
-        if first.session.state.startswith("open"):
-            cause = "the peer takes the connection and then says nothing"
-        return _Words(cause + others, fits, from_log=False)
+        told = first.log.last_line is not None
+        return _Words(_silent(bgp, group) + others, fits, from_log=told)
     state = f"state {first.session.state}, cause unknown (agent log: {first.log.unread})"
     return _Words(state + others, fits)
+
+
+def _since(group: Sequence[Down]) -> str:
+    """What came after a session was lost, as far as its state tells."""
+    match group[0].session.state:
+        case "idle":
+            return "and it is idle now"
+        case state if state.startswith("open_"):
+            return f"and the peer takes connections again and says nothing ({state})"
+        case _:
+            return "and it has not come back since"
+
+
+def _refused(bgp: Bgp, group: Sequence[Down], word: SessionEvent) -> _Words:
+    if (word.code, word.subcode) == UNEXPECTED_MESSAGE:
+        cause = (
+            "the peer answers the agent's OPEN with something else than its own, most likely a "
+            f"refusal, of which GoBGP logs no more than {word.words}"
+        )
+        remedy = (
+            "See on the router why it refuses the node (`show bgp neighbors`: last reset, its "
+            f"log): it may expect another AS number than {group[0].session.local_asn}, or have no "
+            f"neighbour entry. The nodes: {remedies.neighbors(bgp, group)}"
+        )
+        return _Words(cause, remedy)
+    remedy = "Mend on the router, or in the settings of the peer, what the agent refuses"
+    return _Words(f"the agent refuses the peer: {word.words}", remedy)
 
 
 def _wrong_asn(bgp: Bgp, first: Down, word: SessionEvent) -> str:
@@ -152,9 +193,9 @@ def _beyond(bgp: Bgp, first: Down) -> str:
     session = first.session
     own = ", ".join(map(str, node_addresses(bgp.case.snapshot, session.node)))
     return (
-        f"nobody answers, nothing is in the agent's log, and {session.peer_address} seems to be "
-        f"in another network than {session.node} ({own}) while only one hop is allowed "
-        "(ebgpMultihop 1)"
+        f"{silence.state_words(first, several=False)}, {silence.log_words(bgp, first)}, and "
+        f"{session.peer_address} seems to be in another network than {session.node} ({own}) "
+        "while only one hop is allowed (ebgpMultihop 1)"
     )
 
 
@@ -167,7 +208,7 @@ def _more_hops(bgp: Bgp, group: Sequence[Down]) -> str:
         field = f"spec.ebgpMultihop in CiliumBGPPeerConfig {peering.peer_config}"
     return (
         f"If the router is more than one hop away, set {field} to the number of hops, and allow "
-        f"the same on the router. {remedies.unanswered(bgp, group)}"
+        f"the same on the router. {silence.unanswered(bgp, group)}"
     )
 
 
@@ -185,10 +226,7 @@ def _evidence(bgp: Bgp, group: Sequence[Down]) -> Iterator[Evidence]:
         if each.word is not None:
             yield log_line(bgp, each.session.node, each.word)
         elif each.log.read:
-            since = each.log.since.isoformat(timespec="seconds") if each.log.since else ""
-            pod = bgp.case.agent(each.session.node)
-            name = f"Pod {pod.key}" if pod else f"Node {each.session.node}"
-            yield Evidence(f"agent log {each.session.node}", name, since, "no line about this peer")
+            yield silence.log_evidence(bgp, each)
     unread = [each for each in group if not each.log.read]
     if unread:
         nodes = remedies.nodes_of([each.session for each in unread])

@@ -77,9 +77,10 @@ def mapped_next_hops(case: Case) -> Iterator[Finding]:
                     case.age(table.read_at),
                 ),
             ),
-            remedy="See on the router whether it takes them as valid; if not, peer over IPv6 for "
-            "IPv6, or set the next hop in the router's import policy",
-            command=f"vtysh -c 'show bgp ipv6 unicast {mapped.prefixes[0]}'",
+            remedy="See on the router whether it takes them as valid (FRR: `show bgp ipv6 unicast "
+            f"{mapped.prefixes[0]}`); if not, peer over IPv6 for IPv6, or set the next hop in the "
+            "router's import policy",
+            command=show_routes(6),
         )
 
 

@@ -16,7 +16,7 @@ from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.health import CiliumPod
 from app.diagnosis.lbipam import condition_of
-from app.diagnosis.rules.times import heard, quoted, since, span
+from app.diagnosis.rules.times import NAMED, heard, quoted, since, some, span
 from collectors.records import ContainerStatus, ContainerTerminated, Pod
 
 STARTING = 120.0
@@ -216,7 +216,7 @@ def _unready(found: CiliumPod, now: datetime) -> Trouble:
 def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Finding:
     one = bad[0]
     now = heard(case, "pods")
-    told = "; ".join(f"{t.place} {_ending(t, now)}" for t in bad)
+    told = some([f"{t.place} {_ending(t, now)}" for t in bad], "; ")
     several = f"{len(bad)} {component} pods" if len(bad) > 1 else f"pod {one.place}"
     summary = f"container {container} {one.words} in {several}: " + (
         told if len(bad) > 1 else _ending(one, now)
@@ -230,7 +230,7 @@ def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Fi
         subject=pod_ref(one.pod) if len(bad) == 1 else workload(case, component),
         detail=container,
         summary=summary,
-        evidence=tuple(e for t in bad for e in (_exit_evidence(case, t), *_log(case, t))),
+        evidence=tuple(e for t in bad[:NAMED] for e in (_exit_evidence(case, t), *_log(case, t))),
         remedy=_crash_remedy(one),
         command=f"kubectl -n {one.pod.namespace} logs {one.pod.name} -c {container}"
         f"{previous} --tail=50",
@@ -285,21 +285,41 @@ def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
 
 
 def _crash_remedy(bad: Trouble) -> str:
-    ended = bad.ended
+    ended, component = bad.ended, bad.found.component
     if ended is not None and ended.reason == "OOMKilled":
         return (
-            f"raise the memory limit of {bad.container} (Helm `resources.limits.memory`), "
-            "or find what fills it"
+            f"raise the memory limit of {bad.container} (Helm "
+            f"`{_VALUES.get(component, '')}resources.limits.memory`), or find what fills it"
         )
     if ended is not None and (ended.signal == 9 or ended.exit_code == 137):
         return (
             "it was killed from outside: look at the pod's events for a failing liveness probe, "
             "and at the node for the kernel's out-of-memory killer or somebody's hand"
         )
+    mostly = _MOSTLY.get(component, "")
     return (
-        f"read why {bad.container} ended (its last lines before the end), and mend that: mostly a "
-        "setting in cilium-config, a missing kernel feature, or an API server that it cannot reach"
+        f"read why {bad.container} ended (its last lines before the end), and mend that"
+        f"{': mostly ' if mostly else ''}{mostly}"
     )
+
+
+_VALUES = {
+    "operator": "operator.",
+    "envoy": "envoy.",
+    "hubble-relay": "hubble.relay.",
+    "hubble-ui": "hubble.ui.backend.",
+    "clustermesh": "clustermesh.apiserver.",
+}
+"""Where the chart has the values of a component; those of the agent are at the top."""
+_MOSTLY = {
+    "agent": "a setting in cilium-config, a missing kernel feature, or an API server that it "
+    "cannot reach",
+    "operator": "a setting in cilium-config, a right that it lacks, or an API server that it "
+    "cannot reach",
+    "envoy": "a port of the node that is taken, or an agent that does not serve it",
+    "hubble-relay": "agents that it cannot reach, or certificates that do not fit",
+}
+"""What mostly ends a component, beside what its log says."""
 
 
 def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
@@ -307,8 +327,8 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
     others_serve = any(found.ready for found in live(case, component))
     # The chart's two operators cannot both run where there is one node; one is enough.
     spare = component == "operator" and others_serve and all(not t.container for t in bad)
-    told = "; ".join(f"{t.place} {_what(t)}" for t in bad)
-    fields = (f"status.containerStatuses[{t.container}].state.waiting" for t in bad)
+    told = places(bad)
+    fields = (f"status.containerStatuses[{t.container}].state.waiting" for t in bad[:NAMED])
     return Finding(
         code="CS114",
         severity=Severity.INFO if spare else Severity.FAIL,
@@ -316,7 +336,7 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
         summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {told}",
         evidence=tuple(
             case.saw("pods", str(pod_ref(t.pod)), field if t.container else "status", t.words)
-            for t, field in zip(bad, fields, strict=True)
+            for t, field in zip(bad[:NAMED], fields, strict=True)
         ),
         remedy="another operator is ready and does the work; set `operator.replicas` to what the "
         "nodes can hold"
@@ -335,4 +355,4 @@ def _what(bad: Trouble) -> str:
 
 def places(bad: Iterable[Trouble]) -> str:
     """The pods and what is the matter with each, in one line."""
-    return "; ".join(f"{each.place} {_what(each)}" for each in bad)
+    return some([f"{each.place} {_what(each)}" for each in bad], "; ")

@@ -7,11 +7,11 @@ ask for has a like name elsewhere.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from app.diagnosis.logs import Kind, SessionEvent
 from app.diagnosis.peering import Peering
-from app.diagnosis.session_causes import Bgp, Down, multihop, node_addresses, password
+from app.diagnosis.session_causes import Bgp, Down, node_addresses
 from app.diagnosis.sessions import Session
 
 NAMED = 4
@@ -103,64 +103,17 @@ def closed(bgp: Bgp, found: Sequence[Down], word: SessionEvent) -> str:
 
 def retry(bgp: Bgp, found: Sequence[Down]) -> str:
     """How long it may take until a session is tried again, once the cause is mended."""
+    longest = longest_retry(bgp, found)
+    return f"Once mended, it may take up to {longest} s until it is tried again" if longest else ""
+
+
+def longest_retry(bgp: Bgp, found: Sequence[Down]) -> int:
+    """Seconds between two attempts at most; 0 where the configuration is not known.
+
+    GoBGP 3 waits up to twice the configured time, GoBGP 4 (Cilium 1.20) up to once.
+    """
     seconds = [each.peering.timers.connect_retry_time_seconds for each in found if each.peering]
-    if not seconds:
-        return ""
-    # GoBGP 3 waits up to twice the configured time, GoBGP 4 (Cilium 1.20) up to once.
-    longest = max(seconds) * (1 if bgp.case.version >= (1, 20) else 2)
-    return f"Once mended, it may take up to {longest} s until it is tried again"
-
-
-def unanswered(bgp: Bgp, found: Sequence[Down]) -> str:
-    """What fits sessions that nobody answers, and what was ruled out."""
-    first, lives = found[0], bool(bgp.up(found[0].session.peer_address))
-    fits = list(_fits(first, lives=lives))
-    ruled_out = list(_ruled_out(first, lives=lives))
-    text = "What fits: " + "; ".join(fits)
-    if ruled_out:
-        text += ". Ruled out: " + "; ".join(ruled_out)
-    return f"{text}. Its neighbours here: {neighbors(bgp, found)}. {retry(bgp, found)}"
-
-
-def _fits(first: Down, *, lives: bool) -> list[str]:
-    session, peering = first.session, first.peering
-    port = session.reported.peer_port if session.reported else peering.peer_port if peering else 0
-    fits = [] if lives else ["the router, or its BGP process, is down or not reachable"]
-    fits.append(f"a filter drops TCP port {port or 179} between node and router")
-    if first.word is None:  # it may never have been up
-        fits += _never_up(first)
-    protected = password(session, peering)
-    if protected:
-        secret = f" in Secret {peering.auth_secret}" if peering and peering.auth_secret else ""
-        fits.append(
-            f"the password{secret} is not the router's (the kernel drops such packets, and no log "
-            "tells)"
-        )
-    elif protected is False:
-        fits.append("the router wants a password, and none is in use here")
-    if not first.log.read:
-        fits.append("any cause that the agent's log would name, had it been read")
-    return fits
-
-
-def _never_up(first: Down) -> Iterator[str]:
-    session = first.session
-    yield "the router has no neighbour entry for the node"
-    if multihop(session, first.peering) == 1 and session.local_asn != session.peer_asn:
-        yield "the peer is more than one hop away and ebgpMultihop is 1"
-
-
-def _ruled_out(first: Down, *, lives: bool) -> list[str]:
-    found = []
-    if lives:
-        found.append("a dead router (it has sessions with other nodes)")
-    if first.log.read and first.word is None:
-        found.append("a wrong AS number and a shutdown on the router (the agent would log them)")
-    elif first.log.read and first.word is not None and first.word.cause is Kind.LOST:
-        found.append("a shutdown on the router (it would say so when it closes the session)")
-    if password(first.session, first.peering) is False:
-        found.append("a wrong password on this side (none is in use)")
-    return found
+    return max(seconds, default=0) * (1 if bgp.case.version >= (1, 20) else 2)
 
 
 _BY_NOTIFICATION = {
@@ -175,7 +128,13 @@ _BY_NOTIFICATION = {
     "and accepts it in this address family",
     (6, 6): "The router's configuration was changed; see there what it expects of these neighbours "
     "now",
+    (6, 7): "Two connections collided; it comes back by itself, or see on the router why it does "
+    "not",
     (6, 8): "The router is out of resources: see its memory and its number of routes",
+    (6, 9): "Somebody reset the session on the router (hard reset); it comes back by itself, or "
+    "see there why it does not",
+    (6, 10): "The router's BFD lost the node: Cilium does not speak BFD, so take it out of these "
+    "neighbours there",
     (2, 3): "The router does not accept the router ID: it must be an IPv4-style number of its own "
     "on each node (CiliumBGPNodeConfigOverride, routerID)",
     (2, 6): "The router does not accept the hold time: set holdTimeSeconds to what it allows",

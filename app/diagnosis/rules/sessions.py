@@ -9,8 +9,9 @@ from datetime import datetime
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import CONFIG_MAP
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
+from app.diagnosis.lbipam import condition_of
 from app.diagnosis.peering import Peering, session_ref
-from app.diagnosis.peerings import agents_say, peerings, peerings_known
+from app.diagnosis.peerings import agents_say, owner_of, peerings, peerings_known
 from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
 from app.diagnosis.rules.down_sessions import SHOWN, down_sessions
 from app.diagnosis.rules.live_sessions import LIVE_RULES
@@ -18,9 +19,11 @@ from app.diagnosis.rules.session_remedies import nodes_of
 from app.diagnosis.session_causes import SETTLING, Bgp, bgp_of
 from app.diagnosis.sessions import UNKNOWN, Session
 from app.snapshot import State
+from collectors.cilium_records import NodeConfig
 
 Key = tuple[str, str, int]
 """Node, peer address, local AS."""
+_SWITCH = "enable-bgp-control-plane"
 
 
 def last_words(case: Case) -> Iterator[Finding]:
@@ -74,12 +77,15 @@ def unknown_sessions(case: Case) -> Iterator[Finding]:
         return
     agents = agents_say(case)
     groups: dict[tuple[str, str], list[Session]] = {}
+    bgp, configured = bgp_of(case), peerings_known(case)
     for session in case.sessions:
         if session.shown or session.api is not None or session.node in agents:
             continue
+        peering = bgp.peering(session) if configured else None
+        if peering and _missing(case, peering, agents) and not _young(case, peering):
+            continue  # CS407 says that it does not exist
         why = session.note if case.agent_speaks(session.node) else "the node has no ready agent"
         groups.setdefault((session.peer_address, why), []).append(session)
-    bgp = bgp_of(case)
     for (peer, why), sessions in groups.items():
         yield _unknown(bgp, peer, why, sessions)
 
@@ -89,14 +95,14 @@ def _last_word(
 ) -> Finding:
     first = sessions[0]
     claims = sorted({session.api.state for session in sessions if session.api})
-    reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
     whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    why, remedy, command = _left_over(case, subject, sessions)
     return Finding(
         code="CS408",
         severity=Severity.FAIL,
         subject=subject,
         summary=f"The API calls the {whose} of {nodes_of(sessions)} {' and '.join(claims)}, but "
-        f"that is the last word of {reason}",
+        f"{why}",
         evidence=tuple(
             case.saw(
                 "node_configs",
@@ -105,13 +111,68 @@ def _last_word(
                 session.api.state if session.api else "",
             )
             for session in sessions[:SHOWN]
-        ),
-        remedy="Believe the router (`show bgp summary`), not this status, and bring the agent back "
-        "to work: nobody else corrects what it wrote",
-        command=f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
+        )
+        + tuple(_no_witness(case, first)),
+        remedy=remedy,
+        command=command,
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
         blames=blames,
     )
+
+
+def _left_over(case: Case, subject: Ref, sessions: Sequence[Session]) -> tuple[str, str, str]:
+    """Why the status is not to be believed, what to do, and what shows it."""
+    first, namespace = sessions[0], case.snapshot.cilium_namespace
+    reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
+    why = f"that is the last word of {reason}"
+    if subject.kind == "CiliumBGPNodeConfig":
+        return (
+            f"node {first.node} is gone, and {why}",
+            "See that an operator leads: it removes the CiliumBGPNodeConfig of a node that is gone",
+            f"kubectl get ciliumbgpnodeconfig {first.node} -o yaml",
+        )
+    if not case.agent_speaks(first.node):
+        return (
+            why,
+            "Believe the router (`show bgp summary`), not this status, and bring the agent back "
+            "to work: nobody else corrects what it wrote",
+            f"kubectl -n {namespace} get pods -l k8s-app=cilium -o wide",
+        )
+    if agents_say(case).get(first.node) is None:  # its configuration says so, not the agent
+        why = f"{CONFIG_MAP} has BGP off ({_SWITCH}), so the status is left over, unless the "
+        why += "agents were started before that was set"
+    owners = {owner_of(config) for s in sessions if (config := _config_of(case, s))}
+    objects = ", ".join(map(str, sorted(owners)))
+    return (
+        why,
+        "Nothing is wrong with the agents: the status is left over from before BGP was switched "
+        "off, and nobody takes it back. If BGP is wanted, set `bgpControlPlane.enabled: true` in "
+        "the values of the cilium chart and restart operator and agents; if not, delete "
+        f"{objects}",
+        f"kubectl -n {namespace} get configmap {CONFIG_MAP} -o jsonpath='{{.data.{_SWITCH}}}'",
+    )
+
+
+def _config_of(case: Case, session: Session) -> NodeConfig | None:
+    return case.snapshot.node_configs.get(session.node)
+
+
+def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
+    """What says that the status is nobody's word any more: the agent, its pod, its node."""
+    node, agent = session.node, case.agent(session.node)
+    if case.known("nodes") and node not in case.snapshot.nodes:
+        yield case.saw("nodes", f"Node {node}", "", "does not exist")
+    elif not case.agent_speaks(node):
+        ready = condition_of(agent.status.conditions, "Ready") if agent else None
+        name = f"Pod {agent.key}" if agent else f"Node {node}"
+        value = (ready.status if ready else "not told") if agent else "no agent pod"
+        yield case.saw("pods", name, "status.conditions[Ready]", value)
+    elif agents_say(case).get(node) is False:
+        yield case.saw("bgp_peers", f"agent of {node}", "answer", "BGP Control Plane is disabled")
+    elif case.config is not None:
+        name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
+        value = case.config.get(_SWITCH, "(not set: false)")
+        yield case.saw("config_maps", name, f"data[{_SWITCH}]", value)
 
 
 def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
@@ -189,13 +250,37 @@ def _missing_finding(
         summary=f"{owner} asks for a session with {peer}, and {where} "
         f"{'has' if len(nodes) == 1 else 'have'} none: {why}",
         evidence=tuple(_missing_evidence(case, first)),
-        remedy=f"See in {owner}, its CiliumBGPPeerConfig and its Secret what keeps the agent from "
-        "setting up the peer; the agent's log names it (Reconciliation with retries failed)"
-        if first.plane == "v2"
-        else f"See in the agent's log why it does not follow {owner}",
-        command="cilium bgp peers",
+        remedy=_missing_remedy(case, first),
+        command="cilium bgp peers"
+        if first.rendered
+        else "kubectl get ciliumbgpnodeconfigs,ciliumbgpclusterconfigs -o yaml",
         about=tuple(peering.session for peering in missing),
         blames=tuple(sorted(blames | machinery)),
+    )
+
+
+def _missing_remedy(case: Case, first: Peering) -> str:
+    """What to mend, by what keeps the session from being."""
+    if agents_say(case).get(first.node) is False and not first.problem and first.rendered:
+        return (
+            "Switch BGP on there (`bgpControlPlane.enabled: true`; a CiliumNodeConfig may switch "
+            "it off for the node), and restart the agent if it was started before"
+        )
+    if first.plane == "v1":
+        return f"See in the agent's log why it does not follow {first.owner}"
+    if first.problem:
+        return (
+            f"Mend what {first.owner} asks for (peerConfigRef, peerASN, peerAddress): "
+            f"{first.problem}"
+        )
+    if not first.rendered:
+        return (
+            "See that an operator leads, and in its log why it does not render the node "
+            "(BGP reconciliation failed)"
+        )
+    return (
+        f"See in {first.owner}, its CiliumBGPPeerConfig and its Secret what keeps the agent from "
+        "setting up the peer; the agent's log names it (Reconciliation with retries failed)"
     )
 
 
@@ -203,10 +288,15 @@ def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
     kind = "cluster_configs" if peering.plane == "v2" else "peering_policies"
     wanted = f"{peering.peer or peering.peer_address} (AS {peering.peer_asn})"
     yield case.saw(kind, str(peering.owner), "peers", wanted)
+    node_config = f"CiliumBGPNodeConfig {peering.node}"
+    agents = agents_say(case)
     if not peering.rendered:
-        yield case.saw("node_configs", f"CiliumBGPNodeConfig {peering.node}", "", "does not exist")
-    else:
-        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", "no such peer")
+        yield case.saw("node_configs", node_config, "", "does not exist")
+    elif peering.node in agents:
+        told = "no such peer" if agents[peering.node] else "BGP Control Plane is disabled"
+        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", told)
+    else:  # nobody asked the agent: its status in the API tells
+        yield case.saw("node_configs", node_config, "status.bgpInstances[].peers", "no such peer")
 
 
 def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Finding:
@@ -226,11 +316,25 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         summary=f"Whether the {whose} of {nodes_of(sessions)} with {peer} "
         f"{'is' if len(sessions) == 1 else 'are'} up is not known: {why}",
         evidence=(case.saw("bgp_peers", f"Node {sessions[0].node}", "peers", why),),
-        remedy="Make the source readable, or ask the router (`show bgp summary`)",
-        command="cilium bgp peers",
+        remedy=f"{_to_know(bgp, sessions[0])}, or ask the router (`show bgp summary`)",
+        command="cilium bgp peers"
+        if case.agent_speaks(sessions[0].node)
+        else f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
         blames=tuple(sorted(blames)),
     )
+
+
+def _to_know(bgp: Bgp, session: Session) -> str:
+    """What it takes for the state of a session to be known."""
+    if not bgp.case.agent_speaks(session.node):
+        return f"Bring the agent of {session.node} back to work"
+    state = bgp.case.snapshot.health_of("bgp_peers").state
+    if state is State.OFF:
+        return "Run without --no-cli: the API has no status of it, so only the agents can tell"
+    if state in (State.FORBIDDEN, State.ABSENT):
+        return "Make `cilium bgp peers` work (CS801, CS803)"
+    return f"See why the agent of {session.node} does not tell (`cilium bgp peers`)"
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from app.diagnosis.case import Case
 from collectors.sanitize import one_line
 
+NAMED = 4
+"""Of so many things a sentence gives the names, and of so many the evidence is shown."""
 CLOCKS_AGREE = 5.0
 """Seconds by which the local clock and the API server's may differ without a word about it."""
 
@@ -45,3 +48,10 @@ def span(seconds: float) -> str:
 def quoted(text: str) -> str:
     """What somebody else said, as the end of a sentence of ours."""
     return one_line(text).rstrip(". ")
+
+
+def some(texts: Collection[str], joint: str = ", ") -> str:
+    """The first few, and how many more there are: there may be one for each of a thousand nodes."""
+    more = len(texts) - NAMED
+    shown = joint.join(list(texts)[:NAMED])
+    return f"{shown}{joint}and {more} more" if more > 0 else shown

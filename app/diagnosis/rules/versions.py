@@ -22,6 +22,9 @@ from collectors.cilium_status import NO_TEXT
 ROLLOUT = 900.0
 """Seconds since the newest pod started within which an upgrade is under way."""
 
+SHOWN = 2
+"""Of each version so many pods are shown."""
+
 _MINOR = re.compile(r"v?(\d+\.\d+)\b")
 
 
@@ -97,14 +100,15 @@ def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: st
         subject=ref,
         detail=detail,
         summary=f"{what}: {told}"
-        + ("; an upgrade is under way" if under_way else "; the last upgrade did not finish"),
+        + ("; an upgrade is under way" if under_way else "; none of them has started lately"),
         evidence=tuple(
             case.saw("pods", f"Pod {pod.pod.key}", "spec.containers[0].image", pod.version)
-            for pod in pods
+            for each in tagged.values()
+            for pod in each[:SHOWN]
         ),
         remedy="wait until the rollout has ended"
         if under_way
-        else f"finish the upgrade: kubectl -n {ref.namespace} rollout status "
+        else f"finish the upgrade, or take it back: kubectl -n {ref.namespace} rollout status "
         f"{ref.kind.lower()}/{ref.name} tells what it waits for; agents and operator belong to one "
         "version of the chart",
         command=f"kubectl -n {ref.namespace} get pods -l app.kubernetes.io/part-of=cilium "

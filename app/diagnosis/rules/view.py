@@ -15,6 +15,7 @@ from app.diagnosis.health import BGPV1_REMOVED
 from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.answers import COMMANDS, agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
+from app.diagnosis.rules.refusals import refusals
 from app.diagnosis.rules.times import CLOCKS_AGREE, clock_skew, quoted, span
 from app.snapshot import SourceHealth, State
 from collectors.resources import Rights, resources
@@ -25,6 +26,8 @@ LOGS = ("operator_log", "agent_logs")
 
 WAITING = 15.0
 """Seconds after which a source that has not answered yet, or no more, is worth a word."""
+_SHOWN = 4
+"""Of so many sources the name, and what was said, is shown: there may be one for each node."""
 
 _COMMANDS_WHY = (
     "what only the agents know is unknown: sessions as they see them, the routes they announce, "
@@ -131,20 +134,29 @@ def _cannot_exec(case: Case, health: SourceHealth) -> bool:
 
 def _forbidden(case: Case, rights: Rights, sources: list[SourceHealth], why: str) -> Finding:
     one, refs = sources[0], tuple(Ref("Source", each.label) for each in sources)
-    labels = ", ".join(each.label for each in sources)
-    verbs, what = "/".join(rights.verbs), "/".join(rights.resources)
+    said = refusals(case, sources)
+    what = f"{'/'.join(rights.verbs)} {'/'.join(rights.resources)}"
     where = f" in namespace {rights.namespace}" if rights.namespace else ""
+    who = next((each.who for each in said if each.who), "")
     return Finding(
         code="CS801",
         severity=Severity.UNKNOWN,
         subject=refs[0],
-        summary=f"{labels}: not allowed to {verbs} {what}{where}, so {why}",
-        evidence=tuple(_evidence(case, each) for each in sources),
-        remedy=f"grant this, in a {_role(rights)}:\n{rights_yaml(rights)}"
-        + _exec_warning(one.kind),
-        command=_can_i(rights),
+        summary=f"{_labels(sources)}: not allowed to {what}{where}, so {why}",
+        evidence=tuple(
+            Evidence(each.source, what + where, "refusal", each.words) for each in said[:_SHOWN]
+        ),
+        remedy=f"grant this{f' to {who}' if who else ''}, in a {_role(rights)}:\n"
+        f"{rights_yaml(rights)}" + _exec_warning(one.kind),
+        command=_can_i(rights, next((each.verb for each in said if each.verb), "")),
         about=refs,
     )
+
+
+def _labels(sources: list[SourceHealth]) -> str:
+    more = len(sources) - _SHOWN
+    shown = ", ".join(each.label for each in sources[:_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _exec_warning(kind: str) -> str:
@@ -173,8 +185,9 @@ def rights_yaml(rights: Rights) -> str:
 _CORE = '""'
 
 
-def _can_i(rights: Rights) -> str:
-    verb, what = rights.verbs[-1], rights.resources[0]
+def _can_i(rights: Rights, refused: str) -> str:
+    """Asks for the verb that was refused, where the refusal tells it."""
+    verb, what = refused if refused in rights.verbs else rights.verbs[-1], rights.resources[0]
     if "/" in what.removeprefix("/"):
         what, _, subresource = what.partition("/")
         part = f" --subresource={subresource}"
@@ -240,7 +253,13 @@ def _failing_remedy(health: SourceHealth) -> str:
             "see that the API server runs, that this machine reaches it, and that the credentials "
             "are still good; what is shown is what was last known"
         )
-    return "the error says what is in the way; it is tried again by itself"
+    if health.error:
+        return "the error says what is in the way; it is tried again by itself"
+    asked = "has not answered yet" if health.state is State.LOADING else "fell silent"
+    return (
+        f"nothing says what is in the way: it {asked}; see whether the API server, or the agents "
+        "that the command asks, are slow, and wait: it is tried again by itself"
+    )
 
 
 def _evidence(case: Case, health: SourceHealth) -> Evidence:

@@ -29,8 +29,9 @@ def unreachable(case: Case) -> Iterator[Finding]:
         }
         if not failed:
             continue
-        ports = named(str(port.port) for port in service.spec.ports if port.protocol == "TCP")
+        port = next((port.port for port in service.spec.ports if port.protocol == "TCP"), None)
         address, problem = next(iter(failed.items()))
+        host = f"[{address}]" if ":" in address else address
         yield Finding(
             code="CS605",
             severity=Severity.WARN,
@@ -42,7 +43,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
             ),
             remedy="Follow the service's way hop by hop; if all of it is ok, compare the router's "
             "table, firewalls and loadBalancerSourceRanges. Ping proves nothing here",
-            command=f"curl -v --connect-timeout 3 telnet://{address}:{ports.partition(',')[0]}",
+            command=f"curl -v --connect-timeout 3 telnet://{host}:{port or 'PORT'}",
             blames=(service_ref(service),),
         )
 
