@@ -280,7 +280,7 @@ async def test_conditions_are_not_true_while_a_source_fails() -> None:
         for label, health in snapshot.health.items()
     }
     blind = judge(changed(snapshot, health=silent), ALL)
-    for words in ("ok", "no-warn", "CS401 gone", "CS401=gone"):
+    for words in ("ok", "no-warn", "CS401 gone", "CS401=gone", "cs401 gone"):
         assert parse_condition(words).holds(verdict)
         assert not parse_condition(words).holds(blind)
 

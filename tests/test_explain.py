@@ -108,7 +108,9 @@ def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
     ("what", "names", "told"),
     [
         ("router", ["x"], "explain takes service NAMESPACE/NAME"),
-        ("CS999", [], "explain takes"),
+        ("CS999", [], "there is no code CS999"),
+        ("cs999", [], "there is no code CS999"),
+        ("cs201", ["home/grafana"], "explain CS201 takes no name"),
         ("service", [], "takes one name"),
         ("service", ["grafana"], "must be NAMESPACE/NAME"),
         ("service", ["home/"], "must be NAMESPACE/NAME"),
@@ -121,6 +123,10 @@ def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
 def test_a_question_that_cannot_be_understood(what: str, names: list[str], told: str) -> None:
     with pytest.raises(BadQuestion, match=told):
         question(what, names)
+
+
+def test_a_code_may_be_written_in_small_letters() -> None:
+    assert question("cs201", []) == question("CS201", [])
 
 
 # Answers
