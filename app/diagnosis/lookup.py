@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from app.diagnosis.advertisement import Prefix
 from app.diagnosis.case import Case
+from app.diagnosis.holders import by_address
 from app.diagnosis.lbipam import Address, AddressRange
 from app.diagnosis.paths import service_paths
 from app.diagnosis.reach import scene
@@ -25,11 +25,6 @@ class Known:
     """The longest prefix that is announced and holds it, "" when none does."""
     announcers: tuple[str, ...]
     """The nodes that announce that prefix."""
-
-
-def by_address(case: Case) -> Mapping[Address, tuple[str, ...]]:
-    """Keys of the services that have each address."""
-    return case.memo.of("by address", (case.balancers,), lambda: _by_address(case))
 
 
 def look_up_address(case: Case, address: Address) -> Known:
@@ -81,11 +76,3 @@ def _meets(ranges: tuple[AddressRange, ...], prefix: Prefix) -> bool:
 
 def _announcers(case: Case, prefix: str) -> tuple[str, ...]:
     return scene(case).tables[6 if ":" in prefix else 4].nodes.get(prefix, ())
-
-
-def _by_address(case: Case) -> Mapping[Address, tuple[str, ...]]:
-    found: dict[Address, list[str]] = {}
-    for balancer in case.balancers:
-        for address in dict.fromkeys(balancer.addresses):
-            found.setdefault(address, []).append(balancer.service.key)
-    return {address: tuple(keys) for address, keys in found.items()}

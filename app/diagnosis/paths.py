@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 
 from app.diagnosis.announced import Announced
 from app.diagnosis.case import Case
@@ -23,7 +24,7 @@ from app.diagnosis.hops import (
 )
 from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from app.diagnosis.reach import Scene, reach, scene
+from app.diagnosis.reach import Scene, reach, scene, strays
 from app.diagnosis.rules.lbipam import address_findings
 from collectors.records import EndpointSlice
 
@@ -46,8 +47,10 @@ class _Kept:
     balancer: LoadBalancer
     slices: tuple[EndpointSlice, ...]
     tables: tuple[Announced, ...]
+    watched: tuple[str, ...]
+    """Its prefixes, and those of addresses that nobody should announce."""
     announcing: tuple[tuple[str, ...] | None, ...]
-    """Who announces each of its prefixes."""
+    """Who announces each of these."""
     path: ServicePath
 
 
@@ -107,7 +110,8 @@ def _judged(case: Case) -> _Paths:
         slices = now.slices.get(key, ())
         if known is None or not _same(known, balancer, slices, now, tables):
             path, lasting = _judge(now, balancer)
-            known = _Kept(balancer, slices, tables, _announcing(now, path), path)
+            watched = _watched(now, balancer, path)
+            known = _Kept(balancer, slices, tables, watched, _announcing(now, watched), path)
             if not lasting:
                 found[key] = path
                 odd.append(path)
@@ -132,14 +136,19 @@ def _same(
     """Whether a kept way would be judged alike."""
     if known.balancer is not balancer or known.slices != slices:
         return False
-    return known.tables == tables or _announcing(now, known.path) == known.announcing
+    return known.tables == tables or _announcing(now, known.watched) == known.announcing
 
 
-def _announcing(now: Scene, path: ServicePath) -> tuple[tuple[str, ...] | None, ...]:
-    return tuple(
-        now.tables[6 if ":" in entry.prefix else 4].nodes.get(entry.prefix)
-        for entry in path.prefixes
+def _watched(now: Scene, balancer: LoadBalancer, path: ServicePath) -> tuple[str, ...]:
+    kept = now.expected(balancer.service).expectation.kept
+    return (
+        *(entry.prefix for entry in path.prefixes),
+        *(str(ip_network(entry.address)) for entry in kept),
     )
+
+
+def _announcing(now: Scene, watched: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
+    return tuple(now.tables[6 if ":" in prefix else 4].nodes.get(prefix) for prefix in watched)
 
 
 def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
@@ -154,6 +163,7 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         expectation=expected.expectation,
         changed_at=expected.changed_at,
         reaches=tuple(reach(now, wanted) for wanted in expected.expectation.wanted),
+        strays=tuple(strays(now, balancer.service, expected.expectation.kept)),
         lacking=() if satisfied else address_findings(case, balancer),
     )
     if balancer.service.metadata.deletion_timestamp is not None:
@@ -169,8 +179,12 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
     path = ServicePath(
         service=key,
         hops=tuple(_in_order(hops)),
-        prefixes=tuple(
-            PrefixPath(r.wanted.prefix, r.wanted.nodes, r.actual, r.unknown) for r in way.reaches
+        prefixes=(
+            *(
+                PrefixPath(r.wanted.prefix, r.wanted.nodes, r.actual, r.unknown)
+                for r in way.reaches
+            ),
+            *(PrefixPath(s.wanted.prefix, () if s.extra else None, s.actual) for s in way.strays),
         ),
         router=_router(way),
     )

@@ -41,13 +41,15 @@ class HopItem(Item, frozen=True):
 
 
 class PrefixItem(Item, frozen=True):
-    """Who should announce a prefix, and who does; null where the routes were not read."""
+    """Who should announce a prefix, and who does; null where one of the two is not known."""
 
     prefix: str
-    expected: tuple[str, ...]
+    expected: tuple[str, ...] | None
     actual: tuple[str, ...] | None
+    right: tuple[str, ...] | None
     missing: tuple[str, ...] | None
     extra: tuple[str, ...] | None
+    unknown: tuple[str, ...]
 
 
 class PathItem(Item, frozen=True):
@@ -142,15 +144,22 @@ def _hop(hop: Hop, width: int, pen: Pen) -> Iterator[str]:
 
 
 def _announced(prefix: PrefixPath) -> str:
-    expected = f"expected from {_nodes(prefix.expected)}"
     if prefix.actual is None:
-        return f"{expected}; it is not known who announces it"
-    told = [expected, f"announced by {_nodes(prefix.actual)}"]
-    if prefix.missing:
-        told.append(f"missing: {_nodes(prefix.missing)}")
-    if prefix.extra:
-        told.append(f"should not: {_nodes(prefix.extra)}")
-    return "; ".join(told)
+        expected = _nodes(prefix.expected or ())
+        return f"expected from {expected}; it is not known who announces it"
+    if prefix.expected is None:
+        return f"announced by {_nodes(prefix.actual)}; it is not known who should"
+    told = [
+        f"{word}: {_nodes(nodes)}"
+        for word, nodes in (
+            ("announced as it should be by", prefix.right),
+            ("missing", prefix.missing),
+            ("not known", prefix.unknown),
+            ("announced and should not be by", prefix.extra),
+        )
+        if nodes
+    ]
+    return "; ".join(told) or "expected from no node, announced by none"
 
 
 def _nodes(nodes: tuple[str, ...]) -> str:
@@ -178,13 +187,15 @@ def _hop_item(hop: Hop) -> HopItem:
 
 
 def _prefix_item(prefix: PrefixPath) -> PrefixItem:
-    known = prefix.actual is not None
+    known = prefix.actual is not None and prefix.expected is not None
     return PrefixItem(
         prefix=prefix.prefix,
         expected=prefix.expected,
         actual=prefix.actual,
+        right=prefix.right if known else None,
         missing=prefix.missing if known else None,
         extra=prefix.extra if known else None,
+        unknown=prefix.unknown,
     )
 
 

@@ -418,5 +418,5 @@ def _blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tu
     )
 
 
-OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS})
+OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS, Obstacle.UNDEFINED})
 """What keeps every address out of BGP, and is wrong."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import CONFIG_MAP
+from app.diagnosis.definitions import BGP_KINDS, unserved
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.peerings import BGP_CLASS, agents_say, bgp_enabled, peerings, reads_policies
 from app.diagnosis.responsibility import enabled
@@ -29,12 +30,6 @@ from app.diagnosis.rules.bgp_config_facts import (
 )
 from app.snapshot import State
 
-_BGP_KINDS = {
-    "cluster_configs": "ciliumbgpclusterconfigs",
-    "peer_configs": "ciliumbgppeerconfigs",
-    "advertisements": "ciliumbgpadvertisements",
-    "node_configs": "ciliumbgpnodeconfigs",
-}
 _POOLS = {"pools": "ciliumloadbalancerippools"}
 _KINDS = {
     "CiliumBGPClusterConfig": "cluster_configs",
@@ -174,7 +169,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
     if not bgp_enabled(case) or any(p.plane == "v1" for p in peerings(case)):
         return
     health = case.snapshot.health_of
-    missing = [plural for kind, plural in _BGP_KINDS.items() if health(kind).state is State.ABSENT]
+    missing = [BGP_KINDS[kind] for kind in unserved(case)]
     if health("pools").state is State.ABSENT and _asks_for_pool(case):
         missing.extend(_POOLS.values())
     if not missing:
@@ -188,7 +183,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
             _setting_seen(case),
             *(
                 case.saw(kind, f"{plural}.cilium.io", "CustomResourceDefinition", "not served")
-                for kind, plural in {**_BGP_KINDS, **_POOLS}.items()
+                for kind, plural in {**BGP_KINDS, **_POOLS}.items()
                 if plural in missing
             ),
         ),
