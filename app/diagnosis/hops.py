@@ -15,7 +15,7 @@ from app.diagnosis.finding import Evidence, Finding, Severity
 from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.path import Hop, HopName, HopState
 from app.diagnosis.peerings import BGP_CLASS
-from app.diagnosis.reach import Reach, Scene
+from app.diagnosis.reach import Reach, Scene, wanted_by_others
 from app.diagnosis.rules import announcing as say
 from app.diagnosis.rules.announcing import named
 from app.diagnosis.rules.serving import no_endpoint
@@ -185,12 +185,15 @@ def routes_hop(way: Way) -> Hop:
     if findings:
         return _found("routes", reason, findings, seen)
     unread = any(reach.actual is None or reach.unknown for reach in way.reaches)
-    odd = any(reach.missing or reach.extra for reach in found)
+    covered = [cover for reach in way.reaches if (cover := _cover(way.scene, reach))]
+    odd = any(_odd(way, reach) for reach in found)
+    if covered:
+        reason += f"; covered by {named(covered)}"
     if not settled and odd:
         reason += "; changed too recently to tell"
     elif not way.expectation.certain and odd:
         reason += "; it cannot be told which nodes should"
-    announced = bool(way.reaches) and all(reach.actual for reach in way.reaches)
+    announced = bool(way.reaches) and all(r.actual or _cover(way.scene, r) for r in way.reaches)
     state = HopState.OK if announced and not (unread or odd) else HopState.UNKNOWN
     if announced and not odd:
         state = HopState.OK
@@ -211,7 +214,7 @@ def _routes_findings(way: Way) -> list[Finding]:
     lost = tuple(
         reach
         for reach in way.reaches
-        if reach.nowhere and reach.missing and scene.covering(reach.wanted.address) is None
+        if reach.nowhere and reach.missing and not _cover(scene, reach)
     )
     carried = any(scene.carried(reach.wanted.links).up for reach in lost)
     if lost and carried:
@@ -233,6 +236,22 @@ def _routes_findings(way: Way) -> list[Finding]:
         if nodes and not serving.homeless:
             findings.append(say.without_endpoint(scene, balancer, reach, nodes, serving))
     return findings
+
+
+def _cover(scene: Scene, reach: Reach) -> str:
+    """The wider prefix that carries an address whose own prefix nobody announces, or ""."""
+    return "" if reach.actual else scene.covering(reach.wanted.address) or ""
+
+
+def _odd(way: Way, reach: Reach) -> bool:
+    """Whether nodes lack a prefix that nothing covers, or have it for no reason there is."""
+    if reach.missing and not _cover(way.scene, reach):
+        return True
+    if not reach.extra:
+        return False
+    others = wanted_by_others(way.scene, way.balancer.service.key, reach.wanted)
+    reasons = others | frozenset(way.serving.leaving if way.serving else ())
+    return any(node not in reasons for node in reach.extra)
 
 
 def _alike(kept: tuple[Kept, ...]) -> Iterator[tuple[Kept, ...]]:

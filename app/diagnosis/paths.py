@@ -12,6 +12,7 @@ from ipaddress import ip_network
 
 from app.diagnosis.announced import Announced
 from app.diagnosis.case import Case
+from app.diagnosis.doubt import with_doubt
 from app.diagnosis.finding import Finding
 from app.diagnosis.hops import (
     Way,
@@ -168,7 +169,7 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
     )
     if balancer.service.metadata.deletion_timestamp is not None:
         return ServicePath(key, _leaving(), (), {}), False
-    hops = (
+    judged = (
         *address_hops(way),
         endpoints_hop(way),
         advertised_hop(way),
@@ -176,6 +177,7 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         routes_hop(way),
         router_hop(way),
     )
+    hops = with_doubt(way, judged)
     path = ServicePath(
         service=key,
         hops=tuple(_in_order(hops)),

@@ -214,23 +214,23 @@ def strays(scene: Scene, service: Service, kept: Iterable[Kept]) -> Iterator[Rea
     A node that announces it for another service, which shares the address, is none of these.
     """
     for entry in kept:
-        prefix = str(ip_network(entry.address))
-        others = _wanted_by_others(scene, service.key, entry.address, prefix)
-        table = scene.tables[entry.address.version]
-        nodes = tuple(node for node in table.nodes.get(prefix, ()) if node not in others)
+        asked = Wanted(entry.address, str(ip_network(entry.address)), (), (), ())
+        announcing = scene.tables[entry.address.version].nodes.get(asked.prefix, ())
+        others = wanted_by_others(scene, service.key, asked) if announcing else ()
+        nodes = tuple(node for node in announcing if node not in others)
         if nodes:
-            extra = () if entry.obstacle in UNDECIDED else nodes
-            yield Reach(Wanted(entry.address, prefix, (), (), ()), nodes, (), (), extra)
+            yield Reach(asked, nodes, (), (), () if entry.obstacle in UNDECIDED else nodes)
 
 
-def _wanted_by_others(scene: Scene, key: str, address: Address, prefix: str) -> frozenset[str]:
+def wanted_by_others(scene: Scene, key: str, asked: Wanted) -> frozenset[str]:
+    """Nodes that should announce this very prefix for other services, which share its address."""
     services = scene.case.snapshot.services
     return frozenset(
         node
-        for other in by_address(scene.case).get(address, ())
+        for other in by_address(scene.case).get(asked.address, ())
         if other != key
         for wanted in scene.expected(services[other]).expectation.wanted
-        if wanted.prefix == prefix
+        if wanted.prefix == asked.prefix
         for node in wanted.nodes
     )
 
