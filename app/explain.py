@@ -79,7 +79,7 @@ def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: fl
         print_bytes(explanation_json(told))
     else:
         print_text(explanation_text(told, pen_for(wired.settings)), wired.settings)
-    return EXPLAINED
+    return UNREADABLE if told.unread else EXPLAINED
 
 
 async def _read(wiring: Wiring, deadline: float) -> Snapshot:

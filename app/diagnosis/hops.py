@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.diagnosis.announced import Link
+from app.diagnosis.case import Case
+from app.diagnosis.definitions import unserved
 from app.diagnosis.expected import Expectation, Kept, Obstacle, by_proxy, is_local
 from app.diagnosis.finding import Evidence, Finding, Severity
 from app.diagnosis.lbipam import LoadBalancer
@@ -18,6 +20,7 @@ from app.diagnosis.peerings import BGP_CLASS
 from app.diagnosis.reach import Reach, Scene, wanted_by_others
 from app.diagnosis.rules import announcing as say
 from app.diagnosis.rules.announcing import named
+from app.diagnosis.rules.lbipam_words import pools_unread
 from app.diagnosis.rules.serving import no_endpoint
 from app.diagnosis.serving import Serving
 
@@ -98,9 +101,16 @@ def address_hops(way: Way) -> tuple[Hop, Hop, Hop]:
     )
     first = _found("class", said["class"], by_hop["class"])
     pool = _found("pool", said["pool"], by_hop["pool"])
+    unread = "" if pools else pools_unread(way.scene.case) or _pools_unserved(way.scene.case)
+    if unread and not by_hop["pool"]:
+        pool = Hop("pool", HopState.UNKNOWN, f"which pool it is of cannot be told: {unread}")
     address = _found("address", said["address"], by_hop["address"])
     if not addresses:
-        pool = pool if by_hop["pool"] else Hop("pool", HopState.UNKNOWN, "no pool gave an address")
+        pool = (
+            pool
+            if by_hop["pool"] or unread
+            else Hop("pool", HopState.UNKNOWN, "no pool gave an address")
+        )
         if not by_hop["address"]:
             address = Hop("address", HopState.UNKNOWN, "LB-IPAM has given no address (yet)")
     return first, pool, Hop(address.name, address.state, address.reason, (seen,), address.findings)
@@ -236,6 +246,10 @@ def _routes_findings(way: Way) -> list[Finding]:
         if nodes and not serving.homeless:
             findings.append(say.without_endpoint(scene, balancer, reach, nodes, serving))
     return findings
+
+
+def _pools_unserved(case: Case) -> str:
+    return "the API server does not serve pools" if unserved(case, ["pools"]) else ""
 
 
 def _cover(scene: Scene, reach: Reach) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from app.diagnosis.finding import Severity
+from app.diagnosis.inputs import labels
 from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
 from app.report.explanation import Explanation
 from app.report.findings_json import EvidenceItem, FindingItem, evidence_item, finding_item
@@ -82,6 +83,8 @@ class ExplanationDocument(Item, frozen=True):
     facts: tuple[FactItem, ...]
     paths: tuple[PathItem, ...]
     findings: tuple[FindingItem, ...]
+    unread: tuple[str, ...]
+    """Names of the sources for want of which not all could be judged."""
     sources: tuple[SourceItem, ...]
 
 
@@ -91,6 +94,10 @@ def explanation_text(told: Explanation, pen: Pen) -> str:
     width = max((len(name) for name, _ in told.facts), default=0)
     for name, value in told.facts:
         lines += _wrapped(f"  {name:<{width}}  ", value)
+    if told.unread:
+        why = next((f": {source.error}" for source in told.unread if source.error), "")
+        head = f"{pen.sign(Severity.UNKNOWN)} not all can be judged for want of "
+        lines += ["", *_hanging(head, labels(told.unread) + why)]
     for path in told.paths:
         lines += ["", *path_lines(path, pen)]
     if told.findings:
@@ -126,6 +133,7 @@ def explanation_json(told: Explanation) -> str:
         facts=tuple(FactItem(name, value) for name, value in told.facts),
         paths=tuple(_path_item(path) for path in told.paths),
         findings=tuple(finding_item(finding) for finding in told.findings),
+        unread=tuple(source.label for source in told.unread),
         sources=source_items(told.snapshot),
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
@@ -196,6 +204,13 @@ def _prefix_item(prefix: PrefixPath) -> PrefixItem:
         missing=prefix.missing if known else None,
         extra=prefix.extra if known else None,
         unknown=prefix.unknown,
+    )
+
+
+def _hanging(head: str, sentence: str) -> list[str]:
+    """The sentence right after its head, wrapped to an indent."""
+    return textwrap.wrap(
+        head + one_line(sentence), WIDTH, subsequent_indent="  ", break_on_hyphens=False
     )
 
 

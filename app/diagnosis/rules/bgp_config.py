@@ -85,6 +85,7 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
         command=f"kubectl -n {case.snapshot.cilium_namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{_SETTING}}}'",
         about=(*wanted, *node_refs(case.snapshot.cilium_nodes)),
+        blames=() if enabled(case, _SETTING, "false") else (Ref("Setting", _SETTING),),
     )
 
 

@@ -101,6 +101,7 @@ def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
         or "Set the Helm value enableLBIPAM: true and restart the operator",
         command=_show_setting(case, "enable-lb-ipam"),
         about=_refs(waiting),
+        blames=(Ref("Setting", "enable-lb-ipam"),),
     )
 
 
@@ -122,6 +123,7 @@ def not_default(case: Case, waiting: Waiting, others: str) -> Finding:
         " the services with loadBalancerClass: io.cilium/bgp-control-plane",
         command=_show_setting(case, "default-lb-service-ipam"),
         about=_refs(waiting),
+        blames=(Ref("Setting", "default-lb-service-ipam"),),
     )
 
 
