@@ -44,7 +44,7 @@ def exhausted(case: Case, waiting: Waiting, pool: str) -> Finding:
         evidence=(*_counts_seen(case, usage), *_holders_seen(case, usage)),
         remedy=(
             f"Add a block to spec.blocks of {POOL} {pool}, or release an address"
-            f" that {_holders(usage)} holds{_reserve(case, usage, waiting)}"
+            f" held by {_holders(usage)}{_reserve(case, usage, waiting)}"
         ),
         command=f"kubectl get ciliumloadbalancerippools {pool} -o yaml",
         about=_refs(waiting),
