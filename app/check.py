@@ -16,16 +16,20 @@ from app.ignore import Entry, expired_entries, without
 from app.memo import Memo
 from app.monitor import Monitor
 from app.output import pen_for, print_bytes, print_text
-from app.reading import settled, watching
+from app.reading import read_again, settled, watching
 from app.report.findings_json import findings_json
 from app.report.findings_text import Pen, short, text
 from app.report.junit import junit
 from app.report.markdown import markdown
 from app.report.verdict import Verdict, category_of, names
 from app.snapshot import Snapshot
+from collectors.cilium_cli import COMMANDS
 
 NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
 """Exit codes; 2 is a command line that cannot be used."""
+
+REREAD = 4.0
+"""Seconds kept for reading the routes again, when what changed just now has settled."""
 
 PAUSE = 1.0
 """Seconds between two looks while waiting for a condition."""
@@ -92,9 +96,37 @@ def exit_code(verdict: Verdict, request: Request, *, held: bool) -> int:
 
 async def _check(wiring: Wiring, request: Request) -> tuple[Verdict, bool]:
     async with watching(wiring) as monitor:
-        if request.wait is None:
+        if request.wait is not None:
+            return await wait(monitor, request, request.wait)
+        if wiring.settings.at is not None:  # a clock that stands will never tell
             return judge(await settled(monitor, request.deadline), request), False
-        return await wait(monitor, request, request.wait)
+        return await once(monitor, request), False
+
+
+async def once(monitor: Monitor, request: Request) -> Verdict:
+    """The verdict; a definite one where what it waits for can be told within the deadline."""
+    clock, memo = asyncio.get_running_loop().time, Memo()
+    end = clock() + request.deadline
+    verdict = judge(await settled(monitor, request.deadline), request, memo)
+    pause = _pause(verdict, end - clock() - REREAD)
+    if pause is None:
+        return verdict
+    if pause >= PAUSE:
+        sys.stderr.write(f"ciliscope: waiting {pause:.0f} s: something changed just now\n")
+        sys.stderr.flush()
+    await asyncio.sleep(pause)
+    return judge(await read_again(monitor, COMMANDS, end - clock()), request, memo)
+
+
+def _pause(verdict: Verdict, most: float) -> float | None:
+    """Seconds until what time will tell can be told, as far as that is in time; None: nothing is.
+
+    Time may have told already, and only the routes are older.
+    """
+    now = verdict.snapshot.taken_at
+    moments = [found.definite_at for found in verdict.findings if found.definite_at is not None]
+    left = [max(0.0, (moment - now).total_seconds()) for moment in moments]
+    return max((seconds for seconds in left if seconds <= most), default=None)
 
 
 async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verdict, bool]:

@@ -331,7 +331,7 @@ def _get(options: argparse.Namespace, settings: Settings) -> int:
     from app.feeds import Wiring
     from app.get import run
 
-    return run(Wiring(settings), options.what, options.output, deadline)
+    return run(Wiring(settings, deadline), options.what, options.output, deadline)
 
 
 def _check(options: argparse.Namespace, settings: Settings) -> int:
@@ -359,7 +359,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
         entries=_ignored(options),
         expected=expectations(options.expect, path=_config(options)),
     )
-    return check.run(Wiring(settings), request)
+    return check.run(Wiring(settings, request.deadline), request)
 
 
 def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
@@ -385,7 +385,7 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
         question = explain.question(options.what, options.names)
     except explain.BadQuestion as problem:
         return _refuse(str(problem))
-    return explain.run(lambda: Wiring(settings), question, options.output, deadline)
+    return explain.run(lambda: Wiring(settings, deadline), question, options.output, deadline)
 
 
 def _duration(flag: str, text: str) -> float:

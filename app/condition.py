@@ -12,7 +12,7 @@ from app.snapshot import State
 
 ALLOWED = "ok, no-warn, or 'CODE gone' with a code of docs/findings, as 'CS401 gone'"
 
-_GONE = re.compile(r"(CS\d{3})[ =:-]+gone")
+_GONE = re.compile(r"(CS\d{3})[ =:-]+gone", re.IGNORECASE)
 _MAY_COME = (State.LOADING, State.FAILING, State.STALE)
 """While a source is so, that nothing is found says nothing; a missing right stays missing."""
 
@@ -42,6 +42,7 @@ def parse_condition(text: str) -> Condition:
     if words in ("ok", "no-warn"):
         return Condition(words, no_warn=words == "no-warn")
     gone = _GONE.fullmatch(words)
-    if gone is None or gone[1] not in CODES:
+    code = gone[1].upper() if gone else ""
+    if code not in CODES:
         raise ValueError(text)
-    return Condition(f"{gone[1]} gone", code=gone[1])
+    return Condition(f"{code} gone", code=code)

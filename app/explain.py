@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from app.snapshot import Snapshot
 EXPLAINED, NO_SUCH_THING, UNREADABLE = 0, 2, 3
 """Exit codes."""
 
+_CODE = re.compile(r"cs\d+", re.IGNORECASE)
 _FORMS = (
     "service NAMESPACE/NAME, ip ADDRESS, prefix CIDR, session NODE [PEER], pool NAME, or a code"
 )
@@ -47,6 +49,12 @@ def question(what: str, names: Sequence[str]) -> Question:
     """The question that the words ask. Raises BadQuestion."""
     if what.upper() in CODES and not names:
         return Question("code", (what.upper(),))
+    if what.upper() in CODES:
+        raise BadQuestion(f"explain {what.upper()} takes no name; it is a code of docs/findings")
+    if _CODE.fullmatch(what):
+        raise BadQuestion(
+            f"there is no code {what.upper()}; {docs_page('README')} lists those there are"
+        )
     if what not in ABOUT:
         raise BadQuestion(f"explain takes {_FORMS}; not {what!r}")
     most = 2 if what == "session" else 1
@@ -71,7 +79,7 @@ def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: fl
         print_bytes(explanation_json(told))
     else:
         print_text(explanation_text(told, pen_for(wired.settings)), wired.settings)
-    return EXPLAINED
+    return UNREADABLE if told.unread else EXPLAINED
 
 
 async def _read(wiring: Wiring, deadline: float) -> Snapshot:

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from app.diagnosis.advertisement import routes_known
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Finding, Ref
+from app.diagnosis.inputs import answered
 from app.diagnosis.lbipam import LoadBalancer, PoolUsage
 from app.diagnosis.lookup import Known, look_up_address, look_up_prefix
 from app.diagnosis.path import ServicePath
@@ -18,6 +19,7 @@ from app.diagnosis.selectors import describe, selects, service_labels
 from app.diagnosis.sessions import Session, Witness
 from app.report.explanation import Explanation
 from app.report.format import age, duration
+from app.snapshot import SourceHealth, State
 
 Facts = list[tuple[str, str]]
 
@@ -45,7 +47,7 @@ def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str])
     facts: Facts = [("type", service.spec.type)]
     balancer = next((b for b in case.balancers if b.service.key == key), None)
     if balancer is not None:
-        facts += _balancer_facts(balancer)
+        facts += _balancer_facts(case, balancer)
     else:
         facts.append(("note", "only services of type LoadBalancer have a way to the router"))
     return Explanation(
@@ -55,6 +57,7 @@ def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str])
         facts=tuple(facts),
         paths=_paths(case, [key]),
         findings=concerning(findings, [Ref("Service", service.name, service.namespace)]),
+        unread=() if balancer is None else _unread(case, *_WAY, *_ROUTES.values(), "bgp_peers"),
     )
 
 
@@ -112,6 +115,7 @@ def about_pool(case: Case, findings: Sequence[Finding], names: Sequence[str]) ->
         name=usage.pool.name,
         facts=tuple(_pool_facts(case, usage)),
         findings=concerning(findings, [Ref("CiliumLoadBalancerIPPool", usage.pool.name)]),
+        unread=_unread(case, "pools", "services"),
     )
 
 
@@ -140,6 +144,26 @@ def concerning(findings: Iterable[Finding], refs: Iterable[Ref]) -> tuple[Findin
 
 
 _UNREAD = "not known: it could not be read"
+_ROUTES = {4: "routes_advertised_ipv4", 6: "routes_advertised_ipv6"}
+_BGP = ("cluster_configs", "peer_configs", "advertisements", "node_configs", "peering_policies")
+_WAY = ("services", "pools", "endpoint_slices", *_BGP)
+"""What the way of a service is made of, beside what the agents say."""
+
+
+def _unread(case: Case, *kinds: str) -> tuple[SourceHealth, ...]:
+    """Those of the sources of these kinds that told nothing; without its kind, no pool is known."""
+    return tuple(
+        health
+        for health in case.snapshot.health.values()
+        if health.kind in kinds
+        and (not answered(health) or (health.kind, health.state) == ("pools", State.ABSENT))
+    )
+
+
+def _lies_in(case: Case, pool: str | None) -> str:
+    if pool:
+        return f"pool {pool}"
+    return "its pool is not known" if _unread(case, "pools") else "in no pool"
 
 
 def _missing(case: Case, kind: str, name: str, known: Collection[str], *kinds: str) -> NoSuchThing:
@@ -154,10 +178,10 @@ def _missing(case: Case, kind: str, name: str, known: Collection[str], *kinds: s
     return NoSuchThing(f"there is no {kind} {name}{ending}", certain=not unread)
 
 
-def _balancer_facts(balancer: LoadBalancer) -> Iterator[tuple[str, str]]:
+def _balancer_facts(case: Case, balancer: LoadBalancer) -> Iterator[tuple[str, str]]:
     service = balancer.service
     held = [
-        f"{address} ({f'pool {pool}' if pool else 'in no pool'})"
+        f"{address} ({_lies_in(case, pool)})"
         for address, pool in zip(balancer.addresses, balancer.pools, strict=True)
     ]
     yield "addresses", ", ".join((*held, *balancer.hostnames)) or "none"
@@ -228,26 +252,56 @@ def _pool_facts(case: Case, usage: PoolUsage) -> Iterator[tuple[str, str]]:
 def _looked_up(
     case: Case, findings: Sequence[Finding], kind: str, name: str, known: Known
 ) -> Explanation:
-    services = _listed(known.services) if case.known("services") else _UNREAD
+    version = 6 if ":" in name else 4
+    unread = _unread(case, "services", "pools", _ROUTES[version])
+    silent = {health.kind for health in unread}
     refs = [Ref("Prefix", known.prefix or name), *_service_refs(known.services)]
+    pools = _listed(known.pools, _UNREAD if "pools" in silent else "none")
+    facts: Facts = [
+        ("services", _UNREAD if "services" in silent else _listed(_holding(case, known, name))),
+        ("pools", pools),
+        ("announced", _announced(case, name, known)),
+    ]
+    if known.within:
+        facts.append(("within", _within(known.within)))
     return Explanation(
         snapshot=case.snapshot,
         kind=kind,
         name=name,
-        facts=(
-            ("services", services),
-            ("pools", _listed(known.pools) if case.known("pools") else _UNREAD),
-            ("announced", _announced(case, name, known)),
-        ),
+        facts=tuple(facts),
         paths=_paths(case, known.services),
         findings=concerning(findings, refs),
+        unread=unread,
     )
+
+
+def _holding(case: Case, known: Known, name: str) -> Sequence[str]:
+    """The services; of a range, each with its addresses in it."""
+    meant, wanted = ip_network(name), frozenset(known.services)
+    if meant.num_addresses == 1:
+        return known.services
+    return [
+        f"{balancer.service.key} ({', '.join(str(a) for a in balancer.addresses if a in meant)})"
+        for balancer in case.balancers
+        if balancer.service.key in wanted
+    ]
 
 
 def _announced(case: Case, name: str, known: Known) -> str:
     if known.prefix:
-        return f"{known.prefix} by {_listed(known.announcers)}"
-    return "by no node" if routes_known(case.snapshot, 6 if ":" in name else 4) else _UNREAD
+        asked = f", for {_listed(known.asked_by)}" if known.asked_by else ""
+        return f"{known.prefix} by {_listed(known.announcers)}{asked}"
+    if not routes_known(case.snapshot, 6 if ":" in name else 4):
+        return _UNREAD
+    return "as a whole by no node" if known.within else "by no node"
+
+
+def _within(prefixes: Mapping[str, tuple[str, ...]]) -> str:
+    """What is announced inside, together what the same nodes announce."""
+    by_nodes: dict[tuple[str, ...], list[str]] = {}
+    for prefix, nodes in prefixes.items():
+        by_nodes.setdefault(nodes, []).append(prefix)
+    return "; ".join(f"{_listed(found)} by {_listed(nodes)}" for nodes, found in by_nodes.items())
 
 
 def _paths(case: Case, services: Sequence[str]) -> tuple[ServicePath, ...]:
@@ -260,9 +314,9 @@ def _service_refs(keys: Iterable[str]) -> list[Ref]:
     return [Ref("Service", name, namespace) for namespace, _, name in split]
 
 
-def _listed(words: Sequence[str]) -> str:
+def _listed(words: Sequence[str], nothing: str = "none") -> str:
     rest = len(words) - MANY
-    return ", ".join(words[:MANY]) + (f" and {rest} more" if rest > 0 else "") or "none"
+    return ", ".join(words[:MANY]) + (f" and {rest} more" if rest > 0 else "") or nothing
 
 
 def _labels(labels: Mapping[str, str]) -> str:

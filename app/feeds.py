@@ -39,6 +39,9 @@ LOG_SILENCE = 30.0
 VERSION_SILENCE = 30.0
 """Seconds; the API server is asked for its version every 10."""
 
+IN_TIME = 0.9
+"""Part of that time that a command may take; the rest is for ending and reading it."""
+
 OPERATOR_LOG = "operator_log"
 AGENT_LOGS = "agent_logs"
 
@@ -67,8 +70,10 @@ class Wiring:
     Nothing is connected and no command runs before `run`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+        """`patience`: seconds that somebody waits for the first answers; None: nobody does."""
         self.settings = settings
+        self._patience = patience
         self._session = ApiSession(settings.kubeconfig, settings.context)
         self._operator = Aim()
         self._agents: dict[str, _Followed] = {}
@@ -137,10 +142,17 @@ class Wiring:
             *(_Polled(command, settings.routes_interval, on_demand=True) for command in ROUTES),
         ]
         for each in polled:
-            source = PolledCommand(cli, each.command, interval=each.interval)
+            deadline = self._deadline(each.command)
+            source = PolledCommand(cli, each.command, interval=each.interval, deadline=deadline)
             # One run may take its whole deadline, and the next begins an interval later.
-            limit = 1.5 * each.interval + each.command.deadline
+            limit = 1.5 * each.interval + deadline
             yield Feed(source, stale_after=limit, on_demand=each.on_demand)
+
+    def _deadline(self, command: CiliumCommand) -> float:
+        """Seconds that a run may take. An agent that hangs is to be told of while one waits."""
+        if self._patience is None:
+            return command.deadline
+        return min(command.deadline, IN_TIME * self._patience)
 
     async def _name(self, monitor: Monitor) -> None:
         """Tell the monitor which context it reads; the kubeconfig may name it only when read."""

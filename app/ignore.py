@@ -155,9 +155,11 @@ def _entry(place: str, entry: object, codes: Collection[str]) -> Entry:
 
 
 def _code(place: str, code: object, codes: Collection[str]) -> str:
-    if not isinstance(code, str) or code not in codes:
+    """A code, however its letters are written."""
+    known = code.strip().upper() if isinstance(code, str) else ""
+    if known not in codes:
         raise IgnoreError(f"{place} is {code!r}; it must be a code of docs/findings, as CS216")
-    return code
+    return known
 
 
 def _text(place: str, field: str, value: object) -> str:

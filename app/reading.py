@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
@@ -65,6 +65,30 @@ async def settled(monitor: Monitor, deadline: float) -> Snapshot:
         await asyncio.sleep(LOOK)
         now = clock()
     return _given_up(monitor.snapshot, deadline)
+
+
+async def read_again(monitor: Monitor, kinds: Collection[str], deadline: float) -> Snapshot:
+    """The first snapshot in which the sources of these kinds that work have been read once more.
+
+    After `deadline` seconds the newest one, whatever is missing.
+    """
+    before = {
+        label: health.read_at
+        for label, health in monitor.snapshot.health.items()
+        if health.kind in kinds and health.state is State.FRESH
+    }
+    monitor.refresh(kinds)
+    try:
+        async with asyncio.timeout(max(0.0, deadline)):
+            async for snapshot in monitor.snapshots():
+                now = {label: snapshot.health[label] for label in before}
+                if all(
+                    h.state is not State.FRESH or h.read_at != before[h.label] for h in now.values()
+                ):
+                    return snapshot
+    except TimeoutError:
+        pass
+    return monitor.snapshot
 
 
 def _complete(snapshot: Snapshot) -> bool:

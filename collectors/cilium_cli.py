@@ -5,8 +5,8 @@ costs one exec per agent each time. So it is polled, with jitter, measured from 
 run, never twice at once, and slower when it fails. Only the commands listed here are ever run, as a
 program with arguments: no shell, and no text that anybody typed.
 
-`cilium bgp` gets `--wait-duration` ten seconds below our own deadline, so that the agents that
-answer are printed and the others named. `cilium status` ignores that option (a frozen agent made it
+`cilium bgp` gets a `--wait-duration` below our own deadline, so that the agents that answer are
+printed and the others named. `cilium status` ignores that option (a frozen agent made it
 run for 120 s, `docs/cilium.md`), and our deadline ends it.
 """
 
@@ -47,7 +47,8 @@ JITTER = 0.1
 _ALLOWED = frozenset(command.argv for command in COMMANDS.values())
 _REMEDY_MISSING = "install cilium-cli 0.18.6 or later, or use --no-cli"
 _WAITS = "bgp"
-_MARGIN = 10.0
+_MARGIN = 0.25
+"""Part of our deadline that the command has beside its own wait: to start, to list, to print."""
 _SLOWEST = 4.0
 _BIG = 32 * 1024
 
@@ -72,7 +73,8 @@ class CiliumCli:
 
     def command_line(self, *argv: str, timeout: float) -> tuple[str, ...]:
         """The words that are run for one of COMMANDS: what an operator types for the same."""
-        wait = ("--wait-duration", f"{max(timeout - _MARGIN, 1):g}s") if argv[0] == _WAITS else ()
+        seconds = round(timeout * (1 - _MARGIN), 1)
+        wait = ("--wait-duration", f"{seconds:g}s") if argv[0] == _WAITS else ()
         return (self._program, *self._cluster, *argv, *wait)
 
     async def run(self, *argv: str, timeout: float) -> Completed:

@@ -13,11 +13,13 @@ from app.snapshot import Snapshot
 DEADLINE = 40.0
 
 
-async def read_lab(scenario: str | None = None, *, replay: Path | None = None) -> Snapshot:
+async def read_lab(
+    scenario: str | None = None, *, replay: Path | None = None, deadline: float = DEADLINE
+) -> Snapshot:
     """Everything there is to read, the logs of suspects included."""
     with start_lab(scenario, replay=replay) as lab:
         settings = Settings(
             kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium), at=lab.at
         )
-        async with watching(Wiring(settings)) as monitor:
-            return await settled(monitor, DEADLINE)
+        async with watching(Wiring(settings, deadline)) as monitor:
+            return await settled(monitor, deadline)

@@ -228,6 +228,22 @@ def test_a_command_line_that_cannot_be_used_is_told_so(words: tuple[str, ...], t
     assert done.stdout == ""
 
 
+def test_markdown_keeps_a_remedy_in_its_order() -> None:
+    """What stands behind a manifest is another way out, and no part of the words before it."""
+    snapshot = Snapshot(taken_at=taken_at("healthy"))
+    told = replace(
+        finding("CS801", Severity.UNKNOWN, "x"), remedy="grant this:\n- verbs: [get]\nor do without"
+    )
+    lines = markdown(verdict_of(snapshot, told, categories=("view",))).splitlines()
+    at = lines.index("**Remedy:** grant this:")
+    assert [line for line in lines[at + 1 :] if line][:4] == [
+        "```yaml",
+        "- verbs: [get]",
+        "```",
+        "or do without",
+    ]
+
+
 # Waiting
 
 
@@ -280,7 +296,7 @@ async def test_conditions_are_not_true_while_a_source_fails() -> None:
         for label, health in snapshot.health.items()
     }
     blind = judge(changed(snapshot, health=silent), ALL)
-    for words in ("ok", "no-warn", "CS401 gone", "CS401=gone"):
+    for words in ("ok", "no-warn", "CS401 gone", "CS401=gone", "cs401 gone"):
         assert parse_condition(words).holds(verdict)
         assert not parse_condition(words).holds(blind)
 

@@ -120,8 +120,9 @@ async def test_what_is_not_given_is_left_to_the_program(tmp_path: Path) -> None:
 
 
 def test_the_wait_of_the_command_ends_before_our_own() -> None:
-    line = CiliumCli("c").command_line(*PEERS.argv, timeout=25)
-    assert line[-2:] == ("--wait-duration", "15s")
+    for timeout, wait in ((40, "30s"), (18, "13.5s"), (0.9, "0.7s")):
+        line = CiliumCli("c").command_line(*PEERS.argv, timeout=timeout)
+        assert line[-2:] == ("--wait-duration", wait)
 
 
 async def test_a_program_that_is_not_installed_is_absent_and_looked_for_every_minute() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -21,6 +22,7 @@ from app.report.findings_text import Pen
 from app.report.pages import page
 from app.report.paths_text import explanation_json, explanation_text
 from app.snapshot import Snapshot, State
+from tests.diagnosed import with_health
 from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of
 from tests.test_check import ciliscope, pointing_at
 
@@ -108,7 +110,9 @@ def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
     ("what", "names", "told"),
     [
         ("router", ["x"], "explain takes service NAMESPACE/NAME"),
-        ("CS999", [], "explain takes"),
+        ("CS999", [], "there is no code CS999"),
+        ("cs999", [], "there is no code CS999"),
+        ("cs201", ["home/grafana"], "explain CS201 takes no name"),
         ("service", [], "takes one name"),
         ("service", ["grafana"], "must be NAMESPACE/NAME"),
         ("service", ["home/"], "must be NAMESPACE/NAME"),
@@ -121,6 +125,10 @@ def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
 def test_a_question_that_cannot_be_understood(what: str, names: list[str], told: str) -> None:
     with pytest.raises(BadQuestion, match=told):
         question(what, names)
+
+
+def test_a_code_may_be_written_in_small_letters() -> None:
+    assert question("cs201", []) == question("CS201", [])
 
 
 # Answers
@@ -158,7 +166,9 @@ async def test_an_address_that_nobody_holds_says_so() -> None:
 
 async def test_a_prefix_leads_to_its_services() -> None:
     told = await explained(await snapshot_of("healthy"), "prefix", "172.29.52.100/31")
-    assert dict(told.facts)["services"] == "home/grafana, home/longhorn-frontend"
+    assert dict(told.facts)["services"] == (
+        "home/grafana (172.29.52.101), home/longhorn-frontend (172.29.52.100)"
+    )
 
 
 async def test_what_was_not_read_is_not_called_empty() -> None:
@@ -223,3 +233,66 @@ def test_findings_about_a_thing_come_with_all_that_explains_them() -> None:
     assert concerning(every, [Ref("Node", "a")]) == (root,)
     assert concerning(every, [Ref("Service", "a")]) == ()
     assert codes(concerning(every, [Ref("Node", "e")])) == ["CS112", "CS501"]
+
+
+# What could not be read
+
+
+def lost(snapshot: Snapshot, kind: str, state: State) -> Snapshot:
+    bare = with_health(snapshot, kind, state=state, read_at=None, error="it is not to be had")
+    return changed(bare, **{kind: MappingProxyType({})})
+
+
+@pytest.mark.parametrize("state", [State.FORBIDDEN, State.FAILING, State.ABSENT])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("service", "home/grafana"), ("ip", "172.29.52.101"), ("prefix", "172.29.52.0/24")],
+)
+async def test_without_pools_it_is_not_said_that_there_is_none(
+    kind: str, name: str, state: State
+) -> None:
+    told = await explained(lost(await snapshot_of("healthy"), "pools", state), kind, name)
+    words = " ".join(explanation_text(told, Pen()).split())
+    assert [health.kind for health in told.unread] == ["pools"]
+    assert "no pool" not in words
+    assert "pools none" not in words
+    assert f"not all can be judged for want of pools ({state}): it is not to be had" in words
+    assert json.loads(explanation_json(told))["unread"] == ["pools"]
+
+
+async def test_what_was_switched_off_is_not_missed() -> None:
+    told = await explained(await snapshot_of("healthy", cli=False), "service", "home/grafana")
+    assert told.unread == ()
+
+
+def test_explain_says_by_its_exit_code_that_not_all_was_read() -> None:
+    """The recording's account may not exec in pods, so no route is read."""
+    with start_lab(replay=RECORDINGS / "rights-no-exec") as lab:
+        done = ciliscope("explain", "service", "home/grafana", **pointing_at(lab))
+    assert done.returncode == 3
+    assert (
+        "not all can be judged for want of cilium bgp peers (forbidden), cilium bgp" in done.stdout
+    )
+
+
+# Prefixes
+
+
+async def test_a_range_tells_what_is_inside() -> None:
+    told = dict((await explained(await snapshot_of("healthy"), "prefix", "172.29.52.0/24")).facts)
+    assert "home/grafana (172.29.52.101)" in told["services"]
+    assert "home/longhorn-frontend (172.29.52.100)" in told["services"]
+    assert "bgp-default" in told["pools"]
+    assert told["announced"] == "as a whole by no node"
+    assert "172.29.52.100/32, 172.29.52.101/32" in told["within"]
+    assert "by talos-cp-1, talos-cp-2, talos-cp-3" in told["within"]
+
+
+async def test_a_host_prefix_is_the_service_of_its_address() -> None:
+    told = await explained(await snapshot_of("healthy"), "prefix", "172.29.52.101/32")
+    assert [path.service for path in told.paths] == ["home/grafana"]
+    facts = dict(told.facts)
+    assert facts["services"] == "home/grafana"
+    assert facts["announced"].startswith("172.29.52.101/32 by talos-cp-1")
+    assert facts["announced"].endswith("for home/grafana")
+    assert "within" not in facts

@@ -77,7 +77,8 @@ def test_an_empty_file_ignores_nothing(tmp_path: Path, text: str) -> None:
         ("- {code: CS201, reason: ''}\n", "reason is ''"),
         ("- {reason: known}\n", "code is None"),
         ("- {code: CS999, reason: known}\n", "code is 'CS999'"),
-        ("- {code: cs201, reason: known}\n", "code is 'cs201'"),
+        ("- {code: cs999, reason: known}\n", "code is 'cs999'"),
+        ("- {code: ' ', reason: known}\n", "code is ' '"),
         ("- {code: CS201, reason: known, until: 2026-01-01}\n", "unknown field until"),
         ("- {code: CS201, reason: known, expires: soon}\n", "expires is 'soon'"),
         ("- {code: CS201, reason: known, expires: 9999-12-31}\n", "expires is"),
@@ -176,8 +177,14 @@ def test_what_follows_only_from_what_is_ignored_is_ignored_too() -> None:
     assert {each.entry for each in ignored} == {entry}
 
 
-def test_codes_on_the_command_line_must_be_known() -> None:
-    (entry,) = given_entries(["CS401"], KNOWN)
+@pytest.mark.parametrize("word", ["CS401", "cs401", " Cs401 "])
+def test_a_code_may_be_written_in_small_letters(tmp_path: Path, word: str) -> None:
+    (given,) = given_entries([word], KNOWN)
+    (entry,) = entries(tmp_path, f"- {{code: '{word}', reason: known}}\n")
+    assert given.code == entry.code == "CS401"
     assert entry.covers(finding("CS401", "grafana"))
+
+
+def test_codes_on_the_command_line_must_be_known() -> None:
     with pytest.raises(IgnoreError, match=r"--ignore is 'CS4O1'"):
         given_entries(["CS4O1"], KNOWN)

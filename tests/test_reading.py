@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from app.diagnosis.finding import Ref, Severity
 from app.feeds import AGENT_LOGS
 from app.monitor import Feed, Monitor
 from app.reading import QUIET, settled
@@ -14,7 +15,9 @@ from app.snapshot import State
 from collectors.log_entries import LogEntry
 from collectors.log_lines import LogLine
 from collectors.source import Appended, Heard, Update
+from tests.lab_reading import read_lab
 from tests.recorded import feeds, taken_at
+from tests.verdicts import found_in
 
 
 class Silent:
@@ -86,3 +89,13 @@ async def test_a_log_is_read_to_its_end() -> None:
     async with running("router-killed", *logs) as monitor:
         snapshot = await settled(monitor, 30)
         assert len(snapshot.agent_logs) == 9
+
+
+async def test_an_agent_that_hangs_is_told_of_within_the_deadline() -> None:
+    """`cilium bgp` would wait for it for 30 s, `cilium status` for a minute."""
+    snapshot = await read_lab("agent-frozen", deadline=10)
+    (found,) = [finding for finding in found_in(snapshot) if finding.code == "CS106"]
+    assert (found.severity, found.subject) == (Severity.FAIL, Ref("Node", "talos-cp-2"))
+    assert "it was waited for" in found.summary
+    assert not any(health.error.startswith("no answer") for health in snapshot.health.values())
+    assert "had not ended after 9 s" in snapshot.health["cilium status"].error

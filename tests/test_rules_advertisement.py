@@ -203,7 +203,9 @@ def test_cs501_needs_every_node_to_have_answered(healthy: Snapshot) -> None:
     readings = dict(snapshot.routes_advertised_ipv4)
     readings[NODES[0]] = msgspec.structs.replace(readings[NODES[0]], error="no answer", routes=())
     silent = changed(snapshot, routes_advertised_ipv4=MappingProxyType(readings))
-    assert "CS501" not in told(found_in(silent))
+    (found,) = found_in(silent)
+    assert (found.code, found.severity, found.definite_at) == ("CS501", Severity.UNKNOWN, None)
+    assert Ref("Node", NODES[0]) in found.blames
 
 
 def test_cs501_counts_an_aggregate_as_an_announcement(healthy: Snapshot) -> None:
@@ -212,7 +214,14 @@ def test_cs501_counts_an_aggregate_as_an_announcement(healthy: Snapshot) -> None
 
 
 def test_cs501_waits_for_the_agents_to_follow(healthy: Snapshot) -> None:
-    assert found_in(later(lacking(healthy, PREFIX, *NODES), -60)) == []
+    young = later(lacking(healthy, PREFIX, *NODES), -60)
+    found = {finding.subject.name: finding for finding in found_in(young)}
+    assert (found["grafana"].code, found["grafana"].severity) == ("CS501", Severity.UNKNOWN)
+    assert "changed too recently to tell" in found["grafana"].summary
+    until = found["grafana"].definite_at
+    assert until is not None
+    assert until > young.taken_at
+    assert "CS502" in told(found_in(later(lacking(healthy, PREFIX, NODES[0]), -60)))
 
 
 def test_cs501_by_counts_where_routes_were_not_read(healthy: Snapshot) -> None:

@@ -120,7 +120,7 @@ TRIES = (
         (service(labels=IN_DEFAULT, status="True", addresses=("172.29.52.150",)),),
     ),
     Try("of another type", (service(type="ClusterIP"),)),
-    Try("no verdict yet, and just made", (service(status="", age=5),)),
+    Try("no verdict yet, and just made", (service(status="", age=5),), (("CS215", UNKNOWN),)),
     Try("no verdict since long", (service(status=""),), (("CS201", FAIL),)),
     # CS203
     Try(
@@ -195,10 +195,12 @@ TRIES = (
             pool("tiny", PoolBlock(start="10.9.0.1", stop="10.9.0.7"), first_last="No"),
             service(labels={LABEL: "tiny"}, annotations=asking("10.9.0.1"), said=2),
         ),
+        (("CS215", UNKNOWN),),
     ),
     Try(
         "asked for a free address, a moment ago",
         (service(labels=IN_DEFAULT, annotations=asking("172.29.52.150"), said=2),),
+        (("CS215", UNKNOWN),),
     ),
     # CS206
     Try(
@@ -420,9 +422,17 @@ TRIES = (
         (("CS215", WARN),),
         ("gone",),
     ),
-    Try("no verdict yet", (service(labels=IN_DEFAULT, status="", age=GRACE - 5),)),
-    Try("a verdict of a moment ago", (service(labels=IN_DEFAULT, said=GRACE - 5),)),
-    Try("a new leader", (new_leader, service(labels=IN_DEFAULT, status=""))),
+    Try(
+        "no verdict yet",
+        (service(labels=IN_DEFAULT, status="", age=GRACE - 5),),
+        (("CS215", UNKNOWN),),
+    ),
+    Try(
+        "a verdict of a moment ago",
+        (service(labels=IN_DEFAULT, said=GRACE - 5),),
+        (("CS215", UNKNOWN),),
+    ),
+    Try("a new leader", (new_leader, service(labels=IN_DEFAULT, status="")), (("CS215", UNKNOWN),)),
     Try("being deleted", (service(labels=IN_DEFAULT, status=""), being_deleted)),
     Try(
         "no operator",

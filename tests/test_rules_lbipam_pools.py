@@ -84,6 +84,7 @@ TRIES = (
             pool("more", OTHER, selects="tiny"),
             service(labels={LABEL: "tiny"}, said=3),
         ),
+        (("CS215", UNKNOWN),),
     ),
     # CS207, CS215 on pools
     Try(

@@ -120,8 +120,12 @@ async def test_cs601_is_a_warning_where_there_is_no_selector() -> None:
 
 async def test_cs601_waits_until_a_change_has_settled() -> None:
     snapshot = later(served_by(await snapshot_of("healthy"), GRAFANA), -60)
-    assert found_in(Case(snapshot)) == []
-    assert [f.code for f in found_in(Case(later(snapshot, 60)))] == ["CS601"]
+    (found,) = found_in(Case(snapshot))
+    assert (found.code, found.severity) == ("CS601", Severity.UNKNOWN)
+    assert found.definite_at is not None
+    assert found.definite_at > snapshot.taken_at
+    (found,) = found_in(Case(later(snapshot, 60)))
+    assert (found.code, found.severity) == ("CS601", Severity.FAIL)
 
 
 async def test_cs601_leaves_ciliums_own_ingress_and_unread_endpoints_alone() -> None:

@@ -15,6 +15,7 @@ from ipaddress import ip_network
 
 from app.diagnosis.announced import Link
 from app.diagnosis.case import Case
+from app.diagnosis.definitions import BGP_KINDS, unserved
 from app.diagnosis.finding import Ref
 from app.diagnosis.health import Version
 from app.diagnosis.lbipam import Address, parse_address
@@ -59,6 +60,8 @@ class Obstacle(StrEnum):
     """No node is told to peer with anybody."""
     PEERS = "peers"
     """Every peer is left out by the agents."""
+    UNDEFINED = "undefined"
+    """The API server does not serve the kinds that would tell; agents may still run by them."""
     FAMILY = "family"
     SELECTION = "selection"
     FRONTEND = "frontend"
@@ -69,6 +72,8 @@ class Obstacle(StrEnum):
     """Policy Local, and no node with a ready endpoint."""
 
 
+UNDECIDED = frozenset({Obstacle.UNKNOWN, Obstacle.UNDEFINED})
+"""What keeps us from knowing who should announce an address, and nobody from announcing it."""
 _UNASKED = frozenset({Obstacle.SELECTION, Obstacle.CLASS, Obstacle.FAMILY})
 """What keeps an address out of BGP for good, so that nobody should announce it."""
 
@@ -108,6 +113,8 @@ class Configuration:
     """IP versions that Cilium is switched on for."""
     on_node: Mapping[str, frozenset[str]]
     """Nodes by the value of their label `service.cilium.io/node`."""
+    unserved: tuple[str, ...]
+    """Kinds of BGP's configuration that the API server does not serve."""
     l2_policies: tuple[L2Policy, ...] | None
     """Those in force that announce addresses of load balancers; None: not known."""
 
@@ -170,6 +177,7 @@ def configuration(case: Case) -> Configuration:
         case.config,
         _pinned(case),
         snapshot.l2_policies,
+        case.memo.equal("unserved", unserved(case)),
     )
     return case.memo.of("bgp configuration", inputs, lambda: _configuration(case, found, plane))
 
@@ -248,6 +256,7 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
             version for version, key, default in defaults if case.setting(key, default) != "false"
         ),
         on_node={value: frozenset(names) for value, names in nodes.items()},
+        unserved=unserved(case),
         l2_policies=_l2_policies(case),
     )
 
@@ -279,9 +288,19 @@ def _global_obstacle(case: Case, groups: tuple[PeerGroup, ...], plane: str) -> O
         return Obstacle.UNKNOWN
     if plane == "off":
         return Obstacle.OFF if objects else Obstacle.UNUSED
+    if plane == "v2" and _undefined(groups, unserved(case)):
+        return Obstacle.UNDEFINED
     if not groups:
         return Obstacle.NOTHING
     return Obstacle.PEERS if all(group.problem for group in groups) else None
+
+
+def _undefined(groups: tuple[PeerGroup, ...], missing: tuple[str, ...]) -> bool:
+    """Whether what is not served keeps us from knowing what BGP should announce."""
+    if not groups:
+        return "cluster_configs" in missing
+    referred = any(group.peer_config for group in groups)
+    return "advertisements" in missing or ("peer_configs" in missing and referred)
 
 
 def _groups(found: Iterable[Peering]) -> tuple[PeerGroup, ...]:
@@ -331,6 +350,9 @@ def _obstacle(
         return config.obstacle, _GLOBAL[config.obstacle]
     if wanted_class and wanted_class != BGP_CLASS:
         return Obstacle.CLASS, f"loadBalancerClass {wanted_class} keeps it out of BGP"
+    if config.obstacle is Obstacle.UNDEFINED:
+        kinds = ", ".join(BGP_KINDS[kind] for kind in config.unserved)
+        return config.obstacle, f"the API server serves no {kinds}"
     if config.obstacle is not None:
         return config.obstacle, _GLOBAL[config.obstacle]
     if not any(_families(group, address) for group in config.groups):

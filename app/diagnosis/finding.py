@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -76,6 +77,8 @@ class Finding:
     """Everything that this says is broken, beside the subject: what may explain other findings."""
     blames: tuple[Ref, ...] = ()
     """Things which, if they are broken, explain this finding: see `app.diagnosis.causes`."""
+    definite_at: datetime | None = None
+    """Of what is unknown: from when on it can be told, where time alone will tell."""
     caused_by: tuple[str, ...] = ()
     """Ids of the findings that explain this one; filled in by the engine."""
 

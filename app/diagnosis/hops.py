@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.diagnosis.announced import Link
+from app.diagnosis.case import Case
+from app.diagnosis.definitions import unserved
 from app.diagnosis.expected import Expectation, Kept, Obstacle, by_proxy, is_local
 from app.diagnosis.finding import Evidence, Finding, Severity
 from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.path import Hop, HopName, HopState
 from app.diagnosis.peerings import BGP_CLASS
-from app.diagnosis.reach import Reach, Scene
+from app.diagnosis.reach import Reach, Scene, wanted_by_others
 from app.diagnosis.rules import announcing as say
 from app.diagnosis.rules.announcing import named
+from app.diagnosis.rules.lbipam_words import pools_unread
 from app.diagnosis.rules.serving import no_endpoint
 from app.diagnosis.serving import Serving
 
@@ -41,6 +44,8 @@ class Way:
     changed_at: datetime | None
     """When the service or its endpoints last changed."""
     reaches: tuple[Reach, ...]
+    strays: tuple[Reach, ...]
+    """Addresses that no node should announce, or nobody knows which, and that are announced."""
     lacking: tuple[Finding, ...]
     """What LB-IPAM's rules say of the service, the decisive reason first."""
 
@@ -96,9 +101,16 @@ def address_hops(way: Way) -> tuple[Hop, Hop, Hop]:
     )
     first = _found("class", said["class"], by_hop["class"])
     pool = _found("pool", said["pool"], by_hop["pool"])
+    unread = "" if pools else pools_unread(way.scene.case) or _pools_unserved(way.scene.case)
+    if unread and not by_hop["pool"]:
+        pool = Hop("pool", HopState.UNKNOWN, f"which pool it is of cannot be told: {unread}")
     address = _found("address", said["address"], by_hop["address"])
     if not addresses:
-        pool = pool if by_hop["pool"] else Hop("pool", HopState.UNKNOWN, "no pool gave an address")
+        pool = (
+            pool
+            if by_hop["pool"] or unread
+            else Hop("pool", HopState.UNKNOWN, "no pool gave an address")
+        )
         if not by_hop["address"]:
             address = Hop("address", HopState.UNKNOWN, "LB-IPAM has given no address (yet)")
     return first, pool, Hop(address.name, address.state, address.reason, (seen,), address.findings)
@@ -142,6 +154,8 @@ def advertised_hop(way: Way) -> Hop:
     reason = f"by {names}, from {_counted(way)}" if names else "by nothing"
     if kept:
         reason = "; ".join([*dict.fromkeys(entry.reason for entry in kept)])
+    if not findings and kept and kept[0].obstacle is Obstacle.UNDEFINED:
+        return Hop("advertised", HopState.UNKNOWN, reason)
     if not findings and not way.expectation.wanted:
         other = f"; {way.expectation.l2} announces it" if way.expectation.l2 else ""
         return Hop("advertised", HopState.NOT_REACHED, reason + other)
@@ -171,21 +185,25 @@ def sessions_hop(way: Way) -> Hop:
 
 def routes_hop(way: Way) -> Hop:
     """The routes: who really announces the prefixes."""
-    if not way.reaches:
-        return Hop("routes", HopState.UNKNOWN, "no prefix is expected")
-    reason = "; ".join(map(_told, way.reaches))
-    seen = tuple(say.table_seen(way.scene, reach) for reach in way.reaches)
-    settled = way.settled(way.reaches[0].wanted.address.version)
+    found = (*way.reaches, *way.strays)
+    if not found:
+        return Hop("routes", HopState.UNKNOWN, "no prefix is expected, and none is announced")
+    reason = "; ".join([*map(_told, way.reaches), *map(_strayed, way.strays)])
+    seen = tuple(say.table_seen(way.scene, reach) for reach in found)
+    settled = way.settled(found[0].wanted.address.version)
     findings = _routes_findings(way) if settled and way.expectation.certain else []
     if findings:
         return _found("routes", reason, findings, seen)
     unread = any(reach.actual is None or reach.unknown for reach in way.reaches)
-    odd = any(reach.missing or reach.extra for reach in way.reaches)
+    covered = [cover for reach in way.reaches if (cover := _cover(way.scene, reach))]
+    odd = any(_odd(way, reach) for reach in found)
+    if covered:
+        reason += f"; covered by {named(covered)}"
     if not settled and odd:
         reason += "; changed too recently to tell"
     elif not way.expectation.certain and odd:
         reason += "; it cannot be told which nodes should"
-    announced = all(reach.actual for reach in way.reaches)
+    announced = bool(way.reaches) and all(r.actual or _cover(way.scene, r) for r in way.reaches)
     state = HopState.OK if announced and not (unread or odd) else HopState.UNKNOWN
     if announced and not odd:
         state = HopState.OK
@@ -194,7 +212,7 @@ def routes_hop(way: Way) -> Hop:
 
 def router_hop(way: Way) -> Hop:
     """The router: never visible from here, so never ok and never broken."""
-    expected = named(str(wanted.prefix) for wanted in way.expectation.wanted)
+    expected = named(str(reach.wanted.prefix) for reach in (*way.reaches, *way.strays))
     if not expected:
         return Hop("router", HopState.UNKNOWN, "nothing to compare on the router")
     return Hop("router", HopState.UNKNOWN, f"not visible from here: compare {expected} there")
@@ -206,7 +224,7 @@ def _routes_findings(way: Way) -> list[Finding]:
     lost = tuple(
         reach
         for reach in way.reaches
-        if reach.nowhere and reach.missing and scene.covering(reach.wanted.address) is None
+        if reach.nowhere and reach.missing and not _cover(scene, reach)
     )
     carried = any(scene.carried(reach.wanted.links).up for reach in lost)
     if lost and carried:
@@ -214,7 +232,7 @@ def _routes_findings(way: Way) -> list[Finding]:
     fewer = tuple(reach for reach in way.reaches if reach.missing and reach.actual)
     if fewer:
         findings.append(say.fewer(scene, balancer, fewer))
-    announced = tuple(reach for reach in way.reaches if reach.actual)
+    announced = tuple(r for r in way.reaches if r.actual) + tuple(r for r in way.strays if r.extra)
     serving, service = way.serving, balancer.service
     if serving is None or by_proxy(service):
         return findings
@@ -230,6 +248,26 @@ def _routes_findings(way: Way) -> list[Finding]:
     return findings
 
 
+def _pools_unserved(case: Case) -> str:
+    return "the API server does not serve pools" if unserved(case, ["pools"]) else ""
+
+
+def _cover(scene: Scene, reach: Reach) -> str:
+    """The wider prefix that carries an address whose own prefix nobody announces, or ""."""
+    return "" if reach.actual else scene.covering(reach.wanted.address) or ""
+
+
+def _odd(way: Way, reach: Reach) -> bool:
+    """Whether nodes lack a prefix that nothing covers, or have it for no reason there is."""
+    if reach.missing and not _cover(way.scene, reach):
+        return True
+    if not reach.extra:
+        return False
+    others = wanted_by_others(way.scene, way.balancer.service.key, reach.wanted)
+    reasons = others | frozenset(way.serving.leaving if way.serving else ())
+    return any(node not in reasons for node in reach.extra)
+
+
 def _alike(kept: tuple[Kept, ...]) -> Iterator[tuple[Kept, ...]]:
     """The addresses that the same thing keeps out; families apart where that matters."""
     groups: dict[tuple[Obstacle, int], list[Kept]] = {}
@@ -242,12 +280,15 @@ def _alike(kept: tuple[Kept, ...]) -> Iterator[tuple[Kept, ...]]:
 def _kept_out(way: Way, kept: tuple[Kept, ...]) -> Finding | None:
     """What is wrong with addresses that nothing is to announce."""
     scene, balancer, obstacle = way.scene, way.balancer, kept[0].obstacle
-    if not way.counts_on_bgp or not way.expectation.certain:
+    undefined = obstacle is Obstacle.UNDEFINED
+    if not way.counts_on_bgp or not (way.expectation.certain or undefined):
         return None
-    if obstacle in say.OBSTACLES_OF_ALL:
-        return say.not_configured(scene, balancer, kept)
     # An aggregate, or another service that shares the address, may carry it all the same.
     lost = tuple(entry for entry in kept if scene.covering(entry.address) is None)
+    if undefined:  # then only what was read tells
+        lost = tuple(entry for entry in lost if scene.told_whole(entry.address.version))
+    if lost and obstacle in say.OBSTACLES_OF_ALL:
+        return say.not_configured(scene, balancer, lost)
     if lost and obstacle is Obstacle.FAMILY:
         return say.no_family(scene, balancer, lost)
     if lost and obstacle is Obstacle.SELECTION:
@@ -269,6 +310,11 @@ def _told(reach: Reach) -> str:
         f"{named(reach.extra)} should not" if reach.extra else "",
     )
     return ", ".join([told, *filter(None, parts)])
+
+
+def _strayed(stray: Reach) -> str:
+    told = f"{stray.wanted.prefix} by {named(stray.actual or ())}"
+    return told + (", where no node should" if stray.extra else "; which should is not known")
 
 
 def _counted(way: Way) -> str:

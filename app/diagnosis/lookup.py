@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app.diagnosis.advertisement import Prefix
 from app.diagnosis.case import Case
+from app.diagnosis.holders import by_address
 from app.diagnosis.lbipam import Address, AddressRange
 from app.diagnosis.paths import service_paths
 from app.diagnosis.reach import scene
@@ -25,11 +26,10 @@ class Known:
     """The longest prefix that is announced and holds it, "" when none does."""
     announcers: tuple[str, ...]
     """The nodes that announce that prefix."""
-
-
-def by_address(case: Case) -> Mapping[Address, tuple[str, ...]]:
-    """Keys of the services that have each address."""
-    return case.memo.of("by address", (case.balancers,), lambda: _by_address(case))
+    asked_by: tuple[str, ...] = ()
+    """Keys of the services that ask for that prefix to be announced."""
+    within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The longer prefixes inside that are announced, and the nodes that do."""
 
 
 def look_up_address(case: Case, address: Address) -> Known:
@@ -44,17 +44,13 @@ def look_up_address(case: Case, address: Address) -> Known:
         ),
         prefix=prefix,
         announcers=_announcers(case, prefix),
+        asked_by=_asking(case, prefix),
     )
 
 
 def look_up_prefix(case: Case, prefix: Prefix) -> Known:
-    """What is known by a prefix: who should announce it, else whose address lies in it."""
-    text = str(prefix)
-    asking = [
-        key
-        for key, path in service_paths(case).items()
-        if any(entry.prefix == text for entry in path.prefixes)
-    ]
+    """What is known by a prefix: whose address lies in it, and what is announced around it and in
+    it."""
     inside = [
         key for address, keys in by_address(case).items() if address in prefix for key in keys
     ]
@@ -63,10 +59,36 @@ def look_up_prefix(case: Case, prefix: Prefix) -> Known:
     wider = (str(ip_network((prefix.network_address, n), strict=False)) for n in lengths)
     held = next((found for found in wider if found in nodes), "")
     return Known(
-        services=tuple(sorted(set(asking or inside))),
+        services=tuple(sorted(set(inside))),
         pools=tuple(usage.pool.name for usage in case.usages if _meets(usage.ranges, prefix)),
         prefix=held,
         announcers=_announcers(case, held),
+        asked_by=_asking(case, held),
+        within={
+            text: nodes[text] for text in sorted(nodes, key=ip_network) if _inside(text, prefix)
+        },
+    )
+
+
+def _asking(case: Case, prefix: str) -> tuple[str, ...]:
+    if not prefix:
+        return ()
+    return tuple(
+        sorted(
+            key
+            for key, path in service_paths(case).items()
+            if any(entry.prefix == prefix for entry in path.prefixes)
+        )
+    )
+
+
+def _inside(text: str, prefix: Prefix) -> bool:
+    """Whether a prefix of the same family lies in another one, which it is not."""
+    found = ip_network(text)
+    return (
+        found != prefix
+        and int(prefix.network_address) <= int(found.network_address)
+        and (int(found.broadcast_address) <= int(prefix.broadcast_address))
     )
 
 
@@ -81,11 +103,3 @@ def _meets(ranges: tuple[AddressRange, ...], prefix: Prefix) -> bool:
 
 def _announcers(case: Case, prefix: str) -> tuple[str, ...]:
     return scene(case).tables[6 if ":" in prefix else 4].nodes.get(prefix, ())
-
-
-def _by_address(case: Case) -> Mapping[Address, tuple[str, ...]]:
-    found: dict[Address, list[str]] = {}
-    for balancer in case.balancers:
-        for address in dict.fromkeys(balancer.addresses):
-            found.setdefault(address, []).append(balancer.service.key)
-    return {address: tuple(keys) for address, keys in found.items()}

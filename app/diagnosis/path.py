@@ -44,25 +44,33 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class PrefixPath:
-    """A prefix that the service should have announced, and who announces it."""
+    """A prefix of the service that should be announced, or is; and who announces it."""
 
     prefix: str
-    expected: tuple[str, ...]
-    """Nodes that should announce it."""
+    expected: tuple[str, ...] | None
+    """Nodes that should announce it; None: that is not known."""
     actual: tuple[str, ...] | None
     """Nodes that do; None: the routes were not read."""
     unknown: tuple[str, ...] = ()
     """Nodes that should, and of which it is not known: their agents did not tell."""
 
     @property
+    def right(self) -> tuple[str, ...]:
+        """Nodes that should and do."""
+        expected = frozenset(self.expected or ())
+        return tuple(node for node in self.actual or () if node in expected)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Nodes that should and do not."""
         others = {*(self.actual or ()), *self.unknown}
-        return tuple(node for node in self.expected if node not in others)
+        return tuple(node for node in self.expected or () if node not in others)
 
     @property
     def extra(self) -> tuple[str, ...]:
         """Nodes that do and should not."""
+        if self.expected is None:
+            return ()
         expected = frozenset(self.expected)
         return tuple(node for node in self.actual or () if node not in expected)
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from ipaddress import ip_network
 
 from app.diagnosis.case import Case
+from app.diagnosis.doubt import with_doubt
 from app.diagnosis.finding import Finding
+from app.diagnosis.holders import by_address
 from app.diagnosis.hops import (
     Way,
     address_hops,
@@ -23,7 +26,7 @@ from app.diagnosis.hops import (
 )
 from app.diagnosis.lbipam import LoadBalancer, balancers_by_service
 from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from app.diagnosis.reach import Scene, reach, scene
+from app.diagnosis.reach import Scene, reach, scene, strays
 from app.diagnosis.rules.lbipam import address_findings
 from collectors.records import EndpointSlice
 
@@ -48,8 +51,10 @@ class _Judged:
 
     balancer: LoadBalancer
     slices: tuple[EndpointSlice, ...]
+    watched: tuple[str, ...]
+    """Its prefixes, and those of addresses that nobody should announce."""
     announcing: tuple[tuple[str, ...] | None, ...]
-    """Who announces each of its prefixes."""
+    """Who announces each of these."""
     path: ServicePath
     lasting: bool
     """Whether it is clean and time alone does not change that."""
@@ -137,21 +142,27 @@ def _passing(judged: _Judged) -> bool:
 def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
     path, lasting = _judge(now, balancer)
     slices = now.slices.get(path.service, ())
-    return _Judged(balancer, slices, _announcing(now, path), path, lasting)
+    kept = now.expected(balancer.service).expectation.kept
+    watched = (
+        *(entry.prefix for entry in path.prefixes),
+        *(str(ip_network(entry.address)) for entry in kept),
+    )
+    # What another service that shares an address wants may excuse who announces it.
+    holders = by_address(now.case)
+    alone = all(len(holders.get(entry.address, ())) < 2 for entry in kept)
+    announcing = _announcing(now, watched)
+    return _Judged(balancer, slices, watched, announcing, path, lasting and alone)
 
 
 def _same(known: _Judged, balancer: LoadBalancer, now: Scene) -> bool:
     """Whether a way would be judged alike."""
     if known.balancer is not balancer or known.slices != now.slices.get(known.path.service, ()):
         return False
-    return known.lasting and _announcing(now, known.path) == known.announcing
+    return known.lasting and _announcing(now, known.watched) == known.announcing
 
 
-def _announcing(now: Scene, path: ServicePath) -> tuple[tuple[str, ...] | None, ...]:
-    return tuple(
-        now.tables[6 if ":" in entry.prefix else 4].nodes.get(entry.prefix)
-        for entry in path.prefixes
-    )
+def _announcing(now: Scene, watched: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
+    return tuple(now.tables[6 if ":" in prefix else 4].nodes.get(prefix) for prefix in watched)
 
 
 def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
@@ -166,11 +177,12 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         expectation=expected.expectation,
         changed_at=expected.changed_at,
         reaches=tuple(reach(now, wanted) for wanted in expected.expectation.wanted),
+        strays=tuple(strays(now, balancer.service, expected.expectation.kept)),
         lacking=() if satisfied else address_findings(case, balancer),
     )
     if balancer.service.metadata.deletion_timestamp is not None:
         return ServicePath(key, _leaving(), (), {}), False
-    hops = (
+    judged = (
         *address_hops(way),
         endpoints_hop(way),
         advertised_hop(way),
@@ -178,11 +190,16 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         routes_hop(way),
         router_hop(way),
     )
+    hops = with_doubt(way, judged)
     path = ServicePath(
         service=key,
         hops=tuple(_in_order(hops)),
-        prefixes=tuple(
-            PrefixPath(r.wanted.prefix, r.wanted.nodes, r.actual, r.unknown) for r in way.reaches
+        prefixes=(
+            *(
+                PrefixPath(r.wanted.prefix, r.wanted.nodes, r.actual, r.unknown)
+                for r in way.reaches
+            ),
+            *(PrefixPath(s.wanted.prefix, () if s.extra else None, s.actual) for s in way.strays),
         ),
         router=_router(way),
     )

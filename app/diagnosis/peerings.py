@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Literal, TypeAlias
 
 from app.diagnosis.case import Case
+from app.diagnosis.definitions import unserved
 from app.diagnosis.finding import Ref
 from app.diagnosis.health import BGPV1_REMOVED
 from app.diagnosis.peering import (
@@ -120,11 +121,12 @@ def peerings(case: Case) -> tuple[Peering, ...]:
     See `control_plane` for that, and `peerings_known` for what an empty answer means.
     """
     snapshot = case.snapshot
+    known = case.known("peer_configs") and not unserved(case, ["peer_configs"])
     inputs = _Inputs(
         nodes=snapshot.cilium_nodes,
         node_configs=snapshot.node_configs,
         cluster_configs=snapshot.cluster_configs,
-        peer_configs=snapshot.peer_configs if case.known("peer_configs") else None,
+        peer_configs=snapshot.peer_configs if known else None,
         advertisements=snapshot.advertisements,
         overrides=snapshot.node_config_overrides,
         policies=snapshot.peering_policies if reads_policies(case) else None,

@@ -6,7 +6,7 @@ agent did not answer, its session is too young, or nobody knows whether the sess
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -15,12 +15,15 @@ from typing import TypeAlias
 from app.diagnosis.announced import SETTLED, Announced, Link, LinkState, announced, links
 from app.diagnosis.case import Case
 from app.diagnosis.expected import (
+    UNDECIDED,
     Configuration,
     Expectation,
+    Kept,
     Wanted,
     configuration,
     expectation,
 )
+from app.diagnosis.holders import by_address
 from app.diagnosis.lbipam import Address
 from app.diagnosis.serving import Serving, serving, slices_of
 from collectors.records import EndpointSlice, Object, Service
@@ -138,6 +141,13 @@ class Scene:
         moments = [moment for moment in (last, self.changed_at) if moment is not None]
         return all((read_at - moment).total_seconds() >= SETTLED for moment in moments)
 
+    def told_whole(self, version: int) -> bool:
+        """Whether every node with an agent told all that it announces of a family."""
+        table = self.tables[version]
+        return table.read_at is not None and self.case.snapshot.agents_by_node.keys() <= (
+            table.answered
+        )
+
     def covering(self, address: Address) -> str | None:
         """The longest announced prefix that holds an address, except a default route."""
         nodes = self.tables[address.version].nodes
@@ -203,6 +213,33 @@ def reach(scene: Scene, wanted: Wanted) -> Reach:
         return Reach(wanted, actual, (), (), ())
     missing, unknown, extra = scene.compared(wanted, actual)
     return Reach(wanted, actual if table.read_at is not None else None, missing, unknown, extra)
+
+
+def strays(scene: Scene, service: Service, kept: Iterable[Kept]) -> Iterator[Reach]:
+    """Addresses that no node should announce, or of which it is not known, and that some do.
+
+    A node that announces it for another service, which shares the address, is none of these.
+    """
+    for entry in kept:
+        asked = Wanted(entry.address, str(ip_network(entry.address)), (), (), ())
+        announcing = scene.tables[entry.address.version].nodes.get(asked.prefix, ())
+        others = wanted_by_others(scene, service.key, asked) if announcing else ()
+        nodes = tuple(node for node in announcing if node not in others)
+        if nodes:
+            yield Reach(asked, nodes, (), (), () if entry.obstacle in UNDECIDED else nodes)
+
+
+def wanted_by_others(scene: Scene, key: str, asked: Wanted) -> frozenset[str]:
+    """Nodes that should announce this very prefix for other services, which share its address."""
+    services = scene.case.snapshot.services
+    return frozenset(
+        node
+        for other in by_address(scene.case).get(asked.address, ())
+        if other != key
+        for wanted in scene.expected(services[other]).expectation.wanted
+        if wanted.prefix == asked.prefix
+        for node in wanted.nodes
+    )
 
 
 def changed_at(found: Object) -> datetime | None:

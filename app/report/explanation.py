@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.diagnosis.finding import Finding
 from app.diagnosis.path import ServicePath
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, SourceHealth
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,3 +22,5 @@ class Explanation:
     paths: tuple[ServicePath, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What is wrong with it, and what explains that."""
+    unread: tuple[SourceHealth, ...] = ()
+    """The sources that should have told of it and did not: so that not all could be judged."""

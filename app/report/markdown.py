@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from app.diagnosis.catalog import CODES
 from app.diagnosis.finding import Finding
@@ -92,13 +93,13 @@ def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
 
 def _remedy(remedy: str) -> Iterator[str]:
     """Sentences as words; what is indented or a list is a manifest and stands in a block."""
-    lines = remedy.splitlines()
-    manifest = [line for line in lines if line.startswith((" ", "- "))]
-    words = " ".join(line for line in lines if line not in manifest)
-    yield f"**Remedy:** {escape(words)}"
-    yield ""
-    if manifest:
-        yield from ("```yaml", *(printable(line) for line in manifest), "```", "")
+    head = "**Remedy:** "
+    for manifest, lines in groupby(remedy.splitlines(), lambda line: line.startswith((" ", "- "))):
+        if manifest:
+            yield from ("```yaml", *(printable(line) for line in lines), "```", "")
+        else:
+            yield from (head + escape(" ".join(lines)), "")
+        head = ""
 
 
 def _named(findings: Iterable[Finding]) -> Iterator[str]:

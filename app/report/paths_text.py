@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from app.diagnosis.finding import Severity
+from app.diagnosis.inputs import labels
 from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
 from app.report.explanation import Explanation
 from app.report.findings_json import EvidenceItem, FindingItem, evidence_item, finding_item
@@ -41,13 +42,15 @@ class HopItem(Item, frozen=True):
 
 
 class PrefixItem(Item, frozen=True):
-    """Who should announce a prefix, and who does; null where the routes were not read."""
+    """Who should announce a prefix, and who does; null where one of the two is not known."""
 
     prefix: str
-    expected: tuple[str, ...]
+    expected: tuple[str, ...] | None
     actual: tuple[str, ...] | None
+    right: tuple[str, ...] | None
     missing: tuple[str, ...] | None
     extra: tuple[str, ...] | None
+    unknown: tuple[str, ...]
 
 
 class PathItem(Item, frozen=True):
@@ -80,6 +83,8 @@ class ExplanationDocument(Item, frozen=True):
     facts: tuple[FactItem, ...]
     paths: tuple[PathItem, ...]
     findings: tuple[FindingItem, ...]
+    unread: tuple[str, ...]
+    """Names of the sources for want of which not all could be judged."""
     sources: tuple[SourceItem, ...]
 
 
@@ -89,6 +94,10 @@ def explanation_text(told: Explanation, pen: Pen) -> str:
     width = max((len(name) for name, _ in told.facts), default=0)
     for name, value in told.facts:
         lines += _wrapped(f"  {name:<{width}}  ", value)
+    if told.unread:
+        why = next((f": {source.error}" for source in told.unread if source.error), "")
+        head = f"{pen.sign(Severity.UNKNOWN)} not all can be judged for want of "
+        lines += ["", *_hanging(head, labels(told.unread) + why)]
     for path in told.paths:
         lines += ["", *path_lines(path, pen)]
     if told.findings:
@@ -124,6 +133,7 @@ def explanation_json(told: Explanation) -> str:
         facts=tuple(FactItem(name, value) for name, value in told.facts),
         paths=tuple(_path_item(path) for path in told.paths),
         findings=tuple(finding_item(finding) for finding in told.findings),
+        unread=tuple(source.label for source in told.unread),
         sources=source_items(told.snapshot),
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
@@ -142,15 +152,22 @@ def _hop(hop: Hop, width: int, pen: Pen) -> Iterator[str]:
 
 
 def _announced(prefix: PrefixPath) -> str:
-    expected = f"expected from {_nodes(prefix.expected)}"
     if prefix.actual is None:
-        return f"{expected}; it is not known who announces it"
-    told = [expected, f"announced by {_nodes(prefix.actual)}"]
-    if prefix.missing:
-        told.append(f"missing: {_nodes(prefix.missing)}")
-    if prefix.extra:
-        told.append(f"should not: {_nodes(prefix.extra)}")
-    return "; ".join(told)
+        expected = _nodes(prefix.expected or ())
+        return f"expected from {expected}; it is not known who announces it"
+    if prefix.expected is None:
+        return f"announced by {_nodes(prefix.actual)}; it is not known who should"
+    told = [
+        f"{word}: {_nodes(nodes)}"
+        for word, nodes in (
+            ("announced as it should be by", prefix.right),
+            ("missing", prefix.missing),
+            ("not known", prefix.unknown),
+            ("announced and should not be by", prefix.extra),
+        )
+        if nodes
+    ]
+    return "; ".join(told) or "expected from no node, announced by none"
 
 
 def _nodes(nodes: tuple[str, ...]) -> str:
@@ -178,13 +195,22 @@ def _hop_item(hop: Hop) -> HopItem:
 
 
 def _prefix_item(prefix: PrefixPath) -> PrefixItem:
-    known = prefix.actual is not None
+    known = prefix.actual is not None and prefix.expected is not None
     return PrefixItem(
         prefix=prefix.prefix,
         expected=prefix.expected,
         actual=prefix.actual,
+        right=prefix.right if known else None,
         missing=prefix.missing if known else None,
         extra=prefix.extra if known else None,
+        unknown=prefix.unknown,
+    )
+
+
+def _hanging(head: str, sentence: str) -> list[str]:
+    """The sentence right after its head, wrapped to an indent."""
+    return textwrap.wrap(
+        head + one_line(sentence), WIDTH, subsequent_indent="  ", break_on_hyphens=False
     )
 
 

@@ -42,14 +42,17 @@ CODES: tuple[Code, ...] = (
     Code(
         code="CS501",
         title="A service's address is announced by no node",
-        severities=(Severity.FAIL,),
+        severities=(Severity.FAIL, Severity.UNKNOWN),
         meaning=(
             "The service has an address, and no node tells it to any router over a session that "
             "is up. Whoever relies on the router to find the service does not reach it. The "
             "finding names the first hop of the way that is broken: the control plane, the "
             "sessions, or the routes themselves.\n\n"
             "A prefix in a node's adj-rib-out reaches nobody while its session is down, and "
-            "counts as not announced."
+            "counts as not announced.\n\n"
+            "It is unknown where that cannot be told though all was read: for half a minute after "
+            "a change, while no living witness tells of the sessions, or while nobody knows what "
+            "BGP should announce."
         ),
         check=(
             f"{_SHOW} shows what goes to each router, `cilium bgp peers` whether the session is "
@@ -67,12 +70,13 @@ CODES: tuple[Code, ...] = (
     Code(
         code="CS502",
         title="A service's address is announced by fewer nodes than expected",
-        severities=(Severity.WARN,),
+        severities=(Severity.WARN, Severity.UNKNOWN),
         meaning=(
             "Some nodes that should announce the address do not, though others do: the service "
             "is reached, over fewer paths than it should be. With `externalTrafficPolicy: "
             "Local` its endpoints on those nodes get no traffic.\n\n"
-            "A node whose agent could not be asked is not counted as missing."
+            "A node whose agent could not be asked is not counted as missing. It is unknown for "
+            "half a minute after a change."
         ),
         check=f"{_SHOW} and compare the nodes that list the prefix with those named here.",
         fix=(

@@ -38,6 +38,7 @@ bgpControlPlane:
 If BGP is not wanted any more, delete the BGP objects.
 """,
         source="`enable-bgp-control-plane`: templates/cilium-configmap.yaml; status kept: measured",
+        follows_from=("CS701",),
     ),
     Code(
         code="CS302",

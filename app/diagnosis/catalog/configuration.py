@@ -15,7 +15,9 @@ CODES: tuple[Code, ...] = (
         meaning=(
             "The running `cilium-config` has another value than `[expect]` in the config file, or "
             "`--expect`, says. A key that is absent counts with its default. Without an "
-            "expectation no setting is called wrong."
+            "expectation no setting is called wrong.\n\n"
+            "The networks of the cluster pool belong to the IPAM mode: where that one differs and "
+            "they are not set, they follow from it."
         ),
         check=f"{_SHOW}.",
         fix=(
@@ -23,6 +25,7 @@ CODES: tuple[Code, ...] = (
             "correct the expectation."
         ),
         source="Cilium chart, templates/cilium-configmap.yaml, 1.17 to 1.19",
+        follows_from=("CS701",),
     ),
     Code(
         code="CS705",

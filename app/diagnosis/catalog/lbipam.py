@@ -159,6 +159,7 @@ CODES: tuple[Code, ...] = (
         ),
         fix="Set the Helm value `enableLBIPAM: true` and restart the operator.",
         source="Cilium operator/pkg/lbipam/cell.go, from 1.17",
+        follows_from=("CS701",),
     ),
     Code(
         code="CS211",
@@ -275,6 +276,7 @@ CODES: tuple[Code, ...] = (
             "(cilium#40888), or give the services a class of LB-IPAM's."
         ),
         source="Cilium operator/pkg/lbipam/cell.go (DefaultLBServiceIPAM), 1.17 to 1.21",
+        follows_from=("CS701",),
     ),
     Code(
         code="CS218",

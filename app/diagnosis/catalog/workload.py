@@ -9,7 +9,7 @@ CODES: tuple[Code, ...] = (
     Code(
         code="CS601",
         title="A service has no ready endpoint",
-        severities=(Severity.FAIL, Severity.WARN),
+        severities=(Severity.FAIL, Severity.WARN, Severity.UNKNOWN),
         meaning=(
             "Nothing can answer: the service has no EndpointSlice, an empty one, or one whose "
             "endpoints are not ready. Its address may be announced all the same. Pods outside "
@@ -17,7 +17,7 @@ CODES: tuple[Code, ...] = (
             "the finding's command lists the pods that the selector selects.\n\n"
             "It is a warning for a service without `selector`, whose endpoints somebody else has "
             "to write. Services of Cilium's own Ingress and Gateway are served by the proxy of "
-            "each node and are not judged."
+            "each node and are not judged. It is unknown for half a minute after a change."
         ),
         check=(
             "`kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME -o yaml` "

@@ -75,7 +75,10 @@ def not_configured(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...])
         severity=Severity.FAIL,
         subject=service_ref(service),
         summary=f"{service.key} ({_addresses(kept)}) is announced by no node: {why}",
-        evidence=(_address_seen(scene.case, service, kept), *_switch_seen(scene.case)),
+        evidence=(
+            address_seen(scene.case, service, (k.address for k in kept)),
+            *_switch_seen(scene.case),
+        ),
         remedy="Repair the BGP configuration first: this service needs no change",
         command="kubectl get ciliumbgpclusterconfigs,ciliumbgpnodeconfigs -o yaml",
         blames=(*cluster, *owners, *configured),
@@ -113,7 +116,7 @@ def nowhere(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> F
         ),
         remedy=remedy,
         command=command,
-        blames=_blamed(scene, links, found),
+        blames=blamed(scene, links, found),
     )
 
 
@@ -136,7 +139,7 @@ def fewer(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> Fin
         evidence=(*(table_seen(scene, reach) for reach in found), *links_seen(scene, links)),
         remedy=f"Look at the session and the agent of {named(missing)}",
         command=show_routes(first.wanted.address.version) + f" --node {missing[0]}",
-        blames=_blamed(scene, links, found),
+        blames=blamed(scene, links, found),
     )
 
 
@@ -270,7 +273,7 @@ def no_family(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> F
         summary=f"{service.key} has {_addresses(kept)}, and no session carries "
         f"ipv{version}/unicast ({families})",
         evidence=(
-            _address_seen(scene.case, service, kept),
+            address_seen(scene.case, service, (k.address for k in kept)),
             *(_families_seen(scene, ref) for ref in refs[:SHOWN]),
         ),
         remedy=f"Add {{afi: ipv{version}, safi: unicast}} with its advertisements to the families "
@@ -379,9 +382,10 @@ def _families_seen(scene: Scene, ref: Ref) -> Evidence:
     return scene.case.saw(kinds.get(ref.kind, "node_configs"), str(ref), "families", value)
 
 
-def _address_seen(case: Case, service: Service, kept: tuple[Kept, ...]) -> Evidence:
+def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> Evidence:
+    """The addresses of a service."""
     field = "status.loadBalancer.ingress"
-    return case.saw("services", f"Service {service.key}", field, _addresses(kept))
+    return case.saw("services", f"Service {service.key}", field, named(map(str, addresses)))
 
 
 def _switch_seen(case: Case) -> Iterator[Evidence]:
@@ -395,7 +399,7 @@ def _peers(links: Iterable[Link]) -> tuple[Ref, ...]:
     return tuple(dict.fromkeys(Ref("Peer", address) for _, address in links if address))
 
 
-def _blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tuple[Ref, ...]:
+def blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tuple[Ref, ...]:
     """What may have kept these sessions from carrying these prefixes."""
     nodes = dict.fromkeys(node for node, _ in links)
     carried = frozenset(links)
@@ -415,5 +419,5 @@ def _blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tu
     )
 
 
-OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS})
+OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS, Obstacle.UNDEFINED})
 """What keeps every address out of BGP, and is wrong."""

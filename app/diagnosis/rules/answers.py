@@ -36,6 +36,7 @@ FAILURES = 5
 FAILURE_AGE = 900.0
 """Seconds within which the last of them must lie: the agent's back-off is at most ten minutes."""
 
+_TOO_LATE = "context deadline exceeded"
 _FORBIDDEN = ("is forbidden", "pods/exec")
 
 
@@ -175,7 +176,7 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
         severity=Severity.WARN if heard_elsewhere else Severity.FAIL,
         subject=pod_ref(pod) if removed else Ref("Node", node),
         summary=f"the agent on {node} ({pod.name}) does not answer "
-        f"{_listed(found)}{part}, and its pod says Ready: {quoted(one.error)}",
+        f"{_listed(found)}{part}, and its pod says Ready: {_why(case, one)}",
         evidence=tuple(_evidence(case, each) for each in found),
         remedy="what the API says of this node's sessions may be old; see whether the agent hangs "
         f"(its log on {node}) or the node's container runtime refuses to exec, then restart the "
@@ -195,7 +196,7 @@ def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
         severity=Severity.FAIL,
         subject=ref,
         summary=f"none of the {len(pods)} agents answers {_listed(found)}, though their pods say "
-        f"Ready; {one.pod.name} on {one.pod.spec.node_name}: {quoted(one.error)}",
+        f"Ready; {one.pod.name} on {one.pod.spec.node_name}: {_why(case, one)}",
         evidence=tuple(_evidence(case, each) for each in found[:NAMED]),
         remedy="as none answers, look first at what they share: the way from the API server to the "
         "kubelets (TCP 10250, konnectivity, kubelet serving certificates)",
@@ -206,6 +207,14 @@ def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
             *_stuck_commands(case),
         ),
     )
+
+
+def _why(case: Case, silence: Silence) -> str:
+    """What became of the question; Go's own words for "too late" say neither when nor to whom."""
+    took = case.snapshot.health_of(silence.kind).took
+    if silence.error.endswith(_TOO_LATE) and took is not None:
+        return f"it was waited for {took:.0f} s ({quoted(silence.error)})"
+    return quoted(silence.error)
 
 
 def _listed(found: tuple[Silence, ...]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import CONFIG_MAP
+from app.diagnosis.definitions import BGP_KINDS, unserved
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.peerings import BGP_CLASS, agents_say, bgp_enabled, peerings, reads_policies
 from app.diagnosis.responsibility import enabled
@@ -29,12 +30,6 @@ from app.diagnosis.rules.bgp_config_facts import (
 )
 from app.snapshot import State
 
-_BGP_KINDS = {
-    "cluster_configs": "ciliumbgpclusterconfigs",
-    "peer_configs": "ciliumbgppeerconfigs",
-    "advertisements": "ciliumbgpadvertisements",
-    "node_configs": "ciliumbgpnodeconfigs",
-}
 _POOLS = {"pools": "ciliumloadbalancerippools"}
 _KINDS = {
     "CiliumBGPClusterConfig": "cluster_configs",
@@ -95,6 +90,7 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
         command=f"kubectl -n {case.snapshot.cilium_namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{_SETTING}}}'",
         about=(*wanted, *node_refs(case.snapshot.cilium_nodes)),
+        blames=() if enabled(case, _SETTING, "false") else (Ref("Setting", _SETTING),),
     )
 
 
@@ -222,8 +218,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
     """CS318: BGP is on, and the API server does not know the kinds it is configured with."""
     if not bgp_enabled(case) or any(p.plane == "v1" for p in peerings(case)):
         return
-    read = _BGP_KINDS if _reads_v2(case) else {}
-    missing = [plural for kind, plural in read.items() if _absent(case, kind)]
+    missing = [BGP_KINDS[kind] for kind in unserved(case)] if _reads_v2(case) else []
     if _absent(case, "pools") and _asks_for_pool(case):
         missing.extend(_POOLS.values())
     if not missing:
@@ -237,7 +232,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
             _setting_seen(case),
             *(
                 case.saw(kind, f"{plural}.cilium.io", "CustomResourceDefinition", "not served")
-                for kind, plural in {**_BGP_KINDS, **_POOLS}.items()
+                for kind, plural in {**BGP_KINDS, **_POOLS}.items()
                 if plural in missing
             ),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.case import Case
+from app.diagnosis.definitions import unserved
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.peerings import (
@@ -67,7 +68,9 @@ def no_advertisement_selected(case: Case) -> Iterator[Finding]:
 
 
 def _judgeable(case: Case) -> bool:
-    return bool(bgp_enabled(case)) and case.known("advertisements", "peer_configs", "services")
+    kinds = ("advertisements", "peer_configs")
+    known = case.known(*kinds, "services") and not unserved(case, kinds)  # else CS318 says so
+    return known and bool(bgp_enabled(case))
 
 
 def _nothing_announced(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from app.diagnosis.case import Case
+from app.diagnosis.definitions import unserved
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.lbipam import condition_of
 from app.diagnosis.nearness import nearest
@@ -32,7 +33,7 @@ _SHOWN = 3
 
 def peer_config_missing(case: Case) -> Iterator[Finding]:
     """CS305: a peer refers to a CiliumBGPPeerConfig that does not exist; agents leave it out."""
-    if not bgp_enabled(case):
+    if not bgp_enabled(case) or unserved(case, ["peer_configs"]):  # CS318 says so
         return
     for _, config in sorted(case.snapshot.cluster_configs.items()):
         if not case.known("peer_configs"):

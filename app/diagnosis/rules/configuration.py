@@ -157,13 +157,31 @@ def differences(case: Case) -> Iterator[Finding]:
         yield _not_judged(case)
         return
     known = {each.key: each for each in parameters(case.snapshot)}
-    for expected in case.expected:
+    different: set[str] = set()
+    for expected in sorted(case.expected, key=lambda each: each.key in _BELONGS):
         written = case.config.get(expected.key)
         parameter = known.get(expected.key)
         actual = parameter.effective if parameter else written
         if not fulfils(expected.value, actual):
             name = f"{parameter.name} ({expected.key})" if parameter else expected.key
-            yield _difference(case, expected, name, written, actual)
+            above = _BELONGS.get(expected.key, "")
+            blames = (_setting(above),) if above in different and not written else ()
+            different.add(expected.key)
+            yield _difference(case, expected, name, written, actual, blames)
+
+
+_BELONGS = {
+    **{
+        f"cluster-pool-{family}-{what}": "ipam"
+        for family in ("ipv4", "ipv6")
+        for what in ("cidr", "mask-size")
+    },
+}
+"""Settings that exist only with a value of another one, by which one that is."""
+
+
+def _setting(key: str) -> Ref:
+    return Ref("Setting", key)
 
 
 def combinations(case: Case) -> Iterator[Finding]:
@@ -216,7 +234,12 @@ def _not_judged(case: Case) -> Finding:
 
 
 def _difference(
-    case: Case, expected: Expected, name: str, written: str | None, actual: str | None
+    case: Case,
+    expected: Expected,
+    name: str,
+    written: str | None,
+    actual: str | None,
+    blames: tuple[Ref, ...],
 ) -> Finding:
     here = f"{CONFIG_MAP} does not set it"
     if not actual:
@@ -244,7 +267,8 @@ def _difference(
         "correct the expectation",
         command=f"kubectl -n {ref.namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{expected.key.replace('.', chr(92) + '.')}}}'",
-        about=(Ref("Setting", expected.key),),
+        about=(_setting(expected.key),),
+        blames=blames,
     )
 
 

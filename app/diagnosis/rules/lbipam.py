@@ -23,9 +23,10 @@ from app.diagnosis.rules.lbipam_services import (
     no_verdict,
     not_judged,
     not_selected,
+    too_early,
 )
 from app.diagnosis.rules.lbipam_shared import SHARED
-from app.diagnosis.rules.lbipam_words import named, operator_trouble, pools_unread, settling
+from app.diagnosis.rules.lbipam_words import named, operator_trouble, pools_unread, settled_at
 from app.diagnosis.sharing import request_of
 from collectors.records import Service
 
@@ -138,8 +139,9 @@ def _unserved(case: Case, balancer: LoadBalancer) -> _Lack:
     if not trouble and (lack == _NOTHING or balancer.condition is None):
         pools = [match.usage.pool.metadata for match in matches if match.selects]
         said = balancer.condition.last_transition_time if balancer.condition else None
-        if settling(case, [balancer.service.metadata, *pools], [said]):
-            return _NOTHING
+        until = settled_at(case, [balancer.service.metadata, *pools], [said])
+        if until is not None:
+            return _Lack(own=(too_early(case, balancer, until),))
     if lack != _NOTHING:
         return lack
     able = tuple(match for match in matches if match.candidate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.lbipam import PoolUsage
 from app.diagnosis.pool_matching import Room, accounts, in_conflict, out_of_use
 from app.diagnosis.responsibility import config_ref, enabled, responsible, setting_seen
@@ -140,6 +140,7 @@ def left_over_addresses(case: Case) -> Iterator[Finding]:
         " and let another controller serve the services",
         command=SHOW_POOLS,
         about=tuple(service_ref(service) for service in left),
+        blames=(Ref("Setting", "enable-lb-ipam"),),
     )
 
 

@@ -6,6 +6,8 @@ Facts: Cilium operator/pkg/lbipam/lbipam.go (allocateIPAddress, isResponsibleFor
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.lbipam import LoadBalancer
@@ -157,6 +159,23 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
         evidence=(verdict_seen(case, balancer),),
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
         command=show_service(service),
+    )
+
+
+def too_early(case: Case, balancer: LoadBalancer, until: datetime) -> Finding:
+    """CS215 as a question that time will answer: LB-IPAM's verdict comes seconds after a change."""
+    service, said = balancer.service, balancer.condition
+    told = f"its last word is “{said.message or said.reason}”" if said else "it has said nothing"
+    return Finding(
+        code="CS215",
+        severity=Severity.UNKNOWN,
+        subject=service_ref(service),
+        summary=f"whether LB-IPAM serves {service.key} cannot be told yet: the service, its pools "
+        f"or the operator's leader changed just now, and {told}",
+        evidence=(verdict_seen(case, balancer),),
+        remedy="Look again in a minute",
+        command=show_service(service),
+        definite_at=until,
     )
 
 

@@ -44,7 +44,7 @@ def exhausted(case: Case, waiting: Waiting, pool: str) -> Finding:
         evidence=(*_counts_seen(case, usage), *_holders_seen(case, usage)),
         remedy=(
             f"Add a block to spec.blocks of {POOL} {pool}, or release an address"
-            f" that {_holders(usage)} holds{_reserve(case, usage, waiting)}"
+            f" held by {_holders(usage)}{_reserve(case, usage, waiting)}"
         ),
         command=f"kubectl get ciliumloadbalancerippools {pool} -o yaml",
         about=_refs(waiting),
@@ -101,6 +101,7 @@ def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
         or "Set the Helm value enableLBIPAM: true and restart the operator",
         command=_show_setting(case, "enable-lb-ipam"),
         about=_refs(waiting),
+        blames=(Ref("Setting", "enable-lb-ipam"),),
     )
 
 
@@ -122,6 +123,7 @@ def not_default(case: Case, waiting: Waiting, others: str) -> Finding:
         " the services with loadBalancerClass: io.cilium/bgp-control-plane",
         command=_show_setting(case, "default-lb-service-ipam"),
         about=_refs(waiting),
+        blames=(Ref("Setting", "default-lb-service-ipam"),),
     )
 
 

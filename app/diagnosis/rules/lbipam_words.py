@@ -7,7 +7,7 @@ same moment: what contradicts itself right after a change is no finding yet.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Ref
@@ -80,14 +80,25 @@ def settling(case: Case, changed: Iterable[Metadata], verdicts: Iterable[datetim
 
     So it is too when another operator has only just begun to lead.
     """
+    return settled_at(case, changed, verdicts) is not None
+
+
+def settled_at(
+    case: Case, changed: Iterable[Metadata], verdicts: Iterable[datetime | None]
+) -> datetime | None:
+    """From when on they can be judged, as for `settling`; None: now."""
     moment = heard(case, "services", "pools")
     lease = operator_lease(case.snapshot)
-    began = since(lease.spec.acquire_time, moment) if lease else None
-    if began is not None and began < _TAKEOVER:
-        return True
     moments = [last_change(metadata) for metadata in changed] + list(verdicts)
-    ages = (since(found, moment) for found in moments)
-    return any(age is not None and age < GRACE for age in ages)
+    graces = [(found, GRACE) for found in moments]
+    graces.append((lease.spec.acquire_time if lease else None, _TAKEOVER))
+    left = (
+        grace - age
+        for found, grace in graces
+        if (age := since(found, moment)) is not None and age < grace
+    )
+    longest = max(left, default=None)
+    return None if longest is None else case.now + timedelta(seconds=longest)
 
 
 def last_change(metadata: Metadata) -> datetime | None:
