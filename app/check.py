@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.condition import Condition
-from app.diagnosis.case import Case, Expected
-from app.diagnosis.diagnose import diagnose
+from app.diagnosis.case import Expected
 from app.diagnosis.finding import Severity
 from app.feeds import Wiring
-from app.ignore import Entry, expired_entries, without
-from app.memo import Memo
+from app.ignore import Entry
+from app.judging import Judge
 from app.monitor import Monitor
 from app.output import pen_for, print_bytes, print_text
 from app.reading import read_again, settled, watching
@@ -21,8 +20,7 @@ from app.report.findings_json import findings_json
 from app.report.findings_text import Pen, short, text
 from app.report.junit import junit
 from app.report.markdown import markdown
-from app.report.verdict import Verdict, category_of, names
-from app.snapshot import Snapshot
+from app.report.verdict import Verdict, names
 from collectors.cilium_cli import COMMANDS
 
 NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
@@ -53,6 +51,10 @@ class Request:
     """What to ignore."""
     expected: tuple[Expected, ...] = ()
 
+    def judge(self) -> Judge:
+        """Who judges by this request."""
+        return Judge(self.expected, self.entries, self.categories)
+
 
 def run(wiring: Wiring, request: Request) -> int:
     """Check, print, and return the exit code."""
@@ -62,22 +64,6 @@ def run(wiring: Wiring, request: Request) -> int:
     else:
         print_text(_PEOPLE[request.output](verdict, pen_for(wiring.settings)), wiring.settings)
     return exit_code(verdict, request, held=held)
-
-
-def judge(snapshot: Snapshot, request: Request, memo: Memo | None = None) -> Verdict:
-    """What a snapshot comes to under this request; `memo` is what earlier judgements left."""
-    found = diagnose(Case(snapshot, expected=request.expected, memo=memo or Memo()))
-    found += tuple(expired_entries(request.entries, snapshot.taken_at))
-    left, ignored = without(found, request.entries, snapshot.taken_at)
-    chosen = tuple(f for f in left if category_of(f) in request.categories)
-    causes = {cause for finding in chosen for cause in finding.caused_by}
-    return Verdict(
-        snapshot=snapshot,
-        categories=request.categories,
-        findings=chosen,
-        ignored=tuple(i for i in ignored if category_of(i.finding) in request.categories),
-        elsewhere=tuple(f for f in found if f.id in causes),
-    )
 
 
 def exit_code(verdict: Verdict, request: Request, *, held: bool) -> int:
@@ -99,15 +85,15 @@ async def _check(wiring: Wiring, request: Request) -> tuple[Verdict, bool]:
         if request.wait is not None:
             return await wait(monitor, request, request.wait)
         if wiring.settings.at is not None:  # a clock that stands will never tell
-            return judge(await settled(monitor, request.deadline), request), False
+            return request.judge().verdict(await settled(monitor, request.deadline)), False
         return await once(monitor, request), False
 
 
 async def once(monitor: Monitor, request: Request) -> Verdict:
     """The verdict; a definite one where what it waits for can be told within the deadline."""
-    clock, memo = asyncio.get_running_loop().time, Memo()
+    clock, judge = asyncio.get_running_loop().time, request.judge()
     end = clock() + request.deadline
-    verdict = judge(await settled(monitor, request.deadline), request, memo)
+    verdict = judge.verdict(await settled(monitor, request.deadline))
     pause = _pause(verdict, end - clock() - REREAD)
     if pause is None:
         return verdict
@@ -115,7 +101,7 @@ async def once(monitor: Monitor, request: Request) -> Verdict:
         sys.stderr.write(f"ciliscope: waiting {pause:.0f} s: something changed just now\n")
         sys.stderr.flush()
     await asyncio.sleep(pause)
-    return judge(await read_again(monitor, COMMANDS, end - clock()), request, memo)
+    return judge.verdict(await read_again(monitor, COMMANDS, end - clock()))
 
 
 def _pause(verdict: Verdict, most: float) -> float | None:
@@ -133,10 +119,10 @@ async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verd
     """The verdict with which the condition came true, or the last one when the time was over."""
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
-    told, memo, patience = "", Memo(), request.deadline
+    told, judge, patience = "", request.judge(), request.deadline
     while True:
         snapshot = await settled(monitor, patience)
-        verdict = await asyncio.to_thread(judge, snapshot, request, memo)
+        verdict = await asyncio.to_thread(judge.verdict, snapshot)
         held = request.condition.holds(verdict)
         if held or clock() >= end:
             return verdict, held

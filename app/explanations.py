@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from app.diagnosis.advertisement import routes_known
 from app.diagnosis.case import Case
+from app.diagnosis.concerning import concerning
 from app.diagnosis.finding import Finding, Ref
 from app.diagnosis.inputs import answered
 from app.diagnosis.lbipam import LoadBalancer, PoolUsage
@@ -127,20 +128,6 @@ ABOUT: Mapping[str, Callable[[Case, Sequence[Finding], Sequence[str]], Explanati
     "pool": about_pool,
 }
 """What can be explained, by its word."""
-
-
-def concerning(findings: Iterable[Finding], refs: Iterable[Ref]) -> tuple[Finding, ...]:
-    """Findings about these things and everything that explains those, roots first."""
-    findings, wanted = tuple(findings), set(refs)
-    by_id = {finding.id: finding for finding in findings}
-    waiting = [f.id for f in findings if wanted & {f.subject, *f.about}]
-    told: set[str] = set()
-    while waiting:
-        each = waiting.pop()
-        if each not in told:
-            told.add(each)
-            waiting += by_id[each].caused_by
-    return tuple(finding for finding in findings if finding.id in told)
 
 
 _UNREAD = "not known: it could not be read"

@@ -7,7 +7,7 @@ The rules are imported when the first snapshot is judged: the first frame does n
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from app.memo import Memo
@@ -23,10 +23,17 @@ if TYPE_CHECKING:
 class Judge:
     """Judges the snapshots of one cluster, one at a time; may be asked from any thread."""
 
-    def __init__(self, expected: Sequence[Expected] = (), entries: Sequence[Entry] = ()) -> None:
-        """`expected`: what the operator expects of `cilium-config`; `entries`: what to ignore."""
+    def __init__(
+        self,
+        expected: Sequence[Expected] = (),
+        entries: Sequence[Entry] = (),
+        categories: Collection[str] | None = None,
+    ) -> None:
+        """`expected`: what the operator expects of `cilium-config`; `entries`: what to ignore;
+        `categories`: what is looked at, None for all."""
         self._expected = tuple(expected)
         self._entries = tuple(entries)
+        self._categories = categories
         self._memo = Memo()
         self._lock = threading.Lock()
         self._last: tuple[Case, Verdict] | None = None
@@ -36,7 +43,7 @@ class Judge:
         return self._judged(snapshot)[0]
 
     def verdict(self, snapshot: Snapshot) -> Verdict:
-        """What is wrong, in all categories, without what is ignored."""
+        """What is wrong in the categories that are looked at, without what is ignored."""
         return self._judged(snapshot)[1]
 
     def concerning(self, snapshot: Snapshot, refs: Iterable[Ref]) -> tuple[Finding, ...]:
@@ -47,18 +54,33 @@ class Judge:
 
     def _judged(self, snapshot: Snapshot) -> tuple[Case, Verdict]:
         from app.diagnosis.case import Case
-        from app.diagnosis.catalog import CATEGORIES
-        from app.diagnosis.diagnose import diagnose
-        from app.ignore import expired_entries, without
-        from app.report.verdict import Verdict
 
         with self._lock:
             last = self._last
-            if last is not None and last[0].snapshot is snapshot:
-                return last
-            case = Case(snapshot, expected=self._expected, memo=self._memo)
-            found = (*diagnose(case), *expired_entries(self._entries, snapshot.taken_at))
-            left, ignored = without(found, self._entries, snapshot.taken_at)
-            verdict = Verdict(snapshot, tuple(CATEGORIES.values()), tuple(left), tuple(ignored))
-            self._last = (case, verdict)
-            return self._last
+            if last is None or last[0].snapshot is not snapshot:
+                case = Case(snapshot, expected=self._expected, memo=self._memo)
+                last = self._last = (case, self._verdict(case))
+            return last
+
+    def _verdict(self, case: Case) -> Verdict:
+        from app.diagnosis.catalog import CATEGORIES
+        from app.diagnosis.diagnose import diagnose
+        from app.ignore import expired_entries, without
+        from app.report.verdict import Verdict, category_of
+
+        categories = tuple(
+            name
+            for name in CATEGORIES.values()
+            if self._categories is None or name in self._categories
+        )
+        found = (*diagnose(case), *expired_entries(self._entries, case.now))
+        left, ignored = without(found, self._entries, case.now)
+        chosen = tuple(f for f in left if category_of(f) in categories)
+        causes = {cause for finding in chosen for cause in finding.caused_by}
+        return Verdict(
+            snapshot=case.snapshot,
+            categories=categories,
+            findings=chosen,
+            ignored=tuple(i for i in ignored if category_of(i.finding) in categories),
+            elsewhere=tuple(f for f in found if f.id in causes),
+        )

@@ -138,9 +138,8 @@ class FollowedLog:
             join, mended = log.seam.join(), False
             while (first := await self._opened(log, inbox)) is None:
                 yield Heard(self._kind)
+            # That it is open is no news: it would pass for read before its first line has come.
             ended = first is _Signal.ENDED
-            if not ended:
-                yield Heard(self._kind)
             while not ended:
                 lines, ended = await self._gather(inbox)
                 new = [line for raw in lines for line in join.feed(log.stamped(raw))]

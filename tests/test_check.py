@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from app.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, judge, wait
+from app.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
 from app.cli import CATEGORIES, CHECK_OUTPUTS
 from app.condition import parse_condition
 from app.diagnosis import catalog
@@ -290,12 +290,12 @@ def test_a_code_that_is_not_there_is_gone_whatever_else_is_wrong(killed: dict[st
 
 async def test_conditions_are_not_true_while_a_source_fails() -> None:
     snapshot = await snapshot_of("healthy")
-    verdict = judge(snapshot, ALL)
+    verdict = ALL.judge().verdict(snapshot)
     silent = {
         label: replace(health, state=State.FAILING) if health.kind == "services" else health
         for label, health in snapshot.health.items()
     }
-    blind = judge(changed(snapshot, health=silent), ALL)
+    blind = ALL.judge().verdict(changed(snapshot, health=silent))
     for words in ("ok", "no-warn", "CS401 gone", "CS401=gone", "cs401 gone"):
         assert parse_condition(words).holds(verdict)
         assert not parse_condition(words).holds(blind)
@@ -346,7 +346,7 @@ def test_the_words_of_the_command_line_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_every_output_tells_every_recording(name: str) -> None:
-    verdict = judge(await snapshot_of(name), ALL)
+    verdict = ALL.judge().verdict(await snapshot_of(name))
     jsonschema.validate(json.loads(findings_json(verdict)), json.loads(SCHEMA.read_text()))
     suites = ElementTree.fromstring(junit(verdict, Severity.WARN))  # noqa: S314 - our own
     failed = {case.get("name", "")[:5] for case in suites.iter("testcase") if len(case)}
