@@ -138,8 +138,10 @@ class FollowedLog:
             join, mended = log.seam.join(), False
             while (first := await self._opened(log, inbox)) is None:
                 yield Heard(self._kind)
-            # That it is open is no news: it would pass for read before its first line has come.
             ended = first is _Signal.ENDED
+            # A log of which nothing is known would pass for read before its first line has come.
+            if not ended and log.seam.last is not None:
+                yield Heard(self._kind)
             while not ended:
                 lines, ended = await self._gather(inbox)
                 new = [line for raw in lines for line in join.feed(log.stamped(raw))]

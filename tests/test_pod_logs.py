@@ -30,7 +30,7 @@ LEADER = Target("kube-system", "cilium-operator-a", "cilium-operator", "talos-cp
 T = TypeVar("T")
 
 
-PATIENCE = 3.0
+PATIENCE = 20.0
 """Seconds for anything to happen: shorter than the quiet after which a stream is opened anew."""
 
 
