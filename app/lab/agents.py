@@ -74,6 +74,12 @@ class Agent:
         """Whether a CiliumBGPPeeringPolicy rules this node."""
         self.error = ""
         """The last reconciliation error."""
+        self.silent = False
+        """Whether it fails to write its status."""
+        self.kept: dict[tuple[str, str, str], Offer] = {}
+        """What it goes on offering by instance, family and peer, though it should not."""
+        self.failing_since: datetime | None = None
+        """Since when one of its controllers fails."""
         self._plane = plane
         self._prefixes = prefixes
         self._routers = routers
@@ -114,6 +120,11 @@ class Agent:
         if self._report_due is not None:
             dues.append(self._report_due)
         return min(dues, default=None) if self.running else None
+
+    @property
+    def now(self) -> datetime:
+        """The moment that is simulated."""
+        return self._plane.time
 
     def step(self) -> None:
         """Do what is due now."""
@@ -176,7 +187,7 @@ class Agent:
         labels = labels_of(plane.get(CILIUM_NODES, self.node) or {})
         policies = [
             policy
-            for policy in plane.all(PEERING_POLICIES)
+            for policy in (plane.all(PEERING_POLICIES) if plane.version < (1, 19) else [])
             if selects(mapping(policy, "spec", "nodeSelector"), labels)
         ]
         if len(policies) > 1:
@@ -300,11 +311,22 @@ class Agent:
         session = instance.sessions.get(peer)
         if session is None or afi not in session.settings.families:
             return NOTHING
+        if (kept := self.kept.get((instance.name, afi, peer))) is not None:
+            return kept
         version = 6 if afi == "ipv6" else 4
         if self.legacy:
             return self._prefixes.of_virtual_router(self.node, instance.spec, version)
         selector = self._advertisements(instance, peer, afi)
         return self._prefixes.of_family(self.node, selector, version)
+
+    def offers(self) -> dict[tuple[str, str, str], Offer]:
+        """What it offers at the moment, by instance, family and peer."""
+        return {
+            (instance.name, afi, peer): self.offer(instance, afi, peer)
+            for instance in self.instances.values()
+            for peer in instance.sessions
+            for afi in AFI_NAMES
+        }
 
     def local_routes(self, instance: Instance, afi: str) -> Iterator[tuple[str, datetime]]:
         """The local RIB of a family: what any peer is offered, and since when."""
@@ -388,7 +410,7 @@ class Agent:
         self._report_due = now + seconds(STATUS_PERIOD - passed)
 
     def _report(self) -> None:
-        if not self.legacy:
+        if not self.legacy and not self.silent:
             instances = self.instances.values()
             write_status(self._plane, self.node, instances, self.counts, self.error)
 

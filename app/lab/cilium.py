@@ -28,6 +28,15 @@ EXEC_SECONDS = 0.2
 
 NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
 
+ALL_OR_NOTHING_BEFORE = (0, 18, 6)
+"""Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
+
+_EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
+_FORBIDDEN = (
+    'unable to upgrade connection: pods "{pod}" is forbidden: User "lab" cannot create resource '
+    '"pods/exec" in API group "" in the namespace "{space}"'
+)
+
 _ABOUT = """\
 CLI to install, manage, & troubleshooting Cilium clusters running Kubernetes.
 
@@ -59,6 +68,8 @@ class Site(Protocol):
     agents: dict[str, Agent]
     dark: set[str]
     exec_errors: dict[str, tuple[str, float]]
+    forbidden: frozenset[str]
+    cli: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,8 @@ class CiliumCommand:
                 return self._status(request)
             case ["bgp", "peers" | "neighbors"]:
                 return self._peers(request)
+            case ["bgp", "routes", *_] if self._site.cli < (0, 16):
+                return self._unknown_subcommand(request)
             case ["bgp", "routes", *arguments]:
                 return self._routes(request, arguments)
             case ["bgp", *_]:
@@ -125,6 +138,8 @@ class CiliumCommand:
 
     def exec(self, agent: Agent) -> None:
         """Reach into the agent's container. Raises ExecFailed."""
+        if self._site.forbidden & _EXEC_PATHS:
+            raise ExecFailed(_FORBIDDEN.format(pod=agent.pod, space=NAMESPACE), EXEC_SECONDS)
         if agent.node in self._site.dark:
             address = agent.address(4)
             dial = f"dial tcp {address}:10250: connect: no route to host"
@@ -168,7 +183,7 @@ class CiliumCommand:
 
     def _peers(self, request: Request) -> Answer:
         found, failures = self._gather(request, "peers", self._peers_of)
-        if failures and not found:
+        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
             return _all_failed("Unable to get peering status", failures)
         out = (
             _json(found)
@@ -271,7 +286,7 @@ class CiliumCommand:
         found, failures = self._gather(
             request, "routes", lambda agent: list(self._routes_of(agent, wanted))
         )
-        if failures and not found:
+        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
             return _all_failed("Unable to get BGP routes", failures)
         if request.json:
             out = _json(found)
@@ -340,6 +355,12 @@ class CiliumCommand:
 
     # The rest
 
+    def _unknown_subcommand(self, request: Request) -> Answer:
+        """What cobra makes of a word that a command does not know: its own flags, or its help."""
+        if request.value("output"):
+            return _failed("unknown shorthand flag: 'o' in -o\n")
+        return _printed(_BGP_HELP)
+
     def _status(self, request: Request) -> Answer:
         if request.namespace != NAMESPACE:
             empty = cilium_status.empty_report()
@@ -366,7 +387,7 @@ class CiliumCommand:
 
     def _version(self, request: Request) -> Answer:
         lines = [
-            "cilium-cli: v0.19.7 compiled with go1.27.3 on linux/amd64",
+            f"cilium-cli: v{'.'.join(map(str, self._site.cli))} compiled with go1.27.3 on linux/amd64",
             "cilium image (default): v1.19.5",
             "cilium image (stable): unknown",
         ]

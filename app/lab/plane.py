@@ -56,6 +56,13 @@ def minor(version: str) -> Minor:
     return (int(found[1]), int(found[2]))
 
 
+def release(version: str) -> tuple[int, ...]:
+    """A version such as 0.18.6 as numbers that can be compared. Raises ValueError."""
+    if not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise ValueError(f"{version!r} is not a version such as 0.19.7")
+    return tuple(map(int, version.split(".")))
+
+
 @dataclass(slots=True)
 class Plane:
     """The shared state; one per simulated cluster."""

@@ -13,7 +13,7 @@ from functools import partial
 
 from app.lab import faults, furnishing
 from app.lab.fields import address_of, labels_of, merged, name_of, seconds, text
-from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey
+from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey, release
 from app.lab.prefixes import check_advertisement
 from app.lab.routers import Router
 from app.lab.scenario import (
@@ -48,6 +48,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _ahead(clock: Clock, by: timedelta) -> Clock:
+    return lambda: clock() + by
+
+
 def _router(plan: RouterPlan) -> Router:
     return Router(
         plan.name,
@@ -58,6 +62,7 @@ def _router(plan: RouterPlan) -> Router:
         dict(plan.routes),
         plan.password,
         plan.hops,
+        dict(plan.holds),
     )
 
 
@@ -66,10 +71,19 @@ class World(Simulation):
 
     def __init__(self, scenario: Scenario, seed: int, clock: Clock) -> None:
         self.scenario = scenario
+        if scenario.clock:
+            clock = _ahead(clock, duration(scenario.clock, f"{scenario.name}: clock"))
         started = clock() - duration(scenario.history, f"{scenario.name}: history")
         super().__init__(
-            scenario.cilium, map(_router, scenario.routers), started=started, seed=seed, clock=clock
+            scenario.cilium,
+            map(_router, scenario.routers),
+            started=started,
+            seed=seed,
+            clock=clock,
+            crds=scenario.crds,
         )
+        self.forbidden = frozenset(scenario.forbidden)
+        self.cli = release(scenario.cli)
         self._plan(started)
         self.advance(self.loaded)
 
