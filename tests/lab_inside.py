@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -149,5 +150,5 @@ def _entries(cluster: Cluster, target: Target) -> list[LogEntry]:
     return entries + list(log.read([log.stamped(line) for line in _stamped(written.lines)]))
 
 
-def _stamped(lines: list[tuple[object, str]]) -> list[bytes]:
+def _stamped(lines: list[tuple[datetime, str]]) -> list[bytes]:
     return [f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z {line}".encode() for at, line in lines[-TAIL:]]

@@ -154,6 +154,7 @@ def _operator_restarted(world: Simulation, _: FaultPlan) -> Undo:
 
 
 def _lease_stuck(world: Simulation, _: FaultPlan) -> Undo:
+    world.renew_lease()
     world.lease_stuck = True
     return lambda: setattr(world, "lease_stuck", False)
 
