@@ -62,7 +62,9 @@ def read_inside(scenario: Scenario) -> Snapshot:
     labels += [command.label for command in COMMANDS.values()]
     snapshot = Snapshot(
         taken_at=NOON,
-        health=MappingProxyType({label: _health(label, u) for label, u in zip(labels, told)}),
+        health=MappingProxyType(
+            {label: _health(label, update) for label, update in zip(labels, told, strict=True)}
+        ),
         **{u.kind: _by_key(u.records) for u in told if isinstance(u, Replaced)},  # type: ignore[arg-type]
     )
     return _with_agent_logs(_with_operator_log(snapshot, cluster), cluster)

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from app.lab.desired import desired
 from app.lab.fields import (
     integer,
-    labels_of,
     mapping,
     objects,
     present,
     seconds,
-    selects,
     text,
 )
 from app.lab.node_status import Instance, write_status
 from app.lab.peers import MissingPasswordKey, peers_of
 from app.lab.plane import (
-    CILIUM_NODES,
     NAMESPACE,
-    NODE_CONFIGS,
     NODES,
     PEER_CONFIGS,
-    PEERING_POLICIES,
     Plane,
 )
 from app.lab.prefixes import NOTHING, Offer, Prefixes
@@ -48,15 +43,6 @@ TWO_POLICIES = (
     "more then one CiliumBGPPeeringPolicy applies to this node, "
     "please ensure only a single Policy matches this node's labels"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """What the objects ask of a node."""
-
-    instances: tuple[tuple[str, int, JsonObject], ...]
-    legacy: bool
-    """Whether a CiliumBGPPeeringPolicy asks for it."""
 
 
 class Agent:
@@ -162,15 +148,15 @@ class Agent:
         """Bring instances and peers in line with the objects."""
         if not self.running or not self.bgp:
             return
-        desired = self._desired()
-        if desired is None:
+        wish = desired(self._plane, self.node)
+        if wish is None:
             if not self._complaints:
                 waits = (0.0, 0.6, 1.9, 4.0, 8.0)
                 self._complaints = [self._plane.time + seconds(wait) for wait in waits]
             return
         self._complaints.clear()
-        self.legacy = desired.legacy
-        wanted = {name: (asn, spec) for name, asn, spec in desired.instances}
+        self.legacy = wish.legacy
+        wanted = {name: (asn, spec) for name, asn, spec in wish.instances}
         for name in [n for n, i in self.instances.items() if _asn_of(wanted, n) != i.asn]:
             self._remove_instance(self.instances.pop(name))
         error = ""
@@ -180,27 +166,6 @@ class Agent:
             self.error = error
             self._report_soon()
         self._track_prefixes()
-
-    def _desired(self) -> Desired | None:
-        """None when two policies select the node: the running state is left alone."""
-        plane = self._plane
-        labels = labels_of(plane.get(CILIUM_NODES, self.node) or {})
-        policies = [
-            policy
-            for policy in (plane.all(PEERING_POLICIES) if plane.version < (1, 19) else [])
-            if selects(mapping(policy, "spec", "nodeSelector"), labels)
-        ]
-        if len(policies) > 1:
-            return None
-        if policies:
-            routers = objects(policies[0], "spec", "virtualRouters")
-            numbered = [(integer(r, "localASN"), r) for r in routers]
-            return Desired(tuple((str(asn), asn, r) for asn, r in numbered), legacy=True)
-        config = plane.get(NODE_CONFIGS, self.node)
-        listed = objects(config, "spec", "bgpInstances")
-        return Desired(
-            tuple((text(i, "name"), integer(i, "localASN"), i) for i in listed), legacy=False
-        )
 
     def _reconcile_instance(self, name: str, asn: int, spec: JsonObject) -> str:
         try:

@@ -9,33 +9,22 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from app.lab import cilium_status, cilium_tables, wire
 from app.lab.agents import Agent
 from app.lab.command_line import Request, UsageError, parse
+from app.lab.execs import EXEC_SECONDS, ExecFailed, Failure, Site, reach
 from app.lab.fields import mapping
 from app.lab.node_status import Instance
-from app.lab.plane import CONFIG_MAPS, NAMESPACE, Plane
+from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.ranges import AnyAddress
+from app.lab.route_question import RouteQuestion
 from app.lab.sessions import Session
 from app.lab.store import Answer, JsonObject
 
-EXEC_SECONDS = 0.2
-"""How long a run takes when every agent answers."""
-
-NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
-
 ALL_OR_NOTHING_BEFORE = (0, 18, 6)
 """Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
-
-_EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
-_FORBIDDEN = (
-    'unable to upgrade connection: pods "{pod}" is forbidden: User "lab" cannot create resource '
-    '"pods/exec" in API group "" in the namespace "{space}"'
-)
 
 _ABOUT = """\
 CLI to install, manage, & troubleshooting Cilium clusters running Kubernetes.
@@ -59,39 +48,6 @@ Flags:
 
 Use "cilium bgp [command] --help" for more information about a command.
 """
-
-
-class Site(Protocol):
-    """The part of a cluster that the command talks to."""
-
-    plane: Plane
-    agents: dict[str, Agent]
-    dark: set[str]
-    exec_errors: dict[str, tuple[str, float]]
-    forbidden: frozenset[str]
-    cli: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An exec that failed."""
-
-    pod: str
-    error: str
-    seconds: float
-
-
-class ExecFailed(Exception):
-    """An exec into an agent's pod failed."""
-
-    def __init__(self, error: str, seconds: float) -> None:
-        super().__init__(error)
-        self.error = error
-        self.seconds = seconds
-
-    def within(self, limit: float) -> ExecFailed:
-        """The failure as a caller sees it who waits no longer than `limit` seconds."""
-        return self if self.seconds <= limit else ExecFailed("context deadline exceeded", limit)
 
 
 class CiliumCommand:
@@ -136,20 +92,6 @@ class CiliumCommand:
         agents = [a for a in self._site.agents.values() if request.value("node") in ("", a.node)]
         return sorted(agents, key=lambda agent: agent.node)
 
-    def exec(self, agent: Agent) -> None:
-        """Reach into the agent's container. Raises ExecFailed."""
-        if self._site.forbidden & _EXEC_PATHS:
-            raise ExecFailed(_FORBIDDEN.format(pod=agent.pod, space=NAMESPACE), EXEC_SECONDS)
-        if agent.node in self._site.dark:
-            address = agent.address(4)
-            dial = f"dial tcp {address}:10250: connect: no route to host"
-            raise ExecFailed(f"Internal error occurred: error dialing backend: {dial}", 3.0)
-        if not agent.running:
-            raise ExecFailed(NO_CONTAINER, EXEC_SECONDS)
-        error = self._site.exec_errors.get(agent.node)
-        if error is not None:
-            raise ExecFailed(*error)
-
     def _gather(
         self, request: Request, what: str, collect: Callable[[Agent], list[JsonObject]]
     ) -> tuple[dict[str, list[JsonObject]], list[Failure]]:
@@ -157,7 +99,7 @@ class CiliumCommand:
         failures: list[Failure] = []
         for agent in self._chosen(request):
             try:
-                self.exec(agent)
+                reach(self._site, agent)
             except ExecFailed as failed:
                 failed = failed.within(request.wait_seconds)
                 place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
@@ -280,7 +222,7 @@ class CiliumCommand:
     def _routes(self, request: Request, arguments: list[str]) -> Answer:
         words = arguments or ["available", "ipv4", "unicast"]
         try:
-            wanted = _RouteQuestion.of(words)
+            wanted = RouteQuestion.of(words)
         except UsageError as error:
             return _failed(f"\nError: Unable to get BGP routes: {error}\n")
         found, failures = self._gather(
@@ -298,7 +240,7 @@ class CiliumCommand:
             )
         return _partial(out, "Errors by retrieving routes", failures)
 
-    def _routes_of(self, agent: Agent, wanted: _RouteQuestion) -> Iterator[JsonObject]:
+    def _routes_of(self, agent: Agent, wanted: RouteQuestion) -> Iterator[JsonObject]:
         for instance in agent.instances.values():
             if wanted.asn not in (0, instance.asn):
                 continue
@@ -373,7 +315,7 @@ class CiliumCommand:
         errors: dict[str, tuple[str, float]] = {}
         for agent in self._chosen(request):
             try:
-                self.exec(agent)
+                reach(self._site, agent)
             except ExecFailed as failed:
                 errors[agent.pod] = (failed.error, failed.seconds)
         report = cilium_status.report(self._site.plane, self._site.agents.values(), errors)
@@ -386,8 +328,9 @@ class CiliumCommand:
         return Answer(out, b"", 0, seconds)
 
     def _version(self, request: Request) -> Answer:
+        mine = ".".join(map(str, self._site.cli))
         lines = [
-            f"cilium-cli: v{'.'.join(map(str, self._site.cli))} compiled with go1.27.3 on linux/amd64",
+            f"cilium-cli: v{mine} compiled with go1.27.3 on linux/amd64",
             "cilium image (default): v1.19.5",
             "cilium image (stable): unknown",
         ]
@@ -400,37 +343,6 @@ class CiliumCommand:
         data = sorted((key, str(value)) for key, value in mapping(config, "data").items())
         width = max((len(key) for key, _ in data), default=0)
         return _printed("".join(f"{key:<{width}}    {value}\n" for key, value in data))
-
-
-@dataclass(frozen=True, slots=True)
-class _RouteQuestion:
-    advertised: bool
-    afi: str
-    asn: int = 0
-    peer: str = ""
-
-    @classmethod
-    def of(cls, words: Sequence[str]) -> _RouteQuestion:
-        """From `available|advertised AFI SAFI [vrouter ASN] [peer ADDRESS]`. Raises UsageError."""
-        if words[0] not in ("available", "advertised"):
-            raise UsageError(f"invalid table type: {words[0]}")
-        if len(words) < 3:
-            raise UsageError("missing address family arguments, please see help for more options")
-        if words[1] not in ("ipv4", "ipv6", "l2vpn", "ls", "opaque"):
-            raise UsageError(f'unknown AFI {words[1]}: unknown afi: "{words[1]}"')
-        asn, peer = 0, ""
-        rest = list(words[3:])
-        while rest:
-            key, *following = rest
-            value = following[0] if following else ""
-            if key == "vrouter" and value.isdigit():
-                asn = int(value)
-            elif key in ("peer", "neighbor") and value:
-                peer = value
-            else:
-                raise UsageError(f"invalid argument: {' '.join(rest)}")
-            rest = rest[2:]
-        return cls(words[0] == "advertised", words[1] if words[2] == "unicast" else "", asn, peer)
 
 
 _DEFAULTING = (

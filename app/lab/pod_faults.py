@@ -1,4 +1,4 @@
-"""What can be wrong with pods of Cilium beside a crash: unready, missing, without image, too new."""
+"""What can be wrong with pods beside a crash: unready, missing, without image, of two versions."""
 
 from __future__ import annotations
 

@@ -72,8 +72,8 @@ def resources(
 ) -> tuple[Resource, ...]:
     """Everything a cluster with this Cilium serves; the version as in `1.19.1` or an image tag.
 
-    `crds` names kinds that are served although this version does not bring them, or are not although
-    it does. Raises ValueError when it is no version.
+    `crds` names kinds that are served although this version does not bring them, or are not
+    although it does. Raises ValueError when it is no version, or no such kind.
     """
     found = re.match(r"v?1\.(\d+)", cilium_version)
     if found is None:

@@ -21,7 +21,6 @@ from app.lab.scenario import Scenario, read_scenario
 from app.lab.store import JsonObject
 from tests.lab_inside import read_inside
 
-
 CLUSTER = Path(__file__).parent / "clusters" / "wiki.yaml"
 """What a row extends unless it says otherwise."""
 
@@ -54,8 +53,13 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the user adds to the near miss; the same, for None."""
 
 
+def code_of(name: str) -> str:
+    """The code of a row: its name up to a slash, after which stands what tells it apart."""
+    return name.partition("/")[0]
+
+
 def rows() -> dict[str, Row]:
-    """Every row by its code. Raises msgspec.ValidationError."""
+    """Every row by its name, such as CS201 or CS201/annotation. Raises msgspec.ValidationError."""
     found: dict[str, Row] = {}
     for path in sorted(Path(__file__).parent.glob("*.yaml")):
         document: object = yaml.safe_load(path.read_text("utf-8"))
