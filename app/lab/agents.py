@@ -72,6 +72,8 @@ class Agent:
         self._phase = plane.random.uniform(0.0, STATUS_PERIOD)
         self._report_due: datetime | None = None
         self._complaints: list[datetime] = []
+        self._halted = False
+        """Whether it touches nothing that runs, for it does not know which policy to follow."""
 
     # Life
 
@@ -91,6 +93,7 @@ class Agent:
         self.instances.clear()
         self._report_due = None
         self._complaints.clear()
+        self._halted, self.kept = False, {}
 
     @property
     def sessions(self) -> Iterator[Session]:
@@ -150,10 +153,14 @@ class Agent:
             return
         wish = desired(self._plane, self.node)
         if wish is None:
+            if not self._halted:
+                self._halted, self.kept = True, self.offers()
             if not self._complaints:
                 waits = (0.0, 0.6, 1.9, 4.0, 8.0)
                 self._complaints = [self._plane.time + seconds(wait) for wait in waits]
             return
+        if self._halted:
+            self._halted, self.kept = False, {}
         self._complaints.clear()
         self.legacy = wish.legacy
         wanted = {name: (asn, spec) for name, asn, spec in wish.instances}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.lab import faults, furnishing
-from app.lab.fields import address_of, labels_of, merged, name_of, seconds, text
+from app.lab.fields import address_of, labels_of, merged, name_of, objects, seconds, text
 from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey, release
 from app.lab.prefixes import check_advertisement
 from app.lab.routers import Router
@@ -174,8 +174,19 @@ class World(Simulation):
             kind, *place = address.split("/")
             resource = self._resource({"kind": kind})
             namespace, name = place if len(place) == 2 else ("", place[0])
-            if self.store.delete(resource, namespace, name) is None:
+            gone = self.store.delete(resource, namespace, name)
+            if gone is None:
                 raise ScenarioError(f"{self.scenario.name}: changes: there is no {address}")
+            self._collect(text(gone, "metadata", "uid"))
+
+    def _collect(self, owner: str) -> None:
+        """Delete what an object owned that is gone, as the garbage collector does."""
+        for resource in self.store.resources:
+            for obj in self.store.all(resource):
+                owners = objects(obj, "metadata", "ownerReferences")
+                if any(text(each, "uid") == owner for each in owners):
+                    self.store.delete(resource, *address_of(obj))
+                    self._collect(text(obj, "metadata", "uid"))
 
     def _plan_fault(self, plan: FaultPlan) -> None:
         where = f"{self.scenario.name}: faults"
