@@ -19,7 +19,9 @@ def identities(found: tuple[Finding, ...]) -> list[tuple[str, str, tuple[str, ..
     return sorted((each.id, each.severity.value, each.caused_by) for each in found)
 
 
-@pytest.mark.parametrize("name", ["wrong-peer-asn", "operator-down", "router-killed", "v1-two-policies"])
+@pytest.mark.parametrize(
+    "name", ["wrong-peer-asn", "operator-down", "router-killed", "v1-two-policies"]
+)
 async def test_a_scenario_comes_to_the_same_in_one_process(name: str) -> None:
     """Objects, commands and logs of both kinds, of BGPv1 and BGPv2."""
     live = found_in(await read_lab(name))

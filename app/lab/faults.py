@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from app.lab import pod_faults
 from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
+from app.lab.components import components
 from app.lab.fields import mapping, name_of, seconds, text
 from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
 from app.lab.routers import Router
-from app.lab.scenario import FaultName, FaultPlan, ScenarioError
+from app.lab.scenario import FaultName, FaultPlan, Scenario, ScenarioError
 from app.lab.store import JsonObject
 from app.lab.workloads import CRASHED
 
@@ -32,11 +33,14 @@ def apply(world: Simulation, plan: FaultPlan) -> Undo:
     return _FAULTS[plan.fault](world, plan)
 
 
-def check(plan: FaultPlan, nodes: Iterable[str], routers: Iterable[str], where: str) -> None:
-    """Raises ScenarioError when the plan names a node or router that is not there."""
+def check(plan: FaultPlan, scenario: Scenario, nodes: Iterable[str], where: str) -> None:
+    """Raises ScenarioError when the plan names what is not there, or lacks what it needs."""
+    if plan.fault == "agent-upgraded" and not plan.version:
+        raise ScenarioError(f"{where}: agent-upgraded needs a `version`, such as 1.19.4")
     for kind, wanted, known in (
         ("node", plan.node, list(nodes)),
-        ("router", plan.router, list(routers)),
+        ("router", plan.router, [router.name for router in scenario.routers]),
+        ("component", plan.component, [each.name for each in components(scenario.cilium)]),
     ):
         if wanted and wanted not in known:
             there = ", ".join(known)

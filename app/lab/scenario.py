@@ -19,6 +19,7 @@ import yaml
 
 from app.lab.fields import mapping, merged, objects, text
 from app.lab.plane import minor, release
+from app.lab.resources import resources
 from app.lab.store import JsonObject, stamp
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -218,9 +219,10 @@ def read_scenario(name_or_path: str) -> Scenario:
 
 
 def _check_numbers(scenario: Scenario) -> None:
-    """Raises ValueError for a version, address or network that is none."""
+    """Raises ValueError for a version, kind, address or network that is none."""
     minor(scenario.cilium)
     release(scenario.cli)
+    resources(scenario.cilium, scenario.crds)
     for node in scenario.nodes:
         for address in (*node.addresses, *node.internal):
             ipaddress.ip_address(address)

@@ -191,7 +191,7 @@ class World(Simulation):
     def _plan_fault(self, plan: FaultPlan) -> None:
         where = f"{self.scenario.name}: faults"
         nodes = [node.name for node in furnishing.nodes_of(self.scenario)]
-        faults.check(plan, nodes, [r.name for r in self.scenario.routers], where)
+        faults.check(plan, self.scenario, nodes, where)
         at = self.loaded + duration(plan.at, where)
         every = duration(plan.every, where) if plan.every else None
         lasts = duration(plan.lasts, where) if plan.lasts else None
