@@ -239,7 +239,8 @@ def _bgp_off(world: Simulation, _: FaultPlan) -> Undo:
         world.plane.put(CONFIG_MAPS, {**config, "data": data}, "helm")
         for label, name in (("k8s-app", "cilium"), ("name", "cilium-operator")):
             for pod in world.workloads.pods(label, name):
-                world.workloads.replace(pod)
+                if text(pod, "spec", "nodeName") not in world.dark:
+                    world.workloads.replace(pod)
 
     switch("false")
     return lambda: switch("true")
