@@ -314,6 +314,8 @@ expect: {sentence: It is mine.}
         ("extends: mine.yaml\ndescription: x", "leads back"),
         ("extends: base\nmanifests: [1]", "`manifests` is a list of objects"),
         ("description: x\nexpect: {sentence: y}\ncilium: new", "'new' is not a Cilium version"),
+        ("description: x\nexpect: {sentence: y}\ncli: new", "'new' is not a version"),
+        ("description: x\nexpect: {sentence: y}\ncrds: {Cat: true}", "'Cat' is no kind"),
         (
             "description: x\nexpect: {sentence: y}\nrouters: [{name: r, address: a, asn: 1}]",
             "'a' does not appear to be an IPv4 or IPv6 address",
@@ -340,6 +342,9 @@ def test_a_bad_file_gets_one_sentence_with_file_and_place(
         ("history: long", "'long' is no length of time"),
         ("faults: [{fault: exec-fails, node: nobody}]", "there is no node 'nobody'"),
         ("faults: [{fault: router-killed, router: x}]", "there is no router 'x'"),
+        ("faults: [{fault: unready, component: x}]", "there is no component 'x'"),
+        ("faults: [{fault: agent-upgraded}]", "agent-upgraded needs a `version`"),
+        ("clock: soon", "clock: 'soon' is no length of time"),
         ("changes: [{remove: [CiliumBGPPeerConfig/x]}]", "there is no CiliumBGPPeerConfig/x"),
         (
             "manifests: [{kind: Secret, metadata: {name: s, creationTimestamp: soon}}]",

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from app.lab.desired import desired
 from app.lab.fields import (
     integer,
-    labels_of,
     mapping,
     objects,
     present,
     seconds,
-    selects,
     text,
 )
 from app.lab.node_status import Instance, write_status
 from app.lab.peers import MissingPasswordKey, peers_of
 from app.lab.plane import (
-    CILIUM_NODES,
     NAMESPACE,
-    NODE_CONFIGS,
     NODES,
     PEER_CONFIGS,
-    PEERING_POLICIES,
     Plane,
 )
 from app.lab.prefixes import NOTHING, Offer, Prefixes
@@ -50,15 +45,6 @@ TWO_POLICIES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """What the objects ask of a node."""
-
-    instances: tuple[tuple[str, int, JsonObject], ...]
-    legacy: bool
-    """Whether a CiliumBGPPeeringPolicy asks for it."""
-
-
 class Agent:
     """One node's agent."""
 
@@ -74,12 +60,20 @@ class Agent:
         """Whether a CiliumBGPPeeringPolicy rules this node."""
         self.error = ""
         """The last reconciliation error."""
+        self.silent = False
+        """Whether it fails to write its status."""
+        self.kept: dict[tuple[str, str, str], Offer] = {}
+        """What it goes on offering by instance, family and peer, though it should not."""
+        self.failing_since: datetime | None = None
+        """Since when one of its controllers fails."""
         self._plane = plane
         self._prefixes = prefixes
         self._routers = routers
         self._phase = plane.random.uniform(0.0, STATUS_PERIOD)
         self._report_due: datetime | None = None
         self._complaints: list[datetime] = []
+        self._halted = False
+        """Whether it touches nothing that runs, for it does not know which policy to follow."""
 
     # Life
 
@@ -99,6 +93,7 @@ class Agent:
         self.instances.clear()
         self._report_due = None
         self._complaints.clear()
+        self._halted, self.kept = False, {}
 
     @property
     def sessions(self) -> Iterator[Session]:
@@ -114,6 +109,11 @@ class Agent:
         if self._report_due is not None:
             dues.append(self._report_due)
         return min(dues, default=None) if self.running else None
+
+    @property
+    def now(self) -> datetime:
+        """The moment that is simulated."""
+        return self._plane.time
 
     def step(self) -> None:
         """Do what is due now."""
@@ -151,15 +151,19 @@ class Agent:
         """Bring instances and peers in line with the objects."""
         if not self.running or not self.bgp:
             return
-        desired = self._desired()
-        if desired is None:
+        wish = desired(self._plane, self.node)
+        if wish is None:
+            if not self._halted:
+                self._halted, self.kept = True, self.offers()
             if not self._complaints:
                 waits = (0.0, 0.6, 1.9, 4.0, 8.0)
                 self._complaints = [self._plane.time + seconds(wait) for wait in waits]
             return
+        if self._halted:
+            self._halted, self.kept = False, {}
         self._complaints.clear()
-        self.legacy = desired.legacy
-        wanted = {name: (asn, spec) for name, asn, spec in desired.instances}
+        self.legacy = wish.legacy
+        wanted = {name: (asn, spec) for name, asn, spec in wish.instances}
         for name in [n for n, i in self.instances.items() if _asn_of(wanted, n) != i.asn]:
             self._remove_instance(self.instances.pop(name))
         error = ""
@@ -169,27 +173,6 @@ class Agent:
             self.error = error
             self._report_soon()
         self._track_prefixes()
-
-    def _desired(self) -> Desired | None:
-        """None when two policies select the node: the running state is left alone."""
-        plane = self._plane
-        labels = labels_of(plane.get(CILIUM_NODES, self.node) or {})
-        policies = [
-            policy
-            for policy in plane.all(PEERING_POLICIES)
-            if selects(mapping(policy, "spec", "nodeSelector"), labels)
-        ]
-        if len(policies) > 1:
-            return None
-        if policies:
-            routers = objects(policies[0], "spec", "virtualRouters")
-            numbered = [(integer(r, "localASN"), r) for r in routers]
-            return Desired(tuple((str(asn), asn, r) for asn, r in numbered), legacy=True)
-        config = plane.get(NODE_CONFIGS, self.node)
-        listed = objects(config, "spec", "bgpInstances")
-        return Desired(
-            tuple((text(i, "name"), integer(i, "localASN"), i) for i in listed), legacy=False
-        )
 
     def _reconcile_instance(self, name: str, asn: int, spec: JsonObject) -> str:
         try:
@@ -300,11 +283,22 @@ class Agent:
         session = instance.sessions.get(peer)
         if session is None or afi not in session.settings.families:
             return NOTHING
+        if (kept := self.kept.get((instance.name, afi, peer))) is not None:
+            return kept
         version = 6 if afi == "ipv6" else 4
         if self.legacy:
             return self._prefixes.of_virtual_router(self.node, instance.spec, version)
         selector = self._advertisements(instance, peer, afi)
         return self._prefixes.of_family(self.node, selector, version)
+
+    def offers(self) -> dict[tuple[str, str, str], Offer]:
+        """What it offers at the moment, by instance, family and peer."""
+        return {
+            (instance.name, afi, peer): self.offer(instance, afi, peer)
+            for instance in self.instances.values()
+            for peer in instance.sessions
+            for afi in AFI_NAMES
+        }
 
     def local_routes(self, instance: Instance, afi: str) -> Iterator[tuple[str, datetime]]:
         """The local RIB of a family: what any peer is offered, and since when."""
@@ -388,7 +382,7 @@ class Agent:
         self._report_due = now + seconds(STATUS_PERIOD - passed)
 
     def _report(self) -> None:
-        if not self.legacy:
+        if not self.legacy and not self.silent:
             instances = self.instances.values()
             write_status(self._plane, self.node, instances, self.counts, self.error)
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from app.lab import cilium_status, cilium_tables, wire
 from app.lab.agents import Agent
 from app.lab.command_line import Request, UsageError, parse
+from app.lab.execs import EXEC_SECONDS, ExecFailed, Failure, Site, reach
 from app.lab.fields import mapping
 from app.lab.node_status import Instance
-from app.lab.plane import CONFIG_MAPS, NAMESPACE, Plane
+from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.ranges import AnyAddress
+from app.lab.route_question import RouteQuestion
 from app.lab.sessions import Session
 from app.lab.store import Answer, JsonObject
 
-EXEC_SECONDS = 0.2
-"""How long a run takes when every agent answers."""
-
-NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
+ALL_OR_NOTHING_BEFORE = (0, 18, 6)
+"""Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
 
 _ABOUT = """\
 CLI to install, manage, & troubleshooting Cilium clusters running Kubernetes.
@@ -52,37 +50,6 @@ Use "cilium bgp [command] --help" for more information about a command.
 """
 
 
-class Site(Protocol):
-    """The part of a cluster that the command talks to."""
-
-    plane: Plane
-    agents: dict[str, Agent]
-    dark: set[str]
-    exec_errors: dict[str, tuple[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An exec that failed."""
-
-    pod: str
-    error: str
-    seconds: float
-
-
-class ExecFailed(Exception):
-    """An exec into an agent's pod failed."""
-
-    def __init__(self, error: str, seconds: float) -> None:
-        super().__init__(error)
-        self.error = error
-        self.seconds = seconds
-
-    def within(self, limit: float) -> ExecFailed:
-        """The failure as a caller sees it who waits no longer than `limit` seconds."""
-        return self if self.seconds <= limit else ExecFailed("context deadline exceeded", limit)
-
-
 class CiliumCommand:
     """Answers command lines about one cluster."""
 
@@ -100,6 +67,8 @@ class CiliumCommand:
                 return self._status(request)
             case ["bgp", "peers" | "neighbors"]:
                 return self._peers(request)
+            case ["bgp", "routes", *_] if self._site.cli < (0, 16):
+                return self._unknown_subcommand(request)
             case ["bgp", "routes", *arguments]:
                 return self._routes(request, arguments)
             case ["bgp", *_]:
@@ -123,18 +92,6 @@ class CiliumCommand:
         agents = [a for a in self._site.agents.values() if request.value("node") in ("", a.node)]
         return sorted(agents, key=lambda agent: agent.node)
 
-    def exec(self, agent: Agent) -> None:
-        """Reach into the agent's container. Raises ExecFailed."""
-        if agent.node in self._site.dark:
-            address = agent.address(4)
-            dial = f"dial tcp {address}:10250: connect: no route to host"
-            raise ExecFailed(f"Internal error occurred: error dialing backend: {dial}", 3.0)
-        if not agent.running:
-            raise ExecFailed(NO_CONTAINER, EXEC_SECONDS)
-        error = self._site.exec_errors.get(agent.node)
-        if error is not None:
-            raise ExecFailed(*error)
-
     def _gather(
         self, request: Request, what: str, collect: Callable[[Agent], list[JsonObject]]
     ) -> tuple[dict[str, list[JsonObject]], list[Failure]]:
@@ -142,7 +99,7 @@ class CiliumCommand:
         failures: list[Failure] = []
         for agent in self._chosen(request):
             try:
-                self.exec(agent)
+                reach(self._site, agent)
             except ExecFailed as failed:
                 failed = failed.within(request.wait_seconds)
                 place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
@@ -168,7 +125,7 @@ class CiliumCommand:
 
     def _peers(self, request: Request) -> Answer:
         found, failures = self._gather(request, "peers", self._peers_of)
-        if failures and not found:
+        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
             return _all_failed("Unable to get peering status", failures)
         out = (
             _json(found)
@@ -265,13 +222,13 @@ class CiliumCommand:
     def _routes(self, request: Request, arguments: list[str]) -> Answer:
         words = arguments or ["available", "ipv4", "unicast"]
         try:
-            wanted = _RouteQuestion.of(words)
+            wanted = RouteQuestion.of(words)
         except UsageError as error:
             return _failed(f"\nError: Unable to get BGP routes: {error}\n")
         found, failures = self._gather(
             request, "routes", lambda agent: list(self._routes_of(agent, wanted))
         )
-        if failures and not found:
+        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
             return _all_failed("Unable to get BGP routes", failures)
         if request.json:
             out = _json(found)
@@ -283,7 +240,7 @@ class CiliumCommand:
             )
         return _partial(out, "Errors by retrieving routes", failures)
 
-    def _routes_of(self, agent: Agent, wanted: _RouteQuestion) -> Iterator[JsonObject]:
+    def _routes_of(self, agent: Agent, wanted: RouteQuestion) -> Iterator[JsonObject]:
         for instance in agent.instances.values():
             if wanted.asn not in (0, instance.asn):
                 continue
@@ -340,6 +297,12 @@ class CiliumCommand:
 
     # The rest
 
+    def _unknown_subcommand(self, request: Request) -> Answer:
+        """What cobra makes of a word that a command does not know: its own flags, or its help."""
+        if request.value("output"):
+            return _failed("unknown shorthand flag: 'o' in -o\n")
+        return _printed(_BGP_HELP)
+
     def _status(self, request: Request) -> Answer:
         if request.namespace != NAMESPACE:
             empty = cilium_status.empty_report()
@@ -352,7 +315,7 @@ class CiliumCommand:
         errors: dict[str, tuple[str, float]] = {}
         for agent in self._chosen(request):
             try:
-                self.exec(agent)
+                reach(self._site, agent)
             except ExecFailed as failed:
                 errors[agent.pod] = (failed.error, failed.seconds)
         report = cilium_status.report(self._site.plane, self._site.agents.values(), errors)
@@ -365,8 +328,9 @@ class CiliumCommand:
         return Answer(out, b"", 0, seconds)
 
     def _version(self, request: Request) -> Answer:
+        mine = ".".join(map(str, self._site.cli))
         lines = [
-            "cilium-cli: v0.19.7 compiled with go1.27.3 on linux/amd64",
+            f"cilium-cli: v{mine} compiled with go1.27.3 on linux/amd64",
             "cilium image (default): v1.19.5",
             "cilium image (stable): unknown",
         ]
@@ -379,37 +343,6 @@ class CiliumCommand:
         data = sorted((key, str(value)) for key, value in mapping(config, "data").items())
         width = max((len(key) for key, _ in data), default=0)
         return _printed("".join(f"{key:<{width}}    {value}\n" for key, value in data))
-
-
-@dataclass(frozen=True, slots=True)
-class _RouteQuestion:
-    advertised: bool
-    afi: str
-    asn: int = 0
-    peer: str = ""
-
-    @classmethod
-    def of(cls, words: Sequence[str]) -> _RouteQuestion:
-        """From `available|advertised AFI SAFI [vrouter ASN] [peer ADDRESS]`. Raises UsageError."""
-        if words[0] not in ("available", "advertised"):
-            raise UsageError(f"invalid table type: {words[0]}")
-        if len(words) < 3:
-            raise UsageError("missing address family arguments, please see help for more options")
-        if words[1] not in ("ipv4", "ipv6", "l2vpn", "ls", "opaque"):
-            raise UsageError(f'unknown AFI {words[1]}: unknown afi: "{words[1]}"')
-        asn, peer = 0, ""
-        rest = list(words[3:])
-        while rest:
-            key, *following = rest
-            value = following[0] if following else ""
-            if key == "vrouter" and value.isdigit():
-                asn = int(value)
-            elif key in ("peer", "neighbor") and value:
-                peer = value
-            else:
-                raise UsageError(f"invalid argument: {' '.join(rest)}")
-            rest = rest[2:]
-        return cls(words[0] == "advertised", words[1] if words[2] == "unicast" else "", asn, peer)
 
 
 _DEFAULTING = (

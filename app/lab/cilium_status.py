@@ -6,8 +6,10 @@ only what somebody reads is kept (`cilium-cli/status/status.go`).
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable
+from math import isqrt
 
 from app.lab.agents import Agent
 from app.lab.fields import integer, labels_of, mapping, name_of, objects, text, texts
@@ -93,12 +95,20 @@ def report(
         "image_count": dict(sorted(images.items())),
         "phase_count": dict(sorted(phases.items())),
         "pod_state": states,
-        "pods_count": {"all": len(pods), "by_cilium": len(pods)},
+        "pods_count": {"all": len(pods), "by_cilium": sum(_managed(plane, pod) for pod in pods)},
         "cilium_status": statuses,
         "cilium_endpoints": endpoints,
         "errors": _errors(plane, errors),
         "helm_chart_version": plane.cilium,
     }
+
+
+def _managed(plane: Plane, pod: JsonObject) -> bool:
+    """Whether Cilium gave the pod its network: its address, if any, is one of the node's."""
+    address = text(pod, "status", "podIP")
+    node = plane.get(CILIUM_NODES, text(pod, "spec", "nodeName"))
+    networks = map(ipaddress.ip_network, texts(node, "spec", "ipam", "podCIDRs"))
+    return not address or any(ipaddress.ip_address(address) in each for each in networks)
 
 
 def _pods(plane: Plane, label: str, value: str) -> list[JsonObject]:
@@ -188,6 +198,7 @@ def _local_pods(plane: Plane, agent: Agent) -> list[JsonObject]:
         for pod in plane.all(PODS)
         if text(pod, "spec", "nodeName") == agent.node
         and mapping(pod, "spec").get("hostNetwork") is not True
+        and _managed(plane, pod)
     ]
 
 
@@ -208,7 +219,7 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
             "nodes": [{"name": name} for name in names],
             "self": f"{config.get('cluster-name', 'default')}/{agent.node}",
         },
-        "controllers": [_controller(plane, name) for name in _CONTROLLERS],
+        "controllers": [_controller(plane, agent, name) for name in _CONTROLLERS],
         "datapath-mode": config.get("datapath-mode", "veth"),
         "encryption": {"mode": "Disabled"},
         "hubble": {"state": "Ok" if hubble else "Disabled"},
@@ -231,18 +242,32 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
     }
 
 
+FAILING_CONTROLLER = "cilium-health-ep"
+"""The one that fails where a scenario wants one to."""
 _CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", "cilium-health-ep")
 
 
-def _controller(plane: Plane, name: str) -> JsonObject:
+def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
+    status: JsonObject = {
+        "last-failure-timestamp": "0001-01-01T00:00:00.000Z",
+        "last-success-timestamp": stamp(plane.time).replace("Z", ".000Z"),
+        "success-count": 28,
+    }
+    since = agent.failing_since
+    if since is not None and name == FAILING_CONTROLLER:
+        # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
+        failures = isqrt(2 * int((plane.time - since).total_seconds())) + 1
+        status |= {
+            "consecutive-failure-count": failures,
+            "failure-count": failures,
+            "last-failure-msg": 'Get "http://10.96.0.1/hello": context deadline exceeded',
+            "last-failure-timestamp": stamp(plane.time).replace("Z", ".000Z"),
+            "last-success-timestamp": stamp(since).replace("Z", ".000Z"),
+        }
     return {
         "configuration": {"error-retry": True, "interval": "1m0s"},
         "name": name,
-        "status": {
-            "last-failure-timestamp": "0001-01-01T00:00:00.000Z",
-            "last-success-timestamp": stamp(plane.time).replace("Z", ".000Z"),
-            "success-count": 28,
-        },
+        "status": dict(sorted(status.items())),
     }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from app.lab import pod_faults
+from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
+from app.lab.components import components
 from app.lab.fields import mapping, name_of, seconds, text
 from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
 from app.lab.routers import Router
-from app.lab.scenario import FaultName, FaultPlan, ScenarioError
+from app.lab.scenario import FaultName, FaultPlan, Scenario, ScenarioError
 from app.lab.store import JsonObject
 from app.lab.workloads import CRASHED
 
@@ -30,11 +33,14 @@ def apply(world: Simulation, plan: FaultPlan) -> Undo:
     return _FAULTS[plan.fault](world, plan)
 
 
-def check(plan: FaultPlan, nodes: Iterable[str], routers: Iterable[str], where: str) -> None:
-    """Raises ScenarioError when the plan names a node or router that is not there."""
+def check(plan: FaultPlan, scenario: Scenario, nodes: Iterable[str], where: str) -> None:
+    """Raises ScenarioError when the plan names what is not there, or lacks what it needs."""
+    if plan.fault == "agent-upgraded" and not plan.version:
+        raise ScenarioError(f"{where}: agent-upgraded needs a `version`, such as 1.19.4")
     for kind, wanted, known in (
         ("node", plan.node, list(nodes)),
-        ("router", plan.router, list(routers)),
+        ("router", plan.router, [router.name for router in scenario.routers]),
+        ("component", plan.component, [each.name for each in components(scenario.cilium)]),
     ):
         if wanted and wanted not in known:
             there = ", ".join(known)
@@ -144,9 +150,50 @@ def _minutes(count: int) -> str:
 
 
 def _agent_restarted(world: Simulation, plan: FaultPlan) -> Undo:
-    for pod in _agent_pods(world, plan):
-        world.workloads.restart(pod)
-    return _nothing
+    return pod_faults.restarted(world, _agent_pods(world, plan))
+
+
+def _operator_restarted(world: Simulation, _: FaultPlan) -> Undo:
+    return pod_faults.restarted(world, world.workloads.pods("name", "cilium-operator"))
+
+
+def _lease_stuck(world: Simulation, _: FaultPlan) -> Undo:
+    world.renew_lease()
+    world.lease_stuck = True
+    return lambda: setattr(world, "lease_stuck", False)
+
+
+def _agents(world: Simulation, plan: FaultPlan) -> list[Agent]:
+    return [agent for agent in world.agents.values() if agent.node in _nodes(world, plan)]
+
+
+def _agent_fault(change: Callable[[Agent, bool], None]) -> Callable[[Simulation, FaultPlan], Undo]:
+    """A fault inside agents that the change begins (True) and ends."""
+
+    def apply_to(world: Simulation, plan: FaultPlan) -> Undo:
+        agents = _agents(world, plan)
+        for agent in agents:
+            change(agent, True)
+
+        def undo() -> None:
+            for agent in agents:
+                change(agent, False)
+
+        return undo
+
+    return apply_to
+
+
+def _controller_fails(agent: Agent, begins: bool) -> None:
+    agent.failing_since = agent.now if begins else None
+
+
+def _status_stuck(agent: Agent, begins: bool) -> None:
+    agent.silent = begins
+
+
+def _routes_stuck(agent: Agent, begins: bool) -> None:
+    agent.kept = agent.offers() if begins else {}
 
 
 def _exec_fails(world: Simulation, plan: FaultPlan) -> Undo:
@@ -192,7 +239,8 @@ def _bgp_off(world: Simulation, _: FaultPlan) -> Undo:
         world.plane.put(CONFIG_MAPS, {**config, "data": data}, "helm")
         for label, name in (("k8s-app", "cilium"), ("name", "cilium-operator")):
             for pod in world.workloads.pods(label, name):
-                world.workloads.replace(pod)
+                if text(pod, "spec", "nodeName") not in world.dark:
+                    world.workloads.replace(pod)
 
     switch("false")
     return lambda: switch("true")
@@ -217,4 +265,13 @@ _FAULTS: dict[FaultName, Callable[[Simulation, FaultPlan], Undo]] = {
     "operator-down": _operator_down,
     "node-not-ready": _node_not_ready,
     "bgp-off": _bgp_off,
+    "unready": pod_faults.unready,
+    "pod-missing": pod_faults.missing,
+    "image-missing": pod_faults.image_missing,
+    "operator-restarted": _operator_restarted,
+    "agent-upgraded": pod_faults.upgraded,
+    "lease-stuck": _lease_stuck,
+    "controller-fails": _agent_fault(_controller_fails),
+    "status-stuck": _agent_fault(_status_stuck),
+    "routes-stuck": _agent_fault(_routes_stuck),
 }

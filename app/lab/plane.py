@@ -40,6 +40,13 @@ NODE_CONFIGS: ResourceKey = ("cilium.io", "ciliumbgpnodeconfigs")
 OVERRIDES: ResourceKey = ("cilium.io", "ciliumbgpnodeconfigoverrides")
 PEERING_POLICIES: ResourceKey = ("cilium.io", "ciliumbgppeeringpolicies")
 
+_STATUS_WRITERS: dict[ResourceKey, str] = {
+    NODE_CONFIGS: "CiliumBGPNodeConfigStatusReconciler",
+    POOLS: "cilium-operator-lb-ipam",
+    SERVICES: "cilium-operator-lb-ipam",
+}
+"""Field managers that write a status, where it is not the operator's general one (recorded)."""
+
 NAMESPACE = "kube-system"
 """Where Cilium runs."""
 
@@ -54,6 +61,13 @@ def minor(version: str) -> Minor:
     if found is None:
         raise ValueError(f"{version!r} is not a Cilium version such as 1.19.1")
     return (int(found[1]), int(found[2]))
+
+
+def release(version: str) -> tuple[int, ...]:
+    """A version such as 0.18.6 as numbers that can be compared. Raises ValueError."""
+    if not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise ValueError(f"{version!r} is not a version such as 0.19.7")
+    return tuple(map(int, version.split(".")))
 
 
 @dataclass(slots=True)
@@ -125,7 +139,7 @@ class Plane:
 
     def set_status(self, resource: ResourceKey, obj: JsonObject, status: JsonObject) -> None:
         """Replace an object's status, as the subresource does."""
-        manager = "cilium-agent" if resource == NODE_CONFIGS else "cilium-operator-generic"
+        manager = _STATUS_WRITERS.get(resource, "cilium-operator-generic")
         self.store.put(resource, {**obj, "status": status}, manager)
 
     def set_conditions(

@@ -7,6 +7,8 @@ CustomResourceDefinitions of Cilium 1.17 and 1.21 (their recorded discovery docu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from app.lab.store import Resource
 
@@ -35,6 +37,8 @@ _POLICY = ("cilium", "ciliumpolicy")
 _BGP = ("cilium", "ciliumbgp")
 _POOL = ("ippools", "ippool", "lbippool", "lbippools")
 _STABLE = ("v2",)
+_OLDEST = 17
+"""The oldest minor version that is known."""
 _ALPHA = ("v2alpha1",)
 
 
@@ -63,15 +67,26 @@ def cilium_resources(minor: int = 21) -> tuple[Resource, ...]:
     return (*kinds, _cilium(_ALPHA, "CiliumBGPPeeringPolicy", ("bgpp",), _BGP))
 
 
-def resources(cilium_version: str) -> tuple[Resource, ...]:
+def resources(
+    cilium_version: str, crds: Mapping[str, bool] = MappingProxyType({})
+) -> tuple[Resource, ...]:
     """Everything a cluster with this Cilium serves; the version as in `1.19.1` or an image tag.
 
-    Raises ValueError when it is no version.
+    `crds` names kinds that are served although this version does not bring them, or are not
+    although it does. Raises ValueError when it is no version, or no such kind.
     """
     found = re.match(r"v?1\.(\d+)", cilium_version)
     if found is None:
         raise ValueError(f"{cilium_version!r} is not a Cilium version such as 1.19.1")
-    return (*STANDARD, *cilium_resources(int(found[1])))
+    kinds = {each.kind: each for each in cilium_resources(int(found[1]))}
+    earlier = {each.kind: each for each in cilium_resources(_OLDEST)}
+    for kind, served in crds.items():
+        if kind not in kinds | earlier:
+            raise ValueError(f"crds: {kind!r} is no kind of Cilium's")
+        found_kind = kinds.pop(kind, earlier[kind])
+        if served:
+            kinds[kind] = found_kind
+    return (*STANDARD, *kinds.values())
 
 
 def _cilium(

@@ -31,6 +31,8 @@ class Router:
     password: str = ""
     hops: int = 1
     """IP hops from the nodes; a session over more than one needs ebgpMultihop."""
+    holds: dict[str, int] = field(default_factory=dict)
+    """Nodes to which it offers another hold time."""
     running: bool = True
     frozen: bool = False
     refuses: set[str] = field(default_factory=set)
@@ -48,6 +50,10 @@ class Router:
         if peer_asn not in (0, self.asn):
             return Greeting.WRONG_ASN
         return Greeting.WELCOME
+
+    def hold_for(self, node: str) -> int:
+        """The hold time that it offers a node, in seconds."""
+        return self.holds.get(node, self.hold_seconds)
 
     def keeps(self, password: str) -> bool:
         """Whether an established session still hears keepalives."""

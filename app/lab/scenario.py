@@ -18,7 +18,8 @@ import msgspec
 import yaml
 
 from app.lab.fields import mapping, merged, objects, text
-from app.lab.plane import minor
+from app.lab.plane import minor, release
+from app.lab.resources import resources
 from app.lab.store import JsonObject, stamp
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -42,6 +43,15 @@ FaultName = Literal[
     "operator-down",
     "node-not-ready",
     "bgp-off",
+    "unready",
+    "pod-missing",
+    "image-missing",
+    "operator-restarted",
+    "agent-upgraded",
+    "lease-stuck",
+    "controller-fails",
+    "status-stuck",
+    "routes-stuck",
 ]
 """What can break in a running cluster."""
 
@@ -71,6 +81,8 @@ class RouterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routes: dict[str, int] = {}
     password: str = ""
     hops: int = 1
+    holds: dict[str, int] = {}
+    """Nodes to which it offers another hold time."""
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +98,10 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One router by name; all of them when empty."""
     asn: int = 0
     """For router-asn: the number the router uses instead."""
+    component: str = "cilium"
+    """For unready, pod-missing and image-missing: the workload whose pods are hit."""
+    version: str = ""
+    """For agent-upgraded: the version that the agents run from then on."""
 
 
 class ChangePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +158,15 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routers: tuple[RouterPlan, ...] = ()
     config: dict[str, str] = {}
     """Values of `cilium-config` that differ from the lab's own; "" removes a key."""
+    crds: dict[str, bool] = {}
+    """Kinds of Cilium's that are served though this version does not bring them (left over from an
+    earlier one), or are not although it does."""
+    forbidden: tuple[str, ...] = ()
+    """What the user may not read, as `store.Cluster.forbidden`."""
+    clock: str = ""
+    """By how much the clocks of the cluster are ahead."""
+    cli: str = "0.19.7"
+    """Version of cilium-cli."""
     manifests: tuple[JsonObject, ...] = ()
     backends: dict[str, tuple[str, ...]] = {}
     """Nodes on which a service (`namespace/name`) has a ready pod."""
@@ -194,8 +219,10 @@ def read_scenario(name_or_path: str) -> Scenario:
 
 
 def _check_numbers(scenario: Scenario) -> None:
-    """Raises ValueError for a version, address or network that is none."""
+    """Raises ValueError for a version, kind, address or network that is none."""
     minor(scenario.cilium)
+    release(scenario.cli)
+    resources(scenario.cilium, scenario.crds)
     for node in scenario.nodes:
         for address in (*node.addresses, *node.internal):
             ipaddress.ip_address(address)

@@ -181,7 +181,7 @@ class Session:
         again = self.negotiated and self.settings.restart is not None
         self.state, self.established, self.negotiated = "established", self.plane.time, True
         self._expiring = False
-        self.applied_hold = min(self.settings.hold, router.hold_seconds)
+        self.applied_hold = min(self.settings.hold, router.hold_for(self.node))
         self.applied_keepalive = min(self.settings.keepalive, self.applied_hold // 3)
         shown = {} if self._new_speaker else {"State": "BGP_FSM_OPENCONFIRM"}
         self._log("info", "Peer Up", **shown)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from random import Random
+from types import MappingProxyType
 
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
@@ -64,6 +65,7 @@ class Simulation:
         started: datetime,
         seed: int,
         clock: Clock,
+        crds: Mapping[str, bool] = MappingProxyType({}),
     ) -> None:
         self._source = clock
         self.loaded = clock()
@@ -76,7 +78,7 @@ class Simulation:
         chance = Random(seed)  # noqa: S311 (a seeded simulation, no secret)
         horizon = self.loaded - seconds(3600)
         self.plane = Plane(self.store, Logs(), cilium, chance, started, horizon)
-        for resource in resources(cilium):
+        for resource in resources(cilium, crds):
             self.store.register(resource)
         self.routers = {router.address: router for router in routers}
         self.prefixes = Prefixes(self.plane)
@@ -88,6 +90,12 @@ class Simulation:
         """Nodes that are switched off or cut off."""
         self.exec_errors: dict[str, tuple[str, float]] = {}
         """What an exec on a node fails with, and after how many seconds."""
+        self.lease_stuck = False
+        """Whether the leader cannot renew its lease."""
+        self.forbidden: frozenset[str] = frozenset()
+        """What the user may not do, as `Cluster.forbidden`."""
+        self.cli: tuple[int, ...] = (0, 19, 7)
+        """Version of cilium-cli."""
         self._started: dict[str, datetime] = {}
 
     # Time
@@ -149,6 +157,7 @@ class Simulation:
             },
             cilium=cilium,
             run=self.run,
+            forbidden=self.forbidden,
         )
 
     def _next(self) -> datetime | None:
@@ -246,7 +255,7 @@ class Simulation:
     def renew_lease(self) -> None:
         """The leader, if there is one, says that it still leads."""
         lease = self.plane.get(LEASES, "cilium-operator-resource-lock", NAMESPACE)
-        if lease is not None and self.operator.running:
+        if lease is not None and self.operator.running and not self.lease_stuck:
             spec = {**mapping(lease, "spec"), "renewTime": stamp(self.plane.time, micro=True)}
             self.plane.put(LEASES, {**lease, "spec": spec}, "cilium-operator-generic")
 

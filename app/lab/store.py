@@ -144,7 +144,8 @@ class Store:
 
         Fills `metadata`: uid, creationTimestamp, resourceVersion; generation, where the kind has
         one, which goes up when anything beside metadata and status changed; managedFields when
-        `manager` is named, without field paths. A put that changes nothing stores nothing and
+        `manager` is named, without field paths, and as of the subresource where nothing but the
+        status changed. A put that changes nothing stores nothing and
         tells nobody.
         """
         new = copy.deepcopy(obj)
@@ -167,8 +168,9 @@ class Store:
         if new == old:
             return old
         if manager:
+            part = "status" if old is not None and _is_status(old, new) else ""
             metadata["managedFields"] = _managed(
-                metadata.get("managedFields"), manager, self.clock()
+                metadata.get("managedFields"), manager, part, self.clock()
             )
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
@@ -345,7 +347,18 @@ def _spec(obj: JsonObject) -> JsonObject:
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
 
 
-def _managed(known: object, manager: str, now: datetime) -> list[object]:
+def _is_status(old: JsonObject, new: JsonObject) -> bool:
+    return _spec(old) == _spec(new) and old.get("status") != new.get("status")
+
+
+def _managed(known: object, manager: str, part: str, now: datetime) -> list[object]:
     entries: Iterable[object] = known if isinstance(known, list) else ()
-    others = [e for e in entries if not (isinstance(e, dict) and e.get("manager") == manager)]
-    return [*others, {"manager": manager, "operation": "Update", "time": stamp(now)}]
+    mine: JsonObject = {"manager": manager, "operation": "Update", "time": stamp(now)}
+    if part:
+        mine["subresource"] = part
+    others = [e for e in entries if not (isinstance(e, dict) and _alike(e, mine))]
+    return [*others, mine]
+
+
+def _alike(one: JsonObject, other: JsonObject) -> bool:
+    return all(one.get(key) == other.get(key) for key in ("manager", "subresource"))

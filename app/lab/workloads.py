@@ -169,7 +169,7 @@ class Workloads:
 
     def crash(self, pod: JsonObject, exit_code: int = CRASHED, back_off: str = "10s") -> None:
         """The first container died and is held back for a while before the next start."""
-        status = _first_status(pod)
+        status = first_status(pod)
         started = text(status, "state", "running", "startedAt") or stamp(self._plane.time)
         uid = text(pod, "metadata", "uid")
         name = text(status, "name")
@@ -190,12 +190,12 @@ class Workloads:
             # While a container is held back, its last log is both the present and the previous.
             kept = ContainerLog(log.lines, list(log.lines))
             self._plane.logs.load(NAMESPACE, name_of(pod), name, kept)
-        self._write(pod, changed, ready=False)
+        self.set_container(pod, changed, ready=False)
         self.event(pod, "BackOff", message.capitalize(), "Warning")
 
     def recover(self, pod: JsonObject) -> None:
         """The first container runs again and is ready."""
-        status = _first_status(pod)
+        status = first_status(pod)
         changed: JsonObject = {
             **status,
             "state": {"running": {"startedAt": stamp(self._plane.time)}},
@@ -203,12 +203,12 @@ class Workloads:
             "started": True,
         }
         self._plane.logs.restarted(NAMESPACE, name_of(pod), text(status, "name"))
-        self._write(pod, changed, ready=True)
+        self.set_container(pod, changed, ready=True)
         self.event(pod, "Started", f"Started container {text(status, 'name')}")
 
     def restart(self, pod: JsonObject) -> None:
         """The first container ends and a new one takes its place at once."""
-        status = _first_status(pod)
+        status = first_status(pod)
         started = text(status, "state", "running", "startedAt")
         changed: JsonObject = {
             **status,
@@ -218,7 +218,7 @@ class Workloads:
         }
         name = text(status, "name")
         self._plane.logs.restarted(NAMESPACE, name_of(pod), name)
-        self._write(pod, changed, ready=True)
+        self.set_container(pod, changed, ready=True)
         image = text(status, "image")
         self.event(pod, "Pulled", f'Container image "{image}" already present on machine')
         self.event(pod, "Created", f"Created container: {name}")
@@ -285,10 +285,15 @@ class Workloads:
         pods = self._plane.store.all(PODS, NAMESPACE)
         for resource in (DAEMON_SETS, DEPLOYMENTS):
             for owner in self._plane.store.all(resource, NAMESPACE):
-                selector = mapping(owner, "spec", "selector")
+                owner_spec = mapping(owner, "spec")
+                selector = mapping(owner_spec, "selector")
                 own = [pod for pod in pods if selects(selector, labels_of(pod))]
                 ready = sum(is_ready(pod) for pod in own)
-                status = _counts(resource == DAEMON_SETS, len(own), ready, stamp(self._plane.time))
+                wanted = owner_spec.get("replicas")
+                if resource == DAEMON_SETS:
+                    wanted = len(self._plane.all(NODES))
+                desired = wanted if isinstance(wanted, int) else len(own)
+                status = _counts(owner, desired, len(own), ready, stamp(self._plane.time))
                 if {k: v for k, v in mapping(owner, "status").items() if k != "conditions"} != {
                     k: v for k, v in status.items() if k != "conditions"
                 }:
@@ -335,7 +340,8 @@ class Workloads:
             "finishedAt": stamp(self._plane.time),
         }
 
-    def _write(self, pod: JsonObject, first: JsonObject, *, ready: bool) -> None:
+    def set_container(self, pod: JsonObject, first: JsonObject, *, ready: bool) -> None:
+        """The pod's first container is in this state, and the pod is ready or not."""
         others = objects(pod, "status", "containerStatuses")[1:]
         status: JsonObject = {
             **mapping(pod, "status"),
@@ -354,12 +360,12 @@ def is_ready(pod: JsonObject) -> bool:
 
 def container_runs(pod: JsonObject) -> bool:
     """Whether the pod's first container is running."""
-    return bool(mapping(_first_status(pod), "state", "running"))
+    return bool(mapping(first_status(pod), "state", "running"))
 
 
 def container_started(pod: JsonObject) -> datetime:
     """When the pod's first container was started; the epoch when it does not run."""
-    return moment(text(_first_status(pod), "state", "running", "startedAt"))
+    return moment(text(first_status(pod), "state", "running", "startedAt"))
 
 
 def _pod_conditions(now: str, ready: bool) -> list[object]:
@@ -371,7 +377,8 @@ def _pod_conditions(now: str, ready: bool) -> list[object]:
     ]
 
 
-def _first_status(pod: JsonObject) -> JsonObject:
+def first_status(pod: JsonObject) -> JsonObject:
+    """The status of the pod's first container."""
     return next(iter(objects(pod, "status", "containerStatuses")), {})
 
 
@@ -380,20 +387,20 @@ def _count(status: JsonObject) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _counts(daemon: bool, pods: int, ready: int, now: str) -> JsonObject:
-    if daemon:
-        lacking: JsonObject = {"numberUnavailable": pods - ready} if ready < pods else {}
+def _counts(owner: JsonObject, desired: int, pods: int, ready: int, now: str) -> JsonObject:
+    if text(owner, "kind") == "DaemonSet":
+        lacking: JsonObject = {"numberUnavailable": desired - ready} if ready < desired else {}
         return {
             "currentNumberScheduled": pods,
             "numberMisscheduled": 0,
-            "desiredNumberScheduled": pods,
+            "desiredNumberScheduled": desired,
             "numberReady": ready,
             "observedGeneration": 1,
             "updatedNumberScheduled": pods,
             "numberAvailable": ready,
             **lacking,
         }
-    full = ready == pods
+    full = ready >= desired
     available: JsonObject = {
         "type": "Available",
         "status": "True" if full else "False",
@@ -403,7 +410,7 @@ def _counts(daemon: bool, pods: int, ready: int, now: str) -> JsonObject:
         "message": f"Deployment {'has' if full else 'does not have'} minimum availability.",
     }
     shown: JsonObject = {"readyReplicas": ready, "availableReplicas": ready} if ready else {}
-    lacking = {"unavailableReplicas": pods - ready} if not full else {}
+    lacking = {"unavailableReplicas": desired - ready} if not full else {}
     return {
         "observedGeneration": 1,
         "replicas": pods,

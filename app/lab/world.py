@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.lab import faults, furnishing
-from app.lab.fields import address_of, labels_of, merged, name_of, seconds, text
-from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey
+from app.lab.fields import address_of, labels_of, merged, name_of, objects, seconds, text
+from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey, release
 from app.lab.prefixes import check_advertisement
 from app.lab.routers import Router
 from app.lab.scenario import (
@@ -48,6 +48,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _ahead(clock: Clock, by: timedelta) -> Clock:
+    return lambda: clock() + by
+
+
 def _router(plan: RouterPlan) -> Router:
     return Router(
         plan.name,
@@ -58,6 +62,7 @@ def _router(plan: RouterPlan) -> Router:
         dict(plan.routes),
         plan.password,
         plan.hops,
+        dict(plan.holds),
     )
 
 
@@ -66,10 +71,19 @@ class World(Simulation):
 
     def __init__(self, scenario: Scenario, seed: int, clock: Clock) -> None:
         self.scenario = scenario
+        if scenario.clock:
+            clock = _ahead(clock, duration(scenario.clock, f"{scenario.name}: clock"))
         started = clock() - duration(scenario.history, f"{scenario.name}: history")
         super().__init__(
-            scenario.cilium, map(_router, scenario.routers), started=started, seed=seed, clock=clock
+            scenario.cilium,
+            map(_router, scenario.routers),
+            started=started,
+            seed=seed,
+            clock=clock,
+            crds=scenario.crds,
         )
+        self.forbidden = frozenset(scenario.forbidden)
+        self.cli = release(scenario.cli)
         self._plan(started)
         self.advance(self.loaded)
 
@@ -160,13 +174,24 @@ class World(Simulation):
             kind, *place = address.split("/")
             resource = self._resource({"kind": kind})
             namespace, name = place if len(place) == 2 else ("", place[0])
-            if self.store.delete(resource, namespace, name) is None:
+            gone = self.store.delete(resource, namespace, name)
+            if gone is None:
                 raise ScenarioError(f"{self.scenario.name}: changes: there is no {address}")
+            self._collect(text(gone, "metadata", "uid"))
+
+    def _collect(self, owner: str) -> None:
+        """Delete what an object owned that is gone, as the garbage collector does."""
+        for resource in self.store.resources:
+            for obj in self.store.all(resource):
+                owners = objects(obj, "metadata", "ownerReferences")
+                if any(text(each, "uid") == owner for each in owners):
+                    self.store.delete(resource, *address_of(obj))
+                    self._collect(text(obj, "metadata", "uid"))
 
     def _plan_fault(self, plan: FaultPlan) -> None:
         where = f"{self.scenario.name}: faults"
         nodes = [node.name for node in furnishing.nodes_of(self.scenario)]
-        faults.check(plan, nodes, [r.name for r in self.scenario.routers], where)
+        faults.check(plan, self.scenario, nodes, where)
         at = self.loaded + duration(plan.at, where)
         every = duration(plan.every, where) if plan.every else None
         lasts = duration(plan.lasts, where) if plan.lasts else None

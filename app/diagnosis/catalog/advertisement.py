@@ -188,9 +188,9 @@ CODES: tuple[Code, ...] = (
         title="No session carries the address's family",
         severities=(Severity.FAIL,),
         meaning=(
-            "The service has an address of a family that none of the peers is configured for, or "
-            "that no router agreed to. Its other address may work, this one is announced to "
-            "nobody."
+            "The service has an address of a family that none of the peers is configured for. Its "
+            "other address may work, this one is announced to nobody. (Where it is the router that "
+            "did not agree to a family, CS410 says so, and CS501 follows from it.)"
         ),
         check=(
             "`cilium bgp peers` lists the families of each session; `kubectl get "
@@ -203,7 +203,7 @@ CODES: tuple[Code, ...] = (
             "(`spec.ipFamilyPolicy: SingleStack`)."
         ),
         source=f"{_RECONCILER}; RFC 4760 §8",
-        follows_from=("CS304", "CS305", "CS310", "CS410"),
+        follows_from=("CS304", "CS305", "CS310"),
     ),
     Code(
         code="CS509",

@@ -25,7 +25,7 @@ CODES: tuple[Code, ...] = (
             "correct the expectation."
         ),
         source="Cilium chart, templates/cilium-configmap.yaml, 1.17 to 1.19",
-        follows_from=("CS701",),
+        follows_from=("CS701", "CS801", "CS802"),
     ),
     Code(
         code="CS705",

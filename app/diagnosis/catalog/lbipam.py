@@ -31,7 +31,7 @@ CODES: tuple[Code, ...] = (
             "`spec.infrastructure.labels` of the Gateway."
         ),
         source=f"{_SOURCE} (allocateIPAddress); service_store.go (svcLabels)",
-        follows_from=("CS207", "CS208", "CS214"),
+        follows_from=("CS207", "CS208", "CS214", "CS801", "CS802"),
     ),
     Code(
         code="CS202",
@@ -244,7 +244,7 @@ CODES: tuple[Code, ...] = (
             "`pool upsert failed`."
         ),
         source=f"{_SOURCE} (setSVCSatisfiedCondition); cilium#41536",
-        follows_from=("CS101", "CS102", "CS103", "CS104", "CS111", "CS114"),
+        follows_from=("CS101", "CS102", "CS103", "CS104", "CS111", "CS114", "CS801", "CS802"),
     ),
     Code(
         code="CS216",

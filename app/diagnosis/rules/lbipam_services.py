@@ -159,6 +159,9 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
         evidence=(verdict_seen(case, balancer),),
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
         command=show_service(service),
+        blames=tuple(
+            Ref("Source", case.snapshot.health_of(kind).label) for kind in ("pools", "config_maps")
+        ),
     )
 
 
