@@ -75,7 +75,10 @@ class LoadBalancer:
     addresses: tuple[Address, ...]
     hostnames: tuple[str, ...]
     pools: tuple[str, ...]
-    """The pool each address lies in, "" where none; in the order of `addresses`."""
+    """The pool each address lies in, "" where none; in the order of `addresses`.
+
+    Where pools overlap it is one that is in use: the other gives nothing, and so did not give it.
+    """
     condition: Condition | None
     """LB-IPAM's verdict; None: it has given none."""
 
@@ -112,9 +115,8 @@ def parse_address(text: str) -> Address | None:
 
 def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
     """Every service of type LoadBalancer, by namespace and name."""
-    ranges = [
-        (key, found) for key, pool in sorted(snapshot.pools.items()) for found in _ranges(pool)[0]
-    ]
+    pools = sorted(snapshot.pools.items(), key=lambda item: (bool(_conflict(item[1])), item[0]))
+    ranges = [(key, found) for key, pool in pools for found in _ranges(pool)[0]]
     return tuple(
         _load_balancer(service, ranges)
         for _, service in sorted(snapshot.services.items())
@@ -159,7 +161,7 @@ def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]])
 
 def _usage(pool: Pool, held: Mapping[Address, list[str]]) -> PoolUsage:
     ranges, invalid = _ranges(pool)
-    conflict = condition_of(pool.status.conditions, POOL_CONFLICT)
+    conflict = _conflict(pool)
     counts = {name: _count(pool, type_) for name, type_ in _COUNTS.items()}
     return PoolUsage(
         pool=pool,
@@ -169,8 +171,14 @@ def _usage(pool: Pool, held: Mapping[Address, list[str]]) -> PoolUsage:
         available=counts["available"],
         used=counts["used"],
         holders=_holders(ranges, held),
-        conflict=conflict.message if conflict and conflict.status == "True" else "",
+        conflict=conflict.message if conflict else "",
     )
+
+
+def _conflict(pool: Pool) -> Condition | None:
+    """What says that the pool is out of use, because it overlaps another."""
+    found = condition_of(pool.status.conditions, POOL_CONFLICT)
+    return found if found and found.status == "True" else None
 
 
 def _holders(
