@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from screens.format import SIGN
 from screens.service_words import Told, health_of, verdict_words
-from screens.widgets.lines import Line, Span, Tone, justified, plain, wrapped
+from screens.widgets.lines import Line, Span, Tone, headed, plain, wrapped
 
 if TYPE_CHECKING:
     from app.diagnosis.finding import Finding
@@ -38,7 +38,7 @@ _NODES = 12
 def path_lines(told: Told, width: int) -> list[Line]:
     """The whole way: every hop, who announces each prefix, what to compare on the router."""
     path = told.path
-    lines = [heading(told, width)]
+    lines = heading(told, width)
     for hop, before in _with_break(path):
         lines += _hop(told, hop, width, beyond=before)
     others = _elsewhere(told)
@@ -64,12 +64,11 @@ def short_lines(told: Told, width: int) -> list[Line]:
     path = told.path
     broken = path.broken
     good = [NAMES.get(h.name, h.name) for h in path.hops if h.state is HopState.OK]
-    lines = [heading(told, width)]
+    lines = heading(told, width)
     if good:
         lines += wrapped((Span(" ✓ ", "ok"), Span(" · ".join(good))), width, 3)
     if broken is not None:
-        lines += _hop(told, broken, width, beyond=False)
-        return lines
+        return lines + _broken(told, broken, width)
     for hop in path.hops:
         if hop.state is not HopState.OK:
             lines += _hop(told, hop, width, beyond=hop.state is HopState.NOT_REACHED)
@@ -81,11 +80,11 @@ def short_lines(told: Told, width: int) -> list[Line]:
     return lines
 
 
-def heading(told: Told, width: int) -> Line:
+def heading(told: Told, width: int) -> list[Line]:
     """The service, and at the right edge what its way comes to."""
     health = told.health
     words = f"{SIGN[health]} {verdict_words(told.path, health)} "
-    return justified(plain(f" {told.path.service}", "strong"), plain(words, health), width)
+    return headed(plain(f" {told.path.service}", "strong"), plain(words, health), width)
 
 
 def prefix_lines(prefix: PrefixPath, width: int) -> list[Line]:
@@ -141,6 +140,20 @@ def _hop(told: Told, hop: Hop, width: int, *, beyond: bool) -> list[Line]:
         said = hop.reason == finding.summary
         texts += _finding_texts(finding, told.roots(finding), told=said and place == 0)
     return [*lines, *_hung((rail, Span(" " * (_INDENT - 3))), rail, texts, width)]
+
+
+def _broken(told: Told, hop: Hop, width: int) -> list[Line]:
+    """The broken hop, and of what was found what it all comes from."""
+    rail = Span(" │ ")
+    sign = Span(SIGN["fail"], "fail")
+    head = (rail, sign, Span(f" {NAMES.get(hop.name, hop.name):<{_NAME}}", "strong"))
+    lines = _hung(head, rail, [plain(hop.reason)], width)
+    roots = told.roots(hop.findings[0]) if hop.findings else ()
+    texts: list[Line] = []
+    for finding in roots or hop.findings[:1]:
+        stands = finding.summary == hop.reason
+        texts += _finding_texts(finding, (), told=stands)
+    return lines + _hung((rail, Span(" " * (_INDENT - 3))), rail, texts, width)
 
 
 def _finding_texts(finding: Finding, roots: Iterable[Finding], *, told: bool) -> Iterator[Line]:
