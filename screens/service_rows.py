@@ -42,7 +42,7 @@ AnnouncedBy = Callable[["Address"], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class KeptRow:
-    """A row of a service that was well, and what it was made of."""
+    """A row of a service of which nothing was found, and what it was made of."""
 
     balancer: LoadBalancer
     path: ServicePath
@@ -58,7 +58,7 @@ def service_rows(
     now: datetime,
     kept: dict[str, KeptRow],
 ) -> Iterator[Row]:
-    """A row for each service that has a way; one that is well and unchanged is the same row.
+    """A row for each service that has a way; one that is as it was is the same row.
 
     `kept` are the rows of the last time, and will be those of this one.
     """
@@ -70,7 +70,7 @@ def service_rows(
         known = last.get(key)
         if (
             known is not None
-            and known.path is found.path  # a way that is well keeps its value
+            and known.path is found.path  # the way of a service that is well stays the same
             and known.balancer is balancer
             and known.age == age
             and not found.findings
@@ -79,7 +79,7 @@ def service_rows(
             yield known.row
             continue
         row = _row(balancer, found, behind(key), stray, age)
-        if row.health == "ok" and len(found.path.prefixes) == len(balancer.addresses):
+        if not found.findings and len(found.path.prefixes) == len(balancer.addresses):
             kept[key] = KeptRow(balancer, found.path, age, row)
         yield row
 
@@ -94,8 +94,11 @@ def announced_cell(path: ServicePath, balancer: LoadBalancer, stray: AnnouncedBy
         return Cell(NOTHING)
     found = [_told(prefix) for prefix in path.prefixes]
     apart = any(hop.state is HopState.BROKEN for hop in path.hops if hop.name == "advertised")
+    exact = {prefix.prefix for prefix in path.prefixes}
     for address in balancer.addresses:
-        if any(address in ip_network(prefix.prefix) for prefix in path.prefixes):
+        if f"{address}/{address.max_prefixlen}" in exact or any(
+            address in ip_network(prefix) for prefix in exact
+        ):
             continue
         extra = len(stray(address))
         if apart or extra:

@@ -109,6 +109,7 @@ class PoolMap:
             tuple(cells_of(found, marks.of_interest(found.first.version))) for found in ranges
         )
         self.cells = tuple(cell for cells in self.cells_by_range for cell in cells)
+        self._inside: dict[MapCell, Inside] = {}
         self._held = _by_number(marks.held or {})
         self._requested = _by_number(marks.requested)
         self._reserved = {
@@ -118,6 +119,20 @@ class PoolMap:
 
     def inside(self, cell: MapCell) -> Inside:
         """What lies in a cell."""
+        known = self._inside.get(cell)
+        if known is None:
+            known = self._inside[cell] = self._look_into(cell)
+        return known
+
+    def index_of(self, address: Address) -> int | None:
+        """The place of the cell that an address lies in; None: in none."""
+        number = int(address)
+        for index, cell in enumerate(self.cells):
+            if cell.version == address.version and cell.first <= number <= cell.last:
+                return index
+        return None
+
+    def _look_into(self, cell: MapCell) -> Inside:
         held = _between(self._held[cell.version], cell)
         requested = _between(self._requested[cell.version], cell)
         numbers = self._reserved[cell.version]
@@ -133,14 +148,6 @@ class PoolMap:
         )
         state = self._state(cell, len(held), reserved, bool(requested), bool(doubled))
         return Inside(state, held, requested, reserved, doubled)
-
-    def index_of(self, address: Address) -> int | None:
-        """The place of the cell that an address lies in; None: in none."""
-        number = int(address)
-        for index, cell in enumerate(self.cells):
-            if cell.version == address.version and cell.first <= number <= cell.last:
-                return index
-        return None
 
     def _state(
         self, cell: MapCell, used: int, reserved: int, requested: bool, doubled: bool

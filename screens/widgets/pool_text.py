@@ -46,6 +46,7 @@ class PoolText(ScrollText):
         self._key = ""
         self._at: Address | None = None
         self._cursor = 0
+        self._cursor_line = 0
 
     @property
     def cursor(self) -> int:
@@ -84,10 +85,14 @@ class PoolText(ScrollText):
         self._cursor = min(max(place, 0), len(self._pool.cells) - 1)
         self._at = self._pool.cells[self._cursor].addresses[0]
         self._draw()
-        width = self.scrollable_size.width
-        self.bring_into_view(self._page(width, self._cursor).cursor_line)
+        self.bring_into_view(self._cursor_line)
 
     def _draw(self) -> None:
-        page, cursor = self._page, self._cursor
-        if page is not None:
-            self.show_text(lambda width: page(width, cursor).lines, self._key)
+        self.show_text(self._laid_out, self._key)
+
+    def _laid_out(self, width: int) -> Sequence[Line]:
+        if self._page is None:
+            return ()
+        page = self._page(width, self._cursor)
+        self._cursor_line = page.cursor_line
+        return page.lines
