@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("service", "SERVICE", cut_to=16),
-    Column("address", "ADDRESS", least=13, cut_to=13),
-    Column("pool", "POOL", cut_to=8, spare=2),
-    Column("condition", "CONDITION", least=11, cut_to=11, spare=1),
-    Column("endpoints", "ENDPOINTS", right=True, spare=3),
+    Column("address", "ADDRESS", least=13, cut_to=13, spare=1),
+    Column("pool", "POOL", cut_to=8, spare=3),
+    Column("condition", "CONDITION", least=11, cut_to=11, spare=2),
+    Column("endpoints", "ENDPOINTS", right=True, spare=4),
     Column("announced", "ANNOUNCED", right=True),
     Column("why", "WHY", cut_to=24),
     Column("policy", "POLICY", least=7, extra=True),
