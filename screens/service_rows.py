@@ -29,7 +29,7 @@ COLUMNS = (
     Column("endpoints", "ENDPOINTS", right=True, spare=4),
     Column("announced", "ANNOUNCED", right=True),
     Column("why", "WHY", cut_to=24),
-    Column("policy", "POLICY", least=7, extra=True),
+    Column("policy", "POLICY", least=7, spare=5),
     Column("namespace", "NAMESPACE", extra=True, chosen=False),
     Column("class", "CLASS", extra=True, chosen=False),
     Column("age", "AGE", right=True, extra=True, chosen=False),
