@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from app.diagnosis.finding import Ref
@@ -21,6 +22,7 @@ from screens.service_rows import COLUMNS
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
 from screens.widgets.columns import Row
+from screens.widgets.lines import text_of
 from screens.widgets.pool_text import PoolText
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.lbipam_clusters import pool as pool_of
@@ -319,3 +321,17 @@ async def test_time_alone_draws_anew_only_where_something_is_odd() -> None:
             assert screen.differs(later, drawn) is again
             much = changed(drawn, taken_at=drawn.taken_at + timedelta(seconds=61))
             assert screen.differs(much, drawn)
+
+
+async def test_in_ascii_no_word_of_the_way_is_lost_at_the_edge() -> None:
+    app = recorded_dashboard("typo-in-pool-label", ascii_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await shown(app, pilot, "f5")
+        for width in (71, 72, 73, 74, 80):
+            await pilot.resize_terminal(width, 24)
+            await pilot.press("G", "enter")
+            await until(pilot, lambda: "-> Set the label" in screen_text(app))
+            await pilot.pause()
+            room = screen.text.scrollable_size.width
+            assert all(cell_len(text_of(line).rstrip()) <= room for line in screen.text.lines)
+            await pilot.press("escape")

@@ -16,6 +16,9 @@ from screens.widgets.lines import TONE_CLASSES, Line, ascii_line, painted
 Layout = Callable[[int], Sequence[Line]]
 """Makes the lines of a text for a width in cells; no line may be wider."""
 
+_LONGER = 2
+"""Cells by which a line may be longer in ASCII: an arrow has two characters there."""
+
 
 def _nothing(_width: int) -> Sequence[Line]:
     return ()
@@ -104,10 +107,9 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int) -> None:
         self._laid_out_for = width
-        lines = list(self._layout(max(width, 1)))
-        self._lines = (
-            [ascii_line(line) for line in lines] if self.app.has_class("-ascii") else lines
-        )
+        ascii_only = self.app.has_class("-ascii")
+        lines = list(self._layout(max(width - (_LONGER if ascii_only else 0), 1)))
+        self._lines = [ascii_line(line) for line in lines] if ascii_only else lines
         self.virtual_size = Size(max(width, 1), len(self._lines))
 
     def _room(self) -> int:
