@@ -7,7 +7,7 @@ The rules are imported when the first snapshot is judged: the first frame does n
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.memo import Memo
@@ -15,6 +15,7 @@ from app.memo import Memo
 if TYPE_CHECKING:
     from app.diagnosis.case import Case, Expected
     from app.diagnosis.finding import Finding, Ref
+    from app.diagnosis.path import ServicePath
     from app.ignore import Entry
     from app.report.verdict import Verdict
     from app.snapshot import Snapshot
@@ -35,7 +36,7 @@ class Judge:
         self._entries = tuple(entries)
         self._categories = categories
         self._memo = Memo()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._last: tuple[Case, Verdict] | None = None
 
     def case(self, snapshot: Snapshot) -> Case:
@@ -45,6 +46,13 @@ class Judge:
     def verdict(self, snapshot: Snapshot) -> Verdict:
         """What is wrong in the categories that are looked at, without what is ignored."""
         return self._judged(snapshot)[1]
+
+    def paths(self, snapshot: Snapshot) -> Mapping[str, ServicePath]:
+        """The way of every service of type LoadBalancer by its key, as `explain` tells it."""
+        from app.diagnosis.paths import service_paths
+
+        with self._lock:
+            return service_paths(self.case(snapshot))
 
     def concerning(self, snapshot: Snapshot, refs: Iterable[Ref]) -> tuple[Finding, ...]:
         """Findings about these things and everything that explains those, roots first."""

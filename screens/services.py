@@ -1,232 +1,221 @@
-"""Services: every LoadBalancer service, its addresses, LB-IPAM's verdict, and who announces it."""
+"""Services: every LoadBalancer service, and the way of the selected one, hop by hop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import on
-from textual.app import ComposeResult
-
-from app.diagnosis.advertisement import Prefix, announcers, announcers_of, routes_known
-from app.diagnosis.endpoints import Backends, backends
-from app.diagnosis.facts import balancer_health, condition_words
-from app.diagnosis.lbipam import Address, LoadBalancer, load_balancers
+from app.diagnosis.endpoints import backends
+from app.diagnosis.finding import Ref
 from screens.absence import content
-from screens.cluster_screen import ClusterScreen
-from screens.format import NOTHING, SIGN, age_of, count, time_of_day
-from screens.widgets.columns import Cell, Column, Content, Row, SortValue
-from screens.widgets.lines import Line, Span, Tone, plain
-from screens.widgets.live_table import LiveTable
-from screens.widgets.live_text import LiveText
+from screens.commands import cilium, kubectl
+from screens.detail_screen import DetailScreen
+from screens.selection import Equivalent, Selection
+from screens.service_facts import fact_lines
+from screens.service_rows import COLUMNS, KeptRow, service_rows
+from screens.service_words import Told, told_of_all
+from screens.widgets.columns import Content
+from screens.widgets.lines import Line, Span, Tone
+from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.service_path import path_lines, short_lines
 
 if TYPE_CHECKING:
+    from app.diagnosis.case import Case
+    from app.diagnosis.lbipam import Address, LoadBalancer
+    from app.judging import Judge
     from app.snapshot import Snapshot
 
 ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
+SHOWN = ("services", "pools", "endpoint_slices", *ROUTES)
+"""What tells of addresses and of who announces them."""
 READS = (
-    "services",
-    "pools",
-    "endpoint_slices",
-    *ROUTES,
+    *SHOWN,
     "node_configs",
     "bgp_peers",
     "pods",
     "nodes",
     "cilium_nodes",
+    "cluster_configs",
+    "peer_configs",
+    "advertisements",
     "peering_policies",
+    "l2_policies",
+    "config_maps",
     "daemon_sets",
+    "deployments",
 )
-COLUMNS = (
-    Column("service", "SERVICE", cut_to=16),
-    Column("address", "ADDRESS", least=13, cut_to=13),
-    Column("pool", "POOL", cut_to=8, spare=1),
-    Column("condition", "CONDITION", least=11, cut_to=13),
-    Column("endpoints", "READY", right=True, spare=2),
-    Column("announced", "NODES", right=True, least=5),
-    Column("policy", "POLICY", least=7, extra=True),
-    Column("names", "ANNOUNCED BY", extra=True),
-)
-
-
-@dataclass(frozen=True)
-class Announced:
-    """Who announces one address."""
-
-    address: Address
-    pool: str
-    nodes: tuple[str, ...] | None
-    """None: the routes of its family are not known."""
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True)
 class ServicesPicture:
     """What the screen shows."""
 
-    headline: str
+    headline: Line
     services: Content
-    details: Mapping[str, tuple[LoadBalancer, tuple[Announced, ...], Backends | None]]
+    told: Mapping[str, Told] = field(default_factory=dict)
+    balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
 
 
-def picture(snapshot: Snapshot) -> ServicesPicture:
-    """The LoadBalancer services, one row each, several addresses joined."""
-    announced = announcers(snapshot)
-    details = {
-        balancer.service.key: (
-            balancer,
-            _announced(snapshot, balancer, announced),
-            backends(snapshot, balancer.service.key),
-        )
-        for balancer in load_balancers(snapshot)
-    }
-    nodes = len(snapshot.agents_by_node) if snapshot.health_of("pods").known else None
-    addressed = sum(bool(b.addresses or b.hostnames) for b, _, _ in details.values())
-    return ServicesPicture(
-        headline=f"{addressed} of {len(details)} with an address" if details else "",
-        services=content(
-            snapshot,
-            (_row(*told, nodes) for told in details.values()),
-            ("services",),
-            "LoadBalancer services",
-            beside=("pools", "endpoint_slices", *ROUTES),
-        ),
-        details=details,
+def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
+    """The LoadBalancer services, one row each, and what is to be said of them."""
+    table = partial(
+        content,
+        snapshot,
+        kinds=("services",),
+        what="LoadBalancer services",
+        beside=("pools", "endpoint_slices", *ROUTES),
     )
-
-
-def _announced(
-    snapshot: Snapshot, balancer: LoadBalancer, announced: Mapping[Prefix, tuple[str, ...]]
-) -> tuple[Announced, ...]:
-    return tuple(
-        Announced(
-            address,
-            pool,
-            announcers_of(address, announced) if routes_known(snapshot, address.version) else None,
-        )
-        for address, pool in zip(balancer.addresses, balancer.pools, strict=True)
+    if snapshot.setting_up or not snapshot.health_of("services").known:
+        return ServicesPicture((), table(rows=()))
+    case = judge.case(snapshot)
+    told = told_of_all(judge.paths(snapshot), judge.verdict(snapshot).findings)
+    balancers = {balancer.service.key: balancer for balancer in case.balancers}
+    kept: dict[str, KeptRow] = case.memo.shelf("rows of services", dict)
+    rows = service_rows(
+        balancers,
+        told,
+        lambda key: backends(snapshot, key),
+        _stray(case),
+        snapshot.taken_at,
+        kept,
     )
+    services = table(rows=rows)
+    return ServicesPicture(_headline(balancers, services), services, told, balancers)
 
 
-def _row(
-    balancer: LoadBalancer,
-    announced: tuple[Announced, ...],
-    behind: Backends | None,
-    nodes: int | None,
-) -> Row:
-    service = balancer.service
-    health = balancer_health(balancer)
-    addresses = [str(address) for address in balancer.addresses] + list(balancer.hostnames)
-    pools = ", ".join(dict.fromkeys(filter(None, balancer.pools)))
-    first = balancer.addresses[0] if balancer.addresses else None
-    ready = None if behind is None else behind.ready
-    cells = (
-        Cell(service.key),
-        Cell(", ".join(addresses) or NOTHING, _address_order(first), "" if addresses else "fail"),
-        Cell(pools or NOTHING),
-        Cell(f"{SIGN[health]} {condition_words(balancer)}", tone=health),
-        Cell("?" if ready is None else str(ready), ready, "warn" if ready == 0 else ""),
-        _announced_cell(announced, nodes),
-        Cell(service.spec.external_traffic_policy or NOTHING),
-        Cell(", ".join(_names(announced)) or NOTHING),
+def _stray(case: Case) -> Callable[[Address], tuple[str, ...]]:
+    """Who announces an address of which no announcement is expected."""
+    from app.diagnosis.announced import announced  # the rules come with it
+
+    def nodes(address: Address) -> tuple[str, ...]:
+        return announced(case, address.version).nodes.get(f"{address}/{address.max_prefixlen}", ())
+
+    return nodes
+
+
+def _headline(balancers: Mapping[str, LoadBalancer], services: Content) -> Line:
+    """`4 of 5 with an address`, and how many are not well."""
+    if not balancers:
+        return ()
+    addressed = sum(bool(b.addresses or b.hostnames) for b in balancers.values())
+    spans = [Span(f"{addressed} of {len(balancers)} with an address")]
+    kinds: tuple[tuple[Tone, str], ...] = (
+        ("fail", "broken"),
+        ("warn", "odd"),
+        ("unknown", "not known"),
     )
-    return Row(service.key, cells)
+    for health, words in kinds:
+        number = sum(row.health == health for row in services.rows)
+        if number:
+            spans += [Span(" · "), Span(f"{number} {words}", health)]
+    return tuple(spans)
 
 
-def _announced_cell(announced: tuple[Announced, ...], nodes: int | None) -> Cell:
-    """The fewest nodes that announce any one of the addresses, of all nodes with an agent."""
-    if not announced:
-        return Cell(NOTHING, -1)
-    counts = [len(found.nodes) for found in announced if found.nodes is not None]
-    if len(counts) < len(announced):
-        return Cell("?", -1)
-    fewest = min(counts)
-    tone: Tone = "warn" if fewest == 0 else ""
-    return Cell(f"{fewest}/{'?' if nodes is None else nodes}", fewest, tone)
-
-
-def _names(announced: tuple[Announced, ...]) -> tuple[str, ...]:
-    return tuple(sorted({node for found in announced for node in found.nodes or ()}))
-
-
-def _address_order(address: Address | None) -> SortValue:
-    return None if address is None else (address.version, int(address))
-
-
-def detail(
-    balancer: LoadBalancer,
-    announced: tuple[Announced, ...],
-    behind: Backends | None,
-    snapshot: Snapshot,
-) -> list[Line]:
-    """Everything that is known of one service, in a few lines."""
-    now, service, condition = snapshot.taken_at, balancer.service, balancer.condition
-    health = balancer_health(balancer)
-    wanted = service.spec.load_balancer_class
-    lines: list[Line] = [
-        (
-            Span(f" {SIGN[health]} ", health),
-            Span(service.key, "strong"),
-            Span(f"  {condition_words(balancer)}"),
-            Span(f" since {time_of_day(condition.last_transition_time, now)}")
-            if condition and condition.last_transition_time
-            else Span(""),
-            Span(f"  class {wanted}" if wanted else ""),
-            Span(f"  age {age_of(service.metadata.creation_timestamp, now)}"),
-        )
-    ]
-    if condition is not None and condition.message:
-        lines.append(plain(f"   {condition.message}"))
-    lines += [_announced_line(found) for found in announced]
-    if behind is not None:
-        where = f" on {', '.join(behind.nodes)}" if behind.nodes else ""
-        policy = service.spec.external_traffic_policy
-        told = f"   {behind.ready} of {count(behind.total, 'endpoint')} ready{where}"
-        lines.append(plain(f"{told}  (externalTrafficPolicy {policy})" if policy else told))
-    return lines
-
-
-def _announced_line(found: Announced) -> Line:
-    pool = f" from {found.pool}" if found.pool else " in no pool"
-    if found.nodes is None:
-        told = "announcing nodes not known"
-    elif found.nodes:
-        told = f"announced by {', '.join(found.nodes)}"
-    else:
-        told = "announced by no node"
-    return plain(f"   {found.address}{pool}, {told}", "" if found.nodes else "warn")
-
-
-class ServicesScreen(ClusterScreen[ServicesPicture]):
-    """The LoadBalancer services, and what is known of the selected one."""
+class ServicesScreen(DetailScreen[ServicesPicture]):
+    """The LoadBalancer services, and the way of the selected one."""
 
     title_text = "Services"
     tells_ages = False
     reads = READS
     demands = ROUTES
+    _picture: ServicesPicture | None = None
 
-    def body(self) -> ComposeResult:
-        """Table and detail."""
-        yield LiveTable(COLUMNS, order=("service",), id="services")
-        yield LiveText(indent=5, id="detail")
+    def make_table(self, opens: Opening) -> LiveTable:
+        """The services."""
+        return LiveTable(COLUMNS, order=("service",), opens=opens, id="services")
 
     def picture(self, snapshot: Snapshot) -> ServicesPicture:
         """The LoadBalancer services as rows."""
-        return picture(snapshot)
+        return picture(snapshot, self.link.judge)
+
+    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
+        """Also when time alone may have changed a verdict, or an age."""
+        since = (new.taken_at - drawn.taken_at).total_seconds()
+        odd = self._picture is not None and any(
+            row.health != "ok" for row in self._picture.services.rows
+        )
+        return since >= _MINUTE or (since > 0 and odd) or super().differs(new, drawn)
 
     def draw(self, picture: ServicesPicture) -> None:
-        """Fill the table."""
+        """Fill list and detail."""
         self._picture = picture
-        self.set_headline(plain(picture.headline))
-        self.query_one("#services", LiveTable).show(picture.services)
-        self._draw_detail()
+        self.set_headline(picture.headline)
+        self.table.show(picture.services)
+        self.draw_detail()
+
+    def draw_detail(self) -> None:
+        """Show the way of the selected service."""
+        key = self.table.selected
+        told = self._picture.told.get(key) if self._picture else None
+        if self._picture is None or told is None:
+            self.text.show_text(lambda _: (), "")
+            return
+        balancer, now = self._picture.balancers[key], self.snapshot.taken_at
+        if self.roomy:
+            self.text.show_text(
+                lambda width: [*path_lines(told, width), *fact_lines(balancer, now, width)], key
+            )
+        else:
+            self.text.show_text(partial(short_lines, told), key)
 
     def shown_sources(self) -> tuple[str, ...]:
         """What tells of addresses and of who announces them."""
-        return ("services", "pools", "endpoint_slices", *ROUTES)
+        return SHOWN
 
-    @on(LiveTable.Selected, "#services")
-    def _draw_detail(self) -> None:
-        told = self._picture.details.get(self.query_one("#services", LiveTable).selected)
-        lines = detail(*told, self.snapshot) if told else []
-        self.query_one("#detail", LiveText).show(lines)
+    def selection(self) -> Selection | None:
+        """The selected service."""
+        namespace, _, name = self.table.selected.partition("/")
+        if not name:
+            return None
+        ref = Ref("Service", name, namespace)
+        return Selection(ref=ref, question=("service", f"{namespace}/{name}"))
+
+    def select_object(self, ref: Ref) -> None:
+        """Select a service; of a pool the first that has an address of it."""
+        if ref.kind == "Service":
+            self.table.select(f"{ref.namespace}/{ref.name}")
+        elif ref.kind == "CiliumLoadBalancerIPPool" and self._picture is not None:
+            held = (key for key, b in self._picture.balancers.items() if ref.name in b.pools)
+            self.table.select(next(held, ""))
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """What shows the selected service by hand, then all of them."""
+        snapshot, chosen = self.snapshot, self.selection()
+        found: list[Equivalent] = []
+        if chosen is not None:
+            name, where = shlex.quote(chosen.ref.name), f"-n {shlex.quote(chosen.ref.namespace)}"
+            label = shlex.quote(f"kubernetes.io/service-name={chosen.ref.name}")
+            key = shlex.quote(chosen.question[1])
+            found += [
+                Equivalent(
+                    "the service, with LB-IPAM's verdict in status.conditions",
+                    kubectl(snapshot, f"get service {name} {where} -o yaml"),
+                ),
+                Equivalent(
+                    "its endpoints",
+                    kubectl(snapshot, f"get endpointslices {where} -l {label} -o wide"),
+                ),
+                Equivalent("its way, hop by hop", f"ciliscope explain service {key}"),
+            ]
+        versions = self._versions(chosen)
+        found += [
+            Equivalent(
+                f"which nodes announce it to which peer, IPv{version}",
+                cilium(snapshot, f"bgp routes advertised ipv{version} unicast"),
+            )
+            for version in versions
+        ]
+        found.append(Equivalent("all services", kubectl(snapshot, "get services -A -o wide")))
+        return tuple(found)
+
+    def _versions(self, chosen: Selection | None) -> tuple[int, ...]:
+        """Families of the addresses of the selected service; IPv4 where it has none."""
+        if chosen is None or self._picture is None:
+            return (4,)
+        balancer = self._picture.balancers.get(chosen.question[1])
+        versions = {address.version for address in balancer.addresses} if balancer else set()
+        return tuple(sorted(versions)) or (4,)

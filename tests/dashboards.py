@@ -102,5 +102,5 @@ def text_of(widget: Widget) -> str:
 
 def screen_text(app: App[None]) -> str:
     """What stands on the screen, widget after widget."""
-    shown = app.screen.query("LiveText, LiveTable, BlockList").results(Widget)
+    shown = app.screen.query("LiveText, LiveTable, BlockList, ScrollText").results(Widget)
     return "\n".join(text_of(widget) for widget in shown if widget.size and widget.is_on_screen)

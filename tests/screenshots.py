@@ -41,6 +41,8 @@ PICTURES = (
     Picture("pods", ("f2",)),
     Picture("sessions", ("f3",)),
     Picture("services", ("f5",), size=(140, 32)),
+    Picture("service-without-pool", ("f5",), scenario="typo-in-pool-label", size=(80, 24)),
+    Picture("pools-overlap", ("f6", "j", "j"), scenario="pools-overlap", size=(140, 32)),
     Picture("logs", ("f7",)),
     Picture("router-refuses", (), scenario="wrong-peer-asn"),
 )

@@ -174,3 +174,8 @@ async def test_pools_can_select_by_name_and_namespace() -> None:
         }
     )
     assert selects(selector, service_labels(service))
+
+
+async def test_an_address_in_two_pools_lies_in_the_one_that_is_in_use() -> None:
+    found = {b.service.key: b.pools for b in load_balancers(await snapshot_of("pools-overlap"))}
+    assert found["home/ingress-nginx-controller"] == ("bgp-ingress",), "not bgp-extra"

@@ -98,15 +98,14 @@ async def test_services_show_addresses_condition_endpoints_and_announcing_nodes(
     text = await told("healthy", "services", size=(160, 40))
     grafana = next(line for line in text.split("\n") if line.startswith("home/grafana")).split()
     assert grafana[:5] == ["home/grafana", "172.29.52.101", "bgp-default", "✓", "satisfied"]
-    assert grafana[5:8] == ["2", "3/3", "Cluster"]
-    assert grafana[8:] == ["talos-cp-1,", "talos-cp-2,", "talos-cp-3"]
-    assert "172.29.53.0, fd47:25e1:2f96:52:100::" in text
-    assert "172.29.52.101 from bgp-default, announced by talos-cp-1, talos-cp-2" in text
+    assert grafana[5:9] == ["2/2", "3/3", "✓", "Cluster"]
+    assert "✓ 172.29.52.101/32  by all 3 that should: talos-cp-1," in text
 
 
 async def test_a_local_service_is_announced_by_the_nodes_that_hold_it() -> None:
     text = await told("local-one-node", "services", size=(160, 40))
-    assert any(" 1/3 " in line and " Local " in line for line in text.split("\n"))
+    ingress = next(line for line in text.split("\n") if line.startswith("home/ingress")).split()
+    assert ingress[5:] == ["1/1", "1/1", "✓", "Local"]
 
 
 async def test_a_service_that_no_pool_wants_says_so() -> None:
@@ -118,8 +117,8 @@ async def test_a_service_that_no_pool_wants_says_so() -> None:
 async def test_without_rights_to_exec_the_announcing_nodes_are_unknown_not_none() -> None:
     text = await told("rights-no-exec", "services", size=(160, 40))
     line = next(line for line in text.split("\n") if line.startswith("home/grafana"))
-    assert " ? " in line
-    assert "announcing nodes not known" in text
+    assert " ?/3 " in line
+    assert "who announces it is not known" in text
     assert "not allowed to read" in text
 
 
@@ -171,8 +170,10 @@ async def test_the_smallest_terminal_shows_the_rows_and_cuts_no_word_without_say
     assert sum("172.29.51.1" in line for line in sessions) == 3
     services = (await told("healthy", "services", size=small)).split("\n")
     header = next(line for line in services if "ADDRESS" in line)
-    assert header.split() == ["SERVICE", "ADDRESS", "CONDITION", "NODES"]
-    assert sum(line.endswith("3/3") for line in services) == 4
+    assert header.split() == ["SERVICE", "ADDRESS", "ANNOUNCED", "WHY"]
+    assert sum(line.endswith("3/3  ✓") for line in services) == 4
+    broken = (await told("typo-in-pool-label", "services", size=small)).split("\n")
+    assert any(line.startswith("home/typo ") and "✗ CS201 no po" in line for line in broken)
     pods = (await told("healthy", "pods", size=small)).split("\n")
     assert [line.split()[-1] for line in pods if "✓ Running" in line][:3] == [
         "talos-cp-1",

@@ -34,6 +34,7 @@ async def causes(app: CiliscopeApp, pilot: Pilot[None]) -> BlockList:
 @pytest.mark.parametrize(
     ("recording", "place", "widget", "selected"),
     [
+        ("typo-in-pool-label", "Services", "#services", "home/typo"),
         ("router-killed", "Sessions", "#sessions", "talos-cp-1|172.29.51.1"),
     ],
 )

@@ -76,7 +76,10 @@ class LoadBalancer:
     addresses: tuple[Address, ...]
     hostnames: tuple[str, ...]
     pools: tuple[str, ...]
-    """The pool each address lies in, "" where none; in the order of `addresses`."""
+    """The pool each address lies in, "" where none; in the order of `addresses`.
+
+    Where pools overlap it is one that is in use: the other gives nothing, and so did not give it.
+    """
     condition: Condition | None
     """LB-IPAM's verdict; None: it has given none."""
 
@@ -145,7 +148,10 @@ def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
 def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
     """The same by the key of each service; nothing of a service of another type."""
     services = snapshot.services
-    ranges = tuple((block.pool, found) for block in _blocks(snapshot) for found in block.ranges)
+    pools = snapshot.pools
+    # Of two pools that have an address, it is the one in use that gave it.
+    blocks = sorted(_blocks(snapshot), key=lambda each: bool(_conflict(pools[each.pool])))
+    ranges = tuple((block.pool, found) for block in blocks for found in block.ranges)
     ranges = snapshot.memo.equal("ranges", ranges)
 
     def of_service(key: str) -> tuple[LoadBalancer, ...]:
@@ -196,8 +202,14 @@ def _blocks(snapshot: Snapshot) -> tuple[_Blocks, ...]:
     return snapshot.memo.by_key("blocks", (pools,), (), lambda key: (_ranges(key, pools[key]),))
 
 
+def _conflict(pool: Pool) -> Condition | None:
+    """What says that the pool is out of use, because it overlaps another."""
+    found = condition_of(pool.status.conditions, POOL_CONFLICT)
+    return found if found and found.status == "True" else None
+
+
 def _usage(pool: Pool, holders: _Holders) -> PoolUsage:
-    conflict = condition_of(pool.status.conditions, POOL_CONFLICT)
+    conflict = _conflict(pool)
     counts = {name: _count(pool, type_) for name, type_ in _COUNTS.items()}
     return PoolUsage(
         pool=pool,
@@ -207,7 +219,7 @@ def _usage(pool: Pool, holders: _Holders) -> PoolUsage:
         available=counts["available"],
         used=counts["used"],
         holders=holders.by_address,
-        conflict=conflict.message if conflict and conflict.status == "True" else "",
+        conflict=conflict.message if conflict else "",
     )
 
 

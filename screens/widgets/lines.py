@@ -73,6 +73,13 @@ def justified(left: Line, right: Line, width: int) -> Line:
     return (*_first_cells(left, max(0, room - 1)), Span(" "), *right)
 
 
+def headed(name: Line, verdict: Line, width: int) -> list[Line]:
+    """A name and, at the right edge or on a line of its own, what is to be said of it."""
+    if length(name) + length(verdict) < width:
+        return [justified(name, verdict, width)]
+    return [*wrapped(name, width, 1), *wrapped((Span(" "), *verdict), width, 3)]
+
+
 def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
     """The line broken at spaces; what follows the first line is indented. Loses nothing else."""
     width = max(width, indent + 1, 2)

@@ -1,0 +1,92 @@
+"""A screen that is a list and, beside or below it, what is known of the selected row.
+
+Enter gives the whole body to what is known, and Esc gives it back to the list.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from screens.cluster_screen import ClusterScreen, Picture
+from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.scroll_text import ScrollText
+
+_ROOMY = 36
+"""Lines from which on the whole detail has room below the list."""
+
+
+class DetailScreen(ClusterScreen[Picture]):
+    """List and detail; which of the two has the body is a class of the screen (`-full`)."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close_detail", "list", id="detail.close"),
+    ]
+
+    def make_table(self, opens: Opening) -> LiveTable:
+        """The list."""
+        raise NotImplementedError
+
+    def make_detail(self) -> ScrollText:
+        """What shows the detail."""
+        return ScrollText(id="more")
+
+    def draw_detail(self) -> None:
+        """Show what is known of the selected row."""
+        raise NotImplementedError
+
+    def body(self) -> ComposeResult:
+        """List and detail, side by side where there is room."""
+        with Container(id="split"):
+            yield self.make_table(self._open_detail)
+            yield self.make_detail()
+
+    @property
+    def table(self) -> LiveTable:
+        """The list."""
+        return self.query_one("#split > LiveTable", LiveTable)
+
+    @property
+    def text(self) -> ScrollText:
+        """The detail."""
+        return self.query_one("#more", ScrollText)
+
+    @property
+    def full(self) -> bool:
+        """Whether the detail has the whole body."""
+        return self.has_class("-full")
+
+    @property
+    def roomy(self) -> bool:
+        """Whether all of the detail may be shown; else what matters most."""
+        return self.full or self.has_class("-wide") or self.size.height >= _ROOMY
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a list to go back to only from the detail."""
+        if action == "close_detail":
+            return self.full or self.focused is self.text
+        return super().check_action(action, parameters)
+
+    def action_close_detail(self) -> None:
+        """Give the body, and the keys, back to the list."""
+        self.remove_class("-full")
+        self.set_focus(self.table)
+        self.call_after_refresh(self.draw_detail)
+
+    async def _open_detail(self, _key: str) -> None:
+        self.add_class("-full")
+        self.set_focus(self.text)
+        self.draw_detail()
+
+    def on_resize(self) -> None:
+        """There may be room for more of the detail now, or for less."""
+        if self._stands:
+            self.call_after_refresh(self.draw_detail)
+
+    @on(LiveTable.Selected, "#split > LiveTable")
+    def _selected(self) -> None:
+        self.draw_detail()
