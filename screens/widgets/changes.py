@@ -75,4 +75,4 @@ def _changed(before: Row | None, row: Row, columns: Sequence[Column]) -> Iterabl
 
 def _lasting(text: str) -> str:
     """What a text says beside the time that has passed."""
-    return _TICKING.sub("", text)
+    return " ".join(_TICKING.sub("", text).split())

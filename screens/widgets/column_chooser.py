@@ -86,15 +86,16 @@ class ColumnChooser(ModalScreen[None], inherit_bindings=False):
         self._draw()
 
     def _draw(self) -> None:
-        if not self.is_mounted:
-            return
+        shown = self.query_one_optional("#columns", LiveText)
+        if shown is None:
+            return  # a key that came before the list stood; it is drawn when it does
         first = max(0, min(self._line - _LINES // 2, len(self._layout_now) - _LINES))
         entries = list(enumerate(self._layout_now))[first : first + _LINES]
         left_out = self._left_out()
         lines: list[Line] = [plain("Columns", "strong")]
         lines += [self._entry(line, key, chosen, left_out) for line, (key, chosen) in entries]
         lines += [_HELP, _HELP_MORE]
-        self.query_one("#columns", LiveText).show(lines)
+        shown.show(lines)
 
     def _entry(self, line: int, key: str, chosen: bool, left_out: frozenset[str]) -> Line:
         sign = "[x]" if chosen else "[ ]"

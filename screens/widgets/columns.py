@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -83,14 +83,12 @@ class Content:
     """What is to be said of all of them."""
     stale: bool = False
     """Whether they may no longer be so."""
-    widths: tuple[int, ...] = field(init=False)
-    """How wide the widest cell of each column is; () without rows. Measured here, because content
-    is made where there is time for it, and shown where there is none."""
 
-    def __post_init__(self) -> None:
-        columns = zip(*[row.cells for row in self.rows], strict=True)
-        widths = tuple(_widest([cell.text for cell in column]) for column in columns)
-        object.__setattr__(self, "widths", widths)
+
+def cell_widths(rows: Iterable[Row]) -> tuple[int, ...]:
+    """How wide the widest cell of each column is; () without rows."""
+    columns = zip(*[row.cells for row in rows], strict=True)
+    return tuple(_widest([cell.text for cell in column]) for column in columns)
 
 
 def _widest(texts: Sequence[str]) -> int:

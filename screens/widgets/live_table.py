@@ -7,7 +7,7 @@ beneath. A table without rows always says why it has none.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from typing_extensions import override
 from screens.format import to_ascii
 from screens.widgets.arrangement import Arrangement, Change, as_it_is
 from screens.widgets.column_chooser import ColumnChooser
-from screens.widgets.columns import Column, Content, Row
+from screens.widgets.columns import Column, Content, Row, cell_widths
 from screens.widgets.filter import Filter, parsed
 from screens.widgets.lines import Line, Span, ascii_line
 from screens.widgets.table_sorting import SortableTable
@@ -84,12 +84,8 @@ class LiveTable(SortableTable):
             with self._limit():
                 changes = self._arrangement.update(content.rows, spelled)
         except TooSlow:
-            changes = ()
-            self._give_filter_up()
-        if changes and spelled is _ascii_row:
-            self._widen(Content(tuple(row for _, row in changes)).widths)
-        else:
-            self._widen(content.widths)
+            changes = self._given_up()
+        self._widen(row for _, row in changes)
         if self._marked:
             self._marked &= {row.key for row in self._arrangement.all}
         if not filling:
@@ -100,7 +96,7 @@ class LiveTable(SortableTable):
         """Have these columns from now on; the rows that fit them must be shown next."""
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
-            self._rows, self._cell_widths, self._wanted = (), (), ()
+            self._rows, self._cell_widths = (), ()
             self._changes.forget()
             self._arrangement = Arrangement(self._ordering())
             if self._filter is not None:
@@ -165,7 +161,7 @@ class LiveTable(SortableTable):
 
     def on_resize(self) -> None:
         """The room has changed, so the columns may."""
-        self._wanted = ()
+        self._cell_widths = cell_widths(self._arrangement.all)
         self._measure()
         self._resize_content()
         self._scroll_into_view()
@@ -193,10 +189,12 @@ class LiveTable(SortableTable):
         self._filter_problem = ""
         return ""
 
-    def _give_filter_up(self) -> None:
+    def _given_up(self) -> Sequence[Change]:
+        """Go on without the filter. What has changed is not known any more: it may be anything."""
         self._filter_problem = f"/{self.filter_text} took too long on what has come, and is off"
         self._filter = None
         self._arrangement.arrange(self._ordering(), self._keeps())
+        return [(row, row) for row in self._arrangement.all]
 
     @override
     def _arrange(self) -> None:
@@ -260,14 +258,9 @@ class LiveTable(SortableTable):
             return f"nothing is amiss among {given}"
         return f"matches none of {given}"
 
-    def _widen(self, widths: Sequence[int]) -> None:
-        if self._cell_widths and self._content.rows and self.app.has_class("-ascii"):
-            widths = tuple(map(max, zip(widths, self._cell_widths, strict=True)))
-        self._cell_widths = tuple(widths)
-
     @override
-    def _lines(self) -> Mapping[str, int]:
-        return self._arrangement.index
+    def _line_of(self, key: str) -> int | None:
+        return self._arrangement.line(key)
 
     @override
     def _row_of(self, key: str) -> Row | None:
@@ -293,7 +286,7 @@ class LiveTable(SortableTable):
     def _fade(self) -> None:
         self._fading = None
         for key, place in self._changes.faded(time.monotonic()):
-            line = self._arrangement.index.get(key)
+            line = self._arrangement.line(key)
             if line is not None:
                 self._refresh_cells(line, {place})
         self._await_fading()

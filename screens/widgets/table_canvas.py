@@ -6,7 +6,7 @@ whatever the number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from typing_extensions import override
 from screens.format import to_ascii
 from screens.widgets.changes import Changes
 from screens.widgets.column_layout import Layout, layout_of, places_of
-from screens.widgets.columns import GAP, Column, Row, fitted_widths, wanted_widths
+from screens.widgets.columns import GAP, Column, Row, cell_widths, fitted_widths, wanted_widths
 from screens.widgets.lines import TONE_CLASSES, Line, cut, painted, tone_style, wrapped
 from screens.widgets.ordering import By
 
@@ -73,7 +73,6 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         self._top: tuple[Line, ...] = ()
         self._message: Line = ()
         self._cell_widths: tuple[int, ...] = ()
-        self._wanted: tuple[int, ...] = ()
         self._places: tuple[int, ...] = ()
         self._shown: tuple[Column, ...] = ()
         self._widths: tuple[int | None, ...] = ()
@@ -232,12 +231,16 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         arrow = "▼" if self._sort.descending else "▲"
         return replace(column, title=f"{column.title} {self._spelled(arrow)}")
 
+    def _widen(self, rows: Iterable[Row]) -> None:
+        """Columns grow with what is shown and shrink only with the window: nothing jitters."""
+        found = cell_widths(rows)
+        if found and self._cell_widths:
+            found = tuple(map(max, zip(found, self._cell_widths, strict=True)))
+        self._cell_widths = found or self._cell_widths
+
     def _measure(self) -> None:
-        """Widths grow with what is shown and shrink only with the window: nothing jitters."""
+        """How wide each column is drawn."""
         wanted = wanted_widths(self._columns, self._cell_widths)
-        if self._wanted:
-            wanted = tuple(map(max, zip(wanted, self._wanted, strict=True)))
-        self._wanted = wanted
         own = wanted_widths(self._shown, [wanted[place] for place in self._places])
         room = self._room() - self._gutter
         self._widths = own if self._wide else fitted_widths(self._shown, own, room)

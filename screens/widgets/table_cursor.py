@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -77,8 +77,8 @@ class CursorTable(TableCanvas):
 
     # --- to be told by the table
 
-    def _lines(self) -> Mapping[str, int]:
-        """The line of each key."""
+    def _line_of(self, key: str) -> int | None:
+        """The line of a row; None: it is not shown."""
         raise NotImplementedError
 
     def _row_of(self, key: str) -> Row | None:
@@ -104,12 +104,12 @@ class CursorTable(TableCanvas):
     @property
     def selected_row(self) -> Row | None:
         """The selected row."""
-        line = self._lines().get(self._cursor)
+        line = self._line_of(self._cursor)
         return None if line is None else self._rows[line]
 
     def select(self, key: str) -> None:
         """Move the cursor to a row, and the row into view."""
-        line = self._lines().get(key)
+        line = self._line_of(key)
         if line is None:
             return
         old = self._cursor_line
@@ -150,22 +150,22 @@ class CursorTable(TableCanvas):
 
         Where the object is gone its nearest neighbour is selected, until it comes back.
         """
-        lines = self._lines()
-        if self._wished in lines:
+        line = self._line_of(self._wished)
+        if line is not None:
             self._cursor = self._wished
-        elif self._cursor not in lines:
-            self._cursor = self._neighbour(old)
-        line = lines.get(self._cursor, 0)
+        else:
+            if self._line_of(self._cursor) is None:
+                self._cursor = self._neighbour(old)
+            line = self._line_of(self._cursor) or 0
         moved, self._cursor_line = line - self._cursor_line, line
         if moved and self.scroll_offset.y:
             self.call_after_refresh(self._scroll_by_lines, moved)
 
     def _neighbour(self, old: Sequence[Row]) -> str:
         """The row nearest to where the cursor was, the one below before the one above."""
-        lines = self._lines()
         for away in range(max(self._cursor_line + 1, len(old) - self._cursor_line)):
             for line in (self._cursor_line + away, self._cursor_line - away):
-                if 0 <= line < len(old) and old[line].key in lines:
+                if 0 <= line < len(old) and self._line_of(old[line].key) is not None:
                     return old[line].key
         return self._rows[0].key if self._rows else ""
 
@@ -200,8 +200,8 @@ class CursorTable(TableCanvas):
 
     def action_mark_range(self) -> None:
         """Mark every row between the last mark and the selected one."""
-        start = self._lines().get(self._last_mark, self._cursor_line)
-        first, last = sorted((start, self._cursor_line))
+        start = self._line_of(self._last_mark)
+        first, last = sorted((self._cursor_line if start is None else start, self._cursor_line))
         self._marked.update(row.key for row in self._rows[first : last + 1])
         self._last_mark = self._cursor
         self._marks_changed()
@@ -214,8 +214,8 @@ class CursorTable(TableCanvas):
 
     async def action_copy(self) -> None:
         """Copy the name of the selected row, or those of all marked rows, one a line."""
-        lines = self._lines()
-        keys = sorted(self._marked, key=lambda key: (lines.get(key, len(lines)), key))
+        lines = {key: self._line_of(key) for key in self._marked}
+        keys = sorted(lines, key=lambda key: (lines[key] is None, lines[key] or 0, key))
         rows = [row for row in map(self._row_of, keys or [self._cursor]) if row is not None]
         if rows:
             names = [row.cells[self._name_place].text for row in rows]
