@@ -44,6 +44,7 @@ class Measured(App[None]):
         self.what = what
         self.count = CHURN if what == "churn" else 40
         self.values = dict.fromkeys(range(self.count), 0)
+        self.turned: list[int] = []
         self.status = Static("selected nothing")
         self.turns = self._turns()
 
@@ -56,14 +57,14 @@ class Measured(App[None]):
         """A row is selected."""
         self.status.update(f"selected <{key}>")
 
-    def changed(self, _numbers: list[int]) -> None:
-        """These rows have other values."""
+    def changed(self) -> None:
+        """The rows of this turn have other values."""
 
     def _turn(self) -> None:
-        numbers = next(self.turns)
-        for number in numbers:
+        self.turned = next(self.turns)
+        for number in self.turned:
             self.values[number] += 1
-        self.changed(numbers)
+        self.changed()
 
     def _turns(self) -> Iterator[list[int]]:
         step = CHANGING if self.what == "churn" else 1
@@ -82,9 +83,9 @@ class LiveApp(Measured):
         yield self.status
 
     def on_ready(self) -> None:
-        self.changed([])
+        self.changed()
 
-    def changed(self, _numbers: list[int]) -> None:
+    def changed(self) -> None:
         rows = tuple(made(number, value) for number, value in self.values.items())
         self.table.show(Content(rows))
 
@@ -109,8 +110,8 @@ class DataApp(Measured):
             row = made(number, 0)
             self.table.add_row(*(cell.text for cell in row.cells), key=row.key)
 
-    def changed(self, _numbers: list[int]) -> None:
-        for number in _numbers:
+    def changed(self) -> None:
+        for number in self.turned:
             self.table.update_cell(f"row-{number:05}", "c1", str(self.values[number]))
 
     def action_down(self) -> None:

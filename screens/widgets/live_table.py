@@ -254,9 +254,11 @@ class LiveTable(SortableTable):
         return tuple(span for pair in zip(parts, gaps, strict=True) for span in pair)[:-1]
 
     def _nothing_left(self, given: int) -> str:
-        if self._filter is None:
-            return f"nothing is amiss among {given}"
-        return f"matches none of {given}"
+        if self._filter is not None:
+            return f"matches none of {given}"
+        if all(row.health == "none" for row in self._arrangement.all):
+            return f"none of {given} tells how it is"
+        return f"nothing is amiss among {given}"
 
     @override
     def _line_of(self, key: str) -> int | None:

@@ -25,13 +25,17 @@ class CursorTable(TableCanvas):
         Binding("home,g", "first", "first", show=False, id="table.first"),
         Binding("end,G", "last", "last", show=False, id="table.last"),
         Binding("space", "mark", "mark", show=False, key_display="space", id="table.mark"),
-        Binding(
-            "ctrl+@,ctrl+space",
-            "mark_range",
-            "mark from the last mark to here",
-            show=False,
-            key_display="ctrl-space",
-            id="table.mark_range",
+        # A terminal sends ctrl-space as ctrl-@, unless it tells keys by the newer protocol.
+        *(
+            Binding(
+                key,
+                "mark_range",
+                "mark from the last mark to here",
+                show=False,
+                key_display=key.replace("+", "-"),
+                id=f"table.{name}",
+            )
+            for key, name in (("ctrl+space", "mark_range"), ("ctrl+@", "mark_range_plain"))
         ),
         Binding(
             "ctrl+backslash",

@@ -12,6 +12,8 @@ from screens.widgets.columns import Column
 from screens.widgets.ordering import By, Ordering
 from screens.widgets.table_cursor import CursorTable
 
+_BEFORE = "choose the column before"
+_AFTER = "choose the next column"
 _STATES = ("state", "status", "condition")
 
 
@@ -30,21 +32,15 @@ class SortableTable(CursorTable):
             )
             for letter, what in (("n", "name"), ("a", "age"), ("s", "severity"), ("p", "namespace"))
         ),
-        Binding(
-            "shift+left,left_curly_bracket",
-            "choose_column(-1)",
-            "choose the column before",
-            show=False,
-            key_display="shift-← {",
-            id="table.column_before",
-        ),
-        Binding(
-            "shift+right,right_curly_bracket",
-            "choose_column(1)",
-            "choose the next column",
-            show=False,
-            key_display="shift-→ }",
-            id="table.column_after",
+        # Old tmux does not pass shifted arrows on; the braces are their twins.
+        *(
+            Binding(key, f"choose_column({step})", told, show=False, key_display=display, id=name)
+            for key, step, told, display, name in (
+                ("shift+left", -1, _BEFORE, "shift-←", "table.column_before"),
+                ("left_curly_bracket", -1, _BEFORE, "{", "table.column_before_plain"),
+                ("shift+right", 1, _AFTER, "shift-→", "table.column_after"),
+                ("right_curly_bracket", 1, _AFTER, "}", "table.column_after_plain"),
+            )
         ),
         Binding(
             "O",
