@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
+from textual.geometry import Region
 from textual.strip import Strip
 
+from screens.widgets.arrangement import Arrangement
 from screens.widgets.changes import MOST, NEWS, Changes
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.live_table import LiveTable
+from screens.widgets.ordering import By, Ordering
 from tests.dashboards import text_of as shown
 from tests.dashboards import until
 from tests.tables import COLUMNS, TableApp, content, keys, row
@@ -171,3 +174,58 @@ async def test_the_name_column_is_what_is_copied() -> None:
         table.show(Content((Row("kube-system/x", (Cell("agent"), Cell("cilium-x"))),)))
         await pilot.press("c")
         assert app.copied == [("cilium-x", "cilium-x")]
+
+
+class Regions(LiveTable):
+    """Keeps which regions it asks to be painted."""
+
+    asked: ClassVar[list[Region]] = []
+
+    def refresh(
+        self,
+        *regions: Region,
+        repaint: bool = True,
+        layout: bool = False,
+        recompose: bool = False,
+    ) -> Self:
+        self.asked.extend(regions or [Region(0, 0, 999, 999)])
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+
+async def test_one_cell_of_fifty_thousand_rows_costs_one_region() -> None:
+    table = Regions(COLUMNS, order=("name",))
+    async with TableApp(table).run_test(size=(60, 20)) as pilot:
+        rows = [row(f"row-{n:05}", n) for n in range(50_000)]
+        table.show(content(*rows))
+        await pilot.pause()
+        Regions.asked.clear()
+        rows[4] = row("row-00004", 77)
+        rows[40_000] = row("row-40000", 77)
+        table.show(content(*rows))
+        assert Regions.asked == [Region(11, 5, 6, 1)]
+
+
+def test_an_update_tests_and_sorts_only_what_it_changes() -> None:
+    tested: list[str] = []
+
+    def keeps(found: Row) -> bool:
+        tested.append(found.key)
+        return found.cells[1].text != "1"
+
+    ordering = Ordering((By("count", descending=True),), [column.key for column in COLUMNS])
+    arrangement = Arrangement(ordering)
+    arrangement.arrange(ordering, keeps)
+    rows = [row(f"row-{n:04}", n) for n in range(3000)]
+    arrangement.update(tuple(rows))
+    tested.clear()
+    rows[1000] = row("row-1000", 5000)
+    rows.insert(2000, row("new", 2))
+    del rows[2500]
+    arrangement.update(tuple(rows))
+    assert sorted(tested) == ["new", "row-1000"]
+    assert arrangement.rows[0].key == "row-1000"
+    tested.clear()
+    rows[7] = row("row-0007", 1)
+    arrangement.update(tuple(rows))
+    assert tested == ["row-0007"]
+    assert arrangement.line("row-0007") is None
