@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from typing import ClassVar
 
+from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.widgets import DataTable, Static
@@ -57,7 +59,7 @@ class Measured(App[None]):
         """A row is selected."""
         self.status.update(f"selected <{key}>")
 
-    def changed(self) -> None:
+    def changed(self) -> object:
         """The rows of this turn have other values."""
 
     def _turn(self) -> None:
@@ -75,7 +77,7 @@ class Measured(App[None]):
 
 
 class LiveApp(Measured):
-    """Our table, told all rows anew, as a screen does."""
+    """Our table, told all rows anew, which are made in a thread, as a screen does."""
 
     def compose(self) -> ComposeResult:
         self.table = LiveTable(COLUMNS, order=("c0",))
@@ -85,9 +87,12 @@ class LiveApp(Measured):
     def on_ready(self) -> None:
         self.changed()
 
-    def changed(self) -> None:
-        rows = tuple(made(number, value) for number, value in self.values.items())
-        self.table.show(Content(rows))
+    @work(description="")
+    async def changed(self) -> None:
+        self.table.show(await asyncio.to_thread(self._content))
+
+    def _content(self) -> Content:
+        return Content(tuple(made(number, value) for number, value in self.values.items()))
 
     def on_live_table_selected(self, event: LiveTable.Selected) -> None:
         self.told(event.key)

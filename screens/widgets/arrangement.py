@@ -19,6 +19,9 @@ _KEY = attrgetter("key")
 _FEW = 500
 """Rows that are put into their places one by one; where more have changed, all are sorted."""
 
+_SEARCH = 200
+"""Rows that are counted in the time in which the line of one is found by the order."""
+
 Change = tuple[Row | None, Row]
 """A row as it was, None where there was none, and as it is."""
 
@@ -46,7 +49,7 @@ class Arrangement:
         self._by_key: dict[str, Row] = {}
         """The rows that are shown."""
         self._lines: dict[str, int] | None = {}
-        """Their lines, where these are not found by the order; None: to be counted."""
+        """Their lines; None: to be counted, where the order does not tell them."""
 
     def __contains__(self, key: str) -> bool:
         """Whether a row is shown."""
@@ -57,12 +60,15 @@ class Arrangement:
         row = self._by_key.get(key)
         if row is None:
             return None
-        if not self._ordering.given and not self._doubled:
+        if self._lines is None and not self._ordering.given and not self._doubled:
             order = self._ordering.key
             return bisect_left(self.rows, order(row), key=order)
+        return self._counted()[key]
+
+    def _counted(self) -> dict[str, int]:
         if self._lines is None:
             self._lines = dict(zip(map(_KEY, self.rows), count(), strict=False))
-        return self._lines[key]
+        return self._lines
 
     def update(
         self, given: tuple[Row, ...], spelled: Callable[[Row], Row] = as_it_is
@@ -130,6 +136,8 @@ class Arrangement:
         if len(changes) > _FEW or self._doubled:
             self.arrange(self._ordering, self._keeps)
             return
+        if len(changes) * _SEARCH > len(self.rows):
+            self._counted()
         rows = list(self.rows)
         kept: list[Row] = []
         moved = {key: self.line(key) for key in gone}

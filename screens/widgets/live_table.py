@@ -287,10 +287,12 @@ class LiveTable(SortableTable):
 
     def _fade(self) -> None:
         self._fading = None
+        first = self.scroll_offset.y
+        window = self._rows[first : first + self._page()]
+        lines = {row.key: first + line for line, row in enumerate(window)}
         for key, place in self._changes.faded(time.monotonic()):
-            line = self._arrangement.line(key)
-            if line is not None:
-                self._refresh_cells(line, {place})
+            if key in lines:
+                self._refresh_cells(lines[key], {place})
         self._await_fading()
 
 
