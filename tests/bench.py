@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from app.lab.launch import start_lab
-from tests import bench_diagnosis
+from tests import bench_diagnosis, bench_table
 
 RUNS = 11
 DEADLINE = 30.0
@@ -123,6 +123,7 @@ def main() -> None:
             bare.append(until_ended([python, "-c", "pass"], environment))
         report("ciliscope --help", ours[1:], bare[1:], "python -c pass")
     bench_diagnosis.main()
+    bench_table.main()
 
 
 if __name__ == "__main__":

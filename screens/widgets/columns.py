@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rich.cells import cell_len
-
-from screens.format import NOTHING
 
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
     from screens.widgets.lines import Line, Tone
 
 SortValue = str | float | tuple[int, int] | None
-"""What a cell is sorted by; all of one column are of one type, and None sorts last."""
+"""What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""
 
 GAP = 2
 """Cells between two columns."""
 
 
-def _no_labels() -> Mapping[str, str]:
-    return MappingProxyType({})
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,15 @@ class Column:
     """Left out where even the cut columns have no room, the highest first; 0: never."""
     chosen: bool = True
     """False: shown only where the operator has chosen it."""
+    marks: bool = True
+    """False: what changes in it is never marked, since it changes all the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+# Cells and rows are structs, not dataclasses: a table of 50,000 rows is told all of them again
+# with every update, and a struct is made and compared several times faster.
+
+
+class Cell(Struct, frozen=True, gc=False):
     """A value as drawn and as sorted."""
 
     text: str
@@ -55,16 +58,8 @@ class Cell:
     """None: by its text."""
     tone: Tone = ""
 
-    @property
-    def order(self) -> tuple[bool, SortValue]:
-        """Its sorting key: what has no value comes last."""
-        if self.sort is None:
-            return (self.text in ("", NOTHING), self.text)
-        return (False, self.sort)
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A row, known by its key; a cell for each column, in their order."""
 
     key: str
@@ -73,7 +68,7 @@ class Row:
     """The tone of every cell that has none of its own."""
     health: Health = "none"
     """How what it is about is: `fail`, `warn` and `unknown` are what "faults only" leaves."""
-    labels: Mapping[str, str] = field(default_factory=_no_labels)
+    labels: Mapping[str, str] = _NO_LABELS
     """The labels of the object, for a filter by label."""
 
 
@@ -88,13 +83,17 @@ class Content:
     """What is to be said of all of them."""
     stale: bool = False
     """Whether they may no longer be so."""
-    widths: tuple[int, ...] = field(init=False)
-    """How wide the widest cell of each column is; () without rows. Measured here, because content
-    is made where there is time for it, and shown where there is none."""
 
-    def __post_init__(self) -> None:
-        rows = ([cell_len(cell.text) for cell in row.cells] for row in self.rows)
-        object.__setattr__(self, "widths", tuple(map(max, zip(*rows, strict=True))))
+
+def cell_widths(rows: Iterable[Row]) -> tuple[int, ...]:
+    """How wide the widest cell of each column is; () without rows."""
+    columns = zip(*[row.cells for row in rows], strict=True)
+    return tuple(_widest([cell.text for cell in column]) for column in columns)
+
+
+def _widest(texts: Sequence[str]) -> int:
+    """Cells of the widest text; where all is ASCII, characters are cells."""
+    return max(map(len if "".join(texts).isascii() else cell_len, texts))
 
 
 def wanted_widths(columns: Sequence[Column], cells: Sequence[int]) -> tuple[int, ...]:

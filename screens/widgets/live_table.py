@@ -1,94 +1,54 @@
 """A table that is told all its rows again and again and repaints only what differs.
 
-Drawn line by line (a `ScrollView`): a changed cell costs a region of the screen, whatever the
-number of rows. The selection belongs to an object, not to a line. A table without rows always says
-why it has none.
+The operator sorts, filters, marks and chooses columns, and all of that stays while the rows change
+beneath. A table without rows always says why it has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
-from rich.cells import set_cell_size
-from rich.segment import Segment
-from rich.style import Style
+from msgspec.structs import replace
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
-from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
+from textual.timer import Timer
 from typing_extensions import override
 
 from screens.format import to_ascii
-from screens.widgets.columns import (
-    GAP,
-    Cell,
-    Column,
-    Content,
-    Row,
-    fitted_widths,
-    wanted_widths,
-)
-from screens.widgets.lines import (
-    TONE_CLASSES,
-    Line,
-    Tone,
-    ascii_line,
-    cut,
-    painted,
-    tone_style,
-    wrapped,
-)
+from screens.widgets.arrangement import Arrangement, Change, as_it_is
+from screens.widgets.column_chooser import ColumnChooser
+from screens.widgets.columns import Column, Content, Row, cell_widths
+from screens.widgets.filter import Filter, parsed
+from screens.widgets.lines import Line, Span, ascii_line
+from screens.widgets.table_sorting import SortableTable
+from screens.widgets.time_limit import TooSlow, at_most
 
-_MOVE = Binding.Group("move", compact=True)
-_SIDEWAYS = 8
-"""Cells by which the table moves left and right."""
+PATIENCE = 0.3
+"""Seconds of processor time that a filter may take for all rows."""
 
+_FAULTS = frozenset({"fail", "warn", "unknown"})
 
 Opening = Callable[[str], Awaitable[None]]
 """What opens the row with a key. It is over before the next key is looked at."""
 
 
-class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """Rows by key, under a header and, where there is something to say of them all, a notice."""
+_Standing = tuple[tuple[Row, ...], Row | None, tuple[object, ...]]
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *TONE_CLASSES,
-        "live-table--header",
-        "live-table--cursor",
-    }
+
+class LiveTable(SortableTable):
+    """Rows by key, under a header and, where there is something to say of them all, a notice."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", key_display="↵", id="table.open"),
-        Binding("up,k", "move(-1)", "up", show=False, group=_MOVE, id="table.up"),
-        Binding("down,j", "move(1)", "down", show=False, group=_MOVE, id="table.down"),
-        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="table.page_up"),
-        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="table.page_down"),
-        Binding("home,g", "first", "first", show=False, id="table.first"),
-        Binding("end,G", "last", "last", show=False, id="table.last"),
-        Binding("left,h", "sideways(-1)", "left", show=False, id="table.left"),
-        Binding("right,l", "sideways(1)", "right", show=False, id="table.right"),
+        Binding(
+            "T", "columns", "choose columns", show=False, key_display="shift-t", id="table.columns"
+        ),
+        Binding(
+            "ctrl+z", "faults", "faults only", show=False, key_display="ctrl-z", id="table.faults"
+        ),
     ]
-
-    class Selected(Message):
-        """Another row is selected, or the selected one says something else now."""
-
-        def __init__(self, table: LiveTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-            """"" when there is no row."""
-
-        @property
-        def control(self) -> LiveTable:
-            """The table."""
-            return self.table
-
-        def can_replace(self, message: Message) -> bool:
-            """The newest selection is the one that counts."""
-            return isinstance(message, LiveTable.Selected) and message.table is self.table
 
     def __init__(
         self,
@@ -103,334 +63,239 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
         `opens` leads to what a row is about; None: rows lead nowhere.
         """
-        super().__init__(id=id)
-        self._columns = tuple(columns)
-        self._order = tuple(order)
-        self._descending = False
-        self._has_header = header
+        super().__init__(columns, order=order, header=header, id=id)
         self._opens = opens
-        self._rows: tuple[Row, ...] = ()
-        self._index: dict[str, int] = {}
-        self._wanted: tuple[int, ...] = ()
-        self._widths: tuple[int | None, ...] = (0,) * len(self._columns)
-        self._top: tuple[Line, ...] = ()
-        self._message: Line = ()
-        self._cursor = ""
-        self._cursor_line = 0
+        self._filter: Filter | None = None
+        self._filter_problem = ""
+        self._faults_only = False
+        self._content = Content()
+        self._arrangement = Arrangement(self._ordering())
+        self._fading: Timer | None = None
 
     # --- what it shows
 
     def show(self, content: Content) -> None:
         """Show this: its rows under its notice, or without rows why there are none."""
-        if self.app.has_class("-ascii"):
-            content = _ascii_content(content)
-        new = self._sorted(content.rows)
-        old, old_layout, selected = self._rows, self._layout_marks(), self.selected_row
-        self._rows = new
-        self._index = {row.key: line for line, row in enumerate(new)}
-        self._message = content.absence if not new else ()
-        self._top = content.notice if new else ()
-        self.set_class(content.stale and bool(new), "-stale")
-        self._measure(content.widths)
-        self._follow_cursor()
-        if self._layout_marks() != old_layout:
-            self._resize_content()
-            self.refresh(layout=True)
-        else:
-            self._refresh_differences(old)
-        if self.selected_row != selected:
-            self.post_message(self.Selected(self, self._cursor))
+        before = self._standing()
+        filling = not self._arrangement.all
+        self._content = content
+        spelled = _ascii_row if self.app.has_class("-ascii") else as_it_is
+        try:
+            with self._limit():
+                changes = self._arrangement.update(content.rows, spelled)
+        except TooSlow:
+            changes = self._given_up()
+        self._widen(row for _, row in changes)
+        if self._marked:
+            self._marked &= {row.key for row in self._arrangement.all}
+        if not filling:
+            self._note_changes(changes)
+        self._stand(before)
 
     def show_columns(self, columns: Sequence[Column]) -> None:
         """Have these columns from now on; the rows that fit them must be shown next."""
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
-            self._rows, self._index, self._wanted = (), {}, ()
-            self._widths = (0,) * len(self._columns)
+            self._rows, self._cell_widths = (), ()
+            self._changes.forget()
+            self._arrangement = Arrangement(self._ordering())
+            if self._filter is not None:
+                self._filter_again(self._filter.text)
+            self._arrangement.arrange(self._ordering(), self._keeps())
+            self._lay_out_columns()
 
-    def sort_by(self, *columns: str, descending: bool = False) -> None:
-        """Order the rows by these columns, then by their keys."""
-        self._order, self._descending = columns, descending
-        self._rows = self._sorted(self._rows)
-        self._index = {row.key: line for line, row in enumerate(self._rows)}
-        self._follow_cursor()
-        self.refresh()
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Its columns."""
-        return self._columns
+    # --- filtering
 
     @property
-    def rows(self) -> tuple[Row, ...]:
-        """Its rows, as they stand."""
-        return self._rows
+    def filter_text(self) -> str:
+        """The filter that is on, as it was typed; "" without one."""
+        return "" if self._filter is None else self._filter.text
+
+    def filter_by(self, text: str) -> str:
+        """Show only the rows that a filter leaves; "" shows all.
+
+        Returns "", or one sentence why the text is no filter: the old one stays then.
+        """
+        old = self._filter
+        problem = self._filter_again(text)
+        if not problem:
+            try:
+                with self._limit():
+                    self._arrange()
+            except TooSlow:
+                self._filter = old
+                return f"/{text} takes too long on these {len(self._arrangement.all)} rows."
+        return problem
+
+    def action_faults(self) -> None:
+        """Show only what fails, warns or is not known; or all again."""
+        self._faults_only = not self._faults_only
+        self._arrange()
 
     @property
-    def selected(self) -> str:
-        """Key of the selected row, "" when there is none."""
-        return self._cursor
+    def faults_only(self) -> bool:
+        """Whether only what fails, warns or is not known is shown."""
+        return self._faults_only
 
-    @property
-    def selected_line(self) -> int:
-        """The place of the selected row, 0 when there is none."""
-        return self._cursor_line
+    # --- columns
 
-    @property
-    def selected_row(self) -> Row | None:
-        """The selected row."""
-        line = self._index.get(self._cursor)
-        return None if line is None else self._rows[line]
+    def action_columns(self) -> None:
+        """Let the operator choose columns."""
+        self.app.push_screen(
+            ColumnChooser(self._columns, self.column_layout(), self._left_out, self.apply_layout)
+        )
 
-    @property
-    def message(self) -> Line:
-        """What stands in place of the rows, when there are none."""
-        return self._message
-
-    @property
-    def notice(self) -> tuple[Line, ...]:
-        """What stands above the rows."""
-        return self._top
-
-    def select(self, key: str) -> None:
-        """Move the cursor to a row, and the row into view."""
-        line = self._index.get(key)
-        if line is None:
-            return
-        old = self._cursor_line
-        moved, self._cursor, self._cursor_line = self._cursor != key, key, line
-        self._scroll_into_view()
-        self._refresh_row(old)
-        self._refresh_row(line)
-        if moved:
-            self.post_message(self.Selected(self, key))
-
-    # --- keys
+    # --- keys and events
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Rows that lead nowhere are not opened."""
-        return self._opens is not None or action != "open"
+        if action == "open":
+            return self._opens is not None
+        return super().check_action(action, parameters)
 
     async def action_open(self) -> None:
         """Open the selected row."""
         if self._cursor and self._opens is not None:
             await self._opens(self._cursor)
 
-    def action_move(self, step: int) -> None:
-        """Select the row so many lines away."""
-        self._select_line(self._cursor_line + step)
-
-    def action_page(self, step: int) -> None:
-        """Select the row a page away."""
-        self._select_line(self._cursor_line + step * max(1, self._page() - 1))
-
-    def action_first(self) -> None:
-        """Select the first row."""
-        self._select_line(0)
-
-    def action_last(self) -> None:
-        """Select the last row."""
-        self._select_line(len(self._rows) - 1)
-
-    def action_sideways(self, step: int) -> None:
-        """Move the window sideways where the columns are wider than it."""
-        self.scroll_to(x=self.scroll_offset.x + step * _SIDEWAYS, animate=False, force=True)
-
-    # --- drawing
-
-    def render_line(self, y: int) -> Strip:
-        """One line of the window: notice, header, a row, or why there is none."""
-        return self._line(y).extend_cell_length(self.size.width, self.rich_style)
-
-    def _line(self, y: int) -> Strip:
-        width, base = self._room(), self.rich_style
-        top = self._notice_lines()
-        if y < len(top):
-            return painted(self, top[y], width, base)
-        y -= len(top)
-        if self._message:
-            lines = wrapped(self._message, width)
-            return painted(self, lines[y] if y < len(lines) else (), width, base)
-        if self._has_header:
-            if y == 0:
-                return self._scrolled(self._header_line(base), base)
-            y -= 1
-        line = self.scroll_offset.y + y
-        if line >= len(self._rows):
-            return Strip.blank(width, base)
-        return self._scrolled(self._row_line(line, base), base)
-
     def on_resize(self) -> None:
         """The room has changed, so the columns may."""
-        self._wanted = ()
-        self._measure(Content(self._rows).widths)
+        self._cell_widths = cell_widths(self._arrangement.all)
+        self._measure()
         self._resize_content()
         self._scroll_into_view()
         self.refresh()
 
-    def on_focus(self) -> None:
-        """The cursor shows only where the keys go."""
-        self._refresh_row(self._cursor_line)
-
-    def on_blur(self) -> None:
-        """The cursor shows only where the keys go."""
-        self._refresh_row(self._cursor_line)
-
-    @override
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """All its lines, where a sheet lets it be as high as it likes."""
-        if self._message:
-            return len(self._top) + len(wrapped(self._message, width))
-        return self._fixed() + len(self._rows)
-
-    def _scrolled(self, strip: Strip, base: Style) -> Strip:
-        """What of a line is in the window; where its right end is not, an ellipsis says so."""
-        x, end = self.scroll_offset.x, self.scroll_offset.x + self._room()
-        if strip.cell_length <= end:
-            return strip.crop_extend(x, end, base)
-        more = Strip([Segment(self._ellipsis(), base)])
-        return Strip.join((strip.crop_extend(x, end - 1, base), more))
-
-    def _header_line(self, base: Style) -> Strip:
-        style = base + self.get_component_rich_style("live-table--header", partial=True)
-        titles = tuple(Cell(column.title) for column in self._columns)
-        return Strip(list(self._segments(titles, "", style, base, Style.null())))
-
-    def _row_line(self, line: int, base: Style) -> Strip:
-        row = self._rows[line]
-        cursor = line == self._cursor_line and self.has_focus
-        over = Style.null()
-        if cursor:
-            over = self.get_component_rich_style("live-table--cursor", partial=True)
-            base += over
-        strip = Strip(list(self._segments(row.cells, row.tone, base, base, over)))
-        return strip.extend_cell_length(max(self._room(), strip.cell_length), base)
-
-    def _segments(
-        self, cells: Sequence[Cell], tone: Tone, style: Style, gap: Style, over: Style
-    ) -> Iterator[Segment]:
-        ellipsis = self._ellipsis()
-        first = True
-        for column, cell, width in zip(self._columns, cells, self._widths, strict=True):
-            if width is None:
-                continue
-            if not first:
-                yield Segment(" " * GAP, gap)
-            first = False
-            text = cut(cell.text, width, ellipsis)
-            text = text.rjust(width) if column.right else set_cell_size(text, width)
-            toned = style + tone_style(self, cell.tone or tone) + over
-            yield Segment(set_cell_size(text, width), toned)
-
     # --- keeping what is drawn and what is known together
 
-    def _sorted(self, rows: Iterable[Row]) -> tuple[Row, ...]:
-        if not self._order:
-            return tuple(rows)
-        places = {column.key: place for place, column in enumerate(self._columns)}
-        order = [places[key] for key in self._order if key in places]
-        by_key = sorted(rows, key=lambda row: row.key)
-        by_key.sort(key=lambda r: [r.cells[i].order for i in order], reverse=self._descending)
-        return tuple(by_key)
+    def _keeps(self) -> Callable[[Row], bool] | None:
+        if self._filter is None:
+            return (lambda row: row.health in _FAULTS) if self._faults_only else None
+        matches = self._filter.matches
+        if not self._faults_only:
+            return matches
+        return lambda row: row.health in _FAULTS and matches(row)
 
-    def _measure(self, cells: Sequence[int]) -> None:
-        """Widths grow with what is shown and shrink only with the window: nothing jitters."""
-        wanted = wanted_widths(self._columns, cells)
-        if self._wanted:
-            wanted = tuple(map(max, zip(wanted, self._wanted, strict=True)))
-        self._wanted = wanted
-        self._widths = fitted_widths(self._columns, wanted, self._room())
+    def _limit(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._filter is None else at_most(PATIENCE)
 
-    def _layout_marks(self) -> tuple[object, ...]:
-        """What moves everything when it changes."""
-        return (len(self._rows), self._widths, self._message, self._top, self._columns)
+    def _filter_again(self, text: str) -> str:
+        """Take another filter; the rows are not arranged by it yet."""
+        found = parsed(text, self._columns)
+        if isinstance(found, str):
+            return found
+        self._filter = found if found.text else None
+        self._filter_problem = ""
+        return ""
 
-    def _resize_content(self) -> None:
-        shown = [width for width in self._widths if width is not None]
-        width = 0 if self._message else sum(shown) + GAP * max(0, len(shown) - 1)
-        lines = 0 if self._message else len(self._rows)
-        self.virtual_size = Size(max(width, 1), self._fixed() + lines)
+    def _given_up(self) -> Sequence[Change]:
+        """Go on without the filter. What has changed is not known any more: it may be anything."""
+        self._filter_problem = f"/{self.filter_text} took too long on what has come, and is off"
+        self._filter = None
+        self._arrangement.arrange(self._ordering(), self._keeps())
+        return [(row, row) for row in self._arrangement.all]
 
-    def _refresh_differences(self, old: Sequence[Row]) -> None:
+    @override
+    def _arrange(self) -> None:
+        """The same rows, in another order or others of them."""
+        before = self._standing()
+        self._arrangement.arrange(self._ordering(), self._keeps())
+        self._stand(before)
+        self.refresh()
+
+    def _standing(self) -> _Standing:
+        """What is drawn; what moves everything when it changes comes last."""
+        marks = (len(self._rows), self._widths, self._message, self._top, self._shown)
+        return self._rows, self.selected_row, (*marks, self._gutter)
+
+    def _stand(self, before: _Standing) -> None:
+        """Draw what is arranged, as far as it differs from what was drawn before."""
+        old, selected, layout = before
+        self._rows = self._arrangement.rows
+        told = self._state()
+        notice, absence = self._content.notice, self._content.absence
+        if self.app.has_class("-ascii"):
+            told, absence = ascii_line(told), ascii_line(absence)
+            notice = tuple(map(ascii_line, notice))
+        known = bool(self._arrangement.all)
+        self._message = () if self._rows else told if known else absence
+        self._top = notice if known else ()
+        if self._rows and told:
+            self._top = (*self._top, told)
+        self.set_class(self._content.stale and known, "-stale")
+        self._measure()
+        self._follow_cursor(old)
+        if self._standing()[2] != layout:
+            self._redraw()
+        else:
+            self._refresh_differences(old)
+        if self.selected_row != selected:
+            self.post_message(self.Selected(self, self._cursor))
+
+    def _state(self) -> Line:
+        """What the operator has made of the rows, and how many that leaves."""
+        left, given = len(self._rows), len(self._arrangement.all)
+        parts: list[Span] = []
+        if self._filter_problem:
+            parts.append(Span(self._filter_problem, "warn"))
+        if self._filter is not None:
+            parts.append(Span(f"/{self.filter_text}", "accent"))
+        if self._faults_only:
+            parts.append(Span("faults only", "accent"))
+        if self._filter is not None or self._faults_only:
+            found = f"{left} of {given}" if left else self._nothing_left(given)
+            parts.append(Span(found))
+        if self._faults_only:
+            parts.append(Span("(ctrl-z: all)", "none"))
+        if self._marked and left:
+            parts.append(Span(f"{len(self._marked)} marked (ctrl-\\ clears)"))
+        gaps = [Span("  ")] * len(parts)
+        return tuple(span for pair in zip(parts, gaps, strict=True) for span in pair)[:-1]
+
+    def _nothing_left(self, given: int) -> str:
+        if self._filter is not None:
+            return f"matches none of {given}"
+        if all(row.health == "none" for row in self._arrangement.all):
+            return f"none of {given} tells how it is"
+        return f"nothing is amiss among {given}"
+
+    @override
+    def _line_of(self, key: str) -> int | None:
+        return self._arrangement.line(key)
+
+    @override
+    def _row_of(self, key: str) -> Row | None:
+        return next((row for row in self._arrangement.all if row.key == key), None)
+
+    @override
+    def _marks_changed(self) -> None:
+        before = self._standing()
+        self._stand(before)
+        self.refresh()
+
+    # --- what has changed a moment ago
+
+    def _note_changes(self, changes: Sequence[Change]) -> None:
+        self._changes.note(changes, self._columns, time.monotonic())
+        self._await_fading()
+
+    def _await_fading(self) -> None:
+        end = self._changes.next_end()
+        if self._fading is None and end is not None:
+            self._fading = self.set_timer(max(0.0, end - time.monotonic()), self._fade)
+
+    def _fade(self) -> None:
+        self._fading = None
         first = self.scroll_offset.y
-        for line in range(first, min(first + self._page(), len(self._rows))):
-            before, now = old[line], self._rows[line]
-            if before is now or before == now:
-                continue
-            if before.key != now.key or before.tone != now.tone:
-                self._refresh_row(line)
-            else:
-                self._refresh_cells(line, before, now)
-
-    def _refresh_cells(self, line: int, before: Row, now: Row) -> None:
-        y = self._fixed() + line - self.scroll_offset.y
-        x = -self.scroll_offset.x
-        for old, new, width in zip(before.cells, now.cells, self._widths, strict=True):
-            if width is None:
-                continue
-            if old != new:
-                self.refresh(Region(max(0, x), y, width + min(0, x), 1))
-            x += width + GAP
-
-    def _refresh_row(self, line: int) -> None:
-        y = line - self.scroll_offset.y
-        if 0 <= y < self._page():
-            self.refresh(Region(0, self._fixed() + y, self.size.width, 1))
-
-    # --- the cursor
-
-    def _follow_cursor(self) -> None:
-        """The selection stays with its object, and the object stays where it was on screen."""
-        line = self._index.get(self._cursor)
-        if line is None:
-            line = min(self._cursor_line, max(0, len(self._rows) - 1))
-            self._cursor = self._rows[line].key if self._rows else ""
-        moved, self._cursor_line = line - self._cursor_line, line
-        if moved and self.scroll_offset.y:
-            self.call_after_refresh(self._scroll_by_lines, moved)
-
-    def _scroll_by_lines(self, lines: int) -> None:
-        self.scroll_to(y=self.scroll_offset.y + lines, animate=False, force=True)
-        self._scroll_into_view()
-
-    def _select_line(self, line: int) -> None:
-        if self._rows:
-            self.select(self._rows[min(max(line, 0), len(self._rows) - 1)].key)
-
-    def _scroll_into_view(self) -> None:
-        top, page = self.scroll_offset.y, self._page()
-        if self._cursor_line < top:
-            self.scroll_to(y=self._cursor_line, animate=False, force=True)
-        elif page and self._cursor_line >= top + page:
-            self.scroll_to(y=self._cursor_line - page + 1, animate=False, force=True)
-
-    def _notice_lines(self) -> list[Line]:
-        return [part for line in self._top for part in wrapped(line, max(2, self._room()))]
-
-    def _fixed(self) -> int:
-        """Lines that do not scroll."""
-        return len(self._notice_lines()) + (1 if self._has_header and not self._message else 0)
-
-    def _room(self) -> int:
-        """Columns of the window that no scrollbar covers."""
-        return self.scrollable_size.width
-
-    def _ellipsis(self) -> str:
-        return "~" if self.app.has_class("-ascii") else "…"
-
-    def _page(self) -> int:
-        """Rows that the window holds."""
-        return max(0, self.size.height - self._fixed())
+        window = self._rows[first : first + self._page()]
+        lines = {row.key: first + line for line, row in enumerate(window)}
+        for key, place in self._changes.faded(time.monotonic()):
+            if key in lines:
+                self._refresh_cells(lines[key], {place})
+        self._await_fading()
 
 
-def _ascii_content(content: Content) -> Content:
-    return replace(
-        content,
-        rows=tuple(
-            replace(row, cells=tuple(replace(c, text=to_ascii(c.text)) for c in row.cells))
-            for row in content.rows
-        ),
-        absence=ascii_line(content.absence),
-        notice=tuple(ascii_line(line) for line in content.notice),
-    )
+def _ascii_row(row: Row) -> Row:
+    cells = tuple(replace(cell, text=to_ascii(cell.text)) for cell in row.cells)
+    return replace(row, cells=cells)

@@ -1,0 +1,149 @@
+"""The programs that `tests.bench_table` measures: our table, Textual's DataTable, and none.
+
+`python -m tests.bench_table_apps live|data|bare idle|cell|churn`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.widgets import DataTable, Static
+
+from screens.cluster_screen import STYLES
+from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.live_table import LiveTable
+
+COLUMNS = tuple(Column(f"c{n}", f"COLUMN{n}", right=n == 1) for n in range(8))
+CHURN = 5_000
+"""Rows while many change."""
+
+CHANGING = 500
+"""Rows of these that change every second."""
+
+
+def made(number: int, value: int) -> Row:
+    """A row of eight cells, of which the second is a number."""
+    key = f"row-{number:05}"
+    texts = (key, str(value), *(f"value-{number % 977}-{n}" for n in range(6)))
+    cells = tuple(Cell(t, value if n == 1 else None) for n, t in enumerate(texts))
+    return Row(key, cells, "", "fail" if number % 10 == 0 else "ok")
+
+
+class Measured(App[None]):
+    """Says which row is selected in a line of its own; so is a key's echo known."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = "Static { dock: bottom; }"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(css_path=list(STYLES))
+        self.what = what
+        self.count = CHURN if what == "churn" else 40
+        self.values = dict.fromkeys(range(self.count), 0)
+        self.turned: list[int] = []
+        self.status = Static("selected nothing")
+        self.turns = self._turns()
+
+    def on_mount(self) -> None:
+        """Begin to change."""
+        if self.what != "idle":
+            self.set_interval(1.0, self._turn)
+
+    def told(self, key: str) -> None:
+        """A row is selected."""
+        self.status.update(f"selected <{key}>")
+
+    def changed(self) -> object:
+        """The rows of this turn have other values."""
+
+    def _turn(self) -> None:
+        self.turned = next(self.turns)
+        for number in self.turned:
+            self.values[number] += 1
+        self.changed()
+
+    def _turns(self) -> Iterator[list[int]]:
+        step = CHANGING if self.what == "churn" else 1
+        start = 0
+        while True:
+            yield [n % self.count for n in range(start, start + step)]
+            start += step if self.what == "churn" else 7
+
+
+class LiveApp(Measured):
+    """Our table, told all rows anew, which are made in a thread, as a screen does."""
+
+    def compose(self) -> ComposeResult:
+        self.table = LiveTable(COLUMNS, order=("c0",))
+        yield self.table
+        yield self.status
+
+    def on_ready(self) -> None:
+        self.changed()
+
+    @work(description="")
+    async def changed(self) -> None:
+        self.table.show(await asyncio.to_thread(self._content))
+
+    def _content(self) -> Content:
+        return Content(tuple(made(number, value) for number, value in self.values.items()))
+
+    def on_live_table_selected(self, event: LiveTable.Selected) -> None:
+        self.told(event.key)
+
+
+class DataApp(Measured):
+    """Textual's table, told the cells that changed: the least that can be asked of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("j", "down", "down")]
+
+    def compose(self) -> ComposeResult:
+        self.table: DataTable[str] = DataTable(cursor_type="row")
+        yield self.table
+        yield self.status
+
+    def on_ready(self) -> None:
+        for column in COLUMNS:
+            self.table.add_column(column.title, key=column.key)
+        for number in self.values:
+            row = made(number, 0)
+            self.table.add_row(*(cell.text for cell in row.cells), key=row.key)
+
+    def changed(self) -> None:
+        for number in self.turned:
+            self.table.update_cell(f"row-{number:05}", "c1", str(self.values[number]))
+
+    def action_down(self) -> None:
+        self.table.action_cursor_down()
+
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        self.told(str(event.row_key.value))
+
+
+class BareApp(Measured):
+    """One line that a key changes, and nothing else."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("j", "down", "down")]
+    line = 0
+
+    def compose(self) -> ComposeResult:
+        yield self.status
+
+    def on_ready(self) -> None:
+        self.told("row-00000")
+
+    def action_down(self) -> None:
+        self.line += 1
+        self.told(f"row-{self.line:05}")
+
+
+APPS: dict[str, type[Measured]] = {"live": LiveApp, "data": DataApp, "bare": BareApp}
+
+if __name__ == "__main__":
+    APPS[sys.argv[1]](sys.argv[2]).run(mouse=False)

@@ -1,0 +1,53 @@
+"""Tables of a test's own, and an application that shows one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import App, ComposeResult
+
+from screens.cluster_screen import STYLES
+from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.lines import plain
+from screens.widgets.live_table import LiveTable
+
+COLUMNS = (
+    Column("name", "NAME"),
+    Column("count", "COUNT", right=True, least=6),
+    Column("state", "STATE", cut_to=4),
+)
+
+
+def row(name: str, count: int = 0, state: str = "ok") -> Row:
+    """A row of these columns."""
+    return Row(name, (Cell(name), Cell(str(count), count), Cell(state)))
+
+
+def content(*rows: Row, absence: str = "nothing here", notice: Sequence[str] = ()) -> Content:
+    """What a table is told."""
+    return Content(rows, plain(absence), tuple(map(plain, notice)))
+
+
+class TableApp(App[None]):
+    """One table."""
+
+    def __init__(self, table: LiveTable, *, ascii_only: bool = False) -> None:
+        super().__init__(css_path=list(STYLES))
+        self.table = table
+        self.said: list[str] = []
+        self.copied: list[tuple[str, str]] = []
+        self.set_class(ascii_only, "-ascii")
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+
+    def on_live_table_selected(self, event: LiveTable.Selected) -> None:
+        self.said.append(f"selected {event.key}")
+
+    def action_copy(self, text: str, what: str) -> None:
+        self.copied.append((text, what))
+
+
+def keys(table: LiveTable) -> list[str]:
+    """The keys of its rows, as they stand."""
+    return [row.key for row in table.rows]
