@@ -1,0 +1,171 @@
+"""How often each session was lost since somebody began to look, and when.
+
+Neither witness counts losses: both tell a state and since when it lasts. So they are counted here,
+by a fold over what is seen of a session from one reading to the next, and filled in with what the
+agent's log says where it was read. A loss that both tell is one. Source: GoBGP pkg/server/fsm.go
+(a session that is lost comes back after 5 s of idle hold at the earliest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from app.diagnosis.logs import SessionLog
+from app.diagnosis.sessions import REPORTING_LAG, UNKNOWN, Session
+
+KEPT = 64
+"""Losses of a session that are remembered one by one; older ones are only counted."""
+
+SLACK = timedelta(seconds=REPORTING_LAG)
+"""By so much the moments may differ that two tell of one thing."""
+
+Key: TypeAlias = tuple[str, str, int]
+"""Node, peer address, local AS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A session that was up was up no more."""
+
+    after: datetime
+    """It was still up then; of a loss that was logged, the moment itself."""
+    until: datetime
+    """It was down then, or up anew."""
+    logged: bool = False
+    """Whether the agent's log tells it."""
+
+    def may_be_at(self, moment: datetime) -> bool:
+        """Whether it may be what happened at a moment."""
+        return self.after - SLACK <= moment <= self.until + SLACK
+
+
+@dataclass(frozen=True, slots=True)
+class Flaps:
+    """What is known of the losses of one session."""
+
+    count: int = 0
+    """All of them."""
+    recent: tuple[Loss, ...] = ()
+    """The newest `KEPT` of them, oldest first."""
+    up: bool | None = None
+    """How it was seen last; None: not yet."""
+    since: datetime | None = None
+    """When it had been established, where it was seen up."""
+    seen_at: datetime | None = None
+    """When it was seen last."""
+    logged_until: datetime | None = None
+    """The newest loss of the log that is counted."""
+
+    def within(self, start: datetime, end: datetime) -> tuple[datetime, ...]:
+        """The moments of the remembered losses from `start` to `end`, oldest first."""
+        return tuple(loss.until for loss in self.recent if start <= loss.until <= end)
+
+
+class FlapLedger:
+    """The losses of every session of one cluster, snapshot after snapshot."""
+
+    def __init__(self) -> None:
+        self._flaps: dict[Key, Flaps] = {}
+        self.started: datetime | None = None
+        """The time of the first snapshot; None before it."""
+
+    def follow(
+        self, sessions: Iterable[Session], log_of: Callable[[Session], SessionLog], now: datetime
+    ) -> None:
+        """Take in the sessions of a snapshot; those that are no more are forgotten.
+
+        The same snapshot may come twice: nothing is counted again.
+        """
+        self.started = self.started or now
+        known = self._flaps
+        self._flaps = {
+            key_of(session): followed(
+                known.get(key_of(session), _NONE), session, log_of(session), now
+            )
+            for session in sessions
+        }
+
+    def of(self, session: Session) -> Flaps:
+        """The losses of a session."""
+        return self._flaps.get(key_of(session), _NONE)
+
+
+def key_of(session: Session) -> Key:
+    """What identifies a session."""
+    return (session.node, session.peer_address, session.local_asn or 0)
+
+
+def followed(flaps: Flaps, session: Session, log: SessionLog, now: datetime) -> Flaps:
+    """What is known after this was seen as well. `now` is when its uptime was counted."""
+    if log.events:
+        flaps = _with_log(flaps, log)
+    if not _tells(flaps, session):
+        return flaps
+    moment = session.as_of or now
+    if moment == flaps.seen_at and session.established == flaps.up:
+        return flaps
+    since = _since(session, now)
+    if flaps.up and flaps.seen_at is not None and _was_lost(flaps, since):
+        flaps = _with_seen(flaps, Loss(flaps.seen_at, moment))
+    elif flaps.up and since is not None and flaps.since is not None:
+        since = min(since, flaps.since)
+    return replace(flaps, up=session.established, since=since, seen_at=moment)
+
+
+_NONE = Flaps()
+
+
+def _tells(flaps: Flaps, session: Session) -> bool:
+    """Whether it says anything new for certain: of two that disagree one is merely behind."""
+    if not session.current or session.disagree or session.state == UNKNOWN:
+        return False
+    return flaps.seen_at is None or session.as_of is None or session.as_of >= flaps.seen_at
+
+
+def _since(session: Session, now: datetime) -> datetime | None:
+    if not session.established or session.uptime is None:
+        return None
+    return now - timedelta(seconds=session.uptime)
+
+
+def _was_lost(flaps: Flaps, since: datetime | None) -> bool:
+    """Whether it is down now, or was established after it had been seen up."""
+    if since is None or flaps.since is None or flaps.seen_at is None:
+        return since is None
+    return since > flaps.seen_at and since - flaps.since > SLACK
+
+
+def _with_seen(flaps: Flaps, loss: Loss) -> Flaps:
+    if any(known.logged and loss.may_be_at(known.until) for known in flaps.recent):
+        return flaps
+    return _added(flaps, (loss,))
+
+
+def _with_log(flaps: Flaps, log: SessionLog) -> Flaps:
+    until = flaps.logged_until
+    told = [loss.at for loss in log.losses(log.events[0].at) if until is None or loss.at > until]
+    if not told:
+        return flaps
+    seen = list(flaps.recent)
+    new: list[Loss] = []
+    for moment in told:
+        logged = Loss(moment, moment, logged=True)
+        same = next((k for k, known in enumerate(seen) if _is_that(known, moment)), None)
+        if same is None:
+            new.append(logged)
+        else:
+            seen[same] = logged
+    found = _added(replace(flaps, recent=tuple(seen)), new)
+    return replace(found, logged_until=max(told))
+
+
+def _is_that(known: Loss, moment: datetime) -> bool:
+    return not known.logged and known.may_be_at(moment)
+
+
+def _added(flaps: Flaps, losses: Sequence[Loss]) -> Flaps:
+    recent = sorted((*flaps.recent, *losses), key=lambda loss: loss.until)
+    return replace(flaps, count=flaps.count + len(losses), recent=tuple(recent[-KEPT:]))
