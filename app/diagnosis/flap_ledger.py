@@ -88,9 +88,9 @@ class FlapLedger:
             for session in sessions
         }
 
-    def of(self, session: Session) -> Flaps:
+    def of(self, key: Key) -> Flaps:
         """The losses of a session."""
-        return self._flaps.get(key_of(session), _NONE)
+        return self._flaps.get(key, _NONE)
 
 
 def key_of(session: Session) -> Key:
