@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from app.diagnosis.finding import Ref
-from screens.absence import absence, content, notice
+from screens.absence import absence, content
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, count
@@ -22,7 +22,7 @@ from screens.route_rows import PLACES, PREFIXES, ROUTES, SEVERITY, place_rows, p
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT
 from screens.widgets.columns import Content, Row
-from screens.widgets.lines import Line, Span, plain
+from screens.widgets.lines import Line, Span, cut, plain, text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 
@@ -56,6 +56,8 @@ BESIDE = (
 COUNTED = 3
 """Sessions whose own counts are told where the routes were not read."""
 
+_LONGEST = 150
+"""Characters at most of why the routes were not read: the rows need the room."""
 _TOLD: tuple[tuple[Health, str], ...] = (
     ("fail", "broken"),
     ("warn", "to look at"),
@@ -218,12 +220,14 @@ def _content(case: Case, rows: tuple[Row, ...]) -> Content:
     unread = not any(snapshot.health_of(kind).known for kind in ADVERTISED)
     if not unread or not rows:
         return found
-    told = [absence(snapshot, kinds, "routes"), *notice(snapshot, kinds)]
+    # The tables fail alike; the first one speaks for all.
+    why = cut(text_of(absence(snapshot, ADVERTISED[:1], "routes")), _LONGEST)
+    told = [plain(f"the routes are not read: {why}", "warn")]
     counts = list(counted(case))
     more = f" and {len(counts) - COUNTED} more" if len(counts) > COUNTED else ""
     if counts:
-        told.append(plain(f"by their own counts: {'; '.join(counts[:COUNTED])}{more}"))
-    return replace(found, notice=tuple(dict.fromkeys(told)))
+        told.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{more}"))
+    return replace(found, notice=tuple(told))
 
 
 def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
