@@ -179,8 +179,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         self._sought = self._prefix
         self._every = not self._every
         table = self.query_one("#routes", LiveTable)
-        table.show_columns(ROUTES if self._every else PREFIXES)
         table.sort_by(*(("prefix", "node") if self._every else ("state", "prefix")))
+        table.show_columns(ROUTES if self._every else PREFIXES)
         self._drawn = None
         self.post_message(self.Wanted())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app.diagnosis.lbipam import parse_address
@@ -57,23 +58,34 @@ def key_of(standing: Standing) -> str:
 def row(standing: Standing, flaps: Flaps, now: datetime, *, by_peer: bool) -> Row:
     """One session as a row."""
     session, health = standing.session, standing.health
-    peer = standing.peer_address or NOTHING
     told = session if session is not None and session.current and not standing.missing else None
-    counts = (told.received, told.advertised) if told else ()
-    node_cell, peer_cell = Cell(standing.node), Cell(peer, address_order(standing.peer_address))
+    counts = (told.received, told.advertised) if told else (None, None)
+    peer = _cell(standing.peer_address or NOTHING, address_order(standing.peer_address))
+    node = _cell(standing.node)
+    lately = bool(flaps.recent and flaps.within(now - WINDOW, now))
+    uptime = session.uptime if session else None
     cells = (
-        *((peer_cell, node_cell) if by_peer else (node_cell, peer_cell)),
-        Cell(str(standing.peer_asn or "any"), standing.peer_asn),
-        Cell(state_words(standing, now), _SEVERITY[health], tone=health),
-        Cell(duration(session.uptime if session else None), session.uptime if session else None),
-        *(Cell(str(count), count) for count in counts),
-        *(Cell(NOTHING) for _ in range(2 - len(counts))),
-        Cell(str(flaps.count), flaps.count, tone="warn" if flaps.within(now - WINDOW, now) else ""),
-        Cell(sparkline(flaps, now)),
-        Cell(reason_words(standing, now), tone=_reason_tone(health)),
+        *((peer, node) if by_peer else (node, peer)),
+        _cell(str(standing.peer_asn or "any"), standing.peer_asn),
+        _cell(state_words(standing, now), _SEVERITY[health], health),
+        Cell(duration(uptime), uptime),
+        *map(_number, counts),
+        _cell(str(flaps.count), flaps.count, "warn" if lately else ""),
+        _cell(sparkline(flaps, now) if lately else ""),
+        _cell(reason_words(standing, now), None, _reason_tone(health)),
         *_chosen(standing),
     )
     return Row(key_of(standing), cells, health=health)
+
+
+@lru_cache(maxsize=32_768)
+def _cell(text: str, sort: SortValue = None, tone: Tone = "") -> Cell:
+    """A cell; those of the same text are one object, which is soon made and soon compared."""
+    return Cell(text, sort, tone)
+
+
+def _number(value: int | None) -> Cell:
+    return _cell(NOTHING) if value is None else _cell(str(value), value)
 
 
 def state_words(standing: Standing, now: datetime) -> str:
@@ -116,6 +128,7 @@ def sparkline(flaps: Flaps, now: datetime) -> str:
     return "".join(_HEIGHTS[min(count, len(_HEIGHTS) - 1)] for count in counts)
 
 
+@lru_cache(maxsize=32_768)
 def address_order(text: str) -> SortValue:
     """What an address is sorted by."""
     address = parse_address(text)
@@ -135,13 +148,13 @@ def _chosen(standing: Standing) -> tuple[Cell, ...]:
         f"{f.afi}/{f.safi} {f.advertised}" for f in (session.families if session else ())
     )
     return (
-        Cell(_witness(standing)),
-        Cell(standing.peer or NOTHING),
-        Cell(standing.instance or NOTHING),
-        Cell(str(standing.local_asn or NOTHING), standing.local_asn),
-        Cell(families or NOTHING),
-        Cell(f"{hold}s" if hold else NOTHING, hold or None),
-        Cell(f"{keepalive}s" if keepalive else NOTHING, keepalive or None),
+        _cell(_witness(standing)),
+        _cell(standing.peer or NOTHING),
+        _cell(standing.instance or NOTHING),
+        _cell(str(standing.local_asn or NOTHING), standing.local_asn),
+        _cell(families or NOTHING),
+        _cell(f"{hold}s" if hold else NOTHING, hold or None),
+        _cell(f"{keepalive}s" if keepalive else NOTHING, keepalive or None),
     )
 
 

@@ -171,8 +171,8 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         """Group the sessions by peer, or by node again."""
         self._by_peer = not self._by_peer
         table = self.query_one("#sessions", LiveTable)
-        table.show_columns(BY_PEER if self._by_peer else BY_NODE)
         table.sort_by(*(("peer", "node") if self._by_peer else ("node", "peer")))
+        table.show_columns(BY_PEER if self._by_peer else BY_NODE)
         if self._picture is not None:
             self.draw(self._pictured(self.snapshot, tuple(self._picture.standings.values())))
 

@@ -62,7 +62,10 @@ async def test_a_prefix_has_its_service_and_the_nodes_that_announce_it(
             [f"talos-cp-{n}", "172.29.51.1", "✓", "✓ yes", f"172.29.51.1{n}", "64512"]
             for n in (1, 2, 3)
         ]
-        assert "AS path 64512, communities 64512:100, origin igp" in screen_text(app)
+        assert "AS path 64512, communities none" in " ".join(screen_text(app).split())
+        screen.select_object(Ref("Prefix", "10.244.0.0/24"))
+        await pilot.pause()
+        assert "communities 64512:100" in " ".join(screen_text(app).split())
 
 
 async def test_a_broken_prefix_stands_first_with_cause_and_remedy() -> None:

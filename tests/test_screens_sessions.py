@@ -24,12 +24,13 @@ async def open_sessions(
 ) -> SessionsScreen:
     """The screen with its rows; with `logs` every agent's log is followed."""
     await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node), 20)
-    agent_log = app.link.agent_log
-    for pod in app.monitor.snapshot.agents_by_node.values() if logs and agent_log else ():
-        app.monitor.attach(agent_log(pod))
     await pilot.press("f3")
     screen = app.screen
     assert isinstance(screen, SessionsScreen)
+    agent_log = screen.link.agent_log
+    if logs and agent_log is not None:
+        for pod in app.monitor.snapshot.agents_by_node.values():
+            app.monitor.attach(agent_log(pod))
     table = screen.query_one("#sessions", LiveTable)
     await until(pilot, lambda: bool(table.rows or "no BGP" in str(table.message)), 20)
     return screen
@@ -59,7 +60,7 @@ async def told(name: str, size: tuple[int, int], *, logs: bool = False, waits_fo
 async def test_why_a_session_is_down_is_read_at_once_with_its_proof(
     name: str, reason: str, proof: str, size: tuple[int, int]
 ) -> None:
-    text = await told(name, size, logs=True, waits_for=reason[:12])
+    text = await told(name, size, logs=True, waits_for=f" why          {reason[:12]}")
     flat = " ".join(text.split())
     assert f"why {reason}" in flat
     assert proof.split(" …")[0] in flat
@@ -80,7 +81,7 @@ async def test_the_last_word_of_a_dead_agent_says_for_how_long_it_is_silent() ->
     text = await told("agent-just-killed", (200, 50), waits_for="agent silent")
     assert "? established (agent silent 3s)" in text
     assert "2 of 3 established, ? 1 not known" in text
-    small = await told("agent-just-killed", (80, 24), waits_for="? established…")
+    small = await told("agent-just-killed", (80, 24), waits_for="? established")
     assert "container cilium-agent crash-loops" in small
 
 

@@ -69,9 +69,9 @@ class Announcement:
 class _Draft:
     """A prefix while it is gathered; several services may share one."""
 
-    expected: dict[str, None] = field(default_factory=dict)
-    missing: dict[str, None] = field(default_factory=dict)
-    unknown: dict[str, None] = field(default_factory=dict)
+    expected: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     services: list[str] = field(default_factory=list)
     pods_of: list[str] = field(default_factory=list)
     down: bool = False
@@ -138,24 +138,26 @@ def _add_services(case: Case, drafts: dict[str, _Draft]) -> None:
         for entry in path.prefixes:
             found = drafts.setdefault(entry.prefix, _Draft())
             found.services.append(key)
-            found.expected |= dict.fromkeys(entry.expected)
-            found.missing |= dict.fromkeys(entry.missing)
-            found.unknown |= dict.fromkeys(entry.unknown)
+            found.expected = _both(found.expected, entry.expected)
+            if entry.actual != entry.expected:
+                found.missing = _both(found.missing, entry.missing)
+                found.unknown = _both(found.unknown, entry.unknown)
     for balancer in case.balancers:
         key = balancer.service.key
         covered = {entry.prefix for entry in paths[key].prefixes} if key in paths else set()
         for address in balancer.addresses:
-            if not longest_match(str(address), covered):
-                drafts.setdefault(str(ip_network(address)), _Draft()).services.append(key)
+            host = str(ip_network(address))
+            if host not in covered and not longest_match(host, covered):
+                drafts.setdefault(host, _Draft()).services.append(key)
 
 
 def _add_pod_networks(case: Case, drafts: dict[str, _Draft]) -> None:
     for wanted in _pod_networks(case):
         found = reach(scene(case), wanted)
         draft = drafts.setdefault(wanted.prefix, _Draft())
-        draft.expected |= dict.fromkeys(wanted.nodes)
-        draft.missing |= dict.fromkeys(found.missing)
-        draft.unknown |= dict.fromkeys(found.unknown)
+        draft.expected = _both(draft.expected, wanted.nodes)
+        draft.missing = _both(draft.missing, found.missing)
+        draft.unknown = _both(draft.unknown, found.unknown)
         draft.pods_of += wanted.nodes
         draft.down |= scene(case).carried(wanted.links).dead >= frozenset(wanted.nodes)
 
@@ -209,15 +211,15 @@ def _made(
     findings = tuple(dict.fromkeys(f for ref in refs for f in about.get(ref, ())))
     odd = any(finding.subject == refs[0] for finding in findings)
     judged = bool(draft.expected) or odd
-    extra = tuple(node for node in actual if node not in draft.expected) if judged else ()
-    missing = tuple(node for node in draft.missing if node not in actual)
-    unknown = tuple(n for n in draft.unknown if n not in actual and n not in draft.missing)
+    extra = _without(actual, draft.expected) if judged else ()
+    missing = _without(draft.missing, actual)
+    unknown = _without(_without(draft.unknown, actual), missing)
     return Announcement(
         prefix=prefix,
         network=network,
         what=_what(case, draft, network, named.get(prefix, "")),
         services=services,
-        expected=tuple(draft.expected),
+        expected=draft.expected,
         available=_available(case, prefix, network.version),
         advertised=actual if read else None,
         missing=missing,
@@ -226,6 +228,20 @@ def _made(
         health=_health(draft, findings, actual, missing, unknown, extra),
         findings=findings,
     )
+
+
+def _both(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of both, each once; the same object where one has all of them."""
+    if not some or some == others:
+        return others
+    return tuple(dict.fromkeys((*some, *others)))
+
+
+def _without(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    if not some or some == others:
+        return ()
+    known = frozenset(others)
+    return tuple(name for name in some if name not in known)
 
 
 def _health(
