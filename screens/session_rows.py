@@ -28,7 +28,7 @@ _REST = (
     Column("advertised", "ADV", right=True, spare=2),
     Column("flaps", "FLAPS", right=True, spare=3),
     Column("recent", "20 MIN", extra=True),
-    Column("reason", "REASON", cut_to=15),
+    Column("reason", "REASON", cut_to=12),
     # What else is known of them, for whoever asks.
     Column("witness", "WITNESS", extra=True, chosen=False),
     Column("name", "PEER NAME", extra=True, chosen=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -129,6 +129,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     def draw(self, picture: SessionsPicture) -> None:
         """Fill the tables."""
+        first = self._picture is None or not self._picture.standings
         self._picture = picture
         self.set_headline(picture.headline)
         grid = self.query_one("#matrix", LiveTable)
@@ -136,6 +137,8 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         grid.show_columns(picture.columns)
         grid.show(picture.grid)
         self.query_one("#sessions", LiveTable).show(picture.list)
+        if first:
+            self._select_worst(picture.standings.values())
         self._draw_detail()
 
     def selection(self) -> Selection | None:
@@ -152,10 +155,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         """Select a session, or the first one of a node or of a peer; the broken ones first."""
         if self._picture is None:
             return
-        found = [s for s in self._picture.standings.values() if _is_about(s, ref)]
-        if found:
-            worst = min(found, key=lambda standing: _ORDER.index(standing.health))
-            self.query_one("#sessions", LiveTable).select(key_of(worst))
+        self._select_worst(s for s in self._picture.standings.values() if _is_about(s, ref))
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The selected session by hand, then all of them."""
@@ -175,6 +175,12 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         table.show_columns(BY_PEER if self._by_peer else BY_NODE)
         if self._picture is not None:
             self.draw(self._pictured(self.snapshot, tuple(self._picture.standings.values())))
+
+    def _select_worst(self, found: Iterable[Standing]) -> None:
+        """Select what is worst of these: what one comes for."""
+        worst = min(found, key=lambda standing: _ORDER.index(standing.health), default=None)
+        if worst is not None:
+            self.query_one("#sessions", LiveTable).select(key_of(worst))
 
     @property
     def _selected(self) -> Standing | None:
