@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 NODE = Column("node", "NODE", cut_to=10)
 PEER = Column("peer", "PEER", least=11)
 _REST = (
-    Column("as", "AS", right=True, least=5, spare=5),
+    Column("as", "AS", right=True, least=5, spare=4),
     Column("state", "STATE", least=13, cut_to=14),
     Column("uptime", "UP/DOWN", right=True, least=8, spare=1),
-    Column("received", "RCVD", right=True, spare=4),
+    Column("received", "RCVD", right=True, spare=5),
     Column("advertised", "ADV", right=True, spare=2),
     Column("flaps", "FLAPS", right=True, spare=3),
     Column("recent", "20 MIN", extra=True),

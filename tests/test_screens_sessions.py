@@ -68,7 +68,7 @@ async def test_why_a_session_is_down_is_read_at_once_with_its_proof(
     assert "✗ 3 down" in text
     rows = [line for line in text.split("\n") if "✗ active" in line and "172.29.51.1 " in line]
     assert len(rows) == 3
-    assert all(reason[:12] in row for row in rows)
+    assert all(reason[:10] in row for row in rows)
 
 
 async def test_a_loss_that_the_log_tells_is_counted_and_drawn() -> None:
