@@ -73,8 +73,8 @@ def prefix_row(found: Announcement) -> Row:
         Cell(str(expected), expected),
         Cell("?" if found.available is None else str(len(found.available)), _count(found)),
         Cell(told, width, tone=lacking),
-        Cell(named(found.missing), len(found.missing) or None, tone=health),
-        Cell(named(found.extra), len(found.extra) or None, tone=health),
+        Cell(named(found.missing), len(found.missing) or None, health if found.missing else ""),
+        Cell(named(found.extra), len(found.extra) or None, health if found.extra else ""),
     )
     return Row(found.prefix, cells, health=health)
 

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from app.diagnosis.finding import Ref
+from app.snapshot import State
 from screens.absence import absence, content
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
@@ -96,6 +97,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         self._every = False
         self._sought = ""
         """The prefix that the cursor is to stay on when the other list comes."""
+        self._offered: str | None = ""
+        """The row that was selected for the operator; None once that is over."""
         self._picture = RoutesPicture()
         self._costly = True  # the rules are imported with the first picture
 
@@ -138,6 +141,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             if self._sought:
                 self._sought, sought = "", self._sought
                 self.select_object(Ref("Prefix", sought))
+            self._offer_worst(table)
         self._draw_detail()
 
     def selection(self) -> Selection | None:
@@ -160,6 +164,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             prefix = min(own, key=lambda each: SEVERITY[each.health]).prefix if own else ""
         else:
             prefix = longest_match(ref.name, self._picture.prefixes)
+        self._offered = None
         row = next((row for row in table.rows if row.cells[0].text == prefix), None)
         if row is not None:
             table.select(row.key)
@@ -183,6 +188,15 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         table.show_columns(ROUTES if self._every else PREFIXES)
         self._drawn = None
         self.post_message(self.Wanted())
+
+    def _offer_worst(self, table: LiveTable) -> None:
+        """While the tables come in, stay on what is worst, unless the cursor was moved."""
+        if self._offered is None or (self._offered and table.selected != self._offered):
+            self._offered = None
+        elif table.rows:
+            table.select(table.rows[0].key)
+            states = {self.snapshot.health_of(kind).state for kind in self.demands}
+            self._offered = table.selected if State.LOADING in states else None
 
     @property
     def _prefix(self) -> str:

@@ -76,8 +76,7 @@ async def test_a_broken_prefix_stands_first_with_cause_and_remedy() -> None:
         table = screen.query_one("#routes", LiveTable)
         assert table.rows[0].key == "fd47:25e1:2f96:52:100::/128"
         assert table.rows[0].health == "fail"
-        screen.select_object(Ref("Prefix", table.rows[0].key))
-        await pilot.pause()
+        assert table.selected == table.rows[0].key, "what one comes for is selected"
         text = " ".join(screen_text(app).split())
         assert "CS508" in text
         assert "Add {afi: ipv6, safi: unicast}" in text
