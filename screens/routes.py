@@ -1,33 +1,68 @@
-"""Routes: which prefixes are in the agents' BGP tables, and which really go to the peers."""
+"""Routes: which prefixes should be announced by whom, and which are; and every route there is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
 
-from app.diagnosis.advertisement import NodeRoute, Prefix, routes
-from screens.absence import content
+from app.diagnosis.finding import Ref
+from app.snapshot import State
+from screens.absence import absence, content
+from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
-from screens.format import NOTHING, count
-from screens.widgets.columns import Cell, Column, Content, Row, SortValue
-from screens.widgets.lines import plain
+from screens.format import SIGN, count
+from screens.route_detail import counted, detail
+from screens.route_rows import PLACES, PREFIXES, ROUTES, SEVERITY, place_rows, prefix_row, route_row
+from screens.selection import Equivalent, Selection
+from screens.session_detail import INDENT
+from screens.widgets.columns import Content, Row
+from screens.widgets.lines import Line, Span, cut, plain, text_of
 from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import LiveText
 
 if TYPE_CHECKING:
+    from app.diagnosis.announced import Link, LinkState
+    from app.diagnosis.case import Case
+    from app.diagnosis.health import Health
+    from app.diagnosis.prefixes import Announcement, Held
+    from app.report.verdict import Verdict
     from app.snapshot import Snapshot
+    from screens.link import ClusterLink
 
 ADVERTISED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 AVAILABLE = ("routes_available_ipv4", "routes_available_ipv6")
-SESSIONS = ("node_configs", "bgp_peers")
-COLUMNS = (
-    Column("prefix", "PREFIX", cut_to=18),
-    Column("node", "NODE", cut_to=10),
-    Column("table", "TABLE", least=10),
-    Column("neighbor", "PEER", least=11),
-    Column("next_hop", "NEXT HOP", extra=True),
-    Column("session", "SESSION", least=7),
+BESIDE = (
+    "node_configs",
+    "bgp_peers",
+    "services",
+    "endpoint_slices",
+    "pools",
+    "cilium_nodes",
+    "pods",
+    "cluster_configs",
+    "peer_configs",
+    "advertisements",
+    "peering_policies",
+    "config_maps",
+    "agent_logs",
+)
+"""Kinds that tell what should be announced, and by whom."""
+COUNTED = 3
+"""Sessions whose own counts are told where the routes were not read."""
+
+_LONGEST = 150
+"""Characters at most of why the routes were not read: the rows need the room."""
+_TOLD: tuple[tuple[Health, str], ...] = (
+    ("fail", "broken"),
+    ("warn", "to look at"),
+    ("unknown", "not known"),
 )
 
 
@@ -35,60 +70,191 @@ COLUMNS = (
 class RoutesPicture:
     """What the screen shows."""
 
-    headline: str
-    routes: Content
-
-
-def picture(snapshot: Snapshot) -> RoutesPicture:
-    """Every route that was read as a row."""
-    found = routes(snapshot)
-    prefixes = {route.prefix for route in found if route.table == "advertised"}
-    return RoutesPicture(
-        headline=f"{count(len(prefixes), 'prefix', 'prefixes')} advertised" if found else "",
-        routes=content(snapshot, map(_row, found), (*ADVERTISED, *AVAILABLE), "routes"),
-    )
-
-
-def _row(found: NodeRoute) -> Row:
-    route = found.route
-    hops = {path.attributes.next_hop for path in route.paths if path.attributes.next_hop}
-    up = {True: "up", False: "✗ down", None: NOTHING}[found.established]
-    cells = (
-        Cell(route.prefix, _order(found.prefix)),
-        Cell(found.node),
-        Cell(found.table),
-        Cell(route.neighbor or NOTHING),
-        Cell(", ".join(sorted(hops)) or NOTHING),
-        Cell(up, tone="fail" if found.established is False else ""),
-    )
-    key = f"{found.table}|{route.prefix}|{found.node}|{route.neighbor}|{route.router_asn}"
-    return Row(key, cells, health="fail" if found.established is False else "ok")
-
-
-def _order(prefix: Prefix | None) -> SortValue:
-    return None if prefix is None else (prefix.version, int(prefix.network_address))
+    headline: Line = ()
+    list: Content = field(default_factory=Content)
+    prefixes: Mapping[str, Announcement] = field(default_factory=dict)
+    held: Mapping[str, Sequence[Held]] = field(default_factory=dict)
+    """By prefix, every route that was read."""
+    links: Mapping[Link, LinkState] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    """None while nothing is known."""
 
 
 class RoutesScreen(ClusterScreen[RoutesPicture]):
-    """The agents' BGP tables."""
+    """Prefixes, the selected one with the places it is in; or every route of every node."""
 
     title_text = "Routes"
-    reads = (*ADVERTISED, *AVAILABLE, *SESSIONS)
+    reads = (*ADVERTISED, *AVAILABLE, *BESIDE)
     demands = (*ADVERTISED, *AVAILABLE)
+    AUTO_FOCUS = "#routes"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "every", "prefixes/routes", id="routes.every"),
+    ]
+
+    def __init__(self, link: ClusterLink) -> None:
+        """It begins with the prefixes."""
+        super().__init__(link)
+        self._every = False
+        self._sought = ""
+        """The prefix that the cursor is to stay on when the other list comes."""
+        self._offered: str | None = ""
+        """The row that was selected for the operator; None once that is over."""
+        self._picture = RoutesPicture()
+        self._costly = True  # the rules are imported with the first picture
 
     def body(self) -> ComposeResult:
-        """One table."""
-        yield LiveTable(COLUMNS, order=("prefix", "node"), id="routes")
+        """The list, and beside or below it where the selected prefix is."""
+        with Container(id="split"):
+            yield LiveTable(
+                PREFIXES, order=("state", "prefix"), opens=self._open_places, id="routes"
+            )
+            with Vertical(id="side"):
+                yield LiveText(indent=INDENT, id="detail")
+                yield LiveTable(PLACES, order=("advertised", "node", "peer"), id="places")
 
     def picture(self, snapshot: Snapshot) -> RoutesPicture:
-        """Every route as a row."""
-        return picture(snapshot)
+        """The prefixes, or all routes, as rows."""
+        if snapshot.setting_up:
+            return RoutesPicture(list=content(snapshot, (), self.demands, "routes"))
+        from app.diagnosis.announced import links
+        from app.diagnosis.prefixes import announcements, routes_by_prefix
+
+        case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
+        found = announcements(case, verdict.findings)
+        rows = map(route_row, case.routes) if self._every else map(prefix_row, found)
+        return RoutesPicture(
+            headline=_headline(found, every=self._every),
+            list=_content(case, tuple(rows)),
+            prefixes={each.prefix: each for each in found},
+            held=routes_by_prefix(case),
+            links=links(case),
+            verdict=verdict,
+        )
 
     def draw(self, picture: RoutesPicture) -> None:
-        """Fill the table."""
-        self.set_headline(plain(picture.headline))
-        self.query_one("#routes", LiveTable).show(picture.routes)
+        """Fill the tables."""
+        self._picture = picture
+        self.set_headline(picture.headline)
+        table = self.query_one("#routes", LiveTable)
+        if self._columns_fit(picture.list.rows):
+            table.show(picture.list)
+            if self._sought:
+                self._sought, sought = "", self._sought
+                self.select_object(Ref("Prefix", sought))
+            self._offer_worst(table)
+        self._draw_detail()
+
+    def selection(self) -> Selection | None:
+        """The prefix under the cursor."""
+        prefix = self._prefix
+        if not prefix:
+            return None
+        row = self.query_one("#routes", LiveTable).selected_row
+        node = row.cells[1].text if self._every and row is not None else ""
+        return Selection(ref=Ref("Prefix", prefix), question=("prefix", prefix), node=node)
+
+    def select_object(self, ref: Ref) -> None:
+        """Select a prefix, the longest that holds an address, or that of a service."""
+        from app.diagnosis.prefixes import longest_match
+
+        table = self.query_one("#routes", LiveTable)
+        if ref.kind == "Service":
+            key = f"{ref.namespace}/{ref.name}"
+            own = [each for each in self._picture.prefixes.values() if key in each.services]
+            prefix = min(own, key=lambda each: SEVERITY[each.health]).prefix if own else ""
+        else:
+            prefix = longest_match(ref.name, self._picture.prefixes)
+        self._offered = None
+        row = next((row for row in table.rows if row.cells[0].text == prefix), None)
+        if row is not None:
+            table.select(row.key)
+        elif ref.kind == "Prefix":
+            self.flash(f"nothing here announces {ref.name}")
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The selected prefix by hand."""
+        return route_commands(self.snapshot, self._prefix)
 
     def shown_sources(self) -> tuple[str, ...]:
         """The tables that were read."""
         return self.demands
+
+    def action_every(self) -> None:
+        """Show every route of every node, or the prefixes again."""
+        self._sought = self._prefix
+        self._every = not self._every
+        table = self.query_one("#routes", LiveTable)
+        table.sort_by(*(("prefix", "node") if self._every else ("state", "prefix")))
+        table.show_columns(ROUTES if self._every else PREFIXES)
+        self._drawn = None
+        self.post_message(self.Wanted())
+
+    def _offer_worst(self, table: LiveTable) -> None:
+        """While the tables come in, stay on what is worst, unless the cursor was moved."""
+        if self._offered is None or (self._offered and table.selected != self._offered):
+            self._offered = None
+        elif table.rows:
+            table.select(table.rows[0].key)
+            states = {self.snapshot.health_of(kind).state for kind in self.demands}
+            self._offered = table.selected if State.LOADING in states else None
+
+    @property
+    def _prefix(self) -> str:
+        row = self.query_one("#routes", LiveTable).selected_row
+        return row.cells[0].text if row is not None else ""
+
+    def _columns_fit(self, rows: Sequence[Row]) -> bool:
+        """Whether rows are of the list that is shown now: one may have been made before a key."""
+        columns = ROUTES if self._every else PREFIXES
+        return not rows or len(rows[0].cells) == len(columns)
+
+    @on(LiveTable.Selected, "#routes")
+    def _draw_detail(self) -> None:
+        picture = self._picture
+        found = picture.prefixes.get(self._prefix)
+        lines: list[Line] = []
+        places = Content()
+        if found is not None and picture.verdict is not None:
+            held = picture.held.get(found.prefix, ())
+            lines = detail(found, held, picture.links, picture.verdict)
+            rows = place_rows(found, held, picture.links)
+            places = Content(rows, absence=plain("no node has it, and none should"))
+        self.query_one("#detail", LiveText).show(lines)
+        self.query_one("#places", LiveTable).show(places)
+
+    async def _open_places(self, _: str) -> None:
+        self.set_focus(self.query_one("#places", LiveTable))
+
+
+def _content(case: Case, rows: tuple[Row, ...]) -> Content:
+    """The rows, with what must be said of the tables, also where they were not read at all."""
+    snapshot = case.snapshot
+    kinds = (*ADVERTISED, *AVAILABLE)
+    found = content(snapshot, rows, kinds, "routes", none="nothing is announced")
+    unread = not any(snapshot.health_of(kind).known for kind in ADVERTISED)
+    if not unread or not rows:
+        return found
+    # The tables fail alike; the first one speaks for all.
+    why = cut(text_of(absence(snapshot, ADVERTISED[:1], "routes")), _LONGEST)
+    told = [plain(f"the routes are not read: {why}", "warn")]
+    counts = list(counted(case))
+    more = f" and {len(counts) - COUNTED} more" if len(counts) > COUNTED else ""
+    if counts:
+        told.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{more}"))
+    return replace(found, notice=tuple(told))
+
+
+def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
+    if not found:
+        return ()
+    counts = Counter(each.health for each in found)
+    amiss = [
+        Span(f", {SIGN[health]} {counts[health]} {told}", health)
+        for health, told in _TOLD
+        if counts[health]
+    ]
+    up = sum(bool(each.advertised) for each in found)
+    unread = all(each.advertised is None for each in found)
+    read = "routes not read" if unread else f"{up} of {count(len(found), 'prefix', 'prefixes')}"
+    told = read if unread else f"{read} announced"
+    return (Span(told), *amiss, Span("  every route" if every else "", "none"))

@@ -1,162 +1,99 @@
-"""Sessions: every BGP session that exists or should exist, with what each witness says of it."""
+"""Sessions: every BGP session that exists or should, why it is not well, and what tells so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
 
-from app.diagnosis.facts import configuration_known, session_health
 from app.diagnosis.finding import Ref
-from app.diagnosis.lbipam import parse_address
-from app.diagnosis.sessions import Session, Witness, sessions
-from app.report.format import duration
-from app.snapshot import Snapshot, State
+from app.diagnosis.flap_ledger import FlapLedger, sights
 from screens.absence import content
+from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
-from screens.format import NOTHING, SIGN, age_of
-from screens.widgets.columns import Cell, Column, Content, Row, SortValue
-from screens.widgets.lines import Line, Span, plain
+from screens.format import SIGN
+from screens.selection import Equivalent, Selection
+from screens.session_detail import INDENT, detail
+from screens.session_rows import BY_NODE, BY_PEER, key_of, row
+from screens.widgets.columns import Column, Content
+from screens.widgets.lines import Line, Span
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
-from screens.widgets.session_matrix import matrix, session_words
+from screens.widgets.session_matrix import matrix
+
+if TYPE_CHECKING:
+    from app.diagnosis.health import Health
+    from app.diagnosis.standing import Standing
+    from app.snapshot import Snapshot
+    from screens.link import ClusterLink
 
 READS = (
     "node_configs",
     "bgp_peers",
     "pods",
     "cilium_nodes",
+    "nodes",
     "peering_policies",
+    "cluster_configs",
+    "peer_configs",
+    "advertisements",
+    "node_config_overrides",
     "daemon_sets",
+    "config_maps",
+    "agent_logs",
 )
 WITNESSES = ("node_configs", "bgp_peers")
 """Kinds that tell of sessions; the others tell how far to believe them."""
 
-COLUMNS = (
-    Column("node", "NODE", cut_to=10),
-    Column("peer", "PEER", least=11),
-    Column("as", "AS", right=True, least=5, spare=1),
-    Column("state", "STATE", least=13, cut_to=13),
-    Column("uptime", "UP/DOWN", right=True, least=8),
-    Column("received", "RCVD", right=True, spare=2),
-    Column("advertised", "ADV", right=True),
-    Column("witness", "WITNESS", spare=3),
-    Column("name", "PEER NAME", extra=True),
-    Column("note", "NOTE", extra=True),
+_TOLD: tuple[tuple[Health, str], ...] = (
+    ("fail", "down"),
+    ("unknown", "not known"),
+    ("warn", "to look at"),
 )
+_ORDER: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
 @dataclass(frozen=True)
 class SessionsPicture:
     """What the screen shows."""
 
-    headline: str
+    headline: Line
     columns: tuple[Column, ...]
     grid: Content
     list: Content
-    sessions: dict[str, Session]
+    standings: dict[str, Standing]
+    """By the key of their rows."""
 
 
-def session_key(session: Session) -> str:
-    """What identifies a session among all."""
-    return f"{session.node}|{session.peer_address or session.peer}|{session.local_asn}"
-
-
-def picture(snapshot: Snapshot) -> SessionsPicture:
-    """The sessions as matrix and rows."""
-    found = sessions(snapshot)
-    columns, grid = matrix(found, "NODE", snapshot)
-    return SessionsPicture(
-        headline=_headline(found),
-        columns=columns,
-        grid=replace(content(snapshot, grid, WITNESSES, ""), notice=()),
-        list=content(
-            snapshot,
-            map(partial(_row, snapshot), found),
-            WITNESSES,
-            "",
-            none="no BGP sessions configured",
-        ),
-        sessions={session_key(session): session for session in found},
-    )
-
-
-def _headline(found: Sequence[Session]) -> str:
-    health = [session_health(session) for session in found]
+def _headline(found: Sequence[Standing], *, by_peer: bool) -> Line:
+    """How many are up, how many are not, and how they are grouped."""
     if not found:
-        return ""
-    unknown = f", {health.count('unknown')} not known" if "unknown" in health else ""
-    return f"{health.count('ok')} of {len(found)} established{unknown}"
-
-
-def _row(snapshot: Snapshot, session: Session) -> Row:
-    health = session_health(session)
-    peer = session.peer_address or NOTHING
-    known = session.shown != ""
-    uptime = session.uptime(snapshot.taken_at)
-    cells = (
-        Cell(session.node),
-        Cell(peer, _address_order(session.peer_address)),
-        Cell(str(session.peer_asn or "any"), session.peer_asn),
-        Cell(session_words(session, snapshot), session.state, tone=health),
-        Cell(duration(uptime), uptime),
-        Cell(str(session.received) if known else NOTHING, session.received if known else None),
-        Cell(str(session.advertised) if known else NOTHING, session.advertised if known else None),
-        _witness(session),
-        Cell(session.peer or NOTHING),
-        Cell(session.note),
-    )
-    return Row(session_key(session), cells)
-
-
-def _address_order(text: str) -> SortValue:
-    address = parse_address(text)
-    return None if address is None else (address.version, int(address))
-
-
-def _witness(session: Session) -> Cell:
-    """Who is believed; where the other one says otherwise, that too."""
-    who = "?" if not session.shown else "cli" if session.shown.startswith("cilium ") else "api"
-    return Cell(f"{who} ≠", tone="warn") if session.disagree else Cell(who)
-
-
-def detail(session: Session, snapshot: Snapshot) -> list[Line]:
-    """Everything that is known of one session, in a few lines."""
-    health = session_health(session)
-    unasked = "not configured, seen all the same"
-    if not configuration_known(snapshot):
-        unasked = "whether it is configured is not known yet"
-    asn = f"AS {session.local_asn or '?'} → {session.peer_address or '?'} AS "
-    lines: list[Line] = [
-        (
-            Span(f" {SIGN[health]} ", health),
-            Span(session.node, "strong"),
-            Span(f" {asn}{session.peer_asn or 'any'}"),
-            Span("" if session.configured else f"  {unasked}", "warn"),
-        )
+        return ()
+    counts = Counter(standing.health for standing in found)
+    up = sum(s.session is not None and s.session.established and s.session.current for s in found)
+    amiss = [
+        Span(f", {SIGN[health]} {counts[health]} {told}", health)
+        for health, told in _TOLD
+        if counts[health]
     ]
-    if session.note:
-        lines.append(plain(f"   {session.note}"))
-    lines += [_told(w, snapshot) for w in (session.cli, session.api) if w is not None]
-    families = ", ".join(
-        f"{f.afi}/{f.safi} {f.received} received {f.advertised} advertised"
-        for f in session.families
-    )
-    if families:
-        lines.append(plain(f"   {families}"))
-    return lines
+    grouped = f"  by {'peer' if by_peer else 'node'}"
+    return (Span(f"{up} of {len(found)} established"), *amiss, Span(grouped, "none"))
 
 
-def _told(witness: Witness, snapshot: Snapshot) -> Line:
-    uptime = witness.uptime(snapshot.taken_at)
-    up = f" for {duration(uptime)}" if uptime is not None else ""
-    fresh = snapshot.health_of(witness.kind).state is State.FRESH
-    told = f"   {witness.source}: {witness.state}{up}, {'' if fresh else 'last '}read"
-    age = age_of(witness.read_at(snapshot), snapshot.taken_at)
-    return plain(f"{told} {age} ago", "" if fresh else "stale")
+def _is_about(standing: Standing, ref: Ref) -> bool:
+    match ref.kind:
+        case "Session":
+            return standing.ref == ref
+        case "Peer":
+            return ref.name in (standing.peer_address, standing.peer)
+        case _:
+            return standing.node == ref.name
 
 
 class SessionsScreen(ClusterScreen[SessionsPicture]):
@@ -165,46 +102,121 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
     title_text = "Sessions"
     reads = READS
     AUTO_FOCUS = "#sessions"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "group", "by node/peer", id="sessions.group"),
+    ]
+
+    def __init__(self, link: ClusterLink) -> None:
+        """It begins grouped by node."""
+        super().__init__(link)
+        self._by_peer = False
+        self._picture: SessionsPicture | None = None
+        self._ledger = FlapLedger()
+        self._costly = True  # the rules are imported with the first picture
 
     def body(self) -> ComposeResult:
         """Matrix, list, detail."""
         yield LiveTable(opens=self._open_node, id="matrix")
-        yield LiveTable(COLUMNS, order=("node", "peer"), id="sessions")
-        yield LiveText(indent=5, id="detail")
+        with Container(id="split"):
+            yield LiveTable(BY_NODE, order=("node", "peer"), id="sessions")
+            with VerticalScroll(id="side"):
+                yield LiveText(indent=INDENT, id="detail")
 
     def picture(self, snapshot: Snapshot) -> SessionsPicture:
         """The sessions as matrix and rows."""
-        return picture(snapshot)
+        found = () if snapshot.setting_up else self._standings(snapshot)
+        return self._pictured(snapshot, found)
 
     def draw(self, picture: SessionsPicture) -> None:
         """Fill the tables."""
+        first = self._picture is None or not self._picture.standings
         self._picture = picture
-        self.set_headline(plain(picture.headline))
+        self.set_headline(picture.headline)
         grid = self.query_one("#matrix", LiveTable)
         grid.set_class(not picture.grid.rows, "-empty")
         grid.show_columns(picture.columns)
         grid.show(picture.grid)
         self.query_one("#sessions", LiveTable).show(picture.list)
+        if first:
+            self._select_worst(picture.standings.values())
         self._draw_detail()
 
+    def selection(self) -> Selection | None:
+        """The session under the cursor."""
+        standing = self._selected
+        if standing is None:
+            return None
+        peer = standing.peer_address or standing.peer
+        return Selection(
+            ref=standing.ref, question=("session", standing.node, peer), node=standing.node
+        )
+
     def select_object(self, ref: Ref) -> None:
-        """Select the first session of a node."""
-        table = self.query_one("#sessions", LiveTable)
-        found = next((row for row in table.rows if row.cells[0].text == ref.name), None)
-        if found is not None:
-            table.select(found.key)
+        """Select a session, or the first one of a node or of a peer; the broken ones first."""
+        if self._picture is None:
+            return
+        self._select_worst(s for s in self._picture.standings.values() if _is_about(s, ref))
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The selected session by hand, then all of them."""
+        standing = self._selected
+        node, peer = (standing.node, standing.peer_address) if standing else ("", "")
+        return session_commands(self.snapshot, node, peer)
 
     def shown_sources(self) -> tuple[str, ...]:
         """The witnesses."""
         return WITNESSES
 
-    async def _open_node(self, node: str) -> None:
-        self.select_object(Ref("Node", node))
-        self.set_focus(self.query_one("#sessions", LiveTable))
+    def action_group(self) -> None:
+        """Group the sessions by peer, or by node again."""
+        self._by_peer = not self._by_peer
+        table = self.query_one("#sessions", LiveTable)
+        table.sort_by(*(("peer", "node") if self._by_peer else ("node", "peer")))
+        table.show_columns(BY_PEER if self._by_peer else BY_NODE)
+        if self._picture is not None:
+            self.draw(self._pictured(self.snapshot, tuple(self._picture.standings.values())))
+
+    def _select_worst(self, found: Iterable[Standing]) -> None:
+        """Select what is worst of these: what one comes for."""
+        worst = min(found, key=lambda standing: _ORDER.index(standing.health), default=None)
+        if worst is not None:
+            self.query_one("#sessions", LiveTable).select(key_of(worst))
+
+    @property
+    def _selected(self) -> Standing | None:
+        if self._picture is None:
+            return None
+        return self._picture.standings.get(self.query_one("#sessions", LiveTable).selected)
+
+    def _standings(self, snapshot: Snapshot) -> tuple[Standing, ...]:
+        from app.diagnosis.session_causes import bgp_of
+        from app.diagnosis.standing import standings
+
+        case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
+        self._ledger.follow(sights(case.sessions, snapshot), bgp_of(case).log, snapshot.taken_at)
+        return standings(case, verdict.findings)
+
+    def _pictured(self, snapshot: Snapshot, found: Sequence[Standing]) -> SessionsPicture:
+        sessions = [standing.session for standing in found if standing.session]
+        missing = {(s.node, s.peer_address): s.peer_asn for s in found if s.missing}
+        columns, grid = matrix(sessions, "NODE", snapshot, missing)
+        rows = (row(s, self._ledger.of(s.key), snapshot, by_peer=self._by_peer) for s in found)
+        return SessionsPicture(
+            headline=_headline(found, by_peer=self._by_peer),
+            columns=columns,
+            grid=replace(content(snapshot, grid, WITNESSES, ""), notice=()),
+            list=content(snapshot, rows, WITNESSES, "", none="no BGP sessions configured"),
+            standings={key_of(standing): standing for standing in found},
+        )
 
     @on(LiveTable.Selected, "#sessions")
     def _draw_detail(self) -> None:
-        selected = self.query_one("#sessions", LiveTable).selected
-        session = self._picture.sessions.get(selected)
-        lines = detail(session, self.snapshot) if session else []
+        standing, ledger = self._selected, self._ledger
+        lines: list[Line] = []
+        if standing is not None:
+            lines = detail(standing, ledger.of(standing.key), ledger.started, self.snapshot)
         self.query_one("#detail", LiveText).show(lines)
+
+    async def _open_node(self, node: str) -> None:
+        self.select_object(Ref("Node", node))
+        self.set_focus(self.query_one("#sessions", LiveTable))

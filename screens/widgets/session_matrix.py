@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import session_health
@@ -15,37 +16,54 @@ if TYPE_CHECKING:
     from app.diagnosis.sessions import Session
     from app.snapshot import Snapshot
 
+_MISSING = Cell(f"{SIGN['fail']} no session", tone="fail")
 _BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
 def matrix(
-    sessions: Sequence[Session], title: str, snapshot: Snapshot
+    sessions: Sequence[Session],
+    title: str,
+    snapshot: Snapshot,
+    missing: Mapping[tuple[str, str], int | None] = MappingProxyType({}),
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns and rows of the matrix; a node without a session to a peer has an empty cell there.
 
     Where a node has several sessions to one address, the worst of them is shown, and how many.
+    `missing`: sessions that should be and are not: by node and peer address, the AS of the peer.
     """
-    peers = sorted({session.peer_address for session in sessions})
+    peers = sorted({s.peer_address for s in sessions} | {address for _, address in missing})
     columns = [Column("node", title, least=10, cut_to=8)]
-    columns += [Column(f"peer:{peer}", _peer_title(sessions, peer), least=14) for peer in peers]
+    columns += [
+        Column(f"peer:{peer}", _peer_title(sessions, missing, peer), least=14) for peer in peers
+    ]
     grid: dict[str, dict[str, list[Session]]] = {}
     for session in sessions:
         grid.setdefault(session.node, {}).setdefault(session.peer_address, []).append(session)
-    rows = [
-        Row(node, (Cell(node), *(_cell(by_peer.get(peer, []), snapshot) for peer in peers)))
-        for node, by_peer in sorted(grid.items())
-    ]
+    for node, _ in missing:
+        grid.setdefault(node, {})
+    rows = []
+    for node, by_peer in sorted(grid.items()):
+        cells = (
+            _MISSING if (node, peer) in missing else _cell(by_peer.get(peer, []), snapshot)
+            for peer in peers
+        )
+        rows.append(Row(node, (Cell(node), *cells)))
     return tuple(columns), tuple(rows)
 
 
-def _peer_title(sessions: Sequence[Session], peer: str) -> str:
-    asns = sorted({s.peer_asn for s in sessions if s.peer_address == peer and s.peer_asn})
+def _peer_title(
+    sessions: Sequence[Session], missing: Mapping[tuple[str, str], int | None], peer: str
+) -> str:
+    asns_of = {s.peer_asn for s in sessions if s.peer_address == peer}
+    asns_of |= {asn for (_, address), asn in missing.items() if address == peer}
+    asns = sorted(asn for asn in asns_of if asn)
     return f"{peer or 'no address yet'} ({', '.join(map(str, asns)) or 'any AS'})"
 
 
 def session_words(session: Session, snapshot: Snapshot) -> str:
     """The sign and the state of a session, with its age where it is not read any more."""
-    told = f"{SIGN[session_health(session)]} {session.state}"
+    last = session.api.state if session.api and not session.shown else session.state
+    told = f"{SIGN[session_health(session)]} {last}"
     if session.shown and not session.current:
         told += f" {age_of(session.as_of(snapshot), snapshot.taken_at)} ago"
     return told

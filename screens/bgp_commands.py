@@ -1,0 +1,82 @@
+"""Commands that show by hand what the screens of sessions and routes show; they only read."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from screens.selection import Equivalent
+
+if TYPE_CHECKING:
+    from app.snapshot import Snapshot
+
+
+def command(snapshot: Snapshot, program: str, *words: str) -> str:
+    """A command of `kubectl` or `cilium` on the cluster that is shown, quoted for a shell."""
+    context = ("--context", snapshot.context) if snapshot.context else ()
+    return shlex.join((program, *context, *words))
+
+
+def in_agent(snapshot: Snapshot, node: str, *words: str) -> str:
+    """A command in the agent of a node; "" where no agent is known there."""
+    agent = snapshot.agents_by_node.get(node)
+    if agent is None:
+        return ""
+    where = ("-n", agent.namespace, "exec", agent.name, "-c", "cilium-agent", "--")
+    return command(snapshot, "kubectl", *where, *words)
+
+
+def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivalent, ...]:
+    """A session by hand: the agent, its status in the API, its log, then all sessions."""
+    own: list[Equivalent] = []
+    agent = snapshot.agents_by_node.get(node)
+    if agent is not None:
+        log = ("-n", agent.namespace, "logs", agent.name, "-c", "cilium-agent", "--timestamps")
+        found = f"{command(snapshot, 'kubectl', *log)} | grep -F {shlex.quote(peer or 'bgp')}"
+        own = [
+            Equivalent(
+                f"the session as the agent of {node} sees it",
+                in_agent(snapshot, node, "cilium-dbg", "bgp", "peers"),
+            ),
+            Equivalent(f"what the agent of {node} logs about {peer}", found),
+        ]
+    if node in snapshot.node_configs:
+        status = ("get", "ciliumbgpnodeconfig", node, "-o", "yaml")
+        own.insert(
+            1,
+            Equivalent("what its agent wrote into the API", command(snapshot, "kubectl", *status)),
+        )
+    if node:
+        words = ("bgp", "peers", "--node", node)
+        own.insert(0, Equivalent(f"the sessions of {node}", command(snapshot, "cilium", *words)))
+    kinds = ",".join(_kinds(snapshot))
+    return (
+        *own,
+        Equivalent("all sessions", command(snapshot, "cilium", "bgp", "peers")),
+        Equivalent(
+            "what configures them", command(snapshot, "kubectl", "get", kinds, "-o", "yaml")
+        ),
+    )
+
+
+def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
+    """A prefix by hand: on the agents, then on the router."""
+    families = ("ipv6",) if ":" in prefix else ("ipv4",) if prefix else ("ipv4", "ipv6")
+    found = []
+    for afi in families:
+        for table, tells in (("advertised", "what goes to the peers"), ("available", "the tables")):
+            words = ("bgp", "routes", table, afi, "unicast")
+            shown = command(snapshot, "cilium", *words)
+            if prefix:
+                shown += f" | grep -F {shlex.quote(prefix)}"
+            found.append(Equivalent(f"{tells}, {afi}", shown))
+    if prefix:
+        shown = f"show bgp {families[0]} unicast {prefix}"
+        found.append(Equivalent("the same on a router with FRR", f"vtysh -c {shlex.quote(shown)}"))
+    return tuple(found)
+
+
+def _kinds(snapshot: Snapshot) -> tuple[str, ...]:
+    if snapshot.peering_policies and not snapshot.node_configs:
+        return ("ciliumbgppeeringpolicies",)
+    return ("ciliumbgpclusterconfigs", "ciliumbgppeerconfigs", "ciliumbgpadvertisements")

@@ -1,0 +1,167 @@
+"""The Sessions screen: reasons, losses, both witnesses, grouping, and what the keys act on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from textual.pilot import Pilot
+
+from app.diagnosis.finding import Ref
+from app.diagnosis.flap_ledger import Flaps, Loss
+from app.tui import CiliscopeApp
+from screens.session_rows import sparkline
+from screens.sessions import SessionsScreen
+from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import LiveText
+from tests.dashboards import NOON, recorded_dashboard, screen_text, until
+
+BIG = (160, 50)
+
+
+async def open_sessions(
+    app: CiliscopeApp, pilot: Pilot[None], *, logs: bool = False
+) -> SessionsScreen:
+    """The screen with its rows; with `logs` every agent's log is followed."""
+    await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node), 20)
+    await pilot.press("f3")
+    screen = app.screen
+    assert isinstance(screen, SessionsScreen)
+    agent_log = screen.link.agent_log
+    if logs and agent_log is not None:
+        for pod in app.monitor.snapshot.agents_by_node.values():
+            app.monitor.attach(agent_log(pod))
+    table = screen.query_one("#sessions", LiveTable)
+    await until(pilot, lambda: bool(table.rows or "no BGP" in str(table.message)), 20)
+    return screen
+
+
+async def told(name: str, size: tuple[int, int], *, logs: bool = False, waits_for: str) -> str:
+    app = recorded_dashboard(name)
+    async with app.run_test(size=size) as pilot:
+        await open_sessions(app, pilot, logs=logs)
+        await until(pilot, lambda: waits_for in screen_text(app), 20)
+        return screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "proof"),
+    [
+        (
+            "wrong-peer-asn",
+            "AS number mismatch: 64999 expected",
+            '"sent notification … Code=2 Subcode=2"',
+        ),
+        ("router-killed", "connection lost, and nobody answers since", '"Peer Down …'),
+        ("v1-router-killed", "connection lost, and nobody answers since", '"Peer Down …'),
+    ],
+)
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_why_a_session_is_down_is_read_at_once_with_its_proof(
+    name: str, reason: str, proof: str, size: tuple[int, int]
+) -> None:
+    text = await told(name, size, logs=True, waits_for=f" why          {reason[:12]}")
+    flat = " ".join(text.split())
+    assert f"why {reason}" in flat
+    assert proof.split(" …")[0] in flat
+    assert " do " in flat
+    assert "✗ 3 down" in text
+    rows = [line for line in text.split("\n") if "✗ active" in line and "172.29.51.1 " in line]
+    assert len(rows) == 3
+    assert all(reason[:10] in row for row in rows)
+
+
+async def test_a_loss_that_the_log_tells_is_counted_and_drawn() -> None:
+    text = await told("router-frozen", (160, 50), logs=True, waits_for="1 time")
+    assert any("▁▁▁▁▁▁▁▁▁▃" in line for line in text.split("\n"))
+    assert "watched since" in text
+
+
+async def test_the_last_word_of_a_dead_agent_says_for_how_long_it_is_silent() -> None:
+    text = await told("agent-just-killed", (200, 50), waits_for="agent silent")
+    assert "? established (agent silent 3s)" in text
+    assert "2 of 3 established, ? 1 not known" in text
+    small = await told("agent-just-killed", (80, 24), waits_for="? established")
+    assert "container cilium-agent crash-loops" in small
+
+
+async def test_what_should_be_and_is_not_has_a_row_in_list_and_matrix() -> None:
+    text = await told("peer-config-missing", BIG, waits_for="no session")
+    assert sum("✗ no session" in line for line in text.split("\n")) >= 6
+    assert "172.29.51.1 (64513)" in text
+    assert "Create CiliumBGPPeerConfig router" in text
+
+
+async def test_everything_that_is_known_of_a_session_stands_beside_the_list() -> None:
+    text = await told("healthy", (200, 60), waits_for="here can")
+    for expected in (
+        "hold 9 s, keepalive 3 s, as configured",
+        "port 179, 1 hop, graceful restart 120 s",
+        "2 received, 5 advertised",
+        "announces PodCIDR (bgp), with communities 64512:100",
+        "CiliumBGPClusterConfig talos-bgp, instance instance-64512, peer router",
+        "four-byte AS numbers: AS 64512",
+        "CiliumBGPNodeConfig talos-cp-1: established for",
+    ):
+        assert expected in " ".join(text.split()), expected
+
+
+async def test_m_groups_by_peer_and_the_cursor_stays_on_its_session() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_sessions(app, pilot)
+        table = screen.query_one("#sessions", LiveTable)
+        await pilot.press("j")
+        before = table.selected
+        await pilot.press("m")
+        assert [column.title for column in table.columns][:2] == ["PEER", "NODE"]
+        assert table.selected == before
+        assert table.rows[0].cells[0].text == "172.29.51.1"
+        assert "by peer" in screen_text(app)
+        assert " m by node/peer" in screen_text(app)
+        await pilot.press("m")
+        assert [column.title for column in table.columns][:2] == ["NODE", "PEER"]
+        assert table.selected == before
+
+
+async def test_keys_act_on_the_session_under_the_cursor() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_sessions(app, pilot)
+        screen.select_object(Ref("Session", "talos-cp-3/172.29.51.1"))
+        selection = screen.selection()
+        assert selection is not None
+        assert selection.ref == Ref("Session", "talos-cp-3/172.29.51.1")
+        assert selection.question == ("session", "talos-cp-3", "172.29.51.1")
+        assert selection.node == "talos-cp-3"
+        commands = [each.command for each in screen.equivalents()]
+        assert "cilium --context healthy bgp peers --node talos-cp-3" in commands
+        assert any("cilium-dbg bgp peers" in command for command in commands)
+        assert any("get ciliumbgpnodeconfig talos-cp-3" in command for command in commands)
+        screen.select_object(Ref("Peer", "172.29.51.1"))
+        selection = screen.selection()
+        assert selection is not None
+        assert selection.node == "talos-cp-1"
+        screen.select_object(Ref("Node", "nobody"))
+        assert screen.selection() == selection, "what is not there moves nothing"
+
+
+async def test_where_nothing_is_configured_the_screen_says_so() -> None:
+    app = recorded_dashboard("no-bgp-config")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_sessions(app, pilot)
+        assert "no BGP sessions configured" in screen_text(app)
+        assert screen.selection() is None
+        assert screen.query_one("#detail", LiveText).lines == ()
+        await pilot.press("m", "m")
+
+
+def test_the_small_picture_shows_when_and_how_often() -> None:
+    def at(minutes: float) -> Loss:
+        moment = NOON - timedelta(minutes=minutes)
+        return Loss(moment, moment)
+
+    assert sparkline(Flaps(), NOON) == ""
+    assert sparkline(Flaps(1, (at(25),)), NOON) == ""
+    recent = (at(20), at(3), at(2.5), at(1), at(0.5), at(0))
+    assert sparkline(Flaps(6, recent), NOON) == "▃▁▁▁▁▁▁▁▅▇"
