@@ -55,10 +55,11 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         else:
             screen = TextScreen(self.link, texts.yaml_of(self.link, about, ref))
             await self.open_screen(screen)
-            reading = self._read_object(screen, ref)
+            self._read_object(screen, ref)
             with suppress(TimeoutError):
                 async with asyncio.timeout(texts.OBJECT_WAIT):
-                    await reading.wait()
+                    await screen.told.wait()
+                    await screen.show(self.current)
 
     async def action_commands(self) -> None:
         """The commands that show by hand what this screen shows."""
@@ -66,8 +67,8 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         if screen is None or isinstance(self.screen, HelpScreen | CommandsScreen):
             return
         about = screen.selection()
-        generic = equivalents_of(screen.reads_now(), self.current, about)
-        commands = (*screen.equivalents(), *generic)
+        kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
+        commands = (*screen.equivalents(), *equivalents_of(kinds, self.current, about))
         await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
 
     async def action_logs(self) -> None:

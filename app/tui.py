@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -149,6 +150,14 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The key for logs belongs to the list where nothing selected has a log."""
         return action != "logs" or self.has_logs()
+
+    @override
+    def get_key_display(self, binding: Binding) -> str:
+        """How a key is written: `ctrl-r` and `G`, as an operator reads it."""
+        shown = super().get_key_display(binding)
+        if shown.startswith("^") and len(shown) > 1:
+            return f"ctrl-{shown[1:]}"
+        return shown.upper() if re.fullmatch(r"f\d+", shown) else shown
 
     def action_header(self) -> None:
         """Take the header away, or bring it back."""

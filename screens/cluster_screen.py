@@ -191,7 +191,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def flash(self, text: str) -> None:
         """Show a passing word in place of the keys."""
-        self.query_one("#keys", EdgeLine).show_edges(plain(f" {text}", "strong"))
+        keys = self.query_one_optional("#keys", EdgeLine)
+        if keys is None:  # it is being taken down
+            return
+        keys.show_edges(plain(f" {text}", "strong"))
         self._flash_ends = time.monotonic() + FLASH
         self.set_timer(FLASH, self._flash_over)
 
@@ -199,7 +202,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Show the keys that work here."""
         if time.monotonic() < self._flash_ends or not self._stands:
             return
-        keys = self.query_one("#keys", EdgeLine)
+        keys = self.query_one_optional("#keys", EdgeLine)
+        if keys is None:  # it is being taken down
+            return
         bindings = self.active_bindings.values()
         keys.show_edges(keys_line(bindings, self.app.get_key_display, keys.size.width))
 
@@ -324,9 +329,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             return
         snapshot, frame = self._snapshot, self.link.frame
         still = (Span(f"FROZEN {frame.frozen}  ", "warn"),) if frame.frozen else ()
-        header = self.query_one("#header", EdgeLine)
+        header = self.query_one_optional("#header", EdgeLine)
+        line = self.query_one_optional("#title", EdgeLine)
+        if header is None or line is None:  # it is being taken down
+            return
         header.show_edges(identity(snapshot), (*still, *tiers(snapshot), Span(" ")))
-        line = self.query_one("#title", EdgeLine)
         way = self.way() if frame.crumbs else ()
         kinds = self.shown_sources()
         line.show_edges(

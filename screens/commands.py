@@ -19,10 +19,7 @@ from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 
-COLUMNS = (
-    Column("command", "COMMAND", least=30),
-    Column("tells", "SHOWS", extra=True),
-)
+COLUMNS = (Column("command", "COMMAND", cut_to=40),)
 
 
 class CommandsScreen(ClusterScreen[Content]):
@@ -42,7 +39,7 @@ class CommandsScreen(ClusterScreen[Content]):
     ) -> None:
         """The commands of the screen of this title, with what was selected there."""
         super().__init__(link)
-        self.title_text = f"{title}: by hand"
+        self.title_text = f"{title} by hand"
         self._commands = {each.command: each for each in commands}
         self._about = about
 
@@ -54,16 +51,21 @@ class CommandsScreen(ClusterScreen[Content]):
     @override
     def picture(self, snapshot: Snapshot) -> Content:
         """A row for each command."""
-        rows = (
-            Row(each.command, (Cell(each.command), Cell(each.tells)))
-            for each in self._commands.values()
-        )
+        rows = (Row(each.command, (Cell(each.command),)) for each in self._commands.values())
         return Content(tuple(rows), plain("no command shows this", "none"))
 
     def draw(self, picture: Content) -> None:
         """Fill the table."""
         self.query_one("#commands", LiveTable).show(picture)
         self._draw_detail()
+
+    def way(self) -> tuple[str, ...]:
+        """The way to what was selected, and that this is about doing it by hand."""
+        about = self._about
+        return (
+            *filter(None, (self.snapshot.context, about.name if about else "")),
+            self.title_text,
+        )
 
     def selection(self) -> Selection | None:
         """What was selected where the commands were asked for."""

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from screens.words import CHECK, COMMANDS, CTX, EXPLAIN, GET, MOUSE, PLACES, THEME, Word, all_words
+from screens.words import (
+    CHECK,
+    COMMANDS,
+    CTX,
+    EXPLAIN,
+    GET,
+    MOUSE,
+    PLACES,
+    THEME,
+    WHO,
+    Word,
+    all_words,
+)
 
 if TYPE_CHECKING:
     from app.snapshot import Snapshot
@@ -37,6 +49,8 @@ def _arguments(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequen
     command = _command(words[0])
     if command is EXPLAIN:
         return _explained(words[1:], snapshot, names)
+    if command is WHO and len(words) == 1:
+        return _explained(["ip"], snapshot, names)
     if len(words) > 1 or command is None:
         return ()
     return {

@@ -40,6 +40,8 @@ FIELDS: Mapping[str, str] = {
 
 _GOOD = {"Ready": "True", "ContainersReady": "True", "Initialized": "True", "PodScheduled": "True"}
 _BAD = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
+_REPEATED = "kubectl.kubernetes.io/last-applied-configuration"
+"""An annotation that says the whole object once more."""
 _EXPECTED = {**_GOOD, **_BAD}
 
 
@@ -95,7 +97,8 @@ def _identity(record: Object, now: datetime) -> Iterator[Line]:
     for owner in metadata.owner_references:
         yield _fact("owner", f"{owner.kind} {owner.name}")
     yield from _pairs("labels", metadata.labels)
-    yield from _pairs("annotations", metadata.annotations)
+    told = {name: value for name, value in metadata.annotations.items() if name != _REPEATED}
+    yield from _pairs("annotations", told)
 
 
 def _pod(pod: Pod, now: datetime) -> Iterator[Line]:

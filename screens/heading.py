@@ -41,12 +41,12 @@ def title(
     title stands there alone.
     """
     beside = (Span("  "), *headline)
-    whole = sources(snapshot, kinds, room)
-    crumbs = _crumbs(way)
-    if way and length(crumbs) + length(beside) + length(whole) + 4 <= room:
-        return (*crumbs, *beside), (*whole, Span(" "))
-    left: Line = (Span(f" {own}", "strong"), *beside)
-    return left, (*sources(snapshot, kinds, room - length(left) - 3), Span(" "))
+    short: Line = (Span(f" {own}", "strong"), *beside)
+    long: Line = (*_crumbs(way), *beside)
+    read = sources(snapshot, kinds, room - length(long) - 3)
+    if way and length(long) + length(read) + 3 <= room:
+        return long, (*read, Span(" "))
+    return short, (*sources(snapshot, kinds, room - length(short) - 3), Span(" "))
 
 
 def keys_line(

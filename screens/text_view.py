@@ -6,8 +6,9 @@ comes from elsewhere (an object of the API) is told once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import on
@@ -60,6 +61,8 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
         """A screen for this text."""
         super().__init__(link)
         self.content = text
+        self.told = asyncio.Event()
+        """Set when what was waited for has come."""
         self.title_text = text.title
         self.tells_ages = text.live
         self._costly = True  # judging takes its time, and what it needs is heavy at first
@@ -86,15 +89,9 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
 
     def tell(self, tells: Teller) -> None:
         """Tell something else from now on: what was waited for has come."""
-        self.content = Text(
-            title=self.content.title,
-            tells=tells,
-            about=self.content.about,
-            live=self.content.live,
-            wrap=self.content.wrap,
-            equivalents=self.content.equivalents,
-        )
+        self.content = replace(self.content, tells=tells)
         self._drawn = None
+        self.told.set()
         self.post_message(self.Wanted())
 
     def selection(self) -> Selection | None:
@@ -104,6 +101,14 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The commands that show the same by hand."""
         return self.content.equivalents
+
+    def way(self) -> tuple[str, ...]:
+        """The way from the context over the thing to what is told of it."""
+        about = self.content.about
+        return (
+            *filter(None, (self.snapshot.context, about.name if about else "")),
+            self.title_text,
+        )
 
     @property
     def pane(self) -> TextPane:

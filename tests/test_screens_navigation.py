@@ -139,7 +139,10 @@ async def test_help_lists_the_live_keys_of_the_screen_it_was_asked_on() -> None:
             "next log",
             "ctrl-r",
             "read again",
-            "q esc",
+            "esc",
+            "This screen",
+            "In lists and texts",
+            "Everywhere",
             ":",
             "pods po",
         ):

@@ -188,13 +188,13 @@ class TextPane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         """Wrapped lines are wrapped anew."""
-        if self.size.width != self._laid_out_for:
+        if self._room() != self._laid_out_for:
             self._lay_out()
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """One line of the window."""
-        width, base, row = self.size.width, self.rich_style, self.scroll_offset.y + y
+        width, base, row = self._room(), self.rich_style, self.scroll_offset.y + y
         if row >= len(self._shown):
             return Strip.blank(width, base)
         line = self._shown[row]
@@ -224,8 +224,11 @@ class TextPane(ScrollView, can_focus=True, inherit_bindings=False):
                 yield Segment(piece, style + over if marked else style)
             start = end
 
+    def _room(self) -> int:
+        return self.scrollable_content_region.width
+
     def _lay_out(self) -> None:
-        width = self._laid_out_for = self.size.width
+        width = self._laid_out_for = self._room()
         if not self._wrap or width <= 0:
             self._starts, self._shown = [], list(self._lines)
             widest = max(map(length, self._lines), default=0)
@@ -246,4 +249,4 @@ def _parts(line: Line, width: int) -> list[Line]:
         indent = sum(cell_len(span.text) for span in line[:-1])
     else:
         indent = len(line[0].text) - len(line[0].text.lstrip()) + 2
-    return broken(line, width, indent if indent <= width // 2 else 2)
+    return broken(line, width, indent if indent <= width * 2 // 3 else 2)
