@@ -66,7 +66,7 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         screen = self.shown_screen
         if screen is None or isinstance(self.screen, HelpScreen | CommandsScreen):
             return
-        about = screen.selection()
+        about = screen.at_cursor
         kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
         commands = (*screen.equivalents(), *equivalents_of(kinds, self.current, about))
         await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
@@ -142,7 +142,7 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         screen = self.shown_screen
         if screen is None or isinstance(self.screen, HelpScreen):
             return None
-        about = screen.selection()
+        about = screen.at_cursor
         if about is None:
             self.flash(f"nothing is selected that could be {wish}")
         return about
@@ -151,7 +151,7 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         screen = self.shown_screen
         if screen is None or screen is self.places["logs"] or isinstance(self.screen, HelpScreen):
             return None
-        about = screen.selection()
+        about = screen.at_cursor
         if about is None:
             return None
         if about.ref.kind in _LOGGED:

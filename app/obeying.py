@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
+from pathlib import PurePath
 
 from textual import events
-from textual.screen import Screen
 
 from app.clusters import OpenCluster
 from app.diagnosis.finding import Ref
 from app.drawing import DrawingApp
 from app.navigation import Trail, Visit
+from app.terminal import TolerantDriver
 from screens.cluster_screen import ClusterScreen, Picture
 from screens.configuration import ConfigurationScreen
 from screens.help import HelpScreen
@@ -31,6 +34,9 @@ PATIENCE = 10.0
 
 _SAME_KEY = {"ctrl+j": "enter"}
 """Enter arrives as a line feed when it was pressed before the terminal was told to send it raw."""
+
+_STACK = "cluster-{}"
+"""Name of the stack of screens that a cluster has: each has one of its own."""
 
 DashboardScreen = (
     OverviewScreen
@@ -61,15 +67,21 @@ def places_of(link: ClusterLink) -> dict[str, DashboardScreen]:
 class ObeyingApp(DrawingApp, inherit_bindings=False):
     """Goes from screen to screen as keys and words want it."""
 
+    DEFAULT_MODE = _STACK.format(0)
+
+    def __init__(self, *, css_path: list[str | PurePath], ansi_color: bool | None) -> None:
+        """`css_path` and `ansi_color` are those of Textual's App."""
+        super().__init__(driver_class=TolerantDriver, css_path=css_path, ansi_color=ansi_color)
+        self._numbers = count()
+
     def show_cluster(self, cluster: OpenCluster) -> None:
         """Have this cluster from now on, with screens of its own."""
         super().show_cluster(cluster)
         self.places = places_of(cluster.link)
         self.trail = Trail([Visit("overview")], 0)
-
-    def get_default_screen(self) -> Screen[None]:
-        """The Overview is the root."""
-        return self.places["overview"]
+        self._stack = _STACK.format(next(self._numbers))
+        root = self.places["overview"]
+        self.add_mode(self._stack, lambda: root)
 
     def know_places(self) -> None:
         """Keep every screen but the root where it is while it is not up."""
@@ -79,22 +91,25 @@ class ObeyingApp(DrawingApp, inherit_bindings=False):
 
     async def replace_cluster(self, cluster: OpenCluster) -> None:
         """Show another cluster on screens of its own; the old ones end."""
-        old = self.places
+        old, old_stack = self.places, self._stack
         farewell = self.end_cluster()
         self.thaw()
         self.show_cluster(replace(cluster, link=replace(cluster.link, frame=self.frame)))
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        self.switch_screen(self.places["overview"])
-        for name, screen in old.items():
-            if self.is_screen_installed(name):
-                self.uninstall_screen(name)
-                if screen.is_running:
-                    screen.remove()
+        self.switch_mode(self._stack)
+        self._forget(old, old_stack)
         self.know_places()
         self.begin(farewell)
         await self._built()
         await self.places["overview"].show(self.current)
+
+    def _forget(self, places: Mapping[str, DashboardScreen], stack: str) -> None:
+        """End the screens of a cluster that is shown no more."""
+        self.remove_mode(stack)  # and with it every screen that is up
+        for name, screen in places.items():
+            if self.is_screen_installed(name):
+                self.uninstall_screen(name)
+            if screen.is_running:
+                screen.remove()
 
     # --- keys
 
@@ -232,5 +247,5 @@ class ObeyingApp(DrawingApp, inherit_bindings=False):
         screen = self.shown_screen
         if screen is None or self._place() is None:
             return None
-        selected = screen.selection()
+        selected = screen.at_cursor
         return selected.ref if selected else None

@@ -27,7 +27,7 @@ from app.clusters import (
 from app.commands import CommandingApp
 from app.drawing import TICK
 from app.monitor import Clock
-from app.terminal import TolerantDriver, whole_terminal
+from app.terminal import whole_terminal
 from screens.cluster_screen import STYLES
 from screens.link import ClusterLink
 from screens.words import PLACES
@@ -117,7 +117,6 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
                 "NO_COLOR"
             ]  # empty means not set (no-color.org); Textual takes it as set
         super().__init__(
-            driver_class=TolerantDriver,
             css_path=list(STYLES),
             ansi_color=True if "NO_COLOR" in os.environ else None,
         )

@@ -115,6 +115,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """What the cursor is on; None: nothing that keys could act on."""
         return None
 
+    @property
+    def at_cursor(self) -> Selection | None:
+        """What the cursor is on; None also while there is no picture yet."""
+        return self.selection() if self._drawn is not None and self._stands else None
+
     def select_object(self, ref: Ref) -> None:
         """Move the cursor to this object, if the screen shows it."""
 
@@ -346,7 +351,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def way(self) -> tuple[str, ...]:
         """The way from the context to what the cursor is on."""
-        selected = self.selection() if self._drawn is not None else None
+        selected = self.at_cursor
         last = () if selected is None else (selected.name,)
         return (*filter(None, (self._snapshot.context, self.title_text)), *last)
 

@@ -14,6 +14,9 @@ from screens.widgets.source_bar import sources
 _ALWAYS = frozenset({"prompt", "help"})
 """Keys that lead to all others; they are shown however narrow it is."""
 
+_SOURCES = 24
+"""Columns that the sources need to tell more than their number."""
+
 
 def identity(snapshot: Snapshot) -> Line:
     """`ciliscope  context · Cilium 1.19 · Kubernetes v1.33.1`."""
@@ -43,10 +46,8 @@ def title(
     beside = (Span("  "), *headline)
     short: Line = (Span(f" {own}", "strong"), *beside)
     long: Line = (*_crumbs(way), *beside)
-    read = sources(snapshot, kinds, room - length(long) - 3)
-    if way and length(long) + length(read) + 3 <= room:
-        return long, (*read, Span(" "))
-    return short, (*sources(snapshot, kinds, room - length(short) - 3), Span(" "))
+    left = long if way and length(long) + _SOURCES + 3 <= room else short
+    return left, (*sources(snapshot, kinds, room - length(left) - 3), Span(" "))
 
 
 def keys_line(
