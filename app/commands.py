@@ -6,7 +6,6 @@ import asyncio
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 
 from app import texts
 from app.asking import AskingApp
@@ -262,6 +261,8 @@ class CommandingApp(AskingApp, inherit_bindings=False):
         )
 
     def _facts(self) -> Mapping[str, str]:
+        from importlib.metadata import version
+
         size = self.size
         return {
             "ciliscope": version("ciliscope"),
