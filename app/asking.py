@@ -68,7 +68,7 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
             return
         about = screen.at_cursor
         kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
-        commands = (*screen.equivalents(), *equivalents_of(kinds, self.current, about))
+        commands = (*screen.by_hand, *equivalents_of(kinds, self.current, about))
         await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
 
     async def action_logs(self) -> None:

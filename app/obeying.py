@@ -138,13 +138,16 @@ class ObeyingApp(DrawingApp, inherit_bindings=False):
                 return
         if isinstance(event, events.Key):
             key = _SAME_KEY.get(event.key, event.key)
-            if isinstance(self.screen, ClusterScreen) and self.screen.chosen(
-                event.character or key
-            ):
+            if self._decides(event.character or key):
                 return
             active = self.screen.active_bindings.get(key)
             if active is not None and active.enabled:
                 await self.run_action(active.binding.action, active.node)
+
+    def _decides(self, key: str) -> bool:
+        """Whether a key answers a choice that is open; what quits always quits."""
+        screen = self.screen
+        return isinstance(screen, ClusterScreen) and key != "\x03" and screen.chosen(key)
 
     async def _built(self) -> None:
         """Wait until the widgets of the screen that is up are there."""

@@ -120,6 +120,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """What the cursor is on; None also while there is no picture yet."""
         return self.selection() if self._drawn is not None and self._stands else None
 
+    @property
+    def by_hand(self) -> tuple[Equivalent, ...]:
+        """The commands of the screen; none while there is no picture yet."""
+        return self.equivalents() if self._drawn is not None and self._stands else ()
+
     def select_object(self, ref: Ref) -> None:
         """Move the cursor to this object, if the screen shows it."""
 
@@ -176,7 +181,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             return
         started = time.perf_counter()
         if self._costly:
-            picture = await asyncio.to_thread(self.picture, snapshot)
+            async with self.link.thinking:
+                started = time.perf_counter()
+                picture = await asyncio.to_thread(self.picture, snapshot)
         else:
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY

@@ -63,8 +63,8 @@ def describe(snapshot: Snapshot, ref: Ref, findings: Sequence[Finding] = ()) -> 
         lines += [*_identity(record, snapshot.taken_at), *_parts(snapshot, ref, record)]
     elif ref.kind in FIELDS:
         health = snapshot.health_of(FIELDS[ref.kind])
-        why = "it is not there" if health.known else health.error or str(health.state)
-        lines += [(), plain(f"   It was not read: {why}", "unknown")]
+        why = f"It was not read: {health.error or health.state}"
+        lines += [(), plain(f"   {'There is none.' if health.known else why}", "unknown")]
     if findings:
         lines += [(), plain(" What is wrong", "strong"), *findings_lines(findings)]
     return lines
