@@ -24,7 +24,7 @@ from textual.widgets import Static
 
 from app.diagnosis.finding import Ref
 from app.snapshot import Snapshot, State
-from screens.heading import identity, keys_line, title
+from screens.heading import PROMPT_KEYS, identity, keys_line, title
 from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
@@ -216,6 +216,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             return
         keys = self.query_one_optional("#keys", EdgeLine)
         if keys is None:  # it is being taken down
+            return
+        if isinstance(self.focused, CommandLine):
+            keys.show_edges(PROMPT_KEYS)
             return
         bindings = self.active_bindings.values()
         keys.show_edges(keys_line(bindings, self.app.get_key_display, keys.size.width))

@@ -14,6 +14,15 @@ from screens.widgets.source_bar import sources
 _ALWAYS = frozenset({"prompt", "help"})
 """Keys that lead to all others; they are shown however narrow it is."""
 
+PROMPT_KEYS: Line = (
+    *(Span(" ↵", "accent"), Span(" enter")),
+    *(Span("  esc", "accent"), Span(" leave")),
+    *(Span("  tab →", "accent"), Span(" complete")),
+    *(Span("  ↑ ↓", "accent"), Span(" earlier, later")),
+    *(Span("  ctrl-u", "accent"), Span(" clear")),
+)
+"""The keys of an open prompt."""
+
 _SOURCES = 24
 """Columns that the sources need to tell more than their number."""
 

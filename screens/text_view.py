@@ -122,4 +122,4 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
     @on(TextPane.Searched)
     def _tell_search(self) -> None:
         searched = self.pane.searched
-        self.set_headline(plain(f"/{searched}", "accent") if searched else ())
+        self.set_headline(plain(searched, "accent") if searched else ())

@@ -105,10 +105,10 @@ class TextPane(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def searched(self) -> str:
-        """Where the search stands: `3/17`; "" while nothing is searched for."""
+        """Where the search stands: `3/17 found`; "" while nothing is searched for."""
         if self._needle is None:
             return ""
-        return f"{self._hit + 1}/{len(self._hits)}" if self._hits else "not found"
+        return f"{self._hit + 1}/{len(self._hits)} found" if self._hits else "not found"
 
     def search(self, text: str) -> None:
         """Mark a text wherever it stands and go to the first place from the window's top; "" ends.
@@ -200,7 +200,7 @@ class TextPane(ScrollView, can_focus=True, inherit_bindings=False):
         line = self._shown[row]
         strip = Strip(list(self._segments(line, base)))
         x = 0 if self._wrap else self.scroll_offset.x
-        if strip.cell_length > x + width:
+        if not self._wrap and strip.cell_length > x + width:
             more = "~" if self.app.has_class("-ascii") else "…"
             return Strip.join(
                 (strip.crop_extend(x, x + width - 1, base), Strip([Segment(more, base)]))
