@@ -188,8 +188,8 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY
         if self._stands:
-            self._drawn = snapshot
             self.draw(picture)
+            self._drawn = snapshot
 
     @property
     def snapshot(self) -> Snapshot:
