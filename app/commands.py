@@ -20,6 +20,7 @@ from screens.help import HelpScreen
 from screens.selection import Selection
 from screens.text_view import TextScreen
 from screens.widgets.command_line import Question
+from screens.widgets.filtering import filtering
 from screens.words import (
     ALIASES,
     CHECK,
@@ -89,6 +90,7 @@ class CommandingApp(AskingApp, inherit_bindings=False):
                 changed=narrow,
                 left=lambda: narrow(""),
                 history=self.frame.filters,
+                text=table.filter_text if (table := filtering(screen.panel)) else "",
             )
         )
 

@@ -209,6 +209,9 @@ async def test_a_filter_works_as_it_is_typed_and_esc_undoes_it_first(narrowing: 
         assert [row.key for row in table.rows] == ["home/grafana"]
         await pilot.press("enter")
         assert app.focused is table
+        await pilot.press("slash")
+        assert prompt(app).value == "graf", "what narrows the list can be changed"
+        await pilot.press("enter")
         await pilot.press("escape")
         assert narrowed(table) == ""
         assert title(app) == "Services"
