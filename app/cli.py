@@ -378,14 +378,14 @@ def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
 
 def _explain(options: argparse.Namespace, settings: Settings) -> int:
     deadline = _duration("--timeout", options.timeout)
-    from app import explain
+    from app import explain, questions
     from app.feeds import Wiring
 
     try:
-        question = explain.question(options.what, options.names)
-    except explain.BadQuestion as problem:
+        asked = questions.question(options.what, options.names)
+    except questions.BadQuestion as problem:
         return _refuse(str(problem))
-    return explain.run(lambda: Wiring(settings, deadline), question, options.output, deadline)
+    return explain.run(lambda: Wiring(settings, deadline), asked, options.output, deadline)
 
 
 def _duration(flag: str, text: str) -> float:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable
 
 from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
@@ -16,6 +13,7 @@ from app.diagnosis.diagnose import diagnose
 from app.explanations import ABOUT, NoSuchThing
 from app.feeds import Wiring
 from app.output import pen_for, print_bytes, print_text
+from app.questions import Question
 from app.reading import settled, watching
 from app.report.json import SCHEMA_VERSION
 from app.report.pages import page
@@ -25,43 +23,6 @@ from app.snapshot import Snapshot
 
 EXPLAINED, NO_SUCH_THING, UNREADABLE = 0, 2, 3
 """Exit codes."""
-
-_CODE = re.compile(r"cs\d+", re.IGNORECASE)
-_FORMS = (
-    "service NAMESPACE/NAME, ip ADDRESS, prefix CIDR, session NODE [PEER], pool NAME, or a code"
-)
-
-
-class BadQuestion(Exception):
-    """It cannot be told what is asked; one sentence with what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be explained."""
-
-    kind: str
-    """`service`, `ip`, `prefix`, `session`, `pool` or `code`."""
-    names: tuple[str, ...]
-
-
-def question(what: str, names: Sequence[str]) -> Question:
-    """The question that the words ask. Raises BadQuestion."""
-    if what.upper() in CODES and not names:
-        return Question("code", (what.upper(),))
-    if what.upper() in CODES:
-        raise BadQuestion(f"explain {what.upper()} takes no name; it is a code of docs/findings")
-    if _CODE.fullmatch(what):
-        raise BadQuestion(
-            f"there is no code {what.upper()}; {docs_page('README')} lists those there are"
-        )
-    if what not in ABOUT:
-        raise BadQuestion(f"explain takes {_FORMS}; not {what!r}")
-    most = 2 if what == "session" else 1
-    if not 1 <= len(names) <= most:
-        raise BadQuestion(f"explain {what} takes {'one or two names' if most > 1 else 'one name'}")
-    _check_form(what, names[0])
-    return Question(what, tuple(names))
 
 
 def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: float) -> int:
@@ -85,19 +46,6 @@ def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: fl
 async def _read(wiring: Wiring, deadline: float) -> Snapshot:
     async with watching(wiring) as monitor:
         return await settled(monitor, deadline)
-
-
-def _check_form(what: str, name: str) -> None:
-    try:
-        if what == "ip":
-            ip_address(name)
-        elif what == "prefix":
-            ip_network(name, strict=False)
-    except ValueError:
-        form = "an address, as 172.29.52.100" if what == "ip" else "a prefix, as 172.29.52.96/27"
-        raise BadQuestion(f"explain {what} is {name!r}; it must be {form}") from None
-    if what == "service" and len([part for part in name.split("/") if part]) != 2:
-        raise BadQuestion(f"explain service is {name!r}; it must be NAMESPACE/NAME")
 
 
 def _code(code: str, output: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.diagnosis.finding import Ref
 from app.diagnosis.health import operator_lease
 from app.monitor import Clock, Feed, Monitor
 from app.settings import Settings
@@ -27,6 +28,7 @@ from collectors.log_targets import (
     leader_pod,
     target_of,
 )
+from collectors.objects import NotReadable, read_object
 from collectors.pod_logs import FollowedLog
 from collectors.records import Pod
 from collectors.reflector import Reflector
@@ -115,6 +117,13 @@ class Wiring:
             source = FollowedLog(self._session, aim, kind=AGENT_LOGS, label=label)
             self._agents[node] = _Followed(aim, source)
         return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
+
+    async def read_object(self, ref: Ref) -> str:
+        """One object as printable YAML; where it cannot be read, a sentence that says why."""
+        try:
+            return await read_object(self._session, ref.kind, ref.namespace, ref.name)
+        except NotReadable as problem:
+            return f"{problem}\n"
 
     def feeds(self) -> Iterator[Feed]:
         """Every source, in the order in which they are told of."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -22,15 +23,17 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.diagnosis.finding import Ref
-from app.diagnosis.health import cilium_version
 from app.snapshot import Snapshot, State
+from screens.heading import PROMPT_KEYS, identity, keys_line, title
 from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
-from screens.widgets.command_line import CommandLine
-from screens.widgets.lines import Line, Span, length, plain
+from screens.widgets.command_line import CommandLine, Question
+from screens.widgets.filtering import filtering
+from screens.widgets.lines import Line, Span, plain
+from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.widgets.source_bar import sources, tiers
-from screens.words import all_words
+from screens.widgets.source_bar import tiers
+from screens.widgets.text_pane import TextPane
 
 Picture = TypeVar("Picture")
 
@@ -65,11 +68,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         Binding("shift+tab", "app.focus_previous", "previous panel", show=False, id="screen.back"),
     ]
 
-    title_text: ClassVar[str] = ""
+    title_text: str = ""
     """What the screen is called."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Kinds that the picture is made of; their sources are shown with their ages."""
-    tells_ages: ClassVar[bool] = True
+    tells_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
     demands: ClassVar[tuple[str, ...]] = ()
     """Kinds that are read only while somebody asks, and that this screen asks for while shown."""
@@ -92,6 +95,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Set when its widgets are there."""
         self._headline: Line = ()
         self._flash_ends: float = 0.0
+        self._answers: Mapping[str, Callable[[], None]] = {}
 
     # --- to be told by each screen
 
@@ -111,8 +115,23 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """What the cursor is on; None: nothing that keys could act on."""
         return None
 
+    @property
+    def at_cursor(self) -> Selection | None:
+        """What the cursor is on; None also while there is no picture yet."""
+        return self.selection() if self._drawn is not None and self._stands else None
+
+    @property
+    def by_hand(self) -> tuple[Equivalent, ...]:
+        """The commands of the screen; none while there is no picture yet."""
+        return self.equivalents() if self._drawn is not None and self._stands else ()
+
     def select_object(self, ref: Ref) -> None:
         """Move the cursor to this object, if the screen shows it."""
+
+    def select_previous(self, ref: Ref) -> None:
+        """Show what this object said before its last restart, where the screen keeps that."""
+        namespace = f" -n {ref.namespace}" if ref.namespace else ""
+        self.flash(f"by hand: kubectl{namespace} logs {ref.name} --previous")
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The commands that show by hand what this screen shows, what the cursor is on first."""
@@ -136,9 +155,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         yield EdgeLine(id="header")
         yield EdgeLine(id="title")
         yield from self.body()
-        yield CommandLine(
-            all_words(), self.link.history, self._entered, self._prompt_left, id="prompt"
-        )
+        yield CommandLine(self._prompt_closed, id="prompt")
         yield EdgeLine(id="keys")
         width, height = SMALLEST
         yield Static(
@@ -164,13 +181,15 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             return
         started = time.perf_counter()
         if self._costly:
-            picture = await asyncio.to_thread(self.picture, snapshot)
+            async with self.link.thinking:
+                started = time.perf_counter()
+                picture = await asyncio.to_thread(self.picture, snapshot)
         else:
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY
         if self._stands:
-            self._drawn = snapshot
             self.draw(picture)
+            self._drawn = snapshot
 
     @property
     def snapshot(self) -> Snapshot:
@@ -184,7 +203,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def flash(self, text: str) -> None:
         """Show a passing word in place of the keys."""
-        self.query_one("#keys", EdgeLine).show_edges(plain(f" {text}", "strong"))
+        keys = self.query_one_optional("#keys", EdgeLine)
+        if keys is None:  # it is being taken down
+            return
+        keys.show_edges(plain(f" {text}", "strong"))
         self._flash_ends = time.monotonic() + FLASH
         self.set_timer(FLASH, self._flash_over)
 
@@ -192,26 +214,67 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Show the keys that work here."""
         if time.monotonic() < self._flash_ends or not self._stands:
             return
-        spans: list[Span] = []
-        seen: set[str] = set()
-        for active in self.active_bindings.values():
-            binding = active.binding
-            if binding.show and binding.description and binding.action not in seen:
-                seen.add(binding.action)
-                spans += [Span("  " if spans else " ")]
-                spans += [Span(self.app.get_key_display(binding), "accent")]
-                spans += [Span(f" {binding.description}")]
-        spans += [Span("  F1-F8", "accent"), Span(" screens")]
-        self.query_one("#keys", EdgeLine).show_edges(tuple(spans))
+        keys = self.query_one_optional("#keys", EdgeLine)
+        if keys is None:  # it is being taken down
+            return
+        if isinstance(self.focused, CommandLine):
+            keys.show_edges(PROMPT_KEYS)
+            return
+        bindings = self.active_bindings.values()
+        keys.show_edges(keys_line(bindings, self.app.get_key_display, keys.size.width))
 
-    def open_prompt(self) -> None:
-        """Ask for a command."""
-        self._before_prompt = self.focused
-        self.query_one(CommandLine).open()
+    def ask(self, question: Question) -> None:
+        """Ask for a text at the bottom."""
+        prompt = self.query_one(CommandLine)
+        if not prompt.display:
+            self._before_prompt = self.focused
+        prompt.ask(question)
 
     def close_prompt(self) -> None:
         """Ask no more."""
         self.query_one(CommandLine).close()
+
+    def choose(self, told: str, answers: Mapping[str, Callable[[], None]]) -> None:
+        """Let the next key decide: one of the answers, or any other for none of them."""
+        self.flash(told)
+        self._answers = answers
+
+    def chosen(self, key: str) -> bool:
+        """Whether a choice was open, which this key has decided."""
+        answers, self._answers = self._answers, {}
+        if answers and (answer := answers.get(key)) is not None:
+            answer()
+        return bool(answers)
+
+    @property
+    def panel(self) -> Widget | None:
+        """The table or text that has the keys, or had them before the prompt, else the first."""
+        candidates = (self.focused, self._before_prompt, *self.query("LiveTable, TextPane"))
+        for widget in candidates:
+            if isinstance(widget, LiveTable | TextPane) and widget.display:
+                return widget
+        return None
+
+    def narrow(self, text: str) -> str:
+        """Show in the panel only what matches, or mark it where the panel is a text.
+
+        Returns "" or what is wrong with the text.
+        """
+        panel = self.panel
+        if isinstance(panel, TextPane):
+            panel.search(text)
+            return ""
+        table = filtering(panel)
+        return "nothing here can be filtered" if table is None else table.filter_by(text)
+
+    @property
+    def narrowed(self) -> str:
+        """What the panel is narrowed by; "" for nothing."""
+        panel = self.panel
+        if isinstance(panel, TextPane):
+            return panel.searched
+        table = filtering(panel)
+        return "" if table is None else table.filter_text
 
     def end_flash(self) -> None:
         """Show the keys again where a passing word stands."""
@@ -250,17 +313,21 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         self._held.close()
 
     def on_resize(self) -> None:
-        """The sources may have more room now, or less."""
+        """The sources may have more room now, or less, and so may the keys."""
         self.call_after_refresh(self._draw_header)
+        self.call_after_refresh(self.show_keys)
 
     def on_descendant_focus(self) -> None:
         """Other keys may work now."""
         self.call_after_refresh(self.show_keys)
 
-    async def _entered(self, command: str) -> None:
-        await self.app.run_action(("app", "obey", (command,)))
+    @on(LiveTable.Selected)
+    def _tell_way(self) -> None:
+        """The way to the selected object is another one."""
+        if self.link.frame.crumbs:
+            self._draw_header()
 
-    def _prompt_left(self) -> None:
+    def _prompt_closed(self) -> None:
         """The keys go where they went before."""
         if isinstance(self.focused, CommandLine):
             self.set_focus(self._before_prompt)
@@ -269,18 +336,34 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def _flash_over(self) -> None:
         if time.monotonic() >= self._flash_ends - 0.05:
+            self._answers = {}
             self.end_flash()
 
     def _draw_header(self) -> None:
         if not self._stands:
             return
-        snapshot = self._snapshot
-        header = self.query_one("#header", EdgeLine)
-        header.show_edges(_identity(snapshot), (*tiers(snapshot), Span(" ")))
-        left: Line = (Span(f" {self.title_text}", "strong"), Span("  "), *self._headline)
-        title = self.query_one("#title", EdgeLine)
-        room = title.size.width - length(left) - 3
-        title.show_edges(left, (*sources(snapshot, self.shown_sources(), room), Span(" ")))
+        snapshot, frame = self._snapshot, self.link.frame
+        still = (Span(f"FROZEN {frame.frozen}  ", "warn"),) if frame.frozen else ()
+        header = self.query_one_optional("#header", EdgeLine)
+        line = self.query_one_optional("#title", EdgeLine)
+        if header is None or line is None:  # it is being taken down
+            return
+        header.show_edges(identity(snapshot), (*still, *tiers(snapshot), Span(" ")))
+        way = self.way() if frame.crumbs else ()
+        kinds = self.shown_sources()
+        line.show_edges(
+            *title(way, self.title_text, self._headline, snapshot, kinds, line.size.width)
+        )
+
+    def redraw_header(self) -> None:
+        """What frames the screen has changed."""
+        self._draw_header()
+
+    def way(self) -> tuple[str, ...]:
+        """The way from the context to what the cursor is on."""
+        selected = self.at_cursor
+        last = () if selected is None else (selected.name,)
+        return (*filter(None, (self._snapshot.context, self.title_text)), *last)
 
     def reads_now(self) -> Sequence[str]:
         """Kinds that the picture is made of at the moment."""
@@ -289,15 +372,3 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     def shown_sources(self) -> Sequence[str]:
         """Kinds whose sources stand beside the title."""
         return self.reads
-
-
-def _identity(snapshot: Snapshot) -> Line:
-    """`ciliscope  context · Cilium 1.19 · Kubernetes v1.33.1`."""
-    major, minor = cilium_version(snapshot)
-    version = snapshot.version.get("version")
-    parts = [snapshot.context or "no context"]
-    if major:
-        parts.append(f"Cilium {major}.{minor}")
-    if version is not None and version.git_version:
-        parts.append(f"Kubernetes {version.git_version}")
-    return (Span(" ciliscope", "accent"), Span(f"  {' · '.join(parts)}"))

@@ -1,25 +1,86 @@
-"""Commands for the cluster that is shown, ready to be copied."""
+"""The commands that show by hand what a screen shows; one of them is copied with a key."""
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from typing_extensions import override
+
+from app.snapshot import Snapshot
+from screens.cluster_screen import ClusterScreen
+from screens.link import ClusterLink
+from screens.selection import Equivalent, Selection
+from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.lines import plain
+from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import LiveText
+
+COLUMNS = (Column("command", "COMMAND", cut_to=40),)
 
 
-def kubectl(snapshot: Snapshot, words: str) -> str:
-    """A `kubectl` command with these words, which are quoted already, for this cluster."""
-    return f"kubectl {_context(snapshot)}{words}"
+class CommandsScreen(ClusterScreen[Content]):
+    """Commands to be copied."""
 
+    tells_ages = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy_command", "copy", priority=True, id="commands.copy"),
+    ]
 
-def cilium(snapshot: Snapshot, words: str) -> str:
-    """A `cilium` command with these words, which are quoted already, for this cluster."""
-    namespace = snapshot.cilium_namespace
-    where = "" if namespace == "kube-system" else f"-n {shlex.quote(namespace)} "
-    return f"cilium {_context(snapshot)}{where}{words}"
+    def __init__(
+        self,
+        link: ClusterLink,
+        title: str,
+        commands: Sequence[Equivalent],
+        about: Selection | None,
+    ) -> None:
+        """The commands of the screen of this title, with what was selected there."""
+        super().__init__(link)
+        self.title_text = f"{title} by hand"
+        self._commands = {each.command: each for each in commands}
+        self._about = about
 
+    def body(self) -> ComposeResult:
+        """The commands, and the selected one in full."""
+        yield LiveTable(COLUMNS, opens=self._copy, id="commands")
+        yield LiveText(indent=5, id="detail")
 
-def _context(snapshot: Snapshot) -> str:
-    return f"--context {shlex.quote(snapshot.context)} " if snapshot.context else ""
+    @override
+    def picture(self, snapshot: Snapshot) -> Content:
+        """A row for each command."""
+        rows = (Row(each.command, (Cell(each.command),)) for each in self._commands.values())
+        return Content(tuple(rows), plain("no command shows this", "none"))
+
+    def draw(self, picture: Content) -> None:
+        """Fill the table."""
+        self.query_one("#commands", LiveTable).show(picture)
+        self._draw_detail()
+
+    def way(self) -> tuple[str, ...]:
+        """The way to what was selected, and that this is about doing it by hand."""
+        about = self._about
+        return (
+            *filter(None, (self.snapshot.context, about.name if about else "")),
+            self.title_text,
+        )
+
+    def selection(self) -> Selection | None:
+        """What was selected where the commands were asked for."""
+        return self._about
+
+    async def action_copy_command(self) -> None:
+        """Copy the selected command."""
+        await self._copy(self.query_one("#commands", LiveTable).selected)
+
+    async def _copy(self, command: str) -> None:
+        if command:
+            await self.app.run_action(("app", "copy", (command, "the command")))
+
+    @on(LiveTable.Selected, "#commands")
+    def _draw_detail(self) -> None:
+        each = self._commands.get(self.query_one("#commands", LiveTable).selected)
+        lines = [plain(f" {each.tells}:", "strong"), plain(f"   {each.command}")] if each else []
+        self.query_one("#detail", LiveText).show(lines)

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
 
 from screens.format import LEADER, SIGN
 from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_text import EdgeLine, LiveText
-from screens.words import HELP, PLACES, QUIT
+from screens.words import COMMANDS, PLACES
 
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
 
 _KEY_WIDTH = 20
+_WIDTHS = [(0, "-narrow"), (120, "-wide")]
 
 
-def help_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], str]) -> list[Line]:
-    """The keys by what they belong to, then the words of the prompt, then the signs."""
+def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], str]) -> list[Line]:
+    """The keys by what they belong to."""
     keys: dict[tuple[str, str], list[str]] = {}
     for active in bindings:
         binding = active.binding
@@ -31,16 +32,25 @@ def help_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], s
             entry = (_group(active), binding.description)
             keys.setdefault(entry, []).append(spelled(binding))
     lines: list[Line] = []
-    for group in ("Here", "In lists", "Everywhere"):
+    for group in ("This screen", "In lists and texts", "Everywhere"):
         entries = [(told, shown) for (found, told), shown in keys.items() if found == group]
         if entries:
             lines += [plain(f" {group}", "strong")]
             lines += [_entry(" ".join(shown), told) for told, shown in entries]
             lines.append(())
-    lines.append(plain(" Commands, after :", "strong"))
+    return lines
+
+
+def word_lines() -> list[Line]:
+    """The words behind `:`, what they take, and what the signs mean."""
+    lines = [plain(" Commands, after :", "strong")]
     lines += [_entry(" ".join(place.words), place.tells) for place in PLACES]
-    lines += [_entry(" ".join(HELP), "this"), _entry(" ".join(QUIT), "quit"), ()]
-    lines.append(plain(" Signs", "strong"))
+    for word in COMMANDS:
+        takes = f"  {word.takes}" if word.takes else ""
+        lines.append((*_entry(" ".join(word.words), word.tells), Span(takes, "none")))
+    lines.append(_entry("WORD /regex", "the screen with that filter; WORD k=v: with that label"))
+    names = "; ".join(f"{' '.join(place.kinds)}: {place.title}" for place in PLACES if place.kinds)
+    lines += [_entry("also", names), (), plain(" Signs", "strong")]
     lines += [_entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
     lines += [_entry(LEADER, "leads"), _entry("≠", "the two witnesses of a session disagree")]
     return lines
@@ -58,7 +68,7 @@ _SIGNS: dict[Health, str] = {
 def _group(active: ActiveBinding) -> str:
     if isinstance(active.node, App):
         return "Everywhere"
-    return "Here" if isinstance(active.node, Screen) else "In lists"
+    return "This screen" if isinstance(active.node, Screen) else "In lists and texts"
 
 
 def _entry(name: str, meaning: str) -> Line:
@@ -68,10 +78,13 @@ def _entry(name: str, meaning: str) -> Line:
 class HelpScreen(Screen[None], inherit_bindings=False):
     """Every live key and command, grouped by what it belongs to."""
 
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,escape,q,enter", "app.back", "back", id="help.back"),
         Binding("down,j", "scroll(1)", "down", show=False, id="help.down"),
         Binding("up,k", "scroll(-1)", "up", show=False, id="help.up"),
+        Binding("pagedown,space", "scroll(10)", "page down", show=False, id="help.page_down"),
+        Binding("pageup", "scroll(-10)", "page up", show=False, id="help.page_up"),
     ]
 
     def __init__(self, place: str, bindings: Iterable[ActiveBinding]) -> None:
@@ -85,16 +98,18 @@ class HelpScreen(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Title, text, way back."""
         yield EdgeLine(id="header")
-        with VerticalScroll(id="help"):
-            yield LiveText(indent=_KEY_WIDTH + 1, id="help-text")
+        with VerticalScroll(id="help"), Container(id="help-columns"):
+            yield LiveText(indent=_KEY_WIDTH + 1, id="help-keys")
+            yield LiveText(indent=_KEY_WIDTH + 1, id="help-words")
         yield EdgeLine(id="keys")
 
     def on_mount(self) -> None:
         """Fill it in."""
         title = (Span(" ciliscope", "accent"), Span(f"  help for {self._place}"))
         self.query_one("#header", EdgeLine).show_edges(title)
-        lines = help_lines(self._live, self.app.get_key_display)
-        self.query_one("#help-text", LiveText).show(lines)
+        keys = key_lines(self._live, self.app.get_key_display)
+        self.query_one("#help-keys", LiveText).show(keys)
+        self.query_one("#help-words", LiveText).show(word_lines())
         self.query_one("#keys", EdgeLine).show_edges((Span(" esc", "accent"), Span(" back")))
         self.built.set()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from app.judging import Judge
+from screens.frame import Frame
 
 if TYPE_CHECKING:
     from app.diagnosis.finding import Ref
@@ -36,5 +38,7 @@ class ClusterLink:
     """None: no agent's log can be read."""
     read_object: ObjectReader | None = None
     """None: no object can be read."""
-    history: list[str] = field(default_factory=list)
-    """The commands entered on any screen, newest first."""
+    thinking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a costly picture is made: two at once would only slow each other down."""
+    frame: Frame = field(default_factory=Frame)
+    """What frames the screens; the screens of another cluster share it."""

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from app.diagnosis.finding import Ref
 from app.diagnosis.selectors import describe
 from screens.absence import content
-from screens.commands import kubectl
+from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
 from screens.format import NOTHING, SIGN, bar, count
 from screens.pool_detail import PoolTold, pool_lines

@@ -20,6 +20,12 @@ class Selection:
     node: str = ""
     """The node it is on; "" for none."""
 
+    @property
+    def name(self) -> str:
+        """What it is called: `home/grafana`."""
+        ref = self.ref
+        return f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+
 
 @dataclass(frozen=True, slots=True)
 class Equivalent:

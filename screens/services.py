@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.endpoints import backends
 from app.diagnosis.finding import Ref
 from screens.absence import content
-from screens.commands import cilium, kubectl
+from screens.command_words import cilium, kubectl
 from screens.detail_screen import DetailScreen
 from screens.selection import Equivalent, Selection
 from screens.service_facts import fact_lines

@@ -15,9 +15,9 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.concerning import concerning
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.finding import Finding, Ref, Severity
-from app.explain import BadQuestion, question
 from app.explanations import ABOUT, NoSuchThing
 from app.lab.launch import start_lab
+from app.questions import BadQuestion, question
 from app.report.explanation import Explanation
 from app.report.findings_text import Pen
 from app.report.pages import page

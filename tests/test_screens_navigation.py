@@ -114,11 +114,11 @@ async def test_an_unknown_word_is_said_to_be_one() -> None:
 async def test_keys_that_change_things_elsewhere_are_dead() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        for key in ("e", "s", "a", "r", "ctrl+d", "ctrl+k"):
+        for key in ("e", "s", "a", "r", "i", "t", "F", "ctrl+d", "ctrl+k"):
             app.screen.query_one("#keys", EdgeLine).show_edges(())
             await pilot.press(key)
             assert title(app) == "Overview"
-            assert keys_line(app) == "read-only tool", key
+            assert keys_line(app) == "read-only tool; x shows the command", key
 
 
 async def test_keys_of_textual_that_end_or_cover_the_dashboard_are_gone() -> None:
@@ -139,7 +139,10 @@ async def test_help_lists_the_live_keys_of_the_screen_it_was_asked_on() -> None:
             "next log",
             "ctrl-r",
             "read again",
-            "q esc",
+            "esc",
+            "This screen",
+            "In lists and texts",
+            "Everywhere",
             ":",
             "pods po",
         ):
@@ -269,12 +272,12 @@ async def test_a_word_may_be_cut_short_as_long_as_it_means_one_thing() -> None:
             await command(app, pilot, word)
             assert title(app) == expected
         await command(app, pilot, "s")
-        assert keys_line(app) == "'s' begins status, sessions, services; Tab completes"
+        assert keys_line(app) == "'s' begins status, sessions, services, sources; Tab completes"
         for word in ("e", "qui", "ex"):
             await command(app, pilot, word)
             assert app.is_running, "only a word that is spelled out quits"
         await command(app, pilot, "services media")
-        assert "'services' takes no filter" in keys_line(app)
+        assert "'services' takes /filter or label=value behind it" in keys_line(app)
         assert title(app) == "Overview"
 
 
@@ -283,9 +286,9 @@ async def test_keys_that_mean_nothing_do_nothing_and_end_a_passing_word() -> Non
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "open" in keys_line(app))
         usual = keys_line(app)
-        for key in ("v", "1", "[", "minus", "space", "d", "y", "slash"):
+        for key in ("1", "u", "space", "plus", "w", "Z"):
             await pilot.press("e")
-            assert keys_line(app) == "read-only tool"
+            assert keys_line(app) == "read-only tool; x shows the command"
             await pilot.press(key)
             assert keys_line(app) == usual, key
 

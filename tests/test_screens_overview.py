@@ -46,8 +46,8 @@ async def test_the_first_cause_has_the_cursor_and_enter_leads_to_what_it_is_abou
         found = await causes(app, pilot)
         await until(pilot, lambda: app.focused is found)
         await pilot.press("enter")
-        assert app.cluster_screen is not None
-        assert app.cluster_screen.title_text == place
+        assert app.shown_screen is not None
+        assert app.shown_screen.title_text == place
         table = app.screen.query_one(widget, LiveTable)
         await until(pilot, lambda: table.selected.startswith(selected))
 

@@ -220,3 +220,17 @@ def test_the_dashboard_loads_nothing_that_speaks_with_the_world() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
     assert out.stdout.decode().strip() == "[]"
+
+
+async def test_the_mouse_is_asked_for_when_it_is_wanted_and_given_back() -> None:
+    async with terminal() as shown:
+        assert not MOUSE.search(shown.written)
+        shown.type(b":mouse on\r")
+        await shown.shows("\x1b[?1003h")
+        shown.type(b":mouse off\r")
+        await shown.shows("\x1b[?1003l")
+        shown.type(b":mouse on\r")
+        await shown.until(lambda: shown.written.count(b"\x1b[?1003h") == 2)
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        assert shown.written.rindex(b"\x1b[?1003l") > shown.written.rindex(b"\x1b[?1003h")

@@ -29,12 +29,12 @@ class Terminal:
         self.pids: list[int] = []
         """Processes that were started here and must end with it."""
         size = ("-x", str(width), "-y", str(height))
-        self._tmux("new-session", "-d", *size, "env PS1='ready> ' sh")
+        self.tmux("new-session", "-d", *size, "env PS1='ready> ' sh")
         self.shows("ready>")
 
     def type(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
-        self._tmux("send-keys", *keys)
+        self.tmux("send-keys", *keys)
 
     def run(self, command: str) -> None:
         """Type a command and Enter."""
@@ -43,12 +43,12 @@ class Terminal:
 
     def burst(self, keys: str) -> None:
         """Send characters all at once, as a fast hand or a paste does."""
-        self._tmux("send-keys", "-l", keys)
+        self.tmux("send-keys", "-l", keys)
 
     @property
     def screen(self) -> str:
         """What is on the screen now."""
-        return self._tmux("capture-pane", "-p")
+        return self.tmux("capture-pane", "-p")
 
     def shows(self, *texts: str) -> str:
         """The screen, as soon as all the texts are on it."""
@@ -63,23 +63,24 @@ class Terminal:
     @property
     def alternate(self) -> bool:
         """Whether the alternate screen is on."""
-        return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
+        return self.tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
 
     def watch(self) -> None:
         """Remember what runs in it now, the children of the shell and theirs."""
-        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
+        shell = self.tmux("display-message", "-p", "#{pane_pid}").strip()
         self.pids = descendants(int(shell))
         assert self.pids, "nothing runs"
 
     def close(self) -> None:
         """End the server; nothing that was seen to run in it is left."""
-        self._tmux("kill-server")
+        self.tmux("kill-server")
         until = time.monotonic() + 5
         while left := [pid for pid in self.pids if alive(pid)]:
             assert time.monotonic() < until, f"still there: {left}"
             time.sleep(0.05)  # no child of ours: there is nothing to wait on
 
-    def _tmux(self, *words: str) -> str:
+    def tmux(self, *words: str) -> str:
+        """Run a command of tmux on its server."""
         done = subprocess.run(
             ["tmux", "-S", str(self._socket), "-f", os.devnull, *words],
             env=self._environment,
@@ -210,3 +211,46 @@ def test_nothing_is_left_when_the_terminal_goes(small: Terminal, moment: str) ->
         while small.alternate:
             assert time.monotonic() < until
             time.sleep(0.005)  # the moment just after is the one that is wanted
+
+
+def test_what_is_copied_is_in_the_clipboard_of_tmux(small: Terminal) -> None:
+    small.tmux("set-option", "-s", "set-clipboard", "on")
+    small.run(lab(f"--replay {RECORDINGS / 'healthy'}"))
+    small.shows("ciliscope", "lab-healthy")
+    small.watch()
+    small.burst(":explain CS201\r")
+    small.shows("CS201", "What to do")
+    small.type("c")
+    small.shows("copied CS201")
+    assert small.tmux("show-buffer").lstrip().startswith("CS201")
+    small.burst("xc")
+    small.shows("copied the command")
+    assert small.tmux("show-buffer").startswith("ciliscope explain CS201")
+    small.type("C-c")
+    small.shows("ready>")
+
+
+def test_another_context_is_shown_and_nothing_of_the_first_is_left(
+    small: Terminal, tmp_path: Path
+) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        "{apiVersion: v1, kind: Config, current-context: first,"
+        " clusters: [{name: c, cluster: {server: 'https://127.0.0.1:9'}}],"
+        " users: [{name: me, user: {token: t}}],"
+        " contexts: [{name: first, context: {cluster: c, user: me}},"
+        " {name: second, context: {cluster: c, user: me}}]}"
+    )
+    root = Path(__file__).parent.parent
+    small.run(f"cd {root} && {sys.executable} -m app --no-cli --kubeconfig {config}")
+    small.shows("first", "does not answer")
+    small.watch()
+    small.burst(":svc\r:ctx second\r")
+    screen = small.shows("ciliscope  second", "Overview", "does not answer")
+    assert "Services" not in screen
+    small.burst(":ctx\r")
+    small.shows("Contexts", "★", "first")
+    small.type("Escape")
+    small.shows("Overview")
+    small.type("C-c")
+    small.shows("ready>")

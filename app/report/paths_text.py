@@ -116,7 +116,7 @@ def path_lines(path: ServicePath, pen: Pen) -> Iterator[str]:
     for hop in path.hops:
         yield from _hop(hop, width, pen)
     for prefix in path.prefixes:
-        yield from _wrapped(f"  {one_line(prefix.prefix)}  ", _announced(prefix))
+        yield from _wrapped(f"  {one_line(prefix.prefix)}  ", announced_words(prefix))
     for peer, commands in path.router.items():
         yield f"  to compare on the router {one_line(peer)}:"
         yield from (f"    {one_line(command)}" for command in commands)
@@ -151,7 +151,8 @@ def _hop(hop: Hop, width: int, pen: Pen) -> Iterator[str]:
         yield indent + one_line(names(hop.findings, 3))
 
 
-def _announced(prefix: PrefixPath) -> str:
+def announced_words(prefix: PrefixPath) -> str:
+    """Who announces a prefix as it should be, who does not, and who should not."""
     if prefix.actual is None:
         expected = _nodes(prefix.expected or ())
         return f"expected from {expected}; it is not known who announces it"

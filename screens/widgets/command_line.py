@@ -1,64 +1,96 @@
-"""The prompt behind `:`: a word leads to a screen; Tab completes it, the arrows recall it."""
+"""The prompt at the bottom: a command behind `:`, a filter behind `/`.
+
+It opens, takes characters, hands its text on and closes within the key that asks for it: the next
+key, however soon it comes, finds the keys where they will be.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.suggester import SuggestFromList
+from textual.suggester import Suggester
 from textual.widgets import Input
 from typing_extensions import override
 
-_HISTORY = 20
-"""Words recalled, as in k9s."""
+RECALLED = 20
+"""Texts recalled, as in k9s."""
+
+_REPLIES = re.compile(
+    r"\x1b\[[0-9;?<>=$]*[A-Za-z~]|\[[0-9;?<>=$]+[Rcntuy]|\x1b[\]P_^][^\x07\x1b]*(?:\x07|\x1b\\)?"
+)
+"""What terminals answer to questions, with or without its escape: `[7;15R`, an OSC or a DCS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a prompt asks for."""
+
+    sign: str
+    """What stands before it, and was pressed for it."""
+    hint: str
+    """What is told while it is empty."""
+    entered: Callable[[str], Awaitable[None]]
+    """Obeys what was entered, once the prompt has closed."""
+    changed: Callable[[str], None] = lambda _: None
+    """Told what stands there, as it is typed."""
+    left: Callable[[], None] = lambda: None
+    """Called when it is left without an answer."""
+    completions: Callable[[str], Sequence[str]] = lambda _: ()
+    """What a text may become, best first."""
+    history: list[str] = field(default_factory=list)
+    """Earlier answers, newest first; the new one is added."""
+    text: str = ""
+    """What stands there at first."""
+
+
+class _Completing(Suggester):
+    """Shows behind the cursor what Tab would put there."""
+
+    def __init__(self, complete: Callable[[str], str]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._complete = complete
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The text that this one would be completed to."""
+        return self._complete(value) or None
 
 
 class CommandLine(Input):
-    """One line for a command; hidden until it is asked for.
-
-    It opens, takes characters, hands its command on and closes within the key that asks for it:
-    the next key, however soon it comes, finds the keys where they will be.
-    """
+    """One line; hidden until something is asked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave", show=False, id="prompt.leave"),
         Binding("tab", "complete", "complete", show=False, id="prompt.complete"),
+        Binding("right,ctrl+f", "forward", "complete", show=False, id="prompt.forward"),
         Binding("up", "recall(1)", "earlier", show=False, id="prompt.earlier"),
         Binding("down", "recall(-1)", "later", show=False, id="prompt.later"),
+        Binding("ctrl+u,ctrl+w", "clear_all", "clear", show=False, id="prompt.clear"),
     ]
 
-    def __init__(
-        self,
-        words: Sequence[str],
-        history: list[str],
-        entered: Callable[[str], Awaitable[None]],
-        left: Callable[[], None],
-        *,
-        id: str | None = None,  # noqa: A002
-    ) -> None:
-        """The history is shared between the prompts of all screens, newest first.
-
-        `entered` obeys a command; `left` is called when the prompt has closed, before that.
-        """
+    def __init__(self, closed: Callable[[], None], *, id: str | None = None) -> None:  # noqa: A002
+        """`closed` is called when it has closed, before what was entered is obeyed."""
         super().__init__(
             id=id,
             compact=True,
-            placeholder=": a word; Tab completes it",
             select_on_focus=False,
-            suggester=SuggestFromList(words, case_sensitive=False),
+            suggester=_Completing(self._completed),
         )
         self.cursor_blink = False
-        self._words = tuple(words)
-        self._history = history
-        self._entered = entered
-        self._left = left
+        self._when_closed = closed
+        self._question: Question | None = None
         self._recalled = -1
 
-    def open(self) -> None:
-        """Show the empty prompt and take the keys."""
-        self.value = ""
+    def ask(self, question: Question) -> None:
+        """Show the prompt for this question and take the keys."""
+        self._question = question
+        self.placeholder = f"{question.sign} {question.hint}"
+        self.value = question.text
+        self.cursor_position = len(question.text)
         self._recalled = -1
         self.display = True
         self.screen.set_focus(self)
@@ -67,11 +99,21 @@ class CommandLine(Input):
         """Hide it and give the keys back, if it is open."""
         if self.display:
             self.display = False
-            self._left()
+            self._when_closed()
 
     def take(self, text: str) -> None:
-        """Put a character, or the first line of a pasted text, where the cursor is."""
-        self.insert_text_at_cursor("".join(text.splitlines()[:1]))
+        """Put characters, or the first line of a pasted text, where the cursor is.
+
+        Control characters, and what a terminal answers to questions, are no text.
+        """
+        line = "".join(_REPLIES.sub("", text).splitlines()[:1])
+        self.insert_text_at_cursor("".join(each for each in line if each.isprintable()))
+        self._drop_reply()
+
+    def watch_value(self, value: str) -> None:
+        """Tell what stands there, as it is typed."""
+        if self.display and self._question is not None:
+            self._question.changed(value)
 
     def on_mount(self) -> None:
         """Nothing is asked for yet."""
@@ -87,34 +129,63 @@ class CommandLine(Input):
         if self.screen.focused is not self:
             self.close()
 
+    # --- keys
+
     async def action_submit(self) -> None:
-        """Hand the command on."""
-        command = self.value.strip()
-        if command:
-            if command in self._history:
-                self._history.remove(command)
-            self._history.insert(0, command)
-            del self._history[_HISTORY:]
+        """Hand the text on."""
+        question, text = self._question, self.value.strip()
+        if question is None:
+            return
+        if text:
+            if text in question.history:
+                question.history.remove(text)
+            question.history.insert(0, text)
+            del question.history[RECALLED:]
         self.close()
-        if command:
-            await self._entered(command)
+        if text or question.sign == "/":
+            await question.entered(text)
 
     def action_leave(self) -> None:
-        """Leave without a command."""
+        """Leave without an answer."""
         self.close()
+        if self._question is not None:
+            self._question.left()
 
     def action_complete(self) -> None:
-        """Complete what is typed to the first word that begins so."""
-        typed = self.value.strip().lower()
-        found = next((word for word in self._words if word.startswith(typed)), None)
-        if found is not None:
+        """Complete what is typed."""
+        found = self._completed(self.value)
+        if found:
             self.value = found
             self.cursor_position = len(found)
 
+    def action_forward(self) -> None:
+        """At the end of the line complete it, elsewhere move on."""
+        if self.cursor_position >= len(self.value):
+            self.action_complete()
+        else:
+            self.cursor_position += 1
+
+    def action_clear_all(self) -> None:
+        """Begin anew."""
+        self.value = ""
+
     def action_recall(self, step: int) -> None:
-        """Put an earlier or later command into the line."""
+        """Put an earlier or later text into the line."""
+        history = self._question.history if self._question else []
         place = self._recalled + step
-        if -1 <= place < len(self._history):
+        if -1 <= place < len(history):
             self._recalled = place
-            self.value = self._history[place] if place >= 0 else ""
+            self.value = history[place] if place >= 0 else ""
             self.cursor_position = len(self.value)
+
+    def _completed(self, text: str) -> str:
+        """What the text would be completed to; "" for nothing."""
+        found = self._question.completions(text) if self._question else ()
+        return found[0] if found else ""
+
+    def _drop_reply(self) -> None:
+        """A reply arrives key by key where its escape was taken for a key of its own."""
+        value = _REPLIES.sub("", self.value)
+        if value != self.value:
+            self.value = value
+            self.cursor_position = len(value)

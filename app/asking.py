@@ -1,0 +1,170 @@
+"""The part of the dashboard that acts on what the cursor is on: why, YAML, logs, copy, save."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from textual import work
+
+from app import texts
+from app.clipboard import sequences
+from app.diagnosis.finding import Ref
+from app.keeping import keep, state_folder
+from app.obeying import ObeyingApp
+from collectors.sanitize import printable
+from screens.commands import CommandsScreen
+from screens.equivalents import equivalents_of
+from screens.help import HelpScreen
+from screens.selection import Selection
+from screens.text_view import TextScreen, said
+from screens.widgets.live_table import LiveTable
+from screens.widgets.text_pane import TextPane
+
+_LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
+"""Kinds that an agent's or a pod's log tells of."""
+
+
+class AskingApp(ObeyingApp, inherit_bindings=False):
+    """Opens texts about the selection, and takes things out of the terminal."""
+
+    async def action_explain(self) -> None:
+        """Why the selected thing is as it is."""
+        if (about := self._subject("explained")) is not None:
+            await self.open_screen(TextScreen(self.link, texts.why(self.link, about)))
+
+    async def action_describe(self) -> None:
+        """What is known of the selected object."""
+        if (about := self._subject("described")) is not None:
+            await self.open_screen(TextScreen(self.link, texts.description(self.link, about)))
+
+    async def action_yaml(self) -> None:
+        """The selected object as YAML."""
+        about = self._subject("shown as YAML")
+        if about is None:
+            return
+        ref = texts.object_of(about, self.current)
+        if ref is None:
+            self.flash(f"{about.ref.kind} {about.name} is no object of the API; v explains it")
+        elif self.link.read_object is None:
+            self.flash("no object can be read here")
+        else:
+            screen = TextScreen(self.link, texts.yaml_of(self.link, about, ref))
+            await self.open_screen(screen)
+            self._read_object(screen, ref)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(texts.OBJECT_WAIT):
+                    await screen.told.wait()
+                    await screen.show(self.current)
+
+    async def action_commands(self) -> None:
+        """The commands that show by hand what this screen shows."""
+        screen = self.shown_screen
+        if screen is None or isinstance(self.screen, HelpScreen | CommandsScreen):
+            return
+        about = screen.at_cursor
+        kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
+        commands = (*screen.by_hand, *equivalents_of(kinds, self.current, about))
+        await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
+
+    async def action_logs(self) -> None:
+        """The log of the selected pod, or of the agent behind the selected thing."""
+        if (ref := self._logged()) is not None:
+            await self.action_open("logs", ref)
+
+    async def action_previous_logs(self) -> None:
+        """What the selected pod logged before its last restart."""
+        if (ref := self._logged()) is None:
+            self.flash("only pods and what an agent does have a log")
+            return
+        await self.action_open("logs", ref)
+        self.places["logs"].select_previous(ref)
+
+    def has_logs(self) -> bool:
+        """Whether there is a log of what the cursor is on."""
+        return self._logged() is not None
+
+    # --- out of the terminal
+
+    def action_copy(self, text: str, what: str) -> None:
+        """Copy a text to the terminal's clipboard; where it cannot take it, into a file."""
+        text = printable(text)
+        written = sequences(text, os.environ)
+        if not written:
+            self._save(text, what, "txt", f"the clipboard cannot take {what}; it is in")
+            return
+        self._clipboard = text
+        if self._driver is not None:
+            for sequence in written:
+                self._driver.write(sequence)
+            self._driver.flush()
+        self.flash(f"copied {what} ({len(text)} characters)")
+
+    def action_save(self) -> None:
+        """Save what the screen shows: a text at once, of a table a key chooses the form."""
+        screen = self.shown_screen
+        if screen is None or isinstance(self.screen, HelpScreen):
+            return
+        panel, name = screen.panel, screen.title_text
+        if isinstance(panel, TextPane):
+            self._save(panel.text, "-".join(screen.way()), "txt", "saved:")
+        elif isinstance(panel, LiveTable):
+            screen.choose(
+                "save as  c csv  j json  t text  (any other key: not at all)",
+                {key: partial(self._save_table, panel, name, key) for key in "cjt"},
+            )
+        else:
+            self.flash("there is nothing to save here")
+
+    def _save_table(self, table: LiveTable, name: str, key: str) -> None:
+        from screens.widgets.table_export import as_csv, as_json, as_text
+
+        form, ending = {"c": (as_csv, "csv"), "j": (as_json, "json"), "t": (as_text, "txt")}[key]
+        context = self.current.context
+        self._save(form(table), "-".join(filter(None, (context, name))), ending, "saved:")
+
+    def _save(self, text: str, name: str, ending: str, told: str) -> None:
+        try:
+            path = keep(state_folder(os.environ), text, name, ending, datetime.now().astimezone())
+        except OSError as problem:
+            self.flash(f"it cannot be saved: {problem.strerror or problem} ({problem.filename})")
+            return
+        self.flash(f"{told} {_short(path)}")
+
+    # --- the selection
+
+    def _subject(self, wish: str) -> Selection | None:
+        """What the cursor is on; where that is nothing, the operator is told."""
+        screen = self.shown_screen
+        if screen is None or isinstance(self.screen, HelpScreen):
+            return None
+        about = screen.at_cursor
+        if about is None:
+            self.flash(f"nothing is selected that could be {wish}")
+        return about
+
+    def _logged(self) -> Ref | None:
+        screen = self.shown_screen
+        if screen is None or screen is self.places["logs"] or isinstance(self.screen, HelpScreen):
+            return None
+        about = screen.at_cursor
+        if about is None:
+            return None
+        if about.ref.kind in _LOGGED:
+            return about.ref
+        return Ref("Node", about.node) if about.node else None
+
+    @work(description="")
+    async def _read_object(self, screen: TextScreen, ref: Ref) -> None:
+        if self.link.read_object is not None:
+            text = await self.link.read_object(ref)
+            screen.tell(said(text))
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

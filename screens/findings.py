@@ -1,0 +1,155 @@
+"""Everything that is wrong, root causes first: what `ciliscope check` finds, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+
+from app.diagnosis.finding import Finding, Ref
+from app.snapshot import Snapshot
+from screens.cluster_screen import ClusterScreen
+from screens.equivalents import ciliscope
+from screens.format import SIGN, count
+from screens.link import ClusterLink
+from screens.selection import Equivalent, Selection
+from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.lines import Line, plain
+from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import LiveText
+
+COLUMNS = (
+    Column("severity", "", least=1),
+    Column("code", "CODE", least=5),
+    Column("subject", "ABOUT", cut_to=16, spare=1),
+    Column("summary", "WHAT IS WRONG", cut_to=30),
+)
+_RANK = {"fail": 0, "warn": 1, "unknown": 2, "info": 3}
+
+
+@dataclass(frozen=True)
+class FindingsPicture:
+    """What the screen shows."""
+
+    headline: str
+    findings: Content
+    details: Mapping[str, tuple[Finding, list[Line]]]
+
+
+class FindingsScreen(ClusterScreen[FindingsPicture]):
+    """The findings of all categories, or of one."""
+
+    title_text = "Check"
+
+    def __init__(self, link: ClusterLink, category: str = "") -> None:
+        """`category`: the only one to show; "" for all."""
+        super().__init__(link)
+        self._category = category
+        self._costly = True
+        if category:
+            self.title_text = f"Check {category}"
+
+    def body(self) -> ComposeResult:
+        """The findings, and the selected one with its proof."""
+        yield LiveTable(COLUMNS, opens=self._open, id="findings")
+        yield LiveText(indent=15, id="detail")
+
+    def picture(self, snapshot: Snapshot) -> FindingsPicture:
+        """Roots first, each followed by what follows from it."""
+        if snapshot.setting_up:
+            return FindingsPicture("", Content(absence=plain("nothing is read yet", "none")), {})
+        return self._judged(snapshot)
+
+    def _judged(self, snapshot: Snapshot) -> FindingsPicture:
+        from app.report.verdict import category_of
+        from screens.explain_lines import finding_lines
+
+        verdict = self.link.judge.verdict(snapshot)
+        ordered: list[tuple[Finding, bool]] = []
+        for top in sorted(verdict.tops, key=lambda finding: _RANK[finding.severity]):
+            ordered += [(top, True), *((each, False) for each in verdict.follow(top))]
+        shown = {
+            finding.id: (finding, root)
+            for finding, root in ordered
+            if self._category in ("", category_of(finding))
+        }
+        rows = tuple(_row(finding, root) for finding, root in shown.values())
+        none = "nothing is wrong" if verdict.complete else "nothing found; not all could be judged"
+        roots = sum(root for _, root in shown.values())
+        return FindingsPicture(
+            headline=f"{count(roots, 'cause')}, {count(len(rows), 'finding')}" if rows else "",
+            findings=Content(rows, plain(none, "ok" if verdict.complete else "unknown")),
+            details={
+                key: (finding, list(finding_lines(finding, verdict.causes(finding))))
+                for key, (finding, _) in shown.items()
+            },
+        )
+
+    def draw(self, picture: FindingsPicture) -> None:
+        """Fill the table."""
+        self._picture = picture
+        self.set_headline(plain(picture.headline))
+        self.query_one("#findings", LiveTable).show(picture.findings)
+        self._draw_detail()
+
+    def reads_now(self) -> Sequence[str]:
+        """Everything is judged."""
+        return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
+
+    def selection(self) -> Selection | None:
+        """What the selected finding is about."""
+        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        return about(told[0]) if told else None
+
+    def select_object(self, ref: Ref) -> None:
+        """Move to the first finding about it."""
+        for key, (finding, _) in self._picture.details.items():
+            if ref in (finding.subject, *finding.about):
+                self.query_one("#findings", LiveTable).select(key)
+                return
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The command of the selected finding, and the check itself."""
+        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        own = (Equivalent(told[0].summary, told[0].command),) if told and told[0].command else ()
+        return (*own, ciliscope(self.snapshot, "what is wrong", "check", self._category))
+
+    async def _open(self, _key: str) -> None:
+        await self.app.run_action(("app", "explain", ()))
+
+    @on(LiveTable.Selected, "#findings")
+    def _draw_detail(self) -> None:
+        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        self.query_one("#detail", LiveText).show(told[1] if told else [])
+
+
+def about(finding: Finding) -> Selection:
+    """The thing that a finding is about, with what `explain` takes for it."""
+    ref = finding.subject
+    question: tuple[str, ...] = ("code", finding.code)
+    match ref.kind:
+        case "Service":
+            question = ("service", f"{ref.namespace}/{ref.name}")
+        case "Session":
+            question = ("session", *ref.name.split("/", 1))
+        case "CiliumLoadBalancerIPPool":
+            question = ("pool", ref.name)
+        case "Prefix":
+            question = ("prefix", ref.name)
+    node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
+    return Selection(ref=ref, question=question, node=node)
+
+
+def _row(finding: Finding, root: bool) -> Row:
+    from screens.explain_lines import SEVERITY
+
+    health = SEVERITY[finding.severity]
+    cells = (
+        Cell(SIGN[health], _RANK[finding.severity], tone=health),
+        Cell(finding.code),
+        Cell(str(finding.subject)),
+        Cell(finding.summary if root else f"  follows: {finding.summary}"),
+    )
+    return Row(finding.id, cells, health=health)
