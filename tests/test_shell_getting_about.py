@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -106,7 +107,7 @@ async def test_a_frozen_picture_stands_still_while_everything_is_read_on() -> No
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) > 2)
         await pilot.press("ctrl+t")
-        assert "FROZEN 00:00" in line(app, "#header")
+        assert re.search(r"FROZEN 00:0\d", line(app, "#header"))
         before = screen_text(app)
         services.say(Replaced("services", (), 0.0))
         now += timedelta(minutes=3)

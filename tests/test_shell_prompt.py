@@ -216,7 +216,7 @@ async def test_a_filter_works_as_it_is_typed_and_esc_undoes_it_first(narrowing: 
         assert narrowed(table) == ""
         assert title(app) == "Services"
         await pilot.press("slash", "x", "ctrl+u", "left_parenthesis")
-        assert keys_line(app).startswith("(") or "regex" in keys_line(app)
+        assert "is no regular expression" in keys_line(app)
         await pilot.press("escape")
         assert narrowed(table) == ""
         await pilot.press("slash", *"plex", "enter", "ctrl+q")

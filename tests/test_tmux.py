@@ -139,7 +139,7 @@ def test_the_lab_is_seen_through_every_screen(terminal: Terminal) -> None:
     terminal.type("F3")
     terminal.shows("Sessions", "172.29.51.1", "established")
     terminal.type("F5")
-    terminal.shows("Services", "172.29.52.101", "bgp-default", "home/typo")
+    terminal.shows("Services", "172.29.52.101", "home/typo", "✗ CS201")
     terminal.type("F7")
     terminal.shows("Logs", "operator log")
     terminal.type(":")
