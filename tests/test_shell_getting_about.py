@@ -107,13 +107,15 @@ async def test_a_frozen_picture_stands_still_while_everything_is_read_on() -> No
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) > 2)
         await pilot.press("ctrl+t")
-        assert re.search(r"FROZEN 00:0\d", line(app, "#header"))
-        before = screen_text(app)
+        frozen_for = re.compile(r"FROZEN 00:\d\d")
+        first = frozen_for.search(line(app, "#header"))
+        assert first is not None
+        before = frozen_for.sub("FROZEN", screen_text(app))
         services.say(Replaced("services", (), 0.0))
         now += timedelta(minutes=3)
         await until(pilot, lambda: not app.monitor.snapshot.services)
-        await until(pilot, lambda: "FROZEN 00:01" in line(app, "#header"))
-        assert screen_text(app).replace("00:01", "00:00") == before
+        await until(pilot, lambda: first[0] not in line(app, "#header"))
+        assert frozen_for.sub("FROZEN", screen_text(app)) == before
         await pilot.press("f1", "f5")
         assert len(table.rows) > 2, "other screens show the same moment"
         await pilot.press("ctrl+t")
