@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import ip_network
 
 from app.diagnosis.case import Case
@@ -50,7 +50,7 @@ class LinkState:
         return self.state == UNKNOWN
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Announced:
     """The announcements of one address family."""
 
@@ -65,6 +65,12 @@ class Announced:
     """Nodes whose table is known, an empty one included."""
     read_at: datetime | None
     """When the tables were read; None: they were not, or too long ago to be believed."""
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of its prefixes, the longest first, without the default route."""
+        found = {int(prefix.rpartition("/")[2]) for prefix in self.nodes}
+        return tuple(sorted(found - {0}, reverse=True))
 
 
 def links(case: Case) -> Mapping[Link, LinkState]:

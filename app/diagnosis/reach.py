@@ -150,10 +150,10 @@ class Scene:
 
     def covering(self, address: Address) -> str | None:
         """The longest announced prefix that holds an address, except a default route."""
-        nodes = self.tables[address.version].nodes
-        for length in range(address.max_prefixlen, 0, -1):
+        table = self.tables[address.version]
+        for length in table.lengths:
             prefix = str(ip_network((address, length), strict=False))
-            if prefix in nodes:
+            if prefix in table.nodes:
                 return prefix
         return None
 
