@@ -148,8 +148,7 @@ def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
         *(str(ip_network(entry.address)) for entry in kept),
     )
     # What another service that shares an address wants may excuse who announces it.
-    holders = by_address(now.case)
-    alone = all(len(holders.get(entry.address, ())) < 2 for entry in kept)
+    alone = all(len(by_address(now.case).get(entry.address, ())) < 2 for entry in kept)
     announcing = _announcing(now, watched)
     return _Judged(balancer, slices, watched, announcing, path, lasting and alone)
 
