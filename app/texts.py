@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.finding import Ref
 from app.snapshot import Snapshot
-from screens.equivalents import ciliscope, explain_command, kubectl
+from screens.command_words import kubectl
+from screens.equivalents import ciliscope, explain_command
 from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
 from screens.text_view import Text

@@ -5,16 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from screens.command_words import cilium, kubectl
 from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.snapshot import Snapshot
-
-
-def command(snapshot: Snapshot, program: str, *words: str) -> str:
-    """A command of `kubectl` or `cilium` on the cluster that is shown, quoted for a shell."""
-    context = ("--context", snapshot.context) if snapshot.context else ()
-    return shlex.join((program, *context, *words))
 
 
 def in_agent(snapshot: Snapshot, node: str, *words: str) -> str:
@@ -22,8 +17,8 @@ def in_agent(snapshot: Snapshot, node: str, *words: str) -> str:
     agent = snapshot.agents_by_node.get(node)
     if agent is None:
         return ""
-    where = ("-n", agent.namespace, "exec", agent.name, "-c", "cilium-agent", "--")
-    return command(snapshot, "kubectl", *where, *words)
+    where = ("exec", agent.name, "-c", "cilium-agent", "--")
+    return kubectl(snapshot, shlex.join((*where, *words)), agent.namespace)
 
 
 def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivalent, ...]:
@@ -31,8 +26,9 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
     own: list[Equivalent] = []
     agent = snapshot.agents_by_node.get(node)
     if agent is not None:
-        log = ("-n", agent.namespace, "logs", agent.name, "-c", "cilium-agent", "--timestamps")
-        found = f"{command(snapshot, 'kubectl', *log)} | grep -F {shlex.quote(peer or 'bgp')}"
+        words = f"logs {shlex.quote(agent.name)} -c cilium-agent --timestamps"
+        log = kubectl(snapshot, words, agent.namespace)
+        found = f"{log} | grep -F {shlex.quote(peer or 'bgp')}"
         own = [
             Equivalent(
                 f"the session as the agent of {node} sees it",
@@ -41,21 +37,16 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
             Equivalent(f"what the agent of {node} logs about {peer}", found),
         ]
     if node in snapshot.node_configs:
-        status = ("get", "ciliumbgpnodeconfig", node, "-o", "yaml")
-        own.insert(
-            1,
-            Equivalent("what its agent wrote into the API", command(snapshot, "kubectl", *status)),
-        )
+        status = kubectl(snapshot, f"get ciliumbgpnodeconfig {shlex.quote(node)} -o yaml")
+        own.insert(1, Equivalent("what its agent wrote into the API", status))
     if node:
-        words = ("bgp", "peers", "--node", node)
-        own.insert(0, Equivalent(f"the sessions of {node}", command(snapshot, "cilium", *words)))
+        told = cilium(snapshot, f"bgp peers --node {shlex.quote(node)}")
+        own.insert(0, Equivalent(f"the sessions of {node}", told))
     kinds = ",".join(_kinds(snapshot))
     return (
         *own,
-        Equivalent("all sessions", command(snapshot, "cilium", "bgp", "peers")),
-        Equivalent(
-            "what configures them", command(snapshot, "kubectl", "get", kinds, "-o", "yaml")
-        ),
+        Equivalent("all sessions", cilium(snapshot, "bgp peers")),
+        Equivalent("what configures them", kubectl(snapshot, f"get {kinds} -o yaml")),
     )
 
 
@@ -65,8 +56,7 @@ def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
     found = []
     for afi in families:
         for table, tells in (("advertised", "what goes to the peers"), ("available", "the tables")):
-            words = ("bgp", "routes", table, afi, "unicast")
-            shown = command(snapshot, "cilium", *words)
+            shown = cilium(snapshot, f"bgp routes {table} {afi} unicast")
             if prefix:
                 shown += f" | grep -F {shlex.quote(prefix)}"
             found.append(Equivalent(f"{tells}, {afi}", shown))

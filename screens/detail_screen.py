@@ -12,7 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
+from app.snapshot import State
 from screens.cluster_screen import ClusterScreen, Picture
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.scroll_text import ScrollText
 
@@ -38,6 +40,12 @@ class DetailScreen(ClusterScreen[Picture]):
     def draw_detail(self) -> None:
         """Show what is known of the selected row."""
         raise NotImplementedError
+
+    def show_rows(self, content: Content) -> None:
+        """Fill the list; the cursor is on what is worst until somebody moves it."""
+        self.table.show(content)
+        states = {self.snapshot.health_of(kind).state for kind in self.reads}
+        self.table.offer_worst(last=State.LOADING not in states)
 
     def body(self) -> ComposeResult:
         """List and detail, side by side where there is room."""

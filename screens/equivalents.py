@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from app.snapshot import Snapshot
+from screens import command_words
+from screens.command_words import cilium, kubectl
 from screens.selection import Equivalent, Selection
 
 _CLUSTER_WIDE: dict[str, tuple[str, str]] = {
@@ -64,9 +66,7 @@ def equivalents_of(
             found.append(Equivalent(tells, kubectl(snapshot, what, snapshot.cilium_namespace)))
         elif kind in _CILIUM:
             tells, what = _CILIUM[kind]
-            found.append(
-                Equivalent(tells, f"cilium{_context(snapshot, snapshot.cilium_namespace)} {what}")
-            )
+            found.append(Equivalent(tells, cilium(snapshot, what)))
         elif kind == "agent_logs":
             found += _agent_logs(snapshot, selection)
     return tuple(found)
@@ -80,13 +80,7 @@ def explain_command(question: Sequence[str], snapshot: Snapshot) -> Equivalent:
 
 def ciliscope(snapshot: Snapshot, tells: str, *words: str) -> Equivalent:
     """A subcommand of ciliscope on this cluster."""
-    said = " ".join(shlex.quote(word) for word in words if word)
-    return Equivalent(tells, f"ciliscope {said}{_context(snapshot, '')}")
-
-
-def kubectl(snapshot: Snapshot, words: str, namespace: str = "") -> str:
-    """A kubectl command on this cluster; the words are taken as they are."""
-    return f"kubectl{_context(snapshot, namespace)} {words}"
+    return Equivalent(tells, command_words.ciliscope(snapshot, *words))
 
 
 def _agent_logs(snapshot: Snapshot, selection: Selection | None) -> Iterable[Equivalent]:
@@ -94,8 +88,3 @@ def _agent_logs(snapshot: Snapshot, selection: Selection | None) -> Iterable[Equ
     if pod is not None:
         words = f"logs {shlex.quote(pod.name)} -c cilium-agent --timestamps"
         yield Equivalent("the agent's log", kubectl(snapshot, words, pod.namespace))
-
-
-def _context(snapshot: Snapshot, namespace: str) -> str:
-    context = f" --context {shlex.quote(snapshot.context)}" if snapshot.context else ""
-    return context + (f" -n {shlex.quote(namespace)}" if namespace else "")

@@ -154,7 +154,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         """Fill list and detail."""
         self._picture = picture
         self.set_headline(picture.headline)
-        self.table.show(picture.pools)
+        self.show_rows(picture.pools)
         self.draw_detail()
 
     def draw_detail(self) -> None:

@@ -144,7 +144,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         """Fill list and detail."""
         self._picture = picture
         self.set_headline(picture.headline)
-        self.table.show(picture.services)
+        self.show_rows(picture.services)
         self.draw_detail()
 
     def draw_detail(self) -> None:

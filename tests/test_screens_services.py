@@ -23,6 +23,7 @@ from screens.services import ServicesScreen
 from screens.services import picture as services_picture
 from screens.widgets.columns import Row
 from screens.widgets.lines import text_of
+from screens.widgets.live_table import LiveTable
 from screens.widgets.pool_text import PoolText
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.lbipam_clusters import pool as pool_of
@@ -34,6 +35,19 @@ PLACES = {column.key: place for place, column in enumerate(COLUMNS)}
 
 def cell(row: Row, column: str) -> str:
     return row.cells[PLACES[column]].text
+
+
+async def test_the_cursor_is_on_the_broken_service_until_somebody_moves_it() -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f5")
+        table = app.screen.query_one("#services", LiveTable)
+        await until(pilot, lambda: table.selected == "home/typo")
+        await pilot.press("g")
+        assert table.selected == "home/grafana"
+        await pilot.press("f1", "f5", "ctrl+r")
+        await pilot.pause()
+        assert table.selected == "home/grafana"
 
 
 async def service_row(name: str, key: str) -> Row:

@@ -22,13 +22,12 @@ from screens.widgets.column_chooser import ColumnChooser
 from screens.widgets.columns import Column, Content, Row, cell_widths
 from screens.widgets.filter import Filter, parsed
 from screens.widgets.lines import Line, Span, ascii_line
+from screens.widgets.ordering import FAULTS
 from screens.widgets.table_sorting import SortableTable
 from screens.widgets.time_limit import TooSlow, at_most
 
 PATIENCE = 0.3
 """Seconds of processor time that a filter may take for all rows."""
-
-_FAULTS = frozenset({"fail", "warn", "unknown"})
 
 Opening = Callable[[str], Awaitable[None]]
 """What opens the row with a key. It is over before the next key is looked at."""
@@ -171,11 +170,11 @@ class LiveTable(SortableTable):
 
     def _keeps(self) -> Callable[[Row], bool] | None:
         if self._filter is None:
-            return (lambda row: row.health in _FAULTS) if self._faults_only else None
+            return (lambda row: row.health in FAULTS) if self._faults_only else None
         matches = self._filter.matches
         if not self._faults_only:
             return matches
-        return lambda row: row.health in _FAULTS and matches(row)
+        return lambda row: row.health in FAULTS and matches(row)
 
     def _limit(self) -> AbstractContextManager[None]:
         return nullcontext() if self._filter is None else at_most(PATIENCE)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from app.diagnosis.health import Health
 
-_BADNESS: Mapping[Health, int] = {"none": 0, "ok": 1, "warn": 2, "unknown": 3, "fail": 4}
+BADNESS: Mapping[Health, int] = {"none": 0, "ok": 1, "warn": 2, "unknown": 3, "fail": 4}
+FAULTS = frozenset({"fail", "warn", "unknown"})
+"""What wants an operator."""
 
 Value = tuple[int, float, tuple[int, int], str]
 """The kind of a value, and the value in the place of its kind: numbers, pairs, texts. So a column
@@ -97,7 +99,7 @@ def _reader(place: int) -> Callable[[Row], Value]:
 
 
 def _severity(row: Row) -> Value:
-    return (0, _BADNESS[row.health], (0, 0), "")
+    return (0, BADNESS[row.health], (0, 0), "")
 
 
 def _sorted_by(values: Sequence[Value], rows: Sequence[Row], descending: bool) -> list[Row]:

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from screens.widgets.columns import Column, Row
+from screens.widgets.ordering import BADNESS, FAULTS
 from screens.widgets.table_canvas import TableCanvas
 
 _MOVE = Binding.Group("move", compact=True)
@@ -77,6 +78,8 @@ class CursorTable(TableCanvas):
         super().__init__(columns, header=header, id=id)
         self._cursor = ""
         self._wished = ""
+        self._taken = False
+        """Whether somebody has selected a row."""
         self._last_mark = ""
 
     # --- to be told by the table
@@ -118,6 +121,18 @@ class CursorTable(TableCanvas):
 
     def select(self, key: str) -> None:
         """Move the cursor to a row, and the row into view."""
+        self._taken = True
+        self._move_to(key)
+
+    def offer_worst(self, *, last: bool) -> None:
+        """Select the worst row while nobody has selected any; `last`: and not again."""
+        if not self._taken and self._rows:
+            worst = max(self._rows, key=lambda row: BADNESS[row.health])
+            if worst.health in FAULTS:
+                self._move_to(worst.key)
+            self._taken = last
+
+    def _move_to(self, key: str) -> None:
         line = self._line_of(key)
         if line is None:
             return
