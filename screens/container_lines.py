@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.report.format import duration
+from collectors.sanitize import one_line
 from screens.format import SIGN, age_of, count
 from screens.widgets.lines import Line, Span, plain, wrapped
 
@@ -81,12 +82,12 @@ def _container(
     )
     yield from wrapped(line, width, 3)
     if status.state.waiting is not None and status.state.waiting.message and whole:
-        yield from wrapped(plain(f"   {status.state.waiting.message}"), width, 3)
+        yield from wrapped(plain(f"   {one_line(status.state.waiting.message)}"), width, 3)
     last = status.state.terminated or status.last_state.terminated
     if last is not None:
         yield from wrapped(plain(f"   last end  {_end(last, now)}"), width, 13)
         if last.message and whole:
-            yield from wrapped(plain(f"   it said   {last.message}"), width, 13)
+            yield from wrapped(plain(f"   it said   {one_line(last.message)}"), width, 13)
     if whole and status.image:
         yield from wrapped(plain(f"   image     {status.image}"), width, 13)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.diagnosis.lbipam import condition_of
+from collectors.sanitize import one_line
 from screens.absence import absence
 from screens.container_lines import container_lines
 from screens.format import LEADER, SIGN, age_of
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from collectors.records import Condition, Event
     from screens.pod_told import PodTold
 
-_SHORT_EVENTS = 1
-"""Events shown where there is little room."""
 _BAD_WHEN_TRUE = ("DisruptionTarget",)
 """The conditions of a pod that say what is wrong; all others say what is well."""
 _HOW: dict[str, Health] = {"True": "ok", "False": "fail"}
@@ -40,23 +39,30 @@ class PodPage:
 
 def pod_lines(page: PodPage, width: int, *, whole: bool) -> list[Line]:
     """A pod for a width; not `whole`: what is wrong and which container has it."""
-    told = page.told
-    lines = headed(_name(told), plain(_verdict(told), told.health), width)
-    if whole and told.pod is not None:
-        lines += _facts(told.pod, page.snapshot, width)
-    for finding in told.findings:
-        lines += _finding(finding, width)
-    if told.pod is not None:
-        lines += container_lines(told.pod.pod, page.snapshot.taken_at, width, whole=whole)
-    if whole:
-        if told.pod is not None:
-            lines += _conditions(told.pod.pod.status.conditions, page.snapshot, width)
-        lines += _node(told.node, page.snapshot, width)
-        lines += [(), plain(f" Events of {_events_of(told)}", "strong")]
-        lines += event_lines(page.events, page.snapshot, width)
-    elif page.events:
-        lines += event_lines(page.events[:_SHORT_EVENTS], page.snapshot, width)
-    return lines
+    told, snapshot = page.told, page.snapshot
+    pod = told.pod
+    lines = headed(_name(told), plain(f"{SIGN[told.health]} {told.status} ", told.health), width)
+    if pod is not None:
+        lines += _facts(pod, snapshot, width) if whole else _in_short(pod, snapshot, width)
+    for place, finding in enumerate(told.findings):
+        lines += _finding(finding, width, full=_stands_alone(finding, told, place, whole=whole))
+    if pod is not None:
+        lines += container_lines(pod.pod, snapshot.taken_at, width, whole=whole)
+    if not whole:
+        warnings = [event for event in page.events if event.type == "Warning"]
+        return [*lines, *(event_lines(warnings[:1], snapshot, width) if warnings else ())]
+    if pod is not None:
+        lines += _conditions(pod.pod.status.conditions, snapshot, width)
+    lines += _node(told.node, snapshot, width)
+    whose = "the pod" if pod is not None else f"{told.workload.kind} {told.workload.name}"
+    lines += [(), plain(f" Events of {whose}", "strong")]
+    return [*lines, *event_lines(page.events, snapshot, width)]
+
+
+def _stands_alone(finding: Finding, told: PodTold, place: int, *, whole: bool) -> bool:
+    """Whether its remedy is told: not of what follows from another one that stands here too."""
+    here = {each.id for each in told.findings}
+    return not here & set(finding.caused_by) and (whole or place == 0)
 
 
 def _name(told: PodTold) -> Line:
@@ -65,14 +71,6 @@ def _name(told: PodTold) -> Line:
         return (Span(f" {told.component}{place}", "strong"),)
     leads = f" {LEADER} leads" if told.pod.leader else ""
     return (Span(f" {told.pod.pod.name}", "strong"), Span(leads, "accent"))
-
-
-def _verdict(told: PodTold) -> str:
-    return f"{SIGN[told.health]} {told.status} "
-
-
-def _events_of(told: PodTold) -> str:
-    return "the pod" if told.pod is not None else f"{told.workload.kind} {told.workload.name}"
 
 
 def _facts(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
@@ -84,7 +82,7 @@ def _facts(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
         ("node", f"{pod.spec.node_name or 'none yet'}{_at(pod.status.pod_ip)}"),
         ("version", found.version),
         ("age", age),
-        ("kubelet", " ".join(filter(None, (pod.status.reason, pod.status.message)))),
+        ("kubelet", one_line(f"{pod.status.reason} {pod.status.message}")),
     )
     for name, value in facts:
         if value:
@@ -92,16 +90,25 @@ def _facts(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
             yield from wrapped(line, width, 3 + _NAME)
 
 
+def _in_short(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
+    pod = found.pod
+    age = age_of(pod.metadata.creation_timestamp, snapshot.taken_at)
+    place = f"on {pod.spec.node_name}" if pod.spec.node_name else "on no node yet"
+    parts = (f"{found.component} {place}", found.version, f"{age} old")
+    yield from wrapped(plain(f"   {', '.join(filter(None, parts))}"), width, 3)
+
+
 def _at(address: str) -> str:
     return f", {address}" if address else ""
 
 
-def _finding(finding: Finding, width: int) -> Iterator[Line]:
+def _finding(finding: Finding, width: int, *, full: bool) -> Iterator[Line]:
     health = health_of(finding.severity)
     said = (Span(f"{finding.summary}  "), Span(finding.code, "accent"))
     yield from wrapped((Span(f" {SIGN[health]} ", health), *said), width, 3)
-    yield from wrapped((Span("   → ", "accent"), Span(finding.remedy)), width, 5)
-    if finding.command:
+    if full:
+        yield from wrapped((Span("   → ", "accent"), Span(finding.remedy)), width, 5)
+    if full and finding.command:
         yield from wrapped((Span("   $ ", "accent"), Span(finding.command)), width, 5)
 
 
@@ -122,7 +129,7 @@ def _condition(condition: Condition, health: Health, snapshot: Snapshot) -> Line
     at = condition.last_transition_time
     since = f"  since {age_of(at, snapshot.taken_at)}" if at else ""
     why = (condition.reason, condition.message) if health != "ok" else ()
-    said = ": ".join(filter(None, why))
+    said = one_line(": ".join(filter(None, why)))
     return (
         Span(f" {SIGN[health]} ", health),
         Span(condition.type),

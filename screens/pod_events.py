@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from collectors.sanitize import one_line
 from screens.absence import absence
 from screens.format import age_of
 from screens.widgets.lines import Line, Span, Tone, plain, wrapped
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 MOST = 15
 """Events shown of one object."""
 
-_AGE, _TIMES = 5, 5
+_AGE, _TIMES = 4, 5
+_INDENT = 3 + _AGE + 1 + _TIMES
 _NEVER = float("-inf")
 
 Events = Mapping[tuple[str, str, str], Sequence["Event"]]
@@ -50,7 +52,7 @@ def event_lines(
     if not found:
         none = "none; Kubernetes keeps them for an hour or so"
         return wrapped((Span("   "), *absence(snapshot, ("events",), "", none)), width, 3)
-    lines = [line for event in found[:most] for line in wrapped(_line(event, now), width, 3)]
+    lines = [line for event in found[:most] for line in wrapped(_line(event, now), width, _INDENT)]
     if len(found) > most:
         lines.append(plain(f"   and {len(found) - most} older", "none"))
     return lines
@@ -63,9 +65,9 @@ def _line(event: Event, now: datetime) -> Line:
     often = f"x{times}" if times > 1 else ""
     return (
         Span(f" {'!' if warns else '·'} ", tone or "none"),
-        Span(f"{age_of(event.last_seen, now):>{_AGE - 1}} {often:<{_TIMES}}"),
+        Span(f"{age_of(event.last_seen, now):>{_AGE}} {often:<{_TIMES}}"),
         Span(f"{event.reason}  ", tone),
-        Span(event.message),
+        Span(one_line(event.message)),
     )
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from app.diagnosis.health import CiliumPod, Health
 
 SHORT = {
-    "CS102": "ends again and again",
+    "CS102": "restarts",
     "CS104": "nobody leads",
-    "CS106": "does not answer",
+    "CS106": "no answer",
     "CS107": "other version",
     "CS110": "controller fails",
-    "CS111": "old configuration",
-    "CS112": "node NotReady",
+    "CS111": "old config",
+    "CS112": "NodeNotReady",
 }
 """What is wrong with a pod whose own status says that it runs."""
 
