@@ -28,11 +28,8 @@ def container_lines(pod: Pod, now: datetime, width: int, *, whole: bool) -> Iter
     first = [
         (each, container_health(each, ends=True)) for each in pod.status.init_container_statuses
     ]
-    if whole:
-        yield ()
-        yield plain(" Containers", "strong")
-        if not main:
-            yield plain("   none yet: the kubelet has not said anything of them", "none")
+    if whole and not main:
+        yield plain("   none yet: no kubelet has said anything of them", "none")
     for each, health in main:
         if whole or health not in ("ok", "none"):
             yield from _container(each, health, now, width, whole=whole)

@@ -47,6 +47,7 @@ def pod_lines(page: PodPage, width: int, *, whole: bool) -> list[Line]:
     for place, finding in enumerate(told.findings):
         lines += _finding(finding, width, full=_stands_alone(finding, told, place, whole=whole))
     if pod is not None:
+        lines += [(), plain(_containers_heading(told.node, snapshot), "strong")] if whole else []
         lines += container_lines(pod.pod, snapshot.taken_at, width, whole=whole)
     if not whole:
         warnings = [event for event in page.events if event.type == "Warning"]
@@ -69,7 +70,7 @@ def _name(told: PodTold) -> Line:
     if told.pod is None:
         place = f" on {told.node}" if told.node else ""
         return (Span(f" {told.component}{place}", "strong"),)
-    leads = f" {LEADER} leads" if told.pod.leader else ""
+    leads = f" {LEADER} leads" if told.leads else " led last" if told.pod.leader else ""
     return (Span(f" {told.pod.pod.name}", "strong"), Span(leads, "accent"))
 
 
@@ -112,6 +113,14 @@ def _finding(finding: Finding, width: int, *, full: bool) -> Iterator[Line]:
         yield from wrapped((Span("   $ ", "accent"), Span(finding.command)), width, 5)
 
 
+def _containers_heading(name: str, snapshot: Snapshot) -> str:
+    """What a kubelet that is silent said of them may be long over."""
+    node = snapshot.nodes.get(name)
+    ready = condition_of(node.status.conditions, "Ready") if node else None
+    silent = ready is not None and ready.status == "Unknown"
+    return f" Containers{', as the kubelet last said, which is silent' if silent else ''}"
+
+
 def _conditions(found: Sequence[Condition], snapshot: Snapshot, width: int) -> Iterator[Line]:
     yield ()
     yield plain(" Conditions", "strong")
@@ -132,7 +141,9 @@ def _condition(condition: Condition, health: Health, snapshot: Snapshot) -> Line
     said = one_line(": ".join(filter(None, why)))
     return (
         Span(f" {SIGN[health]} ", health),
-        Span(condition.type),
+        Span(
+            condition.type if condition.status == "True" else f"{condition.type}={condition.status}"
+        ),
         Span(since, "none"),
         Span(f"  {said}" if said else ""),
     )

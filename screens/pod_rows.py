@@ -56,7 +56,7 @@ def pod_row(told: PodTold, now: datetime) -> Row:
     created = pod.metadata.creation_timestamp
     ready = "" if found.ready_containers == found.containers else health
     cells = (
-        Cell(f"{told.component}{f' {LEADER}' if found.leader else ''}", place),
+        Cell(f"{told.component}{f' {LEADER}' if told.leads else ''}", place),
         Cell(pod.name),
         Cell(f"{found.ready_containers}/{found.containers}", found.ready_containers, ready),
         status,

@@ -53,6 +53,8 @@ class PodTold:
     """What was found about it, the worst first."""
     odd_version: bool = False
     """Whether it runs another version than most agents do."""
+    leads: bool = False
+    """Whether it is the operator that leads, and its lease is good."""
     workload: Ref
     """What makes such pods."""
 
@@ -130,6 +132,7 @@ def _told(case: Case, found: CiliumPod, about: _About, *, odd: bool) -> PodTold:
         pod=found,
         findings=findings,
         odd_version=odd and not left_over,
+        leads=found.leader and not about.code("CS104"),
         workload=workload(case, found.component),
     )
 
