@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from screens.pod_told import PodTold
 
 COLUMNS = (
-    Column("component", "COMPONENT", least=9),
+    Column("component", "COMPONENT", least=9, cut_to=10),
     Column("name", "NAME", cut_to=12),
     Column("ready", "READY", right=True, spare=4),
     Column("status", "STATUS", least=9, cut_to=14),
     Column("restarts", "RESTARTS", right=True, spare=1),
     Column("last", "LAST EXIT", cut_to=13, spare=2),
     Column("node", "NODE", cut_to=10),
-    Column("version", "VERSION", extra=True),
+    Column("version", "VERSION", cut_to=9, spare=5),
     Column("age", "AGE", right=True, least=3, spare=3),
     Column("ip", "IP", extra=True, chosen=False),
     Column("containers", "CONTAINERS", cut_to=14, extra=True, chosen=False),

@@ -22,7 +22,7 @@ SHORT = {
     "CS102": "restarts",
     "CS104": "nobody leads",
     "CS106": "no answer",
-    "CS107": "other version",
+    "CS107": "version skew",
     "CS110": "controller fails",
     "CS111": "old config",
     "CS112": "NodeNotReady",

@@ -38,7 +38,7 @@ class Picture:
 PICTURES = (
     Picture("overview", ()),
     Picture("overview-80x24", (), size=(80, 24)),
-    Picture("pods", ("f2",)),
+    Picture("pods", ("f2",), scenario="agent-down", size=(140, 36)),
     Picture("sessions", ("f3",)),
     Picture("services", ("f5",), size=(140, 32)),
     Picture("service-without-pool", ("f5",), scenario="typo-in-pool-label", size=(80, 24)),

@@ -121,7 +121,7 @@ SCENARIOS = {
     "agent-down": ("agent talos-cp-1 ✗ CrashLoopBackOff",),
     "operator-down": ("operator talos-cp-1 ✗ CrashLoopBackOff",),
     "image-missing": ("agent talos-cp-2 ✗ ImagePullBackOff",),
-    "upgrade-stuck": ("agent talos-cp-2 ! other version",),
+    "upgrade-stuck": ("agent talos-cp-2 ! version skew",),
     "node-not-ready": ("agent talos-cp-3 ✗ NodeNotReady", "envoy talos-cp-3 ✗ NodeNotReady"),
     "config-not-rolled-out": (
         *(f"agent talos-cp-{number} ! old config" for number in (1, 2, 3)),
