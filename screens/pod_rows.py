@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,40 @@ ORDER = ("status", "component", "node")
 _COMPONENTS = ("agent", "operator", "envoy", "hubble-relay", "hubble-ui", "clustermesh")
 
 
-def pod_row(told: PodTold, now: datetime) -> Row:
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row and what it was made of."""
+
+    told: PodTold
+    ages: tuple[str, str]
+    row: Row
+
+
+def pod_rows(told: Mapping[str, PodTold], now: datetime, kept: dict[str, KeptRow]) -> Iterator[Row]:
+    """A row for each; one of which nothing has changed is the same row.
+
+    `kept` are the rows of the last time, and will be those of this one.
+    """
+    last = dict(kept)
+    kept.clear()
+    for key, each in told.items():
+        ages, known = _ages(each, now), last.get(key)
+        if known is None or known.told is not each or known.ages != ages:
+            known = KeptRow(each, ages, _row(each, ages))
+        kept[key] = known
+        yield known.row
+
+
+def _ages(told: PodTold, now: datetime) -> tuple[str, str]:
+    """How old a pod is, and its last exit: all that time alone changes in a row."""
+    if told.pod is None:
+        return ("", "")
+    last = told.pod.last_exit
+    ago = age_of(last.at, now) if last and last.at else ""
+    return (age_of(told.pod.pod.metadata.creation_timestamp, now), ago)
+
+
+def _row(told: PodTold, ages: tuple[str, str]) -> Row:
     """A pod, or what is missing, as a row."""
     health, found = told.health, told.pod
     place = _COMPONENTS.index(told.component)
@@ -61,10 +96,10 @@ def pod_row(told: PodTold, now: datetime) -> Row:
         Cell(f"{found.ready_containers}/{found.containers}", found.ready_containers, ready),
         status,
         Cell(str(found.restarts), found.restarts),
-        _last_exit(found.last_exit, now),
+        _last_exit(found.last_exit, ages[1]),
         Cell(pod.spec.node_name or NOTHING),
         _version(found, odd=told.odd_version),
-        Cell(age_of(created, now), _oldness(created)),
+        Cell(ages[0], _oldness(created)),
         Cell(pod.status.pod_ip or NOTHING, _address_order(pod.status.pod_ip)),
         Cell(", ".join(container.name for container in pod.spec.containers) or NOTHING),
         Cell(pod.namespace),
@@ -77,11 +112,11 @@ def _version(found: CiliumPod, *, odd: bool) -> Cell:
     return Cell(f"{version} ≠", version, "warn") if odd else Cell(version)
 
 
-def _last_exit(last: LastExit | None, now: datetime) -> Cell:
+def _last_exit(last: LastExit | None, ago: str) -> Cell:
     """Code, reason and when; sorted by how long ago it was."""
     if last is None:
         return Cell(NOTHING)
-    when = f"{age_of(last.at, now)} ago" if last.at else ""
+    when = f"{ago} ago" if ago else ""
     words = " ".join(filter(None, (str(last.code), last.reason, when)))
     return Cell(words, _oldness(last.at))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import pod_health
@@ -74,17 +75,41 @@ class _About:
         """Findings about a thing."""
         return self._by_ref.get(ref, ())
 
+    def touches(self, told: PodTold) -> bool:
+        """Whether anything was found that may be about this pod."""
+        operator = told.component == "operator" and "CS104" in self._by_code
+        return operator or told.ref in self._by_ref or told.node in self.down
+
+    @cached_property
+    def down(self) -> Mapping[str, Finding]:
+        """By node, that it is NotReady."""
+        return {finding.subject.name: finding for finding in self.code("CS112")}
+
     def code(self, code: str) -> Sequence[Finding]:
         """Findings of a code."""
         return self._by_code.get(code, ())
 
 
 def told_of_pods(case: Case, findings: Iterable[Finding]) -> Mapping[str, PodTold]:
-    """Every pod of Cilium by its key, and everything that is missing."""
+    """Every pod of Cilium by its key, and everything that is missing.
+
+    What is said of a pod that did not change and about which nothing was found stays the same.
+    """
     about = _About(findings)
     odd = odd_versions(case)
-    found = [_told(case, pod, about, odd=pod.pod.key in odd) for pod in case.pods]
-    return {each.key: each for each in (*found, *_gaps(case, about))}
+    kept: dict[str, PodTold] = case.memo.shelf("told of pods", dict)
+    last = dict(kept)
+    kept.clear()
+    found: dict[str, PodTold] = {}
+    for pod in case.pods:
+        key = pod.pod.key
+        told = last.get(key)
+        if told is None or told.pod is not pod or key in odd or about.touches(told):
+            told = _told(case, pod, about, odd=key in odd)
+        if not told.findings and not told.odd_version and told.leads == pod.leader:
+            kept[key] = told
+        found[key] = told
+    return {**found, **{gap.key: gap for gap in _gaps(case, about)}}
 
 
 def odd_versions(case: Case) -> frozenset[str]:
@@ -141,9 +166,8 @@ def _concerning(found: CiliumPod, about: _About, *, odd: bool) -> Iterator[Findi
     """About the pod itself, its node, its version, and an operator's lack of a leader."""
     pod = found.pod
     yield from about.ref(Ref("Pod", pod.name, pod.namespace))
-    for finding in about.code("CS112"):
-        if finding.subject == Ref("Node", pod.spec.node_name):
-            yield finding
+    if pod.spec.node_name in about.down:
+        yield about.down[pod.spec.node_name]
     if found.component == "operator":
         yield from about.code("CS104")
     if odd:

@@ -17,7 +17,7 @@ from screens.format import count
 from screens.pod_commands import pod_commands
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import Events, events_by_object, events_of
-from screens.pod_rows import COLUMNS, ORDER, pod_row
+from screens.pod_rows import COLUMNS, ORDER, KeptRow, pod_rows
 from screens.pod_told import PodTold, told_of_pods
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
@@ -62,9 +62,10 @@ def picture(snapshot: Snapshot, judge: Judge) -> PodsPicture:
     case = judge.case(snapshot)
     told = told_of_pods(case, judge.verdict(snapshot).findings)
     events = snapshot.events
+    kept: dict[str, KeptRow] = case.memo.shelf("rows of pods", dict)
     return PodsPicture(
         headline=_headline(told, snapshot),
-        pods=table(rows=(pod_row(each, snapshot.taken_at) for each in told.values())),
+        pods=table(rows=pod_rows(told, snapshot.taken_at, kept)),
         told=told,
         events=case.memo.of(
             "events by object", (events,), lambda: events_by_object(events.values())

@@ -289,6 +289,28 @@ async def test_rows_are_sorted_by_what_cells_mean() -> None:
     assert told_row(later, first) == one, "a second that no cell tells changes no row"
 
 
+async def test_a_pod_that_did_not_change_keeps_its_row_and_one_that_did_does_not() -> None:
+    healthy, judge = await snapshot_of("healthy"), Judge()
+    first = {row.key: row for row in picture(healthy, judge).pods.rows}
+    name = agent_of(healthy, "talos-cp-2")
+    broken = with_pod(healthy, name, lambda pod: waiting(pod, "CrashLoopBackOff"))
+    for snapshot, other in ((broken, {f"{NAMESPACE}/{name}"}), (healthy, set[str]())):
+        rows = {row.key: row for row in picture(snapshot, judge).pods.rows}
+        assert {key for key, row in rows.items() if row != first[key]} == other
+        assert all(row is first[key] for key, row in rows.items() if not key.endswith(name))
+    down = put(
+        healthy.nodes,
+        "talos-cp-2",
+        status=msgspec.structs.replace(
+            healthy.nodes["talos-cp-2"].status,
+            conditions=(Condition("Ready", "Unknown", last_transition_time=healthy.taken_at),),
+        ),
+    )
+    rows = {row.key: row for row in picture(changed(healthy, nodes=down), judge).pods.rows}
+    lost = [row for row in rows.values() if cell(row, "node") == "talos-cp-2"]
+    assert {cell(row, "status")[2:] for row in lost} == {"NodeNotReady"}
+
+
 # --- the detail
 
 
