@@ -7,28 +7,21 @@ from types import MappingProxyType
 
 import msgspec
 import pytest
-from rich.cells import cell_len
 
 from app.diagnosis.finding import Ref
 from app.judging import Judge
-from app.snapshot import Snapshot, State
+from app.snapshot import Snapshot
 from collectors.records import (
     Condition,
     Container,
     ContainerState,
     ContainerStatus,
     ContainerTerminated,
-    Event,
-    EventSeries,
-    Metadata,
-    ObjectReference,
     Pod,
 )
 from screens.pod_commands import pod_commands
-from screens.pod_detail import PodPage, pod_lines
-from screens.pod_events import events_by_object, events_of
 from screens.pod_rows import COLUMNS
-from screens.pods import PodsPicture, picture
+from screens.pods import picture
 from screens.widgets.columns import Row
 from screens.widgets.lines import text_of
 from tests.diagnosed import (
@@ -41,10 +34,10 @@ from tests.diagnosed import (
     unread,
     unready,
     waiting,
-    with_health,
     with_pod,
 )
 from tests.lab_reading import read_lab
+from tests.pod_pages import detail, drawn, seen
 from tests.recorded import NAMES, changed, snapshot_of
 
 PLACES = {column.key: place for place, column in enumerate(COLUMNS)}
@@ -52,10 +45,6 @@ PLACES = {column.key: place for place, column in enumerate(COLUMNS)}
 
 def cell(row: Row, column: str) -> str:
     return row.cells[PLACES[column]].text
-
-
-def seen(snapshot: Snapshot) -> PodsPicture:
-    return picture(snapshot, Judge())
 
 
 def row_of(snapshot: Snapshot, key: str) -> Row:
@@ -66,22 +55,6 @@ def told_row(snapshot: Snapshot, name: str) -> Row:
     """The row of the pod whose name begins so."""
     start = f"{NAMESPACE}/{name}"
     return next(row for row in seen(snapshot).pods.rows if row.key.startswith(start))
-
-
-def detail(snapshot: Snapshot, name: str, width: int = 100, *, whole: bool = True) -> str:
-    """The detail of the row whose key begins so."""
-    return drawn(seen(snapshot), snapshot, name, width, whole=whole)
-
-
-def drawn(
-    found: PodsPicture, snapshot: Snapshot, name: str, width: int, *, whole: bool = True
-) -> str:
-    told = next(told for key, told in found.told.items() if key.startswith(name))
-    about = told.ref if told.pod is not None else told.workload
-    page = PodPage(told, events_of(found.events, about), snapshot)
-    lines = [text_of(line).rstrip() for line in pod_lines(page, width, whole=whole)]
-    assert max(map(cell_len, lines)) <= width
-    return "\n".join(lines)
 
 
 # --- recordings and scenarios
@@ -403,53 +376,3 @@ async def test_a_disruption_is_bad_when_true() -> None:
 
     text = detail(with_pod(healthy, name, disrupted), f"{NAMESPACE}/{name}")
     assert "✗ DisruptionTarget  EvictionByEvictionAPI" in text
-
-
-# --- events
-
-
-def event(name: str, about: ObjectReference, **fields: object) -> Event:
-    return msgspec.structs.replace(
-        Event(Metadata(name=name, namespace=NAMESPACE), involved_object=about), **fields
-    )
-
-
-async def test_events_are_newest_first_whichever_field_tells_when_and_how_often() -> None:
-    healthy = await snapshot_of("healthy")
-    name = agent_of(healthy, "talos-cp-1")
-    about = ObjectReference("Pod", NAMESPACE, name)
-    at = [seconds_ago(healthy, seconds) for seconds in (10, 70, 7_300)]
-    events = [
-        event("c", about, reason="Third", last_timestamp=at[2], count=7),
-        event("a", about, reason="First", event_time=at[0], type="Warning", message="one\ntwo"),
-        event("b", about, reason="Second", event_time=at[2], series=EventSeries(9, at[1])),
-        event("d", about, reason="Fourth"),
-        event("x", ObjectReference("Pod", NAMESPACE, "other"), reason="Other"),
-    ]
-    snapshot = changed(healthy, events=MappingProxyType({each.key: each for each in events}))
-    lines = detail(snapshot, f"{NAMESPACE}/{name}").split("\n")
-    start = lines.index(" Events of the pod")
-    assert [line.split() for line in lines[start + 1 :]] == [
-        ["!", "10s", "First", "one", "two"],
-        ["·", "1m", "x9", "Second"],
-        ["·", "2h", "x7", "Third"],
-        ["·", "-", "Fourth"],
-    ]
-
-
-def test_events_of_a_replica_set_are_those_of_its_deployment_too() -> None:
-    about = ObjectReference("ReplicaSet", NAMESPACE, "cilium-operator-5d4f")
-    found = events_by_object([event("a", about, reason="FailedCreate")])
-    for kind, name in (("ReplicaSet", "cilium-operator-5d4f"), ("Deployment", "cilium-operator")):
-        assert [each.reason for each in events_of(found, Ref(kind, name, NAMESPACE))] == [
-            "FailedCreate"
-        ]
-
-
-async def test_events_that_could_not_be_read_are_not_none() -> None:
-    healthy = await snapshot_of("healthy")
-    name = f"{NAMESPACE}/{agent_of(healthy, 'talos-cp-1')}"
-    none = changed(healthy, events=MappingProxyType({}))
-    assert "none; Kubernetes keeps them for an hour" in detail(none, name)
-    refused = with_health(none, "events", state=State.FORBIDDEN, read_at=None, error="no right")
-    assert "not allowed to read events: no right" in detail(refused, name)
