@@ -97,8 +97,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         self._every = False
         self._sought = ""
         """The prefix that the cursor is to stay on when the other list comes."""
-        self._offered: str | None = ""
-        """The row that was selected for the operator; None once that is over."""
         self._picture = RoutesPicture()
         self._costly = True  # the rules are imported with the first picture
 
@@ -141,7 +139,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             if self._sought:
                 self._sought, sought = "", self._sought
                 self.select_object(Ref("Prefix", sought))
-            self._offer_worst(table)
+            states = {self.snapshot.health_of(kind).state for kind in self.demands}
+            table.offer_worst(last=State.LOADING not in states)
         self._draw_detail()
 
     def selection(self) -> Selection | None:
@@ -164,7 +163,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             prefix = min(own, key=lambda each: SEVERITY[each.health]).prefix if own else ""
         else:
             prefix = longest_match(ref.name, self._picture.prefixes)
-        self._offered = None
         row = next((row for row in table.rows if row.cells[0].text == prefix), None)
         if row is not None:
             table.select(row.key)
@@ -188,15 +186,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         table.show_columns(ROUTES if self._every else PREFIXES)
         self._drawn = None
         self.post_message(self.Wanted())
-
-    def _offer_worst(self, table: LiveTable) -> None:
-        """While the tables come in, stay on what is worst, unless the cursor was moved."""
-        if self._offered is None or (self._offered and table.selected != self._offered):
-            self._offered = None
-        elif table.rows:
-            table.select(table.rows[0].key)
-            states = {self.snapshot.health_of(kind).state for kind in self.demands}
-            self._offered = table.selected if State.LOADING in states else None
 
     @property
     def _prefix(self) -> str:

@@ -38,7 +38,7 @@ class Picture:
 PICTURES = (
     Picture("overview", ()),
     Picture("overview-80x24", (), size=(80, 24)),
-    Picture("pods", ("f2",)),
+    Picture("pods", ("f2",), scenario="agent-down", size=(140, 36)),
     Picture("sessions", ("f3",), size=(140, 40)),
     Picture("session-flaps", ("f3",), scenario="session-flaps", size=(110, 32)),
     Picture("routes", ("f4",), scenario="no-ipv6-family", size=(140, 32)),

@@ -132,7 +132,8 @@ async def test_pods_show_restarts_last_exit_version_and_the_leader() -> None:
     text = await told("healthy", "pods", size=(160, 40))
     operator = next(line for line in text.split("\n") if line.startswith("operator"))
     assert operator.startswith("operator ★")
-    agent = next(line for line in text.split("\n") if "cilium-p5m78" in line)
+    agents = [line for line in text.split("\n") if line.startswith("agent ")]
+    agent = next(line for line in agents if "cilium-p5m78" in line)
     assert agent.split()[:6] == ["agent", "cilium-p5m78", "1/1", "✓", "Running", "1"]
     assert "v1.21.0-dev" in agent
     assert "4 of 4 pods ready" in text

@@ -1,0 +1,34 @@
+"""What the Pods screen shows of a snapshot, as text."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from app.judging import Judge
+from app.snapshot import Snapshot
+from screens.pod_detail import PodPage, pod_lines
+from screens.pod_events import events_of
+from screens.pods import PodsPicture, picture
+from screens.widgets.lines import text_of
+
+
+def seen(snapshot: Snapshot) -> PodsPicture:
+    """The picture, judged by a judge of its own."""
+    return picture(snapshot, Judge())
+
+
+def detail(snapshot: Snapshot, name: str, width: int = 100, *, whole: bool = True) -> str:
+    """The detail of the row whose key begins so."""
+    return drawn(seen(snapshot), snapshot, name, width, whole=whole)
+
+
+def drawn(
+    found: PodsPicture, snapshot: Snapshot, name: str, width: int, *, whole: bool = True
+) -> str:
+    """The detail of the row of a picture; no line is wider than the width."""
+    told = next(told for key, told in found.told.items() if key.startswith(name))
+    about = told.ref if told.pod is not None else told.workload
+    page = PodPage(told, events_of(found.events, about), snapshot)
+    lines = [text_of(line).rstrip() for line in pod_lines(page, width, whole=whole)]
+    assert max(map(cell_len, lines)) <= width
+    return "\n".join(lines)
