@@ -5,6 +5,7 @@ Imported when the first verdict is drawn, and not before: it needs the rules.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,9 @@ _EVIDENCE = 4
 """Observations shown of one cause; the explanation has all."""
 _VALUE = 120
 """Characters shown of what was observed."""
+_SENTENCE = 160
+"""Characters of a remedy that are read at one glance."""
+_CLAUSE = re.compile(r"(?<=[.;:]) ")
 _PLACES = {
     "Service": "services",
     "Session": "sessions",
@@ -115,5 +119,9 @@ def _block(verdict: Verdict, top: Finding) -> Block:
 
 
 def _told(finding: Finding) -> Iterator[tuple[bool, str]]:
-    for number, line in enumerate(finding.remedy.splitlines()):
-        yield number == 0, line
+    """The remedy line by line, and whether it is the first; a long sentence clause by clause."""
+    first = True
+    for line in finding.remedy.splitlines():
+        for part in _CLAUSE.split(line) if len(line) > _SENTENCE else [line]:
+            yield first, part
+            first = False
