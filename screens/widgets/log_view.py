@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.message import Message
+from typing_extensions import override
 
 from screens.widgets.columns import Column, Content
 from screens.widgets.live_table import LiveTable, Opening
@@ -15,10 +19,17 @@ COLUMNS = (
     Column("source", "SOURCE", least=4),
     Column("event", "EVENT", cut_to=20),
 )
+"""What the Overview has room for."""
+
+_ONCE: Mapping[str, int] = MappingProxyType({})
 
 
 class LogView(LiveTable):
     """A table of log lines that stays at its end while the last line is selected."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "mark", "mark", show=False, id="log.mark"),
+    ]
 
     class Paused(Message):
         """It follows again, or it stopped, and so many lines have come since."""
@@ -33,24 +44,29 @@ class LogView(LiveTable):
 
     def __init__(
         self,
+        columns: Sequence[Column] = COLUMNS,
         *,
         header: bool = True,
         opens: Opening | None = None,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Empty and following."""
-        super().__init__(COLUMNS, header=header, opens=opens, id=id)
+        super().__init__(columns, header=header, opens=opens, id=id)
         self._follows = True
         self._last_seen = ""
+        self._seen_of_last = 1
+        self._counts = _ONCE
 
     @property
     def follows(self) -> bool:
         """Whether new lines move into view as they come."""
         return self._follows
 
-    def show(self, content: Content) -> None:
-        """Show these lines, oldest first."""
+    @override
+    def show(self, content: Content, counts: Mapping[str, int] = _ONCE) -> None:
+        """Show these lines, oldest first; `counts` tells of how many lines a row stands for."""
         follows = self._follows
+        self._counts = counts
         super().show(content)
         if follows and self.rows:
             self.select(self.rows[-1].key)
@@ -59,7 +75,14 @@ class LogView(LiveTable):
 
     def follow(self) -> None:
         """Go to the end and stay there."""
+        self._follows = True
         self.action_last()
+        self._tell()
+
+    def pause(self) -> None:
+        """Stay here, also where this is the end."""
+        self._follows = False
+        self._tell()
 
     def select(self, key: str) -> None:
         """Select a line; the last one means to follow."""
@@ -69,14 +92,25 @@ class LogView(LiveTable):
             self._follows = at_end
         if at_end:
             self._last_seen = self.selected
+            self._seen_of_last = self._counts.get(self.selected, 1)
         self._tell()
 
     def unseen(self) -> int:
         """How many lines have come since it stopped following."""
-        for count, row in enumerate(reversed(self.rows)):
+        lines = 0
+        for row in reversed(self.rows):
+            count = self._counts.get(row.key, 1)
             if row.key == self._last_seen:
-                return count
-        return len(self.rows)
+                return lines + max(0, count - self._seen_of_last)
+            lines += count
+        return lines
+
+    @property
+    @override
+    def _name_place(self) -> int:
+        """A line is copied whole, where it has a column for that."""
+        keys = [column.key for column in self._columns]
+        return keys.index("line") if "line" in keys else keys.index("event")
 
     def _stay_at_end(self) -> None:
         if self._follows and self.rows:
