@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.health import cilium_version
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
 from screens.absence import content
-from screens.log_choice import OPERATOR, PRESETS, TOGETHER, Choice
+from screens.log_choice import OPERATOR, TOGETHER, Choice
 from screens.log_detail import LineTold
 from screens.log_fold import Fold, folds
 from screens.log_rows import EVENT, GAPS, all_rows, transition_key
@@ -107,8 +107,12 @@ def _none(choice: Choice, read: int) -> str:
         return f"no such line in {whose}: {choice.words}; {read} lines were read (0: any time)"
     if choice.about is not None:
         return f"no line of {whose} names {choice.about}; {read} lines were read (r: every line)"
-    events = {"events": "LB-IPAM or BGP event", "ipam": "LB-IPAM event", "bgp": "BGP event"}
+    events = {
+        "events": "LB-IPAM or BGP event",
+        "ipam": "LB-IPAM event",
+        "bgp": "BGP event",
+        "errors": "error or warning",
+    }
     if choice.node not in (OPERATOR, TOGETHER) and choice.preset == "events":
         return f"no BGP event in what was read of {whose}"
-    what = events.get(choice.preset, PRESETS[choice.preset].replace("every line", "line"))
-    return f"no {what} in what was read of {whose}"
+    return f"no {events.get(choice.preset, 'line')} in what was read of {whose}"

@@ -50,7 +50,7 @@ _PRESET_KEYS: tuple[tuple[str, Preset, str], ...] = (
     ("i", "ipam", "IPAM"),
     ("b", "bgp", "BGP"),
     ("e", "errors", "errors"),
-    ("r", "all", "every line"),
+    ("r", "all", "all"),
 )
 
 
@@ -60,10 +60,10 @@ class LogsScreen(DetailScreen[LogsPicture]):
     title_text = "Logs"
     tells_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "other(1)", "next log", id="logs.next"),
+        Binding("n", "other(1)", "next", id="logs.next"),
         Binding("p", "other(-1)", "previous log", show=False, id="logs.previous"),
-        Binding("o", "operator", "operator", id="logs.operator"),
-        Binding("a", "together", "all logs", id="logs.together"),
+        Binding("o", "operator", "operator", show=False, id="logs.operator"),
+        Binding("a", "together", "together", id="logs.together"),
         *(
             Binding(key, f"preset('{word}')", told, id=f"logs.{word}")
             for key, word, told in _PRESET_KEYS
@@ -189,10 +189,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
     def action_window(self, key: str) -> None:
         """Show the end, the beginning, or the last so many minutes."""
         self._choose(replace(self.choice, window=WINDOWS.get(key)))
-        if key == "1":
-            self.view.action_first()
-        else:
-            self.view.follow()
+        self.view.begin("first" if key == "1" else "last")
 
     def action_autoscroll(self) -> None:
         """Follow the end, or stay here."""
@@ -204,11 +201,11 @@ class LogsScreen(DetailScreen[LogsPicture]):
     def action_times(self) -> None:
         """Write times another way."""
         place = _TIMES.index(self.choice.times)
-        self._choose(replace(self.choice, times=_TIMES[(place + 1) % len(_TIMES)]))
+        self._change(replace(self.choice, times=_TIMES[(place + 1) % len(_TIMES)]))
 
     def action_unfold(self) -> None:
         """Show each of the lines that say the same, or one for all of them."""
-        self._choose(replace(self.choice, folds=not self.choice.folds))
+        self._change(replace(self.choice, folds=not self.choice.folds))
 
     def action_before(self) -> None:
         """Show only what containers wrote before their restart, or all again."""
@@ -233,6 +230,12 @@ class LogsScreen(DetailScreen[LogsPicture]):
         self.toggle_class("-alone")
 
     def _choose(self, choice: Choice) -> None:
+        """Show other lines, from their end."""
+        self.view.begin("last")
+        self._change(choice)
+
+    def _change(self, choice: Choice) -> None:
+        """Show lines another way."""
         self.choice = choice
         self._drawn = None
         self._say_which()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -56,6 +56,7 @@ class LogView(LiveTable):
         self._last_seen = ""
         self._seen_of_last = 1
         self._counts = _ONCE
+        self._begins: Literal["", "first", "last"] = ""
 
     @property
     def follows(self) -> bool:
@@ -65,13 +66,23 @@ class LogView(LiveTable):
     @override
     def show(self, content: Content, counts: Mapping[str, int] = _ONCE) -> None:
         """Show these lines, oldest first; `counts` tells of how many lines a row stands for."""
-        follows = self._follows
+        follows = self._begins == "last" or (self._follows and not self._begins)
         self._counts = counts
         super().show(content)
+        if self._begins == "first" and self.rows:
+            self.select(self.rows[0].key)
+        if self._begins:
+            self._last_seen = self.rows[-1].key if self.rows else ""
+            self._seen_of_last = counts.get(self._last_seen, 1)
+            self._follows, self._begins = follows or not self.rows, ""
         if follows and self.rows:
             self.select(self.rows[-1].key)
             self.call_after_refresh(self._stay_at_end)
         self._tell()
+
+    def begin(self, where: Literal["first", "last"]) -> None:
+        """Other lines come next: stand at the first, or follow the last of them."""
+        self._begins = where
 
     def follow(self) -> None:
         """Go to the end and stay there."""
