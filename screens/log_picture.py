@@ -33,6 +33,7 @@ class LogsPicture:
     """What the screen shows."""
 
     log: Content
+    choice: Choice = field(default_factory=Choice)
     told: Mapping[str, LineTold] = field(default_factory=dict)
     """What each row stands for, by its key."""
 
@@ -80,7 +81,7 @@ def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
         version = ".".join(map(str, cilium_version(snapshot)))
         said = f"Cilium {version} logs no allocations; those here are from services' conditions"
         log = replace(log, notice=(*log.notice, plain(said)))
-    return LogsPicture(log, told)
+    return LogsPicture(log, choice, told)
 
 
 def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:

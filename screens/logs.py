@@ -114,6 +114,10 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     def draw(self, picture: LogsPicture) -> None:
         """Fill the view."""
+        if picture.choice != self.choice:  # it was changed while the picture was made
+            self._drawn = None
+            self.post_message(self.Wanted())
+            return
         self._picture = picture
         self.view.show(picture.log, picture.counts)
         if self.choice.node == TOGETHER:
