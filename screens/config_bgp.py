@@ -171,19 +171,10 @@ def _kinds(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
-    from app.diagnosis.peerings import cluster_configs_of  # the rules come with it
-
     ref = Ref(CLUSTER_CONFIG, config.key)
     tree.used.add(ref)
     snapshot = tree.case.snapshot
     nodes = tree.nodes(config.spec.node_selector)
-    every = snapshot.cluster_configs.values()
-    rivals = {
-        other.key
-        for node in nodes
-        for other in cluster_configs_of(every, snapshot.cilium_nodes[node])
-    } - {config.key}
-    broken = f"also selected by {', '.join(sorted(rivals))}" if rivals else ""
     tree.add(
         0,
         f"{CLUSTER_CONFIG}/{config.key}",
@@ -191,7 +182,7 @@ def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
         ref,
         selects=_selector("nodes", config.spec.node_selector),
         finds=f"{len(nodes)} of {count(len(snapshot.cilium_nodes), 'node')}",
-        broken=broken or ("" if nodes or not tree.case.known("cilium_nodes") else _no("node")),
+        broken="" if nodes or not tree.case.known("cilium_nodes") else _no("node"),
         facts=(fact("nodes", ", ".join(nodes) or "none"),),
     )
     for instance in config.spec.bgp_instances:
@@ -219,7 +210,7 @@ def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
         f"peer {peer.name} {address} AS {peer.peer_asn or 'any'}",
         owner,
         selects=f"PeerConfig {name}" if name else "no PeerConfig: the defaults",
-        finds="" if missing else "it" if config else "",
+        finds="found" if config else "",
         broken="does not exist" if missing else "" if address else "no address",
     )
     if missing or (name and config is None):
@@ -259,7 +250,7 @@ def _advertisement(
     tree.add(
         depth,
         path,
-        f"{ref.kind.removeprefix('CiliumBGP')} {ref.name}: {what}",
+        f"→ {what}" if ref.kind == POLICY else f"→ {ref.name}: {what}",
         ref,
         selects=selects,
         finds=count(number, "service") if services else "",

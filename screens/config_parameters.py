@@ -46,6 +46,8 @@ _OPERATOR_ALONE = ("enable-lb-ipam", "default-lb-service-ipam", "cluster-pool-")
 """Keys that only the operator reads (operator/pkg/lbipam/cell.go, operator/option/config.go)."""
 _ITSELF = ("ConfigMap", "Cluster")
 """What a finding about a setting is said of."""
+_BGP = "enable-bgp-control-plane"
+"""The key that CS301 is about: the agents themselves may be its witness."""
 _BY_WORKLOAD = {"DaemonSet": "agents", "Deployment": "operator"}
 
 
@@ -94,13 +96,18 @@ def _by_key(findings: Sequence[Finding]) -> Mapping[str, list[Finding]]:
     """What was found about a setting itself, by its key; others only call it as a witness."""
     about: dict[str, list[Finding]] = {}
     for finding in findings:
-        if finding.subject.kind not in _ITSELF:
-            continue
-        places = {proof.field for proof in finding.evidence if CONFIG_MAP in proof.object}
-        for place in places:
-            if place.startswith("data[") and finding.code != "CS111":
-                about.setdefault(place[5:-1], []).append(finding)
+        if finding.subject.kind in _ITSELF and finding.code != "CS111":
+            for key in _keys(finding):
+                about.setdefault(key, []).append(finding)
     return about
+
+
+def _keys(finding: Finding) -> set[str]:
+    """The settings that a finding is about."""
+    proofs = (proof.field for proof in finding.evidence if CONFIG_MAP in proof.object)
+    keys = {field[5:-1] for field in proofs if field.startswith("data[")}
+    keys |= {ref.name for ref in (*finding.about, *finding.blames) if ref.kind == "Setting"}
+    return keys | ({_BGP} if finding.code == "CS301" else set())
 
 
 def _state(
