@@ -188,9 +188,20 @@ async def test_the_older_control_plane_has_its_own_tree() -> None:
     assert services.cells[3].text == "✗ selects no service"
 
 
-async def test_without_bgp_objects_it_says_that_there_are_none() -> None:
-    section = config_bgp.section(await snapshot_of("no-bgp-config"), Judge())
-    assert "no BGP objects" in text_of(section.content.absence) or section.content.rows
+async def test_what_nothing_refers_to_and_nothing_at_all_are_told_apart() -> None:
+    snapshot = await snapshot_of("no-bgp-config")
+    section = config_bgp.section(snapshot, Judge())
+    told = [[row.cells[0].text, row.cells[3].text] for row in section.content.rows]
+    assert told == [
+        ["PeerConfig router", "! nothing selects it"],
+        ["Advertisement bgp", "! nothing selects it"],
+    ]
+    none: dict[str, MappingProxyType[str, object]] = {
+        kind: MappingProxyType({}) for kind in ("peer_configs", "advertisements")
+    }
+    section = config_bgp.section(changed(snapshot, **none), Judge())
+    assert section.content.rows == ()
+    assert "no BGP objects" in text_of(section.content.absence)
 
 
 # --- what is read
