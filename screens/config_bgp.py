@@ -160,7 +160,7 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
     shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=("cilium_nodes",))
     told = counted(healths, {"fail": "broken", "warn": "odd"})
     objects = len({entry.ref for entry in tree.entries.values()})
-    headline = (Span(count(objects, "BGP object")), *told) if objects else ()
+    headline = (Span(count(objects, "object")), *told) if objects else ()
     return Section(COLUMNS, shown, tree.entries, headline)
 
 

@@ -68,7 +68,7 @@ PARTS = (
         config_bgp.READS,
         config_bgp.OBJECTS[:3],
     ),
-    Part("access", "what is read", "4", config_access.COLUMNS, config_access.section, (), ()),
+    Part("access", "access", "4", config_access.COLUMNS, config_access.section, (), ()),
 )
 """The parts in their order."""
 
@@ -118,7 +118,8 @@ class ConfigurationScreen(DetailScreen[Section]):
         self._section = picture
         self.table.show_columns(picture.columns)
         self.table.show(picture.content)
-        self.set_headline((Span(f"{self.part.title} · ", "accent"), *picture.headline))
+        gap = (Span(" · "),) if picture.headline else ()
+        self.set_headline((Span(self.part.title, "accent"), *gap, *picture.headline))
         if self._wished is not None:
             self._go_to(self._wished)
         self.draw_detail()

@@ -66,7 +66,7 @@ async def test_what_is_expected_stands_beside_what_is_in_force() -> None:
 async def test_without_expectations_nothing_is_called_right_or_wrong() -> None:
     section = config_parameters.section(await snapshot_of("healthy"), Judge())
     assert {row.health for row in section.content.rows} == {"none"}
-    assert text_of(section.headline) == "23 parameters, nothing expected of them"
+    assert text_of(section.headline) == "23, nothing expected of them"
 
 
 async def test_a_setting_that_something_was_found_about_says_so() -> None:

@@ -135,9 +135,10 @@ _fields = st.tuples(
     ),
     st.one_of(_words, st.ip_addresses().map(str), st.sampled_from(["a/b", "x", "[::1 ::2]"])),
 )
+_more = st.tuples(st.sampled_from(("ipAddr", "ipAddrs", "nodeName")), _words)
 
 
-@given(st.lists(_fields, max_size=6), _words, st.sampled_from([IPAM, BGP, ""]))
+@given(st.lists(_fields | _more, max_size=6), _words, st.sampled_from([IPAM, BGP, ""]))
 def test_nothing_that_a_log_says_is_asked_about_in_a_form_that_explain_refuses(
     fields: list[tuple[str, str]], message: str, module: str
 ) -> None:
