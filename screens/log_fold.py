@@ -1,10 +1,13 @@
-"""Lines that say the same again, folded into one with their number. Nothing is lost or moved."""
+"""Lines that say the same again, folded into one with their number. None is lost.
+
+A line is folded with the one before it in its own log: what others wrote in between has no part in
+that order. A fold stands where its last line stood.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -21,7 +24,7 @@ _OWN = 7
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Rows that follow on each other and differ in nothing but their time; at least one."""
+    """Rows that follow on each other in one log and differ only in their time; at least one."""
 
     rows: tuple[Row, ...]
 
@@ -43,13 +46,28 @@ class Fold:
 
 
 def folds(rows: Iterable[Row]) -> tuple[Fold, ...]:
-    """The rows in their order, those that say the same as the one before with that one."""
-    return tuple(Fold(tuple(same)) for _, same in groupby(rows, _said))
+    """The rows, those that say the same as the one before in their log with that one."""
+    found: list[list[tuple[int, Row]]] = []
+    latest: dict[str, list[tuple[int, Row]]] = {}
+    for place, row in enumerate(rows):
+        log = _log(row)
+        same = latest.get(log)
+        if same is None or _said(same[-1][1]) != _said(row):
+            same = latest[log] = []
+            found.append(same)
+        same.append((place, row))
+    found.sort(key=lambda same: same[-1][0])
+    return tuple(Fold(tuple(row for _, row in same)) for same in found)
 
 
 def folded(rows: Iterable[Row], event: int = EVENT) -> tuple[Row, ...]:
     """The rows to be shown, one for each run of rows that say the same."""
     return tuple(fold.row(event) for fold in folds(rows))
+
+
+def _log(row: Row) -> str:
+    """The log that a row is of: what stands behind the time in its key (`ContainerLog`)."""
+    return row.key.partition(" ")[2]
 
 
 def _said(row: Row) -> tuple[object, ...]:

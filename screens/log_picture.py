@@ -13,8 +13,8 @@ from screens.absence import content
 from screens.log_choice import OPERATOR, TOGETHER, Choice
 from screens.log_detail import LineTold
 from screens.log_fold import Fold, folds
-from screens.log_rows import EVENT, GAPS, all_rows, transition_key
-from screens.widgets.columns import Content
+from screens.log_rows import COLUMNS, EVENT, GAPS, all_rows, transition_key
+from screens.widgets.columns import Column, Content
 from screens.widgets.lines import plain
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class LogsPicture:
     """What each row stands for, by its key."""
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """How many lines each row stands for, where that is more than one."""
-        return {key: len(t.entries) for key, t in self.told.items() if len(t.entries) > 1}
+    def lines(self) -> Mapping[str, Sequence[str]]:
+        """The keys of the lines that each row stands for; a condition stands for none."""
+        return {key: [entry.key for entry in told.entries] for key, told in self.told.items()}
 
 
 def kinds_of(choice: Choice) -> tuple[str, ...]:
@@ -63,9 +63,8 @@ def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
     silent = choice.operator and (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     found = transitions(snapshot) if silent else ()
     changes = [each for each in found if choice.wants_change(each, now)]
-    lines = folds(all_rows(entries, changes, now, choice.times))
-    if not choice.folds:
-        lines = tuple(Fold((row,)) for fold in lines for row in fold.rows)
+    rows = all_rows(entries, changes, now, choice.times)
+    lines = folds(rows) if choice.folds else tuple(Fold((row,)) for row in rows)
     told = {transition_key(each): LineTold(change=each) for each in changes}
     for fold in lines:
         if fold.key not in told:
@@ -82,6 +81,13 @@ def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
         said = f"Cilium {version} logs no allocations; those here are from services' conditions"
         log = replace(log, notice=(*log.notice, plain(said)))
     return LogsPicture(log, choice, told)
+
+
+def columns_of(choice: Choice) -> tuple[Column, ...]:
+    """Who wrote a line has a column where several logs are shown."""
+    if choice.node == TOGETHER:
+        return COLUMNS
+    return tuple(replace(c, chosen=False) if c.key == "node" else c for c in COLUMNS)
 
 
 def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:

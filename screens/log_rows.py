@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("time", "TIME", least=8, marks=False),
-    Column("level", "LEVEL", least=5, spare=1),
-    Column("node", "NODE", cut_to=8, spare=2),
+    Column("level", "LEVEL", least=5, spare=2),
+    Column("node", "NODE", cut_to=10, spare=1),
     Column("source", "SOURCE", least=4),
     Column("event", "EVENT", cut_to=34),
     Column("names", "NAMES", cut_to=16, extra=True, chosen=False),

@@ -21,8 +21,8 @@ from screens.detail_screen import DetailScreen
 from screens.link import ClusterLink
 from screens.log_choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
 from screens.log_detail import LineTold, full_lines, short_lines
-from screens.log_picture import LogsPicture, kinds_of, picture, reads_of
-from screens.log_rows import COLUMNS, Times
+from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
+from screens.log_rows import Times
 from screens.log_things import SCREEN_OF, named, selection_of
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
@@ -101,7 +101,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The lines."""
-        return LogView(COLUMNS, opens=opens, id="log")
+        return LogView(columns_of(self.choice), opens=opens, id="log")
 
     def picture(self, snapshot: Snapshot) -> LogsPicture:
         """The lines that are wanted."""
@@ -119,7 +119,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
             self.post_message(self.Wanted())
             return
         self._picture = picture
-        self.view.show(picture.log, picture.counts)
+        self.view.show_columns(columns_of(self.choice))
+        self.view.show(picture.log, picture.lines)
         if self.choice.node == TOGETHER:
             self._follow(self._reachable())
         self.draw_detail()

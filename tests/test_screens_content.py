@@ -134,7 +134,7 @@ async def test_pods_show_restarts_last_exit_version_and_the_leader() -> None:
 
 async def test_the_operators_log_is_excerpted_and_shown_in_full_for_the_selected_line() -> None:
     text = await told("healthy", "logs", size=(160, 40))
-    assert "info   operator  IPAM    home/grafana ← 172.29.52.101" in text
+    assert "info   IPAM    home/grafana ← 172.29.52.101" in text
     assert 'msg="Assigning Ingress IP"' in text
     assert "logs no allocations" not in text
 

@@ -41,30 +41,50 @@ from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of, with_logs
 # --- folding
 
 _short = st.builds(
-    lambda number, event, tone: Row(
-        f"{number}", (Cell(f"{number}"), Cell("info"), Cell("BGP"), Cell(event, tone=tone))
+    lambda number, log, event, tone: Row(
+        f"{number} {log}".rstrip(),
+        (Cell(f"{number}"), Cell("info"), Cell("BGP"), Cell(event, tone=tone)),
+        tone,
     ),
     st.integers(0, 99),
+    st.sampled_from(["a/pod/x", "b/pod/y", ""]),
     st.sampled_from(["peer down", "peer up", ""]),
     st.sampled_from(["", "warn"]),
 )
 
 
+def log_of(row: Row) -> str:
+    return row.key.partition(" ")[2]
+
+
+def said(row: Row) -> tuple[str, ...]:
+    return (row.tone, *(cell.text for cell in row.cells[1:]))
+
+
 @given(st.lists(_short, max_size=30))
-def test_folding_loses_no_row_and_keeps_their_order(rows: list[Row]) -> None:
+def test_folding_loses_no_row_and_keeps_the_order_of_each_log(rows: list[Row]) -> None:
     found = folds(rows)
-    assert [row for fold in found for row in fold.rows] == rows
-    said = [(fold.rows[0].tone, [c.text for c in fold.rows[0].cells[1:]]) for fold in found]
-    assert all(a != b for a, b in pairwise(said)), "what is alike is one"
+    for log in {log_of(row) for row in rows}:
+        own = [fold for fold in found if log_of(fold.rows[0]) == log]
+        assert [r for fold in own for r in fold.rows] == [r for r in rows if log_of(r) == log]
+        assert all(said(a.rows[0]) != said(b.rows[0]) for a, b in pairwise(own))
+    assert sum(len(fold.rows) for fold in found) == len(rows)
     for fold, shown in zip(found, folded(rows), strict=True):
-        assert {tuple(c.text for c in row.cells[1:]) for row in fold.rows} == {
-            tuple(c.text for c in fold.rows[0].cells[1:])
-        }
+        assert len({said(row) for row in fold.rows}) == 1
         assert shown.key == fold.rows[0].key
         assert shown.cells[0] == fold.rows[-1].cells[0]
         count = f"\u00d7{len(fold.rows)} "
         assert shown.cells[3].text.startswith(count) == (len(fold.rows) > 1)
         assert fold.rows[0].cells[3].text in shown.cells[3].text
+
+
+def test_lines_of_other_logs_between_part_no_fold_and_it_stands_where_its_last_line_did() -> None:
+    rows = [
+        Row(key, (Cell(key[0]), Cell(""), Cell("BGP"), Cell(text)))
+        for key, text in (("1 a", "x"), ("2 b", "x"), ("3 a", "x"), ("4 b", "y"), ("5 a", "x"))
+    ]
+    shown = [(row.key, row.cells[3].text) for row in folded(rows)]
+    assert shown == [("2 b", "x"), ("4 b", "y"), ("1 a", "\u00d73 x (first 1)")]
 
 
 # --- what a line names
@@ -235,7 +255,9 @@ async def test_every_row_of_every_recording_stands_for_its_lines(name: str) -> N
         shown = picture(snapshot, Choice(node, preset="all"))
         assert set(shown.told) == {row.key for row in shown.log.rows}
         lines = [e.key for row in shown.log.rows for e in shown.told[row.key].entries]
-        assert lines == [e.key for row in flat.log.rows for e in flat.told[row.key].entries]
+        assert sorted(lines) == [e.key for row in flat.log.rows for e in flat.told[row.key].entries]
+        last = [float(str(row.cells[0].sort)) for row in shown.log.rows]
+        assert last == sorted(last)
 
 
 def formats(file: str) -> Snapshot:

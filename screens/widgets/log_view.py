@@ -21,7 +21,7 @@ COLUMNS = (
 )
 """What the Overview has room for."""
 
-_ONCE: Mapping[str, int] = MappingProxyType({})
+_ALONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class LogView(LiveTable):
@@ -54,8 +54,7 @@ class LogView(LiveTable):
         super().__init__(columns, header=header, opens=opens, id=id)
         self._follows = True
         self._last_seen = ""
-        self._seen_of_last = 1
-        self._counts = _ONCE
+        self._lines_of = _ALONE
         self._begins: Literal["", "first", "last"] = ""
 
     @property
@@ -64,16 +63,18 @@ class LogView(LiveTable):
         return self._follows
 
     @override
-    def show(self, content: Content, counts: Mapping[str, int] = _ONCE) -> None:
-        """Show these lines, oldest first; `counts` tells of how many lines a row stands for."""
+    def show(self, content: Content, lines: Mapping[str, Sequence[str]] = _ALONE) -> None:
+        """Show these lines, oldest first.
+
+        `lines` has the keys of the lines that a row stands for, where that is not itself alone.
+        """
         follows = self._begins == "last" or (self._follows and not self._begins)
-        self._counts = counts
+        self._lines_of = lines
         super().show(content)
         if self._begins == "first" and self.rows:
             self.select(self.rows[0].key)
         if self._begins:
-            self._last_seen = self.rows[-1].key if self.rows else ""
-            self._seen_of_last = counts.get(self._last_seen, 1)
+            self._last_seen = self._last_line()
             self._follows, self._begins = follows or not self.rows, ""
         if follows and self.rows:
             self.select(self.rows[-1].key)
@@ -102,19 +103,24 @@ class LogView(LiveTable):
         if at_end != self._follows:
             self._follows = at_end
         if at_end:
-            self._last_seen = self.selected
-            self._seen_of_last = self._counts.get(self.selected, 1)
+            self._last_seen = self._last_line()
         self._tell()
 
     def unseen(self) -> int:
-        """How many lines have come since it stopped following."""
-        lines = 0
+        """How many lines have come since it stopped following; their keys tell their order."""
+        unseen = 0
         for row in reversed(self.rows):
-            count = self._counts.get(row.key, 1)
-            if row.key == self._last_seen:
-                return lines + max(0, count - self._seen_of_last)
-            lines += count
-        return lines
+            lines = self._lines_of.get(row.key, (row.key,))
+            new = sum(line > self._last_seen for line in lines)
+            if lines and not new:
+                break
+            unseen += new
+        return unseen
+
+    def _last_line(self) -> str:
+        """The last line of all."""
+        told = (self._lines_of.get(row.key, (row.key,)) for row in reversed(self.rows))
+        return next((lines[-1] for lines in told if lines), "")
 
     @property
     @override
