@@ -61,7 +61,7 @@ PARTS = (
     ),
     Part(
         "bgp",
-        "BGP objects",
+        "BGP",
         "3",
         config_bgp.COLUMNS,
         config_bgp.section,

@@ -50,7 +50,7 @@ _PRESET_KEYS: tuple[tuple[str, Preset, str], ...] = (
     ("i", "ipam", "IPAM"),
     ("b", "bgp", "BGP"),
     ("e", "errors", "errors"),
-    ("r", "all", "all"),
+    ("r", "all", "every line"),
 )
 
 
@@ -60,12 +60,12 @@ class LogsScreen(DetailScreen[LogsPicture]):
     title_text = "Logs"
     tells_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "other(1)", "next", id="logs.next"),
+        Binding("n", "other(1)", "next log", id="logs.next"),
         Binding("p", "other(-1)", "previous log", show=False, id="logs.previous"),
         Binding("o", "operator", "operator", show=False, id="logs.operator"),
         Binding("a", "together", "together", id="logs.together"),
         *(
-            Binding(key, f"preset('{word}')", told, id=f"logs.{word}")
+            Binding(key, f"preset('{word}')", told, show=word != "all", id=f"logs.{word}")
             for key, word, told in _PRESET_KEYS
         ),
         Binding("0", "window('0')", "tail: follow the end", show=False, id="logs.tail"),
