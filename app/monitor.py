@@ -7,6 +7,7 @@ second; who listens pulls the newest snapshot, so a slow listener skips some and
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
@@ -78,6 +79,8 @@ class Monitor:
         self._feeds: dict[str, Feed] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._demands: dict[str, int] = {}
+        self._attached: Counter[str] = Counter()
+        """How many want each of the sources that were attached."""
         self._records: dict[str, dict[str, Keyed]] = {}
         self._changed_kinds: set[str] = set()
         self._health: dict[str, SourceHealth] = {}
@@ -147,13 +150,23 @@ class Monitor:
             self._count(kinds, -1)
 
     def attach(self, feed: Feed) -> Callable[[], None]:
-        """Run one more feed from now on; call the result to end it and forget its health."""
+        """Run one more feed from now on; call the result to end it and forget its health.
+
+        One whose label was attached before is the same source: it runs once, and ends when the
+        last who attached it has called the result.
+        """
         label = feed.source.label
-        self._know(feed)
-        self._start_or_stop(label)
-        self._something_changed.set()
+        if label not in self._attached:
+            self._know(feed)
+            self._start_or_stop(label)
+            self._something_changed.set()
+        self._attached[label] += 1
 
         def detach() -> None:
+            self._attached[label] -= 1
+            if self._attached[label]:
+                return
+            del self._attached[label]
             self._stop(label)
             del self._feeds[label]
             del self._health[label]

@@ -21,6 +21,9 @@ LEADER = "★"
 FIXED_SPACE = "\u00a0"
 """A space at which no line is broken."""
 
+TIMES = "\u00d7"
+"""Before a number: so many times."""
+
 _ASCII = str.maketrans(
     {
         FIXED_SPACE: " ",
@@ -29,6 +32,7 @@ _ASCII = str.maketrans(
         "·": ".",
         "…": "~",
         "≠": "!=",
+        TIMES: "x",
         "≤": "<=",
         "←": "<-",
         "→": "->",

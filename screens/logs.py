@@ -1,165 +1,424 @@
-"""Logs: what LB-IPAM and BGP wrote, in the leading operator and, on demand, in one agent."""
+"""Logs: what LB-IPAM and BGP wrote, in the leading operator and, on demand, in the agents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 
-from app.diagnosis.health import cilium_version
-from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
-from screens.absence import content
-from screens.cluster_screen import ClusterScreen
+from app.diagnosis.finding import Ref
+from app.diagnosis.health import operator_lease
+from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
+from screens.command_words import kubectl
+from screens.detail_screen import DetailScreen
 from screens.link import ClusterLink
-from screens.log_rows import excerpts, merged
-from screens.widgets.lines import Span, plain
-from screens.widgets.live_table import LiveTable
-from screens.widgets.live_text import LiveText
+from screens.log_choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
+from screens.log_detail import LineTold, full_lines, short_lines
+from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
+from screens.log_rows import Times
+from screens.log_things import SCREEN_OF, named, selection_of
+from screens.selection import Equivalent, Selection
+from screens.widgets.columns import Content
+from screens.widgets.lines import Line, Span, wrapped
+from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView
+from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from app.snapshot import Snapshot
-    from collectors.log_entries import LogEntry
-    from screens.widgets.columns import Content
+    from collectors.records import Pod
+    from screens.widgets.columns import Row
 
-OPERATOR_READS = ("operator_log", "services", "pools", "daemon_sets", "pods")
+MOST_AGENTS = 20
+"""Agents whose logs are read at one time: each is a connection to a kubelet."""
 
+_HIGH = 30
+"""Lines of the terminal from which on all of a line's detail is shown below the list."""
 
-@dataclass(frozen=True)
-class LogsPicture:
-    """What the screen shows."""
+MOST_WRAPPED = 1000
+"""Lines that are shown wrapped, the newest."""
 
-    log: Content
-    entries: Mapping[str, LogEntry]
-    """By the key of the row that shows it."""
-
-
-def operator_picture(snapshot: Snapshot) -> LogsPicture:
-    """The operator's lines; where its version logs no allocation, the conditions beside them."""
-    entries = excerpts(snapshot.operator_log)
-    silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
-    changes = transitions(snapshot) if silent else ()
-    log = content(
-        snapshot,
-        merged(entries, changes, snapshot.taken_at),
-        ("operator_log",),
-        "",
-        none="no LB-IPAM or BGP event in what was read of the operator's log",
-    )
-    if silent:
-        version = ".".join(map(str, cilium_version(snapshot)))
-        told = f"Cilium {version} logs no allocations; those here are from services' conditions"
-        log = replace(log, notice=(*log.notice, plain(told)))
-    return LogsPicture(log, snapshot.operator_log)
+_TIMES: tuple[Times, ...] = ("time", "date", "age")
+_PRESET_KEYS: tuple[tuple[str, Preset, str], ...] = (
+    ("i", "ipam", "IPAM"),
+    ("b", "bgp", "BGP"),
+    ("e", "errors", "errors"),
+    ("r", "all", "every line"),
+)
 
 
-def agent_picture(snapshot: Snapshot, node: str) -> LogsPicture:
-    """The lines of one node's agent."""
-    entries = excerpts({k: e for k, e in snapshot.agent_logs.items() if e.node == node})
-    log = content(
-        snapshot,
-        merged(entries, (), snapshot.taken_at),
-        ("agent_logs",),
-        "",
-        none=f"no BGP event in what was read of the log of the agent on {node}",
-    )
-    return LogsPicture(log, snapshot.agent_logs)
-
-
-class LogsScreen(ClusterScreen[LogsPicture]):
-    """The log of the leading operator or of one agent, newest line at the bottom."""
+class LogsScreen(DetailScreen[LogsPicture]):
+    """The log of the leading operator, of agents, or all together; newest line at the bottom."""
 
     title_text = "Logs"
     tells_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "other(1)", "next log", id="logs.next"),
         Binding("p", "other(-1)", "previous log", show=False, id="logs.previous"),
-        Binding("o", "operator", "operator", id="logs.operator"),
+        Binding("o", "operator", "operator", show=False, id="logs.operator"),
+        Binding("a", "together", "together", id="logs.together"),
+        *(
+            Binding(key, f"preset('{word}')", told, show=word != "all", id=f"logs.{word}")
+            for key, word, told in _PRESET_KEYS
+        ),
+        Binding("0", "window('0')", "tail: follow the end", show=False, id="logs.tail"),
+        Binding("1", "window('1')", "head: from the beginning", show=False, id="logs.head"),
+        *(
+            Binding(key, f"window('{key}')", f"the last {told}", show=False, id=f"logs.last_{key}")
+            for key, told in zip(WINDOWS, ("1m", "5m", "15m", "30m", "1h"), strict=True)
+        ),
+        Binding("s", "autoscroll", "follow, or stay", show=False, id="logs.autoscroll"),
+        Binding("w", "wrap", "wrap lines", show=False, id="logs.wrap"),
+        Binding("t", "times", "time, date and zone, age", show=False, id="logs.times"),
+        Binding("f", "alone", "lines alone", show=False, id="logs.alone"),
+        Binding("z", "unfold", "unfold repeated lines", show=False, id="logs.unfold"),
+        Binding("B", "before", "before the restart", show=False, id="logs.before"),
+        Binding("enter", "go", "go to what it names", show=False, id="logs.go"),
     ]
 
     def __init__(self, link: ClusterLink) -> None:
         """It begins with the operator's log."""
         super().__init__(link)
-        self._node = ""
-        self._end_follow: Callable[[], None] | None = None
+        self.choice = Choice()
+        """What is shown."""
+        self._picture = LogsPicture(Content())
+        self._end_follow: dict[str, Callable[[], None]] = {}
+        self._unseen: int | None = None
 
     def body(self) -> ComposeResult:
-        """The lines, and the selected one in full."""
-        yield LogView(id="log")
-        yield LiveText(indent=3, id="detail")
+        """The lines as a list or wrapped, and the selected one in full."""
+        with Container(id="split"):
+            yield self.make_table(self._open_line)
+            yield ScrollText(id="lines")
+            yield self.make_detail()
+
+    def make_table(self, opens: Opening) -> LiveTable:
+        """The lines."""
+        return LogView(columns_of(self.choice), opens=opens, id="log")
 
     def picture(self, snapshot: Snapshot) -> LogsPicture:
-        """The lines of the log that is shown."""
-        return agent_picture(snapshot, self._node) if self._node else operator_picture(snapshot)
+        """The lines that are wanted."""
+        return picture(snapshot, self.choice)
+
+    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
+        """Also when a window of time moves on, or ages are shown."""
+        aged = self.choice.changes_with_time and new.taken_at != drawn.taken_at
+        return aged or super().differs(new, drawn)
 
     def draw(self, picture: LogsPicture) -> None:
         """Fill the view."""
+        if picture.choice != self.choice:  # it was changed while the picture was made
+            self._drawn = None
+            self.post_message(self.Wanted())
+            return
         self._picture = picture
-        self.query_one("#log", LogView).show(picture.log)
-        self._draw_detail()
+        self.view.show_columns(columns_of(self.choice))
+        self.view.show(picture.log, picture.lines)
+        if self.choice.node == TOGETHER:
+            self._follow(self._reachable())
+        self.draw_detail()
+        self._draw_wrapped()
+
+    def draw_detail(self) -> None:
+        """Show the selected line in full."""
+        told = self._told()
+        if told is None:
+            self.text.show_text(lambda _: (), "")
+            return
+        lines = full_lines if self.full or self.size.height >= _HIGH else short_lines
+        layout = partial(lines, told, self.snapshot.taken_at)
+        self.text.show_text(layout, self.table.selected)
+
+    @property
+    def view(self) -> LogView:
+        """The list of lines."""
+        return self.query_one("#log", LogView)
 
     def reads_now(self) -> tuple[str, ...]:
-        """The log that is shown and, for the operator's, what conditions tell."""
-        return ("agent_logs",) if self._node else OPERATOR_READS
+        """The logs that are shown and, for the operator's, what conditions tell."""
+        return reads_of(self.choice)
 
     def shown_sources(self) -> tuple[str, ...]:
-        """The log that is shown."""
-        return ("agent_logs",) if self._node else ("operator_log",)
+        """The logs that are shown."""
+        return kinds_of(self.choice)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where the detail has the body, Enter goes to what the line names."""
+        if action == "go":
+            return self.full and bool(self._names())
+        return super().check_action(action, parameters)
+
+    # --- whose log
 
     def show_agent(self, node: str) -> None:
-        """Follow the agent of a node; "" goes back to the operator."""
-        agent = self.snapshot.agents_by_node.get(node)
-        if node and (agent is None or self.link.agent_log is None):
-            self.flash(f"there is no agent on {node}" if agent is None else "agents' logs are off")
-            return
-        self._end_agent()
-        self._node = node
-        if agent is not None and self.link.agent_log is not None:
-            self._end_follow = self.monitor.attach(self.link.agent_log(agent))
-        self._drawn = None
-        self._say_which(None)
-        self.post_message(self.Wanted())
+        """Follow the agent of a node; "" goes back to the operator, "*" takes all together."""
+        agents = self.snapshot.agents_by_node
+        if node not in (OPERATOR, TOGETHER) and node not in agents:
+            self.flash(f"there is no agent on {node}")
+        elif node != OPERATOR and self.link.agent_log is None:
+            self.flash("agents' logs are off")
+        else:
+            self._choose(replace(self.choice, node=node, about=None, before=False))
+            self._follow(self._reachable() if node == TOGETHER else [node] if node else [])
+            if node == TOGETHER and len(agents) > MOST_AGENTS:
+                self.flash(f"the logs of {MOST_AGENTS} of {len(agents)} agents; n: one at a time")
 
     def action_other(self, step: int) -> None:
         """Show the log of the next or previous node; the operator stands before the first."""
-        nodes = ["", *sorted(self.snapshot.agents_by_node)]
-        place = nodes.index(self._node) if self._node in nodes else 0
+        nodes = [OPERATOR, *sorted(self.snapshot.agents_by_node)]
+        place = nodes.index(self.choice.node) if self.choice.node in nodes else 0
         self.show_agent(nodes[(place + step) % len(nodes)])
 
     def action_operator(self) -> None:
         """Show the operator's log."""
-        self.show_agent("")
+        self.show_agent(OPERATOR)
+
+    def action_together(self) -> None:
+        """Show all logs as one."""
+        self.show_agent(TOGETHER)
+
+    # --- which lines, and how
+
+    def action_preset(self, word: Preset) -> None:
+        """Show these lines of the log; the same key again: the events of LB-IPAM and BGP."""
+        same = self.choice.preset == word and self.choice.about is None
+        self._choose(replace(self.choice, preset="events" if same else word, about=None))
+
+    def action_window(self, key: str) -> None:
+        """Show the end, the beginning, or the last so many minutes."""
+        self._choose(replace(self.choice, window=WINDOWS.get(key)))
+        self.view.begin("first" if key == "1" else "last")
+
+    def action_autoscroll(self) -> None:
+        """Follow the end, or stay here."""
+        if self.view.follows:
+            self.view.pause()
+        else:
+            self.view.follow()
+
+    def action_times(self) -> None:
+        """Write times another way."""
+        place = _TIMES.index(self.choice.times)
+        self._change(replace(self.choice, times=_TIMES[(place + 1) % len(_TIMES)]))
+
+    def action_unfold(self) -> None:
+        """Show each of the lines that say the same, or one for all of them."""
+        self._change(replace(self.choice, folds=not self.choice.folds))
+
+    def action_before(self) -> None:
+        """Show only what containers wrote before their restart, or all again."""
+        self.show_previous(not self.choice.before)
+
+    def select_previous(self, ref: Ref) -> None:
+        """Show what the containers of this pod or node wrote before their restart."""
+        self.select_object(ref)
+        self.show_previous(True)
+
+    def show_previous(self, wanted: bool) -> None:
+        """Show only the lines of containers that have ended, or all."""
+        self._choose(replace(self.choice, before=wanted, preset="all" if wanted else "events"))
+
+    def action_wrap(self) -> None:
+        """Show the lines wrapped, or each in one line."""
+        wraps = not self.has_class("-wrapped")
+        self.set_class(wraps, "-wrapped")
+        self.remove_class("-full")
+        text = self.query_one("#lines", ScrollText)
+        self.set_focus(text if wraps else self.table)
+        self._draw_wrapped()
+        self.call_after_refresh(text.action_to_line, len(text.lines))
+
+    def action_alone(self) -> None:
+        """Give the lines the room of header and detail, or give it back."""
+        self.toggle_class("-alone")
+
+    def _choose(self, choice: Choice) -> None:
+        """Show other lines, from their end."""
+        self.view.begin("last")
+        self._change(choice)
+
+    def _change(self, choice: Choice) -> None:
+        """Show lines another way."""
+        self.choice = choice
+        self._drawn = None
+        self._say_which()
+        self.post_message(self.Wanted())
+
+    # --- going to a line, and from it
+
+    def selection(self) -> Selection | None:
+        """What the selected line names; else the node whose agent wrote it."""
+        things = self._names()
+        told = self._told()
+        node = told.entries[-1].node if told and told.entries else ""
+        if things:
+            return selection_of(things[0], node)
+        if node and told and told.entries[-1].container == AGENT_CONTAINER:
+            return selection_of(Ref("Node", node))
+        return None
+
+    def select_object(self, ref: Ref) -> None:
+        """Show the log of a pod or node, or the lines that name anything else."""
+        match ref.kind:
+            case "Pod":
+                self._show_pod(ref)
+            case "Node":
+                self.show_agent(ref.name)
+            case "Session":
+                self.show_agent(ref.name.partition("/")[0])
+                self._narrow(ref)
+            case "Peer":
+                self.show_agent(TOGETHER)
+                self._narrow(ref)
+            case "Service" | "Prefix" | "CiliumLoadBalancerIPPool":
+                self.show_agent(OPERATOR)
+                self._narrow(ref)
+
+    def _show_pod(self, ref: Ref) -> None:
+        agents = self.snapshot.agents_by_node
+        node = next((n for n, p in agents.items() if (p.namespace, p.name) == _key(ref)), "")
+        leader = self._leader()
+        if node:
+            self.show_agent(node)
+        elif leader is not None and (leader.namespace, leader.name) == _key(ref):
+            self.show_agent(OPERATOR)
+        else:
+            self.flash(f"the log of {ref.name} is not read; those of the leader and of agents are")
+
+    def _narrow(self, ref: Ref) -> None:
+        self._choose(replace(self.choice, about=ref, preset="all"))
+
+    async def _open_line(self, key: str) -> None:
+        """Go to what the line names; one that names nothing, or was repeated, is told in full."""
+        told = self._picture.told.get(key)
+        if told is not None and len(told.entries) < 2 and self._names():
+            await self.action_go()
+        else:
+            await self._open_detail(key)
+
+    async def action_go(self) -> None:
+        """Go to what the line names."""
+        things = self._names()
+        place = SCREEN_OF.get(things[0].kind) if things else None
+        if place is not None:
+            await self.app.run_action(("app", "open", (place, things[0])))
+
+    def _told(self) -> LineTold | None:
+        return self._picture.told.get(self.table.selected)
+
+    def _names(self) -> tuple[Ref, ...]:
+        """What the selected line names."""
+        told = self._told()
+        if told is None:
+            return ()
+        if told.change is not None:
+            namespace, _, name = told.change.service.partition("/")
+            return (Ref("Service", name, namespace),)
+        return named(told.entries[-1])
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """What shows these logs by hand, and what the selected line names."""
+        snapshot, chosen = self.snapshot, self.selection()
+        found: list[Equivalent] = []
+        if chosen is not None and chosen.question:
+            words = " ".join(map(shlex.quote, chosen.question))
+            found.append(Equivalent("what this line names", f"ciliscope explain {words}"))
+        for pod, container in self._pods():
+            where = f"-n {shlex.quote(pod.namespace)} logs {shlex.quote(pod.name)} -c {container}"
+            before = " --previous" if self.choice.before else ""
+            tells = f"the log of {pod.name}{' before its restart' if before else ''}"
+            words = f"{where} --timestamps --tail=1000{before}"
+            found.append(Equivalent(tells, kubectl(snapshot, words)))
+        return tuple(found)
+
+    def _pods(self) -> Iterable[tuple[Pod, str]]:
+        leader = self._leader() if self.choice.operator else None
+        if leader is not None:
+            yield leader, OPERATOR_CONTAINER
+        for node in self._end_follow:
+            agent = self.snapshot.agents_by_node.get(node)
+            if agent is not None:
+                yield agent, AGENT_CONTAINER
+
+    def _leader(self) -> Pod | None:
+        return leader_pod(operator_lease(self.snapshot), self.snapshot.pods.values())
+
+    # --- reading and showing
 
     def on_mount(self) -> None:
         """It begins with the operator."""
-        self._say_which(None)
+        super().on_mount()
+        self._say_which()
 
     def on_unmount(self) -> None:
-        """Nobody needs the agent's log any more."""
-        self._end_agent()
+        """Nobody needs the agents' logs any more."""
+        super().on_unmount()
+        self._follow(())
 
-    def _end_agent(self) -> None:
-        if self._end_follow is not None:
-            self._end_follow()
-            self._end_follow = None
+    def _reachable(self) -> list[str]:
+        return sorted(self.snapshot.agents_by_node)[:MOST_AGENTS]
+
+    def _follow(self, nodes: Iterable[str]) -> None:
+        """Read the logs of these agents and of no others."""
+        wanted, agents = set(nodes), self.snapshot.agents_by_node
+        for node in self._end_follow.keys() - wanted:
+            self._end_follow.pop(node)()
+        for node in sorted(wanted - self._end_follow.keys()):
+            if self.link.agent_log is not None and node in agents:
+                self._end_follow[node] = self.monitor.attach(self.link.agent_log(agents[node]))
+
+    def _draw_wrapped(self) -> None:
+        """The lines that the list has, each as long as it is."""
+        if not self.has_class("-wrapped"):
+            return
+        text = self.query_one("#lines", ScrollText)
+        at_end = text.scroll_offset.y + text.size.height >= len(text.lines)
+        rows = self.table.rows[-MOST_WRAPPED:]
+        text.show_text(partial(_wrapped, rows), "")
+        if at_end:
+            text.action_to_line(len(text.lines))
 
     @on(LogView.Paused)
     def _tell_pause(self, event: LogView.Paused) -> None:
-        self._say_which(event.unseen)
-
-    def _say_which(self, unseen: int | None) -> None:
-        which = f"agent on {self._node}" if self._node else "operator"
-        paused = () if unseen is None else (Span(f"  paused, {unseen} new (G: follow)", "accent"),)
-        self.set_headline((Span(which), *paused))
+        self._unseen = event.unseen
+        self._say_which()
 
     @on(LiveTable.Selected, "#log")
-    def _draw_detail(self) -> None:
-        row = self.query_one("#log", LogView).selected_row
-        entry = self._picture.entries.get(row.key) if row else None
-        told = entry.line.raw if entry else row.cells[-1].text if row else ""
-        lines = [plain(f" {told}")] if told else []
-        self.query_one("#detail", LiveText).show(lines)
+    def _line_selected(self) -> None:
+        self.draw_detail()
+
+    def _say_which(self) -> None:
+        node = self.choice.node
+        which = {OPERATOR: "operator", TOGETHER: "operator and all agents"}.get(
+            node, f"agent on {node}"
+        )
+        spans = [Span(which), Span(f" · {self.choice.words}", "none")]
+        if self._unseen is not None:
+            spans.append(Span(f"  paused, {self._unseen} new (G follows)", "accent"))
+        self.set_headline(tuple(spans))
+
+
+def _key(ref: Ref) -> tuple[str, str]:
+    return ref.namespace, ref.name
+
+
+def _wrapped(rows: Iterable[Row], width: int) -> list[Line]:
+    """Each row as one text, wrapped, in the tones of its cells."""
+    lines: list[Line] = []
+    for row in rows:
+        time, level, node, source, event = row.cells[:5]
+        spans = (
+            Span(f" {time.text} ", "none"),
+            Span(f"{level.text or '-':<5} ", level.tone),
+            Span(f"{node.text or '-'} {source.text or '-'}  "),
+            Span(event.text, event.tone or row.tone),
+        )
+        lines += wrapped(spans, width, 3)
+    return lines

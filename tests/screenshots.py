@@ -46,6 +46,8 @@ PICTURES = (
     Picture("service-without-pool", ("f5",), scenario="typo-in-pool-label", size=(80, 24)),
     Picture("pools-overlap", ("f6", "j", "j"), scenario="pools-overlap", size=(140, 32)),
     Picture("logs", ("f7",)),
+    Picture("logs-together", ("f7", "a", "e"), scenario="wrong-peer-asn", size=(140, 32)),
+    Picture("configuration-bgp", ("f8", "3"), scenario="peer-config-missing", size=(140, 32)),
     Picture("router-refuses", (), scenario="wrong-peer-asn"),
 )
 

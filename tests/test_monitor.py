@@ -252,6 +252,21 @@ async def test_an_attached_source_is_forgotten_when_it_is_detached() -> None:
         await eventually(lambda: source.ended == 1)
 
 
+async def test_a_source_that_two_attach_runs_once_until_neither_wants_it() -> None:
+    source = Told("agent_logs", "agent log talos-cp-1")
+    async with running() as monitor:
+        first, second = monitor.attach(Feed(source)), monitor.attach(Feed(source))
+        source.say(Heard("agent_logs"))
+        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FRESH)
+        first()
+        source.say(Failed("agent_logs", Reason.FORBIDDEN, "no", None))
+        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FORBIDDEN)
+        second()
+        await until(monitor, lambda s: "agent log talos-cp-1" not in s.health)
+        assert source.started == 1
+        await eventually(lambda: source.ended == 1)
+
+
 async def test_two_sources_of_one_name_are_a_mistake_that_is_told() -> None:
     with pytest.raises(ValueError, match="'namespaces'"):
         Monitor([Feed(Told()), Feed(Told())], lambda: NOON)

@@ -142,7 +142,7 @@ async def test_pods_show_restarts_last_exit_version_and_the_leader() -> None:
 async def test_the_operators_log_is_excerpted_and_shown_in_full_for_the_selected_line() -> None:
     text = await told("healthy", "logs", size=(160, 40))
     assert "info   IPAM    home/grafana ← 172.29.52.101" in text
-    assert 'msg="Assigning Ingress IP"' in text
+    assert 'msg="Assigning Ingress IP"' in " ".join(text.split())
     assert "logs no allocations" not in text
 
 
@@ -159,11 +159,11 @@ async def test_an_agents_log_is_read_on_demand_and_given_back() -> None:
         await settled(app, pilot)
         await pilot.press("n")
         await until(pilot, lambda: "no BGP event in what was read" in screen_text(app))
-        assert "Logs  agent on talos-cp-1" in screen_text(app)
+        assert "agent on talos-cp-1" in screen_text(app)
         assert "agent log talos-cp-1" in app.monitor.snapshot.health
         await pilot.press("p", "p")
         await until(pilot, lambda: "peer 172.29.51.1 up" in screen_text(app))
-        assert "Logs  agent on talos-cp-3" in screen_text(app)
+        assert "agent on talos-cp-3" in screen_text(app)
         await pilot.press("o")
         await until(pilot, lambda: "home/grafana ←" in screen_text(app))
         await until(pilot, lambda: "agent log talos-cp-3" not in app.monitor.snapshot.health)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
+from textual.binding import Binding, BindingType
 from textual.message import Message
+from typing_extensions import override
 
 from screens.widgets.columns import Column, Content
 from screens.widgets.live_table import LiveTable, Opening
@@ -15,10 +19,17 @@ COLUMNS = (
     Column("source", "SOURCE", least=4),
     Column("event", "EVENT", cut_to=20),
 )
+"""What the Overview has room for."""
+
+_ALONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class LogView(LiveTable):
     """A table of log lines that stays at its end while the last line is selected."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "mark", "mark", show=False, id="log.mark"),
+    ]
 
     class Paused(Message):
         """It follows again, or it stopped, and so many lines have come since."""
@@ -33,33 +44,57 @@ class LogView(LiveTable):
 
     def __init__(
         self,
+        columns: Sequence[Column] = COLUMNS,
         *,
         header: bool = True,
         opens: Opening | None = None,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Empty and following."""
-        super().__init__(COLUMNS, header=header, opens=opens, id=id)
+        super().__init__(columns, header=header, opens=opens, id=id)
         self._follows = True
         self._last_seen = ""
+        self._lines_of = _ALONE
+        self._begins: Literal["", "first", "last"] = ""
 
     @property
     def follows(self) -> bool:
         """Whether new lines move into view as they come."""
         return self._follows
 
-    def show(self, content: Content) -> None:
-        """Show these lines, oldest first."""
-        follows = self._follows
+    @override
+    def show(self, content: Content, lines: Mapping[str, Sequence[str]] = _ALONE) -> None:
+        """Show these lines, oldest first.
+
+        `lines` has the keys of the lines that a row stands for, where that is not itself alone.
+        """
+        follows = self._begins == "last" or (self._follows and not self._begins)
+        self._lines_of = lines
         super().show(content)
+        if self._begins == "first" and self.rows:
+            self.select(self.rows[0].key)
+        if self._begins:
+            self._last_seen = self._last_line()
+            self._follows, self._begins = follows or not self.rows, ""
         if follows and self.rows:
             self.select(self.rows[-1].key)
             self.call_after_refresh(self._stay_at_end)
         self._tell()
 
+    def begin(self, where: Literal["first", "last"]) -> None:
+        """Other lines come next: stand at the first, or follow the last of them."""
+        self._begins = where
+
     def follow(self) -> None:
         """Go to the end and stay there."""
+        self._follows = True
         self.action_last()
+        self._tell()
+
+    def pause(self) -> None:
+        """Stay here, also where this is the end."""
+        self._follows = False
+        self._tell()
 
     def select(self, key: str) -> None:
         """Select a line; the last one means to follow."""
@@ -68,15 +103,31 @@ class LogView(LiveTable):
         if at_end != self._follows:
             self._follows = at_end
         if at_end:
-            self._last_seen = self.selected
+            self._last_seen = self._last_line()
         self._tell()
 
     def unseen(self) -> int:
-        """How many lines have come since it stopped following."""
-        for count, row in enumerate(reversed(self.rows)):
-            if row.key == self._last_seen:
-                return count
-        return len(self.rows)
+        """How many lines have come since it stopped following; their keys tell their order."""
+        unseen = 0
+        for row in reversed(self.rows):
+            lines = self._lines_of.get(row.key, (row.key,))
+            new = sum(line > self._last_seen for line in lines)
+            if lines and not new:
+                break
+            unseen += new
+        return unseen
+
+    def _last_line(self) -> str:
+        """The last line of all."""
+        told = (self._lines_of.get(row.key, (row.key,)) for row in reversed(self.rows))
+        return next((lines[-1] for lines in told if lines), "")
+
+    @property
+    @override
+    def _name_place(self) -> int:
+        """A line is copied whole, where it has a column for that."""
+        keys = [column.key for column in self._columns]
+        return keys.index("line") if "line" in keys else keys.index("event")
 
     def _stay_at_end(self) -> None:
         if self._follows and self.rows:

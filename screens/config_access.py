@@ -1,0 +1,120 @@
+"""What is read, from where, how that goes, and which rights it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from app.diagnosis.finding import Ref
+from app.snapshot import SourceHealth, State
+from collectors.resources import resources
+from screens.absence import next_try
+from screens.config_section import Entry, Section, counted, fact, finding_lines
+from screens.format import NOTHING, SIGN, age_of, count, time_of_day
+from screens.service_words import rank
+from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.lines import Line, Span, plain
+from screens.widgets.source_bar import CLI
+
+if TYPE_CHECKING:
+    from app.diagnosis.finding import Finding
+    from app.diagnosis.health import Health
+    from app.judging import Judge
+    from app.snapshot import Snapshot
+
+COLUMNS = (
+    Column("name", "READ", cut_to=18),
+    Column("state", "STATE", least=9),
+    Column("age", "AGE", right=True, least=3, marks=False),
+    Column("took", "TOOK", right=True, spare=2, marks=False),
+    Column("next", "NEXT TRY", right=True, spare=1, marks=False),
+    Column("error", "ERROR", cut_to=16),
+)
+_HEALTH: dict[State, Health] = {
+    State.FRESH: "ok",
+    State.STALE: "warn",
+    State.LOADING: "unknown",
+    State.FORBIDDEN: "fail",
+    State.FAILING: "fail",
+    State.ABSENT: "none",
+    State.OFF: "none",
+}
+
+
+def section(snapshot: Snapshot, judge: Judge) -> Section:
+    """A row for each thing that is read."""
+    findings: tuple[Finding, ...] = ()
+    if not snapshot.setting_up:
+        findings = judge.verdict(snapshot).findings
+    rules = dict(_rights(snapshot.cilium_namespace))
+    rows: list[Row] = []
+    entries: dict[str, Entry] = {}
+    for label, health in snapshot.health.items():
+        ref = Ref("Source", label)
+        about = [f for f in findings if ref in (f.subject, *f.about) and f.code[:3] == "CS8"]
+        row = _row(health, snapshot)
+        rows.append(row)
+        right = rules.get(health.kind, "")
+        entries[label] = Entry(tuple(_lines(health, snapshot, about, right)), ref)
+    healths = [row.health for row in rows]
+    told = counted(healths, {"fail": "cannot be read", "warn": "old or partial"})
+    headline = (Span(f"{count(len(rows), 'thing')} read"), *told)
+    return Section(COLUMNS, Content(tuple(rows), plain("nothing is read")), entries, headline)
+
+
+def _health(health: SourceHealth) -> Health:
+    if health.state is State.ABSENT and health.kind in CLI:
+        return "unknown"
+    if health.state is State.FRESH and health.problems:
+        return "warn"
+    return _HEALTH[health.state]
+
+
+def _row(health: SourceHealth, snapshot: Snapshot) -> Row:
+    now, how = snapshot.taken_at, _health(health)
+    partial = " (partial)" if health.problems else ""
+    took, wait = health.took, health.next_try
+    seconds = None if wait is None else max(0.0, (wait - now).total_seconds())
+    age = None if health.read_at is None else (now - health.read_at).total_seconds()
+    cells = (
+        Cell(health.label),
+        Cell(f"{SIGN[how]} {health.state}{partial}", rank(how), how),
+        Cell(age_of(health.read_at, now), age),
+        Cell(NOTHING if took is None else f"{took:.2f}s", took),
+        Cell(NOTHING if seconds is None else f"{seconds:.0f}s", seconds),
+        Cell(health.error or "; ".join(health.problems), tone=how if health.error else ""),
+    )
+    return Row(health.label, cells, health=how)
+
+
+def _lines(
+    health: SourceHealth, snapshot: Snapshot, findings: list[Finding], right: str
+) -> Iterator[Line]:
+    now, how = snapshot.taken_at, _health(health)
+    yield plain(f" {health.label}", "strong")
+    since = time_of_day(health.since, now)
+    yield (Span(" state       ", "none"), Span(f"{SIGN[how]} {health.state} since {since}", how))
+    if health.read_at is not None:
+        yield fact("answered", f"{age_of(health.read_at, now)} ago")
+    if health.error:
+        yield fact("error", health.error)
+    for problem in health.problems:
+        yield fact("partial", problem)
+    wait = next_try(health, now)
+    if wait:
+        yield fact("then", wait)
+    yield from finding_lines(findings)
+    granted = any("grant" in finding.remedy for finding in findings)
+    if right and not granted:
+        yield ()
+        yield plain(" the right that it takes:", "none")
+        for text in right.splitlines():
+            yield plain(f"   {text}")
+
+
+def _rights(namespace: str) -> Iterator[tuple[str, str]]:
+    """What must be granted for a kind to be read, as the rule of a role."""
+    from app.diagnosis.rules.view import rights_yaml  # the rules come with it
+
+    for resource in resources(namespace):
+        yield resource.kind, rights_yaml(resource.rights())

@@ -1,0 +1,326 @@
+"""The BGP objects as a tree: which selects what, from the nodes down to the services.
+
+BGPv2: ClusterConfig, instance, peer, PeerConfig's family, Advertisement. BGPv1: PeeringPolicy,
+virtual router, neighbour. What nothing refers to stands at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.diagnosis.finding import Ref
+from app.diagnosis.selectors import describe
+from screens.absence import content
+from screens.command_words import kubectl
+from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.format import NOTHING, SIGN, count
+from screens.selection import Equivalent
+from screens.service_words import rank
+from screens.widgets.columns import Cell, Column, Row
+from screens.widgets.lines import Line, Span, plain
+
+if TYPE_CHECKING:
+    from app.diagnosis.case import Case
+    from app.diagnosis.finding import Finding
+    from app.diagnosis.health import Health
+    from app.diagnosis.peering import PeeringFamily, SelectedAdvertisement
+    from app.judging import Judge
+    from app.snapshot import Snapshot
+    from collectors.cilium_records import ClusterConfig, ClusterPeer, PeeringPolicy
+    from collectors.records import LabelSelector
+
+COLUMNS = (
+    Column("name", "OBJECT", cut_to=30),
+    Column("selects", "SELECTS", cut_to=14),
+    Column("finds", "FINDS", cut_to=10, spare=1),
+    Column("state", "STATE", cut_to=20),
+)
+OBJECTS = ("cluster_configs", "peer_configs", "advertisements", "peering_policies")
+READS = (
+    *OBJECTS,
+    "cilium_nodes",
+    "node_configs",
+    "node_config_overrides",
+    "services",
+    "config_maps",
+    "bgp_peers",
+    "daemon_sets",
+)
+CLUSTER_CONFIG = "CiliumBGPClusterConfig"
+PEER_CONFIG = "CiliumBGPPeerConfig"
+ADVERTISEMENT = "CiliumBGPAdvertisement"
+POLICY = "CiliumBGPPeeringPolicy"
+OVERRIDE = "CiliumBGPNodeConfigOverride"
+_PLURALS = {
+    CLUSTER_CONFIG: "ciliumbgpclusterconfigs",
+    PEER_CONFIG: "ciliumbgppeerconfigs",
+    ADVERTISEMENT: "ciliumbgpadvertisements",
+    POLICY: "ciliumbgppeeringpolicies",
+    OVERRIDE: "ciliumbgpnodeconfigoverrides",
+}
+KINDS = frozenset(_PLURALS)
+"""The kinds of the objects here."""
+
+
+@dataclass
+class _Tree:
+    """The rows as they are made."""
+
+    case: Case
+    about: Mapping[Ref, list[Finding]]
+    rows: list[Row] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    used: set[Ref] = field(default_factory=set)
+    """Objects that something refers to."""
+    _shown: set[Ref] = field(default_factory=set)
+    _services: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def add(
+        self,
+        depth: int,
+        path: str,
+        name: str,
+        ref: Ref,
+        *,
+        selects: str = "",
+        finds: str = "",
+        broken: str = "",
+        unused: bool = False,
+        facts: tuple[Line, ...] = (),
+    ) -> None:
+        """One row; `broken` says what is amiss with the reference that it is.
+
+        What was found about an object stands at its first row.
+        """
+        own = [] if ref in self._shown else self.about.get(ref, [])
+        self._shown.add(ref)
+        health: Health = "fail" if broken else worst(own)
+        words = broken or ", ".join(dict.fromkeys(finding.code for finding in own))
+        if unused and not words:
+            health, words = "warn", "nothing selects it"
+        cells = (
+            Cell(f"{'  ' * depth}{name}"),
+            Cell(selects or NOTHING),
+            Cell(finds or NOTHING),
+            Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
+        )
+        self.rows.append(Row(path, cells, health=health))
+        lines = [plain(f" {ref}", "strong"), *facts]
+        if selects:
+            lines.append(fact("selects", selects))
+        if finds:
+            lines.append(fact("finds", finds))
+        if broken:
+            lines.append((Span(" ✗           ", "fail"), Span(broken, "fail")))
+        lines += finding_lines(self.about.get(ref, []))
+        words = f"get {_PLURALS[ref.kind]} {ref.name} -o yaml"
+        same = (Equivalent(f"the {ref.kind}", kubectl(self.case.snapshot, words)),)
+        self.entries[path] = Entry(tuple(lines), ref, equivalents=same)
+
+    def nodes(self, selector: LabelSelector | None) -> tuple[str, ...]:
+        """The nodes that a selector selects."""
+        from app.diagnosis.peerings import selects_node  # the rules come with it
+
+        found = self.case.snapshot.cilium_nodes
+        return tuple(name for name, node in sorted(found.items()) if selects_node(selector, node))
+
+    def services(self, selected: SelectedAdvertisement) -> int:
+        """How many LoadBalancer services an advertisement selects."""
+        from app.diagnosis.peerings import selects_service  # the rules come with it
+
+        key = (selected.advertisement, selected.index)
+        if key not in self._services:
+            self._services[key] = sum(
+                selects_service(selected, balancer.service) for balancer in self.case.balancers
+            )
+        return self._services[key]
+
+
+def section(snapshot: Snapshot, judge: Judge) -> Section:
+    """The objects of both control planes, as far as this Cilium reads them."""
+    from app.diagnosis.peerings import reads_policies  # the rules come with it
+
+    kinds = OBJECTS if snapshot.setting_up else _kinds(snapshot)
+    if snapshot.setting_up:
+        return Section(COLUMNS, content(snapshot, (), kinds, "BGP objects"))
+    case = judge.case(snapshot)
+    about: dict[Ref, list[Finding]] = {}
+    for finding in judge.verdict(snapshot).findings:
+        if finding.subject.kind in KINDS:
+            about.setdefault(finding.subject, []).append(finding)
+    tree = _Tree(case, about)
+    for _, config in sorted(snapshot.cluster_configs.items()):
+        _cluster_config(tree, config)
+    for _, policy in sorted(snapshot.peering_policies.items()):
+        _policy(tree, policy, read=reads_policies(case))
+    _left_over(tree)
+    healths = [row.health for row in tree.rows]
+    shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=("cilium_nodes",))
+    told = counted(healths, {"fail": "broken", "warn": "odd"})
+    objects = len({entry.ref for entry in tree.entries.values()})
+    headline = (Span(count(objects, "object")), *told) if objects else ()
+    return Section(COLUMNS, shown, tree.entries, headline)
+
+
+def _kinds(snapshot: Snapshot) -> tuple[str, ...]:
+    """The kinds that are served; where none is, all."""
+    served = tuple(kind for kind in OBJECTS if snapshot.health_of(kind).state != "absent")
+    return served or OBJECTS
+
+
+def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
+    ref = Ref(CLUSTER_CONFIG, config.key)
+    tree.used.add(ref)
+    snapshot = tree.case.snapshot
+    nodes = tree.nodes(config.spec.node_selector)
+    tree.add(
+        0,
+        f"{CLUSTER_CONFIG}/{config.key}",
+        f"ClusterConfig {config.key}",
+        ref,
+        selects=_selector("nodes", config.spec.node_selector),
+        finds=f"{len(nodes)} of {count(len(snapshot.cilium_nodes), 'node')}",
+        broken="" if nodes or not tree.case.known("cilium_nodes") else _no("node"),
+        facts=(fact("nodes", ", ".join(nodes) or "none"),),
+    )
+    for instance in config.spec.bgp_instances:
+        path = f"{CLUSTER_CONFIG}/{config.key}/{instance.name}"
+        peers = count(len(instance.peers), "peer")
+        name = f"instance {instance.name} AS {instance.local_asn}"
+        tree.add(1, path, name, ref, finds=peers, broken="" if instance.peers else _no("peer"))
+        for peer in instance.peers:
+            _peer(tree, f"{path}/{peer.name}", ref, peer)
+
+
+def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
+    """A peer, the families of its PeerConfig, and what each selects."""
+    from app.diagnosis.peerings import peer_families  # the rules come with it
+    from collectors.cilium_records import PeerConfigSpec
+
+    snapshot = tree.case.snapshot
+    name = peer.peer_config_ref.name if peer.peer_config_ref else ""
+    config = snapshot.peer_configs.get(name) if name else None
+    missing = bool(name) and config is None and tree.case.known("peer_configs")
+    address = peer.peer_address or ("auto-discovered" if peer.auto_discovery else "")
+    tree.add(
+        2,
+        path,
+        f"peer {peer.name} {address} AS {peer.peer_asn or 'any'}",
+        owner,
+        selects=f"PeerConfig {name}" if name else "no PeerConfig: the defaults",
+        finds="found" if config else "",
+        broken="does not exist" if missing else "" if address else "no address",
+    )
+    if missing or (name and config is None):
+        return
+    ref = Ref(PEER_CONFIG, name) if config else owner
+    tree.used.add(ref)
+    spec = config.spec if config else PeerConfigSpec()
+    for family in peer_families(spec, snapshot.advertisements):
+        _family(tree, f"{path}/{family.afi}-{family.safi}", ref, family)
+
+
+def _family(tree: _Tree, path: str, ref: Ref, family: PeeringFamily) -> None:
+    found = {each.advertisement for each in family.advertisements}
+    known = tree.case.known("advertisements")
+    tree.add(
+        3,
+        path,
+        f"{family.afi}/{family.safi}",
+        ref,
+        selects=_selector("advertisements", family.selector, nothing="no advertisement"),
+        finds=count(len(found), "advertisement"),
+        broken="" if found or not known else _no("advertisement"),
+    )
+    for each in family.advertisements:
+        own = Ref(ADVERTISEMENT, each.advertisement)
+        tree.used.add(own)
+        _advertisement(tree, 4, f"{path}/{each.advertisement}-{each.index}", own, each)
+
+
+def _advertisement(
+    tree: _Tree, depth: int, path: str, ref: Ref, each: SelectedAdvertisement
+) -> None:
+    what = f"{each.type} {' '.join(each.addresses)}".rstrip()
+    services = each.type == "Service"
+    number = tree.services(each) if services else 0
+    selects = _selector("services", each.selector, nothing="no service") if services else ""
+    tree.add(
+        depth,
+        path,
+        f"→ {what}" if ref.kind == POLICY else f"→ {ref.name}: {what}",
+        ref,
+        selects=selects,
+        finds=count(number, "service") if services else "",
+        broken=_no("service") if services and not number and tree.case.balancers else "",
+    )
+
+
+def _policy(tree: _Tree, policy: PeeringPolicy, *, read: bool) -> None:
+    from app.diagnosis.peerings import router_advertisements  # the rules come with it
+
+    ref = Ref(POLICY, policy.key)
+    tree.used.add(ref)
+    nodes = tree.nodes(policy.spec.node_selector)
+    every = len(tree.case.snapshot.cilium_nodes)
+    no_node = "" if nodes or not tree.case.known("cilium_nodes") else _no("node")
+    tree.add(
+        0,
+        f"{POLICY}/{policy.key}",
+        f"PeeringPolicy {policy.key}",
+        ref,
+        selects=_selector("nodes", policy.spec.node_selector),
+        finds=f"{len(nodes)} of {count(every, 'node')}",
+        broken=no_node if read else "this Cilium does not read it",
+        facts=(fact("nodes", ", ".join(nodes) or "none"),),
+    )
+    for index, router in enumerate(policy.spec.virtual_routers):
+        path = f"{POLICY}/{policy.key}/{index}"
+        peers = count(len(router.neighbors), "neighbour")
+        tree.add(1, path, f"router AS {router.local_asn}", ref, finds=peers)
+        for neighbor in router.neighbors:
+            name = f"neighbour {neighbor.peer_address} AS {neighbor.peer_asn}"
+            families = ", ".join(f"{family.afi}/{family.safi}" for family in neighbor.families)
+            own = f"{path}/{neighbor.peer_address}"
+            tree.add(2, own, name, ref, selects=families or "both families")
+        for place, each in enumerate(router_advertisements(policy.key, index, router)):
+            _advertisement(tree, 2, f"{path}/advertised-{place}", ref, each)
+
+
+def _left_over(tree: _Tree) -> None:
+    """Objects that nothing refers to, and overrides, which refer to nodes."""
+    snapshot = tree.case.snapshot
+    for kind, objects in (
+        (PEER_CONFIG, snapshot.peer_configs),
+        (ADVERTISEMENT, snapshot.advertisements),
+    ):
+        for name in sorted(objects):
+            if Ref(kind, name) not in tree.used:
+                title = f"{kind.removeprefix('CiliumBGP')} {name}"
+                facts = _labels(objects[name].metadata.labels)
+                ref = Ref(kind, name)
+                tree.add(0, f"{kind}/{name}", title, ref, unused=True, facts=facts)
+    for name in sorted(snapshot.node_config_overrides):
+        known = name in snapshot.cilium_nodes or not tree.case.known("cilium_nodes")
+        broken = "" if known else "there is no such node"
+        ref = Ref(OVERRIDE, name)
+        tree.add(0, f"{OVERRIDE}/{name}", f"Override {name}", ref, selects="node", broken=broken)
+
+
+def _labels(labels: Mapping[str, str]) -> tuple[Line, ...]:
+    told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return (fact("labels", told or "none"),)
+
+
+def _selector(what: str, selector: LabelSelector | None, nothing: str = "") -> str:
+    """`nodes a=b`; an absent selector selects all, or `nothing`."""
+    if selector is None:
+        return nothing or f"all {what}"
+    words = describe(selector)
+    return f"all {what}" if words == "everything" else f"{what} {words}"
+
+
+def _no(what: str) -> str:
+    return f"selects no {what}"

@@ -1,0 +1,201 @@
+"""The key parameters: what is expected, what is in force, where from, and whether pods know it.
+
+Whether the agents run with what the ConfigMap says cannot be seen in it: pods that started before
+it was last written may not (CS111), and what the agents say of themselves stands in the detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.diagnosis.configuration import CONFIG_MAP, Parameter, parameters
+from app.diagnosis.finding import Ref
+from app.diagnosis.wanted import fulfils
+from screens.absence import content
+from screens.command_words import kubectl
+from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.format import NOTHING, SIGN, count
+from screens.selection import Equivalent
+from screens.service_words import rank
+from screens.widgets.columns import Cell, Column, Row
+from screens.widgets.lines import Line, Span, plain
+
+if TYPE_CHECKING:
+    from app.diagnosis.case import Case, Expected
+    from app.diagnosis.finding import Finding
+    from app.diagnosis.health import Health
+    from app.judging import Judge
+    from app.snapshot import Snapshot
+    from collectors.agent_status import AgentStatus
+
+COLUMNS = (
+    Column("name", "PARAMETER", cut_to=22),
+    Column("expected", "EXPECTED", cut_to=8, spare=1),
+    Column("value", "IN FORCE", cut_to=12),
+    Column("from", "FROM", cut_to=9, spare=2),
+    Column("state", "STATE", cut_to=12),
+    Column("restart", "RESTART", cut_to=7, spare=3),
+    Column("key", "KEY", extra=True),
+)
+READS = ("config_maps", "pods", "daemon_sets", "deployments", "cilium_status")
+
+_ANY = "any value"
+_OPERATOR_ALONE = ("enable-lb-ipam", "default-lb-service-ipam", "cluster-pool-")
+"""Keys that only the operator reads (operator/pkg/lbipam/cell.go, operator/option/config.go)."""
+_ITSELF = ("ConfigMap", "Cluster")
+"""What a finding about a setting is said of."""
+_BGP = "enable-bgp-control-plane"
+"""The key that CS301 is about: the agents themselves may be its witness."""
+_BY_WORKLOAD = {"DaemonSet": "agents", "Deployment": "operator"}
+
+
+def section(snapshot: Snapshot, judge: Judge) -> Section:
+    """A row for each key parameter, and for each further one of which something is expected."""
+    if snapshot.setting_up or not snapshot.health_of("config_maps").known:
+        return Section(COLUMNS, content(snapshot, (), ("config_maps",), f"ConfigMap {CONFIG_MAP}"))
+    case, findings = judge.case(snapshot), judge.verdict(snapshot).findings
+    expected = {each.key: each for each in case.expected}
+    old = {
+        _BY_WORKLOAD.get(finding.subject.kind, finding.subject.kind): finding
+        for finding in findings
+        if finding.code == "CS111"
+    }
+    about = _by_key(findings)
+    rows: list[Row] = []
+    entries: dict[str, Entry] = {}
+    for parameter in _parameters(case, expected):
+        wanted, found = expected.get(parameter.key), about.get(parameter.key, [])
+        restart = [who for who in old if who == "operator" or not _operators(parameter.key)]
+        health, words = _state(parameter, wanted, found)
+        rows.append(_row(parameter, wanted, health, words, restart))
+        lines = _lines(case, parameter, wanted, [*found, *(old[who] for who in restart)])
+        entries[parameter.key] = _entry(snapshot, parameter, tuple(lines))
+    shown = content(snapshot, rows, ("config_maps",), f"ConfigMap {CONFIG_MAP}")
+    told = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
+    shown = replace(shown, notice=(*shown.notice, *told))
+    return Section(COLUMNS, shown, entries, _headline(rows, expected))
+
+
+def _operators(key: str) -> bool:
+    return key.startswith(_OPERATOR_ALONE)
+
+
+def _parameters(case: Case, expected: Mapping[str, Expected]) -> Iterator[Parameter]:
+    """The key parameters, then the others of which something is expected."""
+    known = parameters(case.snapshot)
+    yield from known
+    if case.config is None:
+        return
+    for key in expected.keys() - {parameter.key for parameter in known}:
+        yield Parameter(key, key, case.config.get(key), "")
+
+
+def _by_key(findings: Sequence[Finding]) -> Mapping[str, list[Finding]]:
+    """What was found about a setting itself, by its key; others only call it as a witness."""
+    about: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.subject.kind in _ITSELF and finding.code != "CS111":
+            for key in _keys(finding):
+                about.setdefault(key, []).append(finding)
+    return about
+
+
+def _keys(finding: Finding) -> set[str]:
+    """The settings that a finding is about."""
+    proofs = (proof.field for proof in finding.evidence if CONFIG_MAP in proof.object)
+    keys = {field[5:-1] for field in proofs if field.startswith("data[")}
+    keys |= {ref.name for ref in (*finding.about, *finding.blames) if ref.kind == "Setting"}
+    return keys | ({_BGP} if finding.code == "CS301" else set())
+
+
+def _state(
+    parameter: Parameter, wanted: Expected | None, findings: Sequence[Finding]
+) -> tuple[Health, str]:
+    """How a setting is, and in words why."""
+    fits = wanted is None or fulfils(wanted.value, parameter.effective or None)
+    if not fits:
+        known = any(finding.code == "CS701" for finding in findings)
+        return (worst(findings), "differs") if known else ("none", "differs, ignored")
+    health = worst(findings)
+    if findings and health != "none":
+        return health, ", ".join(dict.fromkeys(finding.code for finding in findings))
+    return ("ok", "as expected") if wanted else ("none", "")
+
+
+def _row(
+    parameter: Parameter, wanted: Expected | None, health: Health, words: str, restart: list[str]
+) -> Row:
+    given = parameter.value is not None
+    tone: Health | None = health if health in ("fail", "warn") else None
+    cells = (
+        Cell(parameter.name),
+        Cell(NOTHING if wanted is None else _ANY if wanted.value == "*" else wanted.value),
+        Cell(parameter.effective or NOTHING, tone=tone or ""),
+        Cell("cilium-config" if given else "default"),
+        Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
+        Cell(", ".join(restart) or NOTHING, tone="warn" if restart else ""),
+        Cell(parameter.key),
+    )
+    odd = "warn" if restart and health in ("ok", "none") else health
+    return Row(parameter.key, cells, health=odd)
+
+
+def _headline(rows: Sequence[Row], expected: Mapping[str, Expected]) -> Line:
+    if not expected:
+        return (Span(f"{len(rows)}, nothing expected of them"),)
+    differing = [row for row in rows if "differs" in row.cells[4].text]
+    told = f"{len(expected) - len(differing)} of {len(expected)} as expected"
+    return (Span(told), *counted([row.health for row in differing], {"fail": "differ"}))
+
+
+def _lines(
+    case: Case, parameter: Parameter, wanted: Expected | None, findings: Sequence[Finding]
+) -> Iterator[Line]:
+    yield plain(f" {parameter.name}", "strong")
+    yield fact("key", f"{CONFIG_MAP}: {parameter.key}")
+    written = "not set" if parameter.value is None else parameter.value or '""'
+    yield fact("written", written)
+    if parameter.value is None:
+        yield fact("default", parameter.default or "empty")
+    if wanted is not None:
+        yield fact("expected", f"{_ANY if wanted.value == '*' else wanted.value} ({wanted.place})")
+    said = _AGENTS_SAY.get(parameter.key)
+    if said is not None:
+        yield from _agents(case, said)
+    yield from finding_lines(findings)
+
+
+_AGENTS_SAY: Mapping[str, Callable[[AgentStatus], str]] = {
+    "bpf-lb-acceleration": lambda agent: agent.lb_acceleration,
+    "bpf-lb-mode": lambda agent: agent.lb_mode,
+    "bpf-lb-algorithm": lambda agent: agent.lb_algorithm,
+    "kube-proxy-replacement": lambda agent: agent.kube_proxy_replacement,
+    "routing-mode": lambda agent: agent.routing,
+    "ipam": lambda agent: agent.ipam,
+    "enable-hubble": lambda agent: agent.hubble_state,
+}
+"""What an agent's own status says of a setting, by its key."""
+
+
+def _agents(case: Case, said: Callable[[AgentStatus], str]) -> Iterator[Line]:
+    """What the agents run with, and how many of them."""
+    nodes: dict[str, list[str]] = {}
+    for status in case.snapshot.cilium_status.values():
+        for agent in status.agents:
+            if agent.answered:
+                nodes.setdefault(said(agent) or "nothing", []).append(agent.node)
+    for value, where in sorted(nodes.items()):
+        yield fact("agents say", f"{value} ({count(len(where), 'agent')})")
+
+
+def _entry(snapshot: Snapshot, parameter: Parameter, lines: tuple[Line, ...]) -> Entry:
+    path = parameter.key.replace(".", "\\.")
+    namespace = snapshot.cilium_namespace
+    words = f"get configmap {CONFIG_MAP} -n {namespace} -o jsonpath='{{.data.{path}}}'"
+    return Entry(
+        lines,
+        Ref("ConfigMap", CONFIG_MAP, namespace),
+        equivalents=(Equivalent("this parameter", kubectl(snapshot, words)),),
+    )

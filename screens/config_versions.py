@@ -1,0 +1,125 @@
+"""Versions: of Kubernetes, of each part of Cilium, and whether they go together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from app.diagnosis.finding import Ref
+from app.diagnosis.health import CiliumPod, cilium_pods
+from screens.absence import content
+from screens.command_words import kubectl
+from screens.config_section import Entry, Section, fact, finding_lines, worst
+from screens.format import NOTHING, SIGN, count
+from screens.selection import Equivalent
+from screens.service_words import rank
+from screens.widgets.columns import Cell, Column, Row
+from screens.widgets.lines import Line, Span, plain
+
+if TYPE_CHECKING:
+    from app.diagnosis.finding import Finding
+    from app.diagnosis.health import Health
+    from app.judging import Judge
+    from app.snapshot import Snapshot
+
+COLUMNS = (
+    Column("name", "WHAT", least=14),
+    Column("version", "VERSION", cut_to=14),
+    Column("runs", "RUNS ON", cut_to=10),
+    Column("state", "STATE", cut_to=14),
+)
+READS = ("version", "nodes", "pods", "daemon_sets", "deployments", "cilium_status", "leases")
+
+_TITLES = {"agent": "agents", "hubble-relay": "Hubble relay", "hubble-ui": "Hubble UI"}
+_SKEW = "CS107"
+
+
+def section(snapshot: Snapshot, judge: Judge) -> Section:
+    """A row for each version that runs of each part."""
+    if snapshot.setting_up:
+        return Section(COLUMNS, content(snapshot, (), ("version", "pods"), "versions"))
+    skew = [f for f in judge.verdict(snapshot).findings if f.code == _SKEW]
+    told = [*_kubernetes(snapshot), *_cilium(snapshot, skew), *_installed(snapshot)]
+    rows = [row for row, _ in told]
+    entries = {row.key: entry for row, entry in told}
+    shown = content(snapshot, rows, ("version", "pods"), "versions", beside=("nodes",))
+    return Section(COLUMNS, shown, entries, _headline(rows, skew))
+
+
+def _headline(rows: list[Row], skew: list[Finding]) -> Line:
+    if skew:
+        return (Span("versions do not go together", worst(skew)),)
+    return (Span("versions go together"),) if rows else ()
+
+
+def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
+    server = snapshot.version.get("version")
+    if server is not None and server.git_version:
+        lines = [plain(" Kubernetes API server", "strong"), fact("version", server.git_version)]
+        if server.clock_skew is not None:
+            lines.append(fact("clock", f"{server.clock_skew:+.0f} s against this machine's"))
+        same = (Equivalent("the API server's version", kubectl(snapshot, "version")),)
+        row = _row("kubernetes", "Kubernetes", server.git_version, "API server", "ok", "")
+        yield row, Entry(tuple(lines), equivalents=same)
+    kubelets: dict[str, list[str]] = {}
+    for name, node in sorted(snapshot.nodes.items()):
+        kubelets.setdefault(node.status.node_info.kubelet_version or "?", []).append(name)
+    for version, nodes in sorted(kubelets.items()):
+        words = "" if len(kubelets) == 1 else f"one of {len(kubelets)} versions"
+        row = _row(f"kubelet {version}", "kubelet", version, count(len(nodes), "node"), "ok", words)
+        lines = [plain(" kubelet", "strong"), fact("version", version)]
+        same = (Equivalent("the nodes' versions", kubectl(snapshot, "get nodes -o wide")),)
+        yield row, Entry((*lines, fact("nodes", ", ".join(nodes))), equivalents=same)
+
+
+def _cilium(snapshot: Snapshot, skew: list[Finding]) -> Iterator[tuple[Row, Entry]]:
+    """Each component by the tags of its pods' main images."""
+    by_version: dict[tuple[str, str], list[CiliumPod]] = {}
+    for found in cilium_pods(snapshot):
+        by_version.setdefault((found.component, found.version or "?"), []).append(found)
+    several = Counter(component for component, _ in by_version)
+    for (component, version), pods in by_version.items():
+        name = _TITLES.get(component, component)
+        told = [f for f in skew if component in ("agent", "operator")]
+        odd = bool(told) and (several[component] > 1 or component == "operator")
+        health: Health = worst(told) if odd else "ok"
+        words = _SKEW if odd else ""
+        places = [pod.pod.spec.node_name or pod.pod.name for pod in pods]
+        runs = (
+            ", ".join(places)
+            if len(places) < 3 and several[component] > 1
+            else count(len(pods), "pod")
+        )
+        row = _row(f"{component} {version}", name, version, runs, health, words)
+        images = dict.fromkeys(
+            container.image for pod in pods for container in pod.pod.spec.containers[:1]
+        )
+        lines = [plain(f" {name} {version}", "strong")]
+        lines += [fact("image", image) for image in images]
+        lines += [fact("pod", f"{p.pod.name} on {p.pod.spec.node_name or '?'}") for p in pods]
+        lines += finding_lines(told if odd else ())
+        where = f"-n {snapshot.cilium_namespace}"
+        words = f"get pods {where} -o wide"
+        ref = Ref("Pod", pods[0].pod.name, pods[0].pod.namespace)
+        same = (Equivalent("the pods of Cilium", kubectl(snapshot, words)),)
+        yield row, Entry(tuple(lines), ref, node=pods[0].pod.spec.node_name, equivalents=same)
+
+
+def _installed(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
+    """The chart, as the `cilium` command reads it from the release."""
+    for status in snapshot.cilium_status.values():
+        if status.helm_chart_version:
+            version = status.helm_chart_version
+            lines = (plain(" Helm chart", "strong"), fact("version", version))
+            yield _row("chart", "Helm chart", version, NOTHING, "ok", ""), Entry(lines)
+
+
+def _row(key: str, name: str, version: str, runs: str, health: Health, words: str) -> Row:
+    cells = (
+        Cell(name),
+        Cell(version),
+        Cell(runs),
+        Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
+    )
+    return Row(key, cells, health=health)
