@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -15,9 +14,9 @@ from textual import events, on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.theme import BUILTIN_THEMES, Theme
 
 from app.judging import Judge
+from app.look import Look
 from app.monitor import Clock, Monitor
 from app.snapshot import Snapshot
 from app.terminal import TolerantDriver, whole_terminal
@@ -54,29 +53,6 @@ PATIENCE = 10.0
 
 _SAME_KEY = {"ctrl+j": "enter"}
 """Enter arrives as a line feed when it was pressed before the terminal was told to send it raw."""
-
-_OWN_THEME = Theme(
-    name="ciliscope",
-    primary="#5fafff",
-    accent="#5fd7d7",
-    success="#5fd7d7",
-    warning="#ffd75f",
-    error="#ff5f5f",
-    foreground="#d0d0d0",
-    background="#121212",
-    surface="#121212",
-    panel="#262626",
-    dark=True,
-    variables={"primary-background": "#303a44", "block-cursor-text-style": "none"},
-)
-_ANSI = BUILTIN_THEMES["ansi-dark"]
-_TERMINAL_THEME = replace(
-    _ANSI,
-    name="ciliscope-ansi",
-    accent="ansi_cyan",
-    success="ansi_cyan",
-    variables={**_ANSI.variables, "primary-background": "ansi_default"},
-)
 
 
 DashboardScreen = (
@@ -121,24 +97,20 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         read: Callable[[], Awaitable[None]] | None = None,
         clock: Clock = lambda: datetime.now(UTC),
         ascii_only: bool = False,
+        look: Look | None = None,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
-        `clock` tells the time by which ages are told; for a recording it stands still.
+        `clock` tells the time by which ages are told; for a recording it stands still. `look` has
+        the themes that the operator wants (default: what fits the terminal).
         """
-        if os.environ.get("NO_COLOR") == "":
-            del os.environ[
-                "NO_COLOR"
-            ]  # empty means not set (no-color.org); Textual takes it as set
+        self._look = look or Look()
         super().__init__(
             driver_class=TolerantDriver,
             css_path=list(STYLES),
-            ansi_color=True if "NO_COLOR" in os.environ else None,
+            ansi_color=self._look.ansi_color,
         )
-        self.register_theme(_OWN_THEME)
-        self.register_theme(_TERMINAL_THEME)
-        few_colours = self.no_color or self.console.color_system in (None, "standard")
-        self.theme = _TERMINAL_THEME.name if few_colours else _OWN_THEME.name
+        self._look.put_on(self, link.monitor.snapshot.context)
         self.set_class(ascii_only, "-ascii")
         self.monitor = link.monitor
         self._read = read or link.monitor.run
@@ -212,6 +184,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
     async def _show(self) -> None:
         """The newest snapshot on the screen that is up, as of the last tick."""
         newest = self.monitor.snapshot
+        self._look.put_on(self, newest.context)
         now = self._clock()
         if now - self._told_at >= timedelta(seconds=TICK):
             self._told_at = now
@@ -417,6 +390,7 @@ def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
         read=sources.read,
         clock=sources.clock,
         ascii_only=settings.ascii_only,
+        look=Look(settings.theme, settings.themes),
     )
     try:
         with whole_terminal(app.end, sources.end) as received:
