@@ -9,10 +9,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from app.config_file import SettingsError
 from app.settings import OPTIONS, THEME_NAMES, Settings, load, parse_duration
+from collectors.sanitize import printable
 
 if TYPE_CHECKING:
     from app.ignore import Entry
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     program = "kubectl ciliscope" if Path(sys.argv[0]).name.startswith("kubectl-") else "ciliscope"
     shared = _connection_flags()
     variables = ", ".join(option.variable for option in OPTIONS)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=_DESCRIPTION,
         epilog=_EPILOG.format(variables=variables),
@@ -276,6 +277,13 @@ def _connection_flags() -> argparse.ArgumentParser:
         "--mouse", action="store_const", const="true", help="take the mouse (default: leave it)"
     )
     return flags
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses what it was given without repeating what that would do to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Version(argparse.Action):
@@ -458,5 +466,5 @@ def _how_to_use(given: Mapping[str, str]) -> str:
 
 def _refuse(sentence: str) -> int:
     if sys.stderr is not None:
-        sys.stderr.write(f"ciliscope: {sentence}\n")
+        sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
     return USAGE_ERROR

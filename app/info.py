@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.ignore import FILE as IGNORE_FILE
 from app.settings import Settings, config_path, state_path
+from collectors.sanitize import one_line
 
 _PACKAGES = ("ciliscope", "textual", "rich", "kubernetes", "sh", "msgspec")
 
@@ -20,7 +21,7 @@ def run(settings: Settings, config: Path | None) -> int:
     """Print it and return the exit code."""
     width = max(len(name) for name, _ in facts(settings, config))
     for name, value in facts(settings, config):
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        sys.stdout.write(f"{name:<{width}}  {one_line(value)}\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Clusters in which everything that can be written is hostile to a terminal, and what a terminal got.
+"""Clusters in which all that can be written is hostile to a terminal, and what a terminal got.
 
 A recording of a real cluster is taken, and every free text in it (messages, annotations, labels,
 versions, log lines, what the `cilium` command says) and every name that people choose is made to
@@ -63,8 +63,9 @@ def poisoned(recording: str, folder: Path) -> Path:
     shutil.copytree(RECORDINGS / recording, target)
     poison = _Poison(target)
     for path in sorted((target / "api").rglob("*.json")):
-        if path.parent != target / "api" and "/namespaces/" in str(path) or "items" in path.read_text():
-            path.write_text(json.dumps(poison.document(json.loads(path.read_text()))))
+        document = json.loads(path.read_text())
+        if "items" in document:
+            path.write_text(json.dumps(poison.document(document)))
     for path in sorted((target / "cli").glob("*.stdout")):
         text = path.read_text()
         if text.strip():
@@ -130,13 +131,12 @@ class _Poison:
 
     @staticmethod
     def _names(api: Path) -> list[str]:
-        found = []
+        found: list[str] = []
         for kind in _NAMED:
             for path in api.rglob(f"{kind}.json"):
-                for item in json.loads(path.read_text()).get("items", []):
-                    if item["metadata"]["name"] not in _KEPT:
-                        found.append(item["metadata"]["name"])
-        return found
+                items = json.loads(path.read_text()).get("items", [])
+                found += [item["metadata"]["name"] for item in items]
+        return [name for name in found if name not in _KEPT]
 
 
 MODES = {7, 25, 1000, 1002, 1003, 1004, 1006, 1015, 1049, 2004, 2026, 2048}
@@ -151,7 +151,7 @@ _SENT = re.compile(
     rb"|\x1b\[\?20(?:26|48)\$p"  # whether it can do synchronised output, resize reports
     rb"|\x1b\]22;default\x07"  # the shape of the pointer
     rb"|\x1b\]52;c;(?P<copied>[A-Za-z0-9+/=]*)(?:\x07|\x1b\\)"
-    rb"|[\r\n]"
+    rb"|\r?\n"
 )
 
 
