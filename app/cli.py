@@ -123,7 +123,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:at], words[at + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     program = "kubectl ciliscope" if Path(sys.argv[0]).name.startswith("kubectl-") else "ciliscope"
     shared = _connection_flags()
     variables = ", ".join(option.variable for option in OPTIONS)
@@ -184,9 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_check(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
+def _add_check(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
     check = commands.add_parser(
         "check",
         parents=[shared],
@@ -227,9 +225,7 @@ def _add_check(
     )
 
 
-def _add_explain(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
+def _add_explain(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
     explain = commands.add_parser(
         "explain",
         parents=[shared],
@@ -248,9 +244,9 @@ def _add_explain(
     )
 
 
-def _connection_flags() -> argparse.ArgumentParser:
+def _connection_flags() -> _Parser:
     """Flags that stand before or after the command; absent ones leave no trace."""
-    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = flags.add_argument_group("connection")
     group.add_argument("--kubeconfig", metavar="FILE", help="the kubeconfig to use")
     group.add_argument("--context", metavar="NAME", help="the kubeconfig context to use")

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pyte
 
+from screens.words import PLACES
+
 ROOT = Path(__file__).parent.parent
 PATIENCE = 40.0
 QUIET = 0.25
@@ -38,6 +40,9 @@ F_KEYS = {
 
 # What pyte does not know, and would show as text.
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>][0-9]*u|\x1b\[\?[0-9]+\$p|\x1b\][0-9]+;[^\x07\x1b]*\x07")
+
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*)?\Z")
+"""A sequence of which the end has not arrived yet."""
 
 
 class Program:
@@ -90,6 +95,13 @@ class Program:
         self.until(lambda: all(text in self.text for text in texts), str(texts))
         return self.text
 
+    def go(self, place: str) -> str:
+        """Go to a screen; what it shows once it stands and nothing more is written for a moment."""
+        self.type(F_KEYS[place])
+        title = next(known.title for known in PLACES if known.name == place)
+        self.until(lambda: self.text.split("\n")[1].startswith(f" {title} "), f"screen {title}")
+        return self.settled()
+
     def settled(self) -> str:
         """The screen once nothing more is written for a moment."""
         end = time.monotonic() + PATIENCE
@@ -97,12 +109,17 @@ class Program:
             assert time.monotonic() < end, "it never pauses"
         return self.text
 
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing is written for so long."""
+        return not self._read(seconds)
+
     @property
     def text(self) -> str:
         """What stands on the screen."""
-        piece = _UNKNOWN_TO_PYTE.sub(b"", self.written[self._fed :])
-        self._fed = len(self.written)
-        self._stream.feed(piece)
+        begun = _BEGUN.search(self.written, self._fed)
+        end = begun.start() if begun else len(self.written)
+        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", self.written[self._fed : end]))
+        self._fed = end
         return "\n".join(self.screen.display)
 
     def ended(self) -> int:

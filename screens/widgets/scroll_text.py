@@ -99,7 +99,7 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
         """All its lines, where a sheet lets it be as high as it likes."""
         # Measured only: were it kept, and the room another by a scroll bar, each would undo the
         # other and ask for a new layout, for ever.
-        return len(self._lines) if width == self._laid_out_for else len(self._laid_out(width))
+        return len(self._lines) if width == self._laid_out_for else len(self._lines_for(width))
 
     def on_resize(self) -> None:
         """The room has changed, and with it where lines end."""
@@ -108,10 +108,10 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int) -> None:
         self._laid_out_for = width
-        self._lines = self._laid_out(width)
+        self._lines = self._lines_for(width)
         self.virtual_size = Size(max(width, 1), len(self._lines))
 
-    def _laid_out(self, width: int) -> list[Line]:
+    def _lines_for(self, width: int) -> list[Line]:
         ascii_only = self.app.has_class("-ascii")
         lines = list(self._layout(max(width - (_LONGER if ascii_only else 0), 1)))
         return [ascii_line(line) for line in lines] if ascii_only else lines
