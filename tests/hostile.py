@@ -149,7 +149,7 @@ _SENT = re.compile(
     rb"|\x1b\[\?(?P<mode>[0-9]+)[hl]"
     rb"|\x1b\[>[0-9]*u|\x1b\[<u"  # kitty keys
     rb"|\x1b\[\?20(?:26|48)\$p"  # whether it can do synchronised output, resize reports
-    rb"|\x1b\]22;default\x07"  # the shape of the pointer
+    rb"|\x1b\]22;(?:default|text|pointer)\x07"  # the shape of the pointer
     rb"|\x1b\]52;c;(?P<copied>[A-Za-z0-9+/=]*)(?:\x07|\x1b\\)"
     rb"|\r?\n"
 )

@@ -109,9 +109,17 @@ class Program:
             assert time.monotonic() < end, "it never pauses"
         return self.text
 
-    def silent(self, seconds: float) -> bool:
-        """Whether nothing is written for so long."""
-        return not self._read(seconds)
+    def comes_to_rest(self, seconds: float) -> bool:
+        """Whether it comes to write nothing for so long."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                if self._read(left):
+                    break
+            else:
+                return True
+        return False
 
     @property
     def text(self) -> str:

@@ -104,6 +104,7 @@ def test_a_terminal_gets_the_colours_and_signs_it_has(flags: list[str], kind: Ki
 SIZES = [(60, 15), (80, 24), (140, 40), (400, 100), (20, 5), (1, 1), (59, 15), (119, 24), (120, 24)]
 
 
+@pytest.mark.timeout(120)
 def test_it_may_be_resized_at_any_moment(flags: list[str]) -> None:
     chosen = random.Random(20261123)
     with program(*flags) as running:
@@ -130,12 +131,13 @@ def test_it_may_be_resized_at_any_moment(flags: list[str]) -> None:
         assert running.ended() == 0
 
 
+@pytest.mark.timeout(180)
 def test_a_screen_on_which_nothing_changes_writes_nothing(flags: list[str]) -> None:
     with program(*flags) as running:
         running.shows(VERDICT)
         for place in F_KEYS:
             running.go(place)
-            assert running.silent(1.0), f"{place} never comes to rest"
+            assert running.comes_to_rest(1.0), f"{place} never comes to rest"
 
 
 NOISE = {
@@ -158,6 +160,7 @@ NOISE = {
 """What terminals send unasked, late or broken, and what people paste."""
 
 
+@pytest.mark.timeout(120)
 def test_what_is_no_key_is_ignored_and_the_next_key_is_obeyed(flags: list[str]) -> None:
     with program(*flags) as running:
         running.shows(VERDICT)
