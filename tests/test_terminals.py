@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +16,7 @@ from app.lab.launch import start_lab
 from tests.hostile import foreign
 from tests.ptys import F_KEYS, program
 from tests.recorded import RECORDINGS
+from tests.test_tmux import alive, descendants
 
 _SGR = re.compile(rb"\x1b\[([0-9;]+)m")
 VERDICT = "1 of 5 LoadBalancer services"
@@ -176,3 +179,21 @@ def test_what_is_no_key_is_ignored_and_the_next_key_is_obeyed(flags: list[str]) 
         running.type(b"\x03")
         assert running.ended() == 0
     assert foreign(running.written, (80, 24)) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", list(F_KEYS))
+def test_a_signal_ends_it_on_every_screen_and_no_child_is_left(
+    flags: list[str], place: str, signum: signal.Signals
+) -> None:
+    with program(*flags) as running:
+        running.shows("ciliscope")
+        running.type(F_KEYS[place] + b"?")  # while it reads, and commands run
+        running.shows("help for")
+        children = descendants(running.process.pid)
+        started = time.monotonic()
+        running.process.send_signal(signum)
+        assert running.ended() == 128 + signum
+        assert time.monotonic() - started < 1.8
+        assert running.written.rindex(b"\x1b[?1049l") > running.written.rindex(b"\x1b[?1049h")
+        assert not [pid for pid in children if alive(pid)]
