@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint bench screenshots lock clean
+.PHONY: demo test lint bench screenshots pictures lock clean
 
 demo: .venv/ready
 	@$(BIN)/ciliscope lab
@@ -24,6 +24,10 @@ bench: .venv/ready
 
 screenshots: .venv/ready
 	$(BIN)/python -m tests.screenshots
+
+# What tests/test_pictures.py compares the screens with.
+pictures: .venv/ready
+	$(BIN)/python -m tests.pictures
 
 # requirements.lock pins every package with its hash and names no index: the one you use serves it.
 lock: $(UV)

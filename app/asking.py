@@ -32,6 +32,9 @@ _LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
 class AskingApp(ObeyingApp, inherit_bindings=False):
     """Opens texts about the selection, and takes things out of the terminal."""
 
+    clipboard_by: str
+    """How copies leave: `auto`, `osc52` or `file`."""
+
     async def action_explain(self) -> None:
         """Why the selected thing is as it is."""
         if (about := self._subject("explained")) is not None:
@@ -93,9 +96,9 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
     def action_copy(self, text: str, what: str) -> None:
         """Copy a text to the terminal's clipboard; where it cannot take it, into a file."""
         text = printable(text)
-        written = sequences(text, os.environ)
+        written = sequences(text, os.environ, self.clipboard_by)
         if not written:
-            self._save(text, what, "txt", f"the clipboard cannot take {what}; it is in")
+            self._save(text, what, "txt", f"not by the clipboard: {what} is in")
             return
         self._clipboard = text
         if self._driver is not None:

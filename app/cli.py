@@ -9,10 +9,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from app.config_file import SettingsError
 from app.settings import OPTIONS, THEME_NAMES, Settings, load, parse_duration
+from collectors.sanitize import printable
 
 if TYPE_CHECKING:
     from app.ignore import Entry
@@ -122,11 +123,11 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:at], words[at + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     program = "kubectl ciliscope" if Path(sys.argv[0]).name.startswith("kubectl-") else "ciliscope"
     shared = _connection_flags()
     variables = ", ".join(option.variable for option in OPTIONS)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=_DESCRIPTION,
         epilog=_EPILOG.format(variables=variables),
@@ -183,9 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_check(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
+def _add_check(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
     check = commands.add_parser(
         "check",
         parents=[shared],
@@ -226,9 +225,7 @@ def _add_check(
     )
 
 
-def _add_explain(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
+def _add_explain(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
     explain = commands.add_parser(
         "explain",
         parents=[shared],
@@ -247,9 +244,9 @@ def _add_explain(
     )
 
 
-def _connection_flags() -> argparse.ArgumentParser:
+def _connection_flags() -> _Parser:
     """Flags that stand before or after the command; absent ones leave no trace."""
-    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = flags.add_argument_group("connection")
     group.add_argument("--kubeconfig", metavar="FILE", help="the kubeconfig to use")
     group.add_argument("--context", metavar="NAME", help="the kubeconfig context to use")
@@ -276,6 +273,13 @@ def _connection_flags() -> argparse.ArgumentParser:
         "--mouse", action="store_const", const="true", help="take the mouse (default: leave it)"
     )
     return flags
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses what it was given without repeating what that would do to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Version(argparse.Action):
@@ -458,5 +462,5 @@ def _how_to_use(given: Mapping[str, str]) -> str:
 
 def _refuse(sentence: str) -> int:
     if sys.stderr is not None:
-        sys.stderr.write(f"ciliscope: {sentence}\n")
+        sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
     return USAGE_ERROR

@@ -19,14 +19,18 @@ _DEAF = frozenset({"linux", "dumb", "vt100", "vt220"})
 """Terminals that are known to have no clipboard."""
 
 
-def sequences(text: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+def sequences(text: str, environ: Mapping[str, str], by: str = "auto") -> tuple[str, ...]:
     """What to write to the terminal so that it takes the text; () where it cannot.
+
+    `by` is the setting: `osc52` tries also a terminal that is known to have no clipboard, `file`
+    none.
 
     In tmux it is written twice: tmux takes the one where `set-clipboard` is on, and passes the
     other on where `allow-passthrough` is.
     """
     encoded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
-    if len(encoded) > CAP or environ.get("TERM", "") in _DEAF:
+    deaf = by == "auto" and environ.get("TERM", "") in _DEAF
+    if by == "file" or deaf or len(encoded) > CAP:
         return ()
     plain = f"\x1b]52;c;{encoded}\x07"
     if environ.get("TMUX"):

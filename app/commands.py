@@ -19,6 +19,7 @@ from screens.findings import FindingsScreen
 from screens.help import HelpScreen
 from screens.selection import Selection
 from screens.text_view import TextScreen
+from screens.themes import THEMES
 from screens.widgets.command_line import Question
 from screens.widgets.filtering import filtering
 from screens.words import (
@@ -229,7 +230,7 @@ class CommandingApp(AskingApp, inherit_bindings=False):
             self.flash("this terminal has no mouse to give")
 
     def _theme(self, rest: Sequence[str]) -> None:
-        known = sorted(self.available_themes)
+        known = sorted(THEMES)
         if len(rest) == 1 and rest[0] in known:
             self.theme = rest[0]
             self.flash(f"theme {rest[0]}")
@@ -257,7 +258,7 @@ class CommandingApp(AskingApp, inherit_bindings=False):
 
         return Names(
             contexts=self.known_contexts,
-            themes=sorted(self.available_themes),
+            themes=sorted(THEMES),
             codes=tuple(CODES),
             categories=tuple(CATEGORIES.values()),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.config_file import CONTEXT_THEMES
 from app.expectations import expectations
 from app.settings import Given, Settings, config_path, resolve
+from collectors.sanitize import one_line
 
 WORDS = ("path", "show", "validate")
 
@@ -46,12 +47,10 @@ def shown(given: tuple[Given, ...], themes: Mapping[str, str], expected: int) ->
             lines.append(f"# {option.key} = {_toml(default)}  # default")
         else:
             lines.append(f"{option.key} = {_toml(each.value)}  # {each.place}")
-    lines += [
-        f"{CONTEXT_THEMES}.{json.dumps(name)} = {json.dumps(t)}" for name, t in themes.items()
-    ]
+    lines += [f"{CONTEXT_THEMES}.{_quoted(name)} = {_quoted(t)}" for name, t in themes.items()]
     if expected:
         lines.append(f"# and {expected} expectations of the cluster, in [expect]")
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def _toml(value: object) -> str:
@@ -63,4 +62,10 @@ def _toml(value: object) -> str:
         case float():
             return json.dumps(f"{value:g}s")
         case _:
-            return json.dumps(str(value), ensure_ascii=False)
+            return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """A string of TOML; what a terminal would obey or hide is escaped."""
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in written)

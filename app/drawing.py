@@ -15,6 +15,7 @@ from textual.timer import Timer
 from textual.worker import Worker
 
 from app.clusters import OpenCluster
+from app.look import Look
 from app.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 
@@ -30,6 +31,9 @@ FAREWELL = 3.0
 
 class DrawingApp(App[None], inherit_bindings=False):
     """Reads one cluster and shows it on whichever screen is up."""
+
+    look: Look
+    """What it wears."""
 
     def show_cluster(self, cluster: OpenCluster) -> None:
         """Have this cluster from now on."""
@@ -97,6 +101,7 @@ class DrawingApp(App[None], inherit_bindings=False):
         now = self._cluster.clock()
         if now - self._told_at >= timedelta(seconds=TICK):
             self._told_at = now
+        self.look.put_on(self, self.monitor.snapshot.context)
         screen = self.shown_screen
         if screen is not None:
             await screen.show(self.current)

@@ -20,6 +20,7 @@ from app.report.pages import page
 from app.report.paths_text import explanation_json, explanation_text
 from app.report.verdict import docs_page
 from app.snapshot import Snapshot
+from collectors.sanitize import printable
 
 EXPLAINED, NO_SUCH_THING, UNREADABLE = 0, 2, 3
 """Exit codes."""
@@ -72,5 +73,5 @@ def _code(code: str, output: str) -> int:
 
 
 def _refuse(sentence: str, code: int) -> int:
-    sys.stderr.write(f"ciliscope: {sentence}\n")
+    sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
     return code

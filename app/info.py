@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app.ignore import FILE as IGNORE_FILE
-from app.settings import Settings, config_path, state_path
+from app.keeping import state_folder
+from app.settings import Settings, config_path
+from collectors.sanitize import one_line
 
 _PACKAGES = ("ciliscope", "textual", "rich", "kubernetes", "sh", "msgspec")
 
@@ -20,7 +22,7 @@ def run(settings: Settings, config: Path | None) -> int:
     """Print it and return the exit code."""
     width = max(len(name) for name, _ in facts(settings, config))
     for name, value in facts(settings, config):
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        sys.stdout.write(f"{name:<{width}}  {one_line(value)}\n")
     return 0
 
 
@@ -31,7 +33,7 @@ def facts(settings: Settings, config: Path | None) -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     file = config or config_path()
     yield "config file", f"{file}{'' if file.exists() else ' (not there)'}"
-    yield "state folder", f"{state_path()}"
+    yield "state folder", f"{state_folder(os.environ)}"
     ignore = Path(IGNORE_FILE).absolute()
     yield "ignore file", f"{ignore}{'' if ignore.exists() else ' (not there)'}"
     yield "kubeconfig", settings.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"

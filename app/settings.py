@@ -59,7 +59,8 @@ class Settings:
     mouse: bool = False
     """Whether the dashboard takes the mouse; the terminal's own selection is gone then."""
     clipboard: str = "auto"
-    """How a copy leaves: `osc52` by the terminal, `file` into the state folder, `auto` both."""
+    """How a copy leaves: `auto` by the terminal where it can and else into a file of the state
+    folder, `osc52` by any terminal, `file` never by it."""
     at: datetime | None = None
     """The moment as of which everything is judged (a recording's clock stands); None: now."""
 
@@ -163,13 +164,6 @@ def config_path(environment: Mapping[str, str] | None = None) -> Path:
     from platformdirs import user_config_path
 
     return user_config_path("ciliscope") / "config.toml"
-
-
-def state_path() -> Path:
-    """The folder of what the program writes: saved tables, copies that were too long."""
-    from platformdirs import user_state_path
-
-    return user_state_path("ciliscope")
 
 
 @dataclass(frozen=True, slots=True)

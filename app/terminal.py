@@ -7,6 +7,7 @@ and leaves the alternate screen on when it is sent SIGTERM or SIGHUP. Seen on Li
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import sys
@@ -23,6 +24,10 @@ GRACE = 0.8
 """Seconds that an orderly end may take after a signal before the process is ended as it stands."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+_UNREADABLE_KEYS = re.compile(r"\x1b\[[0-9;]*:[0-9;:]*[u~A-S]")
+"""Keys told with sub-parameters (whether pressed or released, other layouts): we do not ask for
+them, some terminals send them all the same, and Textual's reader ends with an error at some."""
 
 _LEAVE = (
     "\x1b[?2004l"  # bracketed paste
@@ -93,7 +98,7 @@ class TolerantDriver(LinuxDriver):
 
 
 def _mend(terminal: int, inlet: int, stopped: int) -> None:
-    """Copy input with every undecodable byte as U+FFFD, until told to stop."""
+    """Copy input, undecodable bytes as U+FFFD and unreadable keys left out, until told to stop."""
     decode = getincrementaldecoder("utf-8")("replace").decode
     with selectors.DefaultSelector() as selector:
         selector.register(terminal, selectors.EVENT_READ)
@@ -110,7 +115,7 @@ def _mend(terminal: int, inlet: int, stopped: int) -> None:
                 os.kill(os.getpid(), signal.SIGHUP)
                 return
             try:
-                os.write(inlet, decode(data).encode())
+                os.write(inlet, _UNREADABLE_KEYS.sub("", decode(data)).encode())
             except BrokenPipeError:
                 return
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.theme import BUILTIN_THEMES, Theme
 from typing_extensions import override
 
 from app.clusters import (
@@ -26,6 +23,7 @@ from app.clusters import (
 )
 from app.commands import CommandingApp
 from app.drawing import TICK
+from app.look import Look
 from app.monitor import Clock
 from app.terminal import whole_terminal
 from screens.cluster_screen import STYLES
@@ -35,29 +33,6 @@ from screens.words import PLACES
 if TYPE_CHECKING:
     from app.diagnosis.case import Expected
     from app.settings import Settings
-
-_OWN_THEME = Theme(
-    name="ciliscope",
-    primary="#5fafff",
-    accent="#5fd7d7",
-    success="#5fd7d7",
-    warning="#ffd75f",
-    error="#ff5f5f",
-    foreground="#d0d0d0",
-    background="#121212",
-    surface="#121212",
-    panel="#262626",
-    dark=True,
-    variables={"primary-background": "#303a44", "block-cursor-text-style": "none"},
-)
-_ANSI = BUILTIN_THEMES["ansi-dark"]
-_TERMINAL_THEME = replace(
-    _ANSI,
-    name="ciliscope-ansi",
-    accent="ansi_cyan",
-    success="ansi_cyan",
-    variables={**_ANSI.variables, "primary-background": "ansi_default"},
-)
 
 
 class CiliscopeApp(CommandingApp, inherit_bindings=False):
@@ -106,24 +81,19 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         clock: Clock = wall_clock,
         contexts: Contexts | None = None,
         ascii_only: bool = False,
+        look: Look | None = None,
+        clipboard: str = "auto",
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
         `clock` tells the time by which ages are told; for a recording it stands still. `contexts`
-        are the clusters that `:ctx` can show instead; None: there are no others.
+        are the clusters that `:ctx` can show instead; None: there are no others. `look` has the
+        themes that the operator wants (default: what fits the terminal), `clipboard` the setting.
         """
-        if os.environ.get("NO_COLOR") == "":
-            del os.environ[
-                "NO_COLOR"
-            ]  # empty means not set (no-color.org); Textual takes it as set
-        super().__init__(
-            css_path=list(STYLES),
-            ansi_color=True if "NO_COLOR" in os.environ else None,
-        )
-        self.register_theme(_OWN_THEME)
-        self.register_theme(_TERMINAL_THEME)
-        few_colours = self.no_color or self.console.color_system in (None, "standard")
-        self.theme = _TERMINAL_THEME.name if few_colours else _OWN_THEME.name
+        self.look = look or Look()
+        super().__init__(css_path=list(STYLES), ansi_color=self.look.ansi_color)
+        self.look.put_on(self, link.monitor.snapshot.context)
+        self.clipboard_by = clipboard
         self.set_class(ascii_only, "-ascii")
         self.contexts = contexts
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
@@ -192,10 +162,12 @@ def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
         clock=cluster.clock,
         contexts=KubeconfigContexts(settings, expected),
         ascii_only=settings.ascii_only,
+        look=Look(settings.theme, settings.themes),
+        clipboard=settings.clipboard,
     )
     try:
         with whole_terminal(app.end, end_commands) as received:
-            app.run(mouse=False)
+            app.run(mouse=settings.mouse)
     finally:
         end_commands()
     return 128 + received[0] if received else app.return_code or 0

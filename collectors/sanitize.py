@@ -14,6 +14,10 @@ from typing import TypeAlias
 MAX_LINE = 16_384
 """Characters kept of one line; the rest is cut and the cut is marked."""
 
+MAX_MARKS = 8
+"""Marks kept on one character, more than any script or emoji has. Hundreds of them are drawn over
+the lines above and below, or hide what is written in them."""
+
 REPLACEMENT = "�"
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
@@ -27,6 +31,12 @@ _CODE_POINTS = (
     "\ud800-\udfff"
 )
 _UNSAFE = re.compile(f"[{_CODE_POINTS}]")
+# Combining marks, joiners, variation selectors, tags: what adds to the character before.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u200c\u200d\u20d0-\u20ff"
+    "\ufe00-\ufe0f\ufe20-\ufe2f\U000e0000-\U000e01ef"
+)
+_FLOOD = re.compile(f"([{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+")
 _OVERLONG = re.compile(rf"[^\n]{{{MAX_LINE + 1},}}")
 _LINE_BREAKS = re.compile(r"[\n\t]+")
 
@@ -38,16 +48,22 @@ _UNSAFE_JSON = re.compile(
     rb"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
     rb"|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
     rb"|\xef\xbb\xbf|\xed[\xa0-\xbf]"
+    # Marks: one that is escaped may be part of a flood.
+    rb"|\\u(?:03[0-6]|048[3-9]|1[aA][b-fB-F]|1[dD][c-fC-F]|20(?:0[cCdD]|[d-fD-F])|[fF][eE][02])"
+    rb"|(?:\xcc[\x80-\xbf]|\xcd[\x80-\xaf]|\xd2[\x83-\x89]|\xe1(?:\xaa[\xb0-\xbf]|[\xab\xb7][\x80-\xbf])"
+    rb"|\xe2\x80[\x8c\x8d]|\xe2\x83[\x90-\xbf]|\xef\xb8[\x80-\x8f\xa0-\xaf]|\xf3\xa0[\x80-\x87][\x80-\xbf]){9}"
 )
 _ASCII_MARKS = (b"\\u", b"\\r", b"\\b", b"\\f", b"\x7f")
 
 
 def printable(text: str) -> str:
-    """The text with every unsafe character shown as U+FFFD and overlong lines cut.
+    """The text with every unsafe character shown as U+FFFD, floods of marks and overlong lines cut.
 
     Newlines and tabs stay; `one_line` takes them too. Never raises; idempotent.
     """
     text = _UNSAFE.sub(REPLACEMENT, text.replace("\r\n", "\n"))
+    if len(text) > MAX_MARKS and not text.isascii():
+        text = _FLOOD.sub(rf"\1{REPLACEMENT}", text)
     if len(text) > MAX_LINE:
         text = _OVERLONG.sub(_cut, text)
     return text
@@ -55,7 +71,7 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Printable text for one row: line breaks and tabs become single spaces."""
-    return _LINE_BREAKS.sub(" ", printable(text)).strip()
+    return _OVERLONG.sub(_cut, _LINE_BREAKS.sub(" ", printable(text)).strip())
 
 
 def printable_bytes(raw: bytes) -> str:

@@ -10,6 +10,7 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 
+from app.look import Look
 from app.monitor import Feed, Monitor
 from app.tui import CiliscopeApp
 from collectors.log_entries import ContainerLog, LogEntry
@@ -59,7 +60,7 @@ def recorded_monitor(name: str) -> Monitor:
     return Monitor(told, lambda: moment, context=name)
 
 
-def recorded_dashboard(name: str, *, ascii_only: bool = False) -> CiliscopeApp:
+def recorded_dashboard(name: str, *, ascii_only: bool = False, theme: str = "auto") -> CiliscopeApp:
     """The dashboard of a recording."""
     moment = taken_at(name)
 
@@ -76,6 +77,7 @@ def recorded_dashboard(name: str, *, ascii_only: bool = False) -> CiliscopeApp:
         ClusterLink(monitor=recorded_monitor(name), agent_log=agent_log),
         clock=lambda: moment,
         ascii_only=ascii_only,
+        look=Look(theme),
     )
 
 

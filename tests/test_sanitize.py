@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from collectors.sanitize import (
     MAX_LINE,
+    MAX_MARKS,
     REPLACEMENT,
     JsonValue,
     is_clean_json,
@@ -44,6 +46,11 @@ def is_unsafe(character: str) -> bool:
 
 UNSAFE = [chr(code) for code in range(0x110000) if is_unsafe(chr(code))]
 
+MARKS_OF_OTHERS = "\u0301\u0489\u1ab0\u1dc4\u20dd\ufe0f\ufe20\u200d\U000e0061\U000e0100"
+"""One of every block whose characters add to the one before."""
+FLOOD = re.compile("[\u0300-\u0489\u1ab0-\u20ff\ufe00-\ufe2f\U000e0000-\U000e01ef]{9}")
+"""Where there may be one; wider than the rule."""
+
 # Weighted towards what hurts; hypothesis leaves surrogates out unless told otherwise.
 characters = st.one_of(
     st.characters(exclude_categories=()), st.sampled_from(UNSAFE), st.sampled_from("\n\r\t ab")
@@ -73,11 +80,13 @@ def test_nothing_unsafe_is_left(text: str) -> None:
 
 @given(texts)
 def test_safe_text_is_untouched_and_nothing_is_dropped_silently(text: str) -> None:
+    assume(not FLOOD.search(text))
     unchanged = "".join(REPLACEMENT if is_unsafe(c) else c for c in text.replace("\r\n", "\n"))
     assert printable(text) == unchanged
 
 
 @given(st.one_of(texts, st.builds(lambda text, n: text * n, texts, st.integers(0, 5000))))
+@example("twelve chars\n" * 1400)
 def test_what_is_printable_stays_as_it_is(text: str) -> None:
     once = printable(text)
     assert printable(once) == once
@@ -98,6 +107,20 @@ def test_an_overlong_line_is_cut_and_says_how_much_is_missing(length: int) -> No
     assert len(cut) <= MAX_LINE
     kept, _, mark = cut.partition(" … ")
     assert mark == f"(+{length - len(kept)} characters)"
+
+
+@pytest.mark.parametrize("mark", MARKS_OF_OTHERS)
+def test_a_flood_of_marks_is_cut_and_the_cut_is_seen(mark: str) -> None:
+    for length in (1, MAX_MARKS):
+        assert printable(f"a{mark * length}b") == f"a{mark * length}b"
+    assert printable(f"a{mark * 300}b") == f"a{mark * MAX_MARKS}{REPLACEMENT}b"
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("mark", MARKS_OF_OTHERS)
+def test_a_document_with_a_flood_of_marks_is_not_clean(mark: str, ascii_only: bool) -> None:
+    raw = json.dumps(f"a{mark * (MAX_MARKS + 1)}", ensure_ascii=ascii_only).encode()
+    assert not is_clean_json(raw)
 
 
 def test_a_line_of_the_greatest_length_is_whole() -> None:

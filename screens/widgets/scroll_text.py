@@ -97,8 +97,9 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """All its lines, where a sheet lets it be as high as it likes."""
-        self._lay_out(width)
-        return len(self._lines)
+        # Measured only: were it kept, and the room another by a scroll bar, each would undo the
+        # other and ask for a new layout, for ever.
+        return len(self._lines) if width == self._laid_out_for else len(self._lines_for(width))
 
     def on_resize(self) -> None:
         """The room has changed, and with it where lines end."""
@@ -107,10 +108,13 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self, width: int) -> None:
         self._laid_out_for = width
+        self._lines = self._lines_for(width)
+        self.virtual_size = Size(max(width, 1), len(self._lines))
+
+    def _lines_for(self, width: int) -> list[Line]:
         ascii_only = self.app.has_class("-ascii")
         lines = list(self._layout(max(width - (_LONGER if ascii_only else 0), 1)))
-        self._lines = [ascii_line(line) for line in lines] if ascii_only else lines
-        self.virtual_size = Size(max(width, 1), len(self._lines))
+        return [ascii_line(line) for line in lines] if ascii_only else lines
 
     def _room(self) -> int:
         return self.scrollable_size.width
