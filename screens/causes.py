@@ -15,20 +15,12 @@ from app.report.findings_text import evidence_line
 from app.report.headline import affected
 from screens.format import SIGN, count
 from screens.selection import Selection
+from screens.severity import health_of
 from screens.widgets.block_list import Block
 from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
     from app.report.verdict import Verdict
-
-HEALTH: dict[Severity, Health] = {
-    Severity.FAIL: "fail",
-    Severity.WARN: "warn",
-    Severity.UNKNOWN: "unknown",
-    Severity.INFO: "none",
-}
-"""How a finding of each severity is drawn."""
 
 _INDENT = 8
 """Cells before a cause's sentence: sign, code."""
@@ -109,7 +101,7 @@ def _selection(finding: Finding) -> Selection:
 
 
 def _block(verdict: Verdict, top: Finding) -> Block:
-    health = HEALTH[top.severity]
+    health = health_of(top.severity)
     return Block(
         key=top.id,
         line=(Span(f"{SIGN[health]} {top.code} ", health), Span(top.summary)),

@@ -11,7 +11,7 @@ from collectors.resources import resources
 from screens.absence import next_try
 from screens.config_section import Entry, Section, counted, fact, finding_lines
 from screens.format import NOTHING, SIGN, age_of, count, time_of_day
-from screens.service_words import rank
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import Line, Span, plain
 from screens.widgets.source_bar import CLI

@@ -18,7 +18,7 @@ from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
-from screens.service_words import rank
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
 from screens.widgets.lines import Line, Span, plain
 

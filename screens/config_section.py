@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from screens.format import SIGN
-from screens.service_words import health_of, rank
+from screens.severity import health_of, rank
 from screens.widgets.columns import Column, Content
 from screens.widgets.lines import Line, Span, plain
 

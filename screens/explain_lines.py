@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from app.diagnosis.catalog import CATEGORIES, CODES
-from app.diagnosis.finding import Evidence, Finding, Severity
+from app.diagnosis.finding import Evidence, Finding
 from app.diagnosis.health import Health
 from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
 from app.report.explanation import Explanation
@@ -14,6 +14,7 @@ from app.report.paths_text import announced_words
 from app.report.verdict import docs_page, names
 from collectors.sanitize import one_line, printable
 from screens.format import SIGN
+from screens.severity import health_of
 from screens.widgets.lines import Line, Span, Tone, plain
 
 _HOP: dict[HopState, Health] = {
@@ -22,13 +23,6 @@ _HOP: dict[HopState, Health] = {
     HopState.UNKNOWN: "unknown",
     HopState.NOT_REACHED: "none",
 }
-SEVERITY: dict[Severity, Health] = {
-    Severity.FAIL: "fail",
-    Severity.WARN: "warn",
-    Severity.UNKNOWN: "unknown",
-    Severity.INFO: "none",
-}
-"""How a severity is drawn."""
 _LABEL = 10
 
 
@@ -71,7 +65,7 @@ def findings_lines(findings: Iterable[Finding]) -> Iterator[Line]:
 
 def finding_lines(finding: Finding, causes: Iterable[Finding] = ()) -> Iterator[Line]:
     """A finding with its proof, its remedy, its command and its page."""
-    tone = SEVERITY[finding.severity]
+    tone = health_of(finding.severity)
     yield (
         Span(f" {SIGN[tone]} ", tone),
         Span(f"{finding.code} ", "accent"),

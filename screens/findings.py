@@ -15,6 +15,7 @@ from screens.equivalents import ciliscope
 from screens.format import SIGN, count
 from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
+from screens.severity import health_of, rank
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import Line, plain
 from screens.widgets.live_table import LiveTable
@@ -26,7 +27,6 @@ COLUMNS = (
     Column("subject", "ABOUT", cut_to=16, spare=1),
     Column("summary", "WHAT IS WRONG", cut_to=30),
 )
-_RANK = {"fail": 0, "warn": 1, "unknown": 2, "info": 3}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
         verdict = self.link.judge.verdict(snapshot)
         ordered: list[tuple[Finding, bool]] = []
-        for top in sorted(verdict.tops, key=lambda finding: _RANK[finding.severity]):
+        for top in sorted(verdict.tops, key=lambda finding: rank(health_of(finding.severity))):
             ordered += [(top, True), *((each, False) for each in verdict.follow(top))]
         shown = {
             finding.id: (finding, root)
@@ -143,11 +143,9 @@ def about(finding: Finding) -> Selection:
 
 
 def _row(finding: Finding, root: bool) -> Row:
-    from screens.explain_lines import SEVERITY
-
-    health = SEVERITY[finding.severity]
+    health = health_of(finding.severity)
     cells = (
-        Cell(SIGN[health], _RANK[finding.severity], tone=health),
+        Cell(SIGN[health], rank(health), tone=health),
         Cell(finding.code),
         Cell(str(finding.subject)),
         Cell(finding.summary if root else f"  follows: {finding.summary}"),

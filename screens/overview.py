@@ -21,6 +21,7 @@ from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, age_of, bar, time_of_day
 from screens.link import ClusterLink
+from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
 from screens.pool_words import pool_note
@@ -151,7 +152,7 @@ def _events(snapshot: Snapshot) -> tuple[Row, ...]:
     entries = [*excerpts(snapshot.operator_log), *excerpts(snapshot.agent_logs)]
     silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     changes = transitions(snapshot) if silent else ()
-    return merged(entries, changes, snapshot.taken_at)[-_EVENTS:]
+    return folded(merged(entries, changes, snapshot.taken_at))[-_EVENTS:]
 
 
 class OverviewScreen(ClusterScreen[OverviewPicture]):

@@ -12,7 +12,7 @@ from screens.absence import absence
 from screens.container_lines import container_lines
 from screens.format import LEADER, SIGN, age_of
 from screens.pod_events import event_lines
-from screens.service_words import health_of
+from screens.severity import health_of
 from screens.widgets.lines import Line, Span, headed, plain, wrapped
 
 if TYPE_CHECKING:

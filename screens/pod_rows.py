@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.lbipam import parse_address
 from screens.format import LEADER, NOTHING, SIGN, age_of
-from screens.service_words import rank
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:

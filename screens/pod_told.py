@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import pod_health
 from app.diagnosis.finding import Finding, Ref, Severity
-from screens.service_words import health_of, rank
+from screens.severity import health_of, rank
 
 if TYPE_CHECKING:
     from app.diagnosis.case import Case

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.selectors import describe
 from screens.format import SIGN
 from screens.pool_words import pool_state
-from screens.service_words import health_of
+from screens.severity import health_of
 from screens.widgets.lines import Line, Span, headed, plain, wrapped
 from screens.widgets.pool_lines import cell_words, draw_map, legend, number, short_range
 from screens.widgets.pool_map import Marks, PoolMap

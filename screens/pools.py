@@ -17,7 +17,7 @@ from screens.detail_screen import DetailScreen
 from screens.format import NOTHING, SIGN, bar, count
 from screens.pool_detail import PoolTold, pool_lines
 from screens.selection import Equivalent, Selection
-from screens.service_words import rank
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import Line, Span
 from screens.widgets.live_table import LiveTable, Opening

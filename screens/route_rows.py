@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.report.format import age
 from screens.format import NOTHING, SIGN
 from screens.session_rows import address_order
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 from screens.widgets.lines import Tone
 
@@ -54,8 +55,6 @@ PLACES = (
 )
 """Where one prefix is: a row a node and peer."""
 
-SEVERITY: dict[Health, int] = {"fail": 0, "warn": 1, "unknown": 2, "none": 3, "ok": 4}
-"""What is broken stands first."""
 _NAMED = 2
 """Nodes that a cell names before it counts the rest."""
 
@@ -69,7 +68,7 @@ def prefix_row(found: Announcement) -> Row:
     cells = (
         Cell(found.prefix, prefix_order(found.network)),
         Cell(found.what or NOTHING),
-        Cell(f"{SIGN[health]} {state_of(found)}", SEVERITY[health], tone=health),
+        Cell(f"{SIGN[health]} {state_of(found)}", rank(health), tone=health),
         Cell(str(expected), expected),
         Cell("?" if found.available is None else str(len(found.available)), _count(found)),
         Cell(told, width, tone=lacking),
@@ -152,7 +151,7 @@ def _place(
         Cell(node),
         Cell(peer or NOTHING, address_order(peer)),
         _own(found, node, own),
-        Cell(f"{SIGN[health]} {told}", SEVERITY[health], tone=health),
+        Cell(f"{SIGN[health]} {told}", rank(health), tone=health),
         *attribute_cells(sent or own),
     )
     return Row(f"{node}|{peer}", cells, health=health)

@@ -19,9 +19,10 @@ from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
 from screens.format import SIGN, count
 from screens.route_detail import counted, detail
-from screens.route_rows import PLACES, PREFIXES, ROUTES, SEVERITY, place_rows, prefix_row, route_row
+from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT
+from screens.severity import rank
 from screens.widgets.columns import Content, Row
 from screens.widgets.lines import Line, Span, cut, plain, text_of
 from screens.widgets.live_table import LiveTable
@@ -160,7 +161,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         if ref.kind == "Service":
             key = f"{ref.namespace}/{ref.name}"
             own = [each for each in self._picture.prefixes.values() if key in each.services]
-            prefix = min(own, key=lambda each: SEVERITY[each.health]).prefix if own else ""
+            prefix = min(own, key=lambda each: rank(each.health)).prefix if own else ""
         else:
             prefix = longest_match(ref.name, self._picture.prefixes)
         row = next((row for row in table.rows if row.cells[0].text == prefix), None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.facts import balancer_health, condition_words
 from app.diagnosis.path import HopState, PrefixPath
 from screens.format import NOTHING, SIGN, age_of
-from screens.service_words import rank
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:

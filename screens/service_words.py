@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.finding import Finding
 from app.diagnosis.path import Hop, HopState, ServicePath
+from screens.severity import FAULTS, health_of, rank
 
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
@@ -57,13 +58,6 @@ SHORT = {
 }
 """What the codes that stand on a service's way mean for it; others are told by their title."""
 
-_RANK: dict[Health, int] = {"fail": 0, "warn": 1, "unknown": 2, "ok": 3, "none": 4}
-_OF: dict[Severity, Health] = {
-    Severity.FAIL: "fail",
-    Severity.WARN: "warn",
-    Severity.UNKNOWN: "unknown",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -84,7 +78,7 @@ class Told:
         """The worst of what was found about it and of its hops."""
         if self.path.broken is not None:
             return "fail"
-        found: list[Health] = [_OF[f.severity] for f in self.findings if f.severity in _OF]
+        found: list[Health] = [health_of(f.severity) for f in self.findings if _amiss(f)]
         if unknown_hop(self.path) is not None:
             found.append("unknown")
         return min(found, key=rank, default="ok")
@@ -103,18 +97,12 @@ class Told:
 
     def _worst(self) -> Finding | None:
         """The worst thing found; what is merely worth knowing is nothing wrong."""
-        found = [finding for finding in self.findings if finding.severity in _OF]
-        return min(found, key=lambda finding: rank(_OF[finding.severity]), default=None)
+        found = [finding for finding in self.findings if _amiss(finding)]
+        return min(found, key=lambda finding: rank(health_of(finding.severity)), default=None)
 
 
-def rank(health: Health) -> int:
-    """Worst first."""
-    return _RANK[health]
-
-
-def health_of(severity: Severity) -> Health:
-    """How a thing is about which such a finding was made; `none` for what is worth knowing."""
-    return _OF.get(severity, "none")
+def _amiss(finding: Finding) -> bool:
+    return health_of(finding.severity) in FAULTS
 
 
 def unknown_hop(path: ServicePath) -> Hop | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.lbipam import parse_address
 from app.report.format import age, duration
 from screens.format import NOTHING, SIGN, age_of, time_of_day
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 from screens.widgets.lines import Tone
 
@@ -46,7 +47,6 @@ WINDOW = timedelta(minutes=20)
 """The time that the small picture of the losses shows."""
 _BUCKETS = 10
 _HEIGHTS = "▁▃▅▇"
-_SEVERITY: dict[Health, int] = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "none": 4}
 _PROOF_FIELDS = ("Code", "Subcode", "Reason", "Data")
 
 
@@ -68,7 +68,7 @@ def row(standing: Standing, flaps: Flaps, snapshot: Snapshot, *, by_peer: bool) 
     cells = (
         *((peer, node) if by_peer else (node, peer)),
         _cell(str(standing.peer_asn or "any"), standing.peer_asn),
-        _cell(state_words(standing, snapshot), _SEVERITY[health], health),
+        _cell(state_words(standing, snapshot), rank(health), health),
         Cell(duration(uptime), uptime),
         *map(_number, counts),
         _cell(str(flaps.count), flaps.count, "warn" if lately else ""),

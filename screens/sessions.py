@@ -21,6 +21,7 @@ from screens.format import SIGN
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT, detail
 from screens.session_rows import BY_NODE, BY_PEER, key_of, row
+from screens.severity import rank
 from screens.widgets.columns import Column, Content
 from screens.widgets.lines import Line, Span
 from screens.widgets.live_table import LiveTable
@@ -56,7 +57,6 @@ _TOLD: tuple[tuple[Health, str], ...] = (
     ("unknown", "not known"),
     ("warn", "to look at"),
 )
-_ORDER: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     def _select_worst(self, found: Iterable[Standing]) -> None:
         """Select what is worst of these: what one comes for."""
-        worst = min(found, key=lambda standing: _ORDER.index(standing.health), default=None)
+        worst = min(found, key=lambda standing: rank(standing.health), default=None)
         if worst is not None:
             self.query_one("#sessions", LiveTable).select(key_of(worst))
 

@@ -17,12 +17,12 @@ from textual.timer import Timer
 from typing_extensions import override
 
 from screens.format import to_ascii
+from screens.severity import FAULTS
 from screens.widgets.arrangement import Arrangement, Change, as_it_is
 from screens.widgets.column_chooser import ColumnChooser
 from screens.widgets.columns import Column, Content, Row, cell_widths
 from screens.widgets.filter import Filter, parsed
 from screens.widgets.lines import Line, Span, ascii_line
-from screens.widgets.ordering import FAULTS
 from screens.widgets.table_sorting import SortableTable
 from screens.widgets.time_limit import TooSlow, at_most
 

@@ -5,23 +5,19 @@ What has no value comes last, whichever way the column is sorted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from screens.format import NOTHING
+from screens.severity import rank
 from screens.widgets.columns import Cell, Row
 
 if TYPE_CHECKING:
     from _typeshed import SupportsAllComparisons
 
-    from app.diagnosis.health import Health
-
-BADNESS: Mapping[Health, int] = {"none": 0, "ok": 1, "warn": 2, "unknown": 3, "fail": 4}
-FAULTS = frozenset({"fail", "warn", "unknown"})
-"""What wants an operator."""
 
 Value = tuple[int, float, tuple[int, int], str]
 """The kind of a value, and the value in the place of its kind: numbers, pairs, texts. So a column
@@ -99,7 +95,7 @@ def _reader(place: int) -> Callable[[Row], Value]:
 
 
 def _severity(row: Row) -> Value:
-    return (0, BADNESS[row.health], (0, 0), "")
+    return (0, -rank(row.health), (0, 0), "")
 
 
 def _sorted_by(values: Sequence[Value], rows: Sequence[Row], descending: bool) -> list[Row]:

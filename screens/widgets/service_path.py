@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from screens.format import SIGN
-from screens.service_words import Told, health_of, verdict_words
+from screens.service_words import Told, verdict_words
+from screens.severity import health_of
 from screens.widgets.lines import Line, Span, Tone, headed, plain, wrapped
 
 if TYPE_CHECKING:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from app.diagnosis.facts import session_health
 from app.report.format import duration
 from screens.format import SIGN, age_of
+from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
     from app.diagnosis.sessions import Session
     from app.snapshot import Snapshot
 
 _MISSING = Cell(f"{SIGN['fail']} no session", tone="fail")
-_BADNESS: tuple[Health, ...] = ("fail", "unknown", "warn", "ok", "none")
 
 
 def matrix(
@@ -72,7 +71,7 @@ def session_words(session: Session, snapshot: Snapshot) -> str:
 def _cell(found: Sequence[Session], snapshot: Snapshot) -> Cell:
     if not found:
         return Cell(SIGN["none"], tone="none")
-    worst = min(found, key=lambda session: _BADNESS.index(session_health(session)))
+    worst = min(found, key=lambda session: rank(session_health(session)))
     health = session_health(worst)
     told = session_words(worst, snapshot)
     if health == "ok":

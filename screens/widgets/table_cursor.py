@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from screens.severity import FAULTS, rank
 from screens.widgets.columns import Column, Row
-from screens.widgets.ordering import BADNESS, FAULTS
 from screens.widgets.table_canvas import TableCanvas
 
 _MOVE = Binding.Group("move", compact=True)
@@ -127,7 +127,7 @@ class CursorTable(TableCanvas):
     def offer_worst(self, *, last: bool) -> None:
         """Select the worst row while nobody has selected any; `last`: and not again."""
         if not self._taken and self._rows:
-            worst = max(self._rows, key=lambda row: BADNESS[row.health])
+            worst = min(self._rows, key=lambda row: rank(row.health))
             if worst.health in FAULTS:
                 self._move_to(worst.key)
             self._taken = last
