@@ -201,13 +201,14 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """All its lines, where a sheet lets it be as high as it likes."""
-        gutter = self.styles.scrollbar_size_vertical
-        self._lay_out(width - (gutter or 0))
-        return len(self._lines)
+        return len(self._wrapped(width - self.styles.scrollbar_size_vertical))
 
     def _lay_out(self, width: int) -> None:
         self._laid_out = width
-        self._lines = [
+        self._lines = self._wrapped(width)
+
+    def _wrapped(self, width: int) -> list[tuple[int, Line]]:
+        return [
             (place, line)
             for place, block in enumerate(self._blocks)
             for line in _block_lines(block, width)
