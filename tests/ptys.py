@@ -99,7 +99,9 @@ class Program:
         """Go to a screen; what it shows once it stands and nothing more is written for a moment."""
         self.type(F_KEYS[place])
         title = next(known.title for known in PLACES if known.name == place)
-        self.until(lambda: self.text.split("\n")[1].startswith(f" {title} "), f"screen {title}")
+        # With the way to it before, where there is room for that.
+        named = re.compile(rf"^ (\S+ > )?{title} ")
+        self.until(lambda: bool(named.match(self.text.split("\n")[1])), f"screen {title}")
         return self.settled()
 
     def settled(self) -> str:
