@@ -315,6 +315,8 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
         from app.configure import run
 
         return run(options.word, flags, _config(options))
+    if options.command == "info":
+        return _info(options, flags)
     settings = load(flags, path=_config(options))
     match options.command:
         case "get":
@@ -323,11 +325,18 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
             return _check(options, settings)
         case "explain":
             return _explain(options, settings)
-        case "info":
-            from app import info
-
-            return info.run(settings, _config(options))
     return _dashboard(options, settings)
+
+
+def _info(options: argparse.Namespace, flags: Mapping[str, str | None]) -> int:
+    """What there is to know of this installation, also where its settings cannot be used."""
+    from app import info
+
+    try:
+        settings, problem = load(flags, path=_config(options)), ""
+    except SettingsError as error:
+        settings, problem = Settings(), str(error)
+    return info.run(settings, _config(options), problem)
 
 
 def _get(options: argparse.Namespace, settings: Settings) -> int:

@@ -89,10 +89,13 @@ class LiveCluster:
         for feed in wiring.feeds():
             self.monitor.attach(feed)
         from app.suspects import follow_suspects
+        from collectors.bgp_routes import COMMANDS as ROUTES
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(wiring.run(self.monitor))
-            group.create_task(follow_suspects(wiring, self.monitor))
+        # Every verdict is about what is announced as well, on whichever screen it stands.
+        with self.monitor.demand(*(command.kind for command in ROUTES)):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(wiring.run(self.monitor))
+                group.create_task(follow_suspects(wiring, self.monitor))
 
     def agent_log(self, pod: Pod) -> Feed:
         """As `Wiring.agent_log`; a pod is known only when the sources are set up."""

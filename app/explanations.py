@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
-from app.diagnosis.advertisement import routes_known
 from app.diagnosis.case import Case
 from app.diagnosis.concerning import concerning
 from app.diagnosis.finding import Finding, Ref
@@ -16,6 +15,7 @@ from app.diagnosis.lookup import Known, look_up_address, look_up_prefix
 from app.diagnosis.path import ServicePath
 from app.diagnosis.paths import path_of
 from app.diagnosis.peerings import peerings
+from app.diagnosis.reach import scene
 from app.diagnosis.selectors import describe, selects, service_labels
 from app.diagnosis.sessions import Session, Witness
 from app.report.explanation import Explanation
@@ -278,7 +278,7 @@ def _announced(case: Case, name: str, known: Known) -> str:
     if known.prefix:
         asked = f", for {_listed(known.asked_by)}" if known.asked_by else ""
         return f"{known.prefix} by {_listed(known.announcers)}{asked}"
-    if not routes_known(case.snapshot, 6 if ":" in name else 4):
+    if scene(case).tables[6 if ":" in name else 4].read_at is None:
         return _UNREAD
     return "as a whole by no node" if known.within else "by no node"
 

@@ -18,10 +18,13 @@ from collectors.sanitize import one_line
 _PACKAGES = ("ciliscope", "textual", "rich", "kubernetes", "sh", "msgspec")
 
 
-def run(settings: Settings, config: Path | None) -> int:
-    """Print it and return the exit code."""
-    width = max(len(name) for name, _ in facts(settings, config))
-    for name, value in facts(settings, config):
+def run(settings: Settings, config: Path | None, problem: str = "") -> int:
+    """Print it and return the exit code; `problem` is why the settings cannot be used."""
+    told = list(facts(settings, config))
+    if problem:
+        told.append(("settings", f"the defaults, for {problem}"))
+    width = max(len(name) for name, _ in told)
+    for name, value in told:
         sys.stdout.write(f"{name:<{width}}  {one_line(value)}\n")
     return 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.diagnosis.finding import Finding, Severity
@@ -50,6 +50,8 @@ class Cause:
     """One thing that is wrong, as the Overview shows it."""
 
     block: Block
+    told_whole: Block
+    """The same where its lines have no room beside it: with the first thing to do."""
     lines: list[Line]
     """What to do about it, and the proof."""
     selection: Selection
@@ -62,10 +64,14 @@ class Cause:
 def causes(verdict: Verdict) -> tuple[Cause, ...]:
     """What nothing else explains and is worth an operator's time, the worst first."""
     tops = [top for top in verdict.tops if top.severity is not Severity.INFO]
-    return tuple(
-        Cause(_block(verdict, top), cause_lines(top), _selection(top), _place(top), top.command)
-        for top in tops
-    )
+    return tuple(_cause(verdict, top) for top in tops)
+
+
+def _cause(verdict: Verdict, top: Finding) -> Cause:
+    block, lines = _block(verdict, top), cause_lines(top)
+    first = next((text for _, text in _told(top)), "")
+    whole = replace(block, under=(Span("→ ", "accent"), Span(first))) if first else block
+    return Cause(block, whole, lines, _selection(top), _place(top), top.command)
 
 
 def cause_lines(finding: Finding) -> list[Line]:

@@ -27,18 +27,18 @@ _LABEL = 10
 
 
 def explanation_lines(told: Explanation) -> list[Line]:
-    """Facts, the way hop by hop, and what is wrong: all that `ciliscope explain` prints."""
+    """What is wrong, the way hop by hop, and the facts: all that `ciliscope explain` prints."""
     lines: list[Line] = [plain(f" {told.kind} {one_line(told.name)}", "strong"), ()]
+    if told.findings:
+        lines += [plain(" What is wrong", "strong"), *findings_lines(told.findings), ()]
+    else:
+        lines += [plain(" nothing is known to be wrong with it", "ok"), ()]
+    for path in told.paths:
+        lines += [*path_lines(path), ()]
     width = max((len(name) for name, _ in told.facts), default=0)
     for name, value in told.facts:
         lines.append((Span(f"   {name:<{width}}  ", "accent"), Span(one_line(value))))
-    for path in told.paths:
-        lines += [(), *path_lines(path)]
-    lines.append(())
-    if not told.findings:
-        return [*lines, plain(" nothing is known to be wrong with it", "ok")]
-    lines.append(plain(" What is wrong", "strong"))
-    return [*lines, *findings_lines(told.findings)]
+    return lines
 
 
 def path_lines(path: ServicePath) -> Iterator[Line]:
@@ -74,12 +74,12 @@ def finding_lines(finding: Finding, causes: Iterable[Finding] = ()) -> Iterator[
     causes = tuple(causes)
     if causes:
         yield _labelled("because", one_line(names(causes, 3)))
-    for number, evidence in enumerate(finding.evidence):
-        yield _labelled("evidence" if number == 0 else "", evidence_text(evidence), "none")
     for number, line in enumerate(finding.remedy.splitlines()):
         yield _labelled("remedy" if number == 0 else "", printable(line))
     if finding.command:
         yield _labelled("command", one_line(finding.command), "accent")
+    for number, evidence in enumerate(finding.evidence):
+        yield _labelled("evidence" if number == 0 else "", evidence_text(evidence), "none")
     yield _labelled("docs", f"{docs_page(finding.code)} (:explain {finding.code})", "none")
 
 

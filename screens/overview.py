@@ -192,7 +192,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         self._picture = picture
         self.query_one("#verdict", LiveText).show(picture.verdict)
         self.query_one("#why").set_class(not picture.causes, "-empty")
-        self.query_one("#causes", BlockList).show([c.block for c in picture.causes.values()])
+        self._draw_causes()
         self._draw_cause()
         self._draw_strip()
         grid = self.query_one("#grid", LiveTable)
@@ -233,11 +233,20 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         """The components have room for the ages of what tells of them, or not."""
         super().on_resize()
         self.call_after_refresh(self._draw_strip)
+        self.call_after_refresh(self._draw_causes)
 
     @on(BlockList.Selected, "#causes")
     def _draw_cause(self) -> None:
         cause = self._cause()
         self.query_one("#cause", LiveText).show(cause.lines if cause else [])
+
+    def _draw_causes(self) -> None:
+        """The causes, each with what to do where that does not stand beside them."""
+        if self._picture is not None and self.is_attached:
+            found = self._picture.causes.values()
+            wide = self.has_class("-wide")
+            blocks = [cause.block if wide else cause.told_whole for cause in found]
+            self.query_one("#causes", BlockList).show(blocks)
 
     def _draw_strip(self) -> None:
         if self._picture is not None and self.is_attached:

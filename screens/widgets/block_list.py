@@ -45,6 +45,8 @@ class Block:
     """Cells by which what follows the first line is indented."""
     beside: tuple[Line, ...] = ()
     """Short lines at its right edge, from its first line on."""
+    under: Line = ()
+    """What begins on a line of its own below it."""
 
 
 class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
@@ -256,7 +258,10 @@ def _block_lines(block: Block, width: int) -> Iterator[Line]:
     """An item's lines, what stands beside it at the right edge of the first ones."""
     side = max(map(length, block.beside), default=0)
     inner = width - 2 * _MARGIN
-    left = wrapped(block.line, inner - (side + _GAP if side else 0), block.indent)
+    room = inner - (side + _GAP if side else 0)
+    left = wrapped(block.line, room, block.indent)
+    if block.under:
+        left += wrapped((Span(" " * (block.indent - 2)), *block.under), room, block.indent)
     for y in range(max(len(left), len(block.beside))):
         text = left[y] if y < len(left) else ()
         beside = block.beside[y] if y < len(block.beside) else ()
@@ -265,5 +270,8 @@ def _block_lines(block: Block, width: int) -> Iterator[Line]:
 
 def _ascii(block: Block) -> Block:
     return replace(
-        block, line=ascii_line(block.line), beside=tuple(ascii_line(line) for line in block.beside)
+        block,
+        line=ascii_line(block.line),
+        beside=tuple(ascii_line(line) for line in block.beside),
+        under=ascii_line(block.under),
     )

@@ -66,6 +66,8 @@ class LiveTable(SortableTable):
         self._opens = opens
         self._filter: Filter | None = None
         self._filter_problem = ""
+        self._too_slow = ""
+        """The beginning of filters that took too long."""
         self._faults_only = False
         self._content = Content()
         self._arrangement = Arrangement(self._ordering())
@@ -115,6 +117,10 @@ class LiveTable(SortableTable):
 
         Returns "", or one sentence why the text is no filter: the old one stays then.
         """
+        told = f"/{text} takes too long on these {len(self._arrangement.all)} rows."
+        if self._too_slow and text.startswith(self._too_slow):
+            return told  # each key that is typed on would cost the whole patience again
+        self._too_slow = ""
         old = self._filter
         problem = self._filter_again(text)
         if not problem:
@@ -122,8 +128,8 @@ class LiveTable(SortableTable):
                 with self._limit():
                     self._arrange()
             except TooSlow:
-                self._filter = old
-                return f"/{text} takes too long on these {len(self._arrangement.all)} rows."
+                self._filter, self._too_slow = old, text
+                return told
         return problem
 
     def action_faults(self) -> None:
