@@ -15,6 +15,8 @@ from app.diagnosis.catalog.advertisement import CODES
 from app.diagnosis.catalog.code import Code
 from app.diagnosis.causes import linked
 from app.diagnosis.finding import Finding, Ref, Severity
+from app.diagnosis.path import HopState
+from app.diagnosis.paths import path_of
 from app.diagnosis.rules.advertisement import RULES
 from app.diagnosis.rules.selection import selection_remedy
 from app.memo import Memo
@@ -26,7 +28,7 @@ from collectors.cilium_records import (
     L2PolicySpec,
     PeerFamily,
 )
-from collectors.records import LabelSelector, Metadata
+from collectors.records import LabelSelector, Metadata, Requirement
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import DUAL, GRAFANA, INGRESS, NODES, announce, config_of, later, with_service
 from tests.test_rules_workload import endpoint, served_by
@@ -365,6 +367,54 @@ def test_cs507_local_and_nobody_has_an_endpoint(healthy: Snapshot) -> None:
     )
     assert told(homeless) == {"CS507": 1}
     assert "1 ready on no node" in homeless[0].summary
+
+
+def off_bgp(snapshot: Snapshot, *nodes: str) -> Snapshot:
+    """The snapshot whose ClusterConfig selects but the other nodes."""
+    other = LabelSelector(
+        match_expressions=(Requirement("kubernetes.io/hostname", "NotIn", tuple(nodes)),)
+    )
+    configs = {
+        name: msgspec.structs.replace(
+            config, spec=msgspec.structs.replace(config.spec, node_selector=other)
+        )
+        for name, config in snapshot.cluster_configs.items()
+    }
+    left = {name: each for name, each in snapshot.node_configs.items() if name not in nodes}
+    return changed(
+        lacking(snapshot, "172.29.52.200/32", *nodes),
+        cluster_configs=MappingProxyType(configs),
+        node_configs=MappingProxyType(left),
+    )
+
+
+def test_cs501_policy_local_and_served_only_where_bgp_does_not_run(healthy: Snapshot) -> None:
+    local = lacking(
+        served_by(healthy, INGRESS, endpoint(NODES[2], ready=True)), "172.29.52.200/32", *NODES[:2]
+    )
+    snapshot = off_bgp(local, NODES[2])
+    (found,) = [f for f in found_in(snapshot) if f.subject.name == "ingress-nginx-controller"]
+    assert (found.code, found.severity) == ("CS501", Severity.FAIL)
+    assert "its only ready endpoint is on talos-cp-3, which no CiliumBGPClusterConfig selects" in (
+        found.summary
+    )
+    assert "spec.nodeSelector of CiliumBGPClusterConfig talos-bgp" in found.remedy
+    assert "(talos-cp-1, talos-cp-2)" in found.remedy
+    path = path_of(Case(snapshot), INGRESS)
+    assert path is not None
+    assert [hop.state for hop in path.hops[3:]] == [
+        HopState.OK,
+        HopState.BROKEN,
+        *[HopState.NOT_REACHED] * 3,
+    ]
+    unserved = found_in(off_bgp(served_by(local, INGRESS), NODES[2]))
+    assert told(f for f in unserved if f.subject == found.subject) == {"CS507": 1}
+
+
+def test_cs501_counts_the_endpoints_of_a_local_service_that_bgp_reaches(healthy: Snapshot) -> None:
+    places = (endpoint(node, ready=True) for node in NODES[1:])
+    snapshot = lacking(served_by(healthy, INGRESS, *places), "172.29.52.200/32", NODES[0])
+    assert "CS501" not in told(found_in(off_bgp(snapshot, NODES[2])))
 
 
 def test_cs508_only_for_the_family_that_is_missing(healthy: Snapshot) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.diagnosis.finding import Finding
 from app.snapshot import Snapshot
-from collectors.records import Container, DaemonSetSpec, PodSpec, PodTemplate
+from collectors.records import Container, DaemonSetSpec, NodeAddress, PodSpec, PodTemplate
 from tests.recorded import changed, snapshot_of
 from tests.test_rules_sessions import codes, found, one_peer, only
 from tests.test_session_causes import (
@@ -195,3 +195,26 @@ async def test_a_session_that_came_up_since_it_was_asked_for_is_not_called_down(
     assert found(logged(later, [ADDED, UP], every=10.0)) == []
     assert codes(logged(later, [ADDED, UP], every=40.0)) == ["CS401"]
     assert codes(logged(later, [ADDED, UP, BROKEN], every=5.0)) == ["CS401"]
+
+
+async def test_of_a_session_that_never_came_up_the_address_is_doubted_first() -> None:
+    killed = await snapshot_of("router-killed")
+    field = "spec.bgpInstances[].peers[].peerAddress in CiliumBGPClusterConfig talos-bgp"
+    never = only(logged(killed, [ADDED], every=600.0))
+    assert never.remedy.startswith(f"What fits state active: {field} may be wrong")
+    for lines in ([ADDED, UP], [ADDED, UP, BROKEN]):
+        assert "peerAddress" not in only(logged(killed, lines, every=600.0)).remedy
+    lives = one_peer(killed, NODES[0], state="established")
+    assert "peerAddress" not in only(logged(lives, [ADDED], NODES[1:], every=600.0)).remedy
+
+
+async def test_a_peer_that_is_a_node_of_the_cluster_is_called_that() -> None:
+    killed = await snapshot_of("router-killed")
+    assert "own address" not in only(logged(killed, [ADDED], every=600.0)).summary
+    node = killed.nodes[NODES[0]]
+    addresses = (*node.status.addresses, NodeAddress(type="InternalIP", address=PEER))
+    status = msgspec.structs.replace(node.status, addresses=addresses)
+    nodes = {**killed.nodes, NODES[0]: msgspec.structs.replace(node, status=status)}
+    finding = only(logged(changed(killed, nodes=MappingProxyType(nodes)), [ADDED], every=600.0))
+    assert finding.summary.endswith(f"{PEER} is node talos-cp-1's own address")
+    assert "most likely wrong" in finding.remedy

@@ -2,16 +2,22 @@
 
 A finding is caused by another when its code's `follows_from` names the other's code and the other
 is about something that it blames. Both are declared, by the catalogue and by the rule, so that
-causality can be read and tested; nothing is guessed from likeness or order.
+causality can be read and tested; nothing is guessed from likeness or order. Of several causes the
+worst stands first, among these the one that is about most of what the finding blames, and then the
+one that explains most findings.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Finding, Ref
+from app.diagnosis.finding import Finding, Ref, Severity
+
+ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO: 3}
+"""The worse before the better."""
 
 
 def linked(findings: Iterable[Finding], codes: Mapping[str, Code]) -> tuple[Finding, ...]:
@@ -21,18 +27,31 @@ def linked(findings: Iterable[Finding], codes: Mapping[str, Code]) -> tuple[Find
     for finding in findings:
         for ref in {finding.subject, *finding.about}:
             by_ref.setdefault(ref, []).append(finding)
-    return tuple(_linked(finding, codes[finding.code].follows_from, by_ref) for finding in findings)
+    shares = [_shares(each, codes[each.code].follows_from, by_ref) for each in findings]
+    explains = Counter(cause for found in shares for cause in found)
+    severities = {finding.id: finding.severity for finding in findings}
+
+    def ordered(found: Mapping[str, int]) -> tuple[str, ...]:
+        def rank(cause: str) -> tuple[int, int, int, str]:
+            return (ORDER[severities[cause]], -found[cause], -explains[cause], cause)
+
+        return tuple(sorted(found, key=rank))
+
+    return tuple(
+        replace(effect, caused_by=ordered(found)) if found else effect
+        for effect, found in zip(findings, shares, strict=True)
+    )
 
 
-def _linked(
+def _shares(
     effect: Finding, follows_from: tuple[str, ...], by_ref: Mapping[Ref, list[Finding]]
-) -> Finding:
+) -> Mapping[str, int]:
+    """What explains a finding, and of how many of the things that it blames each tells."""
     if not follows_from or not effect.blames:
-        return effect
-    causes = {
+        return {}
+    return Counter(
         cause.id
-        for ref in effect.blames
+        for ref in dict.fromkeys(effect.blames)
         for cause in by_ref.get(ref, ())
         if cause.code in follows_from and cause.id != effect.id
-    }
-    return replace(effect, caused_by=tuple(sorted(causes))) if causes else effect
+    )

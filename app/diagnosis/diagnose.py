@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
-from app.diagnosis.causes import linked
+from app.diagnosis.causes import ORDER, linked
 from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.rules import (
     advertisement,
@@ -36,8 +36,6 @@ RULES: tuple[Rule, ...] = (
     *configuration.RULES,
     *view.RULES,
 )
-
-_ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO: 3}
 
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
@@ -78,4 +76,4 @@ def _weighed(findings: Sequence[Finding]) -> Iterator[Finding]:
 
 
 def _rank(finding: Finding) -> tuple[bool, int, str]:
-    return (not finding.root, _ORDER[finding.severity], finding.id)
+    return (not finding.root, ORDER[finding.severity], finding.id)

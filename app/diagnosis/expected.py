@@ -70,6 +70,8 @@ class Obstacle(StrEnum):
     """No endpoint is ready, and such addresses are not to be routable."""
     LOCAL = "local"
     """Policy Local, and no node with a ready endpoint."""
+    OFF_BGP = "off bgp"
+    """Policy Local, and BGP is to announce it from none of the nodes with a ready endpoint."""
 
 
 UNDECIDED = frozenset({Obstacle.UNKNOWN, Obstacle.UNDEFINED})
@@ -199,7 +201,9 @@ def expectation(config: Configuration, service: Service, serving: Serving | None
         if not found and serving is None:
             kept.append(Kept(address, Obstacle.UNKNOWN, "its endpoints could not be read"))
         elif not found:
-            kept.append(Kept(address, Obstacle.LOCAL, "no node that may announce it serves it"))
+            off = _off_bgp(config, service, address, serving)
+            obstacle_there = Obstacle.OFF_BGP if off else Obstacle.LOCAL
+            kept.append(Kept(address, obstacle_there, "no node that may announce it serves it"))
     pinned = _ON_NODES in service.metadata.annotations
     needs_endpoints = service.spec.external_traffic_policy == "Local" and serving is None
     return Expectation(
@@ -442,6 +446,21 @@ def _eligible(
     if not sets:
         return None
     return frozenset.intersection(*sets).__contains__
+
+
+def _off_bgp(
+    config: Configuration, service: Service, address: Address, serving: Serving | None
+) -> bool:
+    """Whether a service of policy Local is served, but where nobody is told to announce it."""
+    if serving is None or not serving.nodes or not is_local(service, config.version):
+        return False
+    return announcers(config, service, address).isdisjoint(serving.nodes)
+
+
+def announcers(config: Configuration, service: Service, address: Address) -> frozenset[str]:
+    """The nodes with a peer that is to be told of the address, wherever the endpoints are."""
+    asked = _asked(config, service, address)
+    return frozenset(node for group, _ in asked for node in group.nodes)
 
 
 def _placed(

@@ -80,7 +80,7 @@ class Finding:
     definite_at: datetime | None = None
     """Of what is unknown: from when on it can be told, where time alone will tell."""
     caused_by: tuple[str, ...] = ()
-    """Ids of the findings that explain this one; filled in by the engine."""
+    """Ids of the findings that explain this one, the chief one first; filled in by the engine."""
 
     @property
     def id(self) -> str:

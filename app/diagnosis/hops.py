@@ -21,6 +21,7 @@ from app.diagnosis.reach import Reach, Scene, wanted_by_others
 from app.diagnosis.rules import announcing as say
 from app.diagnosis.rules.announcing import named
 from app.diagnosis.rules.lbipam_words import pools_unread
+from app.diagnosis.rules.off_bgp import off_bgp
 from app.diagnosis.rules.serving import no_endpoint
 from app.diagnosis.serving import Serving
 
@@ -156,6 +157,9 @@ def advertised_hop(way: Way) -> Hop:
         reason = "; ".join([*dict.fromkeys(entry.reason for entry in kept)])
     if not findings and kept and kept[0].obstacle is Obstacle.UNDEFINED:
         return Hop("advertised", HopState.UNKNOWN, reason)
+    off = any(entry.obstacle is Obstacle.OFF_BGP for entry in kept)
+    if off and not findings and way.counts_on_bgp and not way.settled(kept[0].address.version):
+        return Hop("advertised", HopState.UNKNOWN, reason)
     if not findings and not way.expectation.wanted:
         other = f"; {way.expectation.l2} announces it" if way.expectation.l2 else ""
         return Hop("advertised", HopState.NOT_REACHED, reason + other)
@@ -272,7 +276,8 @@ def _alike(kept: tuple[Kept, ...]) -> Iterator[tuple[Kept, ...]]:
     """The addresses that the same thing keeps out; families apart where that matters."""
     groups: dict[tuple[Obstacle, int], list[Kept]] = {}
     for entry in kept:
-        version = 0 if entry.obstacle in say.OBSTACLES_OF_ALL else entry.address.version
+        whole = entry.obstacle in say.OBSTACLES_OF_ALL or entry.obstacle is Obstacle.OFF_BGP
+        version = 0 if whole else entry.address.version
         groups.setdefault((entry.obstacle, version), []).append(entry)
     yield from map(tuple, groups.values())
 
@@ -293,6 +298,10 @@ def _kept_out(way: Way, kept: tuple[Kept, ...]) -> Finding | None:
         return say.no_family(scene, balancer, lost)
     if lost and obstacle is Obstacle.SELECTION:
         return say.unselected(scene, balancer, lost)
+    if lost and obstacle is Obstacle.OFF_BGP and way.serving is not None:
+        # Pods that are moving may be on such a node for a moment.
+        settled = way.settled(lost[0].address.version)
+        return off_bgp(scene, balancer, lost, way.serving) if settled else None
     return None
 
 

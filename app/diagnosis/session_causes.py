@@ -159,6 +159,13 @@ def node_addresses(snapshot: Snapshot, node: str) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(a for a in map(parse_address, wanted) if a is not None))
 
 
+def node_at(snapshot: Snapshot, address: str) -> str:
+    """The cluster's node that has an address itself, "" for none."""
+    wanted = parse_address(address)
+    nodes = sorted({*snapshot.nodes, *snapshot.cilium_nodes})
+    return next((n for n in nodes if wanted in node_addresses(snapshot, n)), "") if wanted else ""
+
+
 def common_refs(found: Iterable[Down]) -> tuple[Ref, ...]:
     """What of their configuration may be to blame for all of them alike.
 

@@ -50,6 +50,8 @@ CODES: tuple[Code, ...] = (
             "sessions, or the routes themselves.\n\n"
             "A prefix in a node's adj-rib-out reaches nobody while its session is down, and "
             "counts as not announced.\n\n"
+            "With `externalTrafficPolicy: Local` only nodes with a ready endpoint announce it. "
+            "Where all of these run without BGP, nobody does, though every session is up.\n\n"
             "It is unknown where that cannot be told though all was read: for half a minute after "
             "a change, while no living witness tells of the sessions, or while nobody knows what "
             "BGP should announce."
@@ -60,9 +62,11 @@ CODES: tuple[Code, ...] = (
             "in `advertised` is held back by that peer's policy."
         ),
         fix=(
-            "Repair what the finding blames first. Where the sessions are up and nothing is "
-            "blamed, look for `Reconciliation with retries failed` in the log of an agent that "
-            "lacks the prefix."
+            "Repair what the finding blames first. A service of policy Local needs an endpoint on "
+            "a node that runs BGP: widen `spec.nodeSelector` of the CiliumBGPClusterConfig, move "
+            "the pods, or set `externalTrafficPolicy: Cluster`. Where the sessions are up and "
+            "nothing is blamed, look for `Reconciliation with retries failed` in the log of an "
+            "agent that lacks the prefix."
         ),
         source=f"{_RECONCILER}; RFC 4271 §3.2 (Adj-RIBs-Out)",
         follows_from=(*_AGENT_CAUSES, *_CONFIG_CAUSES, *_SELECTION_CAUSES, *_SESSION_CAUSES),

@@ -21,8 +21,10 @@ agent's log, only a line from before the outage, or that the connection broke wi
 fits depends on the state, and the finding lists it, with what was ruled out:
 
 * `active`: the agent tries to connect, and GoBGP tells of a failed attempt at debug level alone. \
-A dead or unreachable router, a filter on TCP port 179, a router without a neighbour entry for the \
-node, a password on one side, more than one hop with `ebgpMultihop` 1, a source address that \
+A `peerAddress` that is not the router's (told first of a session that never came up; a node's own \
+address is named as such), a dead or unreachable router, a filter on TCP port 179, a router \
+without a neighbour entry for the node, a password on one side, more than one hop \
+with `ebgpMultihop` 1, a source address that \
 cannot be bound; from Cilium 1.20 on also a router that takes the connection and closes it.
 * `idle`: the agent does not try. It waits 5 s after every loss or refusal; a session that is seen \
 idle again and again is refused each time: the router expects another AS number than `localASN`, \

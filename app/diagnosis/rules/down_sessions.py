@@ -213,9 +213,11 @@ def _more_hops(bgp: Bgp, group: Sequence[Down]) -> str:
 
 
 def _others(bgp: Bgp, group: Sequence[Down]) -> str:
+    """What else is known of the peer: that it lives, or is no router but a node of the cluster."""
     up = bgp.up(group[0].session.peer_address)
     if not up:
-        return ""
+        own = remedies.own_address(bgp, group[0].session.peer_address)
+        return f"; {own}" if own else ""
     more = f"the {len(up)} others are" if len(up) > 1 else f"that of {up[0].node} is"
     return f"; {more} established, so the router lives"
 

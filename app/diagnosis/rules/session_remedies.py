@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from app.diagnosis.logs import Kind, SessionEvent
 from app.diagnosis.peering import Peering
-from app.diagnosis.session_causes import Bgp, Down, node_addresses
+from app.diagnosis.session_causes import Bgp, Down, node_addresses, node_at
 from app.diagnosis.sessions import Session
 
 NAMED = 4
@@ -56,6 +56,25 @@ def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
         told.append(f"{each.session.node} {address}" if address else each.session.node)
     more = len(found) - NAMED
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def peer_address(bgp: Bgp, found: Down) -> str:
+    """That the address of the peer may be wrong, and where it stands."""
+    address = found.session.peer_address
+    field = field_of(
+        found.peering,
+        "spec.virtualRouters[].neighbors[].peerAddress",
+        "spec.bgpInstances[].peers[].peerAddress",
+    )
+    if own := own_address(bgp, address):
+        return f"{field} is most likely wrong ({own})"
+    return f"{field} may be wrong ({address} is not the router's address)"
+
+
+def own_address(bgp: Bgp, address: str) -> str:
+    """That a peer's address is one of the cluster's own nodes', "" where it is not."""
+    node = node_at(bgp.case.snapshot, address)
+    return f"{address} is node {node}'s own address" if node else ""
 
 
 def wrong_asn(found: Sequence[Down]) -> str:

@@ -14,7 +14,13 @@ from datetime import timedelta
 from app.diagnosis.finding import Evidence
 from app.diagnosis.health import Version
 from app.diagnosis.logs import Kind
-from app.diagnosis.rules.session_remedies import longest_retry, neighbors, retry
+from app.diagnosis.rules.session_remedies import (
+    longest_retry,
+    neighbors,
+    own_address,
+    peer_address,
+    retry,
+)
 from app.diagnosis.rules.times import span
 from app.diagnosis.session_causes import CONNECTING, Bgp, Down, multihop, password
 from collectors.log_excerpts import event
@@ -92,6 +98,8 @@ def _judged(bgp: Bgp, found: Down, *, lives: bool) -> str:
 
 def _fits(bgp: Bgp, found: Down, *, lives: bool) -> Iterator[str]:
     version = bgp.case.version
+    if not lives and _never_came_up(bgp, found):
+        yield peer_address(bgp, found)
     match found.session.state:
         case "idle":
             yield from _idle(found, version)
@@ -101,6 +109,16 @@ def _fits(bgp: Bgp, found: Down, *, lives: bool) -> Iterator[str]:
             yield from _connecting(found, version, lives=lives)
     if not found.log.read:
         yield "any cause that the agent's log would name, had it been read"
+
+
+def _never_came_up(bgp: Bgp, found: Down) -> bool:
+    """Whether the session did not come up since it was configured, or hardly can have."""
+    if found.word is not None:
+        return False
+    line = found.log.last_line
+    set_up = line is not None and line.line.message in _SET_UP
+    was_up = line is not None and line.line.message == _UP
+    return set_up or (not was_up and own_address(bgp, found.session.peer_address) != "")
 
 
 def _idle(found: Down, version: Version) -> Iterator[str]:
