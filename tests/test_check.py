@@ -26,7 +26,7 @@ from app.ignore import Entry, Ignored
 from app.lab.launch import RunningLab, start_lab
 from app.monitor import Monitor
 from app.report.findings_json import findings_json
-from app.report.findings_text import Pen, short, text
+from app.report.findings_text import VALUE, Pen, evidence_line, short, text
 from app.report.junit import junit
 from app.report.markdown import code, escape, markdown
 from app.report.verdict import Verdict
@@ -195,6 +195,43 @@ def test_what_is_ignored_is_listed_with_its_reason(killed: dict[str, str], tmp_p
     done = ciliscope_in(tmp_path, "check", **killed)
     assert done.returncode == FOUND
     assert "! CS805 ciliscope-ignore.yaml, entry 1 ignored CS401 until 2026-11-22" in done.stdout
+
+
+def test_short_lists_what_is_ignored_too(killed: dict[str, str]) -> None:
+    done = ciliscope("check", "-o", "short", "--ignore", "CS401", "--no-ignore-file", **killed)
+    assert done.returncode == NOTHING_FOUND
+    first, *_ = lines = done.stdout.splitlines()
+    assert first == "ignored: CS401 Peer 172.29.51.1: as asked on the command line (--ignore)"
+    assert all(line.startswith("ignored: CS") for line in lines)
+
+
+def test_what_was_switched_off_is_named(healthy: dict[str, str]) -> None:
+    peers, status = "cilium bgp peers", "cilium status"
+    done = ciliscope("--no-cli", "check", "-o", "short", "bgp-sessions", **healthy)
+    assert done.returncode == NOTHING_FOUND
+    assert done.stdout == f"· not read, as asked: {peers}\n"
+    done = ciliscope("--no-cli", "check", "view", **healthy)
+    assert done.returncode == NOTHING_FOUND
+    assert f"nothing found (not read, as asked: {status}, {peers}, " in done.stdout
+    assert ciliscope("check", "-o", "short", **healthy).stdout == ""
+
+
+def test_what_was_switched_off_is_named_beside_findings(killed: dict[str, str]) -> None:
+    done = ciliscope("--no-cli", "check", "bgp-sessions", **killed)
+    assert done.returncode == FOUND
+    assert "\n· not read, as asked: cilium bgp peers\n" in done.stdout
+
+
+def test_a_long_log_line_keeps_its_end() -> None:
+    line = f"time=2026-11-23 msg={'x' * 400} Topic=Peer Key=172.29.51.1 Reason=hold-timer-expired"
+    told = evidence_line(Evidence("agent log a", "Pod b", "at", line))
+    assert told.startswith("Pod b: at = time=2026-11-23 msg=xxx")
+    assert told.endswith("Key=172.29.51.1 Reason=hold-timer-expired (agent log a)")
+    shown = told.removeprefix("Pod b: at = ").removesuffix(" (agent log a)")
+    assert len(shown) == VALUE
+    assert shown.count(" ... ") == 1
+    whole = evidence_line(Evidence("agent log a", "Pod b", "at", "y" * VALUE))
+    assert f" = {'y' * VALUE} (" in whole
 
 
 def test_a_profile_is_held_against_the_cluster(healthy: dict[str, str]) -> None:

@@ -146,6 +146,24 @@ async def test_a_log_that_was_not_read_is_said_not_to_be() -> None:
     assert "Ruled out: a wrong password on this side (none is in use)." in finding.remedy
 
 
+@pytest.mark.parametrize("cli", [True, False])
+async def test_a_log_that_may_not_be_read_is_not_what_the_command_reads(*, cli: bool) -> None:
+    silent = await snapshot_of("router-frozen", cli=cli)
+    words = 'https://api forbids reading /log: pods "cilium-x" is forbidden (HTTP 403)'
+    refused = {
+        f"agent log {node}": SourceHealth(
+            f"agent log {node}", "agent_logs", State.FORBIDDEN, silent.taken_at, error=words
+        )
+        for node in NODES
+    }
+    finding = only(changed(silent, health=MappingProxyType({**silent.health, **refused})))
+    assert "cause unknown (agent log: not allowed to be read)" in finding.summary
+    assert "403" not in finding.summary
+    by_hand = f"kubectl get ciliumbgpnodeconfig {NODES[0]} -o yaml"
+    assert finding.command == ("cilium bgp peers" if cli else by_hand)
+    assert any(e.field == "not read" and e.value == words for e in finding.evidence)
+
+
 async def test_the_numbers_of_a_mismatch_are_named_where_the_log_names_them() -> None:
     killed = await snapshot_of("wrong-peer-asn")
     words = only(logged(killed, [ADDED, WRONG_ASN_WORDS]))

@@ -56,10 +56,14 @@ def unread(snapshot: Snapshot, category: str) -> tuple[SourceHealth, ...]:
 
 
 def switched_off(snapshot: Snapshot, category: str) -> tuple[str, ...]:
-    """The kinds that this category would be judged from and that nobody wanted to be read."""
+    """The kinds that this category would be judged from and that nobody wanted to be read.
+
+    Of `view`, which tells what is not known, those of every category.
+    """
+    kinds = dict.fromkeys(sum(INPUTS.values(), ())) if category == "view" else INPUTS[category]
     fed = {health.kind for health in snapshot.health.values() if health.state is not State.OFF}
     # No log is read where every session is up.
-    return tuple(kind for kind in INPUTS[category] if kind not in fed and kind != "agent_logs")
+    return tuple(kind for kind in kinds if kind not in fed and kind != "agent_logs")
 
 
 def labels(sources: Iterable[SourceHealth]) -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
 from collectors.log_lines import LogLine
@@ -32,6 +32,7 @@ UNEXPECTED_MESSAGE = (5, 1)
 _SOURCE = "agent log "
 """How the labels of the sources begin; the node follows."""
 _UNASKED = "not asked for"
+_REFUSED = "not allowed to be read"
 
 
 class Kind(StrEnum):
@@ -94,6 +95,13 @@ class SessionLog:
     """Every line of the agent's log that is known, oldest first."""
     peer: tuple[str, int | None, str] = ("", None, "")
     """How lines tell the peer: its address, the local AS, its name in the configuration."""
+    refused: bool = False
+    """Whether it was not read for want of rights."""
+
+    @property
+    def lack(self) -> str:
+        """Why the log was not read, in a few words: what the API server said is told by CS801."""
+        return _REFUSED if self.refused else self.unread
 
     @property
     def read(self) -> bool:
@@ -165,6 +173,7 @@ class AgentLogs:
         self._entries = snapshot.agent_logs
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
+        self._refused = _refused(snapshot)
         self._known: dict[tuple[str, str, int | None, str], SessionLog] = {}
 
     def of(self, node: str, peer_address: str, local_asn: int | None, peer: str = "") -> SessionLog:
@@ -187,6 +196,7 @@ class AgentLogs:
             lines[0].line.time if lines else None,
             lines,
             (_address(peer_address), local_asn, peer),
+            node in self._refused,
         )
 
     @cached_property
@@ -215,7 +225,8 @@ class AgentLogs:
 def agent_logs(snapshot: Snapshot) -> AgentLogs:
     """The agent logs of a snapshot: those of the one before while nothing was read since."""
     unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
-    read = (snapshot.agent_logs, snapshot.agents_by_node, unread)
+    refused = snapshot.memo.equal("agent logs refused", _refused(snapshot))
+    read = (snapshot.agent_logs, snapshot.agents_by_node, unread, refused)
     return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
 
 
@@ -226,6 +237,15 @@ def _unread(snapshot: Snapshot) -> Mapping[str, str]:
         for label, health in snapshot.health.items()
         if label.startswith(_SOURCE)
     }
+
+
+def _refused(snapshot: Snapshot) -> frozenset[str]:
+    """The nodes whose agent's log was never read because nobody allows it."""
+    return frozenset(
+        label.removeprefix(_SOURCE)
+        for label, health in snapshot.health.items()
+        if label.startswith(_SOURCE) and health.state is State.FORBIDDEN and not health.known
+    )
 
 
 def session_events(entries: Iterable[LogEntry]) -> Iterable[SessionEvent]:

@@ -197,7 +197,7 @@ def down_words(fallen: Down) -> str:
     if word is not None:
         return "connection lost, and nobody answers since"
     if not fallen.log.read:
-        return f"cause unknown (agent log: {fallen.log.unread})"
+        return f"cause unknown (agent log: {fallen.log.lack})"
     if state.startswith("open"):
         return "the peer takes the connection and then says nothing"
     return "nobody answers; nothing in the agent's log"

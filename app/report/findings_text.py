@@ -11,6 +11,7 @@ from app.diagnosis.inputs import labels, switched_off
 from app.report.format import age
 from app.report.json import cluster_item
 from app.report.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
+from collectors.cilium_cli import COMMANDS
 from collectors.sanitize import one_line, printable
 
 WIDTH = 100
@@ -19,6 +20,9 @@ EVIDENCE = 6
 """Observations shown of each finding; JSON has all."""
 VALUE = 200
 """Characters shown of what was observed; JSON has all."""
+HEAD = 0.6
+"""Part of them from its beginning, of what is longer: a log line ends with what it is about."""
+_CUT = " ... "
 
 _OK = "ok"
 _SIGNS = {
@@ -54,12 +58,19 @@ def text(verdict: Verdict, pen: Pen) -> str:
 
 
 def short(verdict: Verdict, pen: Pen) -> str:
-    """One line for each finding that nothing explains; empty when there is none."""
-    return "".join(
-        f"{pen.sign(top.severity)} {top.code} {one_line(top.summary)}{_count(verdict, top)}\n"
+    """One line for each finding that nothing explains, then for what was left out or not read.
+
+    Empty when there is none of these.
+    """
+    lines = [
+        f"{pen.sign(top.severity)} {top.code} {one_line(top.summary)}{_count(verdict, top)}"
         for top in verdict.tops
         if top.severity is not Severity.INFO
-    )
+    ]
+    lines += _ignored(verdict)
+    if off := _not_read(verdict, verdict.categories):
+        lines.append(f"{pen.sign(Severity.INFO)} {off}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def finding_lines(finding: Finding, pen: Pen, causes: Iterable[Finding] = ()) -> Iterator[str]:
@@ -86,7 +97,8 @@ def evidence_line(evidence: Evidence, limit: int = VALUE) -> str:
     where = ": ".join(filter(None, (evidence.object, evidence.field)))
     value = one_line(evidence.value) or "(empty)"
     if len(value) > limit:
-        value = f"{value[: limit - 4]} ..."
+        head = int(limit * HEAD)
+        value = f"{value[:head]}{_CUT}{value[head + len(_CUT) - limit :]}"
     return one_line(f"{where} = {value} ({evidence.source}{old})")
 
 
@@ -121,20 +133,31 @@ def _category(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
         yield from _wrapped(f"{pen.sign(folded[0].severity)} ", _told_elsewhere(verdict, folded))
     if not tops and not folded:
         yield from _nothing_found(verdict, category, pen)
-    elif missing := verdict.unjudged[category]:
+        return
+    if missing := verdict.unjudged[category]:
         yield from _wrapped("? ", f"not judged for want of {labels(missing)}")
+    if off := _not_read(verdict, (category,)):
+        yield from _wrapped(f"{pen.sign(Severity.INFO)} ", off)
 
 
 def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
-    missing = verdict.unjudged[category]
+    missing, off = verdict.unjudged[category], _not_read(verdict, (category,))
     if missing:
         told = f"nothing found, but not all was judged for want of {labels(missing)}"
         yield from _wrapped(f"{pen.sign(Severity.UNKNOWN)} ", told)
+        if off:
+            yield from _wrapped(f"{pen.sign(Severity.INFO)} ", off)
         return
     codes = sum(code.category == category for code in CODES.values())
-    off = switched_off(verdict.snapshot, category)
-    kept = f" (not read, as asked: {', '.join(off)})" if off else ""
+    kept = f" ({off})" if off else ""
     yield from _wrapped(f"{pen.sign(_OK)} ", f"{plural(codes, 'code')} tried, nothing found{kept}")
+
+
+def _not_read(verdict: Verdict, categories: Iterable[str]) -> str:
+    """What was switched off and these categories would be judged from; "" when nothing was."""
+    off = (kind for each in categories for kind in switched_off(verdict.snapshot, each))
+    told = [COMMANDS[kind].label if kind in COMMANDS else kind for kind in dict.fromkeys(off)]
+    return f"not read, as asked: {', '.join(told)}" if told else ""
 
 
 def _told_elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:

@@ -82,7 +82,11 @@ def _finding(bgp: Bgp, group: Sequence[Down]) -> Finding:
         summary=f"{counted(bgp, sessions)} {verb} {state}: {words.cause}",
         evidence=tuple(_evidence(bgp, group)),
         remedy=words.remedy.strip(),
-        command=remedies.log_command(bgp, first.session) if words.from_log else "cilium bgp peers",
+        command=(
+            remedies.log_command(bgp, first.session)
+            if words.from_log
+            else remedies.state_command(first.session)
+        ),
         about=(
             *(session_ref(s.node, s.peer_address) for s in sessions),
             *(Ref("Node", node) for node in sorted({s.node for s in sessions})),
@@ -144,8 +148,8 @@ def _unanswered(bgp: Bgp, group: Sequence[Down]) -> _Words:
     if first.log.read:
         told = first.log.last_line is not None
         return _Words(_silent(bgp, group) + others, fits, from_log=told)
-    state = f"state {first.session.state}, cause unknown (agent log: {first.log.unread})"
-    return _Words(state + others, fits)
+    state = f"state {first.session.state}, cause unknown (agent log: {first.log.lack})"
+    return _Words(state + others, fits, from_log=not first.log.refused)
 
 
 def _since(group: Sequence[Down]) -> str:

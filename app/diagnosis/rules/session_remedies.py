@@ -46,6 +46,13 @@ def log_command(bgp: Bgp, session: Session) -> str:
     )
 
 
+def state_command(session: Session) -> str:
+    """Shows the state of a session, by the witness that told it."""
+    if session.cli is None and session.api is not None:
+        return f"kubectl get ciliumbgpnodeconfig {shlex.quote(session.node)} -o yaml"
+    return "cilium bgp peers"
+
+
 def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
     """The addresses under which the router knows these nodes, to be looked up there."""
     told = []
