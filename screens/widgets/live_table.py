@@ -86,6 +86,8 @@ class LiveTable(SortableTable):
                 changes = self._arrangement.update(content.rows, spelled)
         except TooSlow:
             changes = self._given_up()
+        if changes:
+            self._too_slow = ""
         self._widen(row for _, row in changes)
         if self._marked:
             self._marked &= {row.key for row in self._arrangement.all}
