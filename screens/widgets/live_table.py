@@ -78,7 +78,7 @@ class LiveTable(SortableTable):
     def show(self, content: Content) -> None:
         """Show this: its rows under its notice, or without rows why there are none."""
         before = self._standing()
-        filling = not self._arrangement.all
+        known = len(self._arrangement.all)
         self._content = content
         spelled = _ascii_row if self.app.has_class("-ascii") else as_it_is
         try:
@@ -86,12 +86,12 @@ class LiveTable(SortableTable):
                 changes = self._arrangement.update(content.rows, spelled)
         except TooSlow:
             changes = self._given_up()
-        if changes:
+        if changes or len(self._arrangement.all) != known:
             self._too_slow = ""
         self._widen(row for _, row in changes)
         if self._marked:
             self._marked &= {row.key for row in self._arrangement.all}
-        if not filling:
+        if known:
             self._note_changes(changes)
         self._stand(before)
 
