@@ -171,8 +171,12 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     @property
     def _stands(self) -> bool:
-        """Whether its widgets are there: all of them already, and still."""
-        return self.built.is_set() and self.is_attached and bool(self.children)
+        """Whether its widgets are there: all of them already, and still.
+
+        Before a screen goes its widgets do, one after another, and before an application ends.
+        """
+        ends = self._closing or not self.app.is_running
+        return self.built.is_set() and self.is_attached and not ends
 
     async def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot

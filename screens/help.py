@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
-from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
 
 from screens.format import LEADER, SIGN
-from screens.widgets.lines import Line, Span, plain
-from screens.widgets.live_text import EdgeLine, LiveText
+from screens.widgets.lines import Line, Span, length, plain, wrapped
+from screens.widgets.live_text import EdgeLine
+from screens.widgets.scroll_text import ScrollText
 from screens.words import COMMANDS, PLACES
 
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
 
-_KEY_WIDTH = 20
-_WIDTHS = [(0, "-narrow"), (120, "-wide")]
+_KEY_WIDTH = 22
+_BESIDE = 118
+"""Cells from which keys and words stand beside each other."""
+
+_WAYS: Line = (
+    *(Span(" esc", "accent"), Span(" back  ")),
+    *(Span("PgDn G", "accent"), Span(" further down")),
+)
 
 
 def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], str]) -> list[Line]:
@@ -32,7 +40,7 @@ def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], st
             entry = (_group(active), binding.description)
             keys.setdefault(entry, []).append(spelled(binding))
     lines: list[Line] = []
-    for group in ("This screen", "In lists and texts", "Everywhere"):
+    for group in ("This screen", "Everywhere", "In lists and texts"):
         entries = [(told, shown) for (found, told), shown in keys.items() if found == group]
         if entries:
             lines += [plain(f" {group}", "strong")]
@@ -66,7 +74,7 @@ _SIGNS: dict[Health, str] = {
 
 
 def _group(active: ActiveBinding) -> str:
-    if isinstance(active.node, App):
+    if isinstance(active.node, App) or (active.binding.id or "").startswith("screen."):
         return "Everywhere"
     return "This screen" if isinstance(active.node, Screen) else "In lists and texts"
 
@@ -75,16 +83,26 @@ def _entry(name: str, meaning: str) -> Line:
     return (Span(f"   {name:<{_KEY_WIDTH - 4}} ", "accent"), Span(meaning))
 
 
+def help_lines(keys: Sequence[Line], words: Sequence[Line], width: int) -> list[Line]:
+    """Keys and words for a width: beside each other where there is room for both."""
+    if width < _BESIDE:
+        return [part for line in (*keys, *words) for part in wrapped(line, width, _KEY_WIDTH)]
+    left = width * 2 // 5
+    halves = ((keys, left - 2), (words, width - left))
+    sides = [
+        [part for line in lines for part in wrapped(line, room, _KEY_WIDTH)]
+        for lines, room in halves
+    ]
+    both = zip_longest(*sides, fillvalue=())
+    return [(*a, Span(" " * (left - length(a))), *b) for a, b in both]
+
+
 class HelpScreen(Screen[None], inherit_bindings=False):
     """Every live key and command, grouped by what it belongs to."""
 
-    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    AUTO_FOCUS = "ScrollText"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,escape,q,enter", "app.back", "back", id="help.back"),
-        Binding("down,j", "scroll(1)", "down", show=False, id="help.down"),
-        Binding("up,k", "scroll(-1)", "up", show=False, id="help.up"),
-        Binding("pagedown,space", "scroll(10)", "page down", show=False, id="help.page_down"),
-        Binding("pageup", "scroll(-10)", "page up", show=False, id="help.page_up"),
     ]
 
     def __init__(self, place: str, bindings: Iterable[ActiveBinding]) -> None:
@@ -98,21 +116,15 @@ class HelpScreen(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Title, text, way back."""
         yield EdgeLine(id="header")
-        with VerticalScroll(id="help"), Container(id="help-columns"):
-            yield LiveText(indent=_KEY_WIDTH + 1, id="help-keys")
-            yield LiveText(indent=_KEY_WIDTH + 1, id="help-words")
+        yield ScrollText(id="help")
         yield EdgeLine(id="keys")
 
     def on_mount(self) -> None:
         """Fill it in."""
         title = (Span(" ciliscope", "accent"), Span(f"  help for {self._place}"))
         self.query_one("#header", EdgeLine).show_edges(title)
-        keys = key_lines(self._live, self.app.get_key_display)
-        self.query_one("#help-keys", LiveText).show(keys)
-        self.query_one("#help-words", LiveText).show(word_lines())
-        self.query_one("#keys", EdgeLine).show_edges((Span(" esc", "accent"), Span(" back")))
+        keys, words = key_lines(self._live, self.app.get_key_display), word_lines()
+        layout = partial(help_lines, keys, words)
+        self.query_one("#help", ScrollText).show_text(layout, self._place)
+        self.query_one("#keys", EdgeLine).show_edges(_WAYS)
         self.built.set()
-
-    def action_scroll(self, step: int) -> None:
-        """Move the text."""
-        self.query_one("#help", VerticalScroll).scroll_relative(y=step, animate=False)

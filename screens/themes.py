@@ -15,6 +15,18 @@ from textual.theme import BUILTIN_THEMES, Theme
 AUTO = "auto"
 """The setting that leaves the choice to what the terminal can show."""
 
+
+def _variables(bar: str, background: str, cursor: str) -> dict[str, str]:
+    """What Textual's widgets and our sheets ask a theme for beyond its colours."""
+    ground = ("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active")
+    return {
+        "primary-background": cursor,
+        "block-cursor-text-style": "none",
+        **dict.fromkeys(("scrollbar", "scrollbar-hover", "scrollbar-active"), bar),
+        **dict.fromkeys((*ground, "scrollbar-corner-color"), background),
+    }
+
+
 _DARK = Theme(
     name="dark",
     primary="#5fafff",
@@ -27,7 +39,7 @@ _DARK = Theme(
     surface="#121212",
     panel="#262626",
     dark=True,
-    variables={"primary-background": "#303a44", "block-cursor-text-style": "none"},
+    variables=_variables("#3f8787", "#121212", "#303a44"),
 )
 _LIGHT = replace(
     _DARK,
@@ -42,14 +54,17 @@ _LIGHT = replace(
     surface="#ffffff",
     panel="#e4e4e4",
     dark=False,
-    variables={"primary-background": "#d0e4f5", "block-cursor-text-style": "none"},
+    variables=_variables("#6f9fb7", "#ffffff", "#d0e4f5"),
 )
 _ANSI = replace(
     BUILTIN_THEMES["ansi-dark"],
     name="ansi",
     accent="ansi_cyan",
     success="ansi_cyan",
-    variables={**BUILTIN_THEMES["ansi-dark"].variables, "primary-background": "ansi_default"},
+    variables={
+        **BUILTIN_THEMES["ansi-dark"].variables,
+        **_variables("ansi_cyan", "ansi_default", "ansi_default"),
+    },
 )
 _MONO = replace(
     _ANSI,
@@ -60,6 +75,10 @@ _MONO = replace(
     success="ansi_default",
     warning="ansi_default",
     error="ansi_default",
+    variables={
+        **_ANSI.variables,
+        **_variables("ansi_default", "ansi_default", "ansi_default"),
+    },
 )
 _HIGH_CONTRAST = replace(
     _DARK,
@@ -73,7 +92,7 @@ _HIGH_CONTRAST = replace(
     background="#000000",
     surface="#000000",
     panel="#303030",
-    variables={"primary-background": "#005f87", "block-cursor-text-style": "none"},
+    variables=_variables("#00afaf", "#000000", "#005f87"),
 )
 # Okabe and Ito, "Color Universal Design" (2008): vermilion, yellow and sky blue are told apart
 # without the green receptor; nothing here is green.
@@ -85,12 +104,13 @@ _DEUTERANOPIA = replace(
     success="#56b4e9",
     warning="#f0e442",
     error="#e6743e",
+    variables=_variables("#396f87", "#121212", "#303a44"),
 )
 _PRODUCTION = replace(
     _DARK,
     name="production",
     panel="#5f0000",
-    variables={"primary-background": "#4a2a2a", "block-cursor-text-style": "none"},
+    variables=_variables("#3f8787", "#121212", "#4a2a2a"),
 )
 
 THEMES: Mapping[str, Theme] = {

@@ -445,7 +445,11 @@ async def test_nothing_is_said_before_it_is_known_which_pod_to_follow(bench: Ben
     bench.serve(LEADER, at(0, "a"))
     followed = bench.follow()
     asyncio.get_running_loop().call_later(0.05, bench.aim.move, LEADER)
+    first = await followed.next()
+    assert isinstance(first, Appended)
+    assert [said(entry) for entry in first.records if isinstance(entry, LogEntry)] == ["a"]
     assert isinstance(await followed.next(), Heard)
+    assert followed.failures == []
 
 
 async def test_no_pod_to_follow_is_absent_until_there_is_one(bench: Bench) -> None:

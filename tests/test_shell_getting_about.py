@@ -184,7 +184,7 @@ async def test_a_text_is_saved_at_once_and_what_is_too_long_to_copy_goes_to_a_fi
         (saved,) = (tmp_path / "ciliscope").iterdir()
         assert saved.read_text() == app.screen.pane.text
         app.action_copy("long\n" * 20_000, "the log")
-        assert "the clipboard cannot take the log; it is in" in line(app, "#keys")
+        assert "not by the clipboard: the log is in" in line(app, "#keys")
         assert any(path.name.startswith("the-log-") for path in saved.parent.iterdir())
         app.action_copy("safe\x1b]52;c;x\x07", "it")
         assert "\x1b" not in app.clipboard

@@ -36,6 +36,8 @@ class Column:
     """Cells it has at least, so that a changing value does not move its neighbours."""
     cut_to: int = 0
     """Cells it may be cut to where there is no room for all; 0: it is never cut."""
+    tail: int = 0
+    """Cells of its end that stay where it is cut, for names that differ at their ends."""
     extra: bool = False
     """Left out where there is no room for it; nothing else is cut for its sake."""
     spare: int = 0

@@ -57,11 +57,15 @@ def ascii_line(line: Line) -> Line:
     return tuple(Span(to_ascii(span.text), span.tone) for span in line)
 
 
-def cut(text: str, width: int, ellipsis: str = "…") -> str:
-    """The text in at most `width` cells; where something is lost the ellipsis says so."""
+def cut(text: str, width: int, ellipsis: str = "…", tail: int = 0) -> str:
+    """The text in at most `width` cells; where something is lost the ellipsis says so.
+
+    The last `tail` characters stay, as far as there is room for as much before them.
+    """
     if cell_len(text) <= width:
         return text
-    return set_cell_size(text, max(0, width - 1)).rstrip() + ellipsis[:width]
+    end = text[-tail:] if tail and cell_len(text[-tail:]) * 2 < width else ""
+    return set_cell_size(text, max(0, width - 1 - cell_len(end))).rstrip() + ellipsis[:width] + end
 
 
 def justified(left: Line, right: Line, width: int) -> Line:

@@ -208,7 +208,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         return [Segment(before, style), Segment(inner, changed), Segment(after, style)]
 
     def _fitted(self, text: str, column: Column, width: int) -> str:
-        text = cut(text, width, self._spelled("…"))
+        text = cut(text, width, self._spelled("…"), column.tail)
         # What is wide in a terminal is not by its characters: it is fitted by its cells.
         blank = " " * (width - cell_len(text))
         return set_cell_size(f"{blank}{text}" if column.right else f"{text}{blank}", width)
