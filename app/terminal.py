@@ -1,7 +1,8 @@
 """The terminal: read whatever it sends without dying, and always left as it was found.
 
 Textual 8.2 ends with an error at the first byte that is not UTF-8, spins when the terminal is gone,
-and leaves the alternate screen on when it is sent SIGTERM or SIGHUP. Seen on Linux, November 2026.
+leaves the alternate screen on when it is sent SIGTERM or SIGHUP, and takes its size from the
+environment. Seen on Linux, November 2026.
 """
 
 from __future__ import annotations
@@ -118,6 +119,21 @@ def _mend(terminal: int, inlet: int, stopped: int) -> None:
                 os.write(inlet, _UNREADABLE_KEYS.sub("", decode(data)).encode())
             except BrokenPipeError:
                 return
+
+
+def believe_the_terminal() -> None:
+    """Forget the size that the environment tells, where the terminal tells its own.
+
+    Shells and wrappers export `COLUMNS` and `LINES`, and nobody changes them when the window does;
+    Rich and Textual believe them first. They are all there is on a serial line that tells 0x0.
+    """
+    try:
+        size = os.get_terminal_size(sys.__stdin__.fileno()) if sys.__stdin__ else None
+    except (ValueError, OSError):
+        return
+    if size is not None and size.columns and size.lines:
+        os.environ.pop("COLUMNS", None)
+        os.environ.pop("LINES", None)
 
 
 @contextmanager

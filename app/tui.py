@@ -25,7 +25,7 @@ from app.commands import CommandingApp
 from app.drawing import TICK
 from app.look import Look
 from app.monitor import Clock
-from app.terminal import whole_terminal
+from app.terminal import believe_the_terminal, whole_terminal
 from screens.cluster_screen import STYLES
 from screens.link import ClusterLink
 from screens.words import PLACES
@@ -155,6 +155,7 @@ def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
 
     After SIGTERM or SIGHUP that is 128 + its number, within a second. No command is left running.
     """
+    believe_the_terminal()
     cluster = LiveCluster(settings, expected).opened
     app = CiliscopeApp(
         cluster.link,

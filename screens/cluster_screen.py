@@ -287,8 +287,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             self.show_keys()
 
     def focus_body(self) -> None:
-        """Give the keys to the first panel that takes them, if nothing has them."""
-        if self.focused is not None:
+        """Give the keys to the first panel that takes them, if nothing has them.
+
+        What was hidden because the terminal was too small has lost them.
+        """
+        if self.focused is not None or not self._stands:
             return
         for widget in self.query(self.AUTO_FOCUS or "LiveTable").results(Widget):
             if widget.focusable and widget.display:
@@ -320,6 +323,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """The sources may have more room now, or less, and so may the keys."""
         self.call_after_refresh(self._draw_header)
         self.call_after_refresh(self.show_keys)
+        self.call_after_refresh(self.focus_body)
 
     def on_descendant_focus(self) -> None:
         """Other keys may work now."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("component", "COMPONENT", least=9, cut_to=10),
-    Column("name", "NAME", cut_to=21, tail=5),
+    Column("name", "NAME", cut_to=12, tail=5),
     Column("ready", "READY", right=True, spare=4),
     Column("status", "STATUS", least=9, cut_to=14),
     Column("restarts", "RESTARTS", right=True, spare=1),

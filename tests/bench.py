@@ -18,6 +18,7 @@ import sys
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from app.lab.launch import start_lab
 from tests import bench_diagnosis, bench_table
@@ -57,6 +58,16 @@ asyncio.run(main())
 
 def until_drawn(command: list[str], environment: Mapping[str, str], text: bytes) -> float:
     """Seconds from the start of a program on a terminal of 80x24 until it has drawn the text."""
+    return drawn_and_gone(command, environment, text)[0]
+
+
+def drawn_and_gone(
+    command: list[str],
+    environment: Mapping[str, str],
+    text: bytes,
+    end: signal.Signals = signal.SIGKILL,
+) -> tuple[float, float]:
+    """The same, and the seconds from a signal until the process is gone."""
     started = time.perf_counter()
     pid, terminal = pty.fork()
     if pid == 0:
@@ -70,10 +81,18 @@ def until_drawn(command: list[str], environment: Mapping[str, str], text: bytes)
                 raise TimeoutError(f"{command[:3]} drew no {text!r} within {DEADLINE:g} s")
             if ready:
                 seen += os.read(terminal, 65536)
-        return time.perf_counter() - started
-    finally:
+        drawn = time.perf_counter()
+        os.kill(pid, end)
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if select.select([terminal], [], [], 0.002)[0]:
+                with suppress(OSError):  # the other side is closed
+                    os.read(terminal, 65536)
+        return drawn - started, time.perf_counter() - drawn
+    except TimeoutError:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        raise
+    finally:
         os.close(terminal)
 
 
@@ -112,6 +131,14 @@ def main() -> None:
             ours.append(until_drawn([python, "-m", "app"], environment, b"ciliscope"))
             bare.append(until_drawn([python, "-c", BARE_APP], environment, b"ciliscope"))
         report("first frame of the dashboard", ours[1:], bare[1:], "bare Textual app")
+        ours, bare = [], []
+        for _ in range(RUNS + 1):
+            verdict, term = b"LoadBalancer services", signal.SIGTERM
+            ours.append(drawn_and_gone([python, "-m", "app"], environment, verdict, term)[1])
+            bare.append(
+                drawn_and_gone([python, "-c", BARE_APP], environment, b"ciliscope", term)[1]
+            )
+        report("SIGTERM until it is gone", ours[1:], bare[1:], "bare app, killed by it")
         ours, bare = [], []
         for _ in range(RUNS + 1):
             ours.append(until_ended([python, "-c", FIRST_SNAPSHOT], environment))

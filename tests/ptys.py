@@ -166,7 +166,7 @@ class Program:
 
 def clean_environment() -> dict[str, str]:
     """This process's, without what says how to draw; a terminal of 256 colours that has UTF-8."""
-    ours = ("NO_COLOR", "COLORTERM", "COLORFGBG", "LC_ALL", "LC_CTYPE", "TMUX")
+    ours = ("NO_COLOR", "COLORTERM", "COLORFGBG", "COLUMNS", "LINES", "LC_ALL", "LC_CTYPE", "TMUX")
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("CILISCOPE_", *ours))}
     said = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "CILISCOPE_CONFIG": os.devnull}
     return plain | said

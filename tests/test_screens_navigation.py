@@ -157,6 +157,19 @@ async def test_help_lists_the_live_keys_of_the_screen_it_was_asked_on() -> None:
         assert title(app) == "Pods"
 
 
+async def test_a_terminal_that_was_too_small_for_a_while_has_its_keys_again() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f5")
+        table, sentence = app.screen.query_one(LiveTable), app.screen.query_one("#too-small")
+        await pilot.resize_terminal(40, 10)
+        await until(pilot, lambda: bool(sentence.size) and not table.is_on_screen)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: not sentence.display and table.is_on_screen)
+        await until(pilot, lambda: app.focused is table, 5)
+        await until(pilot, lambda: "↵ open" in keys_line(app), 5)
+
+
 async def test_enter_on_a_panel_of_the_overview_opens_what_it_is_about() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 30)) as pilot:

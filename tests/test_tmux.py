@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from app.lab.launch import start_lab
 from tests.recorded import RECORDINGS
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 PATIENCE = 40.0
+ROOT = Path(__file__).parent.parent
+
+_SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_COLOUR = re.compile(r"(?:^|;)(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;|$)")
 
 
 class Terminal:
@@ -52,13 +58,16 @@ class Terminal:
 
     def shows(self, *texts: str) -> str:
         """The screen, as soon as all the texts are on it."""
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            screen = self.screen
-            if all(text in screen for text in texts):
+        return self.until(lambda screen: all(text in screen for text in texts), str(texts))
+
+    def until(self, so: Callable[[str], bool], what: str) -> str:
+        """The screen, as soon as something is so."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if so(screen := self.screen):
                 return screen
             time.sleep(0.1)  # tmux tells nobody when a screen changes
-        raise AssertionError(f"{texts} did not appear; the screen is:\n{self.screen}")
+        raise AssertionError(f"{what} did not appear; the screen is:\n{self.screen}")
 
     @property
     def alternate(self) -> bool:
@@ -125,8 +134,7 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Termina
 
 
 def lab(what: str) -> str:
-    root = Path(__file__).parent.parent
-    return f"cd {root} && {sys.executable} -m app lab {what}"
+    return f"cd {ROOT} && {sys.executable} -m app lab {what}"
 
 
 def test_the_lab_is_seen_through_every_screen(terminal: Terminal) -> None:
@@ -135,7 +143,7 @@ def test_the_lab_is_seen_through_every_screen(terminal: Terminal) -> None:
     assert terminal.alternate
     terminal.watch()
     terminal.type("F2")
-    terminal.shows("Pods", "cilium-operator", "talos-cp-3", "Running")
+    terminal.shows("Pods", "cilium-p5m78", "operator ★", "talos-cp-3", "Running")
     terminal.type("F3")
     terminal.shows("Sessions", "172.29.51.1", "established")
     terminal.type("F5")
@@ -164,8 +172,7 @@ def test_a_cluster_that_does_not_answer_is_shown_with_the_reason(
         " users: [{name: me, user: {token: t}}],"
         " contexts: [{name: gone, context: {cluster: gone, user: me}}]}"
     )
-    root = Path(__file__).parent.parent
-    terminal.run(f"cd {root} && {sys.executable} -m app --no-cli --kubeconfig {config}")
+    terminal.run(f"cd {ROOT} && {sys.executable} -m app --no-cli --kubeconfig {config}")
     terminal.shows("gone", "does not answer", "https://127.0.0.1:9")
     terminal.watch()
     terminal.type("F5")
@@ -182,6 +189,15 @@ def small(tmp_path: Path) -> Iterator[Terminal]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def typo() -> Iterator[str]:
+    """The flags that name a recorded cluster in which a service has no address."""
+    with start_lab(replay=RECORDINGS / "typo-in-pool-label") as served:
+        assert served.at is not None
+        words = ("--kubeconfig", served.kubeconfig, "--cilium", served.cilium)
+        yield " ".join(map(str, (*words, "--at", served.at.isoformat())))
+
+
 def test_keys_sent_in_one_burst_are_all_obeyed_in_their_order(small: Terminal) -> None:
     small.run(lab(f"--replay {RECORDINGS / 'healthy'}"))
     small.burst(":svc\r")  # before the first frame
@@ -190,7 +206,7 @@ def test_keys_sent_in_one_burst_are_all_obeyed_in_their_order(small: Terminal) -
     f1, f3 = "\x1bOP", "\x1bOR"
     for _ in range(20):
         small.burst(f"{f1}:po\r")
-        small.shows(" Pods ", "cilium-operator")
+        small.shows(" Pods ", "operator ★", "cilium-p5m78")
         small.burst(f"{f3}{f1}:svc\r")
         small.shows(" Services ", "home/grafana")
         small.burst(":logs\r:peers\r")
@@ -199,6 +215,46 @@ def test_keys_sent_in_one_burst_are_all_obeyed_in_their_order(small: Terminal) -
         assert " Sessions " in small.shows("there is no command 'zz'")
     small.type("C-c")
     small.shows("ready>")
+
+
+KINDS = {
+    "tmux-256color": "TERM=tmux-256color",
+    "screen-256color": "TERM=screen-256color",
+    "screen": "TERM=screen",
+    "xterm-direct": "TERM=xterm-256color COLORTERM=truecolor",
+    "light": "TERM=xterm-256color COLORFGBG='0;15'",
+    "no colour": "TERM=xterm-256color NO_COLOR=1",
+    "no UTF-8": "TERM=xterm-256color LC_ALL=C",
+    "vt100": "TERM=vt100",
+}
+
+
+@pytest.mark.parametrize("said", KINDS.values(), ids=list(KINDS))
+def test_in_every_kind_of_terminal_it_is_whole_at_every_size_and_leaves_nothing(
+    small: Terminal, typo: str, said: str
+) -> None:
+    small.run(f"cd {ROOT} && env {said} {sys.executable} -m app {typo}")
+    small.shows("1 of 5 LoadBalancer services", "home/typo", "help")
+    small.watch()
+    colours = set(_SGR.findall(small.tmux("capture-pane", "-p", "-e")))
+    plain = "NO_COLOR" in said or "vt100" in said
+    assert plain != any(_COLOUR.search(each) for each in colours), colours
+    assert small.screen.isascii() == ("LC_ALL=C" in said)
+    small.tmux("resize-window", "-x", "140", "-y", "40")
+    wide = small.shows("1 of 5 LoadBalancer services", "F1-F8 screens")
+    assert max(map(len, wide.split("\n"))) > 80
+    small.type("F5")
+    small.shows("Services", "home/typo", "advertised")
+    small.tmux("resize-window", "-x", "40", "-y", "10")
+    small.shows("too small")
+    small.tmux("resize-window", "-x", "60", "-y", "15")
+    small.shows("Services", "home/typo")
+    small.burst("/graf\r")
+    small.until(lambda screen: "home/grafana" in screen and "home/typo" not in screen, "a filter")
+    small.type("Escape", "C-c")
+    small.shows("ready>")
+    assert not small.alternate
+    assert small.tmux("display-message", "-p", "#{cursor_flag} #{mouse_any_flag}").strip() == "1 0"
 
 
 @pytest.mark.parametrize("moment", ["running", "leaving", "left"])
@@ -243,8 +299,7 @@ def test_another_context_is_shown_and_nothing_of_the_first_is_left(
         " contexts: [{name: first, context: {cluster: c, user: me}},"
         " {name: second, context: {cluster: c, user: me}}]}"
     )
-    root = Path(__file__).parent.parent
-    small.run(f"cd {root} && {sys.executable} -m app --no-cli --kubeconfig {config}")
+    small.run(f"cd {ROOT} && {sys.executable} -m app --no-cli --kubeconfig {config}")
     small.shows("first", "does not answer")
     small.watch()
     small.burst(":svc\r:ctx second\r")
