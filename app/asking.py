@@ -86,7 +86,8 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         elif use.filter:
             await self.action_go(use.place)
             self.places[use.place].show_all()
-            self.places[use.place].narrow(use.filter)
+            problem = self.places[use.place].narrow(use.filter)
+            self.flash(problem or f"{use.told}; Esc shows all")
         else:
             await self.action_open(use.place, about.ref)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.asking import AskingApp
 from app.clusters import Contexts, Unreadable
 from screens.contexts import ContextsScreen
 from screens.log_words import Wish, wish_of
 from screens.logs import LogsScreen
+from screens.uses import in_namespace
 from screens.words import Behind, Place, behind
 
 
@@ -24,7 +26,7 @@ class PlacingApp(AskingApp, inherit_bindings=False):
 
     async def show_place(self, place: Place, word: str, rest: Sequence[str]) -> None:
         """Show a screen with what stands behind its word; without a filter with none."""
-        asked = behind(rest)
+        asked = self._in_namespace(place, behind(rest))
         logs = self.places["logs"] if place.name == "logs" else None
         wish = self._wish(asked) if isinstance(logs, LogsScreen) else Wish()
         if isinstance(wish, str):
@@ -42,6 +44,15 @@ class PlacingApp(AskingApp, inherit_bindings=False):
                 self.flash(problem)
             elif asked.context is not None:
                 self.flash(f"now {asked.context}")
+
+    def _in_namespace(self, place: Place, asked: Behind) -> Behind:
+        """A namespace behind the word of services, as part of the filter."""
+        if place.name != "services" or len(asked.words) != 1 or asked.filter is None:
+            return asked
+        if all(asked.words[0] != each.namespace for each in self.current.services.values()):
+            return asked
+        text = in_namespace(asked.filter, asked.words[0])
+        return asked if text is None else replace(asked, words=(), filter=text)
 
     def _wish(self, asked: Behind) -> Wish | str:
         """What is asked of the logs; of another cluster no node is known yet."""

@@ -78,9 +78,11 @@ def _behind_place(
     asked = behind(words)
     if last.startswith("@"):
         return [f"@{name}" for name in names.contexts] if asked.context is None else ()
-    if place.name != "logs" or asked.filter != "":
+    if asked.filter != "":
         return ()
-    offered = (*LOG_WORDS, *sorted(snapshot.agents_by_node))
+    if place.name == "services" and not asked.words:
+        return sorted({service.namespace for service in snapshot.services.values()})
+    offered = (*LOG_WORDS, *sorted(snapshot.agents_by_node)) if place.name == "logs" else ()
     return [word for word in offered if word not in words]
 
 

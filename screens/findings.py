@@ -75,8 +75,10 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
             if not self._categories or category_of(finding) in self._categories
         }
         rows = tuple(_row(finding, root) for finding, root in shown.values())
-        whole = "nothing is wrong" if verdict.complete else "nothing found; not all could be judged"
-        none = f"{whole}: {', '.join(self._categories)}" if self._categories else whole
+        where = f" in {', '.join(self._categories)}" if self._categories else ""
+        none = f"nothing is wrong{where}"
+        if not verdict.complete:
+            none = f"nothing found{where}; not all could be judged"
         roots = sum(root for _, root in shown.values())
         return FindingsPicture(
             headline=f"{count(roots, 'cause')}, {count(len(rows), 'finding')}" if rows else "",

@@ -68,6 +68,7 @@ _BEHIND = {
     "WORD /regex": "the screen with that filter, without one with none; also !/regex, -f letters",
     "WORD k=v, -l k=v": "the screen with what has that label",
     "WORD @CONTEXT": "the screen of that cluster, also with a filter",
+    "svc NAMESPACE": "the services of that namespace, also with a filter",
     "logs WORD": "ipam, bgp, errors, all; operator, together, or a node",
 }
 """What may stand behind the word of a screen."""

@@ -230,7 +230,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
             ]
         listed = kubectl(snapshot, "get ciliumloadbalancerippools")
         found.append(Equivalent("all pools: disabled, conflicting, how many are free", listed))
-        services = kubectl(snapshot, "get services -A -o wide")
+        services = kubectl(snapshot, "get services --all-namespaces -o wide")
         found.append(Equivalent("which service holds which address", services))
         return tuple(found)
 

@@ -244,7 +244,9 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
             )
             for version in versions
         ]
-        found.append(Equivalent("all services", kubectl(snapshot, "get services -A -o wide")))
+        found.append(
+            Equivalent("all services", kubectl(snapshot, "get services --all-namespaces -o wide"))
+        )
         return tuple(found)
 
     def _versions(self, chosen: Selection | None) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ class Use:
     place: str
     filter: str = ""
     """Leaves that and nothing else; "" where the cursor goes to it."""
+    told: str = ""
+    """What the filter leaves, in words."""
 
 
 def use_of(ref: Ref) -> Use | None:
@@ -26,9 +28,12 @@ def use_of(ref: Ref) -> Use | None:
     match ref.kind:
         case "CiliumLoadBalancerIPPool":
             # A service may have addresses of several pools, with commas between.
-            return Use(place="services", filter=rf"pool:(^|\s){_spelled(ref.name)}(,|$)")
+            pattern = rf"pool:(^|\s){_spelled(ref.name)}(,|$)"
+            told = f"services with an address of {ref.name}"
+            return Use(place="services", filter=pattern, told=told)
         case "Node":
-            return Use(place="sessions", filter=f"node:^{_spelled(ref.name)}$")
+            pattern = f"node:^{_spelled(ref.name)}$"
+            return Use(place="sessions", filter=pattern, told=f"sessions of {ref.name}")
         case "Service":
             return Use(place="routes")
     return None

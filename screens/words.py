@@ -76,7 +76,7 @@ PLACES = (
     ),
 )
 
-CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY|bgp...]")
+CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
 EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
 GET = Word(("get",), "the screen of that word", "WHAT")
 WHO = Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX")

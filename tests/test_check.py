@@ -244,6 +244,11 @@ def test_a_profile_is_held_against_the_cluster(healthy: dict[str, str]) -> None:
     assert done.returncode in (NOTHING_FOUND, FOUND)
 
 
+def test_a_beginning_asks_for_all_that_begin_so(healthy: dict[str, str]) -> None:
+    told = json.loads(ciliscope("check", "bgp", "-o", "json", **healthy).stdout)
+    assert told["categories"] == ["bgp-config", "bgp-sessions"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

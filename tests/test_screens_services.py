@@ -253,7 +253,7 @@ async def test_what_is_selected_can_be_explained_and_shown_by_hand() -> None:
             "ciliscope explain service home/mosquitto --context healthy",
             "cilium --context healthy bgp routes advertised ipv4 unicast",
             "cilium --context healthy bgp routes advertised ipv6 unicast",
-            "kubectl --context healthy get services -A -o wide",
+            "kubectl --context healthy get services --all-namespaces -o wide",
         ]
         pools = await shown(app, pilot, "f6")
         pools.select_object(Ref("CiliumLoadBalancerIPPool", "bgp-ingress"))

@@ -91,6 +91,9 @@ async def command(pilot: Pilot[None], text: str) -> None:
         ("get logs err", "get logs errors"),
         ("logs /x b", ""),
         ("svc i", ""),
+        ("svc h", "svc home"),
+        ("svc home h", ""),
+        ("pods h", ""),
     ],
 )
 async def test_words_and_what_they_take_are_completed(typed: str, expected: str) -> None:
@@ -227,6 +230,7 @@ async def test_every_kind_of_command_leads_where_its_word_says() -> None:
         ),
         ("svc -l", "'svc' takes /regex"),
         ("svc graf /x", "'svc' takes /regex"),
+        ("svc home -l", "'svc' takes /regex"),
         ("get svc -f", "'svc' takes /regex"),
         ("svc @other", "there are no other contexts here"),
         ("logs everything", "there is no log 'everything'; ipam bgp errors all"),

@@ -228,6 +228,7 @@ async def test_u_shows_what_refers_to_a_pool_a_node_and_a_service() -> None:
         await pilot.press("u")
         assert title(app) == "Services"
         table = app.screen.query_one("#services", LiveTable)
+        assert keys_line(app) == "services with an address of bgp-ingress; Esc shows all"
         assert table.rows
         assert {row.cells[2].text for row in table.rows} == {"bgp-ingress"}
         key = table.selected
@@ -300,6 +301,10 @@ async def test_digits_choose_a_namespace_of_services_and_say_so() -> None:
         await pilot.press("escape", "4")
         assert keys_line(app) == "there is no namespace 4; 0 all  1 home  2 apps  3 web"
         assert len(rows(app)) == 8
+        await command(pilot, "svc apps /d$")
+        assert table.filter_text == "d$ namespace:^apps$"
+        await command(pilot, "svc web")
+        assert rows(app) == ["web/a", "web/b"]
         await command(pilot, "svc -f ap")
         await pilot.press("1")
         assert keys_line(app) == "the filter is of labels or letters: Esc, and then a digit"
