@@ -22,6 +22,7 @@ from screens.equivalents import equivalents_of
 from screens.help import HelpScreen
 from screens.selection import Selection
 from screens.text_view import TextScreen, said
+from screens.uses import use_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.text_pane import TextPane
 
@@ -73,6 +74,22 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
         commands = (*screen.by_hand, *equivalents_of(kinds, self.current, about))
         await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
+
+    async def action_used_by(self) -> None:
+        """What refers to the selected thing, as a list."""
+        about = self._subject("used by anything")
+        if about is None:
+            return
+        use = use_of(about.ref)
+        if use is None:
+            self.flash(f"nothing that is shown here refers to {about.ref}")
+        elif use.filter:
+            await self.action_go(use.place)
+            self.places[use.place].show_all()
+            problem = self.places[use.place].narrow(use.filter)
+            self.flash(problem or f"{use.told}; Esc shows all")
+        else:
+            await self.action_open(use.place, about.ref)
 
     async def action_logs(self) -> None:
         """The log of the selected pod, or of the agent behind the selected thing."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from app.categories import CATEGORIES, NoCategory, categories_of
 from app.config_file import SettingsError
 from app.settings import OPTIONS, THEME_NAMES, Settings, load, parse_duration
 from collectors.sanitize import printable
@@ -24,16 +25,6 @@ _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-CATEGORIES = (
-    "cilium",
-    "lb-ipam",
-    "bgp-config",
-    "bgp-sessions",
-    "advertisement",
-    "workload",
-    "configuration",
-    "view",
-)
 CHECK_OUTPUTS = ("text", "short", "json", "junit", "markdown")
 
 GET_WORDS = (
@@ -195,7 +186,10 @@ def _add_check(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
         "Categories: " + ", ".join(CATEGORIES) + ".",
     )
     check.add_argument(
-        "categories", nargs="*", metavar="CATEGORY", help="only these (default: all)"
+        "categories",
+        nargs="*",
+        metavar="CATEGORY",
+        help="only these, or all that begin so, as bgp (default: all)",
     )
     check.add_argument("-o", "--output", choices=CHECK_OUTPUTS, default="text")
     check.add_argument(
@@ -348,9 +342,10 @@ def _get(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(options: argparse.Namespace, settings: Settings) -> int:
-    unknown = [word for word in options.categories if word not in CATEGORIES]
-    if unknown:
-        return _refuse(f"there is no category {unknown[0]!r}; there are {', '.join(CATEGORIES)}")
+    try:
+        categories = categories_of(options.categories) or CATEGORIES
+    except NoCategory as problem:
+        return _refuse(f"{problem}; there are {', '.join(CATEGORIES)}")
     if options.condition is not None and options.wait is None:
         return _refuse("--for says what to --wait for; give --wait DURATION as well")
     from app import check, condition
@@ -363,7 +358,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     except ValueError:
         return _refuse(f"--for is {options.condition!r}; it must be {condition.ALLOWED}")
     request = check.Request(
-        categories=tuple(name for name in CATEGORIES if name in options.categories) or CATEGORIES,
+        categories=categories,
         output=options.output,
         threshold=Severity(options.fail_on),
         deadline=_duration("--timeout", options.timeout),

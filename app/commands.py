@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from app import texts
-from app.asking import AskingApp
-from app.clusters import Contexts, Unreadable
+from app.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.finding import Ref
 from app.keeping import state_folder
 from app.mouse import use_mouse
+from app.placing import PlacingApp
 from screens.completion import Names, completions
-from screens.contexts import ContextsScreen
 from screens.findings import FindingsScreen
 from screens.help import HelpScreen
 from screens.selection import Selection
@@ -38,20 +37,17 @@ from screens.words import (
     Place,
     Word,
     all_words,
-    filter_of,
     meant,
     place_of,
     spelled,
 )
 
+if TYPE_CHECKING:
+    from app.questions import Question as Asked
 
-class CommandingApp(AskingApp, inherit_bindings=False):
+
+class CommandingApp(PlacingApp, inherit_bindings=False):
     """Asks for commands and filters, and obeys them."""
-
-    contexts: Contexts | None
-    """The clusters to choose from; None: there is only this one."""
-    known_contexts: tuple[str, ...] = ()
-    """Contexts that completion offers; read in the background."""
 
     def action_prompt(self) -> None:
         """Ask for a command."""
@@ -111,13 +107,15 @@ class CommandingApp(AskingApp, inherit_bindings=False):
 
     async def _obey(self, meaning: Place | Word, word: str, rest: Sequence[str]) -> None:
         if isinstance(meaning, Place):
-            await self._show_place(meaning, word, " ".join(rest))
+            await self.show_place(meaning, word, rest)
         elif meaning in (QUIT, HELP, REFRESH, ALIASES, INFO) and rest:
             self.flash(f"{meaning.words[0]!r} takes nothing behind it")
         elif meaning is QUIT:
             self.exit()
-        elif meaning is HELP or meaning is ALIASES:
+        elif meaning is HELP:
             self.action_help()
+        elif meaning is ALIASES:
+            self.action_aliases()
         elif meaning is REFRESH:
             self.action_refresh_all()
         elif meaning is INFO:
@@ -129,22 +127,13 @@ class CommandingApp(AskingApp, inherit_bindings=False):
         elif meaning is EXPLAIN:
             await self._explain(rest)
         elif meaning is WHO:
-            await self._explain(["ip", *rest])
+            await self._who(rest)
         elif meaning is CTX:
-            await self._contexts(rest)
+            await self.show_contexts(rest)
         elif meaning is MOUSE:
             self._mouse(rest)
         elif meaning is THEME:
             self._theme(rest)
-
-    async def _show_place(self, place: Place, word: str, rest: str) -> None:
-        wanted = filter_of(rest) if rest else ""
-        if wanted is None:
-            self.flash(f"{word!r} takes /filter or label=value behind it, not {rest!r}")
-            return
-        await self.action_go(place.name)
-        if wanted and (problem := self.places[place.name].narrow(wanted)):
-            self.flash(problem)
 
     async def _get(self, rest: Sequence[str]) -> None:
         place = place_of(rest[0].lower()) if rest else None
@@ -155,68 +144,43 @@ class CommandingApp(AskingApp, inherit_bindings=False):
                 "get takes pods, nodes, sessions, routes, services, pools, logs, config, sources"
             )
         else:
-            await self._show_place(place, rest[0], " ".join(rest[1:]))
+            await self.show_place(place, rest[0], rest[1:])
 
     async def _check(self, rest: Sequence[str]) -> None:
-        from app.diagnosis.catalog import CATEGORIES
-
-        wanted = rest[0].lower() if rest else ""
-        if len(rest) > 1 or (wanted and wanted not in CATEGORIES.values()):
-            known = ", ".join(CATEGORIES.values())
-            self.flash(f"there is no category {' '.join(rest)!r}; there are {known}")
-        else:
-            await self.open_screen(FindingsScreen(self.link, wanted))
+        try:
+            categories = categories_of(rest)
+        except NoCategory as problem:
+            near = ", ".join(problem.near)
+            self.flash(f"{problem}; {f'near it: {near}' if near else 'Tab offers those there are'}")
+            return
+        await self.open_screen(FindingsScreen(self.link, categories))
 
     async def _explain(self, rest: Sequence[str]) -> None:
-        from app.questions import FORMS, BadQuestion, question
+        from app.questions import FORMS, question
 
         if not rest:
             self.flash(f"explain takes {FORMS}")
-            return
+        else:
+            await self._answer(lambda: question(rest[0], rest[1:]))
+
+    async def _who(self, rest: Sequence[str]) -> None:
+        from app.questions import who_question
+
+        await self._answer(lambda: who_question(rest))
+
+    async def _answer(self, asked: Callable[[], Asked]) -> None:
+        from app.questions import BadQuestion
+
         try:
-            asked = question(rest[0], rest[1:])
+            question = asked()
         except BadQuestion as problem:
             self.flash(str(problem))
             return
-        if asked.kind == "code":
-            await self.open_screen(TextScreen(self.link, texts.code(asked.names[0], self.current)))
+        if question.kind == "code":
+            text = texts.code(question.names[0], self.current)
         else:
-            about = _asked_about(asked.kind, asked.names)
-            await self.open_screen(TextScreen(self.link, texts.why(self.link, about)))
-
-    # --- another cluster
-
-    async def _contexts(self, rest: Sequence[str]) -> None:
-        if len(rest) > 1:
-            self.flash("ctx takes one context")
-        elif rest:
-            await self.action_switch_context(rest[0])
-        elif (names := await self._context_names()) is not None:
-            await self.open_screen(ContextsScreen(self.link, names))
-
-    async def action_switch_context(self, name: str) -> None:
-        """Show the cluster of another context at once; what the old one runs ends behind it."""
-        names = await self._context_names()
-        if names is None or self.contexts is None:
-            return
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-            hint = f"near it: {', '.join(near)}" if near else f"there are {', '.join(names)}"
-            self.flash(f"there is no context {name!r}; {hint}")
-            return
-        await self.replace_cluster(self.contexts.open(name))
-        self.flash(f"now {name}")
-
-    async def _context_names(self) -> tuple[str, ...] | None:
-        if self.contexts is None:
-            self.flash("there are no other contexts here")
-            return None
-        try:
-            self.known_contexts = await asyncio.to_thread(self.contexts.names)
-        except Unreadable as problem:
-            self.flash(str(problem))
-            return None
-        return self.known_contexts
+            text = texts.why(self.link, _asked_about(question.kind, question.names))
+        await self.open_screen(TextScreen(self.link, text))
 
     # --- the terminal
 
@@ -239,12 +203,21 @@ class CommandingApp(AskingApp, inherit_bindings=False):
         self.flash(f"themes are {', '.join(near or known)}")
 
     def action_help(self) -> None:
-        """Show the keys that work on this screen."""
+        """Show the keys that work on this screen, and the words behind `:`."""
+        self._help(words_first=False)
+
+    def action_aliases(self) -> None:
+        """Show the words behind `:`, and the keys after them."""
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        self._help(words_first=True)
+
+    def _help(self, *, words_first: bool) -> None:
         screen = self.shown_screen
         if screen is not None and screen is self.screen:
             screen.close_prompt()
-            bindings = screen.active_bindings.values()
-            self.push_screen(HelpScreen(screen.title_text, tuple(bindings)))
+            bindings = tuple(screen.active_bindings.values())
+            self.push_screen(HelpScreen(screen.title_text, bindings, words_first=words_first))
 
     def action_refresh_all(self) -> None:
         """Make every source read again now."""
@@ -254,13 +227,13 @@ class CommandingApp(AskingApp, inherit_bindings=False):
     # --- what is known
 
     def _names(self) -> Names:
-        from app.diagnosis.catalog import CATEGORIES, CODES
+        from app.diagnosis.catalog import CODES
 
         return Names(
             contexts=self.known_contexts,
             themes=sorted(THEMES),
             codes=tuple(CODES),
-            categories=tuple(CATEGORIES.values()),
+            categories=CATEGORIES,
         )
 
     def _facts(self) -> Mapping[str, str]:

@@ -47,6 +47,19 @@ def question(what: str, names: Sequence[str]) -> Question:
     return Question(what, tuple(names))
 
 
+def who_question(names: Sequence[str]) -> Question:
+    """The question that `who` asks, of an address or a prefix. Raises BadQuestion."""
+    if len(names) != 1:
+        raise BadQuestion("who takes one address, as 172.29.52.100, or one prefix")
+    kind = "prefix" if "/" in names[0] else "ip"
+    try:
+        _check_form(kind, names[0])
+    except BadQuestion:
+        form = "an address, or a prefix, as 172.29.52.96/27"
+        raise BadQuestion(f"who is {names[0]!r}; it must be {form}") from None
+    return Question(kind, (names[0],))
+
+
 def _check_form(what: str, name: str) -> None:
     try:
         if what == "ip":

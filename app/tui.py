@@ -57,6 +57,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         # In lists of things without a log it moves the list to the right, as everywhere.
         Binding("l", "logs", "logs", show=False, priority=True, id="logs"),
         Binding("p", "previous_logs", "logs before the restart", show=False, id="previous_logs"),
+        Binding("u", "used_by", "what uses it", show=False, id="used_by"),
         Binding("q", "back", "back", show=False, id="back"),
         Binding("escape", "escape", "undo the filter, else back", show=False, id="escape"),
         Binding("ctrl+q", "unfilter", "undo the filter", show=False, id="unfilter"),
@@ -66,11 +67,14 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         Binding("ctrl+r", "refresh_all", "read again", show=False, id="refresh"),
         Binding("ctrl+t", "freeze", "freeze the picture", show=False, id="freeze"),
         Binding("ctrl+s", "save", "save to a file", show=False, id="save"),
+        Binding("ctrl+a", "aliases", "the words behind :", show=False, id="aliases"),
         Binding("ctrl+e", "header", "header on or off", show=False, id="header"),
         Binding("ctrl+g", "crumbs", "way on or off", show=False, id="crumbs"),
         Binding("ctrl+c", "quit", "quit", key_display="ctrl-c", priority=True, id="quit"),
         # In k9s these change the cluster; fingers that know them must meet a wall, not a surprise.
         Binding("e,s,a,r,i,t,F,ctrl+d,ctrl+k", "nothing", show=False, id="read_only"),
+        # In k9s these choose a namespace, where there are some to choose from.
+        Binding("0,1,2,3,4,5,6,7,8,9", "no_namespace", show=False, id="no_namespace"),
     ]
 
     def __init__(
@@ -141,6 +145,10 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
     def action_nothing(self) -> None:
         """A key that changes things elsewhere."""
         self.flash("read-only tool; x shows the command")
+
+    def action_no_namespace(self) -> None:
+        """A digit, where there are no namespaces to choose from."""
+        self.flash("only Services has namespaces for the digits: F5, or :svc")
 
     @work(description="")
     async def _learn_contexts(self) -> None:

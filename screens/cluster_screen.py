@@ -271,6 +271,12 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         table = filtering(panel)
         return "nothing here can be filtered" if table is None else table.filter_by(text)
 
+    def show_all(self) -> None:
+        """Show its lists, whole: without their filters."""
+        for table in self.query(LiveTable):
+            if table.filter_text:
+                table.filter_by("")
+
     @property
     def narrowed(self) -> str:
         """What the panel is narrowed by; "" for nothing."""

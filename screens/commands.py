@@ -40,7 +40,9 @@ class CommandsScreen(ClusterScreen[Content]):
         """The commands of the screen of this title, with what was selected there."""
         super().__init__(link)
         self.title_text = f"{title} by hand"
-        self._commands = {each.command: each for each in commands}
+        self._commands: dict[str, Equivalent] = {}
+        for each in commands:  # what the screen says of one comes before what is true of all
+            self._commands.setdefault(each.command, each)
         self._about = about
 
     def body(self) -> ComposeResult:

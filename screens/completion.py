@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from screens.log_words import WORDS as LOG_WORDS
 from screens.words import (
     CHECK,
-    COMMANDS,
     CTX,
     EXPLAIN,
     GET,
@@ -16,8 +16,11 @@ from screens.words import (
     PLACES,
     THEME,
     WHO,
-    Word,
+    Place,
     all_words,
+    behind,
+    meant,
+    place_of,
 )
 
 if TYPE_CHECKING:
@@ -39,27 +42,48 @@ def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]
     if not typed.strip():
         return ()
     *before, last = typed.split(" ")
-    offered = all_words() if not before else _arguments([w for w in before if w], snapshot, names)
+    words = [word for word in before if word]
+    offered = _arguments(words, last, snapshot, names) if words else all_words()
     begun = [each for each in offered if each.lower().startswith(last.lower())]
     found = (" ".join([*before, each]) for each in begun)
     return tuple(text for text in found if text != typed)
 
 
-def _arguments(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequence[str]:
-    command = _command(words[0])
+def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names) -> Sequence[str]:
+    found = meant(words[0].lower())
+    command = found[0] if len(found) == 1 else None
+    if isinstance(command, Place):
+        return _behind_place(command, words[1:], last, snapshot, names)
+    if command is GET and len(words) > 1 and (place := place_of(words[1].lower())):
+        return _behind_place(place, words[2:], last, snapshot, names)
     if command is EXPLAIN:
         return _explained(words[1:], snapshot, names)
     if command is WHO and len(words) == 1:
         return _explained(["ip"], snapshot, names)
+    if command is CHECK:
+        return [category for category in names.categories if category not in words]
     if len(words) > 1 or command is None:
         return ()
     return {
-        CHECK: names.categories,
         CTX: names.contexts,
         THEME: names.themes,
         MOUSE: ("on", "off"),
         GET: tuple(place.words[0] for place in PLACES),
     }.get(command, ())
+
+
+def _behind_place(
+    place: Place, words: Sequence[str], last: str, snapshot: Snapshot, names: Names
+) -> Sequence[str]:
+    asked = behind(words)
+    if last.startswith("@"):
+        return [f"@{name}" for name in names.contexts] if asked.context is None else ()
+    if asked.filter != "":
+        return ()
+    if place.name == "services" and not asked.words:
+        return sorted({service.namespace for service in snapshot.services.values()})
+    offered = (*LOG_WORDS, *sorted(snapshot.agents_by_node)) if place.name == "logs" else ()
+    return [word for word in offered if word not in words]
 
 
 def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequence[str]:
@@ -81,7 +105,3 @@ def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequen
             )
         case _:
             return ()
-
-
-def _command(word: str) -> Word | None:
-    return next((each for each in COMMANDS if word.lower() in each.words), None)

@@ -85,6 +85,12 @@ class DetailScreen(ClusterScreen[Picture]):
         self.set_focus(self.table)
         self.call_after_refresh(self.draw_detail)
 
+    def show_all(self) -> None:
+        """The list, whole."""
+        if self.full:
+            self.action_close_detail()
+        super().show_all()
+
     async def _open_detail(self, _key: str) -> None:
         self.add_class("-full")
         self.set_focus(self.text)

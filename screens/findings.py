@@ -39,17 +39,16 @@ class FindingsPicture:
 
 
 class FindingsScreen(ClusterScreen[FindingsPicture]):
-    """The findings of all categories, or of one."""
+    """The findings of all categories, or of some."""
 
     title_text = "Check"
 
-    def __init__(self, link: ClusterLink, category: str = "") -> None:
-        """`category`: the only one to show; "" for all."""
+    def __init__(self, link: ClusterLink, categories: Sequence[str] = ()) -> None:
+        """`categories`: the only ones to show; () for all."""
         super().__init__(link)
-        self._category = category
+        self._categories = tuple(categories)
         self._costly = True
-        if category:
-            self.title_text = f"Check {category}"
+        self.title_text = " ".join(("Check", *categories))
 
     def body(self) -> ComposeResult:
         """The findings, and the selected one with its proof."""
@@ -73,10 +72,13 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         shown = {
             finding.id: (finding, root)
             for finding, root in ordered
-            if self._category in ("", category_of(finding))
+            if not self._categories or category_of(finding) in self._categories
         }
         rows = tuple(_row(finding, root) for finding, root in shown.values())
-        none = "nothing is wrong" if verdict.complete else "nothing found; not all could be judged"
+        where = f" in {', '.join(self._categories)}" if self._categories else ""
+        none = f"nothing is wrong{where}"
+        if not verdict.complete:
+            none = f"nothing found{where}; not all could be judged"
         roots = sum(root for _, root in shown.values())
         return FindingsPicture(
             headline=f"{count(roots, 'cause')}, {count(len(rows), 'finding')}" if rows else "",
@@ -114,7 +116,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         """The command of the selected finding, and the check itself."""
         told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
         own = (Equivalent(told[0].summary, told[0].command),) if told and told[0].command else ()
-        return (*own, ciliscope(self.snapshot, "what is wrong", "check", self._category))
+        return (*own, ciliscope(self.snapshot, "what is wrong", "check", *self._categories))
 
     async def _open(self, _key: str) -> None:
         await self.app.run_action(("app", "explain", ()))

@@ -56,13 +56,22 @@ def word_lines() -> list[Line]:
     for word in COMMANDS:
         takes = f"  {word.takes}" if word.takes else ""
         lines.append((*_entry(" ".join(word.words), word.tells), Span(takes, "none")))
-    lines.append(_entry("WORD /regex", "the screen with that filter; WORD k=v: with that label"))
+    lines += [_entry(form, told) for form, told in _BEHIND.items()]
     names = "; ".join(f"{' '.join(place.kinds)}: {place.title}" for place in PLACES if place.kinds)
     lines += [_entry("also", names), (), plain(" Signs", "strong")]
     lines += [_entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
     lines += [_entry(LEADER, "leads"), _entry("≠", "the two witnesses of a session disagree")]
     return lines
 
+
+_BEHIND = {
+    "WORD /regex": "the screen with that filter, without one with none; also !/regex, -f letters",
+    "WORD k=v, -l k=v": "the screen with what has that label",
+    "WORD @CONTEXT": "the screen of that cluster, also with a filter",
+    "svc NAMESPACE": "the services of that namespace, also with a filter",
+    "logs WORD": "ipam, bgp, errors, all; operator, together, or a node",
+}
+"""What may stand behind the word of a screen."""
 
 _SIGNS: dict[Health, str] = {
     "ok": "well",
@@ -83,12 +92,12 @@ def _entry(name: str, meaning: str) -> Line:
     return (Span(f"   {name:<{_KEY_WIDTH - 4}} ", "accent"), Span(meaning))
 
 
-def help_lines(keys: Sequence[Line], words: Sequence[Line], width: int) -> list[Line]:
+def help_lines(first: Sequence[Line], last: Sequence[Line], width: int) -> list[Line]:
     """Keys and words for a width: beside each other where there is room for both."""
     if width < _BESIDE:
-        return [part for line in (*keys, *words) for part in wrapped(line, width, _KEY_WIDTH)]
+        return [part for line in (*first, *last) for part in wrapped(line, width, _KEY_WIDTH)]
     left = width * 2 // 5
-    halves = ((keys, left - 2), (words, width - left))
+    halves = ((first, left - 2), (last, width - left))
     sides = [
         [part for line in lines for part in wrapped(line, room, _KEY_WIDTH)]
         for lines, room in halves
@@ -105,11 +114,14 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         Binding("question_mark,escape,q,enter", "app.back", "back", id="help.back"),
     ]
 
-    def __init__(self, place: str, bindings: Iterable[ActiveBinding]) -> None:
-        """Help for a screen with these bindings."""
+    def __init__(
+        self, place: str, bindings: Iterable[ActiveBinding], *, words_first: bool = False
+    ) -> None:
+        """Help for a screen with these bindings; `words_first`: who asks wants to type one."""
         super().__init__()
         self._place = place
         self._live = tuple(bindings)
+        self._words_first = words_first
         self.built = asyncio.Event()
         """Set when its widgets are there."""
 
@@ -124,7 +136,8 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         title = (Span(" ciliscope", "accent"), Span(f"  help for {self._place}"))
         self.query_one("#header", EdgeLine).show_edges(title)
         keys, words = key_lines(self._live, self.app.get_key_display), word_lines()
-        layout = partial(help_lines, keys, words)
+        first, last = ([*words, ()], keys) if self._words_first else (keys, words)
+        layout = partial(help_lines, first, last)
         self.query_one("#help", ScrollText).show_text(layout, self._place)
         self.query_one("#keys", EdgeLine).show_edges(_WAYS)
         self.built.set()

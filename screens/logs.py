@@ -18,12 +18,14 @@ from app.diagnosis.health import operator_lease
 from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
+from screens.equivalents import ciliscope
 from screens.link import ClusterLink
 from screens.log_choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
 from screens.log_detail import LineTold, full_lines, short_lines
 from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
 from screens.log_rows import Times
 from screens.log_things import SCREEN_OF, named, selection_of
+from screens.log_words import Wish
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.lines import Line, Span, wrapped
@@ -184,6 +186,19 @@ class LogsScreen(DetailScreen[LogsPicture]):
         """Show all logs as one."""
         self.show_agent(TOGETHER)
 
+    def show_wish(self, wish: Wish) -> None:
+        """Show the lines, and the log, that the words behind `:logs` ask for."""
+        if wish.preset is not None:
+            self._choose(replace(self.choice, preset=wish.preset, about=None))
+        if wish.node is not None:
+            self.show_agent(wish.node)
+
+    def show_all(self) -> None:
+        """Undo the filter, and the choice of lines that name one thing."""
+        super().show_all()
+        if self.choice.about is not None:
+            self._choose(replace(self.choice, preset="events", about=None))
+
     # --- which lines, and how
 
     def action_preset(self, word: Preset) -> None:
@@ -328,8 +343,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
         snapshot, chosen = self.snapshot, self.selection()
         found: list[Equivalent] = []
         if chosen is not None and chosen.question:
-            words = " ".join(map(shlex.quote, chosen.question))
-            found.append(Equivalent("what this line names", f"ciliscope explain {words}"))
+            asked = ("explain", *chosen.question)
+            found.append(ciliscope(snapshot, "what this line names", *asked))
         for pod, container in self._pods():
             where = f"-n {shlex.quote(pod.namespace)} logs {shlex.quote(pod.name)} -c {container}"
             before = " --previous" if self.choice.before else ""

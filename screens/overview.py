@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from app.diagnosis.facts import HEARTBEAT, api_fact
@@ -19,6 +20,7 @@ from app.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
 from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
+from screens.equivalents import ciliscope
 from screens.format import SIGN, age_of, bar, time_of_day
 from screens.link import ClusterLink
 from screens.log_fold import folded
@@ -57,6 +59,11 @@ POOL_COLUMNS = (
     Column("note", "", cut_to=8),
 )
 _BAR = 20
+_OF_LISTS = (
+    "slash,c,space,ctrl+space,ctrl+@,ctrl+backslash,ctrl+z,ctrl+w,T,O,N,A,S,P,"
+    "shift+left,shift+right,left_curly_bracket,right_curly_bracket"
+)
+"""What filters, marks, sorts and lays out lists."""
 _EVENTS = 50
 """Events kept on the Overview; Logs has them all."""
 
@@ -162,6 +169,10 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     reads = READS
     demands = ROUTES
     AUTO_FOCUS = "#grid"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy_cause", "copy the cause", show=False, id="overview.copy_cause"),
+        Binding(_OF_LISTS, "no_list", show=False, id="overview.no_list"),
+    ]
 
     def __init__(self, link: ClusterLink) -> None:
         """A screen on the cluster of this link."""
@@ -223,7 +234,26 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         """The command of the cause that the cursor is on, and the check as a whole."""
         cause = self._cause()
         own = (Equivalent("this cause by hand", cause.command),) if cause and cause.command else ()
-        return (*own, Equivalent("the same verdict without a screen", "ciliscope check"))
+        return (*own, ciliscope(self.snapshot, "the same verdict without a screen", "check"))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of lists are told of where none has them; a cause can be copied."""
+        if action == "copy_cause":
+            return isinstance(self.focused, BlockList) and self._cause() is not None
+        if action == "no_list":
+            return isinstance(self.focused, BlockList | OpenableText)
+        return super().check_action(action, parameters)
+
+    async def action_copy_cause(self) -> None:
+        """Copy what the cause that the cursor is on says."""
+        cause = self._cause()
+        if cause is not None:
+            sentence = "".join(span.text for span in cause.block.line).strip()
+            await self.app.run_action(("app", "copy", (sentence, "the cause")))
+
+    def action_no_list(self) -> None:
+        """A key of lists, where the cursor is in none."""
+        self.flash("only lists are filtered, sorted and marked; Tab goes to one")
 
     def shown_sources(self) -> tuple[str, ...]:
         """What the panels are made of."""

@@ -14,6 +14,7 @@ from app.diagnosis.selectors import describe
 from screens.absence import content
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
+from screens.equivalents import ciliscope
 from screens.format import NOTHING, SIGN, bar, count
 from screens.pool_detail import PoolTold, pool_lines
 from screens.selection import Equivalent, Selection
@@ -225,11 +226,11 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
                     "the pool, with LB-IPAM's counts in status.conditions",
                     kubectl(snapshot, f"get ciliumloadbalancerippools {name} -o yaml"),
                 ),
-                Equivalent("the pool and its holders", f"ciliscope explain pool {name}"),
+                ciliscope(snapshot, "the pool and its holders", "explain", *chosen.question),
             ]
         listed = kubectl(snapshot, "get ciliumloadbalancerippools")
         found.append(Equivalent("all pools: disabled, conflicting, how many are free", listed))
-        services = kubectl(snapshot, "get services -A -o wide")
+        services = kubectl(snapshot, "get services --all-namespaces -o wide")
         found.append(Equivalent("which service holds which address", services))
         return tuple(found)
 

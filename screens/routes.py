@@ -169,6 +169,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             table.select(row.key)
         elif ref.kind == "Prefix":
             self.flash(f"nothing here announces {ref.name}")
+        elif ref.kind == "Service":
+            self.flash(f"no route leads to {ref}")
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The selected prefix by hand."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
 
 from app.diagnosis.endpoints import backends
 from app.diagnosis.finding import Ref
 from screens.absence import content
 from screens.command_words import cilium, kubectl
 from screens.detail_screen import DetailScreen
+from screens.equivalents import ciliscope
 from screens.selection import Equivalent, Selection
 from screens.service_facts import fact_lines
 from screens.service_rows import COLUMNS, KeptRow, service_rows
 from screens.service_words import Told, told_of_all
+from screens.uses import in_namespace
 from screens.widgets.columns import Content
 from screens.widgets.lines import Line, Span, Tone
 from screens.widgets.live_table import LiveTable, Opening
@@ -122,6 +127,19 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
     tells_ages = False
     reads = READS
     demands = ROUTES
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("0", "namespace(0)", "all namespaces", show=False, id="services.namespaces"),
+        *(
+            Binding(
+                str(place),
+                f"namespace({place})",
+                "one namespace, by its number of services",
+                show=False,
+                id=f"services.namespace_{place}",
+            )
+            for place in range(1, 10)
+        ),
+    ]
     _picture: ServicesPicture | None = None
 
     def make_table(self, opens: Opening) -> LiveTable:
@@ -182,6 +200,24 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
             held = (key for key, b in self._picture.balancers.items() if ref.name in b.pools)
             self.table.select(next(held, ""))
 
+    def action_namespace(self, place: int) -> None:
+        """Show the services of one namespace, 1 for the one with the most; 0 for all of them."""
+        services = self._picture.balancers.values() if self._picture else ()
+        number = Counter(balancer.service.namespace for balancer in services)
+        most = sorted(number, key=lambda name: (-number[name], name))
+        told = "  ".join(f"{at} {name}" for at, name in enumerate(most[:9], 1))
+        if place > len(most):
+            self.flash(f"there is no namespace {place}; 0 all  {told}")
+            return
+        chosen = most[place - 1] if place else ""
+        text = in_namespace(self.table.filter_text, chosen)
+        if text is None:
+            self.flash("the filter is of labels or letters: Esc, and then a digit")
+        elif problem := self.table.filter_by(text):
+            self.flash(problem)
+        else:
+            self.flash(f"namespace {chosen}; 0 shows all" if chosen else f"all namespaces  {told}")
+
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the selected service by hand, then all of them."""
         snapshot, chosen = self.snapshot, self.selection()
@@ -189,7 +225,6 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         if chosen is not None:
             name, where = shlex.quote(chosen.ref.name), f"-n {shlex.quote(chosen.ref.namespace)}"
             label = shlex.quote(f"kubernetes.io/service-name={chosen.ref.name}")
-            key = shlex.quote(chosen.question[1])
             found += [
                 Equivalent(
                     "the service, with LB-IPAM's verdict in status.conditions",
@@ -199,7 +234,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
                     "its endpoints",
                     kubectl(snapshot, f"get endpointslices {where} -l {label} -o wide"),
                 ),
-                Equivalent("its way, hop by hop", f"ciliscope explain service {key}"),
+                ciliscope(snapshot, "its way, hop by hop", "explain", *chosen.question),
             ]
         versions = self._versions(chosen)
         found += [
@@ -209,7 +244,9 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
             )
             for version in versions
         ]
-        found.append(Equivalent("all services", kubectl(snapshot, "get services -A -o wide")))
+        found.append(
+            Equivalent("all services", kubectl(snapshot, "get services --all-namespaces -o wide"))
+        )
         return tuple(found)
 
     def _versions(self, chosen: Selection | None) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ names of kinds must be spelled out, all other words may be cut short while they 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -75,10 +76,10 @@ PLACES = (
     ),
 )
 
-CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY]")
+CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
 EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
 GET = Word(("get",), "the screen of that word", "WHAT")
-WHO = Word(("who",), "who holds and announces an address", "ADDRESS")
+WHO = Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX")
 INFO = Word(("info", "sources"), "what is read, how it is, and where files are kept")
 CTX = Word(("ctx", "contexts"), "the contexts; another cluster", "[CONTEXT]")
 MOUSE = Word(("mouse",), "give the mouse to ciliscope, or back to the terminal", "on|off")
@@ -89,7 +90,10 @@ REFRESH = Word(("refresh",), "read everything again")
 QUIT = Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True)
 COMMANDS = (CHECK, EXPLAIN, GET, WHO, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH, QUIT)
 
-_FILTER = re.compile(r"(?P<label>[\w./-]+!?=[\w./-]*)|/(?P<filter>.*)")
+_LABEL = r"\w[\w./-]*!?=[\w./-]*"
+_FILTER = re.compile(
+    rf"(?P<label>{_LABEL}(?:,{_LABEL})*)|(?P<no>!?)/(?P<filter>.*)|(?P<flag>-[lf].*\S.*)"
+)
 
 
 def meant(word: str) -> tuple[Place | Word, ...]:
@@ -117,12 +121,45 @@ def all_words() -> tuple[str, ...]:
     return (*(words[0] for words in meanings), *(word for words in meanings for word in words[1:]))
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind the word of a screen, as in k9s."""
+
+    words: tuple[str, ...] = ()
+    """What stands before the filter; some screens know such words."""
+    filter: str | None = ""
+    """As the lists take it; "" for none, None where what stands there is no filter."""
+    context: str | None = None
+    """The context behind `@`."""
+
+
+def behind(rest: Sequence[str]) -> Behind:
+    """`[@context] [word ...] [filter] [@context]`, taken apart."""
+    words = list(rest)
+    context = None
+    for place in (-1, 0):
+        if context is None and words and words[place].startswith("@"):
+            context = words.pop(place)[1:]
+    first = next((at for at, word in enumerate(words) if _begins_filter(word)), len(words))
+    filtered = filter_of(" ".join(words[first:])) if words[first:] else ""
+    return Behind(tuple(words[:first]), filtered, context)
+
+
 def filter_of(rest: str) -> str | None:
-    """The filter behind the word of a screen: `/regex`, or `k=v` for labels; None for neither."""
+    """The filter behind the word of a screen, as the lists take it; None where it is none.
+
+    `/regex`, `!/regex` or `/!regex`, `k=v` or `-l k=v` for labels, `-f letters`.
+    """
     found = _FILTER.fullmatch(rest.strip())
     if found is None:
         return None
-    return found["filter"] if found["label"] is None else f"-l {found['label']}"
+    if found["label"] is not None:
+        return f"-l {found['label']}"
+    return found["flag"] or (found["no"] + found["filter"] if found["filter"] else "")
+
+
+def _begins_filter(word: str) -> bool:
+    return word.startswith(("/", "!", "-")) or "=" in word
 
 
 def _begins(each: Place | Word, word: str) -> bool:

@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from app.categories import CATEGORIES, NoCategory, categories_of
 from app.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
-from app.cli import CATEGORIES, CHECK_OUTPUTS
+from app.cli import CHECK_OUTPUTS
 from app.condition import parse_condition
 from app.diagnosis import catalog
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
@@ -243,10 +244,16 @@ def test_a_profile_is_held_against_the_cluster(healthy: dict[str, str]) -> None:
     assert done.returncode in (NOTHING_FOUND, FOUND)
 
 
+def test_a_beginning_asks_for_all_that_begin_so(healthy: dict[str, str]) -> None:
+    told = json.loads(ciliscope("check", "bgp", "-o", "json", **healthy).stdout)
+    assert told["categories"] == ["bgp-config", "bgp-sessions"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("check", "routers"), "there is no category 'routers'"),
+        (("check", "routers"), "there is no category 'routers'; there are cilium, lb-ipam"),
+        (("check", "bgp", ""), "there is no category ''"),
         (("check", "--for", "ok"), "give --wait"),
         (("check", "--wait", "soon"), "--wait is 'soon'"),
         (("check", "--wait", "1s", "--for", "peace"), "--for is 'peace'"),
@@ -379,6 +386,27 @@ async def test_the_exit_code_tells_what_was_found(
 def test_the_words_of_the_command_line_are_those_of_the_program() -> None:
     assert tuple(catalog.CATEGORIES.values()) == CATEGORIES
     assert set(CHECK_OUTPUTS) == set(OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), ()),
+        (("lb-ipam",), ("lb-ipam",)),
+        (("bgp",), ("bgp-config", "bgp-sessions")),
+        (("view", "BGP-S", "c"), ("cilium", "bgp-sessions", "configuration", "view")),
+    ],
+)
+def test_a_beginning_means_every_category_that_begins_so(
+    words: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert categories_of(words) == expected
+
+
+@pytest.mark.parametrize("word", ["", "ession", "cilium-bgp", "routers"])
+def test_a_word_that_begins_no_category_is_refused(word: str) -> None:
+    with pytest.raises(NoCategory, match="there is no category"):
+        categories_of(["lb-ipam", word])
 
 
 @pytest.mark.parametrize("name", NAMES)

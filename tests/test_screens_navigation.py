@@ -292,7 +292,7 @@ async def test_a_word_may_be_cut_short_as_long_as_it_means_one_thing() -> None:
             await command(app, pilot, word)
             assert app.is_running, "only a word that is spelled out quits"
         await command(app, pilot, "services media")
-        assert "'services' takes /filter or label=value behind it" in keys_line(app)
+        assert "'services' takes /regex, !/regex, k=v, -l k=v" in keys_line(app)
         assert title(app) == "Overview"
 
 
@@ -301,7 +301,7 @@ async def test_keys_that_mean_nothing_do_nothing_and_end_a_passing_word() -> Non
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "open" in keys_line(app))
         usual = keys_line(app)
-        for key in ("1", "u", "space", "plus", "w", "Z"):
+        for key in ("b", "D", "space", "plus", "w", "Z"):
             await pilot.press("e")
             assert keys_line(app) == "read-only tool; x shows the command"
             await pilot.press(key)

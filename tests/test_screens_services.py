@@ -250,10 +250,10 @@ async def test_what_is_selected_can_be_explained_and_shown_by_hand() -> None:
             "kubectl --context healthy get service mosquitto -n home -o yaml",
             "kubectl --context healthy get endpointslices -n home"
             " -l kubernetes.io/service-name=mosquitto -o wide",
-            "ciliscope explain service home/mosquitto",
+            "ciliscope explain service home/mosquitto --context healthy",
             "cilium --context healthy bgp routes advertised ipv4 unicast",
             "cilium --context healthy bgp routes advertised ipv6 unicast",
-            "kubectl --context healthy get services -A -o wide",
+            "kubectl --context healthy get services --all-namespaces -o wide",
         ]
         pools = await shown(app, pilot, "f6")
         pools.select_object(Ref("CiliumLoadBalancerIPPool", "bgp-ingress"))

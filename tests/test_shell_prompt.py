@@ -28,7 +28,7 @@ NAMES = Names(
     contexts=("home-ops", "home-lab"),
     themes=("ciliscope", "ciliscope-ansi"),
     codes=("CS201", "CS202"),
-    categories=("lb-ipam", "cilium"),
+    categories=("lb-ipam", "bgp-config", "cilium"),
 )
 
 
@@ -77,6 +77,23 @@ async def command(pilot: Pilot[None], text: str) -> None:
         ("", ""),
         ("zz", ""),
         ("svc /x", ""),
+        ("expl serv", "expl service"),
+        ("check bgp", "check bgp-config"),
+        ("check bgp-config c", "check bgp-config cilium"),
+        ("svc @home-l", "svc @home-lab"),
+        ("svc /x @h", "svc /x @home-ops"),
+        ("svc @home-ops @", ""),
+        ("get po @h", "get po @home-ops"),
+        ("explain @", ""),
+        ("logs i", "logs ipam"),
+        ("log talos-cp-2", ""),
+        ("logs bgp talos-cp-", "logs bgp talos-cp-1"),
+        ("get logs err", "get logs errors"),
+        ("logs /x b", ""),
+        ("svc i", ""),
+        ("svc h", "svc home"),
+        ("svc home h", ""),
+        ("pods h", ""),
     ],
 )
 async def test_words_and_what_they_take_are_completed(typed: str, expected: str) -> None:
@@ -105,6 +122,18 @@ def test_every_word_means_one_thing() -> None:
         ("app=web", "-l app=web"),
         ("app!=web", "-l app!=web"),
         ("io.cilium/pool=x", "-l io.cilium/pool=x"),
+        ("app=web,tier!=x", "-l app=web,tier!=x"),
+        ("!/graf", "!graf"),
+        ("/!graf", "!graf"),
+        ("/a b", "a b"),
+        ("-l app=web", "-l app=web"),
+        ("-l !app", "-l !app"),
+        ("-f grf", "-f grf"),
+        ("/", ""),
+        ("-l", None),
+        ("-f ", None),
+        ("-x", None),
+        ("app=web x", None),
         ("graf", None),
         ("graf /x", None),
     ],
@@ -126,6 +155,21 @@ async def test_keys_of_the_prompt_complete_and_clear() -> None:
         assert prompt(app).value == "po"
         await pilot.press("escape")
         assert title(app) == "Services"
+
+
+async def test_tab_again_goes_on_to_what_else_it_may_become() -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("colon", *"check", "space", *"bgp", "tab")
+        assert prompt(app).value == "check bgp-config"
+        await pilot.press("tab")
+        assert prompt(app).value == "check bgp-sessions"
+        await pilot.press("tab")
+        assert prompt(app).value == "check bgp-config"
+        await pilot.press("space", "v", "tab", "tab")
+        assert prompt(app).value == "check bgp-config view", "of one offer there is no other"
+        await pilot.press("escape", "colon", "tab")
+        assert prompt(app).value == ""
 
 
 async def test_control_characters_and_replies_of_the_terminal_are_no_text() -> None:
@@ -154,8 +198,11 @@ async def test_every_kind_of_command_leads_where_its_word_says() -> None:
             ("get sources", "Info"),
             ("check", "Check"),
             ("check lb-ipam", "Check lb-ipam"),
+            ("check bgp", "Check bgp-config bgp-sessions"),
+            ("check lb view", "Check lb-ipam view"),
             ("explain CS201", "CS201"),
             ("who 172.29.52.101", "why"),
+            ("who 172.29.52.96/27", "why"),
             ("why pool bgp-default", "why"),
             ("aliases", "Help"),
         ):
@@ -171,8 +218,24 @@ async def test_every_kind_of_command_leads_where_its_word_says() -> None:
         ("ippoo", "there is no command 'ippoo'"),
         ("explain", "explain takes service NAMESPACE/NAME"),
         ("explain service grafana", "it must be NAMESPACE/NAME"),
-        ("who everyone", "it must be an address"),
-        ("check everything", "there is no category 'everything'; there are cilium, lb-ipam"),
+        (
+            "who everyone",
+            "who is 'everyone'; it must be an address, or a prefix, as 172.29.52.96/27",
+        ),
+        ("who 10.0.0.0/99", "who is '10.0.0.0/99'; it must be an address, or a prefix"),
+        ("who", "who takes one address"),
+        (
+            "svc graf",
+            "'svc' takes /regex, !/regex, k=v, -l k=v, -f letters or @context, not 'graf'",
+        ),
+        ("svc -l", "'svc' takes /regex"),
+        ("svc graf /x", "'svc' takes /regex"),
+        ("svc home -l", "'svc' takes /regex"),
+        ("get svc -f", "'svc' takes /regex"),
+        ("svc @other", "there are no other contexts here"),
+        ("logs everything", "there is no log 'everything'; ipam bgp errors all"),
+        ("check everything", "there is no category 'everything'; Tab offers those there are"),
+        ("check bpg-config", "there is no category 'bpg-config'; near it: bgp-config"),
         ("get secrets", "get takes pods, nodes, sessions"),
         ("mouse maybe", "mouse takes on or off"),
         ("mouse on", "this terminal has no mouse to give"),

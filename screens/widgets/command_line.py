@@ -84,6 +84,8 @@ class CommandLine(Input):
         self._when_closed = closed
         self._question: Question | None = None
         self._recalled = -1
+        self._typed, self._offered, self._place = "", "", -1
+        """What was completed, to what, and which of the offers that was."""
 
     def ask(self, question: Question) -> None:
         """Show the prompt for this question and take the keys."""
@@ -92,6 +94,7 @@ class CommandLine(Input):
         self.value = question.text
         self.cursor_position = len(question.text)
         self._recalled = -1
+        self._typed, self._offered = question.text, ""
         self.display = True
         self.screen.set_focus(self)
 
@@ -152,16 +155,20 @@ class CommandLine(Input):
             self._question.left()
 
     def action_complete(self) -> None:
-        """Complete what is typed."""
-        found = self._completed(self.value)
+        """Complete what is typed; again, go on to what else it may become."""
+        if self.value != self._offered:
+            self._typed, self._place = self.value, -1
+        self._place += 1
+        found = self._question.completions(self._typed) if self._question else ()
         if found:
-            self.value = found
-            self.cursor_position = len(found)
+            self._offered = self.value = found[self._place % len(found)]
+            self.cursor_position = len(self.value)
 
     def action_forward(self) -> None:
         """At the end of the line complete it, elsewhere move on."""
         if self.cursor_position >= len(self.value):
-            self.action_complete()
+            self.value = self._completed(self.value) or self.value
+            self.cursor_position = len(self.value)
         else:
             self.cursor_position += 1
 
