@@ -70,6 +70,7 @@ class LiveCluster:
             context=settings.context or "",
             cilium_namespace=settings.namespace,
             setting_up=True,
+            follows_logs=True,
         )
         self.link = ClusterLink(
             monitor=self.monitor,

@@ -109,6 +109,8 @@ class Snapshot:
     cilium_namespace: str = "kube-system"
     setting_up: bool = False
     """Whether sources are still to come: none of those that are missing is switched off."""
+    follows_logs: bool = False
+    """Whether the log of an agent with a session in trouble is read as soon as there is one."""
     health: Mapping[str, SourceHealth] = field(default_factory=_empty)
     """By label, in the order in which the sources were set up."""
 
