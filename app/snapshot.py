@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Pool,
     )
     from collectors.cilium_status import CiliumStatus
+    from collectors.cli_version import CliVersion
     from collectors.cluster_version import ClusterVersion
     from collectors.pod_logs import LogEntry
     from collectors.records import (
@@ -135,6 +136,7 @@ class Snapshot:
     peering_policies: Mapping[str, PeeringPolicy] = field(default_factory=_empty)
     l2_policies: Mapping[str, L2Policy] = field(default_factory=_empty)
     cilium_status: Mapping[str, CiliumStatus] = field(default_factory=_empty)
+    cli_version: Mapping[str, CliVersion] = field(default_factory=_empty)
     bgp_peers: Mapping[str, NodePeers] = field(default_factory=_empty)
     routes_available_ipv4: Mapping[str, NodeRoutes] = field(default_factory=_empty)
     routes_available_ipv6: Mapping[str, NodeRoutes] = field(default_factory=_empty)
