@@ -311,7 +311,7 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
         return run(options.word, flags, _config(options))
     if options.command == "info":
         return _info(options, flags)
-    settings = load(flags, path=_config(options))
+    settings = _settings(flags, _config(options))
     match options.command:
         case "get":
             return _get(options, settings)
@@ -320,6 +320,16 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
         case "explain":
             return _explain(options, settings)
     return _dashboard(options, settings)
+
+
+def _settings(flags: Mapping[str, str | None], config: Path | None) -> Settings:
+    """The settings in force. Raises SettingsError with all that is wrong."""
+    try:
+        return load(flags, path=config)
+    except SettingsError:
+        from app.configure import LISTED_BY, wrong_in_force
+
+        raise SettingsError(*wrong_in_force(flags, config), listed_by=LISTED_BY) from None
 
 
 def _info(options: argparse.Namespace, flags: Mapping[str, str | None]) -> int:

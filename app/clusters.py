@@ -70,6 +70,7 @@ class LiveCluster:
             context=settings.context or "",
             cilium_namespace=settings.namespace,
             setting_up=True,
+            follows_logs=True,
         )
         self.link = ClusterLink(
             monitor=self.monitor,
@@ -86,7 +87,7 @@ class LiveCluster:
     async def read(self) -> None:
         """Set the sources up and read them until cancelled."""
         wiring = self._wiring = await asyncio.to_thread(self._wired)
-        for feed in wiring.feeds():
+        for feed in (*wiring.feeds(), *wiring.own_version()):
             self.monitor.attach(feed)
         from app.suspects import follow_suspects
         from collectors.bgp_routes import COMMANDS as ROUTES

@@ -1,13 +1,13 @@
 """The config file as text: dotted keys and their values, and the tables beside them.
 
-Every error is one sentence that names the file, the key, and what is allowed.
+Every error is one sentence that names the file, the key, and what is allowed; all are told at once.
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,23 @@ CONTEXT_THEMES = "themes"
 
 
 class SettingsError(Exception):
-    """A setting cannot be used; the message names it, its place and what is allowed."""
+    """Settings cannot be used; each sentence names one, its place and what is allowed."""
+
+    def __init__(self, *problems: str, listed_by: str = "") -> None:
+        """`listed_by`: the command that shows all of the problems, "" where there is none."""
+        super().__init__(*problems)
+        self.problems = problems
+        self._listed_by = listed_by
+
+    def __str__(self) -> str:
+        """The first, and how many more there are."""
+        first, *more = self.problems
+        where = f"; `{self._listed_by}` lists them" if self._listed_by else ""
+        return f"{first} (and {len(more)} more{where})" if more else first
+
+
+class NotText(ValueError):
+    """A file is no text; the message says where, as `is not UTF-8 text at byte 12 (line 2)`."""
 
 
 def _empty() -> Mapping[str, str]:
@@ -34,54 +50,84 @@ class ConfigFile:
     """By dotted key, as text."""
     themes: Mapping[str, str] = field(default_factory=_empty)
     """The table of themes, in its order."""
+    problems: tuple[str, ...] = ()
+    """What in it cannot be used, one sentence each; what can is in the tables."""
 
 
 def read_config(
     file: Path, known: Collection[str], themes: Collection[str], *, must_exist: bool
 ) -> ConfigFile:
-    """What the file says. An unknown key is an error: it would do nothing. Raises SettingsError.
+    """What the file says. An unknown key is a problem: it would do nothing.
 
     `known`: the dotted keys that there are; `themes`: the names of themes.
     """
-    document = _document(file, must_exist=must_exist)
+    if not must_exist and not file.exists():
+        return ConfigFile()
+    try:
+        document = document_of(file)
+    except SettingsError as problem:
+        return ConfigFile(problems=problem.problems)
     document.pop(EXPECTATIONS, None)
-    by_context = _themes(file, document.pop(CONTEXT_THEMES, {}), themes)
+    table = document.pop(CONTEXT_THEMES, {})
     values = _flatten(document)
+    problems = dict(_wrong(file, values, known))
+    return ConfigFile(
+        {key: str(value) for key, value in values.items() if key not in problems},
+        dict(table) if isinstance(table, dict) else {},
+        (*problems.values(), *_wrong_themes(file, table, themes)),
+    )
+
+
+def document_of(file: Path, what: str = "config file ") -> dict[str, object]:
+    """A TOML file. Raises SettingsError, whose sentence begins with `what`."""
+    name = f"{what}{file}"
+    try:
+        return tomllib.loads(text_of(file))
+    except FileNotFoundError:
+        raise SettingsError(f"{name} does not exist") from None
+    except OSError as problem:
+        raise SettingsError(f"{name} cannot be read: {problem.strerror}") from None
+    except NotText as problem:
+        raise SettingsError(f"{name} {problem}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise SettingsError(f"{name} is not TOML: {problem}") from None
+    except RecursionError:
+        raise SettingsError(f"{name} is not TOML: it nests too deeply") from None
+
+
+def text_of(file: Path) -> str:
+    """The text of a file. Raises OSError, and NotText where it is no UTF-8."""
+    raw = file.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        where = f"at byte {problem.start + 1} (line {line})"
+        raise NotText(f"is not UTF-8 text {where}") from None
+
+
+def _wrong(
+    file: Path, values: Mapping[str, object], known: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """The keys that are none, or have no single value, each with what is wrong."""
     for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {near[0]}? known" if near else "known"
             names = ", ".join(sorted((*known, EXPECTATIONS, CONTEXT_THEMES)))
-            raise SettingsError(f"config file {file}: unknown key {key}; {meant} are {names}")
-        if isinstance(value, list):
-            raise SettingsError(f"{file}: {key} is {value!r}; it must be one value, not a list")
-    return ConfigFile({key: str(value) for key, value in values.items()}, by_context)
+            yield key, f"config file {file}: unknown key {key}; {meant} are {names}"
+        elif isinstance(value, list):
+            yield key, f"{file}: {key} is {value!r}; it must be one value, not a list"
 
 
-def _document(file: Path, *, must_exist: bool) -> dict[str, object]:
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        if must_exist:
-            raise SettingsError(f"config file {file} does not exist") from None
-        return {}
-    except OSError as problem:
-        raise SettingsError(f"config file {file} cannot be read: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"config file {file} is not TOML: {problem}") from None
-
-
-def _themes(file: Path, table: object, names: Collection[str]) -> Mapping[str, str]:
+def _wrong_themes(file: Path, table: object, names: Collection[str]) -> Iterator[str]:
     if not isinstance(table, dict):
-        raise SettingsError(
-            f"{file}: {CONTEXT_THEMES} is {table!r}; it must be a table of themes by context"
-        )
+        yield f"{file}: {CONTEXT_THEMES} is {table!r}; it must be a table of themes by context"
+        return
     for context, name in table.items():
         if not isinstance(name, str) or name not in names:
-            raise SettingsError(
-                f"{file}: {CONTEXT_THEMES}.{context} is {name!r}; it must be {', '.join(names)}"
-            )
-    return dict(table)
+            allowed = ", ".join(names)
+            yield f"{file}: {CONTEXT_THEMES}.{context} is {name!r}; it must be {allowed}"
 
 
 def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from app.config_file import CONTEXT_THEMES
+from app.config_file import CONTEXT_THEMES, SettingsError
 from app.expectations import expectations
-from app.settings import Given, Settings, config_path, resolve
-from collectors.sanitize import one_line
+from app.settings import CONFIG_VARIABLE, Given, Settings, config_path, resolve
+from collectors.sanitize import one_line, printable
 
 WORDS = ("path", "show", "validate")
+LISTED_BY = "ciliscope config validate"
+REFUSED = 2
+"""The exit code of a config file that cannot be used."""
 
 
 def run(word: str, flags: Mapping[str, str | None], path: Path | None) -> int:
@@ -21,6 +26,10 @@ def run(word: str, flags: Mapping[str, str | None], path: Path | None) -> int:
     if word == "path":
         sys.stdout.write(f"{file}\n")
         return 0
+    if word == "validate" and (found := everything_wrong(flags, path)):
+        if sys.stderr is not None:
+            sys.stderr.writelines(f"ciliscope: {printable(each)}\n" for each in found)
+        return REFUSED
     given, themes = resolve(flags, path=path)
     expected = expectations(path=path)
     if word == "show":
@@ -34,6 +43,30 @@ def run(word: str, flags: Mapping[str, str | None], path: Path | None) -> int:
             f"{len(expected)} expectations\n"
         )
     return 0
+
+
+def everything_wrong(flags: Mapping[str, str | None], path: Path | None) -> tuple[str, ...]:
+    """What in the config file, the flags and the variables cannot be used, one sentence each.
+
+    A value in the file is told of also where a flag or a variable stands above it.
+    """
+    environment = {k: v for k, v in os.environ.items() if k == CONFIG_VARIABLE}
+    alone = partial(resolve, {}, environment, path)
+    return tuple(dict.fromkeys((*_wrong(alone), *wrong_in_force(flags, path))))
+
+
+def wrong_in_force(flags: Mapping[str, str | None], path: Path | None) -> tuple[str, ...]:
+    """The same without values in the file that something stands above."""
+    found = (*_wrong(partial(resolve, flags, path=path)), *_wrong(partial(expectations, path=path)))
+    return tuple(dict.fromkeys(found))
+
+
+def _wrong(read: Callable[[], object]) -> tuple[str, ...]:
+    try:
+        read()
+    except SettingsError as problem:
+        return problem.problems
+    return ()
 
 
 def shown(given: tuple[Given, ...], themes: Mapping[str, str], expected: int) -> list[str]:

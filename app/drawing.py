@@ -16,6 +16,7 @@ from textual.worker import Worker
 
 from app.clusters import OpenCluster
 from app.look import Look
+from app.losses import count_losses
 from app.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 
@@ -58,7 +59,7 @@ class DrawingApp(App[None], inherit_bindings=False):
 
     def begin(self, after: Awaitable[None] | None = None) -> None:
         """Begin to draw, now that a first frame stands, and to read once `after` is over."""
-        self._at_work = [self._run_sources(after), self._listen(), self._draw()]
+        self._at_work = [self._run_sources(after), self._listen(), self._count(), self._draw()]
 
     def end_cluster(self) -> Awaitable[None]:
         """Read and draw the cluster no more; the result can be waited for."""
@@ -78,6 +79,10 @@ class DrawingApp(App[None], inherit_bindings=False):
     async def _listen(self) -> None:
         async for _ in self.monitor.snapshots():
             self._dirty.set()
+
+    @work(description="")
+    async def _count(self) -> None:
+        await count_losses(self.monitor, self.link.losses, self._dirty.set)
 
     @work(description="")
     async def _draw(self) -> None:
@@ -137,6 +142,7 @@ class DrawingApp(App[None], inherit_bindings=False):
         """Let the picture stand still while everything is read on, or let it go on."""
         if self._still is None:
             self._still, self._still_since = self.current, time.monotonic()
+            self.link.losses.hold()
             self._tell_still()
             self._still_timer = self.set_interval(1.0, self._tell_still)
         else:
@@ -146,6 +152,7 @@ class DrawingApp(App[None], inherit_bindings=False):
     def thaw(self) -> None:
         """Stand still no more."""
         self._still = None
+        self.link.losses.release()
         if self._still_timer is not None:
             self._still_timer.stop()
             self._still_timer = None

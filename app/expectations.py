@@ -15,14 +15,13 @@ list, and what stands beside it wins. Every error names file and key and says wh
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.config_file import EXPECTATIONS as TABLE
-from app.config_file import SettingsError
+from app.config_file import SettingsError, document_of
 from app.settings import config_path
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def expectations(
     environment: Mapping[str, str] | None = None,
     path: Path | None = None,
 ) -> tuple[Expected, ...]:
-    """What is expected, by key. Raises SettingsError.
+    """What is expected, by key. Raises SettingsError with everything that cannot be used.
 
     `named` is the text of `--expect`, a built-in profile or a file with a table `[expect]`: then
     the config file's own table does not count. `environment` and `path` say which config file is
@@ -70,7 +69,7 @@ def expectations(
     """
     if named is None:
         file = path or config_path(environment)
-        table = _document(file).get(TABLE) if file.exists() else None
+        table = document_of(file).get(TABLE) if file.exists() else None
         wanted = () if table is None else _table(table, file)
     elif named in PROFILES:
         wanted = _profile(named, f"profile {named}")
@@ -92,33 +91,31 @@ def _file(named: str) -> tuple[_Wanted, ...]:
             f"--expect is {named!r}; it must be a built-in profile ({_profiles()}) or a file, and "
             "there is no such file"
         )
-    document = _document(file)
+    document = document_of(file, what="")
     if set(document) != {TABLE}:
         found = ", ".join(sorted(document)) or "nothing"
         raise SettingsError(f"{file}: has {found}; it must have the table [{TABLE}] and no other")
     return _table(document[TABLE], file)
 
 
-def _document(file: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except OSError as problem:
-        raise SettingsError(f"{file} cannot be read: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"{file} is not TOML: {problem}") from None
-
-
 def _table(table: object, file: Path) -> tuple[_Wanted, ...]:
     if not isinstance(table, dict):
         raise SettingsError(f"{file}: {TABLE} is {table!r}; it must be a table of settings")
     wanted: list[_Wanted] = []
+    problems: list[str] = []
     profile = table.get(_PROFILE)
-    if profile is not None:
-        if not isinstance(profile, str) or profile not in PROFILES:
-            place = f"{file}: {TABLE}.{_PROFILE}"
-            raise SettingsError(f"{place} is {profile!r}; it must be one of {_profiles()}")
+    if isinstance(profile, str) and profile in PROFILES:
         wanted += _profile(profile, f"profile {profile} of {file}")
-    wanted += [_wanted(key, said, file) for key, said in table.items() if key != _PROFILE]
+    elif profile is not None:
+        place = f"{file}: {TABLE}.{_PROFILE}"
+        problems.append(f"{place} is {profile!r}; it must be one of {_profiles()}")
+    for key, said in table.items():
+        try:
+            wanted += (_wanted(key, said, file),) if key != _PROFILE else ()
+        except SettingsError as problem:
+            problems += problem.problems
+    if problems:
+        raise SettingsError(*problems)
     return tuple(wanted)
 
 

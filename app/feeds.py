@@ -19,6 +19,7 @@ from collectors.bgp_routes import COMMANDS as ROUTES
 from collectors.cilium_answer import CiliumCommand
 from collectors.cilium_cli import CiliumCli, PolledCommand
 from collectors.cilium_status import COMMAND as STATUS
+from collectors.cli_version import COMMAND as CLI_VERSION
 from collectors.cluster_version import VersionSource
 from collectors.command import end_all
 from collectors.log_targets import (
@@ -137,14 +138,23 @@ class Wiring:
         if self.settings.cli:
             yield from self._commands()
 
-    def _commands(self) -> Iterator[Feed]:
+    def own_version(self) -> Iterator[Feed]:
+        """The version of the `cilium` command, which nothing is judged by; none where it is off."""
+        if self.settings.cli:
+            limit = 1.5 * CLI_VERSION.interval + CLI_VERSION.deadline
+            yield Feed(PolledCommand(self._cli(), CLI_VERSION), stale_after=limit)
+
+    def _cli(self) -> CiliumCli:
         settings = self.settings
-        cli = CiliumCli(
+        return CiliumCli(
             settings.cilium,
             kubeconfig=settings.kubeconfig,
             context=settings.context,
             namespace=settings.namespace,
         )
+
+    def _commands(self) -> Iterator[Feed]:
+        settings, cli = self.settings, self._cli()
         polled = [
             _Polled(PEERS, settings.peers_interval, on_demand=False),
             _Polled(STATUS, settings.status_interval, on_demand=False),

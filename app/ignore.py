@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from app.config_file import NotText, text_of
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 
 FILE = "ciliscope-ignore.yaml"
@@ -64,13 +65,15 @@ def read_entries(path: Path | None, codes: Collection[str]) -> tuple[Entry, ...]
     """The entries of the named file, or of the default one if it is there. Raises IgnoreError."""
     file = path or Path(FILE)
     try:
-        document: object = yaml.safe_load(file.read_text("utf-8"))
+        document: object = yaml.safe_load(text_of(file))
     except FileNotFoundError:
         if path is None:
             return ()
         raise IgnoreError(f"ignore file {file} does not exist") from None
     except OSError as problem:
         raise IgnoreError(f"ignore file {file} cannot be read: {problem.strerror}") from None
+    except NotText as problem:
+        raise IgnoreError(f"ignore file {file} {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         told = " ".join(str(problem).split())
         raise IgnoreError(f"ignore file {file} is not YAML: {told}") from None

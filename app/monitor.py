@@ -73,8 +73,10 @@ class Monitor:
         context: str = "",
         cilium_namespace: str = "kube-system",
         setting_up: bool = False,
+        follows_logs: bool = False,
     ) -> None:
-        """`setting_up`: more sources will be attached before `run` is called."""
+        """`setting_up`: more sources will be attached before `run` is called; `follows_logs`:
+        somebody attaches the log of every agent that has a session in trouble, for ever."""
         self._clock = clock
         self._feeds: dict[str, Feed] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -94,6 +96,7 @@ class Monitor:
             context=context,
             cilium_namespace=cilium_namespace,
             setting_up=setting_up,
+            follows_logs=follows_logs,
         )
         for feed in feeds:
             self._know(feed)

@@ -156,9 +156,13 @@ OPTIONS = (
 )
 
 
+CONFIG_VARIABLE = "CILISCOPE_CONFIG"
+"""The variable that names the config file."""
+
+
 def config_path(environment: Mapping[str, str] | None = None) -> Path:
     """Where the config file is looked for: `CILISCOPE_CONFIG`, else the user's config folder."""
-    named = (os.environ if environment is None else environment).get("CILISCOPE_CONFIG")
+    named = (os.environ if environment is None else environment).get(CONFIG_VARIABLE)
     if named:
         return Path(named)
     from platformdirs import user_config_path
@@ -199,14 +203,25 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     path: Path | None = None,
 ) -> tuple[tuple[Given, ...], Mapping[str, str]]:
-    """Every setting with who set it, and the themes by context; as `load`. Raises SettingsError."""
+    """Every setting with who set it, and the themes by context; as `load`.
+
+    Raises SettingsError with everything that cannot be used.
+    """
     environment = os.environ if environment is None else environment
-    named = path is not None or bool(environment.get("CILISCOPE_CONFIG"))
+    named = path is not None or bool(environment.get(CONFIG_VARIABLE))
     file = path or config_path(environment)
     keys = [option.key for option in OPTIONS]
     config = read_config(file, keys, THEME_NAMES, must_exist=named)
-    given = tuple(_given(option, flags, environment, file, config) for option in OPTIONS)
-    return given, config.themes
+    given: list[Given] = []
+    problems = [*config.problems]
+    for option in OPTIONS:
+        try:
+            given.append(_given(option, flags, environment, file, config))
+        except SettingsError as problem:
+            problems += problem.problems
+    if problems:
+        raise SettingsError(*problems)
+    return tuple(given), config.themes
 
 
 def _given(

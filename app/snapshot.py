@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Pool,
     )
     from collectors.cilium_status import CiliumStatus
+    from collectors.cli_version import CliVersion
     from collectors.cluster_version import ClusterVersion
     from collectors.pod_logs import LogEntry
     from collectors.records import (
@@ -109,6 +110,8 @@ class Snapshot:
     cilium_namespace: str = "kube-system"
     setting_up: bool = False
     """Whether sources are still to come: none of those that are missing is switched off."""
+    follows_logs: bool = False
+    """Whether the log of an agent with a session in trouble is read as soon as there is one."""
     health: Mapping[str, SourceHealth] = field(default_factory=_empty)
     """By label, in the order in which the sources were set up."""
 
@@ -133,6 +136,7 @@ class Snapshot:
     peering_policies: Mapping[str, PeeringPolicy] = field(default_factory=_empty)
     l2_policies: Mapping[str, L2Policy] = field(default_factory=_empty)
     cilium_status: Mapping[str, CiliumStatus] = field(default_factory=_empty)
+    cli_version: Mapping[str, CliVersion] = field(default_factory=_empty)
     bgp_peers: Mapping[str, NodePeers] = field(default_factory=_empty)
     routes_available_ipv4: Mapping[str, NodeRoutes] = field(default_factory=_empty)
     routes_available_ipv6: Mapping[str, NodeRoutes] = field(default_factory=_empty)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
+from app.diagnosis.logs import FOLLOWED
 from app.diagnosis.session_causes import FLAP_WINDOW
 from app.diagnosis.sessions import UNKNOWN, Session, sessions
 from app.feeds import Wiring
@@ -18,7 +19,7 @@ from app.monitor import Monitor
 from app.snapshot import Snapshot
 from collectors.records import Pod
 
-LIMIT = 10
+LIMIT = FOLLOWED
 """Logs at most at one time. A router that is down is down for all its nodes: some tell enough."""
 LINGER = 60.0
 """Seconds that a log is still read after its node's sessions are well."""

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NoReturn, TypeAlias, cast
 
 import msgspec
@@ -68,11 +69,13 @@ class CiliumCommand:
     """Seconds until the command is ended."""
     interval: float
     """Seconds between the end of one run and the start of the next."""
+    env: tuple[tuple[str, str], ...] = ()
+    """What its environment has beside ours."""
 
     @property
     def label(self) -> str:
         """The command as one types it: `cilium bgp peers`."""
-        return " ".join(("cilium", *self.argv[: self.argv.index("-o")]))
+        return " ".join(("cilium", *takewhile(lambda word: word != "-o", self.argv)))
 
 
 class NotJson(Exception):
@@ -114,7 +117,7 @@ _NO_KUBECONFIG = "http://localhost:8080"
 def refusal(completed: Completed, label: str) -> Refusal:
     """Why the command failed as a whole, from what it said on stderr."""
     said = completed.err.strip()
-    if _UNKNOWN.search(said) or _is_help(completed.out):
+    if _UNKNOWN.search(said) or is_help(completed.out):
         return _too_old(label, said)
     reason = next((reason for reason, sign in _SIGNS if sign.search(said)), Reason.REFUSED)
     if not said:
@@ -129,7 +132,7 @@ def unreadable(completed: Completed, label: str, problem: NotJson) -> Refusal:
     """The refusal when a command that says it succeeded printed something else than JSON."""
     if completed.code:
         return refusal(completed, label)
-    if _is_help(completed.out):
+    if is_help(completed.out):
         return _too_old(label, completed.err.strip())
     return Refusal(Reason.UNREADABLE, f"{label} printed what is not its JSON: {problem}")
 
@@ -199,7 +202,8 @@ def _too_old(label: str, said: str) -> Refusal:
     return Refusal(Reason.REFUSED, f"the cilium program does not know `{label}`: {TOO_OLD}{quoted}")
 
 
-def _is_help(out: bytes) -> bool:
+def is_help(out: bytes) -> bool:
+    """Whether the command printed its help, as it does when it does not know what it is asked."""
     # A cobra command without the subcommand asked for prints its help, and may exit with 0.
     return b"Usage:\n" in out and b"\nAvailable Commands:\n" in out
 

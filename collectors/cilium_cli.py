@@ -16,7 +16,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
-from collectors import bgp_peers, bgp_routes, cilium_status
+from collectors import bgp_peers, bgp_routes, cilium_status, cli_version
 from collectors.cilium_answer import Answer, CiliumCommand, Reading, Refusal
 from collectors.command import (
     CommandMissing,
@@ -32,7 +32,7 @@ COMMANDS: dict[str, CiliumCommand] = {
     command.kind: command
     for command in (cilium_status.COMMAND, bgp_peers.COMMAND, *bgp_routes.COMMANDS)
 }
-"""Every command that may be run, by the kind of its records."""
+"""Every command that asks the cluster, by the kind of its records."""
 
 RETRY_MISSING = 60.0
 """Seconds until a program that is not installed is looked for again."""
@@ -44,7 +44,7 @@ helps nobody, and every try may start a credential plugin that opens a browser."
 JITTER = 0.1
 """Part of a pause by which it varies, so that polls do not march in step."""
 
-_ALLOWED = frozenset(command.argv for command in COMMANDS.values())
+_ALLOWED = {command.argv: command for command in (*COMMANDS.values(), cli_version.COMMAND)}
 _REMEDY_MISSING = "install cilium-cli 0.18.6 or later, or use --no-cli"
 _WAITS = "bgp"
 _MARGIN = 0.25
@@ -72,13 +72,13 @@ class CiliumCli:
         self._running: dict[tuple[str, ...], asyncio.Lock] = {}
 
     def command_line(self, *argv: str, timeout: float) -> tuple[str, ...]:
-        """The words that are run for one of COMMANDS: what an operator types for the same."""
+        """The words that are run for a command: what an operator types for the same."""
         seconds = round(timeout * (1 - _MARGIN), 1)
         wait = ("--wait-duration", f"{seconds:g}s") if argv[0] == _WAITS else ()
         return (self._program, *self._cluster, *argv, *wait)
 
     async def run(self, *argv: str, timeout: float) -> Completed:
-        """Run one of COMMANDS by its argv and wait at most `timeout` seconds for its end.
+        """Run one of these commands by its argv and wait at most `timeout` seconds for its end.
 
         A second call for the same command waits for the first; that time does not count. Raises
         what `collectors.command.run` raises, and ValueError for any other argv.
@@ -86,11 +86,12 @@ class CiliumCli:
         if argv not in _ALLOWED:
             raise ValueError(f"{' '.join(argv)} is not one of the commands that are run")
         async with self._running.setdefault(argv, asyncio.Lock()):
-            return await run(*self.command_line(*argv, timeout=timeout), timeout=timeout)
+            words = self.command_line(*argv, timeout=timeout)
+            return await run(*words, timeout=timeout, env=dict(_ALLOWED[argv].env))
 
 
 class PolledCommand:
-    """One of COMMANDS, polled: a Source."""
+    """One of these commands, polled: a Source."""
 
     def __init__(
         self,

@@ -316,6 +316,15 @@ class NodeConfigOverride(Object, frozen=True):
     spec: NodeConfigOverrideSpec = NodeConfigOverrideSpec()
 
 
+class NeighborAttributes(AdvertisedAttributes, frozen=True):
+    """Path attributes that a BGPv1 neighbour gets with some of its routes."""
+
+    selector_type: str = ""
+    """`PodCIDR`, `CiliumLoadBalancerIPPool` or `CiliumPodIPPool`: whose routes they are put on."""
+    selector: LabelSelector | None = None
+    """Of pools; None or an empty one selects all."""
+
+
 class Neighbor(Part, frozen=True):
     """A neighbour of a BGPv1 virtual router."""
 
@@ -330,6 +339,7 @@ class Neighbor(Part, frozen=True):
     keep_alive_time_seconds: int = 30
     graceful_restart: GracefulRestart = GracefulRestart()
     families: tuple[PeerFamily, ...] = ()
+    advertised_path_attributes: tuple[NeighborAttributes, ...] = ()
 
 
 class VirtualRouter(Part, frozen=True):

@@ -34,6 +34,10 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
                 f"the session as the agent of {node} sees it",
                 in_agent(snapshot, node, "cilium-dbg", "bgp", "peers"),
             ),
+            Equivalent(
+                f"what the agent of {node} lets out, its route policies",
+                in_agent(snapshot, node, "cilium-dbg", "bgp", "route-policies"),
+            ),
             Equivalent(f"what the agent of {node} logs about {peer}", found),
         ]
     if node in snapshot.node_configs:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.diagnosis.finding import Ref
-from app.diagnosis.health import CiliumPod, cilium_pods
+from app.diagnosis.health import CiliumPod, Health, cilium_pods
+from app.snapshot import State
+from collectors.cilium_answer import TOO_OLD
 from screens.absence import content
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
@@ -19,7 +21,6 @@ from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
     from app.judging import Judge
     from app.snapshot import Snapshot
 
@@ -29,7 +30,15 @@ COLUMNS = (
     Column("runs", "RUNS ON", cut_to=10),
     Column("state", "STATE", cut_to=14),
 )
-READS = ("version", "nodes", "pods", "daemon_sets", "deployments", "cilium_status", "leases")
+READS = (
+    *("version", "nodes", "pods", "daemon_sets", "deployments", "leases"),
+    *("cilium_status", "cli_version"),
+)
+
+CLI_VERSION = "cilium version --client"
+NEWEST_NEEDED = (0, 18, 6)
+"""From this version of cilium-cli on nothing that is shown here is missing: `TOO_OLD` tells why."""
+_NOTHING: tuple[str, Health, str, str] = ("", "none", "", "")
 
 _TITLES = {"agent": "agents", "hubble-relay": "Hubble relay", "hubble-ui": "Hubble UI"}
 _SKEW = "CS107"
@@ -40,7 +49,12 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
     if snapshot.setting_up:
         return Section(COLUMNS, content(snapshot, (), ("version", "pods"), "versions"))
     skew = [f for f in judge.verdict(snapshot).findings if f.code == _SKEW]
-    told = [*_kubernetes(snapshot), *_cilium(snapshot, skew), *_installed(snapshot)]
+    told = [
+        *_kubernetes(snapshot),
+        *_cilium(snapshot, skew),
+        *_installed(snapshot),
+        *_command(snapshot),
+    ]
     rows = [row for row, _ in told]
     entries = {row.key: entry for row, entry in told}
     shown = content(snapshot, rows, ("version", "pods"), "versions", beside=("nodes",))
@@ -113,6 +127,39 @@ def _installed(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
             version = status.helm_chart_version
             lines = (plain(" Helm chart", "strong"), fact("version", version))
             yield _row("chart", "Helm chart", version, NOTHING, "ok", ""), Entry(lines)
+
+
+def _command(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
+    """The `cilium` command, where it runs; what is wrong with it in one sentence."""
+    version, health, words, told = _command_words(snapshot)
+    if not words and not version:
+        return
+    lines: list[Line] = [plain(" cilium command", "strong"), fact("version", version or NOTHING)]
+    lines += [fact("", told)] if told else []
+    row = _row("cilium command", "cilium command", version or NOTHING, "here", health, words)
+    by_hand = (Equivalent("the command's own version", CLI_VERSION),)
+    yield row, Entry(tuple(lines), equivalents=by_hand)
+
+
+def _command_words(snapshot: Snapshot) -> tuple[str, Health, str, str]:
+    """Its version, how it is, that in a few words, and in a sentence."""
+    source = snapshot.health_of("cli_version")
+    record = snapshot.cli_version.get("version")
+    version = record.version if record else ""
+    if source.state is State.OFF:
+        off = snapshot.health_of("bgp_peers").state is State.OFF
+        return ("", "none", "off (--no-cli)", "it is switched off (--no-cli)") if off else _NOTHING
+    if source.error:
+        health: Health = "unknown" if source.state is State.ABSENT else "fail"
+        return version, health, source.error, source.error
+    if record is None:
+        return "", "unknown", "still being read", ""
+    if record.release is None:
+        told = "it is none of a release, so how old it is cannot be told"
+        return version or "not told", "ok", "", told
+    if record.release >= NEWEST_NEEDED:
+        return version, "ok", "", ""
+    return version, "warn", f"older than {'.'.join(map(str, NEWEST_NEEDED))}", TOO_OLD
 
 
 def _row(key: str, name: str, version: str, runs: str, health: Health, words: str) -> Row:

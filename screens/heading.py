@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from rich.cells import cell_len
 from textual.binding import ActiveBinding, Binding
 
 from app.diagnosis.health import cilium_version
 from app.snapshot import Snapshot
-from screens.widgets.lines import Line, Span, length
+from screens.widgets.lines import Line, Span, cut, length
 from screens.widgets.source_bar import sources
 
 _ALWAYS = frozenset({"prompt", "help"})
@@ -25,6 +26,11 @@ PROMPT_KEYS: Line = (
 
 _SOURCES = 24
 """Columns that the sources need to tell more than their number."""
+WAY_FROM = 100
+"""Columns from which on the way is told. The width of the window alone decides: what is read, and
+how old that is, must not make a title come and go."""
+_NAME = 12
+"""Columns that the name at the end of the way may be cut to."""
 
 
 def identity(snapshot: Snapshot) -> Line:
@@ -49,13 +55,13 @@ def title(
 ) -> tuple[Line, Line]:
     """The left and the right half of the title: what it shows, and what that was read from.
 
-    `way` leads from the context to the selected object; where it does not fit, the screen's `own`
-    title stands there alone.
+    `way` leads from the context to the selected object, in a window that is wide enough; elsewhere,
+    and beside a context that leaves no room for it, the screen's `own` title stands there alone.
     """
     beside = (Span("  "), *headline)
-    short: Line = (Span(f" {own}", "strong"), *beside)
-    long: Line = (*_crumbs(way), *beside)
-    left = long if way and length(long) + _SOURCES + 3 <= room else short
+    short: Line = (Span(f" {own}", "strong"),)
+    way = way if room >= WAY_FROM else ()
+    left = (*(_crumbs(way, room - length(beside) - _SOURCES - 3) or short), *beside)
     return left, (*sources(snapshot, kinds, room - length(left) - 3), Span(" "))
 
 
@@ -85,7 +91,11 @@ def keys_line(
     return tuple(spans)
 
 
-def _crumbs(way: Sequence[str]) -> Line:
+def _crumbs(way: Sequence[str], room: int) -> Line:
+    """The way, its last name cut where there is no room for all; () where there is none for it."""
     *before, last = way or ("",)
-    leading = "".join(f"{each} > " for each in before)
-    return (Span(f" {leading}"), Span(last, "strong"))
+    leading = f" {''.join(f'{each} > ' for each in before)}"
+    left = room - cell_len(leading)
+    if not way or left < min(_NAME, cell_len(last)):
+        return ()
+    return (Span(leading), Span(cut(last, left), "strong"))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from app.diagnosis.flap_ledger import FlapLedger
 from app.judging import Judge
 from screens.frame import Frame
 
@@ -38,6 +39,8 @@ class ClusterLink:
     """None: no agent's log can be read."""
     read_object: ObjectReader | None = None
     """None: no object can be read."""
+    losses: FlapLedger = field(default_factory=FlapLedger)
+    """How often each session was lost; the dashboard counts, whatever it shows."""
     thinking: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a costly picture is made: two at once would only slow each other down."""
     frame: Frame = field(default_factory=Frame)

@@ -31,8 +31,10 @@ COLUMNS = (
     Column("pod", "POD", cut_to=12, extra=True, chosen=False),
     Column("line", "LINE", cut_to=40, extra=True, chosen=False),
 )
-EVENT = 4
-"""The place of the event among these columns."""
+WRITER, EVENT, NAMES = 2, 4, 5
+"""The places of who wrote a line, of its event and of what it names among these columns."""
+OPERATOR = "operator"
+"""What stands for the operator where an agent's line has its node."""
 _SHORT = (0, 1, 3, 4)
 """The places of what the Overview shows of a line."""
 
@@ -125,7 +127,27 @@ def merged(
 
 
 def _short(row: Row) -> Row:
-    return replace(row, cells=tuple(row.cells[place] for place in _SHORT))
+    cells = [row.cells[place] for place in _SHORT]
+    cells[-1] = _named_first(row)
+    return replace(row, cells=tuple(cells))
+
+
+def _named_first(row: Row) -> Cell:
+    """The event, with whom it is about in front: it is cut at its end where room is short.
+
+    Of an agent's line that is its node, of the operator's the service that it names.
+    """
+    writer, event, things = (row.cells[place] for place in (WRITER, EVENT, NAMES))
+    who = writer.text
+    if who in ("", OPERATOR):
+        first = things.text.partition(", ")[0]
+        who = first.removeprefix("Service ") if first.startswith("Service ") else ""
+    sign, said = "", event.text
+    if event.tone and said[1:2] == " ":
+        sign, said = said[:2], said[2:]
+    if not who or said.startswith(who):
+        return event
+    return Cell(f"{sign}{who}: {said}", event.sort, event.tone)
 
 
 def _when(moment: datetime, now: datetime, times: Times) -> str:
@@ -165,4 +187,4 @@ def _log_row(entry: LogEntry, when: str) -> Row:
 
 def writer(entry: LogEntry) -> str:
     """Who wrote a line: the operator, or the agent of a node."""
-    return "operator" if entry.container == OPERATOR_CONTAINER else entry.node or entry.pod
+    return OPERATOR if entry.container == OPERATOR_CONTAINER else entry.node or entry.pod

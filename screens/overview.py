@@ -17,19 +17,20 @@ from app.diagnosis.health import cilium_version
 from app.diagnosis.lbipam import PoolUsage
 from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
 from app.snapshot import Snapshot, State
+from screens import pool_bars
 from screens import sessions as sessions_screen
 from screens.absence import content, next_try
 from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
-from screens.format import SIGN, age_of, bar, time_of_day
+from screens.format import SIGN, age_of, time_of_day
 from screens.link import ClusterLink
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
-from screens.pool_words import pool_note
+from screens.pool_bars import pool_rows
 from screens.selection import Equivalent, Selection
 from screens.widgets.block_list import BlockList
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Column, Content, Row
 from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
@@ -52,13 +53,6 @@ READS = (
 SHOWN = (HEARTBEAT, "services", "pools", *sessions_screen.WITNESSES, *ROUTES, "operator_log")
 """Kinds whose sources stand beside the title."""
 
-POOL_COLUMNS = (
-    Column("pool", "POOL", least=10, cut_to=8),
-    Column("bar", "USE", least=20, extra=True),
-    Column("used", "USED", right=True, least=7),
-    Column("note", "", cut_to=8),
-)
-_BAR = 20
 _OF_LISTS = (
     "slash,c,space,ctrl+space,ctrl+@,ctrl+backslash,ctrl+z,ctrl+w,T,O,N,A,S,P,"
     "shift+left,shift+right,left_curly_bracket,right_curly_bracket"
@@ -80,6 +74,8 @@ class OverviewPicture:
     columns: tuple[Column, ...]
     grid: Content
     pools: Content
+    usages: tuple[PoolUsage, ...]
+    """What the rows of the pools are made of, for bars of any length."""
     events: Content
 
 
@@ -90,7 +86,8 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     columns, grid = matrix(case.sessions, "SESSIONS", snapshot)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
-    pools = content(snapshot, map(_pool_row, case.usages), ("pools",), "pools of addresses")
+    usages = tuple(case.usages)
+    pools = content(snapshot, pool_rows(usages), ("pools",), "pools of addresses")
     events = content(snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged")
     if api_fact(snapshot) is not None:
         grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
@@ -104,6 +101,7 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
         columns=columns,
         grid=grid_content,
         pools=pools,
+        usages=usages,
         events=events,
     )
 
@@ -142,19 +140,6 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
     return lines
 
 
-def _pool_row(usage: PoolUsage) -> Row:
-    pool, used, total = usage.pool, usage.used, usage.total
-    known = used is not None and total is not None
-    note, tone = pool_note(usage)
-    cells = (
-        Cell(pool.name),
-        Cell(bar(used, total, _BAR) if used is not None and total is not None else ""),
-        Cell(f"{used}/{total}" if known else "?", used),
-        Cell(note, tone=tone),
-    )
-    return Row(pool.key, cells)
-
-
 def _events(snapshot: Snapshot) -> tuple[Row, ...]:
     entries = [*excerpts(snapshot.operator_log), *excerpts(snapshot.agent_logs)]
     silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
@@ -189,7 +174,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         yield OpenableText(lambda: self._open("pods"), indent=1, id="strip")
         yield LiveTable(opens=self._open_node, id="grid")
         with Horizontal(id="lower"):
-            yield LiveTable(POOL_COLUMNS, opens=self._open_pool, id="pools")
+            yield LiveTable(pool_bars.COLUMNS, opens=self._open_pool, id="pools")
             yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
 
     def picture(self, snapshot: Snapshot) -> OverviewPicture:
@@ -209,7 +194,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         grid = self.query_one("#grid", LiveTable)
         grid.show_columns(picture.columns)
         grid.show(picture.grid)
-        self.query_one("#pools", LiveTable).show(picture.pools)
+        self._draw_pools()
         self.query_one("#events", LogView).show(picture.events)
         self._place_focus(causes_came=first)
 
@@ -264,6 +249,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         super().on_resize()
         self.call_after_refresh(self._draw_strip)
         self.call_after_refresh(self._draw_causes)
+        self.call_after_refresh(self._draw_pools)
 
     @on(BlockList.Selected, "#causes")
     def _draw_cause(self) -> None:
@@ -277,6 +263,15 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
             wide = self.has_class("-wide")
             blocks = [cause.block if wide else cause.told_whole for cause in found]
             self.query_one("#causes", BlockList).show(blocks)
+
+    def _draw_pools(self) -> None:
+        """The pools, with bars as long as there is room for."""
+        if self._picture is not None and self.is_attached:
+            table = self.query_one("#pools", LiveTable)
+            room = table.scrollable_size.width
+            columns, rows = pool_bars.fitting(self._picture.usages, room)
+            table.show_columns(columns)
+            table.show(replace(self._picture.pools, rows=rows))
 
     def _draw_strip(self) -> None:
         if self._picture is not None and self.is_attached:

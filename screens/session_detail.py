@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import configuration_known
@@ -189,7 +190,7 @@ def _password(peering: Peering | None, reported: BgpPeer | None) -> Iterator[Lin
 
 
 def _carried(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
-    """Families with what they count, and what they are configured to announce."""
+    """Families with what they count and what the agent makes their export policy from."""
     counts = {
         f"{f.afi}/{f.safi}": f"{f.received} received, {f.advertised} advertised"
         for f in (standing.session.families if standing.session else ())
@@ -201,17 +202,36 @@ def _carried(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
     for name in sorted({*counts, *configured}):
         yield labelled(name, counts.get(name, "no counts"))
         family = configured.get(name)
-        if family is not None:
-            yield from (labelled("", text, "none") for text in _announces(family, snapshot))
+        exports = _exports(family, snapshot) if family is not None else []
+        for label, text in zip_longest(("policy",), exports, fillvalue=""):
+            if text:
+                yield labelled(label, text, "none")
+    yield from (labelled("", text, "none") for text in _neighbor_attributes(standing, snapshot))
 
 
-def _announces(family: PeeringFamily, snapshot: Snapshot) -> Iterator[str]:
+def _exports(family: PeeringFamily, snapshot: Snapshot) -> list[str]:
+    """What goes out, thing by thing; the agent rejects all else."""
     if family.advertisements:
-        yield from (f"announces {_advert(each, snapshot)}" for each in family.advertisements)
-    elif family.selector is None:
-        yield "selects no advertisement"
-    else:
-        yield f"selects advertisements by {describe(family.selector)}; there is none"
+        *most, last = (f"exports {_advert(each, snapshot)}" for each in family.advertisements)
+        return [*most, f"{last}; nothing else"]
+    if family.selector is None:
+        return ["exports nothing: it selects no advertisement"]
+    chosen = describe(family.selector)
+    return [f"exports nothing: it selects advertisements by {chosen}, and there is none"]
+
+
+def _neighbor_attributes(standing: Standing, snapshot: Snapshot) -> Iterator[str]:
+    """What BGPv1 puts on the routes of this neighbour alone."""
+    owner = standing.peering.owner.name if standing.peering else ""
+    policy = snapshot.peering_policies.get(owner)
+    for router in policy.spec.virtual_routers if policy else ():
+        for neighbor in router.neighbors if router.local_asn == standing.local_asn else ():
+            if neighbor.peer_address.partition("/")[0] != standing.peer_address:
+                continue
+            for each in neighbor.advertised_path_attributes:
+                chosen = describe(each.selector) if each.selector else "all"
+                what = "" if each.selector_type == "PodCIDR" else f" ({chosen})"
+                yield f"routes of {each.selector_type}{what} get {_attribute_words(each)}"
 
 
 def _advert(selected: SelectedAdvertisement, snapshot: Snapshot) -> str:

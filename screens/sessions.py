@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from app.diagnosis.finding import Ref
-from app.diagnosis.flap_ledger import FlapLedger, sights
 from screens.absence import content
 from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
@@ -111,7 +110,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         super().__init__(link)
         self._by_peer = False
         self._picture: SessionsPicture | None = None
-        self._ledger = FlapLedger()
+        self._losses_shown = 0
         self._costly = True  # the rules are imported with the first picture
 
     def body(self) -> ComposeResult:
@@ -124,6 +123,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     def picture(self, snapshot: Snapshot) -> SessionsPicture:
         """The sessions as matrix and rows."""
+        self._losses_shown = self.link.losses.counted
         found = () if snapshot.setting_up else self._standings(snapshot)
         return self._pictured(snapshot, found)
 
@@ -140,6 +140,11 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         if first:
             self._select_worst(picture.standings.values())
         self._draw_detail()
+
+    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
+        """Also when a loss was counted since; the count follows the snapshot that tells it."""
+        lost = self.link.losses.counted != self._losses_shown
+        return lost or super().differs(new, drawn)
 
     def selection(self) -> Selection | None:
         """The session under the cursor."""
@@ -189,18 +194,17 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         return self._picture.standings.get(self.query_one("#sessions", LiveTable).selected)
 
     def _standings(self, snapshot: Snapshot) -> tuple[Standing, ...]:
-        from app.diagnosis.session_causes import bgp_of
         from app.diagnosis.standing import standings
 
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
-        self._ledger.follow(sights(case.sessions, snapshot), bgp_of(case).log, snapshot.taken_at)
         return standings(case, verdict.findings)
 
     def _pictured(self, snapshot: Snapshot, found: Sequence[Standing]) -> SessionsPicture:
         sessions = [standing.session for standing in found if standing.session]
         missing = {(s.node, s.peer_address): s.peer_asn for s in found if s.missing}
         columns, grid = matrix(sessions, "NODE", snapshot, missing)
-        rows = (row(s, self._ledger.of(s.key), snapshot, by_peer=self._by_peer) for s in found)
+        losses = self.link.losses
+        rows = (row(s, losses.of(s.key), snapshot, by_peer=self._by_peer) for s in found)
         return SessionsPicture(
             headline=_headline(found, by_peer=self._by_peer),
             columns=columns,
@@ -211,7 +215,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     @on(LiveTable.Selected, "#sessions")
     def _draw_detail(self) -> None:
-        standing, ledger = self._selected, self._ledger
+        standing, ledger = self._selected, self.link.losses
         lines: list[Line] = []
         if standing is not None:
             lines = detail(standing, ledger.of(standing.key), ledger.started, self.snapshot)

@@ -26,6 +26,7 @@ from collectors import (
     bgp_routes,
     cilium_records,
     cilium_status,
+    cli_version,
     cluster_version,
     log_entries,
 )
@@ -116,6 +117,7 @@ def record_types() -> Mapping[str, type]:
         bgp_peers,
         bgp_routes,
         cilium_status,
+        cli_version,
         cluster_version,
         log_entries,
     )

@@ -223,6 +223,30 @@ def test_what_was_switched_off_is_named_beside_findings(killed: dict[str, str]) 
     assert "\n· not read, as asked: cilium bgp peers\n" in done.stdout
 
 
+def test_every_machine_readable_output_names_what_was_left_out(killed: dict[str, str]) -> None:
+    words = ("--no-cli", "check", "bgp-sessions", "--no-ignore-file", "--ignore", "CS401", "-o")
+    off, why = "cilium bgp peers", "as asked on the command line"
+    told = json.loads(ciliscope(*words, "json", **killed).stdout)
+    jsonschema.validate(told, json.loads(SCHEMA.read_text()))
+    assert told["notRead"] == [off]
+    assert told["ignored"][0]["reason"] == why
+    suite = ElementTree.fromstring(ciliscope(*words, "junit", **killed).stdout)[0]  # noqa: S314 - our own
+    assert suite[-1].tag == "system-out", "after all cases, as the form wants it"
+    assert suite[-1].text is not None
+    ignored, *_, last = suite[-1].text.splitlines()
+    assert ignored == f"ignored: CS401 Peer 172.29.51.1: {why} (--ignore)"
+    assert last == f"not read, as asked: {off}"
+    pasted = ciliscope(*words, "markdown", **killed).stdout
+    assert f"\n\nNot read, as asked: {off}.\n" in pasted
+    assert "## Ignored" in pasted
+
+
+def test_nothing_is_said_to_be_left_out_where_nothing_is(healthy: dict[str, str]) -> None:
+    assert json.loads(ciliscope("check", "-o", "json", **healthy).stdout)["notRead"] == []
+    assert "system-out" not in ciliscope("check", "-o", "junit", "bgp-sessions", **healthy).stdout
+    assert "Not read" not in ciliscope("check", "-o", "markdown", **healthy).stdout
+
+
 def test_a_long_log_line_keeps_its_end() -> None:
     line = f"time=2026-11-23 msg={'x' * 400} Topic=Peer Key=172.29.51.1 Reason=hold-timer-expired"
     told = evidence_line(Evidence("agent log a", "Pod b", "at", line))

@@ -13,6 +13,7 @@ import pytest
 from collectors import bgp_peers, bgp_routes, cilium_status
 from collectors.cilium_answer import CiliumCommand, Reading
 from collectors.cilium_cli import COMMANDS, RETRY_DENIED, RETRY_MISSING, CiliumCli, PolledCommand
+from collectors.cli_version import COMMAND as VERSION
 from collectors.command import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
 from tests.cilium_runs import NAMES, calls, recorded, stand_in
@@ -67,6 +68,12 @@ def test_these_six_commands_are_run_and_no_other() -> None:
         "cilium bgp routes advertised ipv4 unicast",
         "cilium bgp routes advertised ipv6 unicast",
     }
+
+
+def test_beside_them_the_command_is_asked_for_its_own_version() -> None:
+    words = CiliumCli("cilium", "/kc", "home").command_line(*VERSION.argv, timeout=5)
+    assert words[-2:] == ("version", "--client")
+    assert VERSION.label == "cilium version --client"
 
 
 @pytest.mark.parametrize(

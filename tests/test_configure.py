@@ -94,3 +94,85 @@ def test_info_names_versions_and_every_file_and_asks_no_cluster(file: Path) -> N
     assert "TERM=vt100" in facts["terminal"]
     assert facts["context"].strip() == "home-ops"
     assert facts["textual"].strip()[0].isdigit()
+
+
+WRONG = """\
+colour = "red"
+theme = "pink"
+[poll]
+peers = ["20s"]
+routes = "1s"
+[themes]
+"prod-*" = "pink"
+test = 3
+[expect]
+profile = "none"
+routing-mode = {value = "tunnel", severity = "mild"}
+ipam = {}
+"""
+
+
+def test_validate_lists_every_error_and_the_others_count_them(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(WRONG)
+    done = ciliscope("config", "validate", "--config", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    places = (
+        "unknown key colour",
+        "theme is 'pink'",
+        "poll.peers is ['20s']",
+        "poll.routes is '1s'",
+        "themes.prod-* is 'pink'",
+        "themes.test is 3",
+        "expect.profile is 'none'",
+        "expect.routing-mode.severity is 'mild'",
+        "expect.ipam has no value",
+    )
+    for place in places:
+        assert sum(place in line for line in lines) == 1, place
+    assert len(lines) == len(places)
+    assert all(line.startswith("ciliscope: ") and str(path) in line for line in lines)
+    for words in (["check"], ["get", "nodes"], ["lab", "--", "check"]):
+        short = ciliscope(*words, "--config", str(path)) if "--" not in words else None
+        short = short or ciliscope(*words, CILISCOPE_CONFIG=str(path))
+        (line,) = short.stderr.splitlines()
+        assert short.returncode == 2
+        assert line.endswith("(and 8 more; `ciliscope config validate` lists them)"), line
+
+
+def test_validate_tells_also_what_a_variable_stands_above(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('theme = "pink"\n')
+    flags = ("--config", str(path))
+    assert ciliscope("config", "show", *flags, CILISCOPE_THEME="dark").returncode == 0
+    done = ciliscope("config", "validate", *flags, CILISCOPE_THEME="dark")
+    assert done.returncode == 2
+    assert "theme is 'pink'" in done.stderr
+    one = ciliscope("config", "show", *flags).stderr
+    assert "more" not in one
+
+
+def test_where_toml_tells_the_line_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('theme = "dark"\nascii = maybe\n')
+    done = ciliscope("config", "validate", "--config", str(path))
+    assert done.stderr.splitlines() == [
+        f"ciliscope: config file {path} is not TOML: Invalid value (at line 2, column 9)"
+    ]
+    path.write_text("a = " + "[" * 50_000)
+    deep = ciliscope("config", "validate", "--config", str(path))
+    assert deep.stderr.splitlines() == [
+        f"ciliscope: config file {path} is not TOML: it nests too deeply"
+    ]
+
+
+def test_what_is_no_text_is_told_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes('theme = "dark"\n# grün\n'.encode("latin-1"))
+    told = f"{path} is not UTF-8 text at byte 20 (line 2)"
+    for words in (["config", "validate"], ["config", "show"], ["check"]):
+        done = ciliscope(*words, "--config", str(path))
+        assert (done.returncode, done.stderr) == (2, f"ciliscope: config file {told}\n")
+    ignore = ciliscope("check", "--ignore-file", str(path))
+    assert (ignore.returncode, ignore.stderr) == (2, f"ciliscope: ignore file {told}\n")

@@ -110,7 +110,7 @@ def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
         expectations(str(tmp_path))
     bad = tmp_path / "bytes.toml"
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match="is not TOML"):
+    with pytest.raises(SettingsError, match="is not UTF-8 text at byte 1"):
         expectations(str(bad))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -9,12 +10,27 @@ import pytest
 from textual.pilot import Pilot
 
 from app.diagnosis.finding import Ref
+from app.diagnosis.lbipam import pool_usages
 from app.tui import CiliscopeApp
+from collectors.log_entries import ContainerLog
+from collectors.log_targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
+from screens.log_rows import merged
 from screens.overview import OverviewScreen
+from screens.pool_bars import LONGEST, SHORTEST, fitting, pool_rows
 from screens.widgets.block_list import BlockList
+from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
-from tests.dashboards import Script, recorded_dashboard, screen_text, scripted_dashboard, until
+from screens.widgets.log_view import LogView
+from tests.dashboards import (
+    NOON,
+    Script,
+    recorded_dashboard,
+    screen_text,
+    scripted_dashboard,
+    text_of,
+    until,
+)
 from tests.recorded import snapshot_of
 
 
@@ -109,3 +125,73 @@ def test_the_rules_are_not_imported_for_the_first_frame() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+async def test_the_bars_of_the_pools_stay_at_every_width() -> None:
+    app = recorded_dashboard("v1-healthy")
+    async with app.run_test(size=(80, 40)) as pilot:
+        table = app.screen.query_one("#pools", LiveTable)
+        await until(pilot, lambda: len(table.rows) == 4)
+        for width in (80, 100, 119, 120, 121, 125, 130, 140, 200, 120, 80):
+            await pilot.resize_terminal(width, 40)
+            await until(pilot, lambda: "▁" * (SHORTEST - 1) in text_of(table))
+            lines = text_of(table).splitlines()
+            assert lines[0].split() == ["POOL", "USE", "USED"]
+            for name, numbers in (("bgp-default-ipv6", "0/256"), ("bgp-ingress", "1/21")):
+                assert any(name in line and numbers in line for line in lines), width
+            bars = [max(map(len, re.findall("[▇▁]+", line)), default=0) for line in lines[1:5]]
+            assert set(bars) in [{length} for length in range(SHORTEST, LONGEST + 1)], width
+
+
+async def test_what_is_free_is_told_by_the_numbers_where_there_is_no_room_for_it() -> None:
+    found = pool_usages(await snapshot_of("v1-healthy"))
+    names, numbers = 16, 7
+    needed = names + numbers + SHORTEST + 3 * GAP
+    notes = {room: [row.cells[3].text for row in fitting(found, room)[1]] for room in range(99)}
+    assert "98 free" in notes[needed + 8]
+    assert set(notes[needed]) == {""}
+    assert len(fitting(found, needed)[1][0].cells[1].text) == SHORTEST
+
+
+async def test_a_note_gives_way_to_a_bar_and_a_bar_to_a_name() -> None:
+    found = pool_usages(await snapshot_of("pools-overlap"))
+    notes = max(len(row.cells[3].text) for row in pool_rows(found))
+    assert notes > 20, "a conflict is told"
+    names = max(10, *(len(each.pool.name) for each in found))
+    needed = names + 7 + SHORTEST + 2 + 3 * GAP
+    for room in range(20, 200):
+        columns, rows = fitting(found, room)
+        widths = fitted_widths(columns, wanted_widths(columns, cell_widths(rows)), room)
+        if room < needed:
+            assert widths[1] is None
+            continue
+        assert widths[0] == names
+        assert widths[1] == len(rows[0].cells[1].text) >= SHORTEST
+        assert sum(width or 0 for width in widths) + 3 * GAP <= room
+
+
+async def test_an_event_names_its_node_or_its_service_first_and_is_cut_with_an_ellipsis() -> None:
+    app = recorded_dashboard("router-killed")
+    async with app.run_test(size=(80, 40)) as pilot:
+        for pod in (await snapshot_of("router-killed")).agents_by_node.values():
+            agent_log = overview(app).link.agent_log
+            assert agent_log is not None
+            app.monitor.attach(agent_log(pod))
+        events = app.screen.query_one("#events", LogView)
+        await until(pilot, lambda: "talos-cp-3: peer 172.29.51.1 down" in text_of(events))
+        lines = text_of(events).splitlines()
+        downs = [line for line in lines if "down" in line]
+        assert downs
+        assert all(re.search(r"BGP +(.\d+ )?! talos-cp-\d: peer", line) for line in downs), downs
+        assert any(line.endswith("…") for line in lines)
+
+
+async def test_an_operators_line_begins_with_the_service_that_it_names() -> None:
+    log = ContainerLog(Target("kube-system", "cilium-operator-1", OPERATOR_CONTAINER, ""))
+    said = (
+        "2026-11-23T12:00:00.000000001Z time=2026-11-23T12:00:00Z level=warn "
+        'msg="Unable to allocate IP" module=operator.operator-controlplane.leader-lifecycle.'
+        'lbipam service=home/web error="192.0.2.7 is taken"'
+    )
+    (row,) = merged(log.read([log.stamped(said.encode())]), (), NOON)
+    assert row.cells[-1].text == "! home/web: a requested address cannot be had: 192.0.2.7 is taken"

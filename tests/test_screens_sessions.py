@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from types import MappingProxyType
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from app.diagnosis.finding import Ref
 from app.diagnosis.flap_ledger import Flaps, Loss
+from app.diagnosis.standing import standings
+from app.judging import Judge
 from app.tui import CiliscopeApp
+from collectors.cilium_records import PeeringPolicy
+from screens.session_detail import detail
 from screens.session_rows import sparkline
 from screens.sessions import SessionsScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from tests.dashboards import NOON, recorded_dashboard, screen_text, until
+from tests.recorded import RECORDINGS, changed, snapshot_of
 
 BIG = (160, 50)
 
@@ -98,12 +106,42 @@ async def test_everything_that_is_known_of_a_session_stands_beside_the_list() ->
         "hold 9 s, keepalive 3 s, as configured",
         "port 179, 1 hop, graceful restart 120 s",
         "2 received, 5 advertised",
-        "announces PodCIDR (bgp), with communities 64512:100",
+        "policy exports PodCIDR (bgp), with communities 64512:100",
+        "; nothing else",
         "CiliumBGPClusterConfig talos-bgp, instance instance-64512, peer router",
         "four-byte AS numbers: AS 64512",
         "CiliumBGPNodeConfig talos-cp-1: established for",
     ):
         assert expected in " ".join(text.split()), expected
+
+
+async def test_what_bgpv1_puts_on_the_routes_of_a_neighbour_stands_with_its_policy() -> None:
+    snapshot = await snapshot_of("v1-healthy")
+    path = "v1-healthy/api/apis/cilium.io/v2alpha1/ciliumbgppeeringpolicies.json"
+    written = json.loads((RECORDINGS / path).read_bytes())["items"][0]
+    written["spec"]["virtualRouters"][0]["neighbors"][0]["advertisedPathAttributes"] = [
+        {
+            "selectorType": "CiliumLoadBalancerIPPool",
+            "selector": {"matchLabels": {"env": "home"}},
+            "communities": {"standard": ["64512:100"], "large": ["64512:1:2"]},
+            "localPreference": 200,
+        },
+        {"selectorType": "PodCIDR", "communities": {"wellKnown": ["no-export"]}},
+    ]
+    policy = msgspec.convert(written, PeeringPolicy)
+    snapshot = changed(snapshot, peering_policies=MappingProxyType({policy.key: policy}))
+    judge = Judge()
+    standing = standings(judge.case(snapshot), judge.verdict(snapshot).findings)[0]
+    lines = detail(standing, Flaps(), None, snapshot)
+    text = "\n".join("".join(span.text for span in line).strip() for line in lines)
+    assert "policy       exports LoadBalancerIP of services" in text
+    assert text.count("; nothing else") == 2, "once a family"
+    for expected in (
+        "routes of CiliumLoadBalancerIPPool (env=home) get communities 64512:100 64512:1:2, "
+        "local preference 200",
+        "routes of PodCIDR get communities no-export",
+    ):
+        assert expected in text
 
 
 async def test_m_groups_by_peer_and_the_cursor_stays_on_its_session() -> None:
@@ -137,6 +175,9 @@ async def test_keys_act_on_the_session_under_the_cursor() -> None:
         commands = [each.command for each in screen.equivalents()]
         assert "cilium --context healthy bgp peers --node talos-cp-3" in commands
         assert any("cilium-dbg bgp peers" in command for command in commands)
+        agent = app.monitor.snapshot.agents_by_node["talos-cp-3"].name
+        policies = f"exec {agent} -c cilium-agent -- cilium-dbg bgp route-policies"
+        assert any(policies in command for command in commands)
         assert any("get ciliumbgpnodeconfig talos-cp-3" in command for command in commands)
         screen.select_object(Ref("Peer", "172.29.51.1"))
         selection = screen.selection()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.diagnosis.case import Case
-from app.diagnosis.logs import AgentLogs, Kind, SessionLog, session_events
+from app.diagnosis.logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
 from app.diagnosis.session_causes import FLAPS, Bgp, down, flaps
 from app.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import ContainerLog, LogEntry
@@ -193,6 +193,23 @@ async def test_why_a_log_was_not_read_is_told(silent: Snapshot) -> None:
     assert session_log(changed(silent, health=health)).unread == "pods/log is forbidden"
     assert session_log(logged(silent, [])).unread == "no line has been read"
     assert session_log(logged(silent, [NOISE])).read
+
+
+async def test_a_log_that_is_about_to_be_read_is_not_said_to_be_left_out(silent: Snapshot) -> None:
+    follows = replace(silent, follows_logs=True)
+    assert session_log(follows).unread == "still being read"
+    no_agent = changed(follows, pods=MappingProxyType({}))
+    assert session_log(no_agent).unread == "not asked for"
+    pods = replace(silent.health["pods"], state=State.LOADING, read_at=None)
+    early = changed(no_agent, health=MappingProxyType({**silent.health, "pods": pods}))
+    assert session_log(early).unread == "still being read"
+    loading = SourceHealth("", "agent_logs", State.LOADING, silent.taken_at)
+    asked = {f"agent log {node}": replace(loading, label=f"agent log {node}") for node in NODES}
+    log = session_log(changed(follows, health=MappingProxyType({**silent.health, **asked})))
+    assert (log.unread, log.read) == ("still being read", False)
+    full = {f"agent log other-{n}": loading for n in range(FOLLOWED)}
+    others = changed(follows, health=MappingProxyType({**silent.health, **full}))
+    assert session_log(others).unread == "not asked for"
 
 
 async def test_a_node_whose_log_was_not_read_is_counted_with_its_siblings(

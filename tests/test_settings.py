@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,3 +121,17 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 def test_any_text_for_any_setting_is_taken_or_refused(text: str, name: str) -> None:
     with suppress(SettingsError):
         load({name: text}, {"CILISCOPE_CONFIG": "/dev/null"})
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_bytes_are_a_config_file_or_refused_in_plain_words(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.toml")
+        file.write_bytes(raw)
+        refusal = ""
+        try:
+            load({}, {}, file)
+        except SettingsError as problem:
+            refusal = str(problem)
+        assert "codec" not in refusal
+        assert not refusal or str(file) in refusal

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from app import suspects as module
+from app.clusters import LiveCluster
 from app.diagnosis.case import Case
 from app.diagnosis.rules.sessions import RULES
 from app.feeds import Wiring
@@ -169,6 +170,34 @@ class Scripted:
     async def updates(self) -> AsyncIterator[Update]:
         while True:
             yield await self.say.get()
+
+
+async def test_the_dashboard_never_says_that_a_log_on_its_way_was_not_asked_for() -> None:
+    with start_lab(replay=RECORDINGS / "wrong-peer-asn") as lab:
+        cluster = LiveCluster(
+            Settings(
+                kubeconfig=str(lab.kubeconfig),
+                context=lab.context,
+                cilium=str(lab.cilium),
+                at=lab.at,
+            )
+        )
+        reading = asyncio.create_task(cluster.read())
+        told: list[str] = []
+        try:
+            async with asyncio.timeout(30):
+                async for snapshot in cluster.monitor.snapshots():
+                    if snapshot.setting_up:
+                        continue
+                    found = cluster.link.judge.verdict(snapshot).findings
+                    told += [f"{f.code} {f.summary}" for f in found if f.code.startswith("CS40")]
+                    if logs_read(snapshot) and told and told[-1].startswith("CS402"):
+                        break
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    assert any("still being read" in words for words in told)
+    assert not any("not asked for" in words for words in told)
 
 
 class FakeWiring(Wiring):

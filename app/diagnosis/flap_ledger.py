@@ -89,8 +89,11 @@ class FlapLedger:
 
     def __init__(self) -> None:
         self._flaps: dict[Key, Flaps] = {}
+        self._held: dict[Key, Flaps] | None = None
         self.started: datetime | None = None
         """The time of the first snapshot; None before it."""
+        self.counted = 0
+        """Losses that were taken in so far, those of sessions that are no more included."""
 
     def follow(
         self, seen: Iterable[Sight], log_of: Callable[[Session], SessionLog], now: datetime
@@ -100,17 +103,26 @@ class FlapLedger:
         The same snapshot may come twice: nothing is counted again.
         """
         self.started = self.started or now
-        known = self._flaps
-        self._flaps = {
-            key_of(sight.session): followed(
-                known.get(key_of(sight.session), _NONE), sight, log_of(sight.session)
-            )
-            for sight in seen
-        }
+        flaps: dict[Key, Flaps] = {}
+        for sight in seen:
+            key = key_of(sight.session)
+            known = self._flaps.get(key, _NONE)
+            flaps[key] = followed(known, sight, log_of(sight.session))
+            self.counted += flaps[key].count - known.count
+        self._flaps = flaps
+
+    def hold(self) -> None:
+        """Tell the losses of this moment from now on, and count on."""
+        self._held = self._flaps
+
+    def release(self) -> None:
+        """Tell the losses as they are again."""
+        self._held = None
 
     def of(self, key: Key) -> Flaps:
         """The losses of a session."""
-        return self._flaps.get(key, _NONE)
+        told = self._flaps if self._held is None else self._held
+        return told.get(key, _NONE)
 
 
 def key_of(session: Session) -> Key:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 
-from app.snapshot import Snapshot, State
+from app.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
 from collectors.log_lines import LogLine
@@ -29,9 +29,13 @@ UNEXPECTED_MESSAGE = (5, 1)
 """Of that for anything but an OPEN in OpenSent (RFC 6608): GoBGP 4 so answers a notification."""
 
 
+FOLLOWED = 10
+"""Agents' logs that are followed at one time at most."""
+
 _SOURCE = "agent log "
 """How the labels of the sources begin; the node follows."""
 _UNASKED = "not asked for"
+_AWAITED = "still being read"
 _REFUSED = "not allowed to be read"
 
 
@@ -174,6 +178,8 @@ class AgentLogs:
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
         self._refused = _refused(snapshot)
+        self._awaits = _awaits(snapshot)
+        self._pods_known = _pods_known(snapshot)
         self._known: dict[tuple[str, str, int | None, str], SessionLog] = {}
 
     def of(self, node: str, peer_address: str, local_asn: int | None, peer: str = "") -> SessionLog:
@@ -192,12 +198,19 @@ class AgentLogs:
         # An agent that runs has written something: without a line its log has not come in yet.
         return SessionLog(
             tuple(ours[starts[-1] :] if starts else ours),
-            self._unread.get(node, _UNASKED) or ("" if lines else "no line has been read"),
+            self._unread_of(node) or ("" if lines else "no line has been read"),
             lines[0].line.time if lines else None,
             lines,
             (_address(peer_address), local_asn, peer),
             node in self._refused,
         )
+
+    def _unread_of(self, node: str) -> str:
+        """Why the log of a node was not read; of one that is about to be, nothing is known yet."""
+        if node in self._unread:
+            return self._unread[node]
+        awaited = self._awaits and (node in self._agents or not self._pods_known)
+        return _AWAITED if awaited else _UNASKED
 
     @cached_property
     def _lines(self) -> Mapping[str, Sequence[LogEntry]]:
@@ -226,17 +239,33 @@ def agent_logs(snapshot: Snapshot) -> AgentLogs:
     """The agent logs of a snapshot: those of the one before while nothing was read since."""
     unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
     refused = snapshot.memo.equal("agent logs refused", _refused(snapshot))
-    read = (snapshot.agent_logs, snapshot.agents_by_node, unread, refused)
+    to_come = (_awaits(snapshot), _pods_known(snapshot))
+    read = (snapshot.agent_logs, snapshot.agents_by_node, unread, refused, *to_come)
     return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
 
 
 def _unread(snapshot: Snapshot) -> Mapping[str, str]:
     """Why the log of each agent that is asked for it was not read; "" when it was."""
     return {
-        label.removeprefix(_SOURCE): "" if health.known else health.error or str(health.state)
+        label.removeprefix(_SOURCE): "" if health.known else health.error or _states(health)
         for label, health in snapshot.health.items()
         if label.startswith(_SOURCE)
     }
+
+
+def _states(health: SourceHealth) -> str:
+    return _AWAITED if health.state is State.LOADING else str(health.state)
+
+
+def _awaits(snapshot: Snapshot) -> bool:
+    """Whether the log of one more agent is asked for as soon as it has a session in trouble."""
+    asked = sum(label.startswith(_SOURCE) for label in snapshot.health)
+    return snapshot.follows_logs and asked < FOLLOWED
+
+
+def _pods_known(snapshot: Snapshot) -> bool:
+    """Whether it is known which node has an agent, or that nobody will tell."""
+    return snapshot.health_of("pods").state is not State.LOADING
 
 
 def _refused(snapshot: Snapshot) -> frozenset[str]:

@@ -63,6 +63,7 @@ class FindingsDocument(Item, frozen=True):
     categories: tuple[str, ...]
     findings: tuple[FindingItem, ...]
     ignored: tuple[IgnoredItem, ...]
+    not_read: tuple[str, ...]
     sources: tuple[SourceItem, ...]
 
 
@@ -78,6 +79,7 @@ def findings_json(verdict: Verdict) -> str:
             IgnoredItem(each.finding.id, each.entry.reason, each.entry.place)
             for each in verdict.ignored
         ),
+        not_read=verdict.not_read(),
         sources=source_items(verdict.snapshot),
     )
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from app.diagnosis.catalog import CODES
 from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.inputs import labels, switched_off
+from app.diagnosis.inputs import labels
 from app.report.format import age
 from app.report.json import cluster_item
 from app.report.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
-from collectors.cilium_cli import COMMANDS
 from collectors.sanitize import one_line, printable
 
 WIDTH = 100
@@ -53,7 +52,7 @@ def text(verdict: Verdict, pen: Pen) -> str:
     lines = [_heading(verdict), ""]
     for category in verdict.categories:
         lines += [category, "-" * len(category), *_category(verdict, category, pen), ""]
-    lines += [*_ignored(verdict), _status(verdict, pen)]
+    lines += [*ignored_lines(verdict), _status(verdict, pen)]
     return "\n".join(lines) + "\n"
 
 
@@ -67,8 +66,8 @@ def short(verdict: Verdict, pen: Pen) -> str:
         for top in verdict.tops
         if top.severity is not Severity.INFO
     ]
-    lines += _ignored(verdict)
-    if off := _not_read(verdict, verdict.categories):
+    lines += ignored_lines(verdict)
+    if off := not_read(verdict):
         lines.append(f"{pen.sign(Severity.INFO)} {off}")
     return "".join(f"{line}\n" for line in lines)
 
@@ -136,12 +135,12 @@ def _category(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
         return
     if missing := verdict.unjudged[category]:
         yield from _wrapped("? ", f"not judged for want of {labels(missing)}")
-    if off := _not_read(verdict, (category,)):
+    if off := not_read(verdict, (category,)):
         yield from _wrapped(f"{pen.sign(Severity.INFO)} ", off)
 
 
 def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
-    missing, off = verdict.unjudged[category], _not_read(verdict, (category,))
+    missing, off = verdict.unjudged[category], not_read(verdict, (category,))
     if missing:
         told = f"nothing found, but not all was judged for want of {labels(missing)}"
         yield from _wrapped(f"{pen.sign(Severity.UNKNOWN)} ", told)
@@ -153,10 +152,9 @@ def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
     yield from _wrapped(f"{pen.sign(_OK)} ", f"{plural(codes, 'code')} tried, nothing found{kept}")
 
 
-def _not_read(verdict: Verdict, categories: Iterable[str]) -> str:
+def not_read(verdict: Verdict, categories: Iterable[str] | None = None) -> str:
     """What was switched off and these categories would be judged from; "" when nothing was."""
-    off = (kind for each in categories for kind in switched_off(verdict.snapshot, each))
-    told = [COMMANDS[kind].label if kind in COMMANDS else kind for kind in dict.fromkeys(off)]
+    told = verdict.not_read(categories)
     return f"not read, as asked: {', '.join(told)}" if told else ""
 
 
@@ -175,7 +173,8 @@ def _ids(findings: Iterable[Finding]) -> set[str]:
     return {finding.id for finding in findings}
 
 
-def _ignored(verdict: Verdict) -> Iterator[str]:
+def ignored_lines(verdict: Verdict) -> Iterator[str]:
+    """The findings that are left out, each with its reason."""
     for each in verdict.ignored:
         told = f"{each.finding.code} {each.finding.subject}: {each.entry.reason}"
         yield one_line(f"ignored: {told} ({each.entry.place})")

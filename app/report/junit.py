@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from app.diagnosis.catalog import CODES, Code
 from app.diagnosis.finding import Finding, Severity
-from app.report.findings_text import Pen, finding_lines
-from app.report.verdict import Verdict, names, plural
+from app.report.findings_text import Pen, finding_lines, ignored_lines, not_read
+from app.report.verdict import Verdict, category_of, names, plural
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 §2.2 does not allow."""
@@ -41,8 +42,17 @@ def junit(verdict: Verdict, threshold: Severity) -> str:
             timestamp=f"{verdict.snapshot.taken_at:%Y-%m-%dT%H:%M:%S}",
         )
         suite.extend(cases)
+        if left_out := _left_out(verdict, category):
+            ElementTree.SubElement(suite, "system-out").text = _xml(left_out)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _left_out(verdict: Verdict, category: str) -> str:
+    """What is left out as asked: findings that are ignored, and sources that are not read."""
+    own = tuple(each for each in verdict.ignored if category_of(each.finding) == category)
+    lines = [*ignored_lines(replace(verdict, ignored=own)), not_read(verdict, (category,))]
+    return "\n".join(filter(None, lines))
 
 
 def _case(verdict: Verdict, code: Code, threshold: Severity) -> ElementTree.Element:

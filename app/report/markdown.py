@@ -13,7 +13,7 @@ from itertools import groupby
 from app.diagnosis.catalog import CODES
 from app.diagnosis.finding import Finding
 from app.diagnosis.inputs import answered
-from app.report.findings_text import evidence_line
+from app.report.findings_text import evidence_line, not_read
 from app.report.json import cluster_item
 from app.report.verdict import COUNTED, Verdict, docs_page, plural
 from collectors.sanitize import one_line, printable
@@ -37,6 +37,8 @@ def markdown(verdict: Verdict) -> str:
         "",
         _counts(verdict),
     ]
+    if off := not_read(verdict):
+        lines += ["", f"{escape(off[0].upper() + off[1:])}."]
     for severity in COUNTED:
         tops = [top for top in verdict.tops if top.severity is severity]
         for top in tops:

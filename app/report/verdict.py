@@ -9,9 +9,10 @@ from functools import cached_property
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnose import consequences
 from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.inputs import unread
+from app.diagnosis.inputs import switched_off, unread
 from app.ignore import Ignored
 from app.snapshot import Snapshot, SourceHealth
+from collectors.cilium_cli import COMMANDS
 
 COUNTED = (Severity.FAIL, Severity.WARN, Severity.UNKNOWN, Severity.INFO)
 """In the order in which they are told."""
@@ -66,6 +67,14 @@ class Verdict:
         """Whether anything is at or above the threshold (`fail` or `warn`)."""
         bad = {Severity.FAIL} if threshold is Severity.FAIL else {Severity.FAIL, Severity.WARN}
         return any(finding.severity in bad for finding in self.findings)
+
+    def not_read(self, categories: Iterable[str] | None = None) -> tuple[str, ...]:
+        """What was switched off and these categories (all, for None) would be judged from."""
+        chosen = self.categories if categories is None else categories
+        off = (kind for each in chosen for kind in switched_off(self.snapshot, each))
+        return tuple(
+            COMMANDS[kind].label if kind in COMMANDS else kind for kind in dict.fromkeys(off)
+        )
 
     @property
     def complete(self) -> bool:

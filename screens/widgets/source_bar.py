@@ -18,8 +18,11 @@ CLI = (
     "routes_advertised_ipv6",
     "routes_available_ipv4",
     "routes_available_ipv6",
+    "cli_version",
 )
 """Kinds that the `cilium` command tells of."""
+_ASIDE = "cli_version"
+"""It tells nothing of the cluster; read so rarely, its age would pass for that of the others."""
 LOGS = ("operator_log", "agent_logs")
 """Kinds that containers' logs tell of."""
 PATIENCE = 5.0
@@ -49,7 +52,8 @@ def tiers(snapshot: Snapshot) -> Line:
     """`API 0s  CLI 9s  logs 2s`: each way into the cluster, its state and its age."""
     by_tier: dict[str, list[SourceHealth]] = {"API": [], "CLI": [], "logs": []}
     for health in snapshot.health.values():
-        by_tier[_tier(health.kind)].append(health)
+        if health.kind != _ASIDE:
+            by_tier[_tier(health.kind)].append(health)
     spans: list[Span] = []
     for name, members in by_tier.items():
         spans.extend((Span("  " if spans else ""), _tier_span(snapshot, name, members)))

@@ -24,6 +24,9 @@ API_SERVER = "version"
 """The kind whose source is the pulse of the API server."""
 LOGS = ("operator_log", "agent_logs")
 
+_UNJUDGED = "cli_version"
+"""What nothing is judged by: that it cannot be read changes no answer."""
+
 WAITING = 15.0
 """Seconds after which a source that has not answered yet, or no more, is worth a word."""
 _SHOWN = 4
@@ -64,6 +67,8 @@ def failing(case: Case) -> Iterator[Finding]:
     """CS802: a source fails, is stale, or has not answered yet."""
     why = _reading_list(case.snapshot.cilium_namespace)[1]
     for health in case.snapshot.health.values():
+        if health.kind == _UNJUDGED:
+            continue
         waits = case.age(health.since) or 0.0
         late = health.state in (State.LOADING, State.STALE) and waits >= WAITING
         if health.state is State.FAILING or late:
