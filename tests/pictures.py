@@ -16,10 +16,12 @@ import string
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
 from rich.color import Color
+from rich.segment import Segment
 from rich.style import Style
 from textual.pilot import Pilot
 
@@ -61,7 +63,7 @@ class Picture:
 PICTURES = tuple(
     Picture(recording, size, ascii_only)
     for recording, size, ascii_only in itertools.product(
-        ("healthy", "typo-in-pool-label"), ((80, 24), (140, 40)), (False, True)
+        ("healthy", "typo-in-pool-label", "wrong-peer-asn"), ((80, 24), (140, 40)), (False, True)
     )
 )
 
@@ -73,32 +75,25 @@ async def drawn(picture: Picture) -> str:
     grids: dict[str, dict[str, Grid]] = {}
     async with app.run_test(size=picture.size) as pilot:
         await until(pilot, lambda: _read(app), seconds=40)
-        for place in reversed(PLACES):  # the overview last: it was up while the rest was read
-            await pilot.press(place.key)
-            grids[place.title] = await _themed(app, pilot, picture.themes)
+        for theme in reversed(picture.themes):
+            app.theme = theme
+            for place in reversed(PLACES):  # the overview last: it was up while the rest was read
+                await pilot.press(place.key)
+                grids.setdefault(place.title, {})[theme] = await _stands(app, pilot)
     return _written({place.title: grids[place.title] for place in PLACES}, picture.themes)
-
-
-async def _themed(app: CiliscopeApp, pilot: Pilot[None], themes: Sequence[str]) -> dict[str, Grid]:
-    await _stands(app, pilot)
-    found = {}
-    for theme in (*themes[1:], themes[0]):
-        app.theme = theme
-        found[theme] = await _stands(app, pilot)
-    return found
 
 
 async def _stands(app: CiliscopeApp, pilot: Pilot[None]) -> Grid:
     """The screen, once it has stayed the same for a while."""
-    same, last = 0, _grid(app)
+    same, last = 0, _lines_of(app)
     async with asyncio.timeout(40):
         while same < 4:
             await pilot.pause(0.05)
-            now = _grid(app)
-            loading = "loading" in "".join(c for line in now[2:] for c, _ in line)
+            now = _lines_of(app)
+            loading = "loading" in "".join(s.text for line in now[2:] for s in line)
             same = same + 1 if now == last and not loading else 0
             last = now
-    return last
+    return tuple(tuple((c, _in_words(s.style)) for s in line for c in s.text) for line in last)
 
 
 def _read(app: CiliscopeApp) -> bool:
@@ -106,11 +101,11 @@ def _read(app: CiliscopeApp) -> bool:
     return bool(states) and "loading" not in states
 
 
-def _grid(app: CiliscopeApp) -> Grid:
-    strips = app.screen._compositor.render_strips()
-    return tuple(tuple((c, _in_words(s.style)) for s in strip for c in s.text) for strip in strips)
+def _lines_of(app: CiliscopeApp) -> list[list[Segment]]:
+    return [list(strip) for strip in app.screen._compositor.render_strips()]
 
 
+@cache
 def _in_words(style: Style | None) -> str:
     if style is None:
         return "default on default"
