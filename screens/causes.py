@@ -69,7 +69,7 @@ def causes(verdict: Verdict) -> tuple[Cause, ...]:
 
 def _cause(verdict: Verdict, top: Finding) -> Cause:
     block, lines = _block(verdict, top), cause_lines(top)
-    first = next((text for _, text in _told(top)), "")
+    first = _first_told(top)
     whole = replace(block, under=(Span("→ ", "accent"), Span(first))) if first else block
     return Cause(block, whole, lines, _selection(top), _place(top), top.command)
 
@@ -114,6 +114,17 @@ def _block(verdict: Verdict, top: Finding) -> Block:
         indent=_INDENT,
         beside=tuple(plain(count(number, noun)) for noun, number in affected(verdict, top)),
     )
+
+
+def _first_told(finding: Finding) -> str:
+    """The first thing to do; what only leads up to the next clause is told with it."""
+    told: list[str] = []
+    for _, text in _told(finding):
+        told.append(text)
+        if not text.endswith(":"):
+            break
+    text = " ".join(told)
+    return f"{text[:-1]} …" if text.endswith(";") else text
 
 
 def _told(finding: Finding) -> Iterator[tuple[bool, str]]:

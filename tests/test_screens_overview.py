@@ -83,6 +83,16 @@ async def test_the_cause_under_the_cursor_says_what_to_do_beside_the_list_where_
         assert any("kubectl" in each.command for each in overview(app).equivalents())
 
 
+async def test_where_there_is_no_room_beside_a_cause_the_first_thing_to_do_stands_under_it() -> (
+    None
+):
+    app = recorded_dashboard("router-killed")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await causes(app, pilot)
+        await until(pilot, lambda: "→ What fits state active: the router" in screen_text(app))
+        assert "or not reachable …" in screen_text(app)
+
+
 async def test_a_healthy_cluster_has_no_list_of_causes_and_the_cursor_on_its_sessions() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
