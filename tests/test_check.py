@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from app.arguments import CHECK_OUTPUTS
 from app.categories import CATEGORIES, NoCategory, categories_of
 from app.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
-from app.cli import CHECK_OUTPUTS
 from app.condition import parse_condition
 from app.diagnosis import catalog
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
