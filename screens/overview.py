@@ -258,7 +258,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
 
     def _draw_causes(self) -> None:
         """The causes, each with what to do where that does not stand beside them."""
-        if self._picture is not None and self.is_attached:
+        if self._picture is not None and self._stands:
             found = self._picture.causes.values()
             wide = self.has_class("-wide")
             blocks = [cause.block if wide else cause.told_whole for cause in found]
@@ -266,7 +266,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
 
     def _draw_pools(self) -> None:
         """The pools, with bars as long as there is room for."""
-        if self._picture is not None and self.is_attached:
+        if self._picture is not None and self._stands:
             table = self.query_one("#pools", LiveTable)
             room = table.scrollable_size.width
             columns, rows = pool_bars.fitting(self._picture.usages, room)
@@ -274,7 +274,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
             table.show(replace(self._picture.pools, rows=rows))
 
     def _draw_strip(self) -> None:
-        if self._picture is not None and self.is_attached:
+        if self._picture is not None and self._stands:
             wide = self.has_class("-wide")
             told = self._picture.strip_with_ages if wide else self._picture.strip
             self.query_one("#strip", LiveText).show([told])
