@@ -8,7 +8,6 @@ environment. Seen on Linux, November 2026.
 from __future__ import annotations
 
 import os
-import re
 import selectors
 import signal
 import sys
@@ -21,14 +20,12 @@ from types import FrameType
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from app.terminal_input import InputFilter
+
 GRACE = 0.8
 """Seconds that an orderly end may take after a signal before the process is ended as it stands."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-
-_UNREADABLE_KEYS = re.compile(r"\x1b\[[0-9;]*:[0-9;:]*[u~A-S]")
-"""Keys told with sub-parameters (whether pressed or released, other layouts): we do not ask for
-them, some terminals send them all the same, and Textual's reader ends with an error at some."""
 
 _LEAVE = (
     "\x1b[?2004l"  # bracketed paste
@@ -99,24 +96,29 @@ class TolerantDriver(LinuxDriver):
 
 
 def _mend(terminal: int, inlet: int, stopped: int) -> None:
-    """Copy input, undecodable bytes as U+FFFD and unreadable keys left out, until told to stop."""
+    """Copy input, undecodable bytes as U+FFFD and without what nobody typed, until told to stop."""
     decode = getincrementaldecoder("utf-8")("replace").decode
+    mended = InputFilter()
     with selectors.DefaultSelector() as selector:
         selector.register(terminal, selectors.EVENT_READ)
         selector.register(stopped, selectors.EVENT_READ)
         while True:
-            ready = {key.fd for key, _ in selector.select()}
+            ready = {key.fd for key, _ in selector.select(mended.patience)}
             if stopped in ready:
                 return
+            if not ready:
+                text = mended.flush()
+            else:
+                try:
+                    data = os.read(terminal, 4096)
+                except OSError:  # the terminal was taken away
+                    data = b""
+                if not data:
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    return
+                text = mended.feed(decode(data))
             try:
-                data = os.read(terminal, 4096)
-            except OSError:  # the terminal was taken away
-                data = b""
-            if not data:
-                os.kill(os.getpid(), signal.SIGHUP)
-                return
-            try:
-                os.write(inlet, _UNREADABLE_KEYS.sub("", decode(data)).encode())
+                os.write(inlet, text.encode())
             except BrokenPipeError:
                 return
 

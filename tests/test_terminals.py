@@ -163,6 +163,33 @@ NOISE = {
 """What terminals send unasked, late or broken, and what people paste."""
 
 
+REPLIES = [
+    *("\x1b[?64;1;2c", "\x1b[>0;276;0c", "\x1b[?1u", "\x1b[?0u", "\x1b]11;rgb:1e1e/1e1e/1e1e\x07"),
+    *("\x1b]10;rgb:ffff/ffff/ffff\x1b\\", "\x1bP>|tmux 3.3a\x1b\\", "\x1b[8;24;80t", "\x1b[7;15R"),
+]
+
+
+@pytest.mark.timeout(120)
+def test_a_reply_and_a_paste_do_nothing_on_a_list_and_in_the_prompt(flags: list[str]) -> None:
+    with program(*flags) as running:
+        running.shows(VERDICT)
+        for place in ("overview", "services"):
+            before = running.go(place)
+            for reply in REPLIES:
+                running.type(reply.encode())
+                assert running.settled() == before, reply
+            running.type(b"\x1b[200~q\n:q\n\x03/x\x1b[31mq\x1b[201~")
+            assert running.settled() == before
+        running.type(b"/\x1b[200~gr\x1b[31ma\x03f\x1b[201~")
+        running.shows("/graf", "home/grafana")
+        running.until(lambda: "home/typo" not in running.text, "the filter")
+        running.type(b"\x1b[?64;1;2c")
+        assert "/graf" in running.settled()
+        running.type(b"\x03")
+        assert running.ended() == 0
+    assert b"never awaited" not in running.written
+
+
 @pytest.mark.timeout(120)
 def test_what_is_no_key_is_ignored_and_the_next_key_is_obeyed(flags: list[str]) -> None:
     with program(*flags) as running:
