@@ -185,7 +185,7 @@ def test_a_reply_and_a_paste_do_nothing_on_a_list_and_in_the_prompt(flags: list[
         running.until(lambda: "home/typo" not in running.text, "the filter")
         running.type(b"\x1b[?64;1;2c")
         assert "/graf" in running.settled()
-        running.type(b"\x03")
+        running.type(b":ses\x03")
         assert running.ended() == 0
     assert b"never awaited" not in running.written
 

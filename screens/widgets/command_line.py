@@ -13,7 +13,6 @@ from typing import ClassVar, Self
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.suggester import Suggester
 from textual.widgets import Input
 from typing_extensions import override
 
@@ -48,18 +47,6 @@ class Question:
     """What stands there at first."""
 
 
-class _Completing(Suggester):
-    """Shows behind the cursor what Tab would put there."""
-
-    def __init__(self, complete: Callable[[str], str]) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self._complete = complete
-
-    async def get_suggestion(self, value: str) -> str | None:
-        """The text that this one would be completed to."""
-        return self._complete(value) or None
-
-
 class CommandLine(Input):
     """One line; hidden until something is asked."""
 
@@ -78,7 +65,6 @@ class CommandLine(Input):
             id=id,
             compact=True,
             select_on_focus=False,
-            suggester=_Completing(self._completed),
         )
         self.cursor_blink = False
         self._when_closed = closed
@@ -114,7 +100,12 @@ class CommandLine(Input):
         self._drop_reply()
 
     def watch_value(self, value: str) -> None:
-        """Tell what stands there, as it is typed."""
+        """Show behind the cursor what Tab would put there, and tell what stands there.
+
+        Textual's suggester would do it later, and leaves a warning on the terminal when the program
+        ends before.
+        """
+        self._suggestion = self._completed(value) if value else ""
         if self.display and self._question is not None:
             self._question.changed(value)
 
