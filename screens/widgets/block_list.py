@@ -213,7 +213,7 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         return [
             (place, line)
             for place, block in enumerate(self._blocks)
-            for line in _block_lines(block, width)
+            for line in block_lines(block, width)
         ]
 
     def _room(self) -> int:
@@ -254,7 +254,7 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh(Region(0, y, self.size.width, 1))
 
 
-def _block_lines(block: Block, width: int) -> Iterator[Line]:
+def block_lines(block: Block, width: int) -> Iterator[Line]:
     """An item's lines, what stands beside it at the right edge of the first ones."""
     side = max(map(length, block.beside), default=0)
     inner = width - 2 * _MARGIN
@@ -265,7 +265,7 @@ def _block_lines(block: Block, width: int) -> Iterator[Line]:
     for y in range(max(len(left), len(block.beside))):
         text = left[y] if y < len(left) else ()
         beside = block.beside[y] if y < len(block.beside) else ()
-        yield (Span(" " * _MARGIN), *justified(text, beside, inner))
+        yield (Span(" " * _MARGIN), *(justified(text, beside, inner) if beside else text))
 
 
 def _ascii(block: Block) -> Block:
