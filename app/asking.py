@@ -23,6 +23,7 @@ from screens.help import HelpScreen
 from screens.selection import Selection
 from screens.text_view import TextScreen, said
 from screens.uses import use_of
+from screens.widgets.block_list import BlockList
 from screens.widgets.live_table import LiveTable
 from screens.widgets.text_pane import TextPane
 
@@ -130,7 +131,9 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         if screen is None or isinstance(self.screen, HelpScreen):
             return
         panel, name = screen.panel, screen.title_text
-        if isinstance(panel, TextPane):
+        if isinstance(screen.focused, BlockList):
+            self._save(screen.focused.text, f"{self.current.context}-causes", "txt", "saved:")
+        elif isinstance(panel, TextPane):
             self._save(panel.text, "-".join(screen.way()), "txt", "saved:")
         elif isinstance(panel, LiveTable):
             screen.choose(

@@ -199,21 +199,17 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         self._place_focus(causes_came=first)
 
     def selection(self) -> Selection | None:
-        """The cause, the node or the pool that the cursor is on."""
+        """The cause, the node or the pool that the cursor is on; on no list, the cause shown."""
         focused = self.focused
-        if isinstance(focused, BlockList):
-            cause = self._cause()
-            return cause.selection if cause else None
-        if not isinstance(focused, LiveTable) or not focused.selected:
-            return None
-        if focused.id == "grid":
+        if isinstance(focused, LiveTable) and focused.selected and focused.id == "grid":
             node = focused.selected
             return Selection(ref=Ref("Node", node), question=("session", node), node=node)
-        if focused.id == "pools":
+        if isinstance(focused, LiveTable) and focused.selected and focused.id == "pools":
             pool = focused.selected
             ref = Ref("CiliumLoadBalancerIPPool", pool)
             return Selection(ref=ref, question=("pool", pool))
-        return None
+        cause = self._cause()
+        return cause.selection if cause else None
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The command of the cause that the cursor is on, and the check as a whole."""
@@ -284,7 +280,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         grid, causes = self.query_one("#grid", LiveTable), self.query_one("#causes", BlockList)
         if not causes.blocks and self.focused is causes:
             self.set_focus(grid)
-        elif causes_came and self.focused in (None, grid) and grid.selected_line == 0:
+        elif causes_came and self.focused in (None, grid) and not grid.taken:
             self.set_focus(causes)
 
     def _cause(self) -> Cause | None:

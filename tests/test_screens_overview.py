@@ -103,6 +103,29 @@ async def test_a_healthy_cluster_has_no_list_of_causes_and_the_cursor_on_its_ses
         assert app.focused is grid
 
 
+async def test_the_first_cause_has_the_cursor_also_where_the_sessions_came_before_it() -> None:
+    broken = await snapshot_of("typo-in-pool-label")
+    kinds = ("services", "pools", "namespaces", "deployments", "config_maps", "node_configs")
+    scripts = {kind: Script(kind) for kind in kinds}
+    app = scripted_dashboard(scripts.values(), lambda: broken.taken_at)
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = app.screen.query_one("#grid", LiveTable)
+        nodes = sorted(broken.node_configs.values(), key=lambda each: each.name)
+        for known in (nodes[1:], nodes):  # the row that came first is not the first any more
+            scripts["node_configs"].say(Replaced("node_configs", tuple(known), 0.1))
+            await until(pilot, lambda: len(grid.rows) == len(known))  # noqa: B023
+        assert grid.selected_line == 1
+        for kind in kinds[:-1]:
+            scripts[kind].say(Replaced(kind, tuple(getattr(broken, kind).values()), 0.1))
+        found = await causes(app, pilot)
+        await until(pilot, lambda: app.focused is found)
+        app.screen.set_focus(app.screen.query_one("#strip"))
+        await until(pilot, lambda: app.focused is not found)
+        selection = overview(app).selection()
+        assert selection is not None
+        assert selection.question == ("service", "home/typo")
+
+
 async def test_when_the_last_cause_goes_the_keys_go_back_to_the_sessions() -> None:
     broken, mended = await snapshot_of("typo-in-pool-label"), await snapshot_of("healthy")
     kinds = ("services", "pools", "namespaces", "deployments", "config_maps", "node_configs")

@@ -18,6 +18,7 @@ from app.tui import CiliscopeApp
 from collectors.source import Replaced
 from screens.cluster_screen import ClusterScreen
 from screens.text_view import TextScreen
+from screens.widgets.block_list import BlockList
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from tests.dashboards import (
@@ -171,6 +172,22 @@ async def test_a_table_is_saved_in_the_form_that_is_chosen(
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files.values())
         assert "home/grafana" in files[".csv"].read_text()
         assert len(json.loads(files[".json"].read_text())) >= len(table.rows)
+
+
+async def test_with_the_cursor_on_a_cause_the_causes_are_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(100, 24)) as pilot:
+        causes = app.screen.query_one("#causes", BlockList)
+        await until(pilot, lambda: app.focused is causes)
+        await pilot.press("ctrl+s")
+        (saved,) = (tmp_path / "ciliscope").iterdir()
+        text = saved.read_text()
+        assert text.startswith("✗ CS201 no pool selects home/typo")
+        assert "1 service" in text
+        assert "  → " in text
 
 
 async def test_a_text_is_saved_at_once_and_what_is_too_long_to_copy_goes_to_a_file(

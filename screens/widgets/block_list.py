@@ -25,6 +25,7 @@ from screens.widgets.lines import (
     justified,
     length,
     painted,
+    text_of,
     wrapped,
 )
 
@@ -124,6 +125,15 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     def blocks(self) -> tuple[Block, ...]:
         """Its items."""
         return self._blocks
+
+    @property
+    def text(self) -> str:
+        """All of it: a line for each item, and for what stands under it."""
+        told: list[str] = []
+        for block in self._blocks:
+            told.append("  ".join(map(text_of, (block.line, *block.beside))))
+            told += [f"  {text_of(block.under)}"] if block.under else []
+        return "\n".join([*told, ""])
 
     @property
     def selected(self) -> str:

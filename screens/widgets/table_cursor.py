@@ -114,6 +114,11 @@ class CursorTable(TableCanvas):
         return self._cursor_line
 
     @property
+    def taken(self) -> bool:
+        """Whether somebody has moved the cursor, or another screen did."""
+        return self._taken
+
+    @property
     def selected_row(self) -> Row | None:
         """The selected row."""
         line = self._line_of(self._cursor)
