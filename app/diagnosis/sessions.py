@@ -110,7 +110,10 @@ class Session:
     current: bool
     """Whether the source of what is shown is fresh: what it told once may not be so any more."""
     disagree: bool
-    """Whether the two witnesses tell different states."""
+    """Whether one witness says that it is established and the other that it is not.
+
+    A session that is down alternates between idle and active, and they are read seconds apart.
+    """
     configured: bool
     """Whether the configuration of the node asks for it."""
     reported: BgpPeer | None
@@ -375,13 +378,17 @@ def _finished(place: _Place, draft: _Draft) -> Session:
         api=draft.api,
         told=shown,
         current=shown is not None and shown.kind in place.ground.told_now,
-        disagree=(
-            draft.cli is not None and draft.api is not None and draft.cli.state != draft.api.state
-        ),
+        disagree=_disagree(draft.cli, draft.api),
         configured=draft.configured,
         reported=draft.reported,
         note=_note(place, draft, shown, doubt),
     )
+
+
+def _disagree(cli: Witness | None, api: Witness | None) -> bool:
+    if cli is None or api is None:
+        return False
+    return (cli.state == ESTABLISHED) != (api.state == ESTABLISHED)
 
 
 def _note(place: _Place, draft: _Draft, shown: Witness | None, doubt: str) -> str:
