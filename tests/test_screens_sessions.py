@@ -19,6 +19,7 @@ from collectors.cilium_records import PeeringPolicy
 from screens.session_detail import detail
 from screens.session_rows import sparkline
 from screens.sessions import SessionsScreen
+from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from tests.dashboards import NOON, recorded_dashboard, screen_text, until
@@ -91,6 +92,15 @@ async def test_the_last_word_of_a_dead_agent_says_for_how_long_it_is_silent() ->
     assert "2 of 3 established, ? 1 not known" in text
     small = await told("agent-just-killed", (80, 24), waits_for="? established")
     assert "container cilium-agent crash-loops" in small
+
+
+async def test_an_agent_that_could_not_be_asked_is_no_agent_without_such_a_peer() -> None:
+    snapshot, judge = await snapshot_of("exec-fails-one-node"), Judge()
+    found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
+    standing = next(each for each in found if each.session and each.session.cli is None)
+    lines = [text_of(line) for line in detail(standing, Flaps(), None, snapshot)]
+    agent = next(line for line in lines if line.startswith(" agent "))
+    assert "not read there, agent cilium-kqkzr: Internal error occurred" in agent
 
 
 async def test_what_should_be_and_is_not_has_a_row_in_list_and_matrix() -> None:

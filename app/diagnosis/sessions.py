@@ -217,7 +217,7 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
     ground = memo.equal("sessions' ground", _ground(snapshot))
     agents = snapshot.agents_by_node
     asked = (snapshot.bgp_peers, agents)
-    readings = memo.of("readings by node", asked, lambda: _readings(snapshot))
+    readings = memo.of("readings by node", asked, lambda: readings_by_node(snapshot))
     policies = _policy_peers(snapshot)
 
     def of_node(node: str) -> tuple[Session, ...]:
@@ -250,7 +250,7 @@ def _ground(snapshot: Snapshot) -> _Ground:
     )
 
 
-def _readings(snapshot: Snapshot) -> Mapping[str, NodePeers]:
+def readings_by_node(snapshot: Snapshot) -> Mapping[str, NodePeers]:
     """What the agent of each node answered, or how it failed: failures may name its pod alone."""
     found = {reading.node: reading for reading in snapshot.bgp_peers.values() if reading.node}
     nameless = [key for key, reading in snapshot.bgp_peers.items() if not reading.node]
