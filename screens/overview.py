@@ -81,9 +81,11 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
+    from app.diagnosis.standing import healths
     from screens.causes import causes
 
-    columns, grid = matrix(case.sessions, "SESSIONS", snapshot)
+    health = healths(case, verdict.findings)
+    columns, grid = matrix(case.sessions, "SESSIONS", snapshot, health)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
     usages = tuple(case.usages)
