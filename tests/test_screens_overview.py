@@ -161,6 +161,19 @@ async def test_the_bars_of_the_pools_stay_at_every_width() -> None:
             assert set(bars) in [{length} for length in range(SHORTEST, LONGEST + 1)], width
 
 
+async def test_a_pool_that_is_full_stands_first_and_the_others_by_name() -> None:
+    app = recorded_dashboard("pool-exhausted")
+    async with app.run_test(size=(80, 24)) as pilot:
+        bars = app.screen.query_one("#pools", LiveTable)
+        await until(pilot, lambda: bool(bars.rows))
+        names = [row.cells[0].text for row in bars.rows]
+        assert names == ["bgp-tiny", *sorted(names[1:])]
+        await pilot.press("f6")
+        table = app.screen.query_one("#pools-table", LiveTable)
+        await until(pilot, lambda: "bgp-tiny" in text_of(table))
+        assert "bgp-tiny" in text_of(table).splitlines()[1]
+
+
 async def test_what_is_free_is_told_by_the_numbers_where_there_is_no_room_for_it() -> None:
     found = pool_usages(await snapshot_of("v1-healthy"))
     names, numbers = 16, 7
