@@ -27,7 +27,7 @@ from screens.link import ClusterLink
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
-from screens.pool_bars import pool_rows
+from screens.pool_bars import pool_rows, worst_first
 from screens.selection import Equivalent, Selection
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import Column, Content, Row
@@ -81,12 +81,14 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
+    from app.diagnosis.standing import healths
     from screens.causes import causes
 
-    columns, grid = matrix(case.sessions, "SESSIONS", snapshot)
+    health = healths(case, verdict.findings)
+    columns, grid = matrix(case.sessions, "SESSIONS", snapshot, health)
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
-    usages = tuple(case.usages)
+    usages = worst_first(case.usages)
     pools = content(snapshot, pool_rows(usages), ("pools",), "pools of addresses")
     events = content(snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged")
     if api_fact(snapshot) is not None:

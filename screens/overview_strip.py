@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.diagnosis.facts import session_health
+from app.diagnosis.facts import configuration_known, session_health
 from app.diagnosis.health import Component, components
 from app.snapshot import Snapshot, State
 from screens.format import FIXED_SPACE, SIGN, age_of
@@ -37,7 +37,7 @@ def strip(case: Case, *, ages: bool = False) -> Line:
             spans.append(Span(_fixed(_told_by(case.snapshot, part.name)), "none"))
     unused = ", ".join(part.name for part in parts if part.health == "none")
     if unused:
-        spans.append(Span(f"   {SIGN['none']} no {unused}", "none"))
+        spans += [Span("   "), Span(_fixed(f"{SIGN['none']} no {unused}"), "none")]
     return tuple(spans)
 
 
@@ -70,12 +70,27 @@ def _bgp(case: Case) -> Component:
     if case.setting("enable-bgp-control-plane", "false") == "false" and not case.sessions:
         return Component("BGP", "none", None, None, "off")
     health = [session_health(session) for session in case.sessions]
+    whole = _all_sessions_known(case)
     if not health:
-        known = any(case.known(kind) for kind in ("node_configs", "bgp_peers", "peering_policies"))
-        return Component("BGP", "warn" if known else "unknown", None, None, "no session")
+        if whole or case.snapshot.health_of("bgp_peers").known:
+            return Component("BGP", "warn", None, None, "no session")
+        return Component("BGP", "unknown", None, None, _unread(case.snapshot))
     up, unknown = health.count("ok"), health.count("unknown")
-    worst: Health = "fail" if "fail" in health else "unknown" if unknown else "ok"
+    worst: Health = "fail" if "fail" in health else "ok" if whole and not unknown else "unknown"
     return Component("BGP", worst, up, len(health), f"{unknown} not known" if unknown else "")
+
+
+def _all_sessions_known(case: Case) -> bool:
+    """Whether there is none beside those that are known: an agent speaks of its own node alone."""
+    if not (configuration_known(case.snapshot) and case.known("pods")):
+        return False
+    return not case.snapshot.peering_policies or case.known("cilium_nodes")
+
+
+def _unread(snapshot: Snapshot) -> str:
+    """How the source is that should tell which sessions are configured."""
+    states = [snapshot.health_of(kind).state for kind in ("node_configs", "peering_policies")]
+    return next((str(state) for state in states if state is not State.ABSENT), str(State.ABSENT))
 
 
 def _lb_ipam(case: Case) -> Component:
@@ -84,8 +99,7 @@ def _lb_ipam(case: Case) -> Component:
         return Component("LB-IPAM", "none", None, None, "off")
     source = case.snapshot.health_of("services")
     if not source.known:
-        waits = "loading" if source.state is State.LOADING else str(source.state)
-        return Component("LB-IPAM", "unknown", None, None, waits)
+        return Component("LB-IPAM", "unknown", None, None, str(source.state))
     total = len(case.balancers)
     given = sum(bool(balancer.addresses or balancer.hostnames) for balancer in case.balancers)
     pending = f"{total - given} pending" if given < total else ""

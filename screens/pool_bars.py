@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,11 @@ COLUMNS = (
 )
 _BARE = (COLUMNS[0], replace(COLUMNS[_BAR], extra=True, least=LONGEST), *COLUMNS[2:])
 """The same where there is no room for bars: they are left out, and then a name may be cut."""
+
+
+def worst_first(usages: Iterable[PoolUsage]) -> tuple[PoolUsage, ...]:
+    """What is full or in conflict before the others, each by name."""
+    return tuple(sorted(usages, key=lambda usage: (pool_note(usage)[1] != "warn", usage.pool.name)))
 
 
 def pool_rows(usages: Sequence[PoolUsage], length: int = LONGEST) -> tuple[Row, ...]:

@@ -133,7 +133,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The pools."""
-        return LiveTable(COLUMNS, order=("pool",), opens=opens, id="pools-table")
+        return LiveTable(COLUMNS, order=("state", "pool"), opens=opens, id="pools-table")
 
     def make_detail(self) -> PoolText:
         """The map of the selected pool."""

@@ -245,7 +245,8 @@ def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
         for health, told in _TOLD
         if counts[health]
     ]
-    up = sum(bool(each.advertised) for each in found)
+    # Each prefix counts once, in its worst state, so that the numbers add up.
+    up = sum(bool(each.advertised) and each.health == "ok" for each in found)
     unread = all(each.advertised is None for each in found)
     read = "routes not read" if unread else f"{up} of {count(len(found), 'prefix', 'prefixes')}"
     told = read if unread else f"{read} announced"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from screens.widgets.lines import Tone
 
 COLUMNS = (
-    Column("service", "SERVICE", cut_to=16),
+    Column("service", "SERVICE", cut_to=24),
     Column("address", "ADDRESS", least=13, cut_to=13, spare=1),
     Column("pool", "POOL", cut_to=8, spare=3),
     Column("condition", "CONDITION", least=11, cut_to=11, spare=2),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.finding import Finding
 from app.diagnosis.path import Hop, HopState, ServicePath
+from screens.format import count
 from screens.severity import FAULTS, health_of, rank
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Told:
         found: list[Health] = [health_of(f.severity) for f in self.findings if _amiss(f)]
         if unknown_hop(self.path) is not None:
             found.append("unknown")
-        return min(found, key=rank, default="ok")
+        return min(found, key=rank, default="unknown" if unknown_nodes(self.path) else "ok")
 
     @property
     def why(self) -> str:
@@ -93,7 +94,7 @@ class Told:
         if told is not None:
             return _short(next(iter(self.roots(told)), told))
         hop = unknown_hop(self.path)
-        return f"{hop.name}: {hop.reason}" if hop is not None else ""
+        return f"{hop.name}: {hop.reason}" if hop is not None else _unknown_words(self.path)
 
     def _worst(self) -> Finding | None:
         """The worst thing found; what is merely worth knowing is nothing wrong."""
@@ -115,6 +116,16 @@ def unknown_hop(path: ServicePath) -> Hop | None:
     return None
 
 
+def unknown_nodes(path: ServicePath) -> frozenset[str]:
+    """Nodes that should announce it, and of which it is not known whether they do."""
+    return frozenset(node for prefix in path.prefixes for node in prefix.unknown)
+
+
+def _unknown_words(path: ServicePath) -> str:
+    unknown = unknown_nodes(path)
+    return f"{count(len(unknown), 'node')} not known" if unknown else ""
+
+
 def verdict_words(path: ServicePath, health: Health) -> str:
     """What the way comes to, in two or three words."""
     broken = path.broken
@@ -126,7 +137,8 @@ def verdict_words(path: ServicePath, health: Health) -> str:
             return "nothing ready"
         return "only partly announced" if announced else "not announced"
     if health == "unknown":
-        return "not all of it known"
+        partly = announced and unknown_hop(path) is None
+        return f"announced, {_unknown_words(path)}" if partly else "not all of it known"
     if any(hop.state is HopState.NOT_REACHED for hop in path.hops):
         return "not announced by BGP, as configured"
     return "announced" if health == "ok" else "announced, and something is odd"

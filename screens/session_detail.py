@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.facts import configuration_known
 from app.diagnosis.selectors import describe
-from app.diagnosis.sessions import CLI_SOURCE, Witness
+from app.diagnosis.sessions import CLI_SOURCE, Witness, readings_by_node
 from app.report.format import duration
 from app.snapshot import State
 from screens.format import SIGN, age_of, count, time_of_day
@@ -102,13 +102,24 @@ def _witnesses(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
         if witness is not None:
             yield _told(witness, snapshot, session.disagree)
     if session.cli is None:
-        health = snapshot.health_of("bgp_peers")
-        why = health.error or ("no such peer" if health.known else str(health.state))
-        yield labelled("agent", f"{CLI_SOURCE}: {why}", "stale")
+        yield labelled("agent", f"{CLI_SOURCE}: {_unheard(session.node, snapshot)}", "stale")
     if session.api is None:
         v1 = standing.peering is not None and standing.peering.plane == "v1"
         told = "has no status with BGPv1" if v1 else "tells nothing of it"
         yield labelled("API", told, "stale")
+
+
+def _unheard(node: str, snapshot: Snapshot) -> str:
+    """Why the agent of a node tells nothing of a session."""
+    health = snapshot.health_of("bgp_peers")
+    reading = readings_by_node(snapshot).get(node)
+    if reading is not None and reading.error:
+        agent = snapshot.agents_by_node.get(node)
+        name = reading.pod or (agent.name if agent else f"of {node}")
+        return f"not read there, agent {name}: {reading.error}"
+    if health.error or not health.known:
+        return health.error or str(health.state)
+    return "no such peer" if reading is not None else "tells nothing of this node"
 
 
 def _told(witness: Witness, snapshot: Snapshot, disagree: bool) -> Line:

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from app.diagnosis.finding import Ref
+from app.diagnosis.flap_ledger import key_of as link_of
 from screens.absence import content
 from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
@@ -202,7 +203,10 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
     def _pictured(self, snapshot: Snapshot, found: Sequence[Standing]) -> SessionsPicture:
         sessions = [standing.session for standing in found if standing.session]
         missing = {(s.node, s.peer_address): s.peer_asn for s in found if s.missing}
-        columns, grid = matrix(sessions, "NODE", snapshot, missing)
+        health = {standing.key: standing.health for standing in found}
+        columns, grid = matrix(
+            sessions, "NODE", snapshot, lambda session: health[link_of(session)], missing
+        )
         losses = self.link.losses
         rows = (row(s, losses.of(s.key), snapshot, by_peer=self._by_peer) for s in found)
         return SessionsPicture(

@@ -101,7 +101,7 @@ async def test_a_session_whose_agent_cannot_be_asked_is_known_from_the_api() -> 
 
 
 async def test_services_show_addresses_condition_endpoints_and_announcing_nodes() -> None:
-    text = await told("healthy", "services", size=(160, 40))
+    text = await told("healthy", "services", size=(200, 40))
     grafana = next(line for line in text.split("\n") if line.startswith("home/grafana")).split()
     assert grafana[:5] == ["home/grafana", "172.29.52.101", "bgp-default", "✓", "satisfied"]
     assert grafana[5:9] == ["2/2", "3/3", "✓", "Cluster"]
@@ -121,7 +121,7 @@ async def test_a_service_that_no_pool_wants_says_so() -> None:
 
 
 async def test_without_rights_to_exec_the_announcing_nodes_are_unknown_not_none() -> None:
-    text = await told("rights-no-exec", "services", size=(160, 40))
+    text = await told("rights-no-exec", "services", size=(200, 40))
     line = next(line for line in text.split("\n") if line.startswith("home/grafana"))
     assert " ?/3 " in line
     assert "who announces it is not known" in text

@@ -5,21 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from textual.pilot import Pilot
 
 from app.diagnosis.finding import Ref
 from app.diagnosis.lbipam import pool_usages
+from app.judging import Judge
+from app.snapshot import Snapshot, State
 from app.tui import CiliscopeApp
 from collectors.log_entries import ContainerLog
 from collectors.log_targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
+from screens.format import FIXED_SPACE
 from screens.log_rows import merged
 from screens.overview import OverviewScreen
+from screens.overview_strip import strip
 from screens.pool_bars import LONGEST, SHORTEST, fitting, pool_rows
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
+from screens.widgets.lines import text_of as span_text
+from screens.widgets.lines import wrapped
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView
 from tests.dashboards import (
@@ -31,7 +39,7 @@ from tests.dashboards import (
     text_of,
     until,
 )
-from tests.recorded import snapshot_of
+from tests.recorded import changed, snapshot_of
 
 
 def overview(app: CiliscopeApp) -> OverviewScreen:
@@ -176,6 +184,19 @@ async def test_the_bars_of_the_pools_stay_at_every_width() -> None:
             assert set(bars) in [{length} for length in range(SHORTEST, LONGEST + 1)], width
 
 
+async def test_a_pool_that_is_full_stands_first_and_the_others_by_name() -> None:
+    app = recorded_dashboard("pool-exhausted")
+    async with app.run_test(size=(80, 24)) as pilot:
+        bars = app.screen.query_one("#pools", LiveTable)
+        await until(pilot, lambda: bool(bars.rows))
+        names = [row.cells[0].text for row in bars.rows]
+        assert names == ["bgp-tiny", *sorted(names[1:])]
+        await pilot.press("f6")
+        table = app.screen.query_one("#pools-table", LiveTable)
+        await until(pilot, lambda: "bgp-tiny" in text_of(table))
+        assert "bgp-tiny" in text_of(table).splitlines()[1]
+
+
 async def test_what_is_free_is_told_by_the_numbers_where_there_is_no_room_for_it() -> None:
     found = pool_usages(await snapshot_of("v1-healthy"))
     names, numbers = 16, 7
@@ -228,3 +249,39 @@ async def test_an_operators_line_begins_with_the_service_that_it_names() -> None
     )
     (row,) = merged(log.read([log.stamped(said.encode())]), (), NOON)
     assert row.cells[-1].text == "! home/web: a requested address cannot be had: 192.0.2.7 is taken"
+
+
+def strip_of(snapshot: Snapshot) -> str:
+    return span_text(strip(Judge().case(snapshot))).replace(FIXED_SPACE, " ")
+
+
+def with_states(snapshot: Snapshot, state: State, *kinds: str) -> Snapshot:
+    """The snapshot with nothing of these kinds, as their sources are in this state."""
+    health = {
+        label: replace(told, state=state, read_at=None) if told.kind in kinds else told
+        for label, told in snapshot.health.items()
+    }
+    nothing: dict[str, object] = {kind: MappingProxyType({}) for kind in kinds}
+    return changed(snapshot, health=MappingProxyType(health), **nothing)
+
+
+@pytest.mark.parametrize("state", [State.LOADING, State.FAILING])
+async def test_the_strip_claims_nothing_of_sessions_while_nothing_tells_of_them(
+    state: State,
+) -> None:
+    healthy = await snapshot_of("healthy")
+    config = ("node_configs", "peering_policies")
+    silent = with_states(healthy, state, *config)
+    assert "BGP 3/3 ?" in strip_of(silent), "there may be more than the agents tell of"
+    absent = with_states(silent, State.ABSENT, "bgp_peers")
+    assert f"BGP ? {state}" in strip_of(absent)
+    assert "BGP 3/3 ?" in strip_of(with_states(healthy, state, "pods"))
+    assert "BGP ! no session" in strip_of(await snapshot_of("no-bgp-config"))
+
+
+async def test_the_strip_is_broken_between_components_only() -> None:
+    line = strip(Judge().case(await snapshot_of("pools-overlap")))
+    whole = {part.strip() for part in span_text(line).split("   ")}
+    for width in range(36, 90):
+        for part in wrapped(line, width, 1):
+            assert {each.strip() for each in span_text(part).split("   ")} <= {*whole, ""}

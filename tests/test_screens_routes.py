@@ -99,6 +99,16 @@ async def test_routes_of_a_session_that_is_down_reach_nobody() -> None:
         assert "no session of talos-cp-1 is established" in " ".join(screen_text(app).split())
 
 
+async def test_the_title_counts_each_prefix_once_in_its_worst_state() -> None:
+    app = recorded_dashboard("exec-fails-one-node")
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = await open_routes(app, pilot, 11)
+        told = "4 of 11 prefixes announced, ? 7 not known"
+        await until(pilot, lambda: told in screen_text(app), 20)
+        states = [cells[2] for cells in rows(screen).values()]
+        assert (states.count("✓ announced"), states.count("? not known")) == (4, 7)
+
+
 async def test_without_the_command_it_says_so_and_what_the_sessions_count() -> None:
     app = recorded_dashboard("rights-no-exec")
     async with app.run_test(size=(120, 40)) as pilot:

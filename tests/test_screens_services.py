@@ -18,14 +18,16 @@ from app.tui import CiliscopeApp
 from collectors.cilium_records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
+from screens.route_rows import PREFIXES
 from screens.service_rows import COLUMNS
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
-from screens.widgets.columns import Row
+from screens.widgets.columns import Row, fitted_widths, wanted_widths
 from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.pool_text import PoolText
 from tests.dashboards import recorded_dashboard, screen_text, until
+from tests.dashboards import text_of as shown_text
 from tests.lbipam_clusters import pool as pool_of
 from tests.lbipam_clusters import service, settled
 from tests.recorded import NAMES, changed, snapshot_of
@@ -189,6 +191,11 @@ def selected(app: CiliscopeApp) -> str:
     return screen.table.selected
 
 
+def unwrapped(screen: ServicesScreen | PoolsScreen) -> str:
+    """What stands beside the list, as if its lines had not been broken."""
+    return " ".join(shown_text(screen.text).replace("│", " ").replace(" · ", " ").split())
+
+
 async def shown(app: CiliscopeApp, pilot: Pilot[None], key: str) -> ServicesScreen | PoolsScreen:
     """The screen of this key, with rows."""
     await pilot.press(key)
@@ -230,10 +237,43 @@ async def test_at_140_by_40_the_way_stands_beside_the_list() -> None:
         await until(pilot, lambda: "CS202" in screen_text(app))
         assert screen.text.region.x > screen.table.region.x
         assert screen.text.region.y == screen.table.region.y
-        assert "not reached (3/3 established)" in screen_text(app)
+        assert "not reached (3/3 established)" in unwrapped(screen)
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: screen.text.region.y > screen.table.region.y)
         assert "→ Add a block to spec.blocks" in screen_text(app)
+
+
+@pytest.mark.parametrize(("key", "text"), [("f5", "more"), ("f3", "side"), ("f4", "side")])
+async def test_a_list_beside_its_detail_has_two_thirds_of_the_width(key: str, text: str) -> None:
+    app = recorded_dashboard("pool-exhausted")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press(key)
+        split = app.screen.query_one("#split")
+        table, beside = split.query(LiveTable).first(), split.query_one(f"#{text}")
+        await until(pilot, lambda: beside.region.y == table.region.y > 0)
+        assert table.outer_size.width in (92, 93, 94)
+        assert beside.outer_size.width in (46, 47)
+
+
+def test_names_of_services_are_whole_at_140_and_routes_tell_who_has_them() -> None:
+    room = 92
+    names, address, condition = "longhorn-system/frontend", "172.29.52.100", "✓ satisfied"
+    cells = (
+        names,
+        address,
+        "bgp-default",
+        condition,
+        "1/1",
+        "3/3",
+        "✗ CS202 the pool is exhausted",
+    )
+    told = (*map(len, cells), 7, 0, 0, 0, 0)
+    shown = [column for column in COLUMNS if column.chosen]
+    widths = fitted_widths(shown, wanted_widths(shown, told[: len(shown)]), room)
+    assert widths[0] == len(names)
+    routes = wanted_widths(PREFIXES, (27, 23, 11, 1, 1, 3, 1, 1))
+    places = [column.key for column in PREFIXES]
+    assert fitted_widths(PREFIXES, routes, room)[places.index("available")] == len("AVAILABLE")
 
 
 async def test_what_is_selected_can_be_explained_and_shown_by_hand() -> None:
@@ -290,21 +330,22 @@ async def test_a_service_is_found_in_its_pool_and_the_cursor_on_its_address() ->
         assert selected(app) == "bgp-ingress", "not bgp-extra, which gives nothing"
         screen.select_object(Ref("CiliumLoadBalancerIPPool", "bgp-extra"))
         await until(pilot, lambda: ".190 //////////▓///// /////" in screen_text(app))
-        text = screen_text(app)
+        text = unwrapped(screen)
         assert "172.29.52.190-199 is also in pool bgp-default" in text
         assert "services hold 1 of its addresses: not" in text
-        assert "home/extra  no address" in text
+        assert "home/extra no address" in text
 
 
 async def test_an_address_that_was_asked_for_is_marked_in_the_map() -> None:
     app = recorded_dashboard("requested-taken")
-    async with app.run_test(size=(140, 40)) as pilot:
+    async with app.run_test(size=(160, 40)) as pilot:
         screen = await shown(app, pilot, "f6")
         await until(pilot, lambda: ".100 █!··" in screen_text(app))
-        assert "home/taken asked for 172.29.52.101, not given" in screen_text(app)
+        assert "home/taken asked for 172.29.52.101, not given" in unwrapped(screen)
         screen.query_one("#more", PoolText).focus()
         await pilot.press("right")
-        await until(pilot, lambda: "▲ 172.29.52.101  home/grafana; home/taken" in screen_text(app))
+        told = "▲ 172.29.52.101 home/grafana; home/taken"
+        await until(pilot, lambda: told in unwrapped(screen))
 
 
 async def test_sharing_dual_stack_and_reserved_addresses_are_shown_as_they_are() -> None:

@@ -10,17 +10,20 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
+from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.flap_ledger import Flaps, Loss
-from app.diagnosis.standing import standings
+from app.diagnosis.peering import session_ref
+from app.diagnosis.standing import healths, standings
 from app.judging import Judge
 from app.tui import CiliscopeApp
 from collectors.cilium_records import PeeringPolicy
 from screens.session_detail import detail
 from screens.session_rows import sparkline
 from screens.sessions import SessionsScreen
+from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
+from screens.widgets.session_matrix import matrix
 from tests.dashboards import NOON, recorded_dashboard, screen_text, until
 from tests.recorded import RECORDINGS, changed, snapshot_of
 
@@ -91,6 +94,33 @@ async def test_the_last_word_of_a_dead_agent_says_for_how_long_it_is_silent() ->
     assert "2 of 3 established, ? 1 not known" in text
     small = await told("agent-just-killed", (80, 24), waits_for="? established")
     assert "container cilium-agent crash-loops" in small
+
+
+async def test_an_agent_that_could_not_be_asked_is_no_agent_without_such_a_peer() -> None:
+    snapshot, judge = await snapshot_of("exec-fails-one-node"), Judge()
+    found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
+    standing = next(each for each in found if each.session and each.session.cli is None)
+    lines = [text_of(line) for line in detail(standing, Flaps(), None, snapshot)]
+    agent = next(line for line in lines if line.startswith(" agent "))
+    assert "not read there, agent cilium-kqkzr: Internal error occurred" in agent
+
+
+async def test_a_session_that_is_up_and_odd_has_the_same_sign_in_grid_and_list() -> None:
+    snapshot, judge = await snapshot_of("healthy"), Judge()
+    case, session = judge.case(snapshot), judge.case(snapshot).sessions[1]
+    flaps = Finding(
+        code="CS406",
+        severity=Severity.WARN,
+        subject=Ref("Peer", session.peer_address),
+        summary="talos-cp-2 flaps: lost 3 times",
+        remedy="",
+        about=(session_ref(session.node, session.peer_address),),
+    )
+    listed = {each.node: each.health for each in standings(case, (flaps,))}
+    _, rows = matrix(case.sessions, "NODE", snapshot, healths(case, (flaps,)))
+    assert {row.cells[0].text: row.cells[1].tone for row in rows} == listed
+    assert [row.cells[1].text[0] for row in rows] == ["✓", "!", "✓"]
+    assert all(row.cells[1].text.endswith(" adv") for row in rows)
 
 
 async def test_what_should_be_and_is_not_has_a_row_in_list_and_matrix() -> None:

@@ -150,6 +150,14 @@ def test_health_is_the_worst_of_what_was_found_and_of_the_way() -> None:
     assert verdict_words(doubtful.path, "unknown") == "not all of it known"
 
 
+async def test_where_a_node_that_should_announce_it_is_not_known_the_service_is_not_known() -> None:
+    told = await told_in("exec-fails-one-node", "home/grafana")
+    assert (told.health, told.why) == ("unknown", "1 node not known")
+    assert "? announced, 1 node not known" in text(told).split("\n")[0]
+    worse = replace(told, findings=(finding("CS502", Severity.WARN),))
+    assert (worse.health, worse.why) == ("warn", "CS502 too few nodes announce it")
+
+
 def test_what_was_found_beside_the_way_stands_there_too() -> None:
     beside = finding("CS218", Severity.WARN)
     shown = text(Told(way("pool", finding("CS201")), (finding("CS201"), beside)))

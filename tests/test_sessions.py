@@ -124,6 +124,20 @@ async def test_witnesses_that_tell_different_states_disagree() -> None:
     assert {s.state for s in found} == {"active"}
 
 
+async def test_a_session_that_is_down_by_both_witnesses_is_no_disagreement() -> None:
+    killed = await snapshot_of("router-killed")
+    idle = {
+        node: msgspec.structs.replace(
+            reading,
+            peers=tuple(msgspec.structs.replace(peer, state="idle") for peer in reading.peers),
+        )
+        for node, reading in killed.bgp_peers.items()
+    }
+    found = sessions(changed(killed, bgp_peers=MappingProxyType(idle)))
+    assert {(s.cli.state, s.api.state) for s in found if s.cli and s.api} == {("idle", "active")}
+    assert not any(s.disagree for s in found)
+
+
 async def test_nothing_read_is_no_session_and_not_an_error() -> None:
     healthy = await snapshot_of("healthy")
     assert sessions(Snapshot(taken_at=healthy.taken_at)) == ()

@@ -110,7 +110,10 @@ class Session:
     current: bool
     """Whether the source of what is shown is fresh: what it told once may not be so any more."""
     disagree: bool
-    """Whether the two witnesses tell different states."""
+    """Whether one witness says that it is established and the other that it is not.
+
+    A session that is down alternates between idle and active, and they are read seconds apart.
+    """
     configured: bool
     """Whether the configuration of the node asks for it."""
     reported: BgpPeer | None
@@ -214,7 +217,7 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
     ground = memo.equal("sessions' ground", _ground(snapshot))
     agents = snapshot.agents_by_node
     asked = (snapshot.bgp_peers, agents)
-    readings = memo.of("readings by node", asked, lambda: _readings(snapshot))
+    readings = memo.of("readings by node", asked, lambda: readings_by_node(snapshot))
     policies = _policy_peers(snapshot)
 
     def of_node(node: str) -> tuple[Session, ...]:
@@ -247,7 +250,7 @@ def _ground(snapshot: Snapshot) -> _Ground:
     )
 
 
-def _readings(snapshot: Snapshot) -> Mapping[str, NodePeers]:
+def readings_by_node(snapshot: Snapshot) -> Mapping[str, NodePeers]:
     """What the agent of each node answered, or how it failed: failures may name its pod alone."""
     found = {reading.node: reading for reading in snapshot.bgp_peers.values() if reading.node}
     nameless = [key for key, reading in snapshot.bgp_peers.items() if not reading.node]
@@ -375,13 +378,17 @@ def _finished(place: _Place, draft: _Draft) -> Session:
         api=draft.api,
         told=shown,
         current=shown is not None and shown.kind in place.ground.told_now,
-        disagree=(
-            draft.cli is not None and draft.api is not None and draft.cli.state != draft.api.state
-        ),
+        disagree=_disagree(draft.cli, draft.api),
         configured=draft.configured,
         reported=draft.reported,
         note=_note(place, draft, shown, doubt),
     )
+
+
+def _disagree(cli: Witness | None, api: Witness | None) -> bool:
+    if cli is None or api is None:
+        return False
+    return (cli.state == ESTABLISHED) != (api.state == ESTABLISHED)
 
 
 def _note(place: _Place, draft: _Draft, shown: Witness | None, doubt: str) -> str:

@@ -6,7 +6,7 @@ a few words; what no session stands for (`app.diagnosis.peerings`) has a line of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.diagnosis.case import Case
@@ -88,21 +88,34 @@ class _Ground:
 
 def standings(case: Case, findings: Iterable[Finding]) -> tuple[Standing, ...]:
     """Every session that exists or should, by node, peer and local AS."""
-    findings = tuple(findings)
-    bgp = bgp_of(case)
-    ground = _Ground(
-        case,
-        bgp,
-        {key_of(each.session): each for each in down(bgp)},
-        _about_sessions(findings),
-        {finding.id: finding for finding in findings},
-    )
+    ground = _ground(case, findings)
     found = {key_of(session): _of_session(ground, session) for session in case.sessions}
     for peering in peerings(case):
         key = (peering.node, peering.peer_address, peering.local_asn)
         if key not in found:
             found[key] = _of_peering(ground, peering)
     return tuple(found[key] for key in sorted(found))
+
+
+def healths(case: Case, findings: Iterable[Finding]) -> Callable[[Session], Health]:
+    """How each session is, as `standings` has it, where the rest need not be known."""
+    ground = _ground(case, findings)
+
+    def health(session: Session) -> Health:
+        return _judged(ground, session, _findings(ground, session))[0]
+
+    return health
+
+
+def _ground(case: Case, findings: Iterable[Finding]) -> _Ground:
+    findings, bgp = tuple(findings), bgp_of(case)
+    return _Ground(
+        case,
+        bgp,
+        {key_of(each.session): each for each in down(bgp)},
+        _about_sessions(findings),
+        {finding.id: finding for finding in findings},
+    )
 
 
 def _about_sessions(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Finding]]:
@@ -115,22 +128,10 @@ def _about_sessions(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Findin
 
 
 def _of_session(ground: _Ground, session: Session) -> Standing:
-    case = ground.case
-    findings = tuple(ground.findings.get(session_ref(session.node, session.peer_address), ()))
+    case, findings = ground.case, _findings(ground, session)
     fallen = ground.down.get(key_of(session))
-    dead = not session.shown and session.api is not None
-    missing = any(finding.code == "CS407" for finding in findings) and not dead
-    health, reason = session_health(session), session.note
-    peering = ground.bgp.peering(session)
-    if missing:
-        health = "fail"
-        reason = _missing_words(ground, findings, peering.problem if peering else "")
-    elif dead or health == "unknown":
-        reason = _dead_words(ground, session, findings) if dead else session.note
-    elif fallen is not None:
-        health, reason = "warn" if fallen.settling else "fail", down_words(fallen)
-    else:
-        health, reason = _live_words(session, health, findings)
+    dead, missing = _is_dead(session), _is_missing(session, findings)
+    health, reason = _judged(ground, session, findings)
     state = session.api.state if dead and session.api else session.state
     return Standing(
         node=session.node,
@@ -140,7 +141,7 @@ def _of_session(ground: _Ground, session: Session) -> Standing:
         local_asn=session.local_asn,
         peer_asn=session.peer_asn,
         session=session,
-        peering=peering,
+        peering=ground.bgp.peering(session),
         health=health,
         state=NO_SESSION if missing else state,
         reason=reason,
@@ -149,6 +150,34 @@ def _of_session(ground: _Ground, session: Session) -> Standing:
         dead=dead,
         findings=findings,
     )
+
+
+def _judged(ground: _Ground, session: Session, findings: Sequence[Finding]) -> tuple[Health, str]:
+    """How a session is, and why."""
+    fallen, health = ground.down.get(key_of(session)), session_health(session)
+    if _is_missing(session, findings):
+        peering = ground.bgp.peering(session)
+        return "fail", _missing_words(ground, findings, peering.problem if peering else "")
+    if _is_dead(session):
+        return health, _dead_words(ground, session, findings)
+    if health == "unknown":
+        return health, session.note
+    if fallen is not None:
+        return "warn" if fallen.settling else "fail", down_words(fallen)
+    return _live_words(session, health, findings)
+
+
+def _findings(ground: _Ground, session: Session) -> tuple[Finding, ...]:
+    return tuple(ground.findings.get(session_ref(session.node, session.peer_address), ()))
+
+
+def _is_dead(session: Session) -> bool:
+    """Whether what is known of it is the last word of an agent that does not speak."""
+    return not session.shown and session.api is not None
+
+
+def _is_missing(session: Session, findings: Iterable[Finding]) -> bool:
+    return not _is_dead(session) and any(finding.code == "CS407" for finding in findings)
 
 
 def _of_peering(ground: _Ground, peering: Peering) -> Standing:

@@ -89,13 +89,13 @@ def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
     width = max(width, indent + 1, 2)
     lines: list[list[Span]] = [[]]
     used = 0
-    for word in _words(line, width - indent):
-        size = cell_len(word.text)
-        if used and used + cell_len(word.text.rstrip()) > width:
+    for word in _unbroken(_words(line, width - indent), width - indent):
+        text = text_of(word)
+        if used and used + cell_len(text.rstrip(" ")) > width:
             lines.append([Span(" " * indent)] if indent else [])
             used = indent
-        lines[-1].append(word)
-        used += size
+        lines[-1] += word
+        used += cell_len(text)
     return [_merged(spans) for spans in lines]
 
 
@@ -110,6 +110,21 @@ def tone_style(widget: Widget, tone: Tone) -> Style:
     if not tone:
         return Style.null()
     return widget.get_component_rich_style(f"tone--{tone}", partial=True)
+
+
+def _unbroken(pieces: Iterable[Span], width: int) -> Iterator[Line]:
+    """Pieces of several tones that no space parts, held together where there is room for it."""
+    held: list[Span] = []
+    for piece in pieces:
+        if held and cell_len(text_of((*held, piece)).rstrip(" ")) > width:
+            yield tuple(held)
+            held = []
+        held.append(piece)
+        if piece.text.endswith(" "):
+            yield tuple(held)
+            held = []
+    if held:
+        yield tuple(held)
 
 
 def _words(line: Line, width: int) -> Iterator[Span]:

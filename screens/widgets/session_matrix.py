@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
+    from app.diagnosis.health import Health
     from app.diagnosis.sessions import Session
     from app.snapshot import Snapshot
 
@@ -23,12 +24,14 @@ def matrix(
     sessions: Sequence[Session],
     title: str,
     snapshot: Snapshot,
+    health: Callable[[Session], Health],
     missing: Mapping[tuple[str, str], int | None] = MappingProxyType({}),
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns and rows of the matrix; a node without a session to a peer has an empty cell there.
 
     Where a node has several sessions to one address, the worst of them is shown, and how many.
-    `missing`: sessions that should be and are not: by node and peer address, the AS of the peer.
+    `health`: how a session is, as lists have it. `missing`: sessions that should be and are not:
+    by node and peer address, the AS of the peer.
     """
     peers = sorted({s.peer_address for s in sessions} | {address for _, address in missing})
     columns = [Column("node", title, least=10, cut_to=8)]
@@ -43,7 +46,7 @@ def matrix(
     rows = []
     for node, by_peer in sorted(grid.items()):
         cells = (
-            _MISSING if (node, peer) in missing else _cell(by_peer.get(peer, []), snapshot)
+            _MISSING if (node, peer) in missing else _cell(by_peer.get(peer, []), snapshot, health)
             for peer in peers
         )
         rows.append(Row(node, (Cell(node), *cells)))
@@ -59,23 +62,28 @@ def _peer_title(
     return f"{peer or 'no address yet'} ({', '.join(map(str, asns)) or 'any AS'})"
 
 
-def session_words(session: Session, snapshot: Snapshot) -> str:
+def _words(session: Session, snapshot: Snapshot, health: Health) -> str:
     """The sign and the state of a session, with its age where it is not read any more."""
+    seen = session_health(session)
+    if seen == "ok":
+        up = duration(session.uptime(snapshot.taken_at))
+        return f"{SIGN[health]} {up}  {session.advertised} adv"
+    if seen == "unknown" and health == "fail":
+        return _MISSING.text
     last = session.api.state if session.api and not session.shown else session.state
-    told = f"{SIGN[session_health(session)]} {last}"
+    told = f"{SIGN[health]} {last}"
     if session.shown and not session.current:
         told += f" {age_of(session.as_of(snapshot), snapshot.taken_at)} ago"
     return told
 
 
-def _cell(found: Sequence[Session], snapshot: Snapshot) -> Cell:
+def _cell(
+    found: Sequence[Session], snapshot: Snapshot, health: Callable[[Session], Health]
+) -> Cell:
     if not found:
         return Cell(SIGN["none"], tone="none")
-    worst = min(found, key=lambda session: rank(session_health(session)))
-    health = session_health(worst)
-    told = session_words(worst, snapshot)
-    if health == "ok":
-        told = f"{SIGN[health]} {duration(worst.uptime(snapshot.taken_at))}  {worst.advertised} adv"
+    worst = min(found, key=lambda session: rank(health(session)))
+    told = _words(worst, snapshot, health(worst))
     times = f" (worst of {len(found)})" if len(found) > 1 else ""
     differ = " ≠" if any(session.disagree for session in found) else ""
-    return Cell(f"{told}{differ}{times}", tone=health)
+    return Cell(f"{told}{differ}{times}", tone=health(worst))
