@@ -12,7 +12,7 @@ from app.diagnosis.finding import Finding, Ref
 from app.diagnosis.inputs import answered
 from app.diagnosis.lbipam import LoadBalancer, PoolUsage
 from app.diagnosis.lookup import Known, look_up_address, look_up_prefix
-from app.diagnosis.path import ServicePath
+from app.diagnosis.path import PrefixPath, ServicePath
 from app.diagnosis.paths import path_of
 from app.diagnosis.peerings import peerings
 from app.diagnosis.reach import scene
@@ -244,11 +244,17 @@ def _looked_up(
     silent = {health.kind for health in unread}
     refs = [Ref("Prefix", known.prefix or name), *_service_refs(known.services)]
     pools = _listed(known.pools, _UNREAD if "pools" in silent else "none")
+    one = ip_network(name).num_addresses == 1
     facts: Facts = [
-        ("services", _UNREAD if "services" in silent else _listed(_holding(case, known, name))),
-        ("pools", pools),
+        (
+            "held by" if one else "services",
+            _UNREAD if "services" in silent else _listed(_holding(case, known, name)),
+        ),
+        ("pool" if one else "pools", pools),
         ("announced", _announced(case, name, known)),
     ]
+    if known.peers:
+        facts.append(("to peers", _listed(known.peers)))
     if known.within:
         facts.append(("within", _within(known.within)))
     return Explanation(
@@ -258,6 +264,7 @@ def _looked_up(
         facts=tuple(facts),
         paths=_paths(case, known.services),
         findings=concerning(findings, refs),
+        answered=True,
         unread=unread,
     )
 
@@ -275,12 +282,32 @@ def _holding(case: Case, known: Known, name: str) -> Sequence[str]:
 
 
 def _announced(case: Case, name: str, known: Known) -> str:
+    asked = f", for {_listed(known.asked_by)}" if known.asked_by else ""
+    reach = known.reach
+    if reach is not None and reach.expected and reach.actual is not None:
+        return f"{reach.prefix} by {_counted(reach)}{asked}"
     if known.prefix:
-        asked = f", for {_listed(known.asked_by)}" if known.asked_by else ""
         return f"{known.prefix} by {_listed(known.announcers)}{asked}"
     if scene(case).tables[6 if ":" in name else 4].read_at is None:
         return _UNREAD
     return "as a whole by no node" if known.within else "by no node"
+
+
+def _counted(reach: PrefixPath) -> str:
+    """`2 of 3 nodes: a, b; missing: c`."""
+    nodes = len(reach.expected or ())
+    head = f"{len(reach.right)} of {nodes} {'node' if nodes == 1 else 'nodes'}"
+    told = [
+        f"{word}: {_listed(names)}"
+        for word, names in (
+            (head, reach.right),
+            ("missing", reach.missing),
+            ("not known", reach.unknown),
+            ("announced and should not be by", reach.extra),
+        )
+        if names
+    ]
+    return "; ".join(told if reach.right else (head, *told))
 
 
 def _within(prefixes: Mapping[str, tuple[str, ...]]) -> str:

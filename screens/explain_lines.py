@@ -27,18 +27,26 @@ _LABEL = 10
 
 
 def explanation_lines(told: Explanation) -> list[Line]:
-    """What is wrong, the way hop by hop, and the facts: all that `ciliscope explain` prints."""
+    """What is wrong, the way hop by hop, and the facts: all that `ciliscope explain` prints.
+
+    Where the facts are what was asked for, they come first.
+    """
     lines: list[Line] = [plain(f" {told.kind} {one_line(told.name)}", "strong"), ()]
+    if told.answered:
+        lines += [*_fact_lines(told), ()]
     if told.findings:
         lines += [plain(" What is wrong", "strong"), *findings_lines(told.findings), ()]
     else:
         lines += [plain(" nothing is known to be wrong with it", "ok"), ()]
     for path in told.paths:
         lines += [*path_lines(path), ()]
+    return lines if told.answered else [*lines, *_fact_lines(told)]
+
+
+def _fact_lines(told: Explanation) -> Iterator[Line]:
     width = max((len(name) for name, _ in told.facts), default=0)
     for name, value in told.facts:
-        lines.append((Span(f"   {name:<{width}}  ", "accent"), Span(one_line(value))))
-    return lines
+        yield (Span(f"   {name:<{width}}  ", "accent"), Span(one_line(value)))
 
 
 def path_lines(path: ServicePath) -> Iterator[Line]:

@@ -23,9 +23,12 @@ from app.report.findings_text import Pen
 from app.report.pages import page
 from app.report.paths_text import explanation_json, explanation_text
 from app.snapshot import Snapshot, State
+from screens.explain_lines import explanation_lines
 from tests.diagnosed import with_health
 from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of
 from tests.test_check import ciliscope, pointing_at
+from tests.test_paths import later
+from tests.test_rules_advertisement import lacking
 
 
 async def explained(snapshot: Snapshot, kind: str, *names: str) -> Explanation:
@@ -154,15 +157,46 @@ async def test_everything_in_every_recording_can_be_explained(name: str) -> None
 async def test_an_address_leads_to_its_service_and_its_pool() -> None:
     told = await explained(await snapshot_of("healthy"), "ip", "172.29.52.101")
     facts = dict(told.facts)
-    assert facts["services"] == "home/grafana"
-    assert facts["pools"] == "bgp-default"
-    assert facts["announced"].startswith("172.29.52.101/32 by talos-cp-1")
+    assert facts == {
+        "held by": "home/grafana",
+        "pool": "bgp-default",
+        "announced": "172.29.52.101/32 by 3 of 3 nodes: talos-cp-1, talos-cp-2, talos-cp-3, "
+        "for home/grafana",
+        "to peers": "172.29.51.1",
+    }
     assert [path.service for path in told.paths] == ["home/grafana"]
 
 
 async def test_an_address_that_nobody_holds_says_so() -> None:
     facts = dict((await explained(await snapshot_of("healthy"), "ip", "192.0.2.1")).facts)
-    assert facts == {"services": "none", "pools": "none", "announced": "by no node"}
+    assert facts == {"held by": "none", "pool": "none", "announced": "by no node"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("ip", "172.29.52.101"), ("prefix", "172.29.52.101/32")]
+)
+async def test_the_answer_about_an_address_stands_before_why_it_is_so(kind: str, name: str) -> None:
+    whole = later(await snapshot_of("healthy"), 60)
+    told = await explained(lacking(whole, "172.29.52.101/32", "talos-cp-2"), kind, name)
+    assert dict(told.facts)["announced"] == (
+        "172.29.52.101/32 by 2 of 3 nodes: talos-cp-1, talos-cp-3; missing: talos-cp-2, "
+        "for home/grafana"
+    )
+    drawn = ["".join(span.text for span in line) for line in explanation_lines(told)]
+    for lines in (explanation_text(told, Pen()).splitlines(), drawn):
+        parts = ("held by", "announced", "CS502", "he way of service")
+        places = [next(n for n, line in enumerate(lines) if part in line) for part in parts]
+        assert places == sorted(places), lines
+        assert places[1] < 6
+
+
+async def test_an_address_that_nobody_announces_names_who_should() -> None:
+    nodes = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+    whole = later(await snapshot_of("healthy"), 60)
+    told = await explained(lacking(whole, "172.29.52.101/32", *nodes), "ip", "172.29.52.101")
+    facts = dict(told.facts)
+    assert facts["announced"] == f"172.29.52.101/32 by 0 of 3 nodes; missing: {', '.join(nodes)}"
+    assert "to peers" not in facts
 
 
 async def test_a_prefix_leads_to_its_services() -> None:
@@ -257,6 +291,7 @@ async def test_without_pools_it_is_not_said_that_there_is_none(
     assert [health.kind for health in told.unread] == ["pools"]
     assert "no pool" not in words
     assert "pools none" not in words
+    assert "pool none" not in words
     assert f"not all can be judged for want of pools ({state}): it is not to be had" in words
     assert json.loads(explanation_json(told))["unread"] == ["pools"]
 
@@ -293,7 +328,7 @@ async def test_a_host_prefix_is_the_service_of_its_address() -> None:
     told = await explained(await snapshot_of("healthy"), "prefix", "172.29.52.101/32")
     assert [path.service for path in told.paths] == ["home/grafana"]
     facts = dict(told.facts)
-    assert facts["services"] == "home/grafana"
-    assert facts["announced"].startswith("172.29.52.101/32 by talos-cp-1")
+    assert facts["held by"] == "home/grafana"
+    assert facts["announced"].startswith("172.29.52.101/32 by 3 of 3 nodes: talos-cp-1")
     assert facts["announced"].endswith("for home/grafana")
     assert "within" not in facts

@@ -14,6 +14,7 @@ from app.diagnosis.case import Case
 from app.diagnosis.catalog.advertisement import CODES
 from app.diagnosis.catalog.code import Code
 from app.diagnosis.causes import linked
+from app.diagnosis.diagnose import diagnose
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.path import HopState
 from app.diagnosis.paths import path_of
@@ -32,6 +33,7 @@ from collectors.records import LabelSelector, Metadata, Requirement
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import DUAL, GRAFANA, INGRESS, NODES, announce, config_of, later, with_service
 from tests.test_rules_workload import endpoint, served_by
+from tests.test_session_causes import BROKEN, UP, logged, with_peers
 
 KINDS = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 PREFIX = "172.29.52.101/32"
@@ -527,3 +529,82 @@ def test_cs510_is_not_for_real_ipv6_next_hops(healthy: Snapshot) -> None:
 def test_every_code_is_documented() -> None:
     assert [code.code for code in CODES] == [f"CS5{n:02}" for n in range(1, 11)]
     assert all(code.meaning and code.check and code.fix and code.source for code in CODES)
+
+
+FLAPPING = [UP, BROKEN] * 4
+"""Lost four times, the last time a moment ago."""
+
+
+def told_by(snapshot: Snapshot, state: str, *nodes: str, api: bool = True) -> Snapshot:
+    """The snapshot in which the sessions of these nodes are in a state, by both witnesses."""
+    peers, configs = dict(snapshot.bgp_peers), dict(snapshot.node_configs)
+    for node in nodes:
+        told_now = with_peers(snapshot, state=state, uptime=None).bgp_peers[node]
+        peers[node] = told_now
+        status = configs[node].status
+        if api and status is not None:
+            instances = tuple(
+                msgspec.structs.replace(
+                    instance,
+                    peers=tuple(
+                        msgspec.structs.replace(peer, peering_state=state, established_time=None)
+                        for peer in instance.peers
+                    ),
+                )
+                for instance in status.bgp_instances
+            )
+            status = msgspec.structs.replace(status, bgp_instances=instances)
+            configs[node] = msgspec.structs.replace(configs[node], status=status)
+    return changed(
+        snapshot,
+        bgp_peers=MappingProxyType(peers),
+        node_configs=MappingProxyType(configs),
+    )
+
+
+def judged(snapshot: Snapshot) -> list[Finding]:
+    """What the whole diagnosis says of sessions and announcements."""
+    return [
+        f for f in diagnose(Case(snapshot)) if f.code[:3] in ("CS4", "CS5") and f.code != "CS510"
+    ]
+
+
+@pytest.mark.parametrize("api", [True, False])
+def test_what_a_flapping_session_lacks_in_the_moment_of_a_loss_follows_from_it(
+    healthy: Snapshot, *, api: bool
+) -> None:
+    lost = logged(told_by(healthy, "active", NODES[1], api=api), FLAPPING, NODES[1:2])
+    found = judged(lost)
+    (root,) = (f for f in found if f.root)
+    assert (root.code, root.severity) == ("CS406", Severity.WARN), (
+        "every service has two nodes more"
+    )
+    assert "CS502" in told(found)
+    assert all(f.caused_by == (root.id,) for f in found if not f.root)
+
+
+def test_a_flapping_session_is_a_failure_while_it_alone_keeps_a_service_away(
+    healthy: Snapshot,
+) -> None:
+    lost = logged(told_by(healthy, "active", *NODES), FLAPPING)
+    found = judged(lost)
+    (root,) = (f for f in found if f.root)
+    assert (root.code, root.severity) == ("CS406", Severity.FAIL)
+    assert "CS501" in told(found)
+
+
+def test_a_flapping_session_that_is_up_explains_nothing(healthy: Snapshot) -> None:
+    flapping = logged(healthy, [*FLAPPING, UP], NODES[1:2])
+    assert [f.code for f in judged(flapping) if f.root] == ["CS406"]
+    found = judged(lacking(flapping, PREFIX, NODES[1]))
+    assert sorted(f.code for f in found if f.root) == ["CS406", "CS502"]
+
+
+def test_what_another_node_lacks_too_does_not_follow_from_a_lost_session(
+    healthy: Snapshot,
+) -> None:
+    lost = logged(told_by(healthy, "active", NODES[1]), FLAPPING, NODES[1:2])
+    found = judged(lacking(lost, PREFIX, NODES[0]))
+    own = [f for f in found if f.root and f.code == "CS502"]
+    assert [f.subject.name for f in own] == ["grafana"]
+    assert [f.code for f in found if f.root] == ["CS406", "CS502"]

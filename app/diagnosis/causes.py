@@ -1,10 +1,10 @@
 """Which finding explains which: a root cause is told once, and what follows is folded under it.
 
 A finding is caused by another when its code's `follows_from` names the other's code and the other
-is about something that it blames. Both are declared, by the catalogue and by the rule, so that
-causality can be read and tested; nothing is guessed from likeness or order. Of several causes the
-worst stands first, among these the one that is about most of what the finding blames, and then the
-one that explains most findings.
+is about something that it blames, or declares to explain it where that is less. Both are declared,
+by the catalogue and by the rule, so that causality can be read and tested; nothing is guessed from
+likeness or order. Of several causes the worst stands first, among these the one that is about most
+of what the finding blames, and then the one that explains most findings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def linked(findings: Iterable[Finding], codes: Mapping[str, Code]) -> tuple[Find
     findings = tuple(findings)
     by_ref: dict[Ref, list[Finding]] = {}
     for finding in findings:
-        for ref in {finding.subject, *finding.about}:
+        for ref in _explains(finding):
             by_ref.setdefault(ref, []).append(finding)
     shares = [_shares(each, codes[each.code].follows_from, by_ref) for each in findings]
     explains = Counter(cause for found in shares for cause in found)
@@ -41,6 +41,12 @@ def linked(findings: Iterable[Finding], codes: Mapping[str, Code]) -> tuple[Find
         replace(effect, caused_by=ordered(found)) if found else effect
         for effect, found in zip(findings, shares, strict=True)
     )
+
+
+def _explains(finding: Finding) -> frozenset[Ref]:
+    if finding.explains is not None:
+        return frozenset(finding.explains)
+    return frozenset((finding.subject, *finding.about))
 
 
 def _shares(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from app.diagnosis.by_hand import in_context
 from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.causes import ORDER, linked
@@ -40,7 +41,13 @@ RULES: tuple[Rule, ...] = (
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """Every finding: roots before what follows from them, worse before better, then by id."""
-    found = linked((finding for rule in RULES for finding in rule(case)), CODES)
+    context = case.snapshot.context
+    told = (
+        replace(finding, command=in_context(finding.command, context))
+        for rule in RULES
+        for finding in rule(case)
+    )
+    found = linked(told, CODES)
     return tuple(sorted(_weighed(found), key=_rank))
 
 

@@ -26,7 +26,8 @@ class Ref:
 
     Kinds are the Kubernetes kinds (`Service`, `Node`, `CiliumLoadBalancerIPPool` …) and four of
     the field: `Session` (name `NODE/PEER-ADDRESS`), `Peer` (its address), `Prefix`, `Source` (a
-    source's label). `Cluster` is the whole, with an empty name.
+    source's label). `Cluster` is the whole, with an empty name. `Loss` is named like a session:
+    that it carries nothing at this moment, whatever it does at others.
     """
 
     kind: str
@@ -75,6 +76,8 @@ class Finding:
     """A command that only reads and shows the same by hand, ready to be copied."""
     about: tuple[Ref, ...] = ()
     """Everything that this says is broken, beside the subject: what may explain other findings."""
+    explains: tuple[Ref, ...] | None = None
+    """What may explain other findings, where that is not simply all that this is about."""
     blames: tuple[Ref, ...] = ()
     """Things which, if they are broken, explain this finding: see `app.diagnosis.causes`."""
     definite_at: datetime | None = None

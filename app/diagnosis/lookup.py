@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app.diagnosis.advertisement import Prefix
+from app.diagnosis.announced import canonical
 from app.diagnosis.case import Case
 from app.diagnosis.holders import by_address
 from app.diagnosis.lbipam import Address, AddressRange
+from app.diagnosis.path import PrefixPath
 from app.diagnosis.paths import service_paths
 from app.diagnosis.reach import scene
 
@@ -28,6 +30,10 @@ class Known:
     """The nodes that announce that prefix."""
     asked_by: tuple[str, ...] = ()
     """Keys of the services that ask for that prefix to be announced."""
+    reach: PrefixPath | None = None
+    """Who should announce it and who does; None where no service asks for it."""
+    peers: tuple[str, ...] = ()
+    """Addresses of the peers that are told that prefix."""
     within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The longer prefixes inside that are announced, and the nodes that do."""
 
@@ -45,6 +51,8 @@ def look_up_address(case: Case, address: Address) -> Known:
         prefix=prefix,
         announcers=_announcers(case, prefix),
         asked_by=_asking(case, prefix),
+        reach=_reach(case, prefix, lambda wanted: address in ip_network(wanted)),
+        peers=_peers(case, prefix),
     )
 
 
@@ -64,6 +72,8 @@ def look_up_prefix(case: Case, prefix: Prefix) -> Known:
         prefix=held,
         announcers=_announcers(case, held),
         asked_by=_asking(case, held),
+        reach=_reach(case, held, lambda wanted: wanted == str(prefix)),
+        peers=_peers(case, held),
         within={
             text: nodes[text] for text in sorted(nodes, key=ip_network) if _inside(text, prefix)
         },
@@ -80,6 +90,47 @@ def _asking(case: Case, prefix: str) -> tuple[str, ...]:
             if any(entry.prefix == prefix for entry in path.prefixes)
         )
     )
+
+
+def _reach(case: Case, prefix: str, meant: Callable[[str], bool]) -> PrefixPath | None:
+    """The way of the announced prefix, or ("") of the one that is meant and announced by nobody.
+
+    Of several services that ask for it, each may ask for it on nodes of its own.
+    """
+    entries = [
+        entry
+        for path in service_paths(case).values()
+        for entry in path.prefixes
+        if (entry.prefix == prefix if prefix else meant(entry.prefix))
+    ]
+    if not entries:
+        return None
+    known = all(entry.expected is not None for entry in entries)
+    announcers = tuple(sorted({node for entry in entries for node in entry.actual or ()}))
+    return PrefixPath(
+        prefix=entries[0].prefix,
+        expected=_union(entry.expected or () for entry in entries) if known else None,
+        actual=None if any(entry.actual is None for entry in entries) else announcers,
+        unknown=_union(entry.unknown for entry in entries),
+    )
+
+
+def _union(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for some in names for name in some}))
+
+
+def _peers(case: Case, prefix: str) -> tuple[str, ...]:
+    snapshot, states = case.snapshot, scene(case).links
+    readings = snapshot.routes_advertised_ipv6 if ":" in prefix else snapshot.routes_advertised_ipv4
+    found = {
+        route.neighbor
+        for reading in (readings.values() if prefix else ())
+        for route in reading.routes
+        if canonical(route.prefix) == prefix
+        and (state := states.get((reading.node, route.neighbor))) is not None
+        and state.up
+    }
+    return tuple(sorted(found))
 
 
 def _inside(text: str, prefix: Prefix) -> bool:

@@ -97,3 +97,8 @@ class Peering:
 def session_ref(node: str, address: str) -> Ref:
     """The session of a node with a peer's address."""
     return Ref("Session", f"{node}/{address}")
+
+
+def loss_ref(node: str, address: str) -> Ref:
+    """This session as one that carries nothing at this moment."""
+    return Ref("Loss", f"{node}/{address}")

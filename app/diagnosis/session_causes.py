@@ -117,7 +117,7 @@ def down(bgp: Bgp) -> tuple[Down, ...]:
 
     A session whose log was not read is counted with those of the same peer whose logs agree.
     """
-    judged = [_judged(bgp, session) for session in bgp.case.sessions if _is_down(bgp, session)]
+    judged = [_judged(bgp, session) for session in bgp.case.sessions if is_down(bgp, session)]
     causes: dict[str, dict[tuple[str, str, str], Down]] = {}
     for each in judged:
         if each.log.read:
@@ -177,7 +177,8 @@ def common_refs(found: Iterable[Down]) -> tuple[Ref, ...]:
     return tuple(sorted(ref for ref in common if ref.kind not in ("Cluster", "Node")))
 
 
-def _is_down(bgp: Bgp, session: Session) -> bool:
+def is_down(bgp: Bgp, session: Session) -> bool:
+    """Whether it is not established, and neither about to be nor established since it was read."""
     if session.established or session.state == UNKNOWN:
         return False
     log = bgp.log(session)

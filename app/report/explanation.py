@@ -22,5 +22,7 @@ class Explanation:
     paths: tuple[ServicePath, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What is wrong with it, and what explains that."""
+    answered: bool = False
+    """Whether the facts are what was asked for, and all else is only why it is so."""
     unread: tuple[SourceHealth, ...] = ()
     """The sources that should have told of it and did not: so that not all could be judged."""

@@ -98,15 +98,20 @@ def explanation_text(told: Explanation, pen: Pen) -> str:
         why = next((f": {source.error}" for source in told.unread if source.error), "")
         head = f"{pen.sign(Severity.UNKNOWN)} not all can be judged for want of "
         lines += ["", *_hanging(head, labels(told.unread) + why)]
-    for path in told.paths:
-        lines += ["", *path_lines(path, pen)]
-    if told.findings:
-        lines += ["", "findings"]
-        by_id = {finding.id: finding for finding in told.findings}
-        for finding in told.findings:
-            causes = [by_id[cause] for cause in finding.caused_by if cause in by_id]
-            lines += finding_lines(finding, pen, causes)
+    paths = [line for path in told.paths for line in ("", *path_lines(path, pen))]
+    found = list(_findings(told, pen))
+    lines += (*found, *paths) if told.answered else (*paths, *found)
     return "\n".join(lines) + "\n"
+
+
+def _findings(told: Explanation, pen: Pen) -> Iterator[str]:
+    if not told.findings:
+        return
+    yield from ("", "findings")
+    by_id = {finding.id: finding for finding in told.findings}
+    for finding in told.findings:
+        causes = [by_id[cause] for cause in finding.caused_by if cause in by_id]
+        yield from finding_lines(finding, pen, causes)
 
 
 def path_lines(path: ServicePath, pen: Pen) -> Iterator[str]:

@@ -11,6 +11,7 @@ _SESSION_CAUSES = (
     "CS403",
     "CS404",
     "CS405",
+    "CS406",
     "CS407",
     "CS408",
     "CS410",

@@ -123,10 +123,14 @@ at its end.""",
     Code(
         code="CS406",
         title="BGP session flaps",
-        severities=(Severity.WARN,),
+        severities=(Severity.WARN, Severity.FAIL),
         meaning="""The session was lost at least four times within twenty minutes, and the router \
 did not announce it. With every loss routes are withdrawn or, with graceful restart, kept though \
-nobody may answer; traffic to addresses suffers each time.""",
+nobody may answer; traffic to addresses suffers each time.
+
+In the moment after a loss, and until a session that is back has announced all, what its node does \
+not announce follows from this. It is a failure while a service is announced by nobody for it. A \
+session that stays down is told by the code of what keeps it down.""",
         check=_LOG,
         fix="""Find what breaks the connection at those moments: the link, the router's load, the \
 node's load. Timers that are shorter than the network is slow make it worse.""",

@@ -14,6 +14,7 @@ from app.diagnosis.expected import Configuration, Kept, Obstacle, considered
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.lbipam import Address, LoadBalancer
 from app.diagnosis.nearness import misses
+from app.diagnosis.peering import loss_ref
 from app.diagnosis.peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.diagnosis.reach import Reach, Scene
 from app.diagnosis.rules.selection import selection_remedy
@@ -410,6 +411,7 @@ def blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tup
     agents = (scene.case.agent(node) for node in nodes)
     return (
         *(Ref("Session", f"{node}/{address}") for node, address in links),
+        *_losses(scene, links),
         *_peers(links),
         *(Ref("Node", node) for node in nodes),
         *(Ref("CiliumBGPNodeConfig", node) for node in nodes),
@@ -417,6 +419,14 @@ def blamed(scene: Scene, links: tuple[Link, ...], found: Iterable[Reach]) -> tup
         *owners,
         *(Ref("CiliumBGPAdvertisement", name) for name in names),
     )
+
+
+def _losses(scene: Scene, links: tuple[Link, ...]) -> tuple[Ref, ...]:
+    """These sessions as lost just now; none where one of them is up, for then that is not why."""
+    states = (scene.links.get(link) for link in links)
+    if any(state is not None and state.up and not state.young for state in states):
+        return ()
+    return tuple(loss_ref(node, address) for node, address in links)
 
 
 OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS, Obstacle.UNDEFINED})

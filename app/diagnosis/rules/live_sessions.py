@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
+from app.diagnosis.announced import SETTLED
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.logs import Kind, SessionEvent
-from app.diagnosis.peering import session_ref
+from app.diagnosis.peering import loss_ref, session_ref
 from app.diagnosis.rules.down_sessions import SHOWN, counted, log_line
 from app.diagnosis.rules.session_remedies import log_command, nodes_of
-from app.diagnosis.session_causes import FLAP_WINDOW, MOMENT, Bgp, bgp_of, flaps
+from app.diagnosis.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
 from app.diagnosis.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from collectors.capabilities import families_of
 
@@ -27,7 +28,7 @@ def flapping_sessions(case: Case) -> Iterator[Finding]:
     for session in case.sessions:
         log = bgp.log(session)
         lost = flaps(log, case.now) if log.read and session.state != UNKNOWN else ()
-        if lost and (session.established or case.now - lost[-1].at < MOMENT):
+        if lost and not is_down(bgp, session):
             by_peer.setdefault(session.peer_address, []).append((session, lost))
     for peer, found in by_peer.items():
         yield _flapping(bgp, peer, found)
@@ -109,7 +110,17 @@ def _flapping(
         "network is slow (holdTimeSeconds)",
         command=log_command(bgp, sessions[0]),
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        explains=tuple(
+            loss_ref(s.node, s.peer_address) for s in sessions if _carries_nothing_yet(s, bgp.case)
+        ),
     )
+
+
+def _carries_nothing_yet(session: Session, case: Case) -> bool:
+    """Whether it is lost, or back for less time than announcing takes. One that is back for longer
+    explains nothing that is not announced now."""
+    uptime = session.uptime(case.now) if session.established else None
+    return not session.established or (uptime is not None and uptime < SETTLED)
 
 
 def _disagreeing(bgp: Bgp, session: Session, change: SessionEvent) -> Finding:
