@@ -292,7 +292,8 @@ async def test_the_detail_has_cause_containers_conditions_node_and_events() -> N
     for expected in (
         "crash-loops (CrashLoopBackOff)",
         "CS102",
-        "$ kubectl -n kube-system logs cilium-p5m78 -c cilium-agent --previous --tail=50",
+        "$ kubectl --context agent-just-killed -n kube-system logs cilium-p5m78 -c cilium-agent",
+        "--previous --tail=50",
         "✗ cilium-agent  waits: CrashLoopBackOff, 1 restart",
         "last end  3s ago, exit code 137 (Error), killed by signal 9, after 00:23:57",
         "image     quay.io/cilium/cilium:v1.21.0-dev",
@@ -304,7 +305,7 @@ async def test_the_detail_has_cause_containers_conditions_node_and_events() -> N
         "and 1 older",
     ):
         assert expected in text
-    assert "kubectl -n kube-system get pods" not in text, "what follows needs no remedy of its own"
+    assert "-n kube-system get pods" not in text, "what follows needs no remedy of its own"
 
 
 async def test_a_condition_that_is_well_does_not_say_why_it_was_not() -> None:

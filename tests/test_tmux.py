@@ -57,8 +57,13 @@ class Terminal:
         return self.tmux("capture-pane", "-p")
 
     def shows(self, *texts: str) -> str:
-        """The screen, as soon as all the texts are on it."""
-        return self.until(lambda screen: all(text in screen for text in texts), str(texts))
+        """The screen, as soon as all the texts are on it; a sentence may go on in the next line."""
+
+        def so(screen: str) -> bool:
+            unbroken = " ".join(screen.split())
+            return all(text in screen or text in unbroken for text in texts)
+
+        return self.until(so, str(texts))
 
     def until(self, so: Callable[[str], bool], what: str) -> str:
         """The screen, as soon as something is so."""
