@@ -5,17 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-CATEGORIES = (
-    "cilium",
-    "lb-ipam",
-    "bgp-config",
-    "bgp-sessions",
-    "advertisement",
-    "workload",
-    "configuration",
-    "view",
-)
-"""In the order in which `check` prints them; the catalogue of codes is heavy and has the same."""
+BLOCKS = {
+    "1": "cilium",
+    "2": "lb-ipam",
+    "3": "bgp-config",
+    "4": "bgp-sessions",
+    "5": "advertisement",
+    "6": "workload",
+    "7": "configuration",
+    "8": "view",
+}
+"""The category of each block of codes, by the first digit of these."""
+
+CATEGORIES = tuple(BLOCKS.values())
+"""In the order in which `check` prints them."""
 
 
 class NoCategory(Exception):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.categories import CATEGORIES
 from app.memo import Memo
 
 if TYPE_CHECKING:
@@ -71,15 +72,12 @@ class Judge:
             return last
 
     def _verdict(self, case: Case) -> Verdict:
-        from app.diagnosis.catalog import CATEGORIES
         from app.diagnosis.diagnose import diagnose
         from app.ignore import expired_entries, without
         from app.report.verdict import Verdict, category_of
 
         categories = tuple(
-            name
-            for name in CATEGORIES.values()
-            if self._categories is None or name in self._categories
+            name for name in CATEGORIES if self._categories is None or name in self._categories
         )
         found = (*diagnose(case), *expired_entries(self._entries, case.now))
         left, ignored = without(found, self._entries, case.now)

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
+from app.diagnosis.logs import FOLLOWED
 from app.feeds import AGENT_LOGS, Wiring
 from app.monitor import Monitor
 from app.snapshot import Snapshot, State
-from app.suspects import LIMIT, follow_suspects, suspects
+from app.suspects import follow_suspects, suspects
 
 LOOK = 0.1
 """Seconds between two looks at the newest snapshot."""
@@ -100,7 +101,7 @@ def _complete(snapshot: Snapshot) -> bool:
     if State.LOADING in states:
         return False
     logs = sum(health.kind == AGENT_LOGS for health in snapshot.health.values())
-    return logs >= min(LIMIT, len(suspects(snapshot)))
+    return logs >= min(FOLLOWED, len(suspects(snapshot)))
 
 
 def _logs(snapshot: Snapshot) -> tuple[int, int]:

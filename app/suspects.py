@@ -19,8 +19,6 @@ from app.monitor import Monitor
 from app.snapshot import Snapshot
 from collectors.records import Pod
 
-LIMIT = FOLLOWED
-"""Logs at most at one time. A router that is down is down for all its nodes: some tell enough."""
 LINGER = 60.0
 """Seconds that a log is still read after its node's sessions are well."""
 PAUSE = 5.0
@@ -112,7 +110,7 @@ def _detach_well(attached: dict[str, _Log], wanted: Iterable[str], now: float) -
 
 def _make_room(attached: dict[str, _Log], wanted: Mapping[str, Pod]) -> bool:
     """Whether one more log may be read; one that merely lingers gives way."""
-    if len(attached) < LIMIT:
+    if len(attached) < FOLLOWED:
         return True
     well = next((node for node in attached if node not in wanted), None)
     if well is None:

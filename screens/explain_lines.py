@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.diagnosis.catalog import CATEGORIES, CODES
+from app.diagnosis.catalog import CODES
 from app.diagnosis.finding import Evidence, Finding
 from app.diagnosis.health import Health
 from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
@@ -110,11 +110,6 @@ def code_lines(code: str) -> list[Line]:
             lines += [plain(f" {heading}", "strong")] if heading else []
             lines += [plain(f"   {line}".rstrip()) for line in text.strip().splitlines()]
     return lines
-
-
-def categories() -> tuple[str, ...]:
-    """Names of the categories that codes have."""
-    return tuple(CATEGORIES.values())
 
 
 def evidence_text(evidence: Evidence) -> str:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from app.diagnosis.health import operator_lease
+from app.diagnosis.logs import FOLLOWED
 from app.feeds import AGENT_LOGS, OPERATOR_LOG
 from app.lab.fields import name_of
 from app.lab.routes import covered
@@ -22,7 +23,7 @@ from app.lab.store import Cluster
 from app.lab.store import ContainerLog as LabLog
 from app.lab.world import World
 from app.snapshot import Snapshot, SourceHealth, State
-from app.suspects import LIMIT, suspects
+from app.suspects import suspects
 from collectors.cilium_answer import CiliumCommand, Reading
 from collectors.cilium_cli import COMMANDS, CiliumCli
 from collectors.cluster_version import ClusterVersion, VersionSource
@@ -123,7 +124,7 @@ def _with_operator_log(snapshot: Snapshot, cluster: Cluster) -> Snapshot:
 
 
 def _with_agent_logs(snapshot: Snapshot, cluster: Cluster) -> Snapshot:
-    for node, pod in list(suspects(snapshot).items())[:LIMIT]:
+    for node, pod in list(suspects(snapshot).items())[:FOLLOWED]:
         target = target_of(pod, AGENT_CONTAINER)
         snapshot = _with_log(snapshot, cluster, f"agent log {node}", AGENT_LOGS, target)
     return snapshot

@@ -14,13 +14,14 @@ import pytest
 from app import suspects as module
 from app.clusters import LiveCluster
 from app.diagnosis.case import Case
+from app.diagnosis.logs import FOLLOWED
 from app.diagnosis.rules.sessions import RULES
 from app.feeds import Wiring
 from app.lab.launch import start_lab
 from app.monitor import Feed, Monitor
 from app.settings import Settings
 from app.snapshot import Snapshot
-from app.suspects import LIMIT, follow_suspects, suspects
+from app.suspects import follow_suspects, suspects
 from collectors.bgp_peers import BgpPeer, NodePeers
 from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Heard, Replaced, Update
@@ -154,7 +155,7 @@ def cluster(count: int, peers: dict[int, str], down: Callable[[int], bool]) -> S
 
 def test_every_peer_has_its_turn() -> None:
     many = cluster(100, {0: "192.0.2.1", 1: "192.0.2.2"}, lambda _: True)
-    first = list(suspects(many))[:LIMIT]
+    first = list(suspects(many))[:FOLLOWED]
     assert len({int(node[-3:]) % 2 for node in first}) == 2
     assert set(suspects(cluster(30, {0: "192.0.2.1"}, lambda n: n == 7))) == {"node-007"}
 
@@ -229,11 +230,11 @@ async def test_logs_are_let_go_a_while_after_their_node_is_well_and_are_bounded(
 
     try:
         tell(ill)
-        full = await until(monitor, lambda s: len(logs(s)) == LIMIT, 5)
+        full = await until(monitor, lambda s: len(logs(s)) == FOLLOWED, 5)
         tell(other)
         moved = await until(monitor, lambda s: "node-029" in logs(s), 5)
-        assert len(logs(full)) == LIMIT
-        assert len(logs(moved)) <= LIMIT
+        assert len(logs(full)) == FOLLOWED
+        assert len(logs(moved)) <= FOLLOWED
         tell(well)
 
         async def breathe() -> None:
@@ -245,7 +246,7 @@ async def test_logs_are_let_go_a_while_after_their_node_is_well_and_are_bounded(
         assert logs(await until(monitor, lambda s: not logs(s), 5)) == []
         breathing.cancel()
         tell(ill)
-        await until(monitor, lambda s: len(logs(s)) == LIMIT, 5)
+        await until(monitor, lambda s: len(logs(s)) == FOLLOWED, 5)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         assert logs(await until(monitor, lambda s: not logs(s), 5)) == []

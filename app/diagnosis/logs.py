@@ -30,7 +30,8 @@ UNEXPECTED_MESSAGE = (5, 1)
 
 
 FOLLOWED = 10
-"""Agents' logs that are followed at one time at most."""
+"""Agents' logs that are followed at one time at most. A router that is down is down for all its
+nodes: some tell enough."""
 
 _SOURCE = "agent log "
 """How the labels of the sources begin; the node follows."""

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from app.diagnosis.catalog import CATEGORIES, CODES, Code
+from app.categories import CATEGORIES
+from app.diagnosis.catalog import CODES, Code
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
 INDEX = "README.md"
@@ -62,7 +63,7 @@ def _index(codes: Mapping[str, Code]) -> str:
         "`ciliscope explain CODE` prints one of them.",
         "",
     ]
-    for category in CATEGORIES.values():
+    for category in CATEGORIES:
         rows = [entry for entry in codes.values() if entry.category == category]
         lines += [f"## {category}", "", "| code | severity | says |", "|---|---|---|"]
         lines += [

@@ -20,9 +20,9 @@ from app.diagnosis.catalog import (
     view,
     workload,
 )
-from app.diagnosis.catalog.code import CATEGORIES, Code
+from app.diagnosis.catalog.code import Code
 
-__all__ = ["CATEGORIES", "CODES", "Code", "collected"]
+__all__ = ["CODES", "Code", "collected"]
 
 
 def collected(*blocks: Iterable[Code]) -> dict[str, Code]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.categories import BLOCKS
 from app.diagnosis.finding import Severity
 
 
@@ -31,17 +32,4 @@ class Code:
     @property
     def category(self) -> str:
         """The block it belongs to, as `check` names it."""
-        return CATEGORIES[self.code[2]]
-
-
-CATEGORIES = {
-    "1": "cilium",
-    "2": "lb-ipam",
-    "3": "bgp-config",
-    "4": "bgp-sessions",
-    "5": "advertisement",
-    "6": "workload",
-    "7": "configuration",
-    "8": "view",
-}
-"""Name of each block by the first digit of its codes, in the order in which `check` prints."""
+        return BLOCKS[self.code[2]]
