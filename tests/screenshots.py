@@ -11,12 +11,12 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
-from app.feeds import Wiring
+from app.clusters import LiveCluster
 from app.lab.launch import start_lab
 from app.settings import Settings
 from app.tui import CiliscopeApp
-from screens.link import ClusterLink
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import until
 
@@ -58,12 +58,10 @@ async def take(picture: Picture) -> str:
         settings = Settings(
             kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium)
         )
-        wiring = Wiring(settings)
-        monitor = wiring.monitor()
-        app = CiliscopeApp(
-            ClusterLink(monitor=monitor, agent_log=wiring.agent_log),
-            read=lambda: wiring.run(monitor),
-        )
+        cluster = LiveCluster(settings, ()).opened
+        monitor = cluster.link.monitor
+        with patch.dict("os.environ", {"TERM": "xterm-256color", "COLORTERM": "truecolor"}):
+            app = CiliscopeApp(cluster.link, read=cluster.read, clock=cluster.clock)
 
         def settled() -> bool:
             tables = app.screen.query(LiveTable).results()

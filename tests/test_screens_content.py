@@ -109,13 +109,13 @@ async def test_services_show_addresses_condition_endpoints_and_announcing_nodes(
 
 
 async def test_a_local_service_is_announced_by_the_nodes_that_hold_it() -> None:
-    text = await told("local-one-node", "services", size=(160, 40))
+    text = await told("local-one-node", "services", size=(200, 40))
     ingress = next(line for line in text.split("\n") if line.startswith("home/ingress")).split()
     assert ingress[5:] == ["1/1", "1/1", "✓", "Local"]
 
 
 async def test_a_service_that_no_pool_wants_says_so() -> None:
-    text = await told("typo-in-pool-label", "services", size=(160, 40))
+    text = await told("typo-in-pool-label", "services", size=(200, 40))
     line = next(line for line in text.split("\n") if line.startswith("home/typo"))
     assert line.split()[1:6] == ["-", "-", "✗", "no", "pool"]
 

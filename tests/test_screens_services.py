@@ -244,15 +244,15 @@ async def test_at_140_by_40_the_way_stands_beside_the_list() -> None:
 
 
 @pytest.mark.parametrize(("key", "text"), [("f5", "more"), ("f3", "side"), ("f4", "side")])
-async def test_a_list_beside_its_detail_has_two_thirds_of_the_width(key: str, text: str) -> None:
+async def test_a_list_beside_its_detail_has_five_eighths_of_the_width(key: str, text: str) -> None:
     app = recorded_dashboard("pool-exhausted")
     async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press(key)
         split = app.screen.query_one("#split")
         table, beside = split.query(LiveTable).first(), split.query_one(f"#{text}")
         await until(pilot, lambda: beside.region.y == table.region.y > 0)
-        assert table.outer_size.width in (92, 93, 94)
-        assert beside.outer_size.width in (46, 47)
+        assert table.outer_size.width in (87, 88)
+        assert beside.outer_size.width in (52, 53)
 
 
 def test_names_of_services_are_whole_at_140_and_routes_tell_who_has_them() -> None:
