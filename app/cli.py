@@ -206,6 +206,9 @@ def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
         check = grammar().parse_args(["check"])
         check.config = getattr(options, "config", None)
         return _check(check, settings)
+    from app.promptness import prepare
+
+    prepare()
     from app.expectations import expectations
     from app.tui import run_dashboard
 

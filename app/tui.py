@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
+from textual import events, work
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
@@ -25,6 +26,7 @@ from app.commands import CommandingApp
 from app.drawing import TICK
 from app.look import Look
 from app.monitor import Clock
+from app.promptness import Tidying
 from app.terminal import believe_the_terminal, whole_terminal
 from screens.cluster_screen import STYLES
 from screens.link import ClusterLink
@@ -101,6 +103,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self.set_class(ascii_only, "-ascii")
         self.contexts = contexts
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
+        self._tidying = Tidying(time.monotonic)
         self.show_cluster(OpenCluster(link=link, read=read or link.monitor.run, clock=clock))
 
     def on_mount(self) -> None:
@@ -108,6 +111,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self._loop_to_end = asyncio.get_running_loop()
         self.know_places()
         self.set_interval(TICK, self.tick)
+        self.set_interval(TICK, self._tidying.tick)
 
     def end(self) -> None:
         """Leave as soon as possible. May be called from a signal's handler or another thread."""
@@ -118,6 +122,13 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         """Begin to read, now that the first frame stands."""
         self.begin()
         self._learn_contexts()
+
+    @override
+    async def on_event(self, event: events.Event) -> None:
+        """Obey keys; garbage is collected while there are none."""
+        if isinstance(event, events.Key):
+            self._tidying.pressed()
+        await super().on_event(event)
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -1,12 +1,11 @@
 """The programs that `tests.bench_table` measures: our table, Textual's DataTable, and none.
 
-`python -m tests.bench_table_apps live|data|bare idle|cell|churn`
+`python -c "from tests.bench_table_apps import run; run('live', 'churn')"`
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -26,6 +25,9 @@ CHURN = 5_000
 CHANGING = 500
 """Rows of these that change every second."""
 
+CURSOR = b"48;2;1;2;3"
+"""How a terminal of all colours is told that a row is the cursor's (ECMA-48 SGR)."""
+
 
 def made(number: int, value: int) -> Row:
     """A row of eight cells, of which the second is a number."""
@@ -39,7 +41,12 @@ class Measured(App[None]):
     """Says which row is selected in a line of its own; so is a key's echo known."""
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = "Static { dock: bottom; }"
+    CSS = """
+    Static { dock: bottom; }
+    LiveTable > .live-table--cursor, DataTable:focus > .datatable--cursor {
+        background: rgb(1, 2, 3);
+    }
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(css_path=list(STYLES))
@@ -77,9 +84,13 @@ class Measured(App[None]):
 
 
 class LiveApp(Measured):
-    """Our table, told all rows anew, which are made in a thread, as a screen does."""
+    """Our table, told all rows anew.
+
+    As a screen does, it makes them in a thread and keeps those whose objects did not change.
+    """
 
     def compose(self) -> ComposeResult:
+        self.kept = tuple(made(number, value) for number, value in self.values.items())
         self.table = LiveTable(COLUMNS, order=("c0",))
         yield self.table
         yield self.status
@@ -92,7 +103,11 @@ class LiveApp(Measured):
         self.table.show(await asyncio.to_thread(self._content))
 
     def _content(self) -> Content:
-        return Content(tuple(made(number, value) for number, value in self.values.items()))
+        rows = list(self.kept)
+        for number in self.turned:
+            rows[number] = made(number, self.values[number])
+        self.kept = tuple(rows)
+        return Content(self.kept)
 
     def on_live_table_selected(self, event: LiveTable.Selected) -> None:
         self.told(event.key)
@@ -145,5 +160,7 @@ class BareApp(Measured):
 
 APPS: dict[str, type[Measured]] = {"live": LiveApp, "data": DataApp, "bare": BareApp}
 
-if __name__ == "__main__":
-    APPS[sys.argv[1]](sys.argv[2]).run(mouse=False)
+
+def run(name: str, what: str) -> None:
+    """Run `live`, `data` or `bare` while nothing changes (`idle`), a `cell`, or many (`churn`)."""
+    APPS[name](what).run(mouse=False)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from screens.widgets.arrangement import Change
-from screens.widgets.columns import Column, Row
+from screens.widgets.columns import Cell, Column, Row
 
 NEWS = 4.0
 """Seconds for which a change is marked."""
@@ -67,10 +67,12 @@ class Changes:
 
 def _changed(before: Row | None, row: Row, columns: Sequence[Column]) -> Iterable[int]:
     for place, column in enumerate(columns):
-        if not column.marks:
-            continue
-        if before is None or _lasting(before.cells[place].text) != _lasting(row.cells[place].text):
+        if column.marks and (before is None or _differ(before.cells[place], row.cells[place])):
             yield place
+
+
+def _differ(before: Cell, now: Cell) -> bool:
+    return before.text != now.text and _lasting(before.text) != _lasting(now.text)
 
 
 def _lasting(text: str) -> str:
