@@ -25,6 +25,8 @@ GET_WORDS = (
     "sources",
 )
 
+RUNBOOK_WORDS = ("list", "show", "run", "resume", "export", "validate")
+
 CONFIG_WORDS = ("path", "show", "validate")
 
 _DESCRIPTION = """\
@@ -38,6 +40,8 @@ examples:
   ciliscope --context home-ops --no-cli  another context, without exec into the agents
   ciliscope check                        what is wrong, why, and what to do about it
   ciliscope explain service home/web     the way of a service, hop by hop, to the router
+  ciliscope runbook run lb-unreachable --param service=home/web
+                                         the same as questions, one after another
   ciliscope get services -o wide         which address, pool and announcing nodes, once
   ciliscope lab                          the dashboard on a practice cluster of its own
   ciliscope lab home -- get sessions     any command on the practice cluster
@@ -82,6 +86,7 @@ def grammar() -> argparse.ArgumentParser:
     )
     _add_check(commands, shared)
     _add_explain(commands, shared)
+    _add_runbook(commands, shared)
     config = commands.add_parser(
         "config",
         parents=[shared],
@@ -173,6 +178,50 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
     explain.add_argument("names", nargs="*", metavar="NAME", help="which one")
     explain.add_argument("-o", "--output", choices=("text", "json"), default="text")
     explain.add_argument(
+        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
+    )
+
+
+def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+    runbook = commands.add_parser(
+        "runbook",
+        parents=[shared],
+        allow_abbrev=False,
+        usage="%(prog)s (list | show NAME | run NAME [--param K=V …] | resume FILE | "
+        "export FILE | validate FILE) [-o text|json|markdown]",
+        help="guided steps to the cause and the fix: list, show, run, resume, export, validate",
+        description="Follow a runbook without a screen: each step is judged by the live data, "
+        "what must be looked at by hand is answered by --answer or stays open. 0: nothing is "
+        "wrong, or it is fixed; 1: a cause was found; 3: something is open or not known. In the "
+        "dashboard `r` opens the runbook that fits.",
+    )
+    runbook.add_argument(
+        "word", choices=RUNBOOK_WORDS, metavar="WORD", help=", ".join(RUNBOOK_WORDS)
+    )
+    runbook.add_argument("what", nargs="?", metavar="NAME|FILE", help="which one")
+    runbook.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the runbook is about, as service=home/web",
+    )
+    runbook.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="STEP=CHOICE",
+        help="what was seen where ciliscope cannot look",
+    )
+    runbook.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="")
+    runbook.add_argument("--wait", metavar="DURATION", help="wait so long until it is fixed")
+    runbook.add_argument(
+        "--hide-addresses", action="store_true", help="print numbers in the place of addresses"
+    )
+    runbook.add_argument(
+        "--no-transcript", action="store_true", help="keep no record in the state folder"
+    )
+    runbook.add_argument(
         "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
     )
 

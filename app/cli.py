@@ -104,6 +104,8 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
             return _check(options, settings)
         case "explain":
             return _explain(options, settings)
+        case "runbook":
+            return _runbook(options, settings)
     return _dashboard(options, settings)
 
 
@@ -189,6 +191,15 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     except questions.BadQuestion as problem:
         return _refuse(str(problem))
     return explain.run(lambda: Wiring(settings, deadline), asked, options.output, deadline)
+
+
+def _runbook(options: argparse.Namespace, settings: Settings) -> int:
+    from app import runbook_command
+    from app.expectations import expectations
+
+    config = _config(options)
+    expected = expectations(path=config)
+    return runbook_command.obey(options, settings, config, expected, _duration)
 
 
 def _duration(flag: str, text: str) -> float:

@@ -4,89 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
 
 from app.feeds import Wiring
-from app.report import items, table
-from app.report.items import Item
-from app.report.json import document
+from app.report.subjects import SUBJECTS, Subject
 from app.snapshot import Snapshot, SourceHealth, State
-
-Row = TypeVar("Row", bound=Item)
 
 READ = 0
 UNREADABLE = 3
 """Exit code when a needed source could not be read, wholly or in part."""
 
-ADVERTISED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
-AVAILABLE = ("routes_available_ipv4", "routes_available_ipv6")
-SESSIONS = (
-    "node_configs",
-    "bgp_peers",
-    "pods",
-    "cilium_nodes",
-    "peering_policies",
-    "daemon_sets",
-)
 IDENTITY = ("version", "daemon_sets")
 """Kinds that tell which cluster this is; read along, but not needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Something `get` can print."""
-
-    needs: tuple[str, ...] | None
-    """Kinds it is read from; None: all there are."""
-    text: Callable[[Snapshot, bool], str]
-    """The table; the second argument asks for the wide one."""
-    json: Callable[[Snapshot], str]
-    """The JSON document."""
-    command_only: bool = False
-    """Whether only the `cilium` command tells of it."""
-
-
-def _subject(
-    kind: str,
-    rows: Callable[[Snapshot], Sequence[Row]],
-    columns: Sequence[table.Column[Row]],
-    needs: tuple[str, ...] | None,
-    *,
-    command_only: bool = False,
-) -> Subject:
-    return Subject(
-        needs=needs,
-        command_only=command_only,
-        text=lambda snapshot, wide: table.render(columns, rows(snapshot), wide=wide),
-        json=lambda snapshot: document(snapshot, kind, rows(snapshot), needs),
-    )
-
-
-SUBJECTS = {
-    "pods": _subject("Pods", items.pod_items, table.PODS, ("pods", "leases")),
-    "nodes": _subject("Nodes", items.node_items, table.NODES, ("nodes", *SESSIONS)),
-    "sessions": _subject("Sessions", items.session_items, table.SESSIONS, SESSIONS),
-    "routes": _subject(
-        "Routes",
-        items.route_items,
-        table.ROUTES,
-        (*ADVERTISED, *AVAILABLE, "services", *SESSIONS),
-        command_only=True,
-    ),
-    "services": _subject(
-        "Services",
-        items.service_items,
-        table.SERVICES,
-        ("services", "pools", "endpoint_slices", *ADVERTISED, *SESSIONS),
-    ),
-    "pools": _subject("Pools", items.pool_items, table.POOLS, ("pools", "services")),
-    "logs": _subject("Logs", items.log_items, table.LOGS, ("operator_log", "leases", "pods")),
-    "config": _subject("Config", items.parameter_items, table.CONFIG, ("config_maps",)),
-    "sources": _subject("Sources", items.source_items, table.SOURCES, None),
-}
-"""What can be asked for, by its word."""
 
 
 def run(wiring: Wiring, word: str, output: str, deadline: float) -> int:

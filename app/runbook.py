@@ -1,0 +1,196 @@
+"""`ciliscope runbook`: which runbooks there are, and one followed without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from app.categories import CATEGORIES
+from app.check import Request, once
+from app.diagnosis.case import Case, Expected
+from app.feeds import Wiring
+from app.judging import Judge
+from app.output import pen_for, print_bytes, print_text
+from app.reading import read_again, watching
+from app.report.json import SCHEMA_VERSION
+from app.runbooks import paper
+from app.runbooks.engine import Hand, Run, begin, resume
+from app.runbooks.headless import exit_code, follow
+from app.runbooks.judging import View
+from app.runbooks.masking import hider
+from app.runbooks.schema import END, Runbook, Verdict
+from app.runbooks.shelf import Shelf
+from app.runbooks.subjects import FORMS, BadParameter, filled, missing
+from app.runbooks.transcript import Document, changed, encoded, run_of
+from app.settings import Settings
+from app.snapshot import Snapshot
+from app.transcripts import Recorder, whoever
+from collectors.cilium_cli import COMMANDS
+from collectors.sanitize import one_line, printable
+
+OUTPUTS = ("text", "json", "markdown")
+
+PAUSE = 2.0
+"""Seconds between two looks while a step waits for the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A runbook to be followed without a screen."""
+
+    runbook: Runbook
+    parameters: Mapping[str, str]
+    answers: Mapping[str, str] = field(default_factory=dict)
+    output: str = "text"
+    wait: float | None = None
+    """Seconds to wait for the fix; None: what is there is told."""
+    deadline: float = 20.0
+    """Seconds that sources may take to answer."""
+    expected: tuple[Expected, ...] = ()
+    hidden: bool = False
+    """Whether addresses are hidden in what is printed."""
+    kept: bool = True
+    """Whether a transcript is kept."""
+    gone_on: Document | None = None
+    """A transcript to go on with."""
+    file: Path | None = None
+    """Its file."""
+
+
+def list_all(shelf: Shelf, settings: Settings, output: str) -> int:
+    """Print which runbooks there are."""
+    entries = shelf.entries()
+    if output == "json":
+        told = [
+            {
+                "name": each.name,
+                "own": each.own,
+                "title": each.runbook.title if each.runbook else None,
+                "when": each.runbook.when if each.runbook else None,
+                "parameters": list(each.runbook.parameters) if each.runbook else [],
+                "problem": each.problem or None,
+            }
+            for each in entries
+        ]
+        document = {"schemaVersion": SCHEMA_VERSION, "kind": "Runbooks", "items": told}
+        print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    width = max(len(each.name) for each in entries)
+    for each in entries:
+        text = each.runbook.title if each.runbook else f"cannot be used: {each.problem}"
+        own = " (yours)" if each.own else ""
+        print_text(one_line(f"{each.name:<{width}}  {text}{own}") + "\n", settings)
+    return 0
+
+
+def show(runbook: Runbook, settings: Settings, output: str) -> int:
+    """Print one runbook."""
+    if output == "json":
+        import msgspec
+
+        told = {
+            "schemaVersion": SCHEMA_VERSION,
+            "kind": "Runbook",
+            **msgspec.to_builtins(runbook),
+        }
+        print_bytes(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    lines = [f"{runbook.name}: {runbook.title}", f"when  {runbook.when}"]
+    for name, parameter in runbook.parameters.items():
+        optional = " (may be left out)" if parameter.optional else ""
+        lines.append(f"--param {name}={FORMS[parameter.kind]}{optional}  {parameter.ask}")
+    numbers = {step.id: str(number) for number, step in enumerate(runbook.steps, 1)}
+    for step in runbook.steps:
+        lines.append("")
+        lines.append(f"{numbers[step.id]}  {step.id}: {filled(step.ask, runbook, {})}")
+        if step.read:
+            lines.append(f"   {filled(step.read, runbook, {})}")
+        if step.manual:
+            lines.append(f"   by hand: {filled(step.manual.do, runbook, {})}")
+            lines += [f"     {choice.key}: {choice.says}" for choice in step.manual.choices]
+        ways = [(v, numbers.get(to, to)) for v, to in step.next if to]
+        lines.append("   " + ", ".join(f"{v} → {to if to != END else 'end'}" for v, to in ways))
+    print_text("".join(f"{printable(line)}\n" for line in lines), settings)
+    return 0
+
+
+def run(wiring: Wiring, order: Order) -> int:
+    """Follow it, print what was found, and return the exit code. Raises BadParameter."""
+    found = asyncio.run(_follow(wiring, order))
+    if isinstance(found, str):
+        raise BadParameter(found)
+    done, recorder = found
+    if order.kept:
+        told = recorder.problem or f"transcript: {recorder.path}"
+        sys.stderr.write(f"ciliscope: {printable(told)}\n")
+    print_told(recorder.told(done), wiring.settings, order.output, hidden=order.hidden)
+    return exit_code(done)
+
+
+def print_told(told: Document, settings: Settings, output: str, *, hidden: bool) -> None:
+    """Print a transcript, without what looks like a secret."""
+    told = changed(told, hider(addresses=hidden))
+    if output == "json":
+        print_bytes(encoded(told).decode())
+    elif output == "markdown":
+        print_bytes(paper.markdown(told))
+    else:
+        print_text(paper.text(told, pen_for(settings)), settings)
+
+
+async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
+    """The run and its file; or why its parameters name nothing that is there."""
+    request = Request(categories=CATEGORIES, deadline=order.deadline, expected=order.expected)
+    async with watching(wiring) as monitor:
+        snapshot = (await once(monitor, request)).snapshot
+        hand = Hand(whoever(), snapshot.taken_at)
+        if order.gone_on is None:
+            why = missing(order.runbook, order.parameters, Case(snapshot))
+            if why:
+                return why
+        recorder = _recorder(order, snapshot.context, hand.at)
+        told, judge = _begun(order, hand), request.judge()
+        end = asyncio.get_running_loop().time() + (order.wait or 0)
+        while True:
+            told = await asyncio.to_thread(_on, told, snapshot, judge, order.answers)
+            if order.kept:
+                recorder.keep(told)
+            left = end - asyncio.get_running_loop().time()
+            if told.current is None or left <= PAUSE:
+                return told, recorder
+            _say(told)
+            await asyncio.sleep(PAUSE)
+            snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
+
+
+def _on(told: Run, snapshot: Snapshot, judge: Judge, answers: Mapping[str, str]) -> Run:
+    view = View(judge.case(snapshot), judge.verdict(snapshot))
+    return follow(told, view, answers, Hand(whoever(), snapshot.taken_at))
+
+
+def _begun(order: Order, hand: Hand) -> Run:
+    if order.gone_on is not None:
+        return resume(run_of(order.gone_on), hand)
+    return begin(order.runbook, order.parameters, hand)
+
+
+def _recorder(order: Order, context: str, now: datetime) -> Recorder:
+    if order.file is not None:
+        return Recorder(order.file, order.gone_on.context if order.gone_on else context)
+    return Recorder.anew(order.runbook.name, context, now)
+
+
+def _say(told: Run) -> None:
+    """Tell on standard error what is waited for."""
+    step = told.current
+    if step is None:
+        return
+    judged = told.told.get(step.id)
+    why = judged.because if judged else str(Verdict.UNKNOWN)
+    sys.stderr.write(f"ciliscope: waiting at {step.id}: {one_line(why)}\n")
+    sys.stderr.flush()

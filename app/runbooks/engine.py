@@ -1,0 +1,248 @@
+"""A run of a runbook: what has happened so far, and what may happen next. Pure.
+
+A run is its entries and nothing beside: who has these knows where it stands, on whichever machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+
+from app.diagnosis.finding import Finding
+from app.runbooks.entries import (
+    Answered,
+    Back,
+    Begun,
+    Entry,
+    Judged,
+    Moved,
+    Noted,
+    Ran,
+    Resumed,
+    Skipped,
+    noticed,
+    seen,
+)
+from app.runbooks.judging import Judgement, View, causes, judge, worst
+from app.runbooks.schema import END, Runbook, Step, Verdict
+from app.runbooks.subjects import Parameters
+
+
+class CannotGoOn(Exception):
+    """A run cannot go where it is told to; one sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who does something, and when."""
+
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Run:
+    """A runbook being followed."""
+
+    runbook: Runbook
+    parameters: Parameters
+    entries: tuple[Entry, ...]
+
+    @cached_property
+    def way(self) -> tuple[str, ...]:
+        """The steps that led here, the current one last; `end` where it is over."""
+        way = [self.runbook.steps[0].id]
+        for entry in self.entries:
+            if isinstance(entry, Moved | Skipped):
+                way.append(entry.to)
+            elif isinstance(entry, Back):
+                way.pop()
+        return tuple(way)
+
+    @property
+    def current(self) -> Step | None:
+        """The step that is looked at; None where the run is over."""
+        return None if self.ended else self.runbook.step(self.way[-1])
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.way[-1] == END
+
+    @cached_property
+    def told(self) -> Mapping[str, Judged]:
+        """What the live data said last of each step."""
+        return {entry.step: entry for entry in self.entries if isinstance(entry, Judged)}
+
+    @cached_property
+    def answers(self) -> Mapping[str, Answered]:
+        """The last answer to each manual step."""
+        return {entry.step: entry for entry in self.entries if isinstance(entry, Answered)}
+
+    @cached_property
+    def ran(self) -> Mapping[str, Ran]:
+        """How what was run ended last, by step."""
+        return {entry.step: entry for entry in self.entries if isinstance(entry, Ran)}
+
+    @cached_property
+    def skipped(self) -> Mapping[str, Skipped]:
+        """The steps on the way that were left without a verdict."""
+        left: dict[str, Skipped] = {}
+        for entry in self.entries:
+            if isinstance(entry, Skipped):
+                left[entry.step] = entry
+            elif isinstance(entry, Moved):
+                left.pop(entry.step, None)
+        return {id_: entry for id_, entry in left.items() if id_ in self.way[:-1]}
+
+    @cached_property
+    def left_with(self) -> Mapping[str, Verdict]:
+        """With which verdict each step was left."""
+        return {entry.step: entry.verdict for entry in self.entries if isinstance(entry, Moved)}
+
+    def notes(self, step: str) -> tuple[Noted, ...]:
+        """What was written down at a step."""
+        return tuple(e for e in self.entries if isinstance(e, Noted) and e.step == step)
+
+    def verdict(self, step: Step) -> Verdict:
+        """What is known of a step: by the live data, the answer to it, and what was run."""
+        parts: list[Verdict] = []
+        if step.id in self.told:
+            parts.append(self.told[step.id].verdict)
+        elif any(look.findings or look.hop for look in step.look):
+            parts.append(Verdict.UNKNOWN)
+        if step.manual is not None:
+            answer = self.answers.get(step.id)
+            parts.append(Verdict.UNKNOWN if answer is None else answer.verdict)
+        if step.action is not None:
+            ran = self.ran.get(step.id)
+            parts.append(Verdict.UNKNOWN if ran is None else ran.verdict)
+        return worst(parts)
+
+    def open(self, step: Step) -> bool:
+        """Whether somebody still has to answer it, or to run what it offers."""
+        unanswered = step.manual is not None and step.id not in self.answers
+        return unanswered or (step.action is not None and step.id not in self.ran)
+
+    def turned(self, step: Step) -> bool:
+        """Whether a step that was passed fails now."""
+        left = self.left_with.get(step.id)
+        return left is Verdict.PASS and self.verdict(step) is Verdict.FAIL
+
+    @property
+    def visited(self) -> tuple[Step, ...]:
+        """The steps on the way, the current one included."""
+        return tuple(self.runbook.step(id_) for id_ in self.way if id_ != END)
+
+    @property
+    def result(self) -> str:
+        """What the run has come to, in words."""
+        verdicts = [self.verdict(s) for s in self.visited if s.id not in self.skipped]
+        verified = [s for s in self.visited if s.verify]
+        if verified and all(self.verdict(s) is Verdict.PASS for s in verified) and self.ended:
+            failed = Verdict.FAIL in self.left_with.values()
+            return "fixed" if failed else "nothing is wrong"
+        if Verdict.FAIL in verdicts:
+            return "a cause was found"
+        if Verdict.UNKNOWN in verdicts or self.skipped or not self.ended:
+            return "open"
+        return "nothing is wrong"
+
+    def add(self, *entries: Entry) -> Run:
+        """The run, after this has happened too."""
+        return replace(self, entries=(*self.entries, *entries))
+
+
+def begin(runbook: Runbook, parameters: Parameters, hand: Hand) -> Run:
+    """A run that stands at its first step."""
+    return Run(runbook, parameters, (Begun(hand.at, hand.by),))
+
+
+def judgements(run: Run, view: View) -> dict[str, Judgement]:
+    """What the live data says now of each step on the way."""
+    found = ((s.id, judge(run.runbook, s, run.parameters, view)) for s in run.visited)
+    return {id_: judgement for id_, judgement in found if judgement is not None}
+
+
+def observe(run: Run, found: Mapping[str, Judgement], view: View, by: str) -> Run:
+    """The run, with what the live data says of its steps, as far as that is new."""
+    now = view.case.now
+    fresh: list[Entry] = []
+    for id_, judgement in found.items():
+        rests = causes(judgement.findings, view)
+        last = run.told.get(id_)
+        if last is not None and last.verdict is judgement.verdict and _same(last, rests):
+            continue
+        fresh.append(
+            Judged(
+                at=now,
+                by=by,
+                step=id_,
+                verdict=judgement.verdict,
+                because=judgement.because,
+                findings=tuple(noticed(finding, now) for finding in rests),
+                evidence=seen(judgement.evidence, now),
+            )
+        )
+    return run.add(*fresh) if fresh else run
+
+
+def _same(last: Judged, rests: Iterable[Finding]) -> bool:
+    return {each.id for each in last.findings} == {finding.id for finding in rests}
+
+
+def advance(run: Run, hand: Hand) -> Run:
+    """The run at the step that follows by its verdict. Raises CannotGoOn."""
+    step = _current(run)
+    verdict = run.verdict(step)
+    to = step.next.after(verdict)
+    if not to:
+        raise CannotGoOn(f"{step.id} waits until it passes; it can be skipped with a reason")
+    return run.add(Moved(hand.at, hand.by, step.id, verdict, to))
+
+
+def skip(run: Run, reason: str, hand: Hand) -> Run:
+    """The run behind its step, which nobody has judged. Raises CannotGoOn without a reason."""
+    step = _current(run)
+    if not reason.strip():
+        raise CannotGoOn(f"{step.id} is skipped only with a reason")
+    to = step.next.after(Verdict.UNKNOWN) or END
+    return run.add(Skipped(hand.at, hand.by, step.id, reason.strip(), to))
+
+
+def back(run: Run, hand: Hand) -> Run:
+    """The run at the step before. Raises CannotGoOn at the first."""
+    if len(run.way) < 2:
+        raise CannotGoOn("this is the first step")
+    return run.add(Back(hand.at, hand.by, run.way[-1], run.way[-2]))
+
+
+def answer(run: Run, step: Step, choice: str, hand: Hand) -> Run:
+    """The run, with an answer to a manual step. Raises CannotGoOn where it is none of its own."""
+    if step.manual is None:
+        raise CannotGoOn(f"{step.id} asks for no answer")
+    for each in step.manual.choices:
+        if each.key == choice:
+            return run.add(Answered(hand.at, hand.by, step.id, each.key, each.says, each.verdict))
+    allowed = ", ".join(each.key for each in step.manual.choices)
+    raise CannotGoOn(f"{step.id} is answered by {allowed}; not by {choice!r}")
+
+
+def note(run: Run, text: str, hand: Hand) -> Run:
+    """The run, with something written down at its step, or at its last one."""
+    step = run.current or run.visited[-1]
+    return run.add(Noted(hand.at, hand.by, step.id, text.strip()))
+
+
+def resume(run: Run, hand: Hand) -> Run:
+    """The run, in other hands."""
+    return run.add(Resumed(hand.at, hand.by))
+
+
+def _current(run: Run) -> Step:
+    step = run.current
+    if step is None:
+        raise CannotGoOn("the runbook is at its end")
+    return step

@@ -1,0 +1,178 @@
+"""A step held against the cluster as it is now: its verdict, why, and what that rests on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.diagnosis.case import Case
+from app.diagnosis.catalog import CODES
+from app.diagnosis.concerning import concerning
+from app.diagnosis.finding import Evidence, Finding, Severity
+from app.diagnosis.inputs import labels, unread
+from app.diagnosis.path import Hop, HopState
+from app.diagnosis.paths import path_of
+from app.report.verdict import Verdict as Outcome
+from app.report.verdict import plural
+from app.runbooks.schema import Look, Runbook, Step, Threshold, Verdict
+from app.runbooks.subjects import Parameters, refs
+from app.snapshot import SourceHealth
+
+_BAD: dict[Threshold, frozenset[Severity]] = {
+    "fail": frozenset({Severity.FAIL}),
+    "warn": frozenset({Severity.FAIL, Severity.WARN}),
+    "info": frozenset({Severity.FAIL, Severity.WARN, Severity.INFO}),
+}
+_WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS)
+_HOPS = {
+    HopState.OK: Verdict.PASS,
+    HopState.BROKEN: Verdict.FAIL,
+    HopState.UNKNOWN: Verdict.UNKNOWN,
+    HopState.NOT_REACHED: Verdict.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The cluster at one moment, as a runbook looks at it."""
+
+    case: Case
+    outcome: Outcome
+    """What was found in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one look, or a whole step, says."""
+
+    verdict: Verdict
+    because: str
+    """One sentence, without a full stop."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong or not known: what explains the rest first."""
+    evidence: tuple[Evidence, ...] = ()
+    """What it rests on beside the evidence of the findings."""
+    hops: tuple[Hop, ...] = ()
+
+
+def judge(runbook: Runbook, step: Step, given: Parameters, view: View) -> Judgement | None:
+    """What the live data says of a step; None where nothing in it judges."""
+    told = [
+        _of_hop(look, given, view, verify=step.verify)
+        if look.hop
+        else _of_findings(runbook, look, given, view)
+        for look in step.look
+        if look.findings or look.hop
+    ]
+    if not told:
+        return None
+    told.sort(key=lambda judgement: _WORST.index(judgement.verdict))
+    worst = told[0].verdict
+    leading = [judgement for judgement in told if judgement.verdict is worst]
+    return Judgement(
+        verdict=worst,
+        because="; ".join(dict.fromkeys(j.because for j in leading)),
+        findings=tuple({f.id: f for j in told for f in j.findings}.values()),
+        evidence=tuple(dict.fromkeys(e for j in leading for e in j.evidence)),
+        hops=tuple(hop for j in told for hop in j.hops),
+    )
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of some verdicts: what fails before what is not known."""
+    return min(verdicts, key=_WORST.index)
+
+
+def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) -> Judgement:
+    concerned = _concerned(runbook, look, given, view)
+    found = [f for f in concerned if f.code.startswith(tuple(look.findings))]
+    bad = tuple(f for f in found if f.severity in _BAD[look.threshold])
+    if bad:
+        return Judgement(Verdict.FAIL, _told(bad), bad)
+    unknown = tuple(f for f in found if f.severity is Severity.UNKNOWN)
+    if unknown:
+        return Judgement(Verdict.UNKNOWN, _told(unknown), unknown)
+    missing = unread_by(look, view)
+    if missing:
+        why = next((f": {source.error}" for source in missing if source.error), "")
+        told = f"it cannot be judged for want of {labels(missing)}{why}"
+        return Judgement(Verdict.UNKNOWN, told)
+    tried = sum(code.startswith(tuple(look.findings)) for code in CODES)
+    beside = f", {plural(len(found), 'remark')} beside" if found else ""
+    return Judgement(Verdict.PASS, f"{plural(tried, 'known fault')} looked for, none found{beside}")
+
+
+def unread_by(look: Look, view: View) -> tuple[SourceHealth, ...]:
+    """The sources that the findings of a look are judged from and that told nothing."""
+    categories = dict.fromkeys(
+        code.category for code in CODES.values() if code.code.startswith(tuple(look.findings))
+    )
+    snapshot = view.case.snapshot
+    missing = (health for category in categories for health in unread(snapshot, category))
+    return tuple({health.label: health for health in missing}.values())
+
+
+def _concerned(runbook: Runbook, look: Look, given: Parameters, view: View) -> Sequence[Finding]:
+    name = given.get(look.about, "")
+    if not name:
+        return view.outcome.findings
+    meant = refs(runbook.parameters[look.about].kind, name, view.case)
+    everything = (*view.outcome.findings, *view.outcome.elsewhere)
+    return concerning({f.id: f for f in everything}.values(), meant)
+
+
+def _told(found: Sequence[Finding]) -> str:
+    first, rest = found[0], len(found) - 1
+    more = f", and {plural(rest, 'finding')} more" if rest else ""
+    return f"{first.code} {first.summary}{more}"
+
+
+def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judgement:
+    key = given.get("service", "")
+    path = path_of(view.case, key) if key else None
+    if path is None:
+        return Judgement(Verdict.UNKNOWN, _no_way(key, view))
+    hop = next(hop for hop in path.hops if hop.name == look.hop)
+    known = {f.id: f for f in (*view.outcome.findings, *view.outcome.elsewhere)}
+    findings = tuple(known.get(f.id, f) for f in hop.findings)
+    verdict, because = _HOPS[hop.state], hop.reason
+    if hop.state is HopState.NOT_REACHED:
+        broken = path.broken
+        because = f"not reached: {broken.name} is broken" if broken else "not reached"
+        if verify and broken:  # what is waited for has not come, whatever would be behind it
+            verdict = Verdict.FAIL
+    return Judgement(verdict, because, findings, hop.evidence, (hop,))
+
+
+def _no_way(key: str, view: View) -> str:
+    if not key:
+        return "no service is named"
+    if not view.case.known("services"):
+        return f"the services could not be read, so nothing is known of {key}"
+    if key not in view.case.snapshot.services:
+        return f"there is no service {key}"
+    return f"{key} is not of type LoadBalancer"
+
+
+def causes(findings: Iterable[Finding], view: View) -> tuple[Finding, ...]:
+    """The findings that nothing explains among these and what explains them, each once."""
+    known = {f.id: f for f in (*view.outcome.findings, *view.outcome.elsewhere)}
+    waiting, seen, found = list(findings), set[str](), dict[str, Finding]()
+    while waiting:
+        finding = waiting.pop(0)
+        if finding.id in seen:
+            continue
+        seen.add(finding.id)
+        explained = [known[cause] for cause in finding.caused_by if cause in known]
+        if explained:
+            waiting += explained
+        else:
+            found[finding.id] = finding
+    return tuple(found.values())
+
+
+def categories_of(runbook: Runbook) -> tuple[str, ...]:
+    """The categories that its steps look at."""
+    codes = [code for step in runbook.steps for look in step.look for code in look.findings]
+    found = (code.category for code in CODES.values() if code.code.startswith(tuple(codes)))
+    return tuple(dict.fromkeys(found)) if codes else ()

@@ -1,0 +1,141 @@
+"""One step as it is read: what was found and why, how to read it, what to do, what to type. Pure.
+
+The same for the screen and for paper: parts in order, each with its role; how a role is drawn is
+the business of whoever draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from app.diagnosis.by_hand import in_context
+from app.diagnosis.case import Case
+from app.diagnosis.finding import Severity
+from app.diagnosis.paths import path_of
+from app.report.findings_text import evidence_line
+from app.runbooks.engine import Run
+from app.runbooks.judging import Judgement, View, causes
+from app.runbooks.panels import Panel
+from app.runbooks.schema import Step, Verdict
+from app.runbooks.soundness import ROUTERS
+from app.runbooks.subjects import command, filled
+
+Role: TypeAlias = Literal[
+    "ask",
+    "turned",
+    "verdict",
+    "finding",
+    "evidence",
+    "remedy",
+    "read",
+    "manual",
+    "choice",
+    "answer",
+    "action",
+    "command",
+    "panel",
+    "row",
+    "note",
+    "wait",
+]
+
+EVIDENCE = 4
+"""Observations shown of each finding; the transcript has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that is said of a step."""
+
+    role: Role
+    text: str
+    """A sentence, or lines that stay as they are for `remedy` and `row`."""
+    verdict: Verdict | None = None
+    """Of `verdict`, `answer`, `choice` and `turned`: which."""
+    severity: Severity | None = None
+    """Of `finding`: how bad it is."""
+
+
+def parts(
+    run: Run, step: Step, found: Judgement | None, view: View, beside: Iterable[Panel] = ()
+) -> Iterator[Part]:
+    """All that is said of a step of this run."""
+    yield Part("ask", filled(step.ask, run.runbook, run.parameters))
+    verdict = run.verdict(step)
+    if run.turned(step):
+        yield Part("turned", "it passed before, and fails now", Verdict.FAIL)
+    if found is not None:
+        yield Part("verdict", found.because, found.verdict)
+        yield from _findings(found, view)
+        yield from (Part("evidence", evidence_line(each)) for each in found.evidence[:EVIDENCE])
+    yield from _asked(run, step, view.case)
+    if verdict is Verdict.FAIL and step.fix:
+        yield Part("remedy", filled(step.fix, run.runbook, run.parameters))
+    if step.verify and verdict is not Verdict.PASS:
+        yield Part("wait", "It waits until this passes.")
+    if step.read:
+        yield Part("read", filled(step.read, run.runbook, run.parameters))
+    yield from (Part("command", each) for each in commands(run, step, found, view))
+    for panel in beside:
+        yield Part("panel", panel.title)
+        yield from (Part("row", line) for line in panel.lines)
+    yield from (Part("note", f"{n.at:%H:%M:%SZ} {n.by}: {n.text}") for n in run.notes(step.id))
+
+
+def commands(run: Run, step: Step, found: Judgement | None, view: View) -> tuple[str, ...]:
+    """What shows the same by hand: of the findings first, then of the step."""
+    own = (command(text, run.runbook, run.parameters) for text in step.commands)
+    rests = causes(found.findings, view) if found else ()
+    context = view.case.snapshot.context
+    told = (*(f.command for f in rests), *(in_context(text, context) for text in own))
+    return tuple(dict.fromkeys(text for text in told if text))
+
+
+def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
+    """What to type on the router at a manual step."""
+    if step.manual is None:
+        return ()
+    told: list[str] = []
+    for text in step.manual.commands:
+        if text == f"{{{ROUTERS}}}":
+            told += _on_routers(run, case)
+        else:
+            told.append(command(text, run.runbook, run.parameters))
+    return tuple(dict.fromkeys(text for text in told if text))
+
+
+def _findings(found: Judgement, view: View) -> Iterator[Part]:
+    for finding in causes(found.findings, view):
+        yield Part("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
+        seen = (Part("evidence", evidence_line(each)) for each in finding.evidence[:EVIDENCE])
+        yield from seen
+        if finding.remedy:
+            yield Part("remedy", finding.remedy)
+
+
+def _asked(run: Run, step: Step, case: Case) -> Iterator[Part]:
+    """What somebody has to look at or to run, and what came of it."""
+    if step.manual is not None:
+        yield Part("manual", filled(step.manual.do, run.runbook, run.parameters))
+        yield from (Part("command", each) for each in router_commands(run, step, case))
+        answer = run.answers.get(step.id)
+        for choice in step.manual.choices:
+            yield Part("choice", f"{choice.key}: {choice.says}", choice.verdict)
+        if answer is not None:
+            told = f"{answer.says} ({answer.by}, {answer.at:%H:%M:%SZ})"
+            yield Part("answer", told, answer.verdict)
+    if step.action is not None:
+        ran = run.ran.get(step.id)
+        if ran is not None:
+            yield Part("action", ran.says, ran.verdict)
+            yield from (Part("row", line) for line in ran.lines)
+
+
+def _on_routers(run: Run, case: Case) -> list[str]:
+    key = run.parameters.get("service", "")
+    path = path_of(case, key) if key else None
+    if path is None:
+        return []
+    return [text for texts in path.router.values() for text in texts]

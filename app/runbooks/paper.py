@@ -1,0 +1,211 @@
+"""A transcript on paper: as text for people and as Markdown for an issue or a chat."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from app.diagnosis.by_hand import in_context
+from app.diagnosis.finding import Severity
+from app.report.findings_text import WIDTH, Pen, remedy_lines
+from app.report.markdown import escape
+from app.runbooks.engine import Run
+from app.runbooks.entries import Judged, Noted, Noticed, Ran, Resumed, Seen
+from app.runbooks.schema import Step, Verdict
+from app.runbooks.subjects import command, filled
+from app.runbooks.transcript import Document, run_of
+from collectors.sanitize import one_line
+
+EVIDENCE = 6
+"""Observations told of a finding; the JSON has all."""
+
+_SIGNS: dict[Verdict, Severity | str] = {
+    Verdict.PASS: "ok",
+    Verdict.FAIL: Severity.FAIL,
+    Verdict.UNKNOWN: Severity.UNKNOWN,
+}
+
+
+def text(told: Document, pen: Pen) -> str:
+    """The transcript for people, a newline at the end."""
+    run = run_of(told)
+    lines = [_title(told), one_line(told.runbook.title), ""]
+    for number, step in _numbered(run):
+        lines += [*_step(run, number, step, pen, told.context), ""]
+    lines.append(f"{pen.sign(_sign_of(run))} {run.result}")
+    return "\n".join(lines) + "\n"
+
+
+def markdown(told: Document) -> str:
+    """The transcript as Markdown, a newline at the end."""
+    run = run_of(told)
+    begun = told.entries[0]
+    lines = [
+        f"# {escape(_title(told))}",
+        "",
+        escape(told.runbook.title),
+        "",
+        f"Begun {begun.at:%Y-%m-%d %H:%M:%SZ} by {escape(begun.by)}; result: **{run.result}**.",
+    ]
+    lines += [
+        f"Resumed {entry.at:%Y-%m-%d %H:%M:%SZ} by {escape(entry.by)}."
+        for entry in told.entries
+        if isinstance(entry, Resumed)
+    ]
+    for number, step in _numbered(run):
+        lines += ["", *_markdown_step(run, number, step)]
+    return "\n".join(lines) + "\n"
+
+
+def _title(told: Document) -> str:
+    given = " · ".join(told.parameters.values())
+    where = f" on {told.context}" if told.context else ""
+    return one_line(" · ".join(filter(None, (told.runbook.name, given))) + where)
+
+
+def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
+    """The steps on the way, each once, with their numbers in the runbook."""
+    places = {step.id: number for number, step in enumerate(run.runbook.steps, 1)}
+    for step in dict.fromkeys(run.visited):
+        yield places[step.id], step
+
+
+def _sign_of(run: Run) -> Severity | str:
+    return {
+        "fixed": "ok",
+        "nothing is wrong": "ok",
+        "a cause was found": Severity.FAIL,
+    }.get(run.result, Severity.UNKNOWN)
+
+
+def _word(run: Run, step: Step) -> str:
+    if step.id in run.skipped:
+        return f"skipped: {run.skipped[step.id].reason}"
+    if run.open(step):
+        return "open: nobody has answered it"
+    return str(run.verdict(step))
+
+
+def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator[str]:
+    verdict = run.verdict(step)
+    ask = filled(step.ask, run.runbook, run.parameters)
+    yield from _wrapped(f"{pen.sign(_SIGNS[verdict])} {number}  ", f"{ask}  {_word(run, step)}")
+    judged = run.told.get(step.id)
+    if judged is not None:
+        yield from _judged(judged, pen)
+    yield from _by_hand(run, step)
+    if verdict is Verdict.FAIL and step.fix:
+        yield from _wrapped("     do        ", filled(step.fix, run.runbook, run.parameters))
+    if verdict is not Verdict.PASS:
+        for each in step.commands:
+            told = in_context(command(each, run.runbook, run.parameters), context)
+            if told:
+                yield f"     by hand   {one_line(told)}"
+    yield from (_note_line(note) for note in run.notes(step.id))
+
+
+def _judged(judged: Judged, pen: Pen) -> Iterator[str]:
+    if not judged.findings:
+        yield from _wrapped("     ", judged.because)
+    for finding in judged.findings:
+        sign = pen.sign(Severity(finding.severity))
+        yield from _wrapped(f"     {sign} {finding.code} ", finding.summary)
+        yield from (f"       {_seen(each)}" for each in finding.evidence[:EVIDENCE])
+        if finding.remedy:
+            yield from remedy_lines("       do      ", finding.remedy)
+        if finding.command:
+            yield f"       by hand {one_line(finding.command)}"
+
+
+def _by_hand(run: Run, step: Step) -> Iterator[str]:
+    if step.manual is not None:
+        answer = run.answers.get(step.id)
+        if answer is None:
+            yield from _wrapped("     ", filled(step.manual.do, run.runbook, run.parameters))
+            for choice in step.manual.choices:
+                told = f"--answer {step.id}={choice.key}"
+                yield from _wrapped(f"       {told:<28} ", choice.says)
+        else:
+            yield from _wrapped("     ", f"{answer.says} ({answer.by})")
+    ran = run.ran.get(step.id)
+    if ran is not None:
+        yield from _wrapped("     ", ran.says)
+
+
+def _note_line(note: Noted) -> str:
+    return one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})")
+
+
+def _seen(each: Seen) -> str:
+    when = f", {each.at:%H:%M:%SZ}" if each.at else ""
+    where = ": ".join(filter(None, (each.object, each.field)))
+    return one_line(f"{where} = {each.value or '(empty)'} ({each.source}{when})")
+
+
+def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
+    ask = filled(step.ask, run.runbook, run.parameters)
+    yield f"## {number}. {escape(ask)}"
+    yield ""
+    yield f"**{escape(_word(run, step))}**"
+    judged = run.told.get(step.id)
+    if judged is not None:
+        at = f"{judged.at:%Y-%m-%d %H:%M:%SZ}"
+        yield f"({escape(judged.because)}; {at}, {escape(judged.by)})"
+        for finding in judged.findings:
+            yield from _markdown_finding(finding)
+    if step.manual is not None:
+        answer = run.answers.get(step.id)
+        yield ""
+        yield escape(filled(step.manual.do, run.runbook, run.parameters))
+        if answer is not None:
+            yield f"Answer: {escape(answer.says)} ({escape(answer.by)}, {answer.at:%H:%M:%SZ})"
+    ran = run.ran.get(step.id)
+    if ran is not None:
+        yield from _markdown_ran(ran)
+    for note in run.notes(step.id):
+        yield ""
+        yield f"> {escape(note.text)} ({escape(note.by)}, {note.at:%Y-%m-%d %H:%M:%SZ})"
+
+
+def _markdown_finding(finding: Noticed) -> Iterator[str]:
+    yield ""
+    yield f"* **{finding.code}** {escape(finding.summary)}"
+    for each in finding.evidence[:EVIDENCE]:
+        yield f"  * {escape(_seen(each))}"
+    if finding.remedy:
+        yield from _block(finding.remedy)
+    if finding.command:
+        yield from _block(finding.command)
+
+
+def _markdown_ran(ran: Ran) -> Iterator[str]:
+    yield ""
+    yield escape(ran.says)
+    if ran.lines:
+        yield from _block("\n".join(ran.lines))
+
+
+def _block(text: str) -> Iterator[str]:
+    """Lines as they are; the fence is longer than any that stands in them."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    yield ""
+    yield f"  {fence}"
+    yield from (f"  {line}" for line in text.splitlines())
+    yield f"  {fence}"
+
+
+def _wrapped(head: str, sentence: str) -> list[str]:
+    lines = textwrap.wrap(
+        one_line(sentence),
+        max(20, WIDTH - len(head)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
+    return [head + lines[0], *(" " * _plain(head) + line for line in lines[1:])]
+
+
+def _plain(head: str) -> int:
+    """Cells of a head; colours take none."""
+    return len(head) - (9 if "\x1b" in head else 0)

@@ -1,0 +1,196 @@
+"""From a file of YAML to a runbook, or to one sentence that names file, line and key.
+
+The file may be somebody's own: nothing in it is trusted, and whatever it holds is told, not raised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from app.runbooks.schema import Extension, Runbook
+from collectors.sanitize import one_line
+
+LARGEST = 1 << 20
+"""Bytes that a runbook may have."""
+DEEPEST = 20
+"""Levels to which it may be nested; a runbook has six."""
+
+MOST = 20_000
+"""Parts that it may have; also when its aliases are written out."""
+
+Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
+
+Place: TypeAlias = tuple[str | int, ...]
+"""Where something stands in a file: the keys and numbers on the way to it."""
+
+_PLACE = re.compile(r" - at `(?P<where>[^`]*)`$")
+_PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_WANTED_TEXT = "Expected `str`, got `"
+
+
+class BadRunbook(Exception):
+    """A file is no runbook; one sentence that names file, line and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where each part of a file stands, for errors that name it."""
+
+    file: str
+    lines: Mapping[Place, int] = field(default_factory=dict, repr=False)
+
+    def refuse(self, at: Place, sentence: str) -> BadRunbook:
+        """The error about what stands there; about the nearest part around it that is known."""
+        place = at
+        while place and place not in self.lines:
+            place = place[:-1]
+        line = f":{self.lines[place]}" if place in self.lines else ""
+        key = f" {spelled(at)}:" if at else ""
+        return BadRunbook(one_line(f"{self.file}{line}:{key} {sentence}"))
+
+
+def spelled(path: Place) -> str:
+    """A path as it is written in messages: `steps[2].next.pass`."""
+    told = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return told.removeprefix(".")
+
+
+def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Source]:
+    """The runbook of this text, or what it changes of another. Raises BadRunbook.
+
+    `file` is how errors call it, `name` what the runbook is called.
+    """
+    tree, source = _tree(text, file)
+    if not _NAME.fullmatch(name):
+        told = "its name must be words of small letters and digits, joined by `-`"
+        raise source.refuse((), told)
+    if not isinstance(tree, dict):
+        raise source.refuse((), "a runbook is a mapping with title, when, steps")
+    if "name" in tree:
+        raise source.refuse(("name",), "a runbook is called as its file is; leave this out")
+    kind: type[Runbook | Extension] = Extension if "extends" in tree else Runbook
+    try:
+        found = msgspec.convert({**tree, "name": name}, kind)
+    except msgspec.ValidationError as problem:
+        raise _told(str(problem), source) from None
+    return found, source
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a runbook's file. Raises BadRunbook where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+    except OSError as problem:
+        raise BadRunbook(one_line(f"{path}: {problem.strerror or problem}")) from None
+    if len(text) > LARGEST:
+        raise BadRunbook(one_line(f"{path}: is larger than {LARGEST >> 20} MiB; no runbook is"))
+    return text
+
+
+def _tree(text: bytes, file: str) -> tuple[Value, Source]:
+    lines: dict[Place, int] = {}
+    source = Source(file, lines)
+    try:
+        root = _root(text.decode())
+    except UnicodeDecodeError as problem:
+        raise source.refuse((), f"byte {problem.start + 1} is no UTF-8") from None
+    except yaml.MarkedYAMLError as problem:
+        raise _no_yaml(problem, file) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise source.refuse((), f"is no YAML: {problem}") from None
+    if root is None:
+        raise source.refuse((), "is empty; a runbook has title, when, steps")
+    return _value(root, (), lines, source), source
+
+
+def _root(text: str) -> Node | None:
+    loader = yaml.SafeLoader(text)
+    try:
+        root: Node | None = loader.get_single_node()
+        return root
+    finally:
+        loader.dispose()
+
+
+def _no_yaml(problem: yaml.MarkedYAMLError, file: str) -> BadRunbook:
+    mark = problem.problem_mark or problem.context_mark
+    line = f":{mark.line + 1}" if mark else ""
+    told = ", ".join(filter(None, (problem.context, problem.problem)))
+    return BadRunbook(one_line(f"{file}{line}: is no YAML: {told}"))
+
+
+def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Value:
+    """What a node says; where each part of it stands is noted in `lines`."""
+    lines.setdefault(at, node.start_mark.line + 1)
+    if len(at) > DEEPEST:
+        raise source.refuse(at, f"is nested deeper than {DEEPEST} levels; no runbook is")
+    if len(lines) > MOST:
+        raise source.refuse(at, f"has more than {MOST} parts; no runbook has")
+    if isinstance(node, MappingNode):
+        return _mapping(node, at, lines, source)
+    if isinstance(node, SequenceNode):
+        return [_value(each, (*at, place), lines, source) for place, each in enumerate(node.value)]
+    text = str(node.value)
+    kind = node.tag.rpartition(":")[2]
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() in ("yes", "true", "on")
+    if kind in ("int", "float"):
+        return _number(text)
+    return text
+
+
+def _mapping(node: MappingNode, at: Place, lines: dict[Place, int], source: Source) -> Value:
+    found: dict[str, Value] = {}
+    for key, value in node.value:
+        name = str(key.value) if isinstance(key, ScalarNode) else ""
+        place = (*at, name)
+        if not isinstance(key, ScalarNode):
+            raise source.refuse(at, "has a key that is no word")
+        if name in found:
+            told = f"stands twice, on line {lines[place]} and on line {key.start_mark.line + 1}"
+            raise source.refuse(place, told)
+        lines[place] = key.start_mark.line + 1
+        found[name] = _value(value, place, lines, source)
+    return found
+
+
+def _number(text: str) -> Value:
+    try:
+        return int(text)
+    except ValueError:
+        return float("nan")  # no field takes a number: that it is one is all that is told
+
+
+def _told(problem: str, source: Source) -> BadRunbook:
+    """What msgspec says is wrong, at its line."""
+    found = _PLACE.search(problem)
+    sentence = problem[: found.start()] if found else problem
+    at = _place(found["where"]) if found else ()
+    if sentence.startswith(_WANTED_TEXT) and not sentence.endswith("`object`"):
+        sentence += '; text that reads as a number, yes, no or null stands in quotes: "no"'
+    return source.refuse(at, sentence[:1].lower() + sentence[1:])
+
+
+def _place(where: str) -> Place:
+    """`$.steps[2].next` as its parts, up to the first that msgspec does not name."""
+    parts: list[str | int] = []
+    for found in _PART.finditer(where):
+        if found["key"] is not None:
+            parts.append(found["key"])
+        elif found["index"] is not None:
+            parts.append(int(found["index"]))
+        else:
+            break
+    return tuple(parts)

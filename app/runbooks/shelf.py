@@ -1,0 +1,174 @@
+"""The runbooks there are: those that come with ciliscope, and the operator's own beside them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import UNSET, structs
+
+from app.diagnosis.finding import Finding, Severity
+from app.runbooks.parsing import BadRunbook, Source, parse, read_file
+from app.runbooks.schema import Extension, Runbook, Step, StepChange
+from app.runbooks.soundness import Flaw, flaws
+
+_BUILT_IN = Path(__file__).parent / "library"
+_ENDING = ".yaml"
+_ORDER = (
+    "lb-no-address",
+    "lb-unreachable",
+    "bgp-session-down",
+    "not-announced",
+    "cilium-unhealthy",
+    "address-moved",
+    "node-maintenance",
+    "after-upgrade",
+)
+"""Of those that come with ciliscope: what is needed most comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A runbook that can be begun, or why it cannot."""
+
+    name: str
+    own: bool
+    """Whether it is the operator's."""
+    runbook: Runbook | None
+    problem: str = ""
+
+
+class Shelf:
+    """Every runbook by its name; the operator's own stand in the place of their namesakes."""
+
+    def __init__(self, own: Path | None = None) -> None:
+        """`own`: the operator's folder of runbooks, which need not be there."""
+        self._own = own
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all, those that come with ciliscope first."""
+        own = sorted(self._own_files())
+        return (*_ORDER, *(name for name in own if name not in _ORDER))
+
+    def runbook(self, name: str) -> Runbook:
+        """The runbook of this name. Raises BadRunbook where there is none that can be followed."""
+        files = self._own_files()
+        if name in files:
+            return load(files[name], name)
+        if name in _ORDER:
+            return built_in(name)
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.names())}"
+        raise BadRunbook(f"there is no runbook {name!r}; {hint}")
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them, those that cannot be followed with the reason."""
+        return tuple(self._entry(name) for name in self.names())
+
+    def _entry(self, name: str) -> Entry:
+        own = name in self._own_files()
+        try:
+            return Entry(name, own, self.runbook(name))
+        except BadRunbook as problem:
+            return Entry(name, own, None, str(problem))
+
+    def _own_files(self) -> dict[str, Path]:
+        if self._own is None or not self._own.is_dir():
+            return {}
+        found = (path for path in self._own.iterdir() if path.suffix in (_ENDING, ".yml"))
+        return {path.stem: path for path in sorted(found)}
+
+
+def built_in(name: str) -> Runbook:
+    """A runbook that comes with ciliscope. Raises BadRunbook."""
+    return load(_BUILT_IN / f"{name}{_ENDING}", name)
+
+
+def load(path: Path, name: str = "") -> Runbook:
+    """The runbook in a file. Raises BadRunbook, with file, line and key."""
+    found, source = parse(read_file(path), str(path), name or path.stem)
+    if isinstance(found, Extension):
+        return _extended(found, source)
+    return _sound(found, source)
+
+
+def _sound(runbook: Runbook, source: Source) -> Runbook:
+    for flaw in flaws(runbook):
+        raise source.refuse(flaw.at, flaw.says)
+    return runbook
+
+
+def _extended(change: Extension, source: Source) -> Runbook:
+    if change.extends not in _ORDER:
+        known = ", ".join(_ORDER)
+        told = f"there is no built-in runbook {change.extends!r}; there are: {known}"
+        raise source.refuse(("extends",), told)
+    base = built_in(change.extends)
+    steps = list(base.steps)
+    for number, step in enumerate(change.steps):
+        _put(steps, step, source, number)
+    runbook = Runbook(
+        name=change.name,
+        title=base.title if change.title is UNSET else change.title,
+        when=base.when if change.when is UNSET else change.when,
+        fits=base.fits if change.fits is UNSET else change.fits,
+        parameters={**base.parameters, **change.parameters},
+        steps=tuple(steps),
+    )
+    for flaw in flaws(runbook):
+        raise source.refuse(*_in_file(flaw, runbook, change))
+    return runbook
+
+
+def _put(steps: list[Step], change: StepChange, source: Source, number: int) -> None:
+    """A step in the place of its namesake, or behind the one that it names."""
+    fields = structs.asdict(change)
+    after = str(fields.pop("after"))
+    step, ids = Step(**fields), [each.id for each in steps]
+    if step.id in ids and not after:
+        steps[ids.index(step.id)] = step
+    elif after and after not in ids:
+        told = f"there is no step {after!r}; steps are {', '.join(ids)}"
+        raise source.refuse(("steps", number, "after"), told)
+    elif step.id in ids:
+        told = f"{step.id!r} is there already, and stands where it stands: leave this out"
+        raise source.refuse(("steps", number, "after"), told)
+    else:
+        steps.insert(ids.index(after) + 1 if after else len(steps), step)
+
+
+def _in_file(flaw: Flaw, runbook: Runbook, change: Extension) -> tuple[tuple[str | int, ...], str]:
+    """Where in the file of an extension a flaw of the whole stands, and what it says."""
+    match flaw.at:
+        case ("steps", int(number), *rest):
+            step = runbook.steps[number]
+            places = [n for n, each in enumerate(change.steps) if each.id == step.id]
+            if places:
+                return ("steps", places[0], *rest), flaw.says
+            return (), f"makes step {step.id!r} of {change.extends} unfit: {flaw.says}"
+    return flaw.at, flaw.says
+
+
+def fitting(shelf: Shelf, findings: tuple[Finding, ...]) -> Iterator[tuple[Runbook, Finding]]:
+    """The runbooks to begin with, each with the finding that it fits; the worst finding first."""
+    known = [entry.runbook for entry in shelf.entries() if entry.runbook is not None]
+    told: set[str] = set()
+    for finding in findings:
+        if finding.severity is Severity.INFO:
+            continue
+        runbook = best_for(known, finding)
+        if runbook is not None and runbook.name not in told:
+            told.add(runbook.name)
+            yield runbook, finding
+
+
+def best_for(known: list[Runbook], finding: Finding) -> Runbook | None:
+    """The runbook that names the code of a finding most exactly; None: none does."""
+    fits = [
+        (max((len(c) for c in runbook.fits if finding.code.startswith(c)), default=0), runbook)
+        for runbook in known
+    ]
+    length, runbook = max(fits, key=lambda fit: fit[0], default=(0, None))
+    return runbook if length else None
