@@ -72,7 +72,7 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         if screen is None or isinstance(self.screen, HelpScreen | CommandsScreen):
             return
         about = screen.at_cursor
-        kinds = () if isinstance(screen, TextScreen) else screen.reads_now()
+        kinds = () if screen.tells_anything else screen.reads_now()
         commands = (*screen.by_hand, *equivalents_of(kinds, self.current, about))
         await self.open_screen(CommandsScreen(self.link, screen.title_text, commands, about))
 

@@ -194,6 +194,8 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _runbook(options: argparse.Namespace, settings: Settings) -> int:
+    if options.word == "resume" and not options.output and not _no_dashboard():
+        return _resume(options, settings)
     from app import runbook_command
     from app.expectations import expectations
 
@@ -223,7 +225,22 @@ def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
     from app.expectations import expectations
     from app.tui import run_dashboard
 
-    return run_dashboard(settings, expectations(path=_config(options)))
+    config = _config(options)
+    return run_dashboard(settings, expectations(path=config), config=config)
+
+
+def _resume(options: argparse.Namespace, settings: Settings) -> int:
+    """Go on with a runbook in the dashboard."""
+    from app.promptness import prepare
+
+    prepare()
+    from app.expectations import expectations
+    from app.runbook_command import transcript
+    from app.tui import run_dashboard
+
+    config = _config(options)
+    resumed = (transcript(options), Path(options.what))
+    return run_dashboard(settings, expectations(path=config), config=config, resumed=resumed)
 
 
 def _no_dashboard() -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from app import texts
 from app.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.finding import Ref
+from app.guiding import GuidingApp
 from app.keeping import state_folder
 from app.mouse import use_mouse
-from app.placing import PlacingApp
 from screens.completion import Names, completions
 from screens.findings import FindingsScreen
 from screens.help import HelpScreen
@@ -32,6 +32,7 @@ from screens.words import (
     MOUSE,
     QUIT,
     REFRESH,
+    RUN,
     THEME,
     WHO,
     Place,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from app.questions import Question as Asked
 
 
-class CommandingApp(PlacingApp, inherit_bindings=False):
+class CommandingApp(GuidingApp, inherit_bindings=False):
     """Asks for commands and filters, and obeys them."""
 
     def action_prompt(self) -> None:
@@ -128,6 +129,8 @@ class CommandingApp(PlacingApp, inherit_bindings=False):
             await self._explain(rest)
         elif meaning is WHO:
             await self._who(rest)
+        elif meaning is RUN:
+            await self.run_runbook(rest)
         elif meaning is CTX:
             await self.show_contexts(rest)
         elif meaning is MOUSE:
@@ -234,6 +237,7 @@ class CommandingApp(PlacingApp, inherit_bindings=False):
             themes=sorted(THEMES),
             codes=tuple(CODES),
             categories=CATEGORIES,
+            runbooks=self._shelf.names(),
         )
 
     def _facts(self) -> Mapping[str, str]:

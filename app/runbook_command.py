@@ -39,6 +39,7 @@ def obey(
 
 def transcript(options: argparse.Namespace) -> Document:
     """The transcript that `resume` goes on with. Raises SettingsError."""
+    _refuse_flags(options)
     try:
         return read(Path(_what(options)))
     except BadTranscript as problem:

@@ -33,7 +33,10 @@ from screens.link import ClusterLink
 from screens.words import PLACES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.diagnosis.case import Expected
+    from app.runbooks.transcript import Document
     from app.settings import Settings
 
 
@@ -59,6 +62,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         # In lists of things without a log it moves the list to the right, as everywhere.
         Binding("l", "logs", "logs", show=False, priority=True, id="logs"),
         Binding("p", "previous_logs", "logs before the restart", show=False, id="previous_logs"),
+        Binding("r", "runbook", "runbook", id="runbook"),
         Binding("u", "used_by", "what uses it", show=False, id="used_by"),
         Binding("q", "back", "back", show=False, id="back"),
         Binding("escape", "escape", "undo the filter, else back", show=False, id="escape"),
@@ -74,7 +78,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         Binding("ctrl+g", "crumbs", "way on or off", show=False, id="crumbs"),
         Binding("ctrl+c", "quit", "quit", key_display="ctrl-c", priority=True, id="quit"),
         # In k9s these change the cluster; fingers that know them must meet a wall, not a surprise.
-        Binding("e,s,a,r,i,t,F,ctrl+d,ctrl+k", "nothing", show=False, id="read_only"),
+        Binding("e,s,a,i,t,F,ctrl+d,ctrl+k", "nothing", show=False, id="read_only"),
         # In k9s these choose a namespace, where there are some to choose from.
         Binding("0,1,2,3,4,5,6,7,8,9", "no_namespace", show=False, id="no_namespace"),
     ]
@@ -89,12 +93,14 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         ascii_only: bool = False,
         look: Look | None = None,
         clipboard: str = "auto",
+        resumed: tuple[Document, Path] | None = None,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
         `clock` tells the time by which ages are told; for a recording it stands still. `contexts`
         are the clusters that `:ctx` can show instead; None: there are no others. `look` has the
         themes that the operator wants (default: what fits the terminal), `clipboard` the setting.
+        `resumed`: the transcript of a runbook to go on with, and its file.
         """
         self.look = look or Look()
         super().__init__(css_path=list(STYLES), ansi_color=self.look.ansi_color)
@@ -103,6 +109,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self.set_class(ascii_only, "-ascii")
         self.contexts = contexts
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
+        self._resumed = resumed
         self._tidying = Tidying(time.monotonic)
         self.show_cluster(OpenCluster(link=link, read=read or link.monitor.run, clock=clock))
 
@@ -118,10 +125,12 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         if self._loop_to_end is not None and not self._loop_to_end.is_closed():
             self._loop_to_end.call_soon_threadsafe(self.exit)
 
-    def on_ready(self) -> None:
+    async def on_ready(self) -> None:
         """Begin to read, now that the first frame stands."""
         self.begin()
         self._learn_contexts()
+        if self._resumed is not None:
+            await self.go_on_with(*self._resumed)
 
     @override
     async def on_event(self, event: events.Event) -> None:
@@ -169,10 +178,18 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
                 self.known_contexts = await asyncio.to_thread(self.contexts.names)
 
 
-def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
+def run_dashboard(
+    settings: Settings,
+    expected: Sequence[Expected] = (),
+    *,
+    config: Path | None = None,
+    resumed: tuple[Document, Path] | None = None,
+) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is whole afterwards.
 
-    After SIGTERM or SIGHUP that is 128 + its number, within a second. No command is left running.
+    `config`: the config file that was named, if one was. `resumed`: the transcript of a runbook to
+    go on with, and its file. After SIGTERM or SIGHUP that is 128 + its number, within a second. No
+    command is left running.
     """
     believe_the_terminal()
     cluster = LiveCluster(settings, expected).opened
@@ -184,7 +201,9 @@ def run_dashboard(settings: Settings, expected: Sequence[Expected] = ()) -> int:
         ascii_only=settings.ascii_only,
         look=Look(settings.theme, settings.themes),
         clipboard=settings.clipboard,
+        resumed=resumed,
     )
+    app.config = config
     try:
         with whole_terminal(app.end, end_commands) as received:
             app.run(mouse=settings.mouse)

@@ -103,7 +103,7 @@ def _selection(finding: Finding) -> Selection:
             question = ("prefix", subject.name)
         case _:
             question = (finding.code,)
-    return Selection(ref=subject, question=question)
+    return Selection(ref=subject, question=question, finding=finding.id)
 
 
 def _block(verdict: Verdict, top: Finding) -> Block:

@@ -74,7 +74,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     """Kinds that the picture is made of; their sources are shown with their ages."""
     tells_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
-    demands: ClassVar[tuple[str, ...]] = ()
+    tells_anything: ClassVar[bool] = False
+    """Whether anything that is read may be in the picture, so that what is read says nothing."""
+    demands: tuple[str, ...] = ()
     """Kinds that are read only while somebody asks, and that this screen asks for while shown."""
 
     class Wanted(Message):

@@ -14,6 +14,7 @@ from screens.words import (
     GET,
     MOUSE,
     PLACES,
+    RUN,
     THEME,
     WHO,
     Place,
@@ -35,6 +36,7 @@ class Names:
     themes: Sequence[str] = ()
     codes: Sequence[str] = ()
     categories: Sequence[str] = ()
+    runbooks: Sequence[str] = ()
 
 
 def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names
         CTX: names.contexts,
         THEME: names.themes,
         MOUSE: ("on", "off"),
+        RUN: names.runbooks,
         GET: tuple(place.words[0] for place in PLACES),
     }.get(command, ())
 

@@ -141,7 +141,7 @@ def about(finding: Finding) -> Selection:
         case "Prefix":
             question = ("prefix", ref.name)
     node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
-    return Selection(ref=ref, question=question, node=node)
+    return Selection(ref=ref, question=question, node=node, finding=finding.id)
 
 
 def _row(finding: Finding, root: bool) -> Row:

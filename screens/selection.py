@@ -19,6 +19,8 @@ class Selection:
     """What `explain` takes for it: `("service", "home/grafana")`; () where it has no answer."""
     node: str = ""
     """The node it is on; "" for none."""
+    finding: str = ""
+    """The id of the finding that the cursor is on; "" where it is on a thing."""
 
     @property
     def name(self) -> str:

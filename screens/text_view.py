@@ -53,6 +53,7 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
     """One text, as long as it may be."""
 
     AUTO_FOCUS = "TextPane"
+    tells_anything = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy_all", "copy", id="text.copy"),
     ]

@@ -80,6 +80,7 @@ CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
 EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
 GET = Word(("get",), "the screen of that word", "WHAT")
 WHO = Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX")
+RUN = Word(("run", "runbook"), "the runbooks; one of them", "[NAME [PARAMETER=VALUE]]")
 INFO = Word(("info", "sources"), "what is read, how it is, and where files are kept")
 CTX = Word(("ctx", "contexts"), "the contexts; another cluster", "[CONTEXT]")
 MOUSE = Word(("mouse",), "give the mouse to ciliscope, or back to the terminal", "on|off")
@@ -88,7 +89,7 @@ ALIASES = Word(("aliases",), "all words that lead somewhere")
 HELP = Word(("help", "h"), "keys and commands")
 REFRESH = Word(("refresh",), "read everything again")
 QUIT = Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True)
-COMMANDS = (CHECK, EXPLAIN, GET, WHO, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH, QUIT)
+COMMANDS = (CHECK, EXPLAIN, GET, WHO, RUN, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH, QUIT)
 
 _LABEL = r"\w[\w./-]*!?=[\w./-]*"
 _FILTER = re.compile(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.concerning import concerning
 from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.inputs import labels, unread
+from app.diagnosis.inputs import INPUTS, labels, unread
 from app.diagnosis.path import Hop, HopState
 from app.diagnosis.paths import path_of
 from app.report.verdict import Verdict as Outcome
@@ -71,11 +71,18 @@ def judge(runbook: Runbook, step: Step, given: Parameters, view: View) -> Judgem
     leading = [judgement for judgement in told if judgement.verdict is worst]
     return Judgement(
         verdict=worst,
-        because="; ".join(dict.fromkeys(j.because for j in leading)),
+        because="; ".join(_each_once([j.because for j in leading])),
         findings=tuple({f.id: f for j in told for f in j.findings}.values()),
         evidence=tuple(dict.fromkeys(e for j in leading for e in j.evidence)),
         hops=tuple(hop for j in told for hop in j.hops),
     )
+
+
+def _each_once(texts: Sequence[str]) -> Iterator[str]:
+    """The texts, without those that stand in another one already."""
+    for text in dict.fromkeys(texts):
+        if not any(text != other and text in other for other in texts):
+            yield text
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -171,8 +178,11 @@ def causes(findings: Iterable[Finding], view: View) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def categories_of(runbook: Runbook) -> tuple[str, ...]:
-    """The categories that its steps look at."""
-    codes = [code for step in runbook.steps for look in step.look for code in look.findings]
-    found = (code.category for code in CODES.values() if code.code.startswith(tuple(codes)))
-    return tuple(dict.fromkeys(found)) if codes else ()
+def kinds_judged(runbook: Runbook) -> tuple[str, ...]:
+    """What the findings and hops of a runbook are judged from."""
+    looks = [look for step in runbook.steps for look in step.look]
+    codes = tuple(code for look in looks for code in look.findings)
+    found = [code.category for code in CODES.values() if codes and code.code.startswith(codes)]
+    if any(look.hop for look in looks):
+        found += ["lb-ipam", "advertisement"]
+    return tuple(dict.fromkeys(kind for category in found for kind in INPUTS[category]))

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from app.diagnosis.by_hand import in_context
 from app.diagnosis.case import Case
-from app.diagnosis.finding import Severity
+from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.paths import path_of
 from app.report.findings_text import evidence_line
 from app.runbooks.engine import Run
@@ -67,9 +67,13 @@ def parts(
     if run.turned(step):
         yield Part("turned", "it passed before, and fails now", Verdict.FAIL)
     if found is not None:
-        yield Part("verdict", found.because, found.verdict)
-        yield from _findings(found, view)
-        yield from (Part("evidence", evidence_line(each)) for each in found.evidence[:EVIDENCE])
+        rests = causes(found.findings, view)
+        if not rests:
+            yield Part("verdict", found.because, found.verdict)
+            seen = found.evidence[:EVIDENCE]
+            yield from (Part("evidence", evidence_line(each)) for each in seen)
+        for finding in rests:
+            yield from _finding(finding)
     yield from _asked(run, step, view.case)
     if verdict is Verdict.FAIL and step.fix:
         yield Part("remedy", filled(step.fix, run.runbook, run.parameters))
@@ -106,13 +110,12 @@ def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in told if text))
 
 
-def _findings(found: Judgement, view: View) -> Iterator[Part]:
-    for finding in causes(found.findings, view):
-        yield Part("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
-        seen = (Part("evidence", evidence_line(each)) for each in finding.evidence[:EVIDENCE])
-        yield from seen
-        if finding.remedy:
-            yield Part("remedy", finding.remedy)
+def _finding(finding: Finding) -> Iterator[Part]:
+    """What is wrong, what to do, and the proof: who reads only the beginning knows what to do."""
+    yield Part("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
+    if finding.remedy:
+        yield Part("remedy", finding.remedy)
+    yield from (Part("evidence", evidence_line(each)) for each in finding.evidence[:EVIDENCE])
 
 
 def _asked(run: Run, step: Step, case: Case) -> Iterator[Part]:

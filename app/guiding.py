@@ -1,0 +1,254 @@
+"""The part of the dashboard that leads through runbooks: which fits, begun, gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from app.clusters import OpenCluster
+from app.placing import PlacingApp
+from app.snapshot import Snapshot
+from app.transcripts import Recorder, shelf, whoever
+from screens.runbooks import Offer, RunbooksScreen
+from screens.widgets.command_line import Question
+
+if TYPE_CHECKING:
+    from app.runbooks.engine import Hand, Run
+    from app.runbooks.schema import Runbook
+    from app.runbooks.shelf import Shelf
+    from app.runbooks.suggestion import Suggestion
+    from app.runbooks.transcript import Document
+
+Begun: TypeAlias = "tuple[Run, Recorder]"
+Key = tuple[str, ...]
+"""A runbook by its name, and what it is about."""
+
+
+class GuidingApp(PlacingApp, inherit_bindings=False):
+    """Begins runbooks and keeps what happens in them."""
+
+    config: Path | None = None
+    """The config file that was named; the operator's runbooks lie beside it."""
+
+    def show_cluster(self, cluster: OpenCluster) -> None:
+        """Have this cluster from now on; what was begun on another one is left."""
+        super().show_cluster(cluster)
+        self.begun: dict[Key, Begun] = {}
+        self._offered: dict[str, Begun | Suggestion] = {}
+
+    # --- which one
+
+    async def action_runbook(self) -> None:
+        """The runbook that fits what the cursor is on, begun; else which there are."""
+        screen = self.shown_screen
+        if screen is None:
+            return
+        found = await self._fitting()
+        if found is None:
+            await self.show_runbooks()
+            self.flash("no runbook fits what the cursor is on; these there are")
+        else:
+            await self._begin(found.runbook, dict(found.parameters))
+
+    async def show_runbooks(self) -> None:
+        """Which runbooks there are, those that fit what is wrong now first."""
+        known = self._shelf
+        screen = RunbooksScreen(
+            self.link, known.entries(), partial(self._offers, known), self._begin_offered
+        )
+        await self.open_screen(screen)
+
+    async def run_runbook(self, rest: Sequence[str]) -> None:
+        """`run NAME [PARAMETER=VALUE ...]`: begin it; without a name, which there are."""
+        from app.runbooks.parsing import BadRunbook
+
+        if not rest:
+            await self.show_runbooks()
+            return
+        try:
+            runbook = self._shelf.runbook(rest[0])
+        except BadRunbook as problem:
+            self.flash(str(problem))
+            return
+        given: dict[str, str] = {}
+        for word in rest[1:]:
+            name, sign, value = word.partition("=")
+            if not sign and len(runbook.parameters) == 1:
+                name, value = next(iter(runbook.parameters)), word
+            given[name] = value
+        await self._begin(runbook, given)
+
+    # --- begun, and gone on with
+
+    async def go_on_with(self, told: Document, path: Path) -> None:
+        """Show a run that was begun before, perhaps by somebody else on another machine."""
+        from app.runbooks.engine import resume
+        from app.runbooks.transcript import run_of
+
+        await self._show_run(resume(run_of(told), self._hand()), Recorder(path, told.context))
+
+    async def _begin_offered(self, key: str) -> None:
+        name, _, number = key.partition(" ")
+        offered = self._offered.get(key)
+        if isinstance(offered, tuple):
+            await self._show_run(*offered)
+        elif offered is not None:
+            await self._begin(offered.runbook, dict(offered.parameters))
+        elif not number:
+            await self.run_runbook([name])
+
+    async def _begin(self, runbook: Runbook, given: dict[str, str]) -> None:
+        """Begin it, or go on where it was left; what it still needs is asked first."""
+        from app.runbooks.engine import begin
+        from app.runbooks.subjects import BadParameter, checked, missing
+
+        needed = [
+            name
+            for name, parameter in runbook.parameters.items()
+            if not parameter.optional and not given.get(name)
+        ]
+        if needed:
+            self._ask_for(runbook, given, needed[0])
+            return
+        try:
+            parameters = checked(runbook, given)
+        except BadParameter as problem:
+            self.flash(str(problem))
+            return
+        case = await asyncio.to_thread(self.link.judge.case, self.current)
+        if why := missing(runbook, parameters, case):
+            self.flash(why)
+            return
+        known = self.begun.get(_key(runbook, parameters))
+        if known is None or known[0].ended:
+            recorder = Recorder.anew(runbook.name, self.current.context, self._now())
+            known = (begin(runbook, parameters, self._hand()), recorder)
+        await self._show_run(*known)
+
+    async def _show_run(self, run: Run, recorder: Recorder) -> None:
+        from screens.runbook import RunbookScreen
+
+        screen = RunbookScreen(
+            self.link,
+            run,
+            hand=self._hand,
+            keeper=_Keeper(recorder, self.begun),
+            export=partial(self._export, recorder),
+        )
+        await self.open_screen(screen)
+
+    def _ask_for(self, runbook: Runbook, given: dict[str, str], name: str) -> None:
+        from app.runbooks.subjects import FORMS, offered
+
+        screen, parameter = self.shown_screen, runbook.parameters[name]
+        if screen is None:
+            return
+
+        def completions(typed: str) -> list[str]:
+            known = offered(parameter.kind, self.link.judge.case(self.current))
+            return [each for each in known if each.startswith(typed) and each != typed]
+
+        async def entered(text: str) -> None:
+            await self._begin(runbook, {**given, name: text})
+
+        screen.ask(
+            Question(
+                sign=name,
+                hint=f"{FORMS[parameter.kind]}: {parameter.ask}",
+                entered=entered,
+                completions=completions,
+            )
+        )
+
+    # --- what fits
+
+    async def _fitting(self) -> Suggestion | None:
+        from app.runbooks.suggestion import suggest_about, suggest_for
+
+        screen = self.shown_screen
+        about = screen.at_cursor if screen is not None else None
+        if about is None:
+            return None
+
+        def found() -> Suggestion | None:
+            snapshot, judge = self.current, self.link.judge
+            outcome, case = judge.verdict(snapshot), judge.case(snapshot)
+            for finding in outcome.findings:
+                if finding.id == about.finding:
+                    return suggest_for(self._shelf, finding, outcome, case)
+            return suggest_about(self._shelf, about.ref, outcome, case)
+
+        return await asyncio.to_thread(found)
+
+    def _offers(self, known: Shelf, snapshot: Snapshot) -> Sequence[Offer]:
+        """What was begun and not ended, then what fits what is wrong now."""
+        from app.runbooks.suggestion import suggest
+
+        judge = self.link.judge
+        offers: list[Offer] = []
+        self._offered = {}
+        for number, (run, recorder) in enumerate(self.begun.values()):
+            step = run.current
+            if step is not None:
+                key = f"{run.runbook.name} {number} begun"
+                self._offered[key] = (run, recorder)
+                given = " ".join(run.parameters.values())
+                offers.append(Offer(key, run.runbook.name, f"go on: {given} {step.id}", fits=False))
+        for number, each in enumerate(
+            suggest(known, judge.verdict(snapshot), judge.case(snapshot))
+        ):
+            key = f"{each.runbook.name} {number} fits"
+            self._offered[key] = each
+            finding = each.finding
+            why = f"start here: {finding.code} {finding.subject}" if finding else "start here"
+            offers.append(Offer(key, each.runbook.name, why))
+        return offers
+
+    # --- what is kept
+
+    def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
+        from app.runbooks import paper
+        from app.runbooks.masking import hider
+        from app.runbooks.transcript import changed, encoded
+
+        told = changed(recorder.told(run), hider(addresses=hidden))
+        text = paper.markdown(told) if form == "markdown" else encoded(told).decode()
+        ending = "md" if form == "markdown" else "json"
+        name = "-".join((run.runbook.name, *run.parameters.values()))
+        self._save(text, name, ending, "saved:")
+
+    @property
+    def _shelf(self) -> Shelf:
+        return shelf(self.config)
+
+    def _hand(self) -> Hand:
+        from app.runbooks.engine import Hand
+
+        return Hand(whoever(), self._now())
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class _Keeper:
+    """Keeps a run in its file, and in mind as long as the dashboard runs."""
+
+    def __init__(self, recorder: Recorder, begun: dict[Key, Begun]) -> None:
+        self._recorder = recorder
+        self._begun = begun
+
+    @property
+    def problem(self) -> str:
+        return self._recorder.problem
+
+    def keep(self, run: Run) -> None:
+        self._recorder.keep(run)
+        self._begun[_key(run.runbook, run.parameters)] = (run, self._recorder)
+
+
+def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:
+    return (runbook.name, *(f"{name}={value}" for name, value in parameters.items()))

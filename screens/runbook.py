@@ -1,0 +1,323 @@
+"""A runbook being followed: its steps and their verdicts, and the step at the cursor in full.
+
+What is shown is judged anew with every snapshot, earlier steps too. Whatever happens is kept before
+it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from textual.binding import Binding, BindingType
+
+from app.runbooks.engine import (
+    CannotGoOn,
+    Hand,
+    Run,
+    advance,
+    answer,
+    back,
+    judgements,
+    note,
+    observe,
+    skip,
+)
+from app.runbooks.entries import Noted
+from app.runbooks.judging import Judgement, View, causes, kinds_judged
+from app.runbooks.page import Part, commands, parts
+from app.runbooks.panels import kinds_of, panels
+from app.snapshot import Snapshot
+from screens.detail_screen import DetailScreen
+from screens.equivalents import ciliscope
+from screens.findings import about
+from screens.format import SIGN
+from screens.link import ClusterLink
+from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
+from screens.selection import Equivalent, Selection
+from screens.widgets.columns import Content
+from screens.widgets.command_line import Question
+from screens.widgets.lines import Line, Span, plain
+from screens.widgets.live_table import LiveTable, Opening
+
+if TYPE_CHECKING:
+    from app.diagnosis.finding import Finding
+
+
+class Keeper(Protocol):
+    """Keeps a run in a file."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last thing that happened is not in the file; "" where it is."""
+        ...
+
+    def keep(self, run: Run) -> None:
+        """Have all that has happened in the file."""
+        ...
+
+
+Exporter = Callable[[Run, str, bool], None]
+"""Saves a run as `markdown` or `json`, with or without addresses, and tells where."""
+
+
+@dataclass(frozen=True)
+class RunPicture:
+    """What the screen shows of a run."""
+
+    before: Run
+    """The run that was judged."""
+    run: Run
+    """The same, with what is new of it."""
+    view: View
+    """The cluster that it was held against."""
+    found: Mapping[str, Judgement]
+    """What the live data says of each step on the way."""
+    pages: dict[str, tuple[Part, ...]] = field(default_factory=dict)
+    """Steps in full, as far as somebody has looked at them."""
+
+
+class RunbookScreen(DetailScreen[RunPicture | None]):
+    """Step after step: Enter goes on, b goes back."""
+
+    AUTO_FOCUS = "#steps"
+    tells_anything = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next", "next", key_display="↵", id="runbook.next"),
+        Binding("b", "previous", "back", id="runbook.back"),
+        Binding("n", "note", "note", id="runbook.note"),
+        Binding("s", "skip", "skip", id="runbook.skip"),
+        Binding("z", "whole", "whole page", id="runbook.whole"),
+        Binding("e", "export", "export", id="runbook.export"),
+        *(
+            Binding(
+                str(digit), f"answer({digit})", "answer", show=False, id=f"runbook.answer_{digit}"
+            )
+            for digit in range(1, 10)
+        ),
+    ]
+
+    def __init__(
+        self,
+        link: ClusterLink,
+        run: Run,
+        *,
+        hand: Callable[[], Hand],
+        keeper: Keeper,
+        export: Exporter,
+    ) -> None:
+        """`hand` tells who does something, and when; `keeper` keeps what was done.
+
+        `export` saves it for others.
+        """
+        super().__init__(link)
+        self.title_text = run.runbook.name
+        self.run = run
+        self._hand = hand
+        self._keeper = keeper
+        self._export = export
+        self._picture: RunPicture | None = None
+        self._shown_at = ""
+        """The step that had the cursor because the run stood there."""
+        self._costly = True  # judging takes its time
+        on_demand = {*kinds_of(run.runbook), *kinds_judged(run.runbook)}
+        self.demands = tuple(on_demand & set(self._all_kinds()))
+
+    # --- what it shows
+
+    def make_table(self, opens: Opening) -> LiveTable:
+        """The steps."""
+        del opens  # Enter goes on
+        return LiveTable(COLUMNS, header=False, id="steps")
+
+    def picture(self, snapshot: Snapshot) -> RunPicture | None:
+        """The run, judged by this snapshot; None while nothing is read."""
+        if snapshot.setting_up:
+            return None
+        judge = self.link.judge
+        view = View(judge.case(snapshot), judge.verdict(snapshot))
+        picture = self._judged(self.run, view)
+        self._page(picture, self._looked_at(picture.run))
+        return picture
+
+    def draw(self, picture: RunPicture | None) -> None:
+        """Show it; where a key has changed the run meanwhile, what that has made of it."""
+        if picture is None:
+            self.table.show(Content(absence=plain("reading the cluster …", "none")))
+            return
+        if picture.before is not self.run:
+            picture = self._judged(self.run, picture.view)
+        self._present(picture)
+
+    def draw_detail(self) -> None:
+        """The step at the cursor in full."""
+        picture = self._picture
+        if picture is None or not self._stands:
+            return
+        id_ = self._looked_at(picture.run)
+        page = self._page(picture, id_)
+        number = 1 + [step.id for step in picture.run.runbook.steps].index(id_)
+        self.text.show_text(lambda width: page_lines(number, page, width), id_)
+
+    def reads_now(self) -> Sequence[str]:
+        """Anything may be judged."""
+        return self._all_kinds()
+
+    def shown_sources(self) -> Sequence[str]:
+        """The ages of all stand in the header; the title is for the run."""
+        return ()
+
+    def selection(self) -> Selection | None:
+        """What the first cause found at the step at the cursor is about."""
+        found = self._causes()
+        return about(found[0]) if found else None
+
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """What shows the same by hand, and the whole runbook without a screen."""
+        picture = self._picture
+        if picture is None:
+            return ()
+        step = picture.run.runbook.step(self._looked_at(picture.run))
+        told = commands(picture.run, step, picture.found.get(step.id), picture.view)
+        given = [f"--param={name}={value}" for name, value in picture.run.parameters.items()]
+        whole = ciliscope(
+            self.snapshot,
+            "all of it without a screen",
+            "runbook",
+            "run",
+            self.run.runbook.name,
+            *given,
+        )
+        return (*(Equivalent("this step by hand", text) for text in told), whole)
+
+    # --- keys
+
+    def action_next(self) -> None:
+        """On to the step that follows by what was found."""
+        self._do(advance)
+
+    def action_previous(self) -> None:
+        """Back to the step before."""
+        self._do(back)
+
+    def action_skip(self) -> None:
+        """On without a verdict; why, is asked."""
+
+        async def entered(text: str) -> None:
+            self._do(lambda run, hand: skip(run, text, hand))
+
+        self.ask(Question(sign="skip", hint="why this step is skipped", entered=entered))
+
+    def action_note(self) -> None:
+        """Write something down at this step."""
+
+        async def entered(text: str) -> None:
+            self._do(lambda run, hand: note(run, text, hand))
+            self.flash("noted")
+
+        self.ask(Question(sign="note", hint="what is to be remembered", entered=entered))
+
+    def action_answer(self, digit: int) -> None:
+        """Say what was seen where ciliscope cannot look."""
+        step = self.run.runbook.step(self._looked_at(self.run))
+        choices = step.manual.choices if step.manual else ()
+        if digit > len(choices):
+            self.flash("this step asks for no answer" if not choices else "there is no such answer")
+            return
+        self._do(lambda run, hand: answer(run, step, choices[digit - 1].key, hand))
+        self.flash(f"{choices[digit - 1].says}")
+
+    async def action_whole(self) -> None:
+        """Give the page the whole body; Esc gives it back."""
+        await self._open_detail("")
+
+    def action_export(self) -> None:
+        """Save the transcript for others; the next key says how."""
+        forms = {
+            "m": ("markdown", False),
+            "j": ("json", False),
+            "M": ("markdown", True),
+            "J": ("json", True),
+        }
+        self.choose(
+            "export as  m markdown  j json  M J the same without addresses",
+            {key: partial(self._export, self.run, *form) for key, form in forms.items()},
+        )
+
+    # --- what happens
+
+    def _do(self, act: Callable[[Run, Hand], Run]) -> None:
+        """Have something happen to the run, keep it, and show what that makes of it."""
+        try:
+            self.run = act(self.run, self._hand())
+        except CannotGoOn as problem:
+            self.flash(str(problem))
+            return
+        if self._picture is None:
+            self._keeper.keep(self.run)
+        else:
+            self._present(self._judged(self.run, self._picture.view))
+
+    def _judged(self, run: Run, view: View) -> RunPicture:
+        found = judgements(run, view)
+        return RunPicture(run, observe(run, found, view, self._hand().by), view, found)
+
+    def _present(self, picture: RunPicture) -> None:
+        self._picture, self.run = picture, picture.run
+        self._keeper.keep(self.run)
+        self.table.show(Content(tuple(step_rows(self.run))))
+        current = self.run.way[-1]
+        if current != self._shown_at:
+            self._shown_at = current
+            self.table.select(self.run.visited[-1].id)
+        self.set_headline(self._told())
+        self.draw_detail()
+
+    def _told(self) -> Line:
+        """What it is about, where it stands, and whether that is kept."""
+        run = self.run
+        named = " · ".join(run.parameters.values())
+        step = run.current
+        if step is None:
+            place = Span(f"{SIGN[result_health(run)]} {run.result}", result_health(run))
+        else:
+            place = Span(f"step {1 + run.runbook.steps.index(step)} of {len(run.runbook.steps)}")
+        notes = sum(isinstance(entry, Noted) for entry in run.entries)
+        kept = f"{notes} {'note' if notes == 1 else 'notes'} · " if notes else ""
+        if self._keeper.problem:
+            return (
+                Span(f"{named} · "),
+                place,
+                Span(f" · not kept: {self._keeper.problem}", "fail"),
+            )
+        at = run.entries[-1].at
+        return (
+            *((Span(f"{named} · "),) if named else ()),
+            place,
+            Span(f" · {kept}saved {at:%H:%M:%SZ}", "none"),
+        )
+
+    def _looked_at(self, run: Run) -> str:
+        """The step at the cursor."""
+        return self.table.selected or run.visited[-1].id
+
+    def _page(self, picture: RunPicture, id_: str) -> tuple[Part, ...]:
+        known = picture.pages.get(id_)
+        if known is None:
+            run, step = picture.run, picture.run.runbook.step(id_)
+            beside = panels(run.runbook, step, run.parameters, picture.view.case.snapshot)
+            known = tuple(parts(run, step, picture.found.get(id_), picture.view, beside))
+            picture.pages[id_] = known
+        return known
+
+    def _causes(self) -> tuple[Finding, ...]:
+        picture = self._picture
+        if picture is None:
+            return ()
+        found = picture.found.get(self._looked_at(picture.run))
+        return causes(found.findings, picture.view) if found else ()
+
+    def _all_kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(health.kind for health in self.monitor.snapshot.health.values()))

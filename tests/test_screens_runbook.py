@@ -1,0 +1,223 @@
+"""The guided mode on screen: the runbook that fits, step after step, kept as it happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from app.runbooks.entries import Answered, Begun, Judged, Moved, Noted, Skipped
+from app.runbooks.transcript import Document, read
+from app.tui import CiliscopeApp
+from screens.runbook import RunbookScreen
+from screens.runbooks import RunbooksScreen
+from screens.widgets.live_table import LiveTable
+from tests.dashboards import recorded_dashboard, screen_text, until
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where transcripts are kept."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "ciliscope"
+
+
+def kept(state: Path) -> Document:
+    """The one transcript."""
+    (file,) = (state / "runbooks").glob("*.json")
+    return read(file)
+
+
+async def opened(pilot: Pilot[None], app: CiliscopeApp, service: str) -> RunbookScreen:
+    """The runbook that `r` opens on a service."""
+    await pilot.press("f5")
+    table = app.screen.query_one("#services", LiveTable)
+    await until(pilot, lambda: service in {row.key for row in table.rows})
+    table.select(service)
+    await pilot.press("r")
+    return await shown(pilot, app)
+
+
+async def shown(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
+    """The runbook on screen, as soon as it has judged its step."""
+    await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
+    screen = app.screen
+    assert isinstance(screen, RunbookScreen)
+    await until(pilot, lambda: bool(screen.run.told))
+    return screen
+
+
+async def test_r_on_a_service_without_address_leads_to_the_label_that_is_wrong(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, "home/typo")
+        assert (screen.run.runbook.name, screen.run.parameters) == (
+            "lb-no-address",
+            {"service": "home/typo"},
+        )
+        await pilot.press("enter", "enter")
+        assert screen.run.way == ("operator", "class", "pool")
+        text = screen_text(app)
+        assert "✓ 1 Is the operator at work?" in text
+        assert "✗ 3 Does a pool select it?" in text
+        assert "CS201" in text
+        assert "looks like a typo of" in " ".join(text.split())
+        await pilot.press("enter")
+        assert screen.run.way[-1] == "fixed"
+        await pilot.press("enter")
+        assert screen.run.way[-1] == "fixed"
+    told = kept(state)
+    assert [type(entry) for entry in told.entries if not isinstance(entry, Judged)] == [
+        Begun,
+        Moved,
+        Moved,
+        Moved,
+    ]
+    assert told.result == "a cause was found"
+    judged = {entry.step: entry for entry in told.entries if isinstance(entry, Judged)}
+    assert judged["pool"].findings[0].code == "CS201"
+    assert judged["pool"].findings[0].evidence[0].at is not None
+    assert "@" in judged["pool"].by
+
+
+async def test_every_step_can_be_looked_at_and_b_goes_back(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, "home/typo")
+        await pilot.press("enter", "enter", "b")
+        assert screen.run.way == ("operator", "class")
+        await pilot.press("b")
+        await pilot.press("b")
+        assert screen.run.way == ("operator",)
+        assert "this is the first step" in app.screen.query_one("#keys").render_line(0).text
+        await pilot.press("j", "j", "j")
+        assert "4  Has it got its address?" in screen_text(app)
+        assert screen.run.way == ("operator",)
+
+
+async def test_notes_skips_and_answers_are_kept_as_they_happen(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press(":", *"run lb-unreachable home/grafana", "enter")
+        screen = await shown(pilot, app)
+        await pilot.press("n", *"who called?", "enter")
+        assert [e.text for e in kept(state).entries if isinstance(e, Noted)] == ["who called?"]
+        await pilot.press("s", *"seen already", "enter")
+        assert [e.reason for e in kept(state).entries if isinstance(e, Skipped)] == ["seen already"]
+        assert "(skipped) Has it an address?" in screen_text(app)
+        while screen.run.way[-1] != "router":
+            await pilot.press("enter")
+        assert "Where only you can look" in screen_text(app)
+        await pilot.press("9")
+        assert not screen.run.answers
+        await pilot.press("1")
+        assert [e.choice for e in kept(state).entries if isinstance(e, Answered)] == ["present"]
+        assert "✓ 7 Does the router take it?" in screen_text(app)
+        await pilot.press("enter", "1", "enter")
+        assert screen.run.ended
+        assert "open" in screen.query_one("#title").render_line(0).text
+
+
+async def test_a_runbook_that_was_left_goes_on_where_it_was(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "home/typo")
+        await pilot.press("enter", "q")
+        assert not isinstance(app.screen, RunbookScreen)
+        await pilot.press("r")
+        again = await shown(pilot, app)
+        assert again.run.way == ("operator", "class")
+        await pilot.press("q", ":", *"run", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunbooksScreen))
+        table = app.screen.query_one("#runbooks", LiveTable)
+        await until(pilot, lambda: any("go on" in row.cells[1].text for row in table.rows))
+        await pilot.press("enter")
+        assert (await shown(pilot, app)).run.way == ("operator", "class")
+    kept(state)
+
+
+async def test_the_list_begins_with_what_fits_what_is_wrong() -> None:
+    app = recorded_dashboard("wrong-peer-asn")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press(":", *"run", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunbooksScreen))
+        table = app.screen.query_one("#runbooks", LiveTable)
+        await until(pilot, lambda: bool(table.rows) and "CS402" in table.rows[0].cells[1].text)
+        assert table.rows[0].cells[0].text == "bgp-session-down"
+        assert table.rows[0].cells[1].text.startswith("start here: ")
+        await pilot.press("g", "enter")
+        assert (await shown(pilot, app)).run.runbook.name == "bgp-session-down"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("run lb-no-adress", "did you mean lb-no-address?"),
+        ("run lb-no-address home/nothing", "there is no service of type LoadBalancer home/nothing"),
+        ("run lb-no-address nothing", "must be NAMESPACE/NAME"),
+        ("run lb-no-address node=x", "lb-no-address"),
+    ],
+)
+async def test_what_cannot_be_begun_is_told(command: str, told: str) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: not app.current.setting_up and bool(app.current.services))
+        await pilot.press(":", *command, "enter")
+        shown = app.screen
+        await until(
+            pilot,
+            lambda: (
+                told in shown.query_one("#keys").render_line(0).text
+                or shown.query_one("#prompt").display
+            ),
+        )
+        assert not isinstance(app.screen, RunbookScreen)
+
+
+async def test_a_parameter_that_is_missing_is_asked_for_and_completed(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(app.current.services))
+        await pilot.press(":", *"run node-maintenance", "enter")
+        await pilot.press(*"talos", "tab", "enter")
+        screen = await shown(pilot, app)
+        assert screen.run.parameters["node"] in app.current.nodes
+
+
+async def test_an_export_hides_addresses_when_it_is_asked_to(state: Path) -> None:
+    app = recorded_dashboard("wrong-peer-asn")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(":", *"run bgp-session-down", "enter")
+        screen = await shown(pilot, app)
+        await pilot.press("enter", "enter", "enter")
+        await until(pilot, lambda: "CS402" in {f.code for f in screen.run.told["state"].findings})
+        await pilot.press("e", "M")
+        await pilot.press("e", "m")
+    hidden, open_ = sorted(state.glob("*.md"))
+    texts = {hidden.read_text(), open_.read_text()}
+    assert sum("172.29.51.1" in text for text in texts) == 1
+    assert all("CS402" in text for text in texts)
+
+
+async def test_a_file_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "occupied").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "occupied"))
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press(":", *"run cilium-unhealthy", "enter")
+        screen = await shown(pilot, app)
+        assert "not kept" in screen.query_one("#title").render_line(0).text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (140, 40), (400, 100)])
+async def test_steps_and_page_stand_side_by_side_in_any_size(size: tuple[int, int]) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app, "home/typo")
+        steps, page = screen.query_one("#steps").region, screen.query_one("#more").region
+        assert steps.right <= page.x
+        assert min(steps.width, page.width) >= 22
+        assert min(steps.height, page.height) == max(steps.height, page.height)
