@@ -29,6 +29,16 @@ def kept(state: Path) -> Document:
     return read(file)
 
 
+def way(screen: RunbookScreen) -> list[str]:
+    """The steps on the way."""
+    return list(screen.run.way)
+
+
+def exported(state: Path) -> list[str]:
+    """What was saved as Markdown."""
+    return [file.read_text() for file in state.glob("*.md")]
+
+
 async def opened(pilot: Pilot[None], app: CiliscopeApp, service: str) -> RunbookScreen:
     """The runbook that `r` opens on a service."""
     await pilot.press("f5")
@@ -57,7 +67,7 @@ async def test_r_on_a_service_without_address_leads_to_the_label_that_is_wrong(s
             {"service": "home/typo"},
         )
         await pilot.press("enter", "enter")
-        assert screen.run.way == ("operator", "class", "pool")
+        assert way(screen) == ["operator", "class", "pool"]
         text = screen_text(app)
         assert "✓ 1 Is the operator at work?" in text
         assert "✗ 3 Does a pool select it?" in text
@@ -86,14 +96,14 @@ async def test_every_step_can_be_looked_at_and_b_goes_back(state: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app, "home/typo")
         await pilot.press("enter", "enter", "b")
-        assert screen.run.way == ("operator", "class")
+        assert way(screen) == ["operator", "class"]
         await pilot.press("b")
         await pilot.press("b")
-        assert screen.run.way == ("operator",)
+        assert way(screen) == ["operator"]
         assert "this is the first step" in app.screen.query_one("#keys").render_line(0).text
         await pilot.press("j", "j", "j")
         assert "4  Has it got its address?" in screen_text(app)
-        assert screen.run.way == ("operator",)
+        assert way(screen) == ["operator"]
 
 
 async def test_notes_skips_and_answers_are_kept_as_they_happen(state: Path) -> None:
@@ -143,7 +153,7 @@ async def test_the_list_begins_with_what_fits_what_is_wrong() -> None:
         await pilot.press(":", *"run", "enter")
         await until(pilot, lambda: isinstance(app.screen, RunbooksScreen))
         table = app.screen.query_one("#runbooks", LiveTable)
-        await until(pilot, lambda: bool(table.rows) and "CS402" in table.rows[0].cells[1].text)
+        await until(pilot, lambda: bool(table.rows) and "CS401" in table.rows[0].cells[1].text)
         assert table.rows[0].cells[0].text == "bgp-session-down"
         assert table.rows[0].cells[1].text.startswith("start here: ")
         await pilot.press("g", "enter")
@@ -191,13 +201,13 @@ async def test_an_export_hides_addresses_when_it_is_asked_to(state: Path) -> Non
         await pilot.press(":", *"run bgp-session-down", "enter")
         screen = await shown(pilot, app)
         await pilot.press("enter", "enter", "enter")
-        await until(pilot, lambda: "CS402" in {f.code for f in screen.run.told["state"].findings})
+        assert screen.run.way[-1] == "state"
         await pilot.press("e", "M")
         await pilot.press("e", "m")
-    hidden, open_ = sorted(state.glob("*.md"))
-    texts = {hidden.read_text(), open_.read_text()}
+    texts = exported(state)
+    assert len(texts) == 2
     assert sum("172.29.51.1" in text for text in texts) == 1
-    assert all("CS402" in text for text in texts)
+    assert all("CS401" in text for text in texts)
 
 
 async def test_a_file_that_cannot_be_written_is_told(
