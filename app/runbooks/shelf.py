@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from msgspec import UNSET, structs
 
-from app.diagnosis.finding import Finding, Severity
 from app.runbooks.parsing import BadRunbook, Source, parse, read_file
 from app.runbooks.schema import Extension, Runbook, Step, StepChange
 from app.runbooks.soundness import Flaw, flaws
@@ -81,6 +80,7 @@ class Shelf:
         return {path.stem: path for path in sorted(found)}
 
 
+@cache
 def built_in(name: str) -> Runbook:
     """A runbook that comes with ciliscope. Raises BadRunbook."""
     return load(_BUILT_IN / f"{name}{_ENDING}", name)
@@ -149,26 +149,3 @@ def _in_file(flaw: Flaw, runbook: Runbook, change: Extension) -> tuple[tuple[str
                 return ("steps", places[0], *rest), flaw.says
             return (), f"makes step {step.id!r} of {change.extends} unfit: {flaw.says}"
     return flaw.at, flaw.says
-
-
-def fitting(shelf: Shelf, findings: tuple[Finding, ...]) -> Iterator[tuple[Runbook, Finding]]:
-    """The runbooks to begin with, each with the finding that it fits; the worst finding first."""
-    known = [entry.runbook for entry in shelf.entries() if entry.runbook is not None]
-    told: set[str] = set()
-    for finding in findings:
-        if finding.severity is Severity.INFO:
-            continue
-        runbook = best_for(known, finding)
-        if runbook is not None and runbook.name not in told:
-            told.add(runbook.name)
-            yield runbook, finding
-
-
-def best_for(known: list[Runbook], finding: Finding) -> Runbook | None:
-    """The runbook that names the code of a finding most exactly; None: none does."""
-    fits = [
-        (max((len(c) for c in runbook.fits if finding.code.startswith(c)), default=0), runbook)
-        for runbook in known
-    ]
-    length, runbook = max(fits, key=lambda fit: fit[0], default=(0, None))
-    return runbook if length else None

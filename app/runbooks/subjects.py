@@ -50,13 +50,14 @@ def checked(runbook: Runbook, given: Parameters) -> dict[str, str]:
             if not parameter.optional:
                 form = FORMS[parameter.kind]
                 raise BadParameter(f"{runbook.name} needs {name}={form}: {parameter.ask}")
-        elif not _has_form(parameter.kind, given[name]):
+        elif not has_form(parameter.kind, given[name]):
             form = FORMS[parameter.kind]
             raise BadParameter(f"{name} is {given[name]!r}; it must be {form}")
     return {name: given[name] for name in runbook.parameters if given.get(name)}
 
 
-def _has_form(kind: ParameterKind, text: str) -> bool:
+def has_form(kind: ParameterKind, text: str) -> bool:
+    """Whether a text can be the name of a thing of this kind."""
     if kind == "service":
         return len([part for part in text.split("/") if part]) == 2 and text.count("/") == 1
     if kind == "session":
