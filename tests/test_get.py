@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.get import SUBJECTS
 from app.lab.launch import RunningLab, start_lab
+from app.report.subjects import SUBJECTS
 from tests.recorded import RECORDINGS
 
 

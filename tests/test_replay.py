@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from app.feeds import Wiring
-from app.get import SUBJECTS
 from app.lab.launch import start_lab
 from app.report.items import pool_items, service_items, session_items
+from app.report.subjects import SUBJECTS
 from app.settings import Settings
 from app.snapshot import Snapshot, State
 from tests.recorded import NAMES, RECORDINGS, taken_at
