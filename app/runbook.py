@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from app.categories import CATEGORIES
 from app.check import Request, once
 from app.diagnosis.case import Case, Expected
@@ -20,7 +22,7 @@ from app.reading import read_again, watching
 from app.report.json import SCHEMA_VERSION
 from app.runbooks import paper
 from app.runbooks.engine import Hand, Run, begin, resume
-from app.runbooks.headless import exit_code, follow
+from app.runbooks.headless import exit_code, follow, waits
 from app.runbooks.judging import View
 from app.runbooks.masking import hider
 from app.runbooks.schema import END, Runbook, Verdict
@@ -91,8 +93,6 @@ def list_all(shelf: Shelf, settings: Settings, output: str) -> int:
 def show(runbook: Runbook, settings: Settings, output: str) -> int:
     """Print one runbook."""
     if output == "json":
-        import msgspec
-
         told = {
             "schemaVersion": SCHEMA_VERSION,
             "kind": "Runbook",
@@ -155,15 +155,15 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
                 return why
         recorder = _recorder(order, snapshot.context, hand.at)
         told, judge = _begun(order, hand), request.judge()
-        end = asyncio.get_running_loop().time() + (order.wait or 0)
+        end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
         while True:
             told = await asyncio.to_thread(_on, told, snapshot, judge, order.answers)
             if order.kept:
                 recorder.keep(told)
             left = end - asyncio.get_running_loop().time()
-            if told.current is None or left <= PAUSE:
+            if not waits(told) or left <= PAUSE:
                 return told, recorder
-            _say(told)
+            said = _say(told, said)
             await asyncio.sleep(PAUSE)
             snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
 
@@ -185,12 +185,13 @@ def _recorder(order: Order, context: str, now: datetime) -> Recorder:
     return Recorder.anew(order.runbook.name, context, now)
 
 
-def _say(told: Run) -> None:
-    """Tell on standard error what is waited for."""
+def _say(told: Run, said: str) -> str:
+    """Tell on standard error what is waited for, whenever that changes."""
     step = told.current
-    if step is None:
-        return
-    judged = told.told.get(step.id)
+    judged = told.told.get(step.id) if step else None
     why = judged.because if judged else str(Verdict.UNKNOWN)
-    sys.stderr.write(f"ciliscope: waiting at {step.id}: {one_line(why)}\n")
-    sys.stderr.flush()
+    now = f"ciliscope: waiting at {step.id if step else END}: {one_line(why)}\n"
+    if now != said:
+        sys.stderr.write(now)
+        sys.stderr.flush()
+    return now

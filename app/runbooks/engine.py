@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 from app.diagnosis.finding import Finding
 from app.runbooks.entries import (
@@ -28,6 +29,14 @@ from app.runbooks.entries import (
 from app.runbooks.judging import Judgement, View, causes, judge, worst
 from app.runbooks.schema import END, Runbook, Step, Verdict
 from app.runbooks.subjects import Parameters
+
+Result: TypeAlias = Literal["nothing is wrong", "fixed", "a cause was found", "open"]
+"""What a run comes to."""
+
+NOTHING_WRONG: Result = "nothing is wrong"
+FIXED: Result = "fixed"
+FOUND: Result = "a cause was found"
+OPEN: Result = "open"
 
 
 class CannotGoOn(Exception):
@@ -137,18 +146,35 @@ class Run:
         return tuple(self.runbook.step(id_) for id_ in self.way if id_ != END)
 
     @property
-    def result(self) -> str:
-        """What the run has come to, in words."""
-        verdicts = [self.verdict(s) for s in self.visited if s.id not in self.skipped]
-        verified = [s for s in self.visited if s.verify]
-        if verified and all(self.verdict(s) is Verdict.PASS for s in verified) and self.ended:
-            failed = Verdict.FAIL in self.left_with.values()
-            return "fixed" if failed else "nothing is wrong"
+    def result(self) -> Result:
+        """What the run has come to, in words.
+
+        A fault that is still seen is a cause, whatever was answered or checked after it.
+        """
+        judged = [s for s in self.visited if s.id not in self.skipped]
+        if any(s.id in self.told and self.told[s.id].verdict is Verdict.FAIL for s in judged):
+            return FOUND
+        verdicts = [self.verdict(s) for s in judged]
+        if self._verified and self._failed:  # what was answered before the fix is of then
+            return FIXED
         if Verdict.FAIL in verdicts:
-            return "a cause was found"
+            return FOUND
         if Verdict.UNKNOWN in verdicts or self.skipped or not self.ended:
-            return "open"
-        return "nothing is wrong"
+            return OPEN
+        return NOTHING_WRONG
+
+    @property
+    def _verified(self) -> bool:
+        """Whether it came to its end, and all passed that tells whether the fault is gone."""
+        verified = [s for s in self.visited if s.verify and s.id not in self.skipped]
+        passed = all(self.verdict(s) is Verdict.PASS for s in verified)
+        return bool(verified) and passed and self.ended
+
+    @property
+    def _failed(self) -> bool:
+        """Whether anything was wrong at any time."""
+        kinds = (Judged, Moved)
+        return any(isinstance(e, kinds) and e.verdict is Verdict.FAIL for e in self.entries)
 
     def add(self, *entries: Entry) -> Run:
         """The run, after this has happened too."""
@@ -231,7 +257,9 @@ def answer(run: Run, step: Step, choice: str, hand: Hand) -> Run:
 
 
 def note(run: Run, text: str, hand: Hand) -> Run:
-    """The run, with something written down at its step, or at its last one."""
+    """The run, with something written down at its step, or at its last one. Raises CannotGoOn."""
+    if not text.strip():
+        raise CannotGoOn("a note says something")
     step = run.current or run.visited[-1]
     return run.add(Noted(hand.at, hand.by, step.id, text.strip()))
 

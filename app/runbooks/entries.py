@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from app.diagnosis.finding import Evidence, Finding
+from app.diagnosis.finding import Evidence, Finding, Severity
 from app.runbooks.schema import Verdict
+
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A time; a transcript is read where the clock may show another zone."""
 
 
 class Seen(Struct, frozen=True, rename="camel"):
@@ -19,7 +22,7 @@ class Seen(Struct, frozen=True, rename="camel"):
     object: str
     field: str
     value: str
-    at: datetime | None = None
+    at: Moment | None = None
     """None: that is not known."""
 
 
@@ -28,7 +31,7 @@ class Noticed(Struct, frozen=True, rename="camel"):
 
     id: str
     code: str
-    severity: str
+    severity: Severity
     summary: str
     remedy: str = ""
     command: str = ""
@@ -36,7 +39,7 @@ class Noticed(Struct, frozen=True, rename="camel"):
 
 
 class _Entry(Struct, frozen=True, rename="camel", tag_field="entry"):
-    at: datetime
+    at: Moment
     by: str
     """`user@host`."""
 
@@ -133,7 +136,7 @@ def noticed(finding: Finding, now: datetime) -> Noticed:
     return Noticed(
         id=finding.id,
         code=finding.code,
-        severity=str(finding.severity),
+        severity=finding.severity,
         summary=finding.summary,
         remedy=finding.remedy,
         command=finding.command,

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.runbooks.engine import CannotGoOn, Hand, Run, advance, answer, judgements, observe
+from app.runbooks.engine import (
+    FIXED,
+    FOUND,
+    NOTHING_WRONG,
+    OPEN,
+    CannotGoOn,
+    Hand,
+    Result,
+    Run,
+    advance,
+    answer,
+    judgements,
+    observe,
+)
 from app.runbooks.judging import View
-from app.runbooks.schema import Runbook, Verdict
+from app.runbooks.schema import Runbook
 
-NOTHING_WRONG, FOUND, OPEN = 0, 1, 3
-"""Exit codes, as those of `check`."""
+CODES: Mapping[Result, int] = {NOTHING_WRONG: 0, FIXED: 0, FOUND: 1, OPEN: 3}
+"""Exit codes by what a run comes to, as those of `check`."""
 
 
 class BadAnswer(Exception):
@@ -31,25 +44,35 @@ def checked_answers(runbook: Runbook, given: Mapping[str, str]) -> dict[str, str
 
 
 def follow(run: Run, view: View, answers: Mapping[str, str], hand: Hand) -> Run:
-    """The run, as far as it goes in this cluster at this moment."""
+    """The run, as far as it goes in this cluster at this moment.
+
+    An answer counts also where its step was passed without one, or with another.
+    """
     while True:
-        run = observe(run, judgements(run, view), view, hand.by)
+        run = _answered(observe(run, judgements(run, view), view, hand.by), answers, hand)
         step = run.current
         if step is None:
             return run
-        if step.manual is not None and step.id in answers and step.id not in run.answers:
-            run = answer(run, step, answers[step.id], hand)
         try:
             run = advance(run, hand)
         except CannotGoOn:
             return run
 
 
+def waits(run: Run) -> bool:
+    """Whether another look at the cluster may bring it on: it stands where live data judges."""
+    return run.current is not None and any(each.findings or each.hop for each in run.current.look)
+
+
 def exit_code(run: Run) -> int:
     """0 nothing is wrong or all is fixed, 1 a cause was found, 3 something is open or not known."""
-    if run.result in ("fixed", "nothing is wrong"):
-        return NOTHING_WRONG
-    failed = any(
-        run.verdict(step) is Verdict.FAIL for step in run.visited if step.id not in run.skipped
-    )
-    return FOUND if failed else OPEN
+    return CODES[run.result]
+
+
+def _answered(run: Run, answers: Mapping[str, str], hand: Hand) -> Run:
+    for step in run.visited:
+        known = run.answers.get(step.id)
+        choice = answers.get(step.id, "")
+        if choice and (known is None or known.choice != choice):
+            run = answer(run, step, choice, hand)
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from app.diagnosis.by_hand import in_context
 from app.diagnosis.finding import Severity
 from app.report.findings_text import WIDTH, Pen, remedy_lines
 from app.report.markdown import escape
-from app.runbooks.engine import Run
+from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, OPEN, Result, Run
 from app.runbooks.entries import Judged, Noted, Noticed, Ran, Resumed, Seen
 from app.runbooks.schema import Step, Verdict
 from app.runbooks.subjects import command, filled
@@ -19,10 +20,19 @@ from collectors.sanitize import one_line
 EVIDENCE = 6
 """Observations told of a finding; the JSON has all."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 _SIGNS: dict[Verdict, Severity | str] = {
     Verdict.PASS: "ok",
     Verdict.FAIL: Severity.FAIL,
     Verdict.UNKNOWN: Severity.UNKNOWN,
+}
+
+_RESULTS: dict[Result, Severity | str] = {
+    FIXED: "ok",
+    NOTHING_WRONG: "ok",
+    FOUND: Severity.FAIL,
+    OPEN: Severity.UNKNOWN,
 }
 
 
@@ -71,18 +81,15 @@ def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
 
 
 def _sign_of(run: Run) -> Severity | str:
-    return {
-        "fixed": "ok",
-        "nothing is wrong": "ok",
-        "a cause was found": Severity.FAIL,
-    }.get(run.result, Severity.UNKNOWN)
+    return _RESULTS[run.result]
 
 
 def _word(run: Run, step: Step) -> str:
     if step.id in run.skipped:
         return f"skipped: {run.skipped[step.id].reason}"
     if run.open(step):
-        return "open: nobody has answered it"
+        unanswered = step.manual is not None and step.id not in run.answers
+        return f"open: nobody has {'answered' if unanswered else 'run'} it"
     return str(run.verdict(step))
 
 
@@ -108,7 +115,7 @@ def _judged(judged: Judged, pen: Pen) -> Iterator[str]:
     if not judged.findings:
         yield from _wrapped("     ", judged.because)
     for finding in judged.findings:
-        sign = pen.sign(Severity(finding.severity))
+        sign = pen.sign(finding.severity)
         yield from _wrapped(f"     {sign} {finding.code} ", finding.summary)
         yield from (f"       {_seen(each)}" for each in finding.evidence[:EVIDENCE])
         if finding.remedy:
@@ -158,6 +165,7 @@ def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
         yield ""
         yield escape(filled(step.manual.do, run.runbook, run.parameters))
         if answer is not None:
+            yield ""
             yield f"Answer: {escape(answer.says)} ({escape(answer.by)}, {answer.at:%H:%M:%SZ})"
     ran = run.ran.get(step.id)
     if ran is not None:
@@ -169,7 +177,7 @@ def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
 
 def _markdown_finding(finding: Noticed) -> Iterator[str]:
     yield ""
-    yield f"* **{finding.code}** {escape(finding.summary)}"
+    yield f"* **{escape(finding.code)}** {escape(finding.summary)}"
     for each in finding.evidence[:EVIDENCE]:
         yield f"  * {escape(_seen(each))}"
     if finding.remedy:
@@ -208,4 +216,4 @@ def _wrapped(head: str, sentence: str) -> list[str]:
 
 def _plain(head: str) -> int:
     """Cells of a head; colours take none."""
-    return len(head) - (9 if "\x1b" in head else 0)
+    return len(_COLOUR.sub("", head))

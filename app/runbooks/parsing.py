@@ -5,25 +5,43 @@ The file may be somebody's own: nothing in it is trusted, and whatever it holds 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias, get_args
 
 import msgspec
 import yaml
+from msgspec import structs
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from app.runbooks.schema import Extension, Runbook
-from collectors.sanitize import one_line
+from app.diagnosis.path import HopName
+from app.runbooks.schema import (
+    ActionName,
+    Choice,
+    Extension,
+    LogName,
+    Look,
+    Manual,
+    Next,
+    Parameter,
+    ParameterKind,
+    Runbook,
+    StepChange,
+    TableName,
+    Threshold,
+    Verdict,
+)
+from collectors.sanitize import one_line, printable
 
-LARGEST = 1 << 20
+LARGEST = 256 << 10
 """Bytes that a runbook may have."""
 DEEPEST = 20
 """Levels to which it may be nested; a runbook has six."""
 
-MOST = 20_000
+MOST = 5_000
 """Parts that it may have; also when its aliases are written out."""
 
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
@@ -34,6 +52,8 @@ Place: TypeAlias = tuple[str | int, ...]
 _PLACE = re.compile(r" - at `(?P<where>[^`]*)`$")
 _PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
+_NOT_ONE_OF = "Invalid enum value"
 _WANTED_TEXT = "Expected `str`, got `"
 
 
@@ -77,12 +97,24 @@ def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Sourc
         raise source.refuse((), "a runbook is a mapping with title, when, steps")
     if "name" in tree:
         raise source.refuse(("name",), "a runbook is called as its file is; leave this out")
+    _parameters(tree.get("parameters"), source)
     kind: type[Runbook | Extension] = Extension if "extends" in tree else Runbook
     try:
         found = msgspec.convert({**tree, "name": name}, kind)
     except msgspec.ValidationError as problem:
         raise _told(str(problem), source) from None
     return found, source
+
+
+def _parameters(tree: Value, source: Source) -> None:
+    """Each parameter by itself: of the whole it would not be told which one is wrong."""
+    if not isinstance(tree, dict):
+        return
+    for name, value in tree.items():
+        try:
+            msgspec.convert(value, Parameter)
+        except msgspec.ValidationError as problem:
+            raise _told(str(problem), source, ("parameters", name)) from None
 
 
 def read_file(path: Path) -> bytes:
@@ -93,7 +125,7 @@ def read_file(path: Path) -> bytes:
     except OSError as problem:
         raise BadRunbook(one_line(f"{path}: {problem.strerror or problem}")) from None
     if len(text) > LARGEST:
-        raise BadRunbook(one_line(f"{path}: is larger than {LARGEST >> 20} MiB; no runbook is"))
+        raise BadRunbook(one_line(f"{path}: is larger than {LARGEST >> 10} KiB; no runbook is"))
     return text
 
 
@@ -114,7 +146,7 @@ def _tree(text: bytes, file: str) -> tuple[Value, Source]:
 
 
 def _root(text: str) -> Node | None:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         root: Node | None = loader.get_single_node()
         return root
@@ -122,11 +154,40 @@ def _root(text: str) -> Node | None:
         loader.dispose()
 
 
+class _TooMuch(yaml.MarkedYAMLError):
+    """A document is larger than a runbook can be."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes no more than a runbook can be: a hostile file costs no time and no stack."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._parts = 0
+        self._depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        """The next part of the document. Raises _TooMuch beyond the bounds."""
+        self._parts += 1
+        self._depth += 1
+        if self._depth > 2 * DEEPEST:
+            self._refuse(f"is nested deeper than {DEEPEST} levels; no runbook is")
+        if self._parts > 2 * MOST:
+            self._refuse(f"has more than {MOST} parts; no runbook has")
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse(self, sentence: str) -> NoReturn:
+        raise _TooMuch(problem=sentence, problem_mark=self.get_mark())
+
+
 def _no_yaml(problem: yaml.MarkedYAMLError, file: str) -> BadRunbook:
     mark = problem.problem_mark or problem.context_mark
     line = f":{mark.line + 1}" if mark else ""
     told = ", ".join(filter(None, (problem.context, problem.problem)))
-    return BadRunbook(one_line(f"{file}{line}: is no YAML: {told}"))
+    wrong = told if isinstance(problem, _TooMuch) else f"is no YAML: {told}"
+    return BadRunbook(one_line(f"{file}{line}: {wrong}"))
 
 
 def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Value:
@@ -140,7 +201,7 @@ def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Va
         return _mapping(node, at, lines, source)
     if isinstance(node, SequenceNode):
         return [_value(each, (*at, place), lines, source) for place, each in enumerate(node.value)]
-    text = str(node.value)
+    text = printable(str(node.value))
     kind = node.tag.rpartition(":")[2]
     if kind == "null":
         return None
@@ -154,7 +215,7 @@ def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Va
 def _mapping(node: MappingNode, at: Place, lines: dict[Place, int], source: Source) -> Value:
     found: dict[str, Value] = {}
     for key, value in node.value:
-        name = str(key.value) if isinstance(key, ScalarNode) else ""
+        name = printable(str(key.value)) if isinstance(key, ScalarNode) else ""
         place = (*at, name)
         if not isinstance(key, ScalarNode):
             raise source.refuse(at, "has a key that is no word")
@@ -173,14 +234,52 @@ def _number(text: str) -> Value:
         return float("nan")  # no field takes a number: that it is one is all that is told
 
 
-def _told(problem: str, source: Source) -> BadRunbook:
-    """What msgspec says is wrong, at its line."""
+def _told(problem: str, source: Source, inside: Place = ()) -> BadRunbook:
+    """What msgspec says is wrong `inside` a part, at its line."""
     found = _PLACE.search(problem)
     sentence = problem[: found.start()] if found else problem
-    at = _place(found["where"]) if found else ()
+    at = (*inside, *(_place(found["where"]) if found else ()))
+    unknown = _UNKNOWN.fullmatch(sentence)
+    if unknown:
+        return source.refuse((*at, unknown["key"]), _unknown(at, unknown["key"]))
+    if sentence.startswith(_NOT_ONE_OF) and at:
+        allowed = _ALLOWED.get(str(at[-1]), ())
+        sentence += f"; it is one of {', '.join(allowed)}" if allowed else ""
     if sentence.startswith(_WANTED_TEXT) and not sentence.endswith("`object`"):
         sentence += '; text that reads as a number, yes, no or null stands in quotes: "no"'
     return source.refuse(at, sentence[:1].lower() + sentence[1:])
+
+
+def _unknown(at: Place, key: str) -> str:
+    """That a key is none, and which one may be meant."""
+    kind = next((kind for form, kind in _KINDS.items() if re.fullmatch(form, spelled(at))), None)
+    known = tuple(each.encode_name for each in structs.fields(kind)) if kind else ()
+    near = difflib.get_close_matches(key, known, n=1)
+    return "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+_STEP = r"steps\[\d+\]"
+_KINDS: Mapping[str, type[msgspec.Struct]] = {
+    "": Extension,  # has every key of a runbook, and `extends`
+    _STEP: StepChange,
+    rf"{_STEP}\.next": Next,
+    rf"{_STEP}\.look\[\d+\]": Look,
+    rf"{_STEP}\.manual": Manual,
+    rf"{_STEP}\.manual\.choices\[\d+\]": Choice,
+    r"parameters\..*": Parameter,
+}
+"""What stands where in a file."""
+
+_ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "kind": get_args(ParameterKind),
+    "threshold": get_args(Threshold),
+    "hop": get_args(HopName),
+    "table": get_args(TableName),
+    "log": get_args(LogName),
+    "action": get_args(ActionName),
+    "verdict": tuple(Verdict),
+}
+"""What may stand behind a key that takes one of a few words."""
 
 
 def _place(where: str) -> Place:

@@ -12,6 +12,7 @@ from msgspec import UNSET, structs
 from app.runbooks.parsing import BadRunbook, Source, parse, read_file
 from app.runbooks.schema import Extension, Runbook, Step, StepChange
 from app.runbooks.soundness import Flaw, flaws
+from collectors.sanitize import one_line
 
 _BUILT_IN = Path(__file__).parent / "library"
 _ENDING = ".yaml"
@@ -63,8 +64,10 @@ class Shelf:
         raise BadRunbook(f"there is no runbook {name!r}; {hint}")
 
     def entries(self) -> tuple[Entry, ...]:
-        """All of them, those that cannot be followed with the reason."""
-        return tuple(self._entry(name) for name in self.names())
+        """All of them, those that cannot be followed with the reason; so too the whole folder."""
+        problem = self._listed()[1]
+        unread = [Entry(str(self._own), True, None, problem)] if problem else []
+        return (*(self._entry(name) for name in self.names()), *unread)
 
     def _entry(self, name: str) -> Entry:
         own = name in self._own_files()
@@ -74,10 +77,17 @@ class Shelf:
             return Entry(name, own, None, str(problem))
 
     def _own_files(self) -> dict[str, Path]:
-        if self._own is None or not self._own.is_dir():
-            return {}
-        found = (path for path in self._own.iterdir() if path.suffix in (_ENDING, ".yml"))
-        return {path.stem: path for path in sorted(found)}
+        found = (path for path in self._listed()[0] if path.suffix in (_ENDING, ".yml"))
+        return {path.stem: path for path in sorted(found, reverse=True)}
+
+    def _listed(self) -> tuple[list[Path], str]:
+        """What lies in the operator's folder, and why that cannot be read, or ""."""
+        try:
+            return (list(self._own.iterdir()) if self._own else []), ""
+        except FileNotFoundError:
+            return [], ""
+        except OSError as problem:
+            return [], one_line(f"{self._own}: {problem.strerror or problem}")
 
 
 @cache

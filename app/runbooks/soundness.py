@@ -16,6 +16,8 @@ _BLOCK = re.compile(r"CS\d")
 MOST = 100
 """Steps that a runbook may have."""
 
+_SAYS_NOTHING = "says nothing"
+
 ROUTERS = "routers"
 """Stands for the commands to compare with on the router."""
 
@@ -45,6 +47,9 @@ def _own(runbook: Runbook) -> Iterator[Flaw]:
     if not 0 < len(runbook.steps) <= MOST:
         told = f"there are more than {MOST} steps" if runbook.steps else "there is no step"
         yield Flaw(("steps",), told)
+    for name in ("title", "when"):
+        if not getattr(runbook, name).strip():
+            yield Flaw((name,), _SAYS_NOTHING)
     for place, code in enumerate(runbook.fits):
         if not known_code(code):
             yield Flaw(("fits", place), f"there is no code {code!r}")
@@ -59,6 +64,8 @@ def _of_steps(runbook: Runbook) -> Iterator[Flaw]:
         at: Place = ("steps", number)
         if not _ID.fullmatch(step.id) or step.id == END:
             yield Flaw((*at, "id"), f"{step.id!r} is no name for a step: small letters, digits, -")
+        if not step.ask.strip():
+            yield Flaw((*at, "ask"), _SAYS_NOTHING)
         if step.id in ids[:number]:
             yield Flaw((*at, "id"), f"{step.id!r} is the name of another step already")
         for verdict, follows in step.next:
@@ -110,6 +117,8 @@ def _manual(step: Step, at: Place) -> Iterator[Flaw]:
         return
     keys = [choice.key for choice in step.manual.choices]
     place: Place = (*at, "manual", "choices")
+    if not step.manual.do.strip():
+        yield Flaw((*at, "manual", "do"), _SAYS_NOTHING)
     if not keys:
         yield Flaw(place, "there is nothing to choose from")
     for number, key in enumerate(keys):
@@ -134,6 +143,19 @@ def _blanks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
         for word in BLANK.findall(text):
             if word not in known and not (word == ROUTERS and "manual" in where):
                 yield Flaw(where, _no_parameter(runbook, word))
+        if "commands" in where and _quoted(text):
+            yield Flaw(where, f"{_quoted(text)} stands in quotes; it is quoted where it is needed")
+
+
+def _quoted(text: str) -> str:
+    """A blank of a command that stands in quotes, where its value could end them; "" for none."""
+    for found in BLANK.finditer(text):
+        before = text[: found.start()]
+        for escaped in ("\\'", '\\"'):
+            before = before.replace(escaped, "")
+        if before.count("'") % 2 or before.count('"') % 2:
+            return found[0]
+    return ""
 
 
 def _of_ways(runbook: Runbook) -> Iterator[Flaw]:

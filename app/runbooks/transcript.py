@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -18,9 +19,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from app.runbooks.engine import Run
-from app.runbooks.entries import Back, Entry, Moved, Skipped
+from app.runbooks.entries import Back, Begun, Entry, Moved, Resumed, Skipped
+from app.runbooks.parsing import spelled
 from app.runbooks.schema import END, Runbook
 from app.runbooks.soundness import flaws
+from app.runbooks.subjects import BadParameter, checked
 from collectors.sanitize import one_line, printable
 
 SCHEMA_VERSION = 1
@@ -141,9 +144,11 @@ def parse(text: bytes, file: str) -> Document:
         found = msgspec.convert(_changed(plain, printable), Document)
     except msgspec.ValidationError as problem:
         raise BadTranscript(one_line(f"{file}: {problem}")) from None
-    wrong = [flaw.says for flaw in flaws(found.runbook)] or _lost(found)
+    except RecursionError:
+        raise BadTranscript(one_line(f"{file}: is nested too deeply")) from None
+    wrong = _wrong(found)
     if wrong:
-        raise BadTranscript(one_line(f"{file}: its runbook cannot be followed: {wrong[0]}"))
+        raise BadTranscript(one_line(f"{file}: {wrong}"))
     return found
 
 
@@ -152,21 +157,37 @@ def run_of(told: Document) -> Run:
     return Run(told.runbook, told.parameters, told.entries)
 
 
-def _lost(told: Document) -> list[str]:
-    """Why its entries cannot have happened in its runbook; [] where they can."""
+def _wrong(told: Document) -> str:
+    """Why it cannot be gone on with; "" where it can."""
+    for flaw in flaws(told.runbook):
+        return f"its runbook cannot be followed: {spelled(flaw.at)}: {flaw.says}"
+    try:
+        checked(told.runbook, told.parameters)
+    except BadParameter as problem:
+        return str(problem)
+    if not told.entries or not isinstance(told.entries[0], Begun):
+        return "it does not tell how the run began"
+    return _lost(told)
+
+
+def _lost(told: Document) -> str:
+    """Why its entries cannot have happened in its runbook; "" where they can."""
     known = {step.id for step in told.runbook.steps}
     way = [told.runbook.steps[0].id]
     for entry in told.entries:
-        if isinstance(entry, Moved | Skipped | Back):
-            if entry.step != way[-1]:
-                return [f"it leaves step {entry.step!r} while it stands at {way[-1]!r}"]
-            if isinstance(entry, Back):
-                way.pop()
-            else:
-                way.append(entry.to)
-            if not way or way[-1] not in known | {END}:
-                return [f"it goes to {entry.to!r}, which is no step of it"]
-    return []
+        if isinstance(entry, Begun | Resumed):
+            continue
+        if isinstance(entry, Back) and entry.step == way[-1] and len(way) > 1:
+            way.pop()
+        elif entry.step not in known and not isinstance(entry, Back):
+            return f"it tells of {entry.step!r}, which is no step of its runbook"
+        elif isinstance(entry, Moved | Skipped | Back):
+            if entry.step != way[-1] or isinstance(entry, Back):
+                return f"it leaves step {entry.step!r} while it stands at {way[-1]!r}"
+            if entry.to not in known | {END}:
+                return f"it goes to {entry.to!r}, which is no step of its runbook"
+            way.append(entry.to)
+    return ""
 
 
 def _changed(plain: Plain, change: Callable[[str], str]) -> Plain:
@@ -180,9 +201,13 @@ def _changed(plain: Plain, change: Callable[[str], str]) -> Plain:
 
 
 def _sync(folder: Path) -> None:
-    """Have the folder itself written, so that the new name is not lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Have the folder itself written, so that the new name is not lost with the power.
+
+    Not every file system can do that; the file is in its place anyway.
+    """
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
