@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from app.diagnosis.policies import ENDPOINTS, POLICIES
 from app.feeds import Wiring
-from app.report import items, table
+from app.report import items, policy_items, table
 from app.report.items import Item
 from app.report.json import document
 from app.snapshot import Snapshot, SourceHealth, State
+from collectors.cilium_cli import COMMANDS
 
 Row = TypeVar("Row", bound=Item)
 
@@ -82,6 +84,18 @@ SUBJECTS = {
         ("services", "pools", "endpoint_slices", *ADVERTISED, *SESSIONS),
     ),
     "pools": _subject("Pools", items.pool_items, table.POOLS, ("pools", "services")),
+    "policies": _subject(
+        "Policies",
+        policy_items.policy_items,
+        policy_items.POLICIES,
+        (*POLICIES, ENDPOINTS),
+    ),
+    "endpoints": _subject(
+        "Endpoints",
+        policy_items.endpoint_items,
+        policy_items.ENDPOINTS,
+        (ENDPOINTS, *POLICIES),
+    ),
     "logs": _subject("Logs", items.log_items, table.LOGS, ("operator_log", "leases", "pods")),
     "config": _subject("Config", items.parameter_items, table.CONFIG, ("config_maps",)),
     "sources": _subject("Sources", items.source_items, table.SOURCES, None),
@@ -118,7 +132,7 @@ def was_read(health: SourceHealth) -> bool:
     if health.state is State.OFF:
         return True
     if health.state is State.ABSENT:
-        return not health.label.startswith("cilium ") and health.kind != "operator_log"
+        return health.kind not in COMMANDS and health.kind != "operator_log"
     return health.state is State.FRESH and not health.problems
 
 
