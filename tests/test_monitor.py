@@ -284,6 +284,19 @@ async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
         assert snapshot.health_of("nodes").state is State.FORBIDDEN
 
 
+async def test_settled_waits_for_what_was_demanded_just_now() -> None:
+    """It is told as off until the next publication."""
+    source = Told()
+    async with running(Feed(source, on_demand=True)) as monitor:
+        assert (await monitor.settled(["namespaces"], 5)).health_of("namespaces").state is State.OFF
+        with monitor.demand("namespaces"):
+            waiting = asyncio.create_task(monitor.settled(["namespaces"], 5))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            source.say(replaced("a"))
+            assert set((await waiting).namespaces) == {"a"}
+
+
 async def test_settled_gives_up_at_its_deadline() -> None:
     async with running(Feed(Told())) as monitor:
         snapshot = await monitor.settled(["namespaces"], 0.05)
