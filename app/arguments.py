@@ -20,6 +20,8 @@ GET_WORDS = (
     "routes",
     "services",
     "pools",
+    "policies",
+    "endpoints",
     "logs",
     "config",
     "sources",

@@ -132,7 +132,12 @@ class Wiring:
         pulse = VersionSource(session, clock=self.clock)
         yield Feed(pulse, VERSION_SILENCE)
         for resource in resources(namespace):
-            yield Feed(Reflector(session, resource), WATCH_SILENCE, heartbeat=pulse.label)
+            yield Feed(
+                Reflector(session, resource),
+                WATCH_SILENCE,
+                on_demand=resource.on_demand,
+                heartbeat=pulse.label,
+            )
         log = FollowedLog(session, self._operator, kind=OPERATOR_LOG, label="operator log")
         yield Feed(log, LOG_SILENCE, heartbeat=pulse.label)
         if self.settings.cli:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from app.feeds import Wiring
 from app.report.subjects import SUBJECTS, Subject
 from app.snapshot import Snapshot, SourceHealth, State
+from collectors.cilium_cli import COMMANDS
 
 READ = 0
 UNREADABLE = 3
@@ -47,7 +48,7 @@ def was_read(health: SourceHealth) -> bool:
     if health.state is State.OFF:
         return True
     if health.state is State.ABSENT:
-        return not health.label.startswith("cilium ") and health.kind != "operator_log"
+        return health.kind not in COMMANDS and health.kind != "operator_log"
     return health.state is State.FRESH and not health.problems
 
 

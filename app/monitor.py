@@ -131,8 +131,9 @@ class Monitor:
         try:
             async with asyncio.timeout(deadline):
                 async for snapshot in self.snapshots():
-                    states = {h.state for h in snapshot.health.values() if h.kind in wanted}
-                    if State.LOADING not in states:
+                    if not any(
+                        self._to_come(h) for h in snapshot.health.values() if h.kind in wanted
+                    ):
                         return snapshot
         except TimeoutError:
             pass
@@ -186,6 +187,11 @@ class Monitor:
                 source.refresh()
 
     # --- running
+
+    def _to_come(self, told: SourceHealth) -> bool:
+        """Whether its answer is waited for; one that is just demanded may still be told as off."""
+        off = told.state is State.OFF and bool(self._demands.get(told.kind))
+        return told.state is State.LOADING or off
 
     def _know(self, feed: Feed) -> None:
         source = feed.source

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.diagnosis.logs import FOLLOWED
+from app.diagnosis.policies import ENDPOINTS, policies
 from app.feeds import AGENT_LOGS, Wiring
 from app.monitor import Monitor
 from app.snapshot import Snapshot, State
@@ -27,14 +28,17 @@ BUSY = 3.0
 async def watching(wiring: Wiring) -> AsyncIterator[Monitor]:
     """A monitor that reads everything there is while inside; then nothing is left running.
 
+    What policies are enforced on is read only where there are policies.
+
     An exception out of a source is a bug and comes out here.
     """
     monitor = wiring.monitor()
-    kinds = {health.kind for health in monitor.snapshot.health.values()}
+    kinds = {health.kind for health in monitor.snapshot.health.values()} - {ENDPOINTS}
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(wiring.run(monitor)),
             group.create_task(follow_suspects(wiring, monitor)),
+            group.create_task(_read_endpoints(monitor)),
         ]
         try:
             with monitor.demand(*kinds):
@@ -42,6 +46,15 @@ async def watching(wiring: Wiring) -> AsyncIterator[Monitor]:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+async def _read_endpoints(monitor: Monitor) -> None:
+    """Read what policies are enforced on once there is a policy: there may be very many of them."""
+    async for snapshot in monitor.snapshots():
+        if policies(snapshot):
+            break
+    with monitor.demand(ENDPOINTS):
+        await asyncio.Event().wait()
 
 
 async def settled(monitor: Monitor, deadline: float) -> Snapshot:
@@ -98,10 +111,16 @@ def _complete(snapshot: Snapshot) -> bool:
     Which logs are needed is known only when all else is, and their sources are new.
     """
     states = [health.state for health in snapshot.health.values()]
-    if State.LOADING in states:
+    if State.LOADING in states or _endpoints_to_come(snapshot):
         return False
     logs = sum(health.kind == AGENT_LOGS for health in snapshot.health.values())
     return logs >= min(FOLLOWED, len(suspects(snapshot)))
+
+
+def _endpoints_to_come(snapshot: Snapshot) -> bool:
+    there = any(health.kind == ENDPOINTS for health in snapshot.health.values())
+    off = snapshot.health_of(ENDPOINTS).state is State.OFF
+    return there and off and bool(policies(snapshot))
 
 
 def _logs(snapshot: Snapshot) -> tuple[int, int]:

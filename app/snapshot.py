@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from collectors.cli_version import CliVersion
     from collectors.cluster_version import ClusterVersion
     from collectors.pod_logs import LogEntry
+    from collectors.policy_records import (
+        CiliumEndpoint,
+        CiliumPolicy,
+        ClusterwidePolicy,
+        NetworkPolicy,
+    )
     from collectors.records import (
         ConfigMap,
         DaemonSet,
@@ -135,6 +141,10 @@ class Snapshot:
     node_config_overrides: Mapping[str, NodeConfigOverride] = field(default_factory=_empty)
     peering_policies: Mapping[str, PeeringPolicy] = field(default_factory=_empty)
     l2_policies: Mapping[str, L2Policy] = field(default_factory=_empty)
+    network_policies: Mapping[str, NetworkPolicy] = field(default_factory=_empty)
+    cilium_policies: Mapping[str, CiliumPolicy] = field(default_factory=_empty)
+    clusterwide_policies: Mapping[str, ClusterwidePolicy] = field(default_factory=_empty)
+    cilium_endpoints: Mapping[str, CiliumEndpoint] = field(default_factory=_empty)
     cilium_status: Mapping[str, CiliumStatus] = field(default_factory=_empty)
     cli_version: Mapping[str, CliVersion] = field(default_factory=_empty)
     bgp_peers: Mapping[str, NodePeers] = field(default_factory=_empty)

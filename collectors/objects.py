@@ -55,6 +55,12 @@ KINDS: Mapping[str, Kind] = {
     "Deployment": Kind("apps", ("v1",), "deployments"),
     "EndpointSlice": Kind("discovery.k8s.io", ("v1",), "endpointslices"),
     "Lease": Kind("coordination.k8s.io", ("v1",), "leases"),
+    "NetworkPolicy": Kind("networking.k8s.io", ("v1",), "networkpolicies"),
+    "CiliumNetworkPolicy": Kind(CILIUM_GROUP, ("v2",), "ciliumnetworkpolicies"),
+    "CiliumClusterwideNetworkPolicy": Kind(
+        CILIUM_GROUP, ("v2",), "ciliumclusterwidenetworkpolicies", namespaced=False
+    ),
+    "CiliumEndpoint": Kind(CILIUM_GROUP, ("v2",), "ciliumendpoints"),
     "CiliumNode": Kind(CILIUM_GROUP, ("v2",), "ciliumnodes", namespaced=False),
     "CiliumLoadBalancerIPPool": Kind(
         CILIUM_GROUP, _BOTH, "ciliumloadbalancerippools", namespaced=False

@@ -19,6 +19,12 @@ from collectors.cilium_records import (
     PeeringPolicy,
     Pool,
 )
+from collectors.policy_records import (
+    CiliumEndpoint,
+    CiliumPolicy,
+    ClusterwidePolicy,
+    NetworkPolicy,
+)
 from collectors.records import (
     ConfigMap,
     DaemonSet,
@@ -68,6 +74,8 @@ class Resource:
     """Namespace to read; "" for all of them and for cluster-scoped kinds."""
     name: str = ""
     """The only object to read; "" for all."""
+    on_demand: bool = False
+    """Whether it is read only while somebody asks for it; the right to it is optional then."""
 
     @property
     def label(self) -> str:
@@ -114,7 +122,7 @@ class Resource:
 
 def resources(cilium_namespace: str = "kube-system") -> tuple[Resource, ...]:
     """Every kind to watch, for a Cilium that is installed in this namespace."""
-    return (*_kubernetes(cilium_namespace), *_cilium())
+    return (*_kubernetes(cilium_namespace), *_cilium(), *_policies())
 
 
 def _kubernetes(where: str) -> tuple[Resource, ...]:
@@ -273,4 +281,40 @@ def _cilium() -> tuple[Resource, ...]:
     return tuple(
         Resource(kind, CILIUM_GROUP, versions, plural, record, why)
         for kind, versions, plural, record, why in table
+    )
+
+
+def _policies() -> tuple[Resource, ...]:
+    """What takes many objects and few want to know."""
+    both = "it is unknown whether a policy of Cilium's is invalid, or which selects a backend"
+    table: tuple[tuple[str, str, str, str, type[Object], str], ...] = (
+        (
+            "network_policies",
+            "networking.k8s.io",
+            "v1",
+            "networkpolicies",
+            NetworkPolicy,
+            "it is unknown which of them select the backends of a service",
+        ),
+        ("cilium_policies", CILIUM_GROUP, "v2", "ciliumnetworkpolicies", CiliumPolicy, both),
+        (
+            "clusterwide_policies",
+            CILIUM_GROUP,
+            "v2",
+            "ciliumclusterwidenetworkpolicies",
+            ClusterwidePolicy,
+            both,
+        ),
+        (
+            "cilium_endpoints",
+            CILIUM_GROUP,
+            "v2",
+            "ciliumendpoints",
+            CiliumEndpoint,
+            "it is unknown which policies select the backends of a service",
+        ),
+    )
+    return tuple(
+        Resource(kind, group, (version,), plural, record, why, on_demand=True)
+        for kind, group, version, plural, record, why in table
     )

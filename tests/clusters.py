@@ -29,6 +29,7 @@ from collectors import (
     cli_version,
     cluster_version,
     log_entries,
+    policy_records,
 )
 from collectors import records as kubernetes_records
 from collectors.source import Keyed
@@ -74,17 +75,19 @@ _TYPES = (
     "cilium.io/IPsAvailable",
     "cilium.io/MissingPeerConfigs",
     "cilium.io/BGPReconcileError",
+    "Valid",
 )
 _STATUSES = ("True", "False", "Unknown")
 _OTHER = (
     *("Local", "Cluster", "established", "active", "idle", "ipv4", "ipv6", "unicast"),
     *("In", "NotIn", "Exists", "DoesNotExist", "LoadBalancerIP", "ExternalIP", "TCP", "3", "0"),
     *("io.cilium/bgp-control-plane", "kubernetes", "CrashLoopBackOff", "OOMKilled"),
+    *("Ingress", "Egress", "k8s:app=grafana", "reserved:world", "world"),
 )
 _NAMESPACED = frozenset(
     {
         *("pods", "services", "endpoint_slices", "events", "config_maps", "daemon_sets"),
-        *("deployments", "leases"),
+        *("deployments", "leases", "network_policies", "cilium_policies", "cilium_endpoints"),
     }
 )
 _WORDS = (
@@ -114,6 +117,7 @@ def record_types() -> Mapping[str, type]:
     modules = (
         kubernetes_records,
         cilium_records,
+        policy_records,
         bgp_peers,
         bgp_routes,
         cilium_status,

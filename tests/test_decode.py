@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 
 from collectors.cilium_records import Pool
 from collectors.decode import Undecodable, decode_event, decode_object, decode_page
+from collectors.policy_records import CiliumEndpoint, CiliumPolicy, NetworkPolicy
 from collectors.records import Event, Node, Object, Pod, Service
 from collectors.resources import Resource, resources
 from collectors.sanitize import MAX_LINE, JsonValue, printable
 
 RECORDINGS = Path(__file__).parent / "recordings"
-KINDS: tuple[type[Object], ...] = (Pod, Service, Pool, Event)
+KINDS: tuple[type[Object], ...] = (
+    Pod,
+    Service,
+    Pool,
+    Event,
+    NetworkPolicy,
+    CiliumPolicy,
+    CiliumEndpoint,
+)
 
 
 def raw(document: JsonValue) -> bytes:
@@ -219,6 +228,16 @@ NAMES = TEXTS | st.sampled_from(
         "running",
         "series",
         "involvedObject",
+        "specs",
+        "endpointSelector",
+        "matchLabels",
+        "ingress",
+        "from",
+        "fromEndpoints",
+        "toPorts",
+        "identity",
+        "networking",
+        "addressing",
     ]
 )
 VALUES: st.SearchStrategy[JsonValue] = st.recursive(

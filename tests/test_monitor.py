@@ -284,6 +284,18 @@ async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
         assert snapshot.health_of("nodes").state is State.FORBIDDEN
 
 
+async def test_settled_waits_for_what_was_demanded_just_now() -> None:
+    """It is told as off until the next publication."""
+    source, other = Told(), Told("nodes")
+    async with running(Feed(source, on_demand=True), Feed(other)) as monitor:
+        other.say(Failed("nodes", Reason.FORBIDDEN, "no", 300.0))
+        await until(monitor, lambda s: s.health_of("nodes").state is State.FORBIDDEN)
+        assert (await monitor.settled(["namespaces"], 5)).health_of("namespaces").state is State.OFF
+        with monitor.demand("namespaces"):
+            source.say(replaced("a"))
+            assert set((await monitor.settled(["namespaces"], 5)).namespaces) == {"a"}
+
+
 async def test_settled_gives_up_at_its_deadline() -> None:
     async with running(Feed(Told())) as monitor:
         snapshot = await monitor.settled(["namespaces"], 0.05)

@@ -8,15 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from app.diagnosis.finding import Ref, Severity
+from app.diagnosis.policies import ENDPOINTS
 from app.feeds import AGENT_LOGS
 from app.monitor import Feed, Monitor
 from app.reading import QUIET, settled
 from app.snapshot import State
 from collectors.log_entries import LogEntry
 from collectors.log_lines import LogLine
-from collectors.source import Appended, Heard, Update
+from collectors.policy_records import CiliumPolicy
+from collectors.records import Metadata
+from collectors.source import Appended, Heard, Replaced, Update
 from tests.lab_reading import read_lab
-from tests.recorded import feeds, taken_at
+from tests.recorded import Said, feeds, taken_at
 from tests.verdicts import found_in
 
 
@@ -89,6 +92,25 @@ async def test_a_log_is_read_to_its_end() -> None:
     async with running("router-killed", *logs) as monitor:
         snapshot = await settled(monitor, 30)
         assert len(snapshot.agent_logs) == 9
+
+
+async def test_what_policies_are_enforced_on_is_waited_for_where_there_is_one() -> None:
+    """Nobody asks for it here, so that it never comes."""
+    policy = CiliumPolicy(Metadata("p", "home"))
+    found = Said("cilium policies", Replaced("cilium_policies", (policy,), 0.0))
+    endpoints = Said("cilium endpoints", Replaced(ENDPOINTS, (), 0.0))
+    moment, clock = taken_at("healthy"), asyncio.get_running_loop().time
+    monitor = Monitor([Feed(found), Feed(endpoints, on_demand=True)], lambda: moment)
+    task, begun = asyncio.create_task(monitor.run()), clock()
+    with suppress(asyncio.CancelledError):
+        await settled(monitor, 3 * QUIET)
+        assert clock() - begun >= 3 * QUIET
+        with monitor.demand(ENDPOINTS):
+            begun = clock()
+            await settled(monitor, 30)
+            assert clock() - begun < 15
+        task.cancel()
+        await task
 
 
 async def test_an_agent_that_hangs_is_told_of_within_the_deadline() -> None:

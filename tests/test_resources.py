@@ -12,7 +12,13 @@ from collectors.resources import Resource, resources
 
 RECORDINGS = Path(__file__).parent / "recordings"
 CLUSTERS = sorted(path.parent for path in RECORDINGS.glob("*/recording.yaml"))
-EMPTY_EVERYWHERE = {"node_config_overrides", "l2_policies"}
+EMPTY_EVERYWHERE = {
+    "node_config_overrides",
+    "l2_policies",
+    "network_policies",
+    "cilium_policies",
+    "clusterwide_policies",
+}
 
 
 def recorded(cluster: Path, resource: Resource, version: str) -> bytes | None:
@@ -90,8 +96,17 @@ def test_rights_name_exactly_what_is_read() -> None:
     assert table["pools"].rights().resource_names == ()
 
 
+def test_what_few_want_to_know_is_read_on_demand_alone() -> None:
+    assert {resource.kind for resource in resources() if resource.on_demand} == {
+        "network_policies",
+        "cilium_policies",
+        "clusterwide_policies",
+        "cilium_endpoints",
+    }
+
+
 def test_kinds_and_labels_are_told_apart() -> None:
     table = resources()
-    assert len({resource.kind for resource in table}) == len(table) == 19
+    assert len({resource.kind for resource in table}) == len(table) == 23
     assert table[4].label == "endpoint slices"
     assert all(resource.why for resource in table)

@@ -63,7 +63,7 @@ async def test_each_forbidden_kind_is_told_with_its_right(kind: str) -> None:
     )
     found = one(diagnosed(changed(refused, **{kind: {}}), RULES), "CS801")
     resource = RESOURCES[kind]
-    assert found.severity == "unknown"
+    assert found.severity == ("info" if resource.on_demand else "unknown")
     assert resource.why in found.summary
     (rule,) = yaml.safe_load(found.remedy.partition("\n")[2])
     assert rule["resources"] == [resource.plural]

@@ -20,6 +20,7 @@ from app.diagnosis.rules import (
     cilium,
     configuration,
     lbipam,
+    policies,
     sessions,
     view,
     workload,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     *sessions.RULES,
     *advertisement.RULES,
     *workload.RULES,
+    *policies.RULES,
     *configuration.RULES,
     *view.RULES,
 )

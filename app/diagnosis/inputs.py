@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from app.diagnosis.policies import ENDPOINTS, ON_DEMAND
 from app.snapshot import Snapshot, SourceHealth, State
 
 _ROUTES = (
@@ -36,13 +37,16 @@ INPUTS = {
     "bgp-config": (*_BGP_OBJECTS, "cilium_nodes", "config_maps", "services"),
     "bgp-sessions": ("node_configs", "bgp_peers", "pods", "agent_logs"),
     "advertisement": (*_BGP_OBJECTS, *_ROUTES, "services", "endpoint_slices", "config_maps"),
-    "workload": ("services", "endpoint_slices"),
+    "workload": ("services", "endpoint_slices", *ON_DEMAND),
     "configuration": ("config_maps", "l2_policies"),
     "view": (),
 }
 """Kinds by category."""
 
 _COMMANDS = frozenset({"bgp_peers", "cilium_status", *_ROUTES})
+_AT_NEED = frozenset({"agent_logs", ENDPOINTS})
+"""What is read only where something else says that it is needed: a session that is not up, a
+policy."""
 
 
 def unread(snapshot: Snapshot, category: str) -> tuple[SourceHealth, ...]:
@@ -51,8 +55,13 @@ def unread(snapshot: Snapshot, category: str) -> tuple[SourceHealth, ...]:
     return tuple(
         health
         for health in snapshot.health.values()
-        if health.kind in kinds and not answered(health)
+        if health.kind in kinds and not answered(health) and not not_granted(health)
     )
+
+
+def not_granted(health: SourceHealth) -> bool:
+    """Whether a source lacks a right that is optional: who does not grant it wants it unread."""
+    return health.kind in ON_DEMAND and health.state is State.FORBIDDEN
 
 
 def switched_off(snapshot: Snapshot, category: str) -> tuple[str, ...]:
@@ -62,8 +71,7 @@ def switched_off(snapshot: Snapshot, category: str) -> tuple[str, ...]:
     """
     kinds = dict.fromkeys(sum(INPUTS.values(), ())) if category == "view" else INPUTS[category]
     fed = {health.kind for health in snapshot.health.values() if health.state is not State.OFF}
-    # No log is read where every session is up.
-    return tuple(kind for kind in kinds if kind not in fed and kind != "agent_logs")
+    return tuple(kind for kind in kinds if kind not in fed and kind not in _AT_NEED)
 
 
 def labels(sources: Iterable[SourceHealth]) -> str:

@@ -21,6 +21,7 @@ from app.lab.plane import (
     SERVICES,
     Plane,
 )
+from app.lab.policies import with_types
 from app.lab.scenario import Node, Scenario
 from app.lab.store import JsonObject, stamp
 from app.lab.workloads import Workloads
@@ -238,6 +239,8 @@ def admitted(plane: Plane, manifest: JsonObject) -> JsonObject:
         obj["spec"] = merged(defaults, mapping(obj, "spec"))
     if text(obj, "kind") == "Service":
         obj = _admitted_service(plane, obj)
+    if text(obj, "kind") == "NetworkPolicy":
+        obj = with_types(obj)
     return obj
 
 

@@ -24,8 +24,10 @@ from app.lab.plane import (
     PEER_CONFIGS,
     SECRETS,
     Plane,
+    ResourceKey,
     matters,
 )
+from app.lab.policies import POLICY_INPUTS, judge
 from app.lab.store import JsonObject
 
 _BGP_INPUTS = (CLUSTER_CONFIGS, PEER_CONFIGS, NODE_CONFIGS, OVERRIDES, CILIUM_NODES, SECRETS)
@@ -64,15 +66,21 @@ class Operator:
             return
         self._ipam.sync()
         version = self._plane.store.version
-        if any(
-            matters(event)
-            for resource in _BGP_INPUTS
-            for event in self._plane.changes(resource, self._seen)
-        ):
+        if self._changed(_BGP_INPUTS):
             if self._bgp_enabled():
                 self._render()
             version = self._plane.store.version
+        if self._changed(POLICY_INPUTS):
+            judge(self._plane)
+            version = self._plane.store.version
         self._seen = version
+
+    def _changed(self, resources: tuple[ResourceKey, ...]) -> bool:
+        return any(
+            matters(event)
+            for resource in resources
+            for event in self._plane.changes(resource, self._seen)
+        )
 
     def _bgp_enabled(self) -> bool:
         return self._plane.configuration().get("enable-bgp-control-plane") == "true"

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
+from app.lab.endpoints import Endpoints
 from app.lab.fields import mapping, name_of, seconds, text
 from app.lab.operator import Operator
 from app.lab.plane import (
@@ -84,6 +85,7 @@ class Simulation:
         self.prefixes = Prefixes(self.plane)
         self.operator = Operator(self.plane)
         self.workloads = Workloads(self.plane)
+        self.endpoints = Endpoints(self.plane)
         self.agents: dict[str, Agent] = {}
         """By pod name."""
         self.dark: set[str] = set()
@@ -192,6 +194,7 @@ class Simulation:
         for pod in pods:
             self._follow_agent(pod)
         self._follow_operator()
+        self.endpoints.follow({each.node for each in self.agents.values() if each.running})
 
     def _follow_agent(self, pod: JsonObject) -> None:
         name, node = name_of(pod), text(pod, "spec", "nodeName")

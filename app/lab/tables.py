@@ -189,6 +189,14 @@ def _address(kind: str) -> Cell:
     return cell
 
 
+def _pair(family: str) -> Cell:
+    def cell(endpoint: JsonObject, _: datetime) -> str:
+        pairs = _several(endpoint, "status.networking.addressing")
+        return next(filter(None, (_text(pair, family) for pair in pairs)), "")
+
+    return cell
+
+
 def _event_object(event: JsonObject, _: datetime) -> str:
     kind = _text(event, "involvedObject.kind").lower()
     return f"{kind}/{_text(event, 'involvedObject.name')}"
@@ -201,6 +209,7 @@ def _replicas_ready(deployment: JsonObject, _: datetime) -> str:
 
 _AGE = _since("metadata.creationTimestamp")
 _ANY_KIND: Mapping[str, Cell] = {"Name": _name, "Age": _AGE}
+_POLICY: Mapping[str, Cell] = {"Name": _name, "Age": _AGE, "Valid": _status_of("Valid")}
 _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
     ("", "pods"): {
         "Name": _name,
@@ -257,6 +266,15 @@ _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
         "Conflicting": _status_of("cilium.io/PoolConflict"),
         "IPs Available": _status_of("cilium.io/IPsAvailable", "message"),
         "Age": _AGE,
+    },
+    ("cilium.io", "ciliumnetworkpolicies"): _POLICY,
+    ("cilium.io", "ciliumclusterwidenetworkpolicies"): _POLICY,
+    ("cilium.io", "ciliumendpoints"): {
+        "Name": _name,
+        "Security Identity": _field("status.identity.id"),
+        "Endpoint State": _field("status.state"),
+        "IPv4": _pair("ipv4"),
+        "IPv6": _pair("ipv6"),
     },
     ("cilium.io", "ciliumnodes"): {
         "Name": _name,

@@ -79,7 +79,7 @@ def findings_json(verdict: Verdict) -> str:
             IgnoredItem(each.finding.id, each.entry.reason, each.entry.place)
             for each in verdict.ignored
         ),
-        not_read=verdict.not_read(),
+        not_read=(*verdict.not_read(), *verdict.not_granted()),
         sources=source_items(verdict.snapshot),
     )
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"

@@ -153,9 +153,12 @@ def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
 
 
 def not_read(verdict: Verdict, categories: Iterable[str] | None = None) -> str:
-    """What was switched off and these categories would be judged from; "" when nothing was."""
-    told = verdict.not_read(categories)
-    return f"not read, as asked: {', '.join(told)}" if told else ""
+    """What was switched off, or not granted as nothing needs it, and these categories would be
+    judged from; "" when nothing was."""
+    asked, lacking = verdict.not_read(categories), verdict.not_granted(categories)
+    told = [f"not read, as asked: {', '.join(asked)}"] if asked else []
+    told += [f"not read for want of an optional right: {', '.join(lacking)}"] if lacking else []
+    return "; ".join(told)
 
 
 def _told_elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:

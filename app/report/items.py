@@ -266,7 +266,7 @@ def pod_items(snapshot: Snapshot) -> tuple[PodItem, ...]:
             else None,
             version=found.version,
             leader=found.leader,
-            age=_age(snapshot, found.pod),
+            age=age_of(snapshot, found.pod),
         )
         for found in cilium_pods(snapshot)
     )
@@ -333,7 +333,7 @@ def pool_items(snapshot: Snapshot) -> tuple[PoolItem, ...]:
             used=usage.used,
             available=usage.available,
             holders=tuple(HolderItem(str(ip), held) for ip, held in usage.holders.items()),
-            age=_age(snapshot, usage.pool),
+            age=age_of(snapshot, usage.pool),
         )
         for usage in pool_usages(snapshot)
     )
@@ -406,7 +406,7 @@ def _node_item(snapshot: Snapshot, node: Node, found: list[Session]) -> NodeItem
         agent_ready=pod_ready(agent) if agent else None,
         sessions=len(found) if known else None,
         sessions_established=sum(s.established for s in found) if known else None,
-        age=_age(snapshot, node),
+        age=age_of(snapshot, node),
     )
 
 
@@ -482,7 +482,7 @@ def _service_item(
         external_traffic_policy=service.spec.external_traffic_policy,
         endpoints=EndpointsItem(behind.ready, behind.total, behind.nodes) if behind else None,
         labels=service.metadata.labels,
-        age=_age(snapshot, service),
+        age=age_of(snapshot, service),
     )
 
 
@@ -501,7 +501,8 @@ def _log_item(entry: LogEntry) -> LogItem:
     )
 
 
-def _age(snapshot: Snapshot, record: Object) -> float | None:
+def age_of(snapshot: Snapshot, record: Object) -> float | None:
+    """Seconds since the object was made; None when it does not say."""
     return _since(snapshot, record.metadata.creation_timestamp)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.report import items, table
+from app.diagnosis.policies import ENDPOINTS, POLICIES
+from app.report import items, policy_items, table
 from app.report.items import Item
 from app.report.json import document
 from app.snapshot import Snapshot
@@ -78,6 +79,18 @@ SUBJECTS: Mapping[str, Subject] = {
         ("services", "pools", "endpoint_slices", *ADVERTISED, *SESSIONS),
     ),
     "pools": _subject("Pools", items.pool_items, table.POOLS, ("pools", "services")),
+    "policies": _subject(
+        "Policies",
+        policy_items.policy_items,
+        policy_items.POLICIES,
+        (*POLICIES, ENDPOINTS),
+    ),
+    "endpoints": _subject(
+        "Endpoints",
+        policy_items.endpoint_items,
+        policy_items.ENDPOINTS,
+        (ENDPOINTS, *POLICIES),
+    ),
     "logs": _subject("Logs", items.log_items, table.LOGS, ("operator_log", "leases", "pods")),
     "config": _subject("Config", items.parameter_items, table.CONFIG, ("config_maps",)),
     "sources": _subject("Sources", items.source_items, table.SOURCES, None),

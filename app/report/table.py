@@ -69,11 +69,13 @@ def _optional(value: object) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def _listed(values: Sequence[str]) -> str:
+def listed(values: Sequence[str]) -> str:
+    """Names in one cell."""
     return ",".join(values) or NONE
 
 
-def _sign(value: bool | None) -> str:
+def sign(value: bool | None) -> str:
+    """A truth in one cell."""
     return {True: "yes", False: "no", None: UNKNOWN}[value]
 
 
@@ -96,7 +98,7 @@ def _announcers(address: AddressItem) -> str:
 
 def _announcing_nodes(service: ServiceItem) -> str:
     nodes = {n for address in service.addresses for n in address.announced_by or ()}
-    return _listed(sorted(nodes))
+    return listed(sorted(nodes))
 
 
 def _condition(service: ServiceItem) -> str:
@@ -114,7 +116,7 @@ def _endpoints(service: ServiceItem) -> str:
 
 
 def _pools(service: ServiceItem) -> str:
-    return _listed(list(dict.fromkeys(a.pool or NONE for a in service.addresses)))
+    return listed(list(dict.fromkeys(a.pool or NONE for a in service.addresses)))
 
 
 def _pool_state(pool: PoolItem) -> str:
@@ -157,14 +159,14 @@ PODS = (
 )
 NODES = (
     Column[NodeItem]("NAME", lambda n: n.name),
-    Column[NodeItem]("READY", lambda n: _sign(n.ready)),
+    Column[NodeItem]("READY", lambda n: sign(n.ready)),
     Column[NodeItem]("AGENT", lambda n: n.agent or NONE),
-    Column[NodeItem]("AGENT READY", lambda n: _sign(n.agent_ready)),
+    Column[NodeItem]("AGENT READY", lambda n: sign(n.agent_ready)),
     Column[NodeItem](
         "SESSIONS",
         lambda n: UNKNOWN if n.sessions is None else f"{n.sessions_established}/{n.sessions}",
     ),
-    Column[NodeItem]("ADDRESSES", lambda n: _listed(n.addresses), wide=True),
+    Column[NodeItem]("ADDRESSES", lambda n: listed(n.addresses), wide=True),
     Column[NodeItem]("KUBELET", lambda n: n.kubelet, wide=True),
     Column[NodeItem]("AGE", lambda n: age(n.age), right=True),
 )
@@ -181,7 +183,7 @@ SESSIONS = (
     Column[SessionItem]("LOCAL AS", lambda s: _optional(s.local_asn), wide=True, right=True),
     Column[SessionItem]("FAMILIES RCVD/ADV", _families, wide=True),
     Column[SessionItem]("HOLD", lambda s: _optional(s.hold_time), wide=True, right=True),
-    Column[SessionItem]("PASSWORD", lambda s: _sign(s.tcp_password), wide=True),
+    Column[SessionItem]("PASSWORD", lambda s: sign(s.tcp_password), wide=True),
     Column[SessionItem]("NOTE", lambda s: s.note),
 )
 ROUTES = (
@@ -197,7 +199,7 @@ ROUTES = (
     Column[RouteItem](
         "COMMUNITIES",
         lambda r: (
-            _listed((*r.attributes.communities, *r.attributes.large_communities))
+            listed((*r.attributes.communities, *r.attributes.large_communities))
             if r.attributes
             else UNKNOWN
         ),
@@ -218,7 +220,7 @@ SERVICES = (
     Column[ServiceItem]("ANNOUNCED BY", _announced, right=True),
     Column[ServiceItem](
         "SELECTED BY",
-        lambda s: UNKNOWN if s.selected_by is None else _listed(s.selected_by),
+        lambda s: UNKNOWN if s.selected_by is None else listed(s.selected_by),
         wide=True,
     ),
     Column[ServiceItem]("NODES", _announcing_nodes, wide=True),

@@ -9,7 +9,7 @@ from functools import cached_property
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnose import consequences
 from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.inputs import switched_off, unread
+from app.diagnosis.inputs import INPUTS, not_granted, switched_off, unread
 from app.ignore import Ignored
 from app.snapshot import Snapshot, SourceHealth
 from collectors.cilium_cli import COMMANDS
@@ -74,6 +74,16 @@ class Verdict:
         off = (kind for each in chosen for kind in switched_off(self.snapshot, each))
         return tuple(
             COMMANDS[kind].label if kind in COMMANDS else kind for kind in dict.fromkeys(off)
+        )
+
+    def not_granted(self, categories: Iterable[str] | None = None) -> tuple[str, ...]:
+        """What lacks an optional right and these categories (all, for None) are judged from."""
+        chosen = self.categories if categories is None else categories
+        kinds = {kind for each in chosen for kind in INPUTS[each]}
+        return tuple(
+            health.label
+            for health in self.snapshot.health.values()
+            if health.kind in kinds and not_granted(health)
         )
 
     @property

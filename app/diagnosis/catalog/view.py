@@ -9,11 +9,14 @@ CODES: tuple[Code, ...] = (
     Code(
         code="CS801",
         title="A right is missing",
-        severities=(Severity.UNKNOWN,),
+        severities=(Severity.UNKNOWN, Severity.INFO),
         meaning=(
             "The cluster knows us and says no. What depends on it is not judged, and is neither "
             "called well nor broken. Each missing right is told once, with all that needs it and "
-            "the API server's own words. It is asked for again every few minutes."
+            "the API server's own words. It is asked for again every few minutes.\n\n"
+            "The rights to network policies and CiliumEndpoints are optional: nothing but CS602 "
+            "and CS603 is judged from them. Where one is missing that is worth knowing, and what "
+            "was asked for is judged all the same."
         ),
         check="`kubectl auth can-i`, as the finding writes it; `ciliscope get sources`.",
         fix=(

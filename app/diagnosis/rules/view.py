@@ -12,6 +12,7 @@ from types import MappingProxyType
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.health import BGPV1_REMOVED
+from app.diagnosis.inputs import not_granted
 from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.answers import COMMANDS, agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
@@ -145,7 +146,7 @@ def _forbidden(case: Case, rights: Rights, sources: list[SourceHealth], why: str
     who = next((each.who for each in said if each.who), "")
     return Finding(
         code="CS801",
-        severity=Severity.UNKNOWN,
+        severity=Severity.INFO if all(map(not_granted, sources)) else Severity.UNKNOWN,
         subject=refs[0],
         summary=f"{_labels(sources)}: not allowed to {what}{where}, so {why}",
         evidence=tuple(
