@@ -192,13 +192,13 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY
         if self._stands:
-            self.draw(picture)
             self._drawn = snapshot
+            self.draw(picture)
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot that is drawn."""
-        return self._snapshot
+        """The snapshot that is drawn: what a key adds tells the same ages as what stands there."""
+        return self._drawn or self._snapshot
 
     def set_headline(self, line: Line) -> None:
         """Say something in a few words beside the title."""
