@@ -210,7 +210,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         keys = self.query_one_optional("#keys", EdgeLine)
         if keys is None:  # it is being taken down
             return
-        keys.show_edges(plain(f" {text}", "strong"))
+        keys.show_whole(plain(f" {text}", "strong"))
         self._flash_ends = time.monotonic() + FLASH
         self.set_timer(FLASH, self._flash_over)
 
