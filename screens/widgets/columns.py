@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from rich.cells import cell_len
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 SortValue = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""
+
+Holds = Literal[
+    "text", "marked", "state", "flag", "share", "number", "seconds", "since", "time", "bar"
+]
+"""What the cells of a column hold, for who wants values and not words.
+
+`marked`: a text behind which a mark of ours may stand; `state`: one before which its sign stands;
+`flag`: a sign alone; `share`: `2/3`; `number` and `seconds`: what the cell is sorted by; `since`:
+how long ago, sorted by its moment in seconds since 1970, turned round; `time`: a moment, sorted by
+itself; `bar`: a drawing of what other columns say.
+"""
 
 GAP = 2
 """Cells between two columns."""
@@ -46,6 +57,8 @@ class Column:
     """False: shown only where the operator has chosen it."""
     marks: bool = True
     """False: what changes in it is never marked, since it changes all the time."""
+    holds: Holds = "text"
+    """What is to be had of its cells as values."""
 
 
 # Cells and rows are structs, not dataclasses: a table of 50,000 rows is told all of them again
