@@ -155,7 +155,17 @@ async def test_a_node_that_did_not_answer_is_neither_missing_nor_announcing() ->
         (prefix,) = path.prefixes
         assert prefix.unknown == (node,)
         assert prefix.missing == ()
-        assert hop(path, "routes").state is HopState.OK
+        assert hop(path, "routes").state is HopState.UNKNOWN, "two of three is not the verdict"
+        assert path.broken is None
+        assert not any(found.findings for found in path.hops), "the agent is told of, not each"
+
+
+async def test_a_session_that_is_not_known_makes_the_hop_so_where_the_verdict_hangs_on_it() -> None:
+    path = path_of(Case(await snapshot_of("agent-just-killed")), GRAFANA)
+    assert path is not None
+    assert hop(path, "sessions").reason == "2/3 established, 1 unknown"
+    assert (states(path)["sessions"], states(path)["routes"]) == ("unknown", "unknown")
+    assert not any(found.findings for found in path.hops)
 
 
 async def test_routes_that_were_not_read_are_unknown_and_not_absent() -> None:
