@@ -19,6 +19,7 @@ from tests.dashboards import (
     recorded_dashboard,
     screen_text,
     scripted_dashboard,
+    text_of,
     until,
 )
 from tests.diagnosed import agent_of, waiting, with_pod
@@ -34,6 +35,15 @@ async def shown(app: CiliscopeApp, pilot: Pilot[None]) -> PodsScreen:
     assert isinstance(screen, PodsScreen)
     await until(pilot, lambda: bool(screen.table.rows) and bool(screen.text.lines))
     return screen
+
+
+@pytest.mark.parametrize("name", ["healthy", "agent-just-killed"])
+async def test_at_140_by_40_the_list_beside_the_detail_tells_versions(name: str) -> None:
+    app = recorded_dashboard(name)
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = await shown(app, pilot)
+        header = text_of(screen.table).split("\n")[0]
+        assert {"NAME", "STATUS", "RESTARTS", "NODE", "VERSION"} <= set(header.split())
 
 
 async def test_at_80_by_24_the_worst_pod_is_selected_and_its_cause_and_remedy_are_seen() -> None:

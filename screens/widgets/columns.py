@@ -123,7 +123,7 @@ def fitted_widths(
     """Widths that fit into the room, as far as the columns allow; None: the column is left out.
 
     Extra columns go first, the last one before the others; spare ones go where cutting would not
-    do; then the widest that may be cut is cut.
+    do, and one that fits into what is left comes back; then the widest that may be cut is cut.
     """
     widths: list[int | None] = list(wanted)
     for index in reversed(range(len(columns))):
@@ -132,8 +132,14 @@ def fitted_widths(
         if columns[index].extra:
             widths[index] = None
     spare = sorted((c.spare, index) for index, c in enumerate(columns) if c.spare)
+    gone: list[int] = []
     while spare and _least(columns, widths) > room:
-        widths[spare.pop()[1]] = None
+        gone.append(spare.pop()[1])
+        widths[gone[-1]] = None
+    for index in reversed(gone):
+        widths[index] = wanted[index]
+        if _least(columns, widths) > room:
+            widths[index] = None
     while (over := _total(widths) - room) > 0:
         slack = [
             (width, index)
