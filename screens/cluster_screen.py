@@ -259,6 +259,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
                 return widget
         return None
 
+    @property
+    def searches(self) -> bool:
+        """Whether a text is searched, and no list filtered."""
+        return isinstance(self.panel, TextPane)
+
     def narrow(self, text: str) -> str:
         """Show in the panel only what matches, or mark it where the panel is a text.
 

@@ -13,6 +13,7 @@ from app.tui import CiliscopeApp
 from collectors.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen
+from screens.widgets.lines import text_of as told
 from tests.dashboards import (
     NOON,
     Script,
@@ -189,3 +190,30 @@ async def test_in_ascii_nothing_else_is_drawn_of_a_pod() -> None:
         screen.select_object(Ref("Deployment", "cilium-operator", "kube-system"))
         await until(pilot, lambda: "* leads" in screen_text(app))
         assert screen_text(app).isascii()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_a_detail_that_has_the_keys_is_searched_and_the_list_stays(
+    size: tuple[int, int],
+) -> None:
+    app = recorded_dashboard("agent-just-killed")
+    async with app.run_test(size=size) as pilot:
+        screen = await shown(app, pilot)
+        rows = len(screen.table.rows)
+        await pilot.press("enter", "slash", *"conditions", "enter")
+        assert len(screen.table.rows) == rows
+        assert screen.text.searched == "1/1 found"
+        line = next(at for at, line in enumerate(screen.text.lines) if "Conditions" in told(line))
+        top = screen.text.scroll_offset.y
+        assert top <= line < top + screen.text.size.height, "it was brought into view"
+        await pilot.press("slash", "ctrl+u", *"nowhere at all")
+        assert "nowhere at all is nowhere in this text" in screen_text(app)
+        await pilot.press("ctrl+u", *"ready", "enter")
+        assert screen.text.searched.startswith("1/")
+        await pilot.press("n")
+        assert screen.text.searched.startswith("2/")
+        await pilot.press("escape")
+        assert (screen.text.searched, screen.full) == ("", True)
+        await pilot.press("escape", "slash", *"kqkzr", "enter")
+        assert not screen.full
+        assert [row.key for row in screen.table.rows] == ["kube-system/cilium-kqkzr"]
