@@ -259,6 +259,29 @@ async def test_what_keeps_an_address_out_of_bgp(
     assert bool(found.wanted) is (obstacle is None)
 
 
+async def test_a_service_for_nodes_of_a_label_that_none_has_says_so() -> None:
+    healthy = await snapshot_of("healthy")
+    service = healthy.services[GRAFANA]
+    pinned = msgspec.structs.replace(
+        service.metadata, annotations={"service.cilium.io/node": "rack-b"}
+    )
+    snapshot = with_record(healthy, "services", msgspec.structs.replace(service, metadata=pinned))
+    path = path_of(Case(snapshot), GRAFANA)
+    assert path is not None
+    assert hop(path, "advertised").reason == (
+        "its annotation service.cilium.io/node='rack-b' restricts it to nodes with that label, "
+        "and no node has it"
+    )
+    unread = {label: h for label, h in snapshot.health.items() if h.kind != "nodes"}
+    path = path_of(Case(changed(snapshot, health=MappingProxyType(unread))), GRAFANA)
+    assert path is not None
+    found = hop(path, "advertised")
+    assert (found.state, found.reason) == (
+        HopState.UNKNOWN,
+        "the nodes' labels could not be read",
+    )
+
+
 async def test_up_to_1_18_no_frontend_is_needed() -> None:
     for name, obstacles in (("v2alpha1-healthy", []), ("healthy", [Obstacle.FRONTEND])):
         snapshot = with_service(await snapshot_of(name), GRAFANA, ports=())
