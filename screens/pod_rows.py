@@ -25,7 +25,7 @@ COLUMNS = (
     Column("last", "LAST EXIT", cut_to=11, spare=2),
     Column("node", "NODE", cut_to=10),
     Column("version", "VERSION", cut_to=9, spare=3, holds="marked"),
-    Column("age", "AGE", right=True, least=3, spare=4, holds="since"),
+    Column("age", "AGE", right=True, least=3, spare=4, returns=True, holds="since"),
     Column("ip", "IP", extra=True, chosen=False),
     Column("containers", "CONTAINERS", cut_to=14, extra=True, chosen=False),
     Column("namespace", "NAMESPACE", extra=True, chosen=False),

@@ -53,6 +53,8 @@ class Column:
     """Left out where there is no room for it; nothing else is cut for its sake."""
     spare: int = 0
     """Left out where even the cut columns have no room, the highest first; 0: never."""
+    returns: bool = False
+    """Of a spare one: it comes back where it fits beside those that are missed more, cut."""
     chosen: bool = True
     """False: shown only where the operator has chosen it."""
     marks: bool = True
@@ -123,7 +125,7 @@ def fitted_widths(
     """Widths that fit into the room, as far as the columns allow; None: the column is left out.
 
     Extra columns go first, the last one before the others; spare ones go where cutting would not
-    do, and one that fits into what is left comes back; then the widest that may be cut is cut.
+    do, and of these come back that may and fit; then the widest that may be cut is cut.
     """
     widths: list[int | None] = list(wanted)
     for index in reversed(range(len(columns))):
@@ -136,7 +138,7 @@ def fitted_widths(
     while spare and _least(columns, widths) > room:
         gone.append(spare.pop()[1])
         widths[gone[-1]] = None
-    for index in reversed(gone):
+    for index in (index for index in reversed(gone) if columns[index].returns):
         widths[index] = wanted[index]
         if _least(columns, widths) > room:
             widths[index] = None
