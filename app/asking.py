@@ -146,9 +146,14 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
     def _save_table(self, table: LiveTable, name: str, key: str) -> None:
         from screens.widgets.table_export import as_csv, as_json, as_text
 
-        form, ending = {"c": (as_csv, "csv"), "j": (as_json, "json"), "t": (as_text, "txt")}[key]
-        context = self.current.context
-        self._save(form(table), "-".join(filter(None, (context, name))), ending, "saved:")
+        name = "-".join(filter(None, (self.current.context, name)))
+        match key:
+            case "c":
+                self._save(as_csv(table), name, "csv", "saved:")
+            case "j":
+                self._save(as_json(table, self.current.taken_at), name, "json", "saved:")
+            case _:
+                self._save(as_text(table), name, "txt", "saved:")
 
     def _save(self, text: str, name: str, ending: str, told: str) -> None:
         try:

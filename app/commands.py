@@ -80,15 +80,17 @@ class CommandingApp(GuidingApp, inherit_bindings=False):
         async def entered(text: str) -> None:
             narrow(text)
 
+        rows = "what rows match: regex  !inverse  -l label=value  -f fuzzy"
+        table = None if screen.searches else filtering(screen.panel)
         screen.ask(
             Question(
                 sign="/",
-                hint="what rows match: regex  !inverse  -l label=value  -f fuzzy",
+                hint="what to search in this text; n and N go on" if screen.searches else rows,
                 entered=entered,
                 changed=narrow,
                 left=lambda: narrow(""),
                 history=self.frame.filters,
-                text=table.filter_text if (table := filtering(screen.panel)) else "",
+                text=table.filter_text if table else "",
             )
         )
 

@@ -6,14 +6,15 @@ A key is the same whenever the same line is read, so reading a log again changes
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
 from collectors.log_lines import LogLine, parse_line
-from collectors.log_seam import Seam, StampedLine, moment, split_stamp
+from collectors.log_seam import NANOS, Seam, StampedLine, moment, split_stamp
 from collectors.log_targets import Target
 
 Marker: TypeAlias = Literal["", "gap", "restart", "previous", "moved"]
@@ -75,6 +76,21 @@ class ContainerLog:
     def previous(self, lines: Iterable[StampedLine]) -> list[LogEntry]:
         """Entries for lines of the container before its restart."""
         return [self._entry(line, "previous") for line in lines]
+
+    def before_restart(
+        self, lines: Sequence[StampedLine], started: datetime | None
+    ) -> list[LogEntry]:
+        """The same, at least one, before all else that is read, and a marker after them.
+
+        The marker stands at when the present container began: it may have been long silent before.
+        Where that is not known it stands behind the last line.
+        """
+        entries = self.previous(lines)
+        began = int(started.timestamp()) * NANOS if started else lines[-1].nanos
+        entries.append(self.marked("restart", began))
+        # What the new container writes comes behind it, whatever its clock says.
+        self._place = max(self._place, (began, 0))
+        return entries
 
     def _entry(self, line: StampedLine, marker: Marker) -> LogEntry:
         nanos, number = self._place

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from collectors.records import Lease, Pod
+from collectors.records import ContainerStatus, Lease, Pod
 
 OPERATOR_CONTAINER = "cilium-operator"
 AGENT_CONTAINER = "cilium-agent"
@@ -29,6 +30,10 @@ class Target:
     """Of the pod: a pod of the same name may be another one."""
     restarts: int = 0
     """How often the kubelet says it restarted."""
+    started: datetime | None = None
+    """When the container that runs now began, where that is told."""
+    held_back: bool = False
+    """It has ended and waits to be started again: its log is still that of the one that ended."""
 
     def same_log(self, other: Target | None) -> bool:
         """Whether the other is this container, however often it restarted."""
@@ -79,17 +84,18 @@ class Aim:
 
 def target_of(pod: Pod, container: str) -> Target:
     """A container of this pod, to be followed."""
-    restarts = (
-        status.restart_count for status in pod.status.container_statuses if status.name == container
-    )
-    metadata = pod.metadata
+    statuses = (each for each in pod.status.container_statuses if each.name == container)
+    status = next(statuses, ContainerStatus())
+    running, metadata = status.state.running, pod.metadata
     return Target(
         metadata.namespace,
         metadata.name,
         container,
         pod.spec.node_name,
         metadata.uid,
-        next(restarts, 0),
+        status.restart_count,
+        running.started_at if running else None,
+        held_back=running is None and status.restart_count > 0,
     )
 
 

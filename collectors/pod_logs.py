@@ -225,15 +225,17 @@ class FollowedLog:
         return lines, False
 
     async def _before_restart(self, log: ContainerLog) -> list[LogEntry]:
-        """The end of the log before the last restart, for a container of which nothing is known."""
-        restarts = self._restarts()
-        if restarts <= log.restarts:
+        """The end of the log before the last restart, for a container of which nothing is known.
+
+        One that is held back has no new log: its last words are what is read as its log (kubelet,
+        `validateContainerLogStatus`), and would come twice.
+        """
+        target = self._aim.target
+        if target is None or target.held_back or target.restarts <= log.restarts:
             return []
         lines = await self._previous(log, tailLines=str(self._tail))
-        log.restarts = restarts
-        if not lines:
-            return []
-        return [*log.previous(lines), log.marked("restart", lines[-1].nanos)]
+        log.restarts = target.restarts
+        return log.before_restart(lines, target.started) if lines else []
 
     async def _mend(self, log: ContainerLog, at: int) -> list[LogEntry]:
         """What stands between the last line read and a stream that does not contain it.

@@ -194,13 +194,13 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             picture = self.picture(snapshot)
         self._costly = time.perf_counter() - started > COSTLY
         if self._stands:
-            self.draw(picture)
             self._drawn = snapshot
+            self.draw(picture)
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot that is drawn."""
-        return self._snapshot
+        """The snapshot that is drawn: what a key adds tells the same ages as what stands there."""
+        return self._drawn or self._snapshot
 
     def set_headline(self, line: Line) -> None:
         """Say something in a few words beside the title."""
@@ -212,7 +212,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         keys = self.query_one_optional("#keys", EdgeLine)
         if keys is None:  # it is being taken down
             return
-        keys.show_edges(plain(f" {text}", "strong"))
+        keys.show_whole(plain(f" {text}", "strong"))
         self._flash_ends = time.monotonic() + FLASH
         self.set_timer(FLASH, self._flash_over)
 
@@ -260,6 +260,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             if isinstance(widget, LiveTable | TextPane) and widget.display:
                 return widget
         return None
+
+    @property
+    def searches(self) -> bool:
+        """Whether a text is searched, and no list filtered."""
+        return isinstance(self.panel, TextPane)
 
     def narrow(self, text: str) -> str:
         """Show in the panel only what matches, or mark it where the panel is a text.

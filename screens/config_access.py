@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("name", "READ", cut_to=18),
-    Column("state", "STATE", least=9),
-    Column("age", "AGE", right=True, least=3, marks=False),
-    Column("took", "TOOK", right=True, spare=2, marks=False),
-    Column("next", "NEXT TRY", right=True, spare=1, marks=False),
+    Column("state", "STATE", least=9, holds="state"),
+    Column("age", "AGE", right=True, least=3, marks=False, holds="seconds"),
+    Column("took", "TOOK", right=True, spare=2, marks=False, holds="seconds"),
+    Column("next", "NEXT TRY", right=True, spare=1, marks=False, holds="seconds"),
     Column("error", "ERROR", cut_to=16),
 )
 _HEALTH: dict[State, Health] = {

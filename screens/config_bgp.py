@@ -35,7 +35,7 @@ COLUMNS = (
     Column("name", "OBJECT", cut_to=30),
     Column("selects", "SELECTS", cut_to=14),
     Column("finds", "FINDS", cut_to=10, spare=1),
-    Column("state", "STATE", cut_to=20),
+    Column("state", "STATE", cut_to=20, holds="state"),
 )
 OBJECTS = ("cluster_configs", "peer_configs", "advertisements", "peering_policies")
 READS = (

@@ -35,7 +35,7 @@ COLUMNS = (
     Column("expected", "EXPECTED", cut_to=8, spare=1),
     Column("value", "IN FORCE", cut_to=12),
     Column("from", "FROM", cut_to=9, spare=2),
-    Column("state", "STATE", cut_to=12),
+    Column("state", "STATE", cut_to=12, holds="state"),
     Column("restart", "RESTART", cut_to=7, spare=3),
     Column("key", "KEY", extra=True),
 )

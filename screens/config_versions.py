@@ -28,7 +28,7 @@ COLUMNS = (
     Column("name", "WHAT", least=14),
     Column("version", "VERSION", cut_to=14),
     Column("runs", "RUNS ON", cut_to=10),
-    Column("state", "STATE", cut_to=14),
+    Column("state", "STATE", cut_to=14, holds="state"),
 )
 READS = (
     *("version", "nodes", "pods", "daemon_sets", "deployments", "leases"),

@@ -14,7 +14,7 @@ from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable
 
-COLUMNS = (Column("now", "", least=1), Column("context", "CONTEXT", least=20))
+COLUMNS = (Column("now", "", least=1, holds="flag"), Column("context", "CONTEXT", least=20))
 
 
 class ContextsScreen(ClusterScreen[Content]):

@@ -26,7 +26,8 @@ class DetailScreen(ClusterScreen[Picture]):
     """List and detail; which of the two has the body is a class of the screen (`-full`)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close_detail", "list", id="detail.close"),
+        Binding("escape", "leave_detail", "list", id="detail.close"),
+        Binding("q", "close_detail", "list", show=False, id="detail.back"),
     ]
 
     def make_table(self, opens: Opening) -> LiveTable:
@@ -75,19 +76,45 @@ class DetailScreen(ClusterScreen[Picture]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is a list to go back to only from the detail."""
-        if action == "close_detail":
+        if action in ("close_detail", "leave_detail"):
             return self.full or self.focused is self.text
         return super().check_action(action, parameters)
 
+    @property
+    def searches(self) -> bool:
+        """In the detail a text is searched; the list behind it stays as it is."""
+        return self.full or self.text in (self.focused, self._before_prompt)
+
+    def narrow(self, text: str) -> str:
+        """Mark what matches in the detail, where that has the keys; else as everywhere."""
+        if not self.searches:
+            return super().narrow(text)
+        self.text.search(text)
+        return f"{text} is nowhere in this text" if self.text.searched == "not found" else ""
+
+    @property
+    def narrowed(self) -> str:
+        """Where the search in the detail stands, where that has the keys."""
+        return self.text.searched if self.searches else super().narrowed
+
+    def action_leave_detail(self) -> None:
+        """End the search, or go back to the list."""
+        if self.text.searched:
+            self.text.search("")
+        else:
+            self.action_close_detail()
+
     def action_close_detail(self) -> None:
         """Give the body, and the keys, back to the list."""
+        self.text.search("")
+        self._before_prompt = None
         self.remove_class("-full")
         self.set_focus(self.table)
         self.call_after_refresh(self.draw_detail)
 
     def show_all(self) -> None:
         """The list, whole."""
-        if self.full:
+        if self.searches:
             self.action_close_detail()
         super().show_all()
 

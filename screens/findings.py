@@ -22,7 +22,7 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 
 COLUMNS = (
-    Column("severity", "", least=1),
+    Column("severity", "", least=1, holds="state"),
     Column("code", "CODE", least=5),
     Column("subject", "ABOUT", cut_to=16, spare=1),
     Column("summary", "WHAT IS WRONG", cut_to=30),

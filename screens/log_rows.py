@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from screens.widgets.lines import Tone
 
 COLUMNS = (
-    Column("time", "TIME", least=8, marks=False),
+    Column("time", "TIME", least=8, marks=False, holds="time"),
     Column("level", "LEVEL", least=5, spare=2),
     Column("node", "NODE", cut_to=10, spare=1),
     Column("source", "SOURCE", least=4),
-    Column("event", "EVENT", cut_to=34),
+    Column("event", "EVENT", cut_to=34, holds="state"),
     Column("names", "NAMES", cut_to=16, extra=True, chosen=False),
     Column("pod", "POD", cut_to=12, extra=True, chosen=False),
     Column("line", "LINE", cut_to=40, extra=True, chosen=False),

@@ -70,7 +70,7 @@ class OverviewPicture:
     causes: dict[str, Cause]
     """By the keys of their items, the worst first."""
     strip: Line
-    strip_with_ages: Line
+    strip_with_sources: Line
     columns: tuple[Column, ...]
     grid: Content
     pools: Content
@@ -99,7 +99,7 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
         verdict=verdict_lines(snapshot, case, verdict),
         causes={cause.block.key: cause for cause in causes(verdict)},
         strip=strip(case),
-        strip_with_ages=strip(case, ages=True),
+        strip_with_sources=strip(case, sources=True),
         columns=columns,
         grid=grid_content,
         pools=pools,
@@ -243,7 +243,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         return SHOWN
 
     def on_resize(self) -> None:
-        """The components have room for the ages of what tells of them, or not."""
+        """The components have room for the names of what tells of them, or not."""
         super().on_resize()
         self.call_after_refresh(self._draw_strip)
         self.call_after_refresh(self._draw_causes)
@@ -274,7 +274,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     def _draw_strip(self) -> None:
         if self._picture is not None and self._stands:
             wide = self.has_class("-wide")
-            told = self._picture.strip_with_ages if wide else self._picture.strip
+            told = self._picture.strip_with_sources if wide else self._picture.strip
             self.query_one("#strip", LiveText).show([told])
 
     def _place_focus(self, *, causes_came: bool) -> None:

@@ -26,15 +26,15 @@ _KINDS = {
 _NAMES = {"hubble-relay": "hubble"}
 
 
-def strip(case: Case, *, ages: bool = False) -> Line:
-    """`agents 3/3 ✓  operator 2/2 ✓ leader …`, with `ages` also what told so and when."""
+def strip(case: Case, *, sources: bool = False) -> Line:
+    """`agents 3/3 ✓ (0s)   operator 2/2 ✓ leader (3s) …`; with `sources` also what told so."""
     spans: list[Span] = []
     agents, operator, *others = components(case.snapshot)
     parts = (agents, operator, _bgp(case), _lb_ipam(case), *others)
     for part in (part for part in parts if part.health != "none"):
         spans += [Span("   " if spans else " "), *_component(part)]
-        if ages:
-            spans.append(Span(_fixed(_told_by(case.snapshot, part.name)), "none"))
+        told = _told_by(case.snapshot, part.name, named=sources)
+        spans.append(Span(_fixed(told), "none"))
     unused = ", ".join(part.name for part in parts if part.health == "none")
     if unused:
         spans += [Span("   "), Span(_fixed(f"{SIGN['none']} no {unused}"), "none")]
@@ -57,11 +57,13 @@ def _fixed(text: str) -> str:
     return text.replace(" ", FIXED_SPACE)
 
 
-def _told_by(snapshot: Snapshot, name: str) -> str:
+def _told_by(snapshot: Snapshot, name: str, *, named: bool) -> str:
+    """How long ago it was told and, where there is room for it, by what."""
     for kind in _KINDS[name]:
         health = snapshot.health_of(kind)
         if health.known:
-            return f" {health.label} {age_of(health.read_at, snapshot.taken_at)}"
+            age = age_of(health.read_at, snapshot.taken_at)
+            return f" {health.label} {age}" if named else f" ({age})"
     return ""
 
 

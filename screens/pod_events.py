@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from collectors.sanitize import one_line
 from screens.absence import absence
-from screens.format import age_of
+from screens.format import TIMES, age_of
 from screens.widgets.lines import Line, Span, Tone, plain, wrapped
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MOST = 15
 """Events shown of one object."""
 
-_AGE, _TIMES = 4, 5
-_INDENT = 3 + _AGE + 1 + _TIMES
+_AGE, _OFTEN = 4, 5
+_INDENT = 3 + _AGE + 1 + _OFTEN
 _NEVER = float("-inf")
 
 Events = Mapping[tuple[str, str, str], Sequence["Event"]]
@@ -62,10 +62,10 @@ def _line(event: Event, now: datetime) -> Line:
     warns = event.type == "Warning"
     tone: Tone = "warn" if warns else ""
     times = times_seen(event)
-    often = f"x{times}" if times > 1 else ""
+    often = f"{TIMES}{times}" if times > 1 else ""
     return (
         Span(f" {'!' if warns else '·'} ", tone or "none"),
-        Span(f"{age_of(event.last_seen, now):>{_AGE}} {often:<{_TIMES}}"),
+        Span(f"{age_of(event.last_seen, now):>{_AGE}} {often:<{_OFTEN}}"),
         Span(f"{event.reason}  ", tone),
         Span(one_line(event.message)),
     )

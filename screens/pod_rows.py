@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from screens.pod_told import PodTold
 
 COLUMNS = (
-    Column("component", "COMPONENT", least=9, cut_to=10),
-    Column("name", "NAME", cut_to=12, tail=5),
-    Column("ready", "READY", right=True, spare=4),
-    Column("status", "STATUS", least=9, cut_to=14),
-    Column("restarts", "RESTARTS", right=True, spare=1),
-    Column("last", "LAST EXIT", cut_to=13, spare=2),
+    Column("component", "COMPONENT", least=9, cut_to=10, holds="marked"),
+    Column("name", "NAME", cut_to=11, tail=5),
+    Column("ready", "READY", right=True, spare=5, holds="share"),
+    Column("status", "STATUS", least=9, cut_to=13, holds="state"),
+    Column("restarts", "RESTARTS", right=True, spare=1, holds="number"),
+    Column("last", "LAST EXIT", cut_to=11, spare=2),
     Column("node", "NODE", cut_to=10),
-    Column("version", "VERSION", cut_to=9, spare=5),
-    Column("age", "AGE", right=True, least=3, spare=3),
+    Column("version", "VERSION", cut_to=9, spare=3, holds="marked"),
+    Column("age", "AGE", right=True, least=3, spare=4, returns=True, holds="since"),
     Column("ip", "IP", extra=True, chosen=False),
     Column("containers", "CONTAINERS", cut_to=14, extra=True, chosen=False),
     Column("namespace", "NAMESPACE", extra=True, chosen=False),

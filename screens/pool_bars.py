@@ -24,8 +24,8 @@ _NOTE, _SIGN = 8, 2
 COLUMNS = (
     Column("pool", "POOL", least=10, cut_to=8),
     # What it shows is told by the numbers; its length changes with the window.
-    Column("bar", "USE", marks=False),
-    Column("used", "USED", right=True, least=7),
+    Column("bar", "USE", marks=False, holds="bar"),
+    Column("used", "USED", right=True, least=7, holds="share"),
     Column("note", "", cut_to=_NOTE),
 )
 _BARE = (COLUMNS[0], replace(COLUMNS[_BAR], extra=True, least=LONGEST), *COLUMNS[2:])

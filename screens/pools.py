@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 POOL = "CiliumLoadBalancerIPPool"
 COLUMNS = (
     Column("pool", "POOL", least=10, cut_to=10),
-    Column("bar", "USE", least=10, spare=1),
-    Column("used", "USED/TOTAL", right=True),
-    Column("free", "FREE", right=True, spare=2),
-    Column("state", "STATE", cut_to=20),
+    Column("bar", "USE", least=10, spare=1, holds="bar"),
+    Column("used", "USED/TOTAL", right=True, holds="share"),
+    Column("free", "FREE", right=True, spare=2, holds="number"),
+    Column("state", "STATE", cut_to=20, holds="state"),
     Column("ranges", "RANGES", cut_to=12, spare=4),
     Column("selects", "SELECTS", cut_to=16, spare=3),
     Column("family", "FAMILY", extra=True),

@@ -24,17 +24,17 @@ _ATTRIBUTES = (
     Column("next_hop", "NEXT HOP", extra=True),
     Column("as_path", "AS PATH", extra=True),
     Column("communities", "COMMUNITIES", extra=True),
-    Column("local_pref", "LOCAL PREF", right=True, extra=True),
-    Column("med", "MED", right=True, extra=True),
-    Column("age", "AGE", right=True, extra=True),
+    Column("local_pref", "LOCAL PREF", right=True, extra=True, holds="number"),
+    Column("med", "MED", right=True, extra=True, holds="number"),
+    Column("age", "AGE", right=True, extra=True, holds="seconds"),
 )
 PREFIXES = (
     Column("prefix", "PREFIX", cut_to=18),
     Column("what", "WHAT", cut_to=14),
-    Column("state", "STATE", least=11),
-    Column("expected", "EXPECTED", right=True, spare=4),
-    Column("available", "AVAILABLE", right=True, spare=3),
-    Column("advertised", "ADV", right=True, least=5),
+    Column("state", "STATE", least=11, holds="state"),
+    Column("expected", "EXPECTED", right=True, spare=4, holds="number"),
+    Column("available", "AVAILABLE", right=True, spare=3, holds="number"),
+    Column("advertised", "ADV", right=True, least=5, holds="share"),
     Column("missing", "MISSING", cut_to=10, spare=1),
     Column("extra", "EXTRA", cut_to=7, spare=2),
 )
@@ -43,14 +43,14 @@ ROUTES = (
     Column("node", "NODE", cut_to=10),
     Column("table", "TABLE", least=10),
     Column("neighbor", "PEER", least=11),
-    Column("session", "SESSION", least=7),
+    Column("session", "SESSION", least=7, holds="state"),
     *_ATTRIBUTES,
 )
 PLACES = (
     Column("node", "NODE", cut_to=10),
     Column("peer", "PEER", least=11),
-    Column("available", "AVAIL"),
-    Column("advertised", "ADVERTISED", least=10),
+    Column("available", "AVAIL", holds="flag"),
+    Column("advertised", "ADVERTISED", least=10, holds="state"),
     *_ATTRIBUTES,
 )
 """Where one prefix is: a row a node and peer."""

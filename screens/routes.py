@@ -140,7 +140,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             if self._sought:
                 self._sought, sought = "", self._sought
                 self.select_object(Ref("Prefix", sought))
-            states = {self.snapshot.health_of(kind).state for kind in self.demands}
+            states = {self.snapshot.health_of(kind).state for kind in self.reads}
             table.offer_worst(last=State.LOADING not in states)
         self._draw_detail()
 

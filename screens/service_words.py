@@ -80,9 +80,9 @@ class Told:
         if self.path.broken is not None:
             return "fail"
         found: list[Health] = [health_of(f.severity) for f in self.findings if _amiss(f)]
-        if unknown_hop(self.path) is not None:
+        if unknown_hop(self.path) is not None and not self.path.partly_known:
             found.append("unknown")
-        return min(found, key=rank, default="unknown" if unknown_nodes(self.path) else "ok")
+        return min(found, key=rank, default="unknown" if self.path.unknown_nodes else "ok")
 
     @property
     def why(self) -> str:
@@ -94,7 +94,9 @@ class Told:
         if told is not None:
             return _short(next(iter(self.roots(told)), told))
         hop = unknown_hop(self.path)
-        return f"{hop.name}: {hop.reason}" if hop is not None else _unknown_words(self.path)
+        if hop is None or self.path.partly_known:
+            return _unknown_words(self.path)
+        return f"{hop.name}: {hop.reason}"
 
     def _worst(self) -> Finding | None:
         """The worst thing found; what is merely worth knowing is nothing wrong."""
@@ -116,13 +118,8 @@ def unknown_hop(path: ServicePath) -> Hop | None:
     return None
 
 
-def unknown_nodes(path: ServicePath) -> frozenset[str]:
-    """Nodes that should announce it, and of which it is not known whether they do."""
-    return frozenset(node for prefix in path.prefixes for node in prefix.unknown)
-
-
 def _unknown_words(path: ServicePath) -> str:
-    unknown = unknown_nodes(path)
+    unknown = path.unknown_nodes
     return f"{count(len(unknown), 'node')} not known" if unknown else ""
 
 
@@ -137,7 +134,7 @@ def verdict_words(path: ServicePath, health: Health) -> str:
             return "nothing ready"
         return "only partly announced" if announced else "not announced"
     if health == "unknown":
-        partly = announced and unknown_hop(path) is None
+        partly = announced and (path.partly_known or unknown_hop(path) is None)
         return f"announced, {_unknown_words(path)}" if partly else "not all of it known"
     if any(hop.state is HopState.NOT_REACHED for hop in path.hops):
         return "not announced by BGP, as configured"

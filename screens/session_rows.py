@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 NODE = Column("node", "NODE", cut_to=10)
 PEER = Column("peer", "PEER", least=11)
 _REST = (
-    Column("as", "AS", right=True, least=5, spare=4),
-    Column("state", "STATE", least=13, cut_to=14),
-    Column("uptime", "UP/DOWN", right=True, least=8, spare=1),
-    Column("received", "RCVD", right=True, spare=5),
-    Column("advertised", "ADV", right=True, spare=2),
-    Column("flaps", "FLAPS", right=True, spare=3),
-    Column("recent", "20 MIN", extra=True),
+    Column("as", "AS", right=True, least=5, spare=4, holds="number"),
+    Column("state", "STATE", least=13, cut_to=14, holds="state"),
+    Column("uptime", "UP/DOWN", right=True, least=8, spare=1, holds="seconds"),
+    Column("received", "RCVD", right=True, spare=5, holds="number"),
+    Column("advertised", "ADV", right=True, spare=2, holds="number"),
+    Column("flaps", "FLAPS", right=True, spare=3, holds="number"),
+    Column("recent", "20 MIN", extra=True, holds="bar"),
     Column("reason", "REASON", cut_to=12),
     # What else is known of them, for whoever asks.
     Column("witness", "WITNESS", extra=True, chosen=False),
     Column("name", "PEER NAME", extra=True, chosen=False),
     Column("instance", "INSTANCE", extra=True, chosen=False),
-    Column("local", "LOCAL AS", right=True, extra=True, chosen=False),
+    Column("local", "LOCAL AS", right=True, extra=True, chosen=False, holds="number"),
     Column("families", "FAMILIES", extra=True, chosen=False),
-    Column("hold", "HOLD", right=True, extra=True, chosen=False),
-    Column("keepalive", "KEEPALIVE", right=True, extra=True, chosen=False),
+    Column("hold", "HOLD", right=True, extra=True, chosen=False, holds="seconds"),
+    Column("keepalive", "KEEPALIVE", right=True, extra=True, chosen=False, holds="seconds"),
 )
 BY_NODE = (NODE, PEER, *_REST)
 BY_PEER = (PEER, NODE, *_REST)

@@ -148,8 +148,8 @@ def _entries(cluster: Cluster, target: Target) -> list[LogEntry]:
     log = ContainerLog(target)
     entries: list[LogEntry] = []
     before = [log.stamped(line) for line in _stamped(written.previous)]
-    if target.restarts and before:
-        entries = [*log.previous(before), log.marked("restart", before[-1].nanos)]
+    if target.restarts and before and not target.held_back:
+        entries = log.before_restart(before, target.started)
     return entries + list(log.read([log.stamped(line) for line in _stamped(written.lines)]))
 
 

@@ -13,7 +13,7 @@ from screens.widgets.live_table import LiveTable
 
 COLUMNS = (
     Column("name", "NAME"),
-    Column("count", "COUNT", right=True, least=6),
+    Column("count", "COUNT", right=True, least=6, holds="number"),
     Column("state", "STATE", cut_to=4),
 )
 

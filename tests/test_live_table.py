@@ -271,6 +271,15 @@ def test_widths_fit_the_room_as_far_as_columns_allow(
         assert all(w is None for c, w in zip(columns, widths, strict=True) if c.extra)
 
 
+def test_what_was_left_out_comes_back_if_it_may_where_it_fits() -> None:
+    name, wide = Column("name", "N" * 10), Column("wide", "W" * 20, spare=2)
+    columns = [name, wide, Column("n", "N", spare=3, returns=True)]
+    assert fitted_widths(columns, wanted_widths(columns, ()), 20) == (10, None, 1)
+    assert fitted_widths(columns, wanted_widths(columns, ()), 32) == (10, 20, None)
+    staying = [name, wide, Column("n", "N", spare=3)]
+    assert fitted_widths(staying, wanted_widths(staying, ()), 20) == (10, None, None)
+
+
 @given(names, st.integers(1, 40))
 def test_a_cut_text_is_never_too_wide_and_says_that_it_was_cut(text: str, width: int) -> None:
     result = cut(text, width)

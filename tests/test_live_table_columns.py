@@ -15,6 +15,7 @@ from screens.widgets.columns import Cell, Column, Content, Row, cell_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.table_export import as_csv, as_json, as_text
+from tests.dashboards import NOON
 from tests.dashboards import text_of as shown
 from tests.tables import COLUMNS, TableApp, row
 
@@ -150,10 +151,22 @@ async def test_an_export_is_what_is_shown() -> None:
         table.show(Content(tuple(rows)))
         table.apply_layout((("uid", True), ("name", True), ("count", True), ("state", False)))
         table.filter_by("!^c$")
-        assert as_csv(table) == 'UID,NAME,COUNT\r\n"u, 2",a,0\r\n\'=1+1,b,0\r\n'
-        assert json.loads(as_json(table)) == [
-            {"uid": "u, 2", "name": "a", "count": "0"},
-            {"uid": "=1+1", "name": "b", "count": "0"},
+        assert as_csv(table) == 'uid,name,count\r\n"u, 2",a,0\r\n\'=1+1,b,0\r\n'
+        assert json.loads(as_json(table, NOON)) == [
+            {
+                "uid": "u, 2",
+                "name": "a",
+                "count": 0,
+                "health": "none",
+                "words": {"uid": "u, 2", "name": "a", "count": "0"},
+            },
+            {
+                "uid": "=1+1",
+                "name": "b",
+                "count": 0,
+                "health": "none",
+                "words": {"uid": "=1+1", "name": "b", "count": "0"},
+            },
         ]
         assert as_text(table) == "UID   NAME  COUNT\nu, 2  a         0\n=1+1  b         0\n"
 
@@ -174,13 +187,13 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_is_lost(texts: list[str]) -> Non
     found = [cells[0] if cells else "" for cells in read]
     assert not any(text[:1] in tuple("=+-@\t\r\n") and text not in ("", "-") for text in found)
     assert [t if t in texts else t.removeprefix("'") for t in found] == texts
-    assert [cells["x"] for cells in json.loads(as_json(made))] == texts
+    assert [each["words"]["x"] for each in json.loads(as_json(made, NOON))] == texts
 
 
 def test_numbers_stand_at_the_right_and_nothing_is_no_formula() -> None:
     made = Made(["-", "-1"])
     made.shown_columns = (Column("x", "COUNT", right=True),)
-    assert as_csv(made) == "COUNT\r\n-\r\n'-1\r\n"
+    assert as_csv(made) == "x\r\n-\r\n'-1\r\n"
     assert as_text(made) == "COUNT\n    -\n   -1\n"
 
 

@@ -155,7 +155,17 @@ async def test_a_node_that_did_not_answer_is_neither_missing_nor_announcing() ->
         (prefix,) = path.prefixes
         assert prefix.unknown == (node,)
         assert prefix.missing == ()
-        assert hop(path, "routes").state is HopState.OK
+        assert hop(path, "routes").state is HopState.UNKNOWN, "two of three is not the verdict"
+        assert path.broken is None
+        assert not any(found.findings for found in path.hops), "the agent is told of, not each"
+
+
+async def test_a_session_that_is_not_known_makes_the_hop_so_where_the_verdict_hangs_on_it() -> None:
+    path = path_of(Case(await snapshot_of("agent-just-killed")), GRAFANA)
+    assert path is not None
+    assert hop(path, "sessions").reason == "2/3 established, 1 unknown"
+    assert (states(path)["sessions"], states(path)["routes"]) == ("unknown", "unknown")
+    assert not any(found.findings for found in path.hops)
 
 
 async def test_routes_that_were_not_read_are_unknown_and_not_absent() -> None:
@@ -247,6 +257,29 @@ async def test_what_keeps_an_address_out_of_bgp(
     )
     assert [kept.obstacle for kept in found.kept] == ([obstacle] if obstacle else [])
     assert bool(found.wanted) is (obstacle is None)
+
+
+async def test_a_service_for_nodes_of_a_label_that_none_has_says_so() -> None:
+    healthy = await snapshot_of("healthy")
+    service = healthy.services[GRAFANA]
+    pinned = msgspec.structs.replace(
+        service.metadata, annotations={"service.cilium.io/node": "rack-b"}
+    )
+    snapshot = with_record(healthy, "services", msgspec.structs.replace(service, metadata=pinned))
+    path = path_of(Case(snapshot), GRAFANA)
+    assert path is not None
+    assert hop(path, "advertised").reason == (
+        "its annotation service.cilium.io/node='rack-b' restricts it to nodes with that label, "
+        "and no node has it"
+    )
+    unread = {label: h for label, h in snapshot.health.items() if h.kind != "nodes"}
+    path = path_of(Case(changed(snapshot, health=MappingProxyType(unread))), GRAFANA)
+    assert path is not None
+    found = hop(path, "advertised")
+    assert (found.state, found.reason) == (
+        HopState.UNKNOWN,
+        "the nodes' labels could not be read",
+    )
 
 
 async def test_up_to_1_18_no_frontend_is_needed() -> None:

@@ -38,8 +38,8 @@ async def test_events_are_newest_first_whichever_field_tells_when_and_how_often(
     start = lines.index(" Events of the pod")
     assert [line.split() for line in lines[start + 1 :]] == [
         ["!", "10s", "First", "one", "two"],
-        ["·", "1m", "x9", "Second"],
-        ["·", "2h", "x7", "Third"],
+        ["·", "1m", "\u00d79", "Second"],
+        ["·", "2h", "\u00d77", "Third"],
         ["·", "-", "Fourth"],
     ]
 

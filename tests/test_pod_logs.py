@@ -412,6 +412,38 @@ async def test_a_container_that_had_restarted_begins_with_its_last_words(bench: 
     assert await followed.read(1) == ["newer"]
 
 
+async def test_the_restart_is_told_when_the_new_container_began(bench: Bench) -> None:
+    container = bench.serve(LEADER, at(9.5, "new"))
+    container.before = [at(1, "crash")]
+    began = datetime.fromtimestamp(START + 9, UTC)
+    bench.aim.move(replace(LEADER, restarts=4, started=began))
+    entries = await bench.follow().entries(2)
+    assert [said(entry) for entry in entries] == ["previous crash", "[restart]"]
+    assert entries[1].line.time == began, "not when it said its last word, long before"
+
+
+async def test_what_a_restarted_container_says_stands_behind_the_restart(bench: Bench) -> None:
+    container = bench.serve(LEADER, at(8.9, "new"))
+    container.before = [at(1, "crash")]
+    began = datetime.fromtimestamp(START + 9, UTC)
+    bench.aim.move(replace(LEADER, restarts=4, started=began))
+    followed = bench.follow()
+    entries = [*await followed.entries(2), *await followed.entries(1)]
+    assert sorted(entries, key=lambda entry: entry.key) == entries
+
+
+async def test_a_container_that_is_held_back_says_its_last_words_once(bench: Bench) -> None:
+    container = bench.serve(LEADER, at(1, "crash"))
+    container.before = [at(1, "crash")]
+    bench.aim.move(replace(LEADER, restarts=4, held_back=True))
+    followed = bench.follow()
+    assert await followed.read(1) == ["crash"]
+    container.restart()
+    container.write(at(9, "again"))
+    bench.aim.move(replace(LEADER, restarts=4))
+    assert await followed.read(2) == ["[restart]", "again"]
+
+
 async def test_when_another_pod_leads_the_follow_moves_on_and_says_so(bench: Bench) -> None:
     other = Target("kube-system", "cilium-operator-b", "cilium-operator", "talos-cp-2", "uid-b")
     first = bench.serve(LEADER, at(0, "a"))
@@ -685,6 +717,9 @@ def test_the_leader_of_every_recording_is_found(name: str) -> None:
     target = target_of(leader, "cilium-operator")
     assert (target.pod, target.node, target.restarts) == (leader.name, leader.spec.node_name, 0)
     assert target.uid == leader.metadata.uid
+    running = leader.status.container_statuses[0].state.running
+    assert running is not None
+    assert (target.started, target.held_back) == (running.started_at, False)
 
 
 def operator(name: str, node: str, *, ready: bool = True, going: bool = False) -> Pod:

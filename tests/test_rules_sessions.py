@@ -164,6 +164,20 @@ async def test_a_log_that_may_not_be_read_is_not_what_the_command_reads(*, cli: 
     assert any(e.field == "not read" and e.value == words for e in finding.evidence)
 
 
+async def test_a_log_whose_reading_fails_is_told_in_words_and_the_error_is_evidence() -> None:
+    silent = await snapshot_of("router-frozen")
+    words = "https://api: GET /log: 502 Bad Gateway: dial tcp 172.29.51.11:10250: i/o timeout"
+    failing = {
+        f"agent log {node}": SourceHealth(
+            f"agent log {node}", "agent_logs", State.FAILING, silent.taken_at, error=words
+        )
+        for node in NODES
+    }
+    finding = only(changed(silent, health=MappingProxyType({**silent.health, **failing})))
+    assert "cause unknown (agent log: cannot be read at the moment)" in finding.summary
+    assert any(e.field == "not read" and e.value == words for e in finding.evidence)
+
+
 async def test_the_numbers_of_a_mismatch_are_named_where_the_log_names_them() -> None:
     killed = await snapshot_of("wrong-peer-asn")
     words = only(logged(killed, [ADDED, WRONG_ASN_WORDS]))

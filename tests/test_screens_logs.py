@@ -19,6 +19,7 @@ from collectors.log_entries import ContainerLog, LogEntry, Marker
 from collectors.log_lines import LogLine, parse_line
 from collectors.log_targets import Target
 from collectors.source import Appended
+from screens.format import to_ascii
 from screens.log_choice import OPERATOR, TOGETHER, Choice
 from screens.log_fold import folded, folds
 from screens.log_picture import LogsPicture, picture
@@ -85,6 +86,12 @@ def test_lines_of_other_logs_between_part_no_fold_and_it_stands_where_its_last_l
     ]
     shown = [(row.key, row.cells[3].text) for row in folded(rows)]
     assert shown == [("2 b", "x"), ("4 b", "y"), ("1 a", "\u00d73 x (first 1)")]
+
+
+def test_the_number_of_a_fold_is_no_sign_of_failure_in_ascii() -> None:
+    rows = [Row(f"{n} a", (Cell("1"), Cell(""), Cell("BGP"), Cell("up"))) for n in range(40)]
+    (shown,) = folded(rows)
+    assert to_ascii(shown.cells[3].text) == "*40 up (first 1)"
 
 
 # --- what a line names

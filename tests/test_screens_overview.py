@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from types import MappingProxyType
 
 import pytest
@@ -277,6 +278,13 @@ async def test_the_strip_claims_nothing_of_sessions_while_nothing_tells_of_them(
     assert f"BGP ? {state}" in strip_of(absent)
     assert "BGP 3/3 ?" in strip_of(with_states(healthy, state, "pods"))
     assert "BGP ! no session" in strip_of(await snapshot_of("no-bgp-config"))
+
+
+async def test_each_component_tells_how_old_it_is_also_where_it_is_narrow() -> None:
+    healthy = await snapshot_of("healthy")
+    later = replace(healthy, taken_at=healthy.taken_at + timedelta(seconds=9))
+    told = "agents 3/3 ✓ (9s)   operator 1/1 ✓ leader (9s)   BGP 3/3 ✓ (9s)   LB-IPAM 4/4 ✓ (9s)"
+    assert strip_of(later).strip().startswith(told)
 
 
 async def test_the_strip_is_broken_between_components_only() -> None:

@@ -13,12 +13,14 @@ from app.tui import CiliscopeApp
 from collectors.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen
+from screens.widgets.lines import text_of as told
 from tests.dashboards import (
     NOON,
     Script,
     recorded_dashboard,
     screen_text,
     scripted_dashboard,
+    text_of,
     until,
 )
 from tests.diagnosed import agent_of, waiting, with_pod
@@ -34,6 +36,15 @@ async def shown(app: CiliscopeApp, pilot: Pilot[None]) -> PodsScreen:
     assert isinstance(screen, PodsScreen)
     await until(pilot, lambda: bool(screen.table.rows) and bool(screen.text.lines))
     return screen
+
+
+@pytest.mark.parametrize("name", ["healthy", "agent-just-killed"])
+async def test_at_140_by_40_the_list_beside_the_detail_tells_versions(name: str) -> None:
+    app = recorded_dashboard(name)
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = await shown(app, pilot)
+        header = text_of(screen.table).split("\n")[0]
+        assert {"NAME", "STATUS", "RESTARTS", "NODE", "VERSION"} <= set(header.split())
 
 
 async def test_at_80_by_24_the_worst_pod_is_selected_and_its_cause_and_remedy_are_seen() -> None:
@@ -179,3 +190,30 @@ async def test_in_ascii_nothing_else_is_drawn_of_a_pod() -> None:
         screen.select_object(Ref("Deployment", "cilium-operator", "kube-system"))
         await until(pilot, lambda: "* leads" in screen_text(app))
         assert screen_text(app).isascii()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_a_detail_that_has_the_keys_is_searched_and_the_list_stays(
+    size: tuple[int, int],
+) -> None:
+    app = recorded_dashboard("agent-just-killed")
+    async with app.run_test(size=size) as pilot:
+        screen = await shown(app, pilot)
+        rows = len(screen.table.rows)
+        await pilot.press("enter", "slash", *"conditions", "enter")
+        assert len(screen.table.rows) == rows
+        assert screen.text.searched == "1/1 found"
+        line = next(at for at, line in enumerate(screen.text.lines) if "Conditions" in told(line))
+        top = screen.text.scroll_offset.y
+        assert top <= line < top + screen.text.size.height, "it was brought into view"
+        await pilot.press("slash", "ctrl+u", *"nowhere at all")
+        assert "nowhere at all is nowhere in this text" in screen_text(app)
+        await pilot.press("ctrl+u", *"ready", "enter")
+        assert screen.text.searched.startswith("1/")
+        await pilot.press("n")
+        assert screen.text.searched.startswith("2/")
+        await pilot.press("escape")
+        assert (screen.text.searched, screen.full) == ("", True)
+        await pilot.press("escape", "slash", *"kqkzr", "enter")
+        assert not screen.full
+        assert [row.key for row in screen.table.rows] == ["kube-system/cilium-kqkzr"]

@@ -6,11 +6,14 @@ import pytest
 from textual.pilot import Pilot
 
 from app.diagnosis.finding import Ref
+from app.monitor import Feed, Monitor
 from app.tui import CiliscopeApp
+from screens.link import ClusterLink
 from screens.routes import RoutesScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
-from tests.dashboards import recorded_dashboard, screen_text, until
+from tests.dashboards import Script, recorded_dashboard, screen_text, until
+from tests.recorded import feeds, taken_at
 
 
 async def open_routes(app: CiliscopeApp, pilot: Pilot[None], prefixes: int = 1) -> RoutesScreen:
@@ -80,6 +83,25 @@ async def test_a_broken_prefix_stands_first_with_cause_and_remedy() -> None:
         text = " ".join(screen_text(app).split())
         assert "CS508" in text
         assert "Add {afi: ipv6, safi: unicast}" in text
+
+
+async def test_what_is_broken_has_the_cursor_though_the_routes_came_before_it() -> None:
+    moment, name = taken_at("no-ipv6-family"), "no-ipv6-family"
+    late = Script("peer_configs")
+    told = [feed for feed in feeds(name) if feed.source.kind != late.kind]
+    (peers,) = [feed for feed in feeds(name) if feed.source.kind == late.kind]
+    monitor = Monitor([*told, Feed(late)], lambda: moment, context=name)
+    app = CiliscopeApp(ClusterLink(monitor=monitor), clock=lambda: moment)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: "7 of 8 prefixes announced" in screen_text(app))
+        table = app.screen.query_one("#routes", LiveTable)
+        assert table.selected == "10.244.0.0/24"
+        async for said in peers.source.updates():
+            late.say(said)
+            break
+        await until(pilot, lambda: "1 broken" in screen_text(app))
+        assert table.selected == table.rows[0].key == "fd47:25e1:2f96:52:100::/128"
 
 
 async def test_routes_of_a_session_that_is_down_reach_nobody() -> None:

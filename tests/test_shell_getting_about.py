@@ -174,6 +174,26 @@ async def test_a_table_is_saved_in_the_form_that_is_chosen(
         assert len(json.loads(files[".json"].read_text())) >= len(table.rows)
 
 
+async def test_where_a_file_was_saved_is_told_to_the_end_in_eighty_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a-folder-of-a-long-name"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f5")
+        table = app.screen.query_one("#services", LiveTable)
+        await until(pilot, lambda: len(table.rows) > 2)
+        await pilot.press("ctrl+s", "c")
+        (saved,) = (folder / "ciliscope").iterdir()
+        keys = app.screen.query_one("#keys", EdgeLine)
+        await until(pilot, lambda: keys.size.height > 1)
+        told = "".join(keys.render_line(y).text.strip() for y in range(keys.size.height))
+        assert told == f"saved:{saved}"
+        await pilot.press("down")
+        await until(pilot, lambda: keys.size.height == 1)
+
+
 async def test_with_the_cursor_on_a_cause_the_causes_are_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

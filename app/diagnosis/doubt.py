@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from app.diagnosis.announced import SETTLED
 from app.diagnosis.expected import Obstacle
 from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.hops import Way
+from app.diagnosis.hops import Way, is_announced, is_odd
 from app.diagnosis.path import Hop, HopState
 from app.diagnosis.rules import announcing as say
 from app.snapshot import State
@@ -44,6 +44,8 @@ def _all_read(way: Way, hop: Hop) -> bool:
     if hop.name == "advertised":
         kept = way.expectation.kept
         return bool(way.balancer.addresses) and not (kept and kept[0].obstacle is Obstacle.UNKNOWN)
+    if way.doubtful and is_announced(way) and not is_odd(way):
+        return False  # some agents did not tell, or not yet, and that is told of them
     if hop.name == "sessions":
         return way.scene.case.snapshot.health_of("bgp_peers").state is State.FRESH
     return all(reach.actual is not None for reach in way.reaches)

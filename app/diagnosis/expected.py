@@ -113,8 +113,8 @@ class Configuration:
     routable_without_endpoints: bool
     families: frozenset[int]
     """IP versions that Cilium is switched on for."""
-    on_node: Mapping[str, frozenset[str]]
-    """Nodes by the value of their label `service.cilium.io/node`."""
+    on_node: Mapping[str, frozenset[str]] | None
+    """Nodes by the value of their label `service.cilium.io/node`; None: nodes are not known."""
     unserved: tuple[str, ...]
     """Kinds of BGP's configuration that the API server does not serve."""
     l2_policies: tuple[L2Policy, ...] | None
@@ -178,6 +178,7 @@ def configuration(case: Case) -> Configuration:
         case.memo.equal("bgp configuration told", told),
         case.config,
         _pinned(case),
+        case.known("nodes"),
         snapshot.l2_policies,
         case.memo.equal("unserved", unserved(case)),
     )
@@ -200,10 +201,12 @@ def expectation(config: Configuration, service: Service, serving: Serving | None
         wanted += found
         if not found and serving is None:
             kept.append(Kept(address, Obstacle.UNKNOWN, "its endpoints could not be read"))
+        elif not found and config.on_node is None and _named_node(config, service):
+            kept.append(Kept(address, Obstacle.UNKNOWN, "the nodes' labels could not be read"))
         elif not found:
             off = _off_bgp(config, service, address, serving)
             obstacle_there = Obstacle.OFF_BGP if off else Obstacle.LOCAL
-            kept.append(Kept(address, obstacle_there, "no node that may announce it serves it"))
+            kept.append(Kept(address, obstacle_there, _nowhere(config, service)))
     pinned = _ON_NODES in service.metadata.annotations
     needs_endpoints = service.spec.external_traffic_policy == "Local" and serving is None
     return Expectation(
@@ -259,7 +262,11 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
         families=frozenset(
             version for version, key, default in defaults if case.setting(key, default) != "false"
         ),
-        on_node={value: frozenset(names) for value, names in nodes.items()},
+        on_node=(
+            {value: frozenset(names) for value, names in nodes.items()}
+            if case.known("nodes")
+            else None
+        ),
         unserved=unserved(case),
         l2_policies=_l2_policies(case),
     )
@@ -440,12 +447,27 @@ def _eligible(
     sets: list[frozenset[str]] = []
     if local:
         sets.append(frozenset(serving.nodes) if serving else frozenset())
-    value = service.metadata.annotations.get(_ON_NODE)
-    if value is not None and config.version >= READS_FRONTENDS:
-        sets.append(config.on_node.get(value, frozenset()))
+    value = _named_node(config, service)
+    if value is not None:
+        sets.append((config.on_node or {}).get(value, frozenset()))
     if not sets:
         return None
     return frozenset.intersection(*sets).__contains__
+
+
+def _named_node(config: Configuration, service: Service) -> str | None:
+    """The value of the label that a node must have to serve it; None: it may be any node."""
+    value = service.metadata.annotations.get(_ON_NODE)
+    return value if config.version >= READS_FRONTENDS else None
+
+
+def _nowhere(config: Configuration, service: Service) -> str:
+    """Why no node is to announce a service that is selected for announcing."""
+    value = _named_node(config, service)
+    if value is not None and not (config.on_node or {}).get(value):
+        told = f"its annotation {_ON_NODE}={value!r} restricts it to nodes with that label"
+        return f"{told}, and no node has it"
+    return "no node that may announce it serves it"
 
 
 def _off_bgp(

@@ -72,6 +72,15 @@ class Way:
         return tuple(dict.fromkeys(link for links in distinct.values() for link in links))
 
     @property
+    def doubtful(self) -> frozenset[str]:
+        """Nodes that should announce it, and of which it is not known whether they do."""
+        return frozenset(
+            node
+            for reach in self.reaches
+            for node in (reach.wanted.nodes if reach.actual is None else reach.unknown)
+        )
+
+    @property
     def lasting(self) -> bool:
         """Whether time alone changes nothing: it has its addresses, and all agents followed."""
         given = self.balancer.satisfied is not False and bool(self.balancer.addresses)
@@ -184,7 +193,10 @@ def sessions_hop(way: Way) -> Hop:
         lost = tuple(reach for reach in way.reaches if reach.nowhere)
         told = (say.nowhere(way.scene, way.balancer, lost),) if lost else ()
         return Hop("sessions", HopState.BROKEN, reason, seen, told)
-    return Hop("sessions", HopState.OK if carried.up else HopState.UNKNOWN, reason, seen)
+    # One that is not known says nothing of a node that announces all the same, by another session.
+    doubtful = any(node in way.doubtful for node, _ in carried.unknown)
+    state = HopState.OK if carried.up and not doubtful else HopState.UNKNOWN
+    return Hop("sessions", state, reason, seen)
 
 
 def routes_hop(way: Way) -> Hop:
@@ -198,20 +210,26 @@ def routes_hop(way: Way) -> Hop:
     findings = _routes_findings(way) if settled and way.expectation.certain else []
     if findings:
         return _found("routes", reason, findings, seen)
-    unread = any(reach.actual is None or reach.unknown for reach in way.reaches)
     covered = [cover for reach in way.reaches if (cover := _cover(way.scene, reach))]
-    odd = any(_odd(way, reach) for reach in found)
+    odd = is_odd(way)
     if covered:
         reason += f"; covered by {named(covered)}"
     if not settled and odd:
         reason += "; changed too recently to tell"
     elif not way.expectation.certain and odd:
         reason += "; it cannot be told which nodes should"
-    announced = bool(way.reaches) and all(r.actual or _cover(way.scene, r) for r in way.reaches)
-    state = HopState.OK if announced and not (unread or odd) else HopState.UNKNOWN
-    if announced and not odd:
-        state = HopState.OK
-    return Hop("routes", state, reason, seen)
+    known = is_announced(way) and not (odd or way.doubtful)
+    return Hop("routes", HopState.OK if known else HopState.UNKNOWN, reason, seen)
+
+
+def is_announced(way: Way) -> bool:
+    """Whether some node announces each of its prefixes, or a wider one that covers it."""
+    return bool(way.reaches) and all(r.actual or _cover(way.scene, r) for r in way.reaches)
+
+
+def is_odd(way: Way) -> bool:
+    """Whether nodes lack a prefix that nothing covers, or have one for no reason there is."""
+    return any(_odd(way, reach) for reach in (*way.reaches, *way.strays))
 
 
 def router_hop(way: Way) -> Hop:

@@ -38,6 +38,7 @@ _SOURCE = "agent log "
 _UNASKED = "not asked for"
 _AWAITED = "still being read"
 _REFUSED = "not allowed to be read"
+_FAILED = "cannot be read at the moment"
 
 
 class Kind(StrEnum):
@@ -102,11 +103,15 @@ class SessionLog:
     """How lines tell the peer: its address, the local AS, its name in the configuration."""
     refused: bool = False
     """Whether it was not read for want of rights."""
+    failed: bool = False
+    """Whether reading it fails for any other reason."""
 
     @property
     def lack(self) -> str:
-        """Why the log was not read, in a few words: what the API server said is told by CS801."""
-        return _REFUSED if self.refused else self.unread
+        """Why the log was not read, in a few words: what the API server said is evidence."""
+        if self.refused:
+            return _REFUSED
+        return _FAILED if self.failed else self.unread
 
     @property
     def read(self) -> bool:
@@ -179,6 +184,7 @@ class AgentLogs:
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
         self._refused = _refused(snapshot)
+        self._failed = _failed(snapshot)
         self._awaits = _awaits(snapshot)
         self._pods_known = _pods_known(snapshot)
         self._known: dict[tuple[str, str, int | None, str], SessionLog] = {}
@@ -204,6 +210,7 @@ class AgentLogs:
             lines,
             (_address(peer_address), local_asn, peer),
             node in self._refused,
+            node in self._failed,
         )
 
     def _unread_of(self, node: str) -> str:
@@ -239,7 +246,7 @@ class AgentLogs:
 def agent_logs(snapshot: Snapshot) -> AgentLogs:
     """The agent logs of a snapshot: those of the one before while nothing was read since."""
     unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
-    refused = snapshot.memo.equal("agent logs refused", _refused(snapshot))
+    refused = snapshot.memo.equal("agent logs refused", (_refused(snapshot), _failed(snapshot)))
     to_come = (_awaits(snapshot), _pods_known(snapshot))
     read = (snapshot.agent_logs, snapshot.agents_by_node, unread, refused, *to_come)
     return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
@@ -275,6 +282,18 @@ def _refused(snapshot: Snapshot) -> frozenset[str]:
         label.removeprefix(_SOURCE)
         for label, health in snapshot.health.items()
         if label.startswith(_SOURCE) and health.state is State.FORBIDDEN and not health.known
+    )
+
+
+def _failed(snapshot: Snapshot) -> frozenset[str]:
+    """The nodes whose agent's log was never read because the API server or the kubelet fails."""
+    return frozenset(
+        label.removeprefix(_SOURCE)
+        for label, health in snapshot.health.items()
+        if label.startswith(_SOURCE)
+        and health.error
+        and not health.known
+        and health.state not in (State.FORBIDDEN, State.ABSENT)
     )
 
 

@@ -91,3 +91,19 @@ class ServicePath:
     def broken(self) -> Hop | None:
         """The first broken hop; None: none is."""
         return next((hop for hop in self.hops if hop.state is HopState.BROKEN), None)
+
+    @property
+    def unknown(self) -> tuple[Hop, ...]:
+        """The hops that could not be judged; the router never can."""
+        return tuple(h for h in self.hops if h.state is HopState.UNKNOWN and h.name != "router")
+
+    @property
+    def unknown_nodes(self) -> frozenset[str]:
+        """Nodes that should announce it, and of which it is not known whether they do."""
+        return frozenset(node for prefix in self.prefixes for node in prefix.unknown)
+
+    @property
+    def partly_known(self) -> bool:
+        """Whether somebody announces all of it, and not known is only whether others do too."""
+        announced = bool(self.unknown_nodes) and all(prefix.actual for prefix in self.prefixes)
+        return announced and all(hop.name in ("sessions", "routes") for hop in self.unknown)

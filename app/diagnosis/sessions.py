@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from app.diagnosis.ages import span
 from app.diagnosis.configuration import config_map
 from app.diagnosis.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.diagnosis.selectors import selects
@@ -398,7 +399,7 @@ def _note(place: _Place, draft: _Draft, shown: Witness | None, doubt: str) -> st
         return _why_unknown(place)
     read_at, now = place.ground.last.get(shown.kind), place.ground.now
     if read_at is not None and now is not None:
-        return f"{shown.state} {_seconds(read_at, now):.0f} s ago, and not read since"
+        return f"{shown.state} {span(_seconds(read_at, now))} ago, and not read since"
     return ""
 
 

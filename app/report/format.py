@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from app.diagnosis.ages import largest_unit
+
 
 def age(seconds: float | None) -> str:
     """How old something is, in its largest unit: `9s`, `3m`, `5h`, `12d`; `?` when not known."""
     if seconds is None:
         return "?"
-    whole = int(seconds)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if whole >= 2 * size or (unit == "m" and whole >= size):
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
+    number, unit = largest_unit(seconds)
+    return f"{number}{unit}"
 
 
 def duration(seconds: float | None) -> str:

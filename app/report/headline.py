@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.path import HopState, ServicePath
+from app.diagnosis.path import ServicePath
 from app.diagnosis.paths import service_paths
 from app.report.verdict import plural
 from app.snapshot import State
@@ -44,6 +44,8 @@ class Reach:
     """Other services of which something is missing or odd."""
     unknown: int
     """Services of whose way some hop could not be judged, and none is broken."""
+    dark: int
+    """Those of them of which more is not known than whether further nodes announce them."""
 
 
 def headline(case: Case, verdict: Verdict) -> Headline:
@@ -72,8 +74,9 @@ def reach_of(case: Case, verdict: Verdict) -> Reach:
     }
     paths = service_paths(case)
     broken = {key for key, path in paths.items() if path.broken is not None and not _seen(path)}
-    unknown = {key for key, path in paths.items() if key not in broken and _unknown(path)}
-    return Reach(len(paths), len(broken), len(amiss - broken), len(unknown))
+    unknown = {key for key, path in paths.items() if key not in broken and path.unknown}
+    dark = sum(not paths[key].partly_known for key in unknown)
+    return Reach(len(paths), len(broken), len(amiss - broken), len(unknown), dark)
 
 
 def affected(verdict: Verdict, top: Finding) -> tuple[tuple[str, int], ...]:
@@ -100,8 +103,8 @@ def _broken(fails: int, reach: Reach | None) -> str:
     if reach.partly:
         of = f"{reach.partly} of {plural(reach.total, _SERVICES)}"
         return f"{what}; {of} {'is' if reach.partly == 1 else 'are'} only partly served."
-    if reach.unknown:
-        return f"{what}; how {plural(reach.unknown, _SERVICES)} fare is not known."
+    if reach.dark:
+        return f"{what}; how {plural(reach.dark, _SERVICES)} fare is not known."
     return f"{what}; no LoadBalancer service is cut off."
 
 
@@ -132,10 +135,6 @@ def _unjudged(verdict: Verdict) -> str:
     missing = dict.fromkeys(h.label for unread in verdict.unjudged.values() for h in unread)
     of = f" for want of {_listed(list(missing))}" if missing else ""
     return f"Nothing wrong is seen, but not everything could be judged{of}"
-
-
-def _unknown(path: ServicePath) -> bool:
-    return any(hop.state is HopState.UNKNOWN for hop in path.hops[:-1])
 
 
 def _seen(path: ServicePath) -> bool:

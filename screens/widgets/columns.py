@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from rich.cells import cell_len
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 SortValue = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""
+
+Holds = Literal[
+    "text", "marked", "state", "flag", "share", "number", "seconds", "since", "time", "bar"
+]
+"""What the cells of a column hold, for who wants values and not words.
+
+`marked`: a text behind which a mark of ours may stand; `state`: one before which its sign stands;
+`flag`: a sign alone; `share`: `2/3`; `number` and `seconds`: what the cell is sorted by; `since`:
+how long ago, sorted by its moment in seconds since 1970, turned round; `time`: a moment, sorted by
+itself; `bar`: a drawing of what other columns say.
+"""
 
 GAP = 2
 """Cells between two columns."""
@@ -42,10 +53,14 @@ class Column:
     """Left out where there is no room for it; nothing else is cut for its sake."""
     spare: int = 0
     """Left out where even the cut columns have no room, the highest first; 0: never."""
+    returns: bool = False
+    """Of a spare one: it comes back where it fits beside those that are missed more, cut."""
     chosen: bool = True
     """False: shown only where the operator has chosen it."""
     marks: bool = True
     """False: what changes in it is never marked, since it changes all the time."""
+    holds: Holds = "text"
+    """What is to be had of its cells as values."""
 
 
 # Cells and rows are structs, not dataclasses: a table of 50,000 rows is told all of them again
@@ -110,7 +125,7 @@ def fitted_widths(
     """Widths that fit into the room, as far as the columns allow; None: the column is left out.
 
     Extra columns go first, the last one before the others; spare ones go where cutting would not
-    do; then the widest that may be cut is cut.
+    do, and of these come back that may and fit; then the widest that may be cut is cut.
     """
     widths: list[int | None] = list(wanted)
     for index in reversed(range(len(columns))):
@@ -119,8 +134,14 @@ def fitted_widths(
         if columns[index].extra:
             widths[index] = None
     spare = sorted((c.spare, index) for index, c in enumerate(columns) if c.spare)
+    gone: list[int] = []
     while spare and _least(columns, widths) > room:
-        widths[spare.pop()[1]] = None
+        gone.append(spare.pop()[1])
+        widths[gone[-1]] = None
+    for index in (index for index in reversed(gone) if columns[index].returns):
+        widths[index] = wanted[index]
+        if _least(columns, widths) > room:
+            widths[index] = None
     while (over := _total(widths) - room) > 0:
         slack = [
             (width, index)

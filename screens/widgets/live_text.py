@@ -81,23 +81,32 @@ class EdgeLine(LiveText):
         super().__init__(id=id)
         self._left: Line = ()
         self._right: Line = ()
+        self._whole = False
 
     def show_edges(self, left: Line, right: Line = ()) -> None:
         """Show these two; where there is no room for both the left one is cut."""
-        self._left, self._right = left, right
-        self.show((self._fitted(self.size.width),))
+        self._left, self._right, self._whole = left, right, False
+        self.show(self._fitted(self.size.width))
+
+    def show_whole(self, line: Line) -> None:
+        """Show a line that must be read to its end: it goes on below where there is no room."""
+        self._left, self._right, self._whole = line, (), True
+        self.show(self._fitted(self.size.width))
 
     def on_resize(self) -> None:
-        """Fit the same two into the new width."""
-        self.show((self._fitted(self.size.width),))
+        """Fit the same into the new width."""
+        self.show(self._fitted(self.size.width))
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line, whatever it says."""
-        return 1
+        """One line, but for what must be read to its end."""
+        return max(1, len(self._fitted(width)))
 
-    def _fitted(self, width: int) -> Line:
-        return justified(self._left, self._right, width)
+    def _fitted(self, width: int) -> Sequence[Line]:
+        if not self._whole:
+            return (justified(self._left, self._right, width),)
+        line = ascii_line(self._left) if self.app.has_class("-ascii") else self._left
+        return wrapped(line, width, indent=1)
 
     def _lay_out(self, width: int) -> None:
         self._shown_width = width

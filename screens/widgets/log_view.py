@@ -14,10 +14,10 @@ from screens.widgets.columns import Column, Content
 from screens.widgets.live_table import LiveTable, Opening
 
 COLUMNS = (
-    Column("time", "TIME", least=8),
+    Column("time", "TIME", least=8, holds="time"),
     Column("level", "LEVEL", least=5),
     Column("source", "SOURCE", least=4),
-    Column("event", "EVENT", cut_to=20),
+    Column("event", "EVENT", cut_to=20, holds="state"),
 )
 """What the Overview has room for."""
 

@@ -71,7 +71,10 @@ class PoolText(ScrollText):
         self._move_to(self._cursor + step)
 
     def action_used(self, step: int) -> None:
-        """Move the cursor to the next cell, in this direction, of which anything is used."""
+        """To the next cell, in this direction, of which anything is used; or to the next found."""
+        if self.searched:
+            self.action_found(step)
+            return
         if self._pool is None:
             return
         cells = self._pool.cells

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
-from screens.widgets.lines import TONE_CLASSES, Line, ascii_line, painted
+from screens.widgets.lines import TONE_CLASSES, Line, Span, ascii_line, painted, text_of
 
 Layout = Callable[[int], Sequence[Line]]
 """Makes the lines of a text for a width in cells; no line may be wider."""
@@ -35,6 +37,8 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="text.page_down"),
         Binding("home,g", "to_line(0)", "first", show=False, id="text.first"),
         Binding("end,G", "to_line(1000000)", "last", show=False, id="text.last"),
+        Binding("n", "found(1)", "next found", show=False, id="text.next"),
+        Binding("N", "found(-1)", "found before", show=False, id="text.previous"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -44,12 +48,15 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
         self._about = ""
         self._lines: list[Line] = []
         self._laid_out_for = 0
+        self._needle: re.Pattern[str] | None = None
+        self._hit = 0
+        """Which of the lines that were found the window was brought to."""
 
     def show_text(self, layout: Layout, about: str) -> None:
         """Show this; where it is about something else than before, from its beginning."""
         self._layout = layout
         if about != self._about:
-            self._about = about
+            self._about, self._needle = about, None
             self.scroll_to(y=0, animate=False, force=True)
         old = self._lines
         self._lay_out(self._laid_out_for or self._room())
@@ -64,6 +71,47 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
     def lines(self) -> tuple[Line, ...]:
         """All its lines, as they are laid out."""
         return tuple(self._lines)
+
+    @property
+    def searched(self) -> str:
+        """Where the search stands: `3/17 found`; "" while nothing is searched for."""
+        if self._needle is None:
+            return ""
+        hits = self._hits()
+        return f"{min(self._hit, len(hits) - 1) + 1}/{len(hits)} found" if hits else "not found"
+
+    def search(self, text: str) -> None:
+        """Mark a text wherever a line has it and show the first from the window's top; "" ends.
+
+        Letters match in either case.
+        """
+        self._needle = re.compile(re.escape(text), re.IGNORECASE) if text else None
+        hits, top = self._hits(), self.scroll_offset.y
+        if hits:
+            self._hit = next((place for place, line in enumerate(hits) if line >= top), 0)
+            self.bring_into_view(hits[self._hit])
+        self.refresh()
+
+    @override
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a next place only of what is searched for."""
+        return self._needle is not None if action == "found" else True
+
+    def action_found(self, step: int) -> None:
+        """Go to the next line that has the text; after the last comes the first."""
+        if hits := self._hits():
+            self._hit = (self._hit + step) % len(hits)
+            self.bring_into_view(hits[self._hit])
+
+    def _hits(self) -> list[int]:
+        needle = self._needle
+        if needle is None:
+            return []
+        return [place for place, line in enumerate(self._lines) if needle.search(text_of(line))]
+
+    def _marked(self, line: Line) -> Line:
+        """The line with what is searched for in another tone."""
+        return line if self._needle is None else tuple(_marked(line, self._needle))
 
     def bring_into_view(self, line: int) -> None:
         """Scroll as little as shows this line."""
@@ -92,7 +140,9 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
             self._lay_out(width)
         line = self.scroll_offset.y + y
         shown = self._lines[line] if line < len(self._lines) else ()
-        return painted(self, shown, width, base).extend_cell_length(self.size.width, base)
+        return painted(self, self._marked(shown), width, base).extend_cell_length(
+            self.size.width, base
+        )
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -118,3 +168,15 @@ class ScrollText(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _room(self) -> int:
         return self.scrollable_size.width
+
+
+def _marked(line: Line, needle: re.Pattern[str]) -> Iterator[Span]:
+    marks = [match.span() for match in needle.finditer(text_of(line))]
+    start = 0
+    for span in line:
+        end = start + len(span.text)
+        cuts = {start, end, *(place for mark in marks for place in mark if start < place < end)}
+        for left, right in pairwise(sorted(cuts)):
+            found = any(first <= left < last for first, last in marks)
+            yield Span(span.text[left - start : right - start], "accent" if found else span.tone)
+        start = end

@@ -1,6 +1,6 @@
 """What a table shows, as text to be kept: the chosen columns, filtered and sorted as on screen.
 
-Values stand as they are drawn, uncut.
+Words stand as they are drawn, uncut. JSON has the values behind them as well (`cell_values`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from rich.cells import cell_len
 
 from screens.format import NOTHING
+from screens.widgets.cell_values import value
 from screens.widgets.columns import GAP, Column, Row
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -36,22 +38,34 @@ class Shown(Protocol):
 
 
 def as_csv(table: Shown) -> str:
-    """Titles and rows as RFC 4180 has them.
+    """The keys of the columns and the words of the rows, as RFC 4180 has them; no drawings.
 
     A spreadsheet would take some texts for formulas and run them: a quote before these stops that
     (OWASP, CSV injection).
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(_guarded(column.title) for column in table.shown_columns)
-    writer.writerows([_guarded(text) for text in texts] for texts in _texts(table))
+    told = _told(table)
+    writer.writerow(_guarded(column.key) for column, _ in told)
+    for row in table.rows:
+        writer.writerow(_guarded(row.cells[place].text) for _, place in told)
     return out.getvalue()
 
 
-def as_json(table: Shown) -> str:
-    """A list of objects, a member for each column, by its key."""
-    keys = [column.key for column in table.shown_columns]
-    rows = [dict(zip(keys, texts, strict=True)) for texts in _texts(table)]
+def as_json(table: Shown, now: datetime) -> str:
+    """A list of objects: a value for each column by its key, `health`, and the `words` as drawn.
+
+    `now` is the moment from which ages count.
+    """
+    told = _told(table)
+    rows = [
+        {
+            **{column.key: value(column, row.cells[place], now) for column, place in told},
+            "health": row.health,
+            "words": {column.key: row.cells[place].text for column, place in told},
+        }
+        for row in table.rows
+    ]
     return json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -61,6 +75,12 @@ def as_text(table: Shown) -> str:
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     right = [column.right for column in table.shown_columns]
     return "".join(_text_line(line, widths, right) for line in lines)
+
+
+def _told(table: Shown) -> list[tuple[Column, int]]:
+    """The columns that say something in words, and the places of their cells."""
+    shown = zip(table.shown_columns, table.shown_places, strict=True)
+    return [(column, place) for column, place in shown if column.holds != "bar"]
 
 
 def _texts(table: Shown) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from app.diagnosis.ages import span
 from app.diagnosis.case import Case
 from app.diagnosis.configuration import config_map
 from app.diagnosis.finding import Finding, Ref, Severity
@@ -22,7 +23,7 @@ from app.diagnosis.rules.pods import (
     trouble,
     workload,
 )
-from app.diagnosis.rules.times import NAMED, heard, quoted, since, some, span
+from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
 from app.diagnosis.rules.versions import command_version, versions
 from app.snapshot import State
 from collectors.records import Condition, ManagedField, Node

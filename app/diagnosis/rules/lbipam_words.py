@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from app.diagnosis.ages import span
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Ref
 from app.diagnosis.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.diagnosis.lbipam import REQUEST_SATISFIED, LoadBalancer
 from app.diagnosis.pool_matching import PoolMatch
-from app.diagnosis.rules.times import heard, since, span
+from app.diagnosis.rules.times import heard, since
 from app.diagnosis.selectors import describe
 from collectors.cilium_records import Pool
 from collectors.records import LabelSelector, Metadata, Service

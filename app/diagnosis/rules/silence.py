@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from app.diagnosis.ages import span
 from app.diagnosis.finding import Evidence
 from app.diagnosis.health import Version
 from app.diagnosis.logs import Kind
@@ -21,7 +22,6 @@ from app.diagnosis.rules.session_remedies import (
     peer_address,
     retry,
 )
-from app.diagnosis.rules.times import span
 from app.diagnosis.session_causes import CONNECTING, Bgp, Down, multihop, password
 from collectors.log_excerpts import event
 

@@ -37,14 +37,6 @@ def since(moment: datetime | None, until: datetime) -> float | None:
     return None if moment is None else max(0.0, (until - moment).total_seconds())
 
 
-def span(seconds: float) -> str:
-    """A length of time in its largest useful unit: `45 s`, `12 min`, `3 h`, `2 d`."""
-    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def quoted(text: str) -> str:
     """What somebody else said, as the end of a sentence of ours."""
     return one_line(text).rstrip(". ")

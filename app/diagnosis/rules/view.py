@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
+from app.diagnosis.ages import span
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.health import BGPV1_REMOVED
@@ -17,7 +18,7 @@ from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.answers import COMMANDS, agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
 from app.diagnosis.rules.refusals import refusals
-from app.diagnosis.rules.times import CLOCKS_AGREE, clock_skew, quoted, span
+from app.diagnosis.rules.times import CLOCKS_AGREE, clock_skew, quoted
 from app.snapshot import SourceHealth, State
 from collectors.resources import Rights, resources
 
