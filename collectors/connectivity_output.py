@@ -9,7 +9,7 @@ Source: cilium/cilium, cilium-cli/connectivity/check/{context,test,logging,deplo
     ✨ [home] Creating namespace cilium-test-1 for connectivity check...
     [=] [cilium-test-1] Test [no-policies] [1/102]
     [=] [cilium-test-1] Skipping test [health] [53/123] (Feature health-checking is disabled)
-      🟥 command "curl …" failed: …                    (❌ up to 0.16)
+      ❌ command "curl …" failed: …                          (🟥: it ended the test)
     ❌ 11/77 tests failed (39/794 actions), 46 tests skipped, 2 scenarios skipped:
     ✅ [cilium-test-1] All 45 tests (193 actions) successful, 33 tests skipped, 0 scenarios skipped.
 """

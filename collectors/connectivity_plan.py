@@ -18,7 +18,7 @@ BASIC = ("no-policies",)
 load balancer takes inside the cluster. An expression that matches `no-policies-extra` too."""
 
 FIXED_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
-"""Namespaces that the test makes whatever `--test-namespace` says (0.16.20 and later)."""
+"""Namespaces that the test makes whatever `--test-namespace` says."""
 
 _PRIVILEGED = "pod-security.kubernetes.io/enforce=privileged"
 
@@ -30,14 +30,14 @@ class ConnectivityPlan:
     tests: tuple[str, ...] = BASIC
     """Expressions for `--test`; none: all tests."""
     namespace: str = "cilium-test"
-    """The program adds `-1` to it; before 0.16.14 it did not."""
+    """The program adds `-1` to it; before 0.16.14 (2024) it did not."""
     single_node: bool = False
     """Only what one node can run."""
     external_target: str = ""
     """The name outside that pods fetch; "" leaves it to the program (one.one.one.one)."""
     privileged: bool = False
     """Label the namespace so that Pod Security lets the test's pods in, as Talos' default does
-    not. Programs before 0.16 do not know the option."""
+    not. Older programs do not know the option."""
     minutes: int = 30
     """The program stops by itself after that long."""
 

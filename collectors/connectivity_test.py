@@ -156,7 +156,7 @@ class ConnectivityRun:
     async def _ours(self, before: frozenset[str]) -> frozenset[str]:
         """The namespaces that the run made: those it named, and those of its names that are new.
 
-        Up to 0.18 the program makes some without a word.
+        Older programs make some without a word.
         """
         named = frozenset(self._made)
         try:

@@ -69,7 +69,8 @@ class _Count:
 
     ran: list[str]
     skipped: list[str]
-    failed: list[str]
+    failed: list[tuple[str, str]]
+    """Tests and the report's line about each."""
     actions: list[str]
 
 
@@ -179,11 +180,13 @@ class ConnectivityTest:
         count.actions.extend(chosen * _ACTIONS)
         yield f"[=] [{self._namespace}] Test [{name}] {place}"
         yield "." * _ACTIONS * len(chosen)
-        broken = self._broken(name, chosen[0])
+        broken = self._broken(name)
         if broken:
-            count.failed.append(broken)
+            action = f"{name}/{chosen[0]}:curl-ipv4-0"
+            count.failed.append((name, f"{action}: {broken}"))
             yield f"  [-] Scenario [{name}/{chosen[0]}]"
-            yield f"  🟥 {broken}"
+            yield f"  [.] Action [{action}]"
+            yield f"  ❌ {broken}"
 
     def _wanted(self, scenario: str) -> bool:
         """Whether `--test` asks for a scenario: skipped if one says so, else by any, or by none."""
@@ -194,7 +197,7 @@ class ConnectivityTest:
             return False
         return not wanted or any(re.search(each, scenario) for each in wanted)
 
-    def _broken(self, name: str, scenario: str) -> str:
+    def _broken(self, name: str) -> str:
         """Why a test fails in this cluster; "" where it does not."""
         if "l7" not in name:
             return ""
@@ -204,8 +207,8 @@ class ConnectivityTest:
                 if not is_ready(pod) and text_of(client, "spec", "nodeName") == node:
                     place = f"pod={self._namespace}/{name_of(client)}, container=client"
                     return (
-                        f'command "curl --silent --fail --show-error" of {name}/{scenario} failed:'
-                        f" command failed ({place}): command terminated with exit code 28"
+                        'command "curl --silent --fail --show-error" failed: command failed'
+                        f" ({place}): command terminated with exit code 28"
                     )
         return ""
 
@@ -219,6 +222,9 @@ class ConnectivityTest:
         failed = len(count.failed)
         yield f"📋 Test Report [{self._namespace}]"
         yield f"❌ {failed}/{ran} tests failed ({failed}/{actions} actions), {rest}:"
+        for name, reason in count.failed:
+            yield f"Test [{name}]:"
+            yield f"  🟥 {reason}"
         raise _Fails(f"[{self._namespace}] {failed} tests failed")
 
 
