@@ -295,10 +295,15 @@ with whole_terminal(lambda: None, end_commands):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_no_process_outlives_ciliscope_however_it_is_ended(number: signal.Signals) -> None:
+def test_no_process_outlives_ciliscope_however_it_is_ended(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    silent = "trap '' HUP INT TERM; echo '[=] Test [a]'; sleep 60; sleep 60"
     with start_lab("healthy") as lab:
+        # Nothing can end a program that is silent after SIGKILL; one that writes ends by itself.
+        program = lab.cilium if number == signal.SIGKILL else script(tmp_path, silent)
         running = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, lab.kubeconfig, lab.cilium, lab.context],
+            [sys.executable, "-c", PROGRAM, lab.kubeconfig, program, lab.context],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
@@ -310,7 +315,6 @@ def test_no_process_outlives_ciliscope_however_it_is_ended(number: signal.Signal
             os.kill(running.pid, number)
             code = running.wait(timeout=10)
         assert code == (-number if number == signal.SIGKILL else 128 + number)
-        # After SIGKILL it is the program's own write into a pipe without a reader that ends it.
         assert_nothing_runs(lab)
 
 
