@@ -66,7 +66,8 @@ async def connectivity_run(
 ) -> AsyncGenerator[ConnectivityRun, None]:
     """The run that was proposed and consented to; `progress` of it starts it.
 
-    Leaving the context ends what runs. Raises ValueError where there is an obstacle.
+    Read it inside, to its end: leaving the context kills what runs. Raises ValueError where there
+    is an obstacle.
     """
     if proposed.obstacle:
         raise ValueError(proposed.obstacle)
@@ -84,6 +85,7 @@ async def connectivity_run(
     try:
         yield run
     finally:
+        run.abandon()
         await session.close()
         if not run.left_behind():
             _open.discard(run)

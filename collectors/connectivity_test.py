@@ -40,7 +40,6 @@ is in, one request each."""
 MARGIN = 60.0
 """Seconds beyond its own time limit until it is interrupted."""
 
-
 _UNKNOWN = ("unknown command", "unknown flag", "Error: unknown command", "Error: unknown flag")
 _HELP = {"Usage:", "Available Commands:"}
 _LAST = 200
@@ -69,6 +68,10 @@ class ConnectivityRun:
         self._cancelled = True
         if not self._settled:
             self._running.interrupt()
+
+    def abandon(self) -> None:
+        """Kill what runs, at once; for when nobody reads on. `left_behind` has what is left."""
+        self._running.kill()
 
     def left_behind(self) -> str:
         """What this run may have left in the cluster, and how to remove it; "" for nothing."""

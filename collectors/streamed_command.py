@@ -75,6 +75,11 @@ class StreamedCommand:
             self._child.interrupt()
             self._news.set()
 
+    def kill(self) -> None:
+        """Kill the whole group, now or as soon as it exists."""
+        if not self._over:
+            self._child.kill()
+
     async def lines(self, timeout: float) -> AsyncGenerator[bytes, None]:
         """Its lines, of both outputs as they come, until it and all it started are gone.
 
@@ -94,7 +99,7 @@ class StreamedCommand:
             ended.add_done_callback(lambda _: self._news.set())
             try:
                 while await self._wait(begun + timeout, ended, out, err):
-                    while self._lines:
+                    for _ in range(len(self._lines)):  # more may come while these are read
                         yield self._lines.popleft()
             finally:
                 # A group that is gone may be another's by the time somebody interrupts.
@@ -120,18 +125,16 @@ class StreamedCommand:
         if ended.done():  # what it left behind may hold its output for ever
             await asyncio.wait({out.ended, err.ended}, timeout=GRACE)
             return False
-        if self._lines:
-            return True
-        now = asyncio.get_running_loop().time()
         asked = self._interrupted_at
-        left = (deadline if asked is None else asked + self._patience) - now
-        if left > 0:
+        limit = deadline if asked is None else asked + self._patience
+        left = limit - asyncio.get_running_loop().time()
+        if left <= 0 and asked is not None:
+            return False
+        if left <= 0:
+            self.timed_out = True
+            self.interrupt()
+        elif not self._lines:
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left)
-        elif asked is None:
-            self.timed_out = True
-            self.interrupt()
-        else:
-            return False
         return True

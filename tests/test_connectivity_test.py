@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from app import connectivity
 from app.connectivity import Proposal, connectivity_run, left_behind, proposal
 from app.lab.launch import RunningLab, start_lab
 from app.settings import Settings
@@ -50,6 +51,12 @@ def healthy() -> Iterator[RunningLab]:
     with start_lab("healthy") as lab:
         yield lab
         assert lab.complaints() == ""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier test has left is not this one's."""
+    monkeypatch.setattr(connectivity, "_open", set())
 
 
 def scenario(folder: Path, *lines: str) -> str:
@@ -267,6 +274,18 @@ async def test_when_nobody_reads_on_no_process_is_left_and_the_remains_are_told(
     assert await namespaces(healthy) == MADE
     assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=20)).code == 0
     assert await namespaces(healthy) == set()
+
+
+async def test_leaving_the_run_ends_it_though_its_progress_is_still_open(
+    healthy: RunningLab,
+) -> None:
+    async with connectivity_run(proposed(healthy), consent=CONSENT) as run:
+        steps = run.progress()
+        assert isinstance(await anext(steps), Line)
+        assert processes(healthy)
+    assert_nothing_runs(healthy)
+    await steps.aclose()
+    assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=20)).code == 0
 
 
 PROGRAM = """

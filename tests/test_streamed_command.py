@@ -72,6 +72,18 @@ async def test_one_that_does_not_stop_is_killed_with_its_children() -> None:
     assert_gone(int(told[0]))
 
 
+async def test_one_that_prints_faster_than_it_is_read_is_killed_in_time_too() -> None:
+    command = shell("trap '' INT TERM; while :; do echo x; sleep 0.001; done", patience=0.2)
+    begun = time.monotonic()
+    async with aclosing(command.lines(30)) as lines:
+        async for _ in lines:
+            command.interrupt()
+            if command.code is None:
+                await asyncio.sleep(0.02)  # a reader that is slow
+    assert time.monotonic() - begun < 8
+    assert command.code == -signal.SIGKILL
+
+
 async def test_interrupting_before_the_start_stops_it_at_once() -> None:
     command = shell("sleep 60")
     command.interrupt()
