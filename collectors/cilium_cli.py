@@ -71,11 +71,16 @@ class CiliumCli:
         )
         self._running: dict[tuple[str, ...], asyncio.Lock] = {}
 
+    @property
+    def aimed(self) -> tuple[str, ...]:
+        """The program with the options that name the cluster: how every command begins."""
+        return (self._program, *self._cluster)
+
     def command_line(self, *argv: str, timeout: float) -> tuple[str, ...]:
         """The words that are run for a command: what an operator types for the same."""
         seconds = round(timeout * (1 - _MARGIN), 1)
         wait = ("--wait-duration", f"{seconds:g}s") if argv[0] == _WAITS else ()
-        return (self._program, *self._cluster, *argv, *wait)
+        return (*self.aimed, *argv, *wait)
 
     async def run(self, *argv: str, timeout: float) -> Completed:
         """Run one of these commands by its argv and wait at most `timeout` seconds for its end.

@@ -40,7 +40,7 @@ ERROR_LIMIT = 1024 * 1024
 AT_ONCE = 8
 """Commands that run at the same time; one more waits, and its time does not count."""
 
-_GRACE = 0.5
+GRACE = 0.5
 """Seconds a group has to go after SIGTERM, and a stream to end after its command."""
 
 _REAP = 1.0
@@ -100,27 +100,28 @@ async def run(
     CommandFailure. Cancelling it ends the command's whole process group.
     """
     loop = asyncio.get_running_loop()
-    async with _slots.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
+    async with place(loop):
         begun = loop.time()
-        child = _Child(program)
-        try:
-            out, err = _open_streams(limit, child.kill)
-        except OSError as problem:
-            raise CommandNotStarted(f"{program} cannot be started: {problem}") from None
-        ended = loop.run_in_executor(_threads, child.execute, arguments, env, out, err)
-        _live.add(child)
+        child = Child(program)
+        out, err = child.streams(limit)
+        ended = child.start(loop, arguments, env, out, err)
         try:
             await asyncio.wait({ended}, timeout=timeout)
             in_time = ended.done()
             if in_time:
-                await asyncio.wait({out.ended, err.ended}, timeout=_GRACE)
+                await asyncio.wait({out.ended, err.ended}, timeout=GRACE)
         finally:
-            await _end(child, ended, out, err)
+            await end(child, ended, out, err)
         if out.overflowed:
             raise OutputTooLarge(f"{program} printed more than {limit} bytes and was killed")
         if not in_time:
             raise CommandTimedOut(f"{program} had not ended after {timeout:g} s and was killed")
         return Completed(ended.result(), out.content, _printable_error(err), loop.time() - begun)
+
+
+def place(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    """One of the places for commands that run at the same time; wait for it, and leave it."""
+    return _slots.setdefault(loop, asyncio.Semaphore(AT_ONCE))
 
 
 def end_all() -> None:
@@ -129,22 +130,55 @@ def end_all() -> None:
         child.kill()
 
 
-class _Child:
+class Child:
     """One command: started and reaped in a thread, ended from the event loop."""
 
     def __init__(self, program: str) -> None:
         self._program = program
         self._group: int | None = None
         self._killed = threading.Event()
+        self._interrupted = threading.Event()
 
-    def execute(
+    def streams(
+        self,
+        limit: int,
+        on_out: Callable[[bytes], None] | None = None,
+        on_error: Callable[[bytes], None] | None = None,
+    ) -> tuple[Stream, Stream]:
+        """Standard output, up to `limit` bytes, and standard error. Raises CommandNotStarted.
+
+        What is handed to `on_out` and `on_error` as it comes is not kept.
+        """
+        try:
+            out = Stream(limit, self.kill, on_out)
+            try:
+                return out, Stream(ERROR_LIMIT, None, on_error)
+            except OSError:
+                out.close()
+                raise
+        except OSError as problem:
+            raise CommandNotStarted(f"{self._program} cannot be started: {problem}") from None
+
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        arguments: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        out: Stream,
+        err: Stream,
+    ) -> asyncio.Future[int]:
+        """Start the command; its exit code is there when it has ended. `end` must follow."""
+        _live.add(self)
+        return loop.run_in_executor(_threads, self._execute, arguments, env, out, err)
+
+    def _execute(
         self,
         arguments: tuple[str, ...],
         env: Mapping[str, str] | None,
-        out: _Stream,
-        err: _Stream,
+        out: Stream,
+        err: Stream,
     ) -> int:
-        """Start the command and wait for it; runs in a thread. Returns the exit code."""
+        # Runs in a thread until the command has ended.
         with out.write_end, err.write_end:
             running = self._start(arguments, env, out.write_end, err.write_end)
         # `await running` would poll once a second; waitpid answers at once.
@@ -183,9 +217,17 @@ class _Child:
             reason = one_line(str(problem).strip().rpartition("\n")[2])
             raise CommandNotStarted(f"{self._program} cannot be started: {reason}") from None
         self._group = running.pid
-        if self._killed.is_set():  # `kill` came while there was no group yet
+        # What came while there was no group yet.
+        if self._interrupted.is_set():
+            self._signal(signal.SIGINT)
+        if self._killed.is_set():
             self._signal(signal.SIGKILL)
         return running
+
+    def interrupt(self) -> None:
+        """Interrupt the group as Ctrl-C does, now or as soon as it exists."""
+        self._interrupted.set()
+        self._signal(signal.SIGINT)
 
     def terminate(self) -> None:
         """Ask the group to end."""
@@ -203,16 +245,23 @@ class _Child:
                 os.killpg(self._group, number)
 
 
-_live: set[_Child] = set()
+_live: set[Child] = set()
 
 
-class _Stream:
-    """One output of a child, read by the event loop to its end, kept up to `limit` bytes."""
+class Stream:
+    """One output of a child, read by the event loop to its end, up to `limit` bytes of it."""
 
-    def __init__(self, limit: int, on_overflow: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        on_overflow: Callable[[], None] | None = None,
+        on_chunk: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """What is read is kept, or given to `on_chunk`, which may not raise."""
         self._loop = asyncio.get_running_loop()
         self._room = limit
         self._on_overflow = on_overflow
+        self._on_chunk = on_chunk
         self._chunks: list[bytes] = []
         self._read_end, write_end = os.pipe()
         self.write_end = FileIO(write_end, "wb")
@@ -238,8 +287,12 @@ class _Stream:
             self.overflowed = True
             if self._on_overflow:
                 self._on_overflow()
-        self._chunks.append(chunk[: self._room])
-        self._room -= len(self._chunks[-1])
+        kept = chunk[: self._room]
+        self._room -= len(kept)
+        if self._on_chunk:
+            self._on_chunk(kept)
+        else:
+            self._chunks.append(kept)
 
     def close(self) -> None:
         """Read no more."""
@@ -250,20 +303,12 @@ class _Stream:
         self.write_end.close()
 
 
-def _open_streams(limit: int, on_overflow: Callable[[], None]) -> tuple[_Stream, _Stream]:
-    out = _Stream(limit, on_overflow)
-    try:
-        return out, _Stream(ERROR_LIMIT)
-    except OSError:
-        out.close()
-        raise
-
-
-async def _end(child: _Child, ended: asyncio.Future[int], out: _Stream, err: _Stream) -> None:
+async def end(child: Child, ended: asyncio.Future[int], out: Stream, err: Stream) -> None:
+    """End a started command for sure: asked first, then killed with all it left behind."""
     try:
         if not ended.done():
             child.terminate()
-            await asyncio.wait({ended}, timeout=_GRACE)
+            await asyncio.wait({ended}, timeout=GRACE)
     finally:
         child.kill()  # also when the command has ended: what it left behind goes with it
     try:
@@ -276,7 +321,7 @@ async def _end(child: _Child, ended: asyncio.Future[int], out: _Stream, err: _St
             ended.exception()  # looked at, so that nobody is told of an error nobody waits for
 
 
-def _printable_error(stream: _Stream) -> str:
+def _printable_error(stream: Stream) -> str:
     cut = f"\n… (cut after {ERROR_LIMIT} bytes)" if stream.overflowed else ""
     return printable_bytes(stream.content) + cut
 

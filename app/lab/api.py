@@ -185,6 +185,10 @@ class KubernetesApi:
                 "stdout": base64.b64encode(answer.stdout).decode(),
                 "stderr": base64.b64encode(answer.stderr).decode(),
                 "exit": answer.exit,
+                "script": [
+                    [seconds, base64.b64encode(piece).decode()] for seconds, piece in answer.script
+                ],
+                "cancellable": answer.cancellable,
                 "seconds": None if math.isinf(answer.seconds) else answer.seconds,
             }
         )

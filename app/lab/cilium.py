@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from app.lab import cilium_status, cilium_tables, wire
 from app.lab.agents import Agent
 from app.lab.command_line import Request, UsageError, parse
+from app.lab.connectivity import ConnectivityTest
 from app.lab.execs import EXEC_SECONDS, ExecFailed, Failure, Site, reach
 from app.lab.fields import mapping
 from app.lab.node_status import Instance
@@ -73,6 +74,8 @@ class CiliumCommand:
                 return self._routes(request, arguments)
             case ["bgp", *_]:
                 return _printed(_BGP_HELP)
+            case ["connectivity", "test"]:
+                return ConnectivityTest(self._site, request).answer()
             case ["version"]:
                 return self._version(request)
             case ["config", "view"]:

@@ -27,6 +27,46 @@ _WITH_VALUE = frozenset(
 _SWITCHES = frozenset(
     {"help", "client", "capabilities", "wait", "ignore-warnings", "interactive", "verbose"}
 )
+_CONNECTIVITY_VALUES = frozenset(
+    {
+        "connect-timeout",
+        "external-cidr",
+        "external-ip",
+        "external-other-target",
+        "external-target",
+        "flow-validation",
+        "ip-families",
+        "junit-file",
+        "namespace-labels",
+        "node-selector",
+        "request-timeout",
+        "retry",
+        "service-type",
+        "test",
+        "test-concurrency",
+        "test-namespace",
+        "timeout",
+        "tolerations",
+    }
+)
+_CONNECTIVITY_SWITCHES = frozenset(
+    {
+        "all-flows",
+        "cleanup",
+        "collect-sysdump-on-failure",
+        "debug",
+        "exit-zero-on-failure",
+        "force-deploy",
+        "hubble",
+        "pause-on-fail",
+        "print-flows",
+        "single-node",
+        "timestamp",
+    }
+)
+"""Of `cilium connectivity test` alone: those that are of use in a lab."""
+
+_CONNECTIVITY_SHORT = {"d": "debug", "p": "pause-on-fail", "t": "timestamp", "v": "verbose"}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -40,10 +80,15 @@ class Request:
 
     words: list[str] = field(default_factory=list)
     flags: dict[str, str] = field(default_factory=dict)
+    repeated: dict[str, list[str]] = field(default_factory=dict)
 
     def value(self, flag: str) -> str:
         """A flag's value, "" when it was not given."""
         return self.flags.get(flag, "")
+
+    def values(self, flag: str) -> list[str]:
+        """The values of a flag that may be given more than once, or as a list with commas."""
+        return [part for value in self.repeated.get(flag, ()) for part in value.split(",")]
 
     def given(self, switch: str) -> bool:
         """Whether a switch is on."""
@@ -62,14 +107,19 @@ class Request:
     @property
     def wait_seconds(self) -> float:
         """`--wait-duration`, which bounds `bgp`; a minute by default."""
-        text = self.value("wait-duration") or "1m0s"
-        return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
+        return duration(self.value("wait-duration") or "1m0s")
+
+
+def duration(text: str) -> float:
+    """A duration as Go writes it, in seconds; 0 for "" and for none."""
+    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+\.?\d*)(ms|s|m|h)", text))
 
 
 def parse(argv: Sequence[str]) -> Request:
     """Split words from flags, which may stand anywhere. Raises UsageError."""
     request = Request()
     rest = list(argv)
+    known = _Flags.of(argv)
     while rest:
         argument = rest.pop(0)
         if argument == "--":
@@ -77,28 +127,51 @@ def parse(argv: Sequence[str]) -> Request:
             break
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
-            _set(request, f"--{name}", name, value if equals else None, rest)
+            _set(request, known, f"--{name}", name, value if equals else None, rest)
         elif argument.startswith("-") and argument != "-":
             short = argument[1]
             shown = f"{short!r} in {argument}"
-            name = _SHORT.get(short, "")
+            name = known.short.get(short, "")
             if not name:
                 raise UsageError(f"unknown shorthand flag: {shown}")
             attached = argument[2:].removeprefix("=")
-            _set(request, f"'{short}' in {argument}", name, attached or None, rest)
+            _set(request, known, f"'{short}' in {argument}", name, attached or None, rest)
         else:
             request.words.append(argument)
     return request
 
 
-def _set(request: Request, shown: str, name: str, value: str | None, rest: list[str]) -> None:
-    if name in _SWITCHES:
+@dataclass(frozen=True, slots=True)
+class _Flags:
+    """The flags that a command knows."""
+
+    values: frozenset[str] = _WITH_VALUE
+    switches: frozenset[str] = _SWITCHES
+    short: dict[str, str] = field(default_factory=lambda: _SHORT)
+
+    @classmethod
+    def of(cls, argv: Sequence[str]) -> _Flags:
+        """Those of the command that these arguments name."""
+        if "connectivity" not in argv:
+            return cls()
+        return cls(
+            _WITH_VALUE | _CONNECTIVITY_VALUES,
+            _SWITCHES | _CONNECTIVITY_SWITCHES,
+            {**_SHORT, **_CONNECTIVITY_SHORT},
+        )
+
+
+def _set(
+    request: Request, known: _Flags, shown: str, name: str, value: str | None, rest: list[str]
+) -> None:
+    if name in known.switches:
         request.flags[name] = value if value is not None else "true"
         return
-    if name not in _WITH_VALUE:
+    if name not in known.values:
         raise UsageError(f"unknown flag: {shown}")
     if value is None:
         if not rest:
             raise UsageError(f"flag needs an argument: {shown}")
         value = rest.pop(0)
     request.flags[name] = value
+    request.repeated.setdefault(name, []).append(value)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.lab.agents import Agent
 from app.lab.plane import NAMESPACE, Plane
+from app.lab.workloads import Workloads
 
 EXEC_SECONDS = 0.2
 """How long a run takes when every agent answers."""
@@ -28,6 +29,7 @@ class Site(Protocol):
     dark: set[str]
     exec_errors: dict[str, tuple[str, float]]
     forbidden: frozenset[str]
+    workloads: Workloads
     cli: tuple[int, ...]
 
 

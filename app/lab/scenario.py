@@ -162,7 +162,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds of Cilium's that are served though this version does not bring them (left over from an
     earlier one), or are not although it does."""
     forbidden: tuple[str, ...] = ()
-    """What the user may not read, as `store.Cluster.forbidden`."""
+    """What the user may not read, as `store.Cluster.forbidden`; `create /api/v1/namespaces` and
+    `delete /api/v1/namespaces`: what `cilium connectivity test` may not do."""
     clock: str = ""
     """By how much the clocks of the cluster are ahead."""
     cli: str = "0.19.7"

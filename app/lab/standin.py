@@ -17,7 +17,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 _PATH = "/lab/cilium"
 _DIAL_SECONDS = 10.0
@@ -36,6 +36,9 @@ _WITH_VALUE = frozenset(
         "--kubeconfig",
         "--namespace",
         "--output",
+        "--test",
+        "--test-namespace",
+        "--timeout",
         "--wait-duration",
     }
 )
@@ -78,6 +81,9 @@ _VERSION = (
 )
 
 
+_TERMINATED = "terminated signal received"
+
+
 class NoClient(Exception):
     """The kubeconfig cannot be used; the text is the program's whole complaint."""
 
@@ -112,6 +118,14 @@ class Answer(NamedTuple):
     exit: int
     seconds: float | None
     """How long it takes before it prints; None: it prints and never ends."""
+    script: Sequence[tuple[float, bytes]] = ()
+    """What it prints before that, piece by piece, each after so many seconds."""
+    cancellable: bool = False
+    """Whether SIGINT and SIGTERM make it say so and fail."""
+
+
+class Cancelled(Exception):
+    """It was asked to stop; the text says by which signal."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -235,6 +249,8 @@ def ask(connection: Connection, argv: Sequence[str]) -> Answer:
         base64.b64decode(answer["stderr"]),
         int(answer["exit"]),
         answer["seconds"],
+        [(seconds, base64.b64decode(piece)) for seconds, piece in answer["script"]],
+        answer["cancellable"],
     )
 
 
@@ -309,6 +325,9 @@ def complaint(
         running = f"unknown. Unable to obtain cilium version. Reason: {reason}"
         last = "" if "--client" in flags else f"cilium image (running): {running}\n"
         return _said(_VERSION + last, "", 0)
+    if list(words[:2]) == ["connectivity", "test"]:
+        status = failed(_WORKLOADS["cilium"])
+        return _said("", f"unable to determine status of Cilium DaemonSet: {status}\n", 1)
     listing = f"unable to list Cilium pods: {failed(_STATUS_PATHS[0])}"
     what = "Unable to get BGP routes" if "routes" in words else "Unable to get peering status"
     return _said("", f"\nError: {what}: {listing}\n", 1)
@@ -349,10 +368,26 @@ def _status(
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
+def _cancel(number: int, _: object) -> NoReturn:
+    raise Cancelled("interrupt signal received" if number == signal.SIGINT else _TERMINATED)
+
+
 def _play(answer: Answer) -> int:
     """Print an answer as the command would, in its time."""
-    if answer.seconds:
-        time.sleep(answer.seconds)
+    if answer.cancellable:
+        signal.signal(signal.SIGINT, _cancel)
+        signal.signal(signal.SIGTERM, _cancel)
+    try:
+        for seconds, piece in answer.script:
+            time.sleep(seconds)
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+        if answer.seconds:
+            time.sleep(answer.seconds)
+    except Cancelled as request:
+        sys.stdout.write(f"Cancellation request ({request}) received, cancelling tests...\n")
+        sys.stderr.write("context canceled\n")
+        return 1
     sys.stdout.buffer.write(answer.stdout)
     sys.stdout.buffer.flush()
     sys.stderr.buffer.write(answer.stderr)

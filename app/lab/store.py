@@ -290,6 +290,10 @@ class Answer:
     exit: int
     seconds: float = 0.0
     """How long the command takes before it prints; infinite: it prints and never ends."""
+    script: tuple[tuple[float, bytes], ...] = ()
+    """What it prints before that on stdout, piece by piece, each after so many seconds."""
+    cancellable: bool = False
+    """Whether SIGINT and SIGTERM make it say so and fail, where they would just end it."""
 
 
 @dataclass(slots=True)

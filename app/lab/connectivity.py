@@ -1,0 +1,232 @@
+"""`cilium connectivity test` in a lab: what it says step by step, and what becomes of the cluster.
+
+It runs a few of the real tests, in their order. They fail where the lab's faults would make the
+real ones fail, and nowhere else: an agent that cannot be reached ends the run before anything is
+made, an Envoy that is not ready fails what is about layer 7. What BGP does is no subject of theirs.
+As the real program, it leaves its namespaces behind until it runs with `--cleanup`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.lab import connectivity_namespaces as testbed
+from app.lab.command_line import Request, duration
+from app.lab.execs import ExecFailed, Site, reach
+from app.lab.fields import name_of
+from app.lab.fields import text as text_of
+from app.lab.plane import NAMESPACE
+from app.lab.store import Answer
+from app.lab.workloads import is_ready
+
+CLEANUP_SINCE = (0, 19, 1)
+"""The first cilium-cli after `--cleanup` was merged (February 2026, #44075)."""
+
+_STEP = 0.12
+"""Seconds between two lines; a real run takes minutes."""
+
+_INFO = "\N{INFORMATION SOURCE}\N{VARIATION SELECTOR-16} "
+_DENIED = (
+    '{what} is forbidden: User "lab" cannot {verb} resource "namespaces" in API group ""'
+    " at the cluster scope"
+)
+_TESTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("no-policies", ("pod-to-pod", "pod-to-service", "pod-to-world", "pod-to-host")),
+    ("no-policies-extra", ("pod-to-remote-nodeport", "pod-to-local-nodeport")),
+    ("allow-all-except-world", ("pod-to-pod", "pod-to-service", "pod-to-host")),
+    ("client-ingress", ("client-to-client",)),
+    ("client-ingress-knp", ("client-to-client",)),
+    ("all-ingress-deny", ("pod-to-pod", "pod-to-cidr")),
+    ("all-egress-deny", ("pod-to-pod",)),
+    ("cluster-entity", ("pod-to-pod",)),
+    ("echo-ingress", ("pod-to-pod",)),
+    ("client-egress", ("pod-to-pod",)),
+    ("to-cidr-external", ("pod-to-cidr",)),
+    ("echo-ingress-l7", ("pod-to-pod-with-endpoints",)),
+    ("client-egress-l7", ("pod-to-pod", "pod-to-world")),
+    ("dns-only", ("pod-to-pod", "pod-to-world")),
+    ("to-fqdns", ("pod-to-world",)),
+)
+"""Tests and their scenarios."""
+
+_ACTIONS = 3
+"""Connections that are tried in a scenario."""
+
+
+class _Fails(Exception):
+    """The run ends here; the text is what stands on stderr, after so many seconds."""
+
+    def __init__(self, said: str, seconds: float = 0.0) -> None:
+        super().__init__(said)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """What was run."""
+
+    ran: list[str]
+    skipped: list[str]
+    failed: list[tuple[str, str]]
+    """Tests and the report's line about each."""
+    actions: list[str]
+
+
+class ConnectivityTest:
+    """One run."""
+
+    def __init__(self, site: Site, request: Request) -> None:
+        self._site = site
+        self._request = request
+        self._namespace = f"{request.value('test-namespace') or 'cilium-test'}-1"
+        self._cluster = str(site.plane.configuration().get("cluster-name", ""))
+
+    def answer(self) -> Answer:
+        """What it prints and how it ends; the namespaces are there, or gone, from now on."""
+        if self._request.given("cleanup"):
+            return self._cleaned()
+        said: list[tuple[float, bytes]] = []
+        complaint, after = "", 0.0
+        lines = self._run()
+        try:
+            while (line := next(lines, None)) is not None:
+                said.append((_STEP, f"{line}\n".encode()))
+        except _Fails as failure:
+            complaint, after = f"{failure}\n", failure.seconds
+        limit = duration(self._request.value("timeout"))
+        fits = int(limit / _STEP) if limit else len(said)
+        if fits < len(said):
+            reason = f"connectivity test suite timeout ({limit:g}s) reached"
+            said[fits:] = [(_STEP, _cancelled(reason))]
+            complaint = "context deadline exceeded\n"
+        code = 1 if complaint else 0
+        return Answer(b"", complaint.encode(), code, after, script=tuple(said), cancellable=True)
+
+    def _cleaned(self) -> Answer:
+        if self._site.cli < CLEANUP_SINCE:
+            return Answer(b"", b"unknown flag: --cleanup\n", 1)
+        said = [f"{_INFO} 🧹 Cleanup mode enabled - removing all connectivity test artifacts"]
+        said.append(f"🔥 [{self._cluster}] Deleting connectivity check deployments...")
+        there = [name for name in self._all if testbed.exists(self._site.plane, name)]
+        if testbed.DELETE_NAMESPACES in self._site.forbidden and there:
+            denied = _DENIED.format(what=f'namespaces "{there[0]}"', verb="delete")
+            said.append(f"⚠️  Cleanup encountered errors: {denied}")
+        else:
+            for name in there:
+                testbed.remove(self._site.plane, name)
+        said.append(f"{_INFO} ✅ Cleanup complete")
+        return Answer("".join(f"{line}\n" for line in said).encode(), b"", 0, 3 * _STEP)
+
+    @property
+    def _all(self) -> tuple[str, ...]:
+        return (self._namespace, *testbed.POLICY_NAMESPACES)
+
+    def _run(self) -> Iterator[str]:
+        self._reach_agents()
+        if self._request.given("force-deploy"):
+            yield f"🔥 [{self._cluster}] Deleting connectivity check deployments..."
+            for name in self._all:
+                testbed.remove(self._site.plane, name)
+        yield f"{_INFO} Monitor aggregation detected, will skip some flow validation steps"
+        yield from self._deploy()
+        yield f"{_INFO} Cilium version: {self._site.plane.cilium}"
+        yield f"🏃[{self._namespace}] Running {len(_TESTS)} tests ..."
+        count = _Count([], [], [], [])
+        for number, (name, scenarios) in enumerate(_TESTS, 1):
+            yield from self._test(name, scenarios, f"[{number}/{len(_TESTS)}]", count)
+        yield ""
+        yield from self._report(count)
+
+    def _reach_agents(self) -> None:
+        """Before anything is made every agent is asked what it can do. Raises _Fails."""
+        for agent in sorted(self._site.agents.values(), key=lambda agent: agent.node):
+            try:
+                reach(self._site, agent)
+            except ExecFailed as failed:
+                place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
+                text = f"failed to fetch cilium status: {place}: {failed.error}"
+                raise _Fails(text, failed.seconds) from failed
+
+    def _deploy(self) -> Iterator[str]:
+        plane, cluster = self._site.plane, self._cluster
+        nodes = testbed.usable_nodes(plane)
+        if self._request.given("single-node"):
+            nodes = nodes[:1]
+        for name in self._all:
+            if testbed.exists(plane, name):
+                continue
+            yield f"✨ [{cluster}] Creating namespace {name} for connectivity check..."
+            if testbed.CREATE_NAMESPACES in self._site.forbidden:
+                denied = _DENIED.format(what="namespaces", verb="create")
+                raise _Fails(f"unable to create namespace {name}: {denied}")
+            testbed.deploy(plane, self._site.workloads, name, nodes)
+        for what in ("echo-same-node service", "same-node deployment", "client deployment"):
+            yield f"✨ [{cluster}] Deploying {what}..."
+        for what in ("client", "client2", "echo-same-node"):
+            place = f"{self._namespace}/{what}"
+            yield f"⌛ [{cluster}] Waiting for deployment {place} to become ready..."
+
+    def _test(
+        self, name: str, scenarios: tuple[str, ...], place: str, count: _Count
+    ) -> Iterator[str]:
+        chosen = [each for each in scenarios if self._wanted(f"{name}/{each}")]
+        if not chosen:
+            count.skipped.append(name)
+            yield f"[=] [{self._namespace}] Skipping test [{name}] {place} (skipped by user)"
+            return
+        count.ran.append(name)
+        count.actions.extend(chosen * _ACTIONS)
+        yield f"[=] [{self._namespace}] Test [{name}] {place}"
+        yield "." * _ACTIONS * len(chosen)
+        broken = self._broken(name)
+        if broken:
+            action = f"{name}/{chosen[0]}:curl-ipv4-0"
+            count.failed.append((name, f"{action}: {broken}"))
+            yield f"  [-] Scenario [{name}/{chosen[0]}]"
+            yield f"  [.] Action [{action}]"
+            yield f"  ❌ {broken}"
+
+    def _wanted(self, scenario: str) -> bool:
+        """Whether `--test` asks for a scenario: skipped if one says so, else by any, or by none."""
+        asked = [each for each in self._request.values("test") if each]
+        refused = [each[1:] for each in asked if each.startswith("!")]
+        wanted = [each for each in asked if not each.startswith("!")]
+        if any(re.search(each, scenario) for each in refused):
+            return False
+        return not wanted or any(re.search(each, scenario) for each in wanted)
+
+    def _broken(self, name: str) -> str:
+        """Why a test fails in this cluster; "" where it does not."""
+        if "l7" not in name:
+            return ""
+        for pod in self._site.workloads.pods("k8s-app", "cilium-envoy"):
+            node = text_of(pod, "spec", "nodeName")
+            for client in testbed.pods_of(self._site.plane, self._namespace, "client"):
+                if not is_ready(pod) and text_of(client, "spec", "nodeName") == node:
+                    place = f"pod={self._namespace}/{name_of(client)}, container=client"
+                    return (
+                        'command "curl --silent --fail --show-error" failed: command failed'
+                        f" ({place}): command terminated with exit code 28"
+                    )
+        return ""
+
+    def _report(self, count: _Count) -> Iterator[str]:
+        ran, actions, skipped = len(count.ran), len(count.actions), len(count.skipped)
+        rest = f"{skipped} tests skipped, 0 scenarios skipped"
+        if not count.failed:
+            title = f"✅ [{self._namespace}] All {ran} tests"
+            yield f"{title} ({actions} actions) successful, {rest}."
+            return
+        failed = len(count.failed)
+        yield f"📋 Test Report [{self._namespace}]"
+        yield f"❌ {failed}/{ran} tests failed ({failed}/{actions} actions), {rest}:"
+        for name, reason in count.failed:
+            yield f"Test [{name}]:"
+            yield f"  🟥 {reason}"
+        raise _Fails(f"[{self._namespace}] {failed} tests failed")
+
+
+def _cancelled(reason: str) -> bytes:
+    return f"Cancellation request ({reason}) received, cancelling tests...\n".encode()
