@@ -37,6 +37,8 @@ class OpenCluster:
     """Reads its sources until cancelled; nothing of it is left then."""
     clock: Clock
     """Tells the time by which ages are told; for a recording it stands still."""
+    settings: Settings | None = None
+    """How it is reached; None: by nothing that could be run there."""
 
 
 class Contexts(Protocol):
@@ -82,7 +84,9 @@ class LiveCluster:
     @property
     def opened(self) -> OpenCluster:
         """As the dashboard takes it."""
-        return OpenCluster(link=self.link, read=self.read, clock=self.clock)
+        return OpenCluster(
+            link=self.link, read=self.read, clock=self.clock, settings=self._settings
+        )
 
     async def read(self) -> None:
         """Set the sources up and read them until cancelled."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+from textual import work
 
 from app.clusters import OpenCluster
 from app.placing import PlacingApp
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from app.runbooks.shelf import Shelf
     from app.runbooks.suggestion import Suggestion
     from app.runbooks.transcript import Document
+    from screens.runbook import Trial as Watched
 
 Begun: TypeAlias = "tuple[Run, Recorder]"
 Key = tuple[str, ...]
@@ -37,6 +40,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
     def show_cluster(self, cluster: OpenCluster) -> None:
         """Have this cluster from now on; what was begun on another one is left."""
         super().show_cluster(cluster)
+        self.settings = cluster.settings
         self.begun: dict[Key, Begun] = {}
         self._offered: dict[str, Begun | Suggestion] = {}
 
@@ -138,6 +142,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             hand=self._hand,
             keeper=_Keeper(recorder, self.begun),
             export=partial(self._export, recorder),
+            test=None if self.settings is None else self._trial,
         )
         await self.open_screen(screen)
 
@@ -163,6 +168,19 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
                 completions=completions,
             )
         )
+
+    # --- what a step may run
+
+    def _trial(self) -> Watched:
+        from app.trial import Trial
+
+        if self.settings is None:
+            raise RuntimeError("there is no cluster to run anything in")
+        return Trial(self.settings, self.current.context, self._spawn)
+
+    @work(description="")
+    async def _spawn(self, work: Awaitable[None]) -> None:
+        await work
 
     # --- what fits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from app.look import Look
 from app.monitor import Clock
 from app.promptness import Tidying
 from app.terminal import believe_the_terminal, whole_terminal
+from collectors.sanitize import printable
 from screens.cluster_screen import STYLES
 from screens.link import ClusterLink
 from screens.words import PLACES
@@ -94,13 +96,15 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         look: Look | None = None,
         clipboard: str = "auto",
         resumed: tuple[Document, Path] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
         `clock` tells the time by which ages are told; for a recording it stands still. `contexts`
         are the clusters that `:ctx` can show instead; None: there are no others. `look` has the
         themes that the operator wants (default: what fits the terminal), `clipboard` the setting.
-        `resumed`: the transcript of a runbook to go on with, and its file.
+        `resumed`: the transcript of a runbook to go on with, and its file. `settings`: how the
+        cluster is reached, for what may be run in it; None: nothing may.
         """
         self.look = look or Look()
         super().__init__(css_path=list(STYLES), ansi_color=self.look.ansi_color)
@@ -111,7 +115,9 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
         self._resumed = resumed
         self._tidying = Tidying(time.monotonic)
-        self.show_cluster(OpenCluster(link=link, read=read or link.monitor.run, clock=clock))
+        self.show_cluster(
+            OpenCluster(link=link, read=read or link.monitor.run, clock=clock, settings=settings)
+        )
 
     def on_mount(self) -> None:
         """Know the screens; nothing is read before the first frame stands."""
@@ -202,6 +208,7 @@ def run_dashboard(
         look=Look(settings.theme, settings.themes),
         clipboard=settings.clipboard,
         resumed=resumed,
+        settings=cluster.settings,
     )
     app.config = config
     try:
@@ -209,4 +216,12 @@ def run_dashboard(
             app.run(mouse=settings.mouse)
     finally:
         end_commands()
+        _tell_left_behind()
     return 128 + received[0] if received else app.return_code or 0
+
+
+def _tell_left_behind() -> None:
+    """What a connectivity test that was cut short has left in the cluster, and how to remove it."""
+    known = sys.modules.get("app.connectivity")
+    for sentence in known.left_behind() if known is not None else ():
+        sys.stderr.write(f"ciliscope: {printable(sentence)}\n")

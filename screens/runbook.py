@@ -6,12 +6,14 @@ it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from msgspec import structs
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 
 from app.runbooks.engine import (
     CannotGoOn,
@@ -25,7 +27,7 @@ from app.runbooks.engine import (
     observe,
     skip,
 )
-from app.runbooks.entries import Noted
+from app.runbooks.entries import Noted, Ran
 from app.runbooks.judging import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
@@ -44,6 +46,13 @@ from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
     from app.diagnosis.finding import Finding
+    from app.runbooks.schema import Step
+
+REDRAW = 0.25
+"""Seconds between two drawings of what a test prints."""
+
+SHOWN = 12
+"""Its last lines that are shown."""
 
 
 class Keeper(Protocol):
@@ -56,6 +65,37 @@ class Keeper(Protocol):
 
     def keep(self, run: Run) -> None:
         """Have all that has happened in the file."""
+        ...
+
+
+class Trial(Protocol):
+    """What a step may run, once it was agreed to."""
+
+    stage: str
+    """How far it is."""
+    running: bool
+
+    @property
+    def lines(self) -> Iterable[str]:
+        """The end of what it has printed."""
+        ...
+
+    @property
+    def offer(self) -> Sequence[Part]:
+        """What it would do, by which command, and how that is removed again."""
+        ...
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be run here; "" where it can."""
+        ...
+
+    def start(self, hand: Hand, changed: Callable[[], None], ended: Callable[[Ran], None]) -> None:
+        """Run it, for it was agreed to; `ended` is told what came of it."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop it; what it has made is removed, and then `ended` is told."""
         ...
 
 
@@ -107,10 +147,11 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         hand: Callable[[], Hand],
         keeper: Keeper,
         export: Exporter,
+        test: Callable[[], Trial] | None = None,
     ) -> None:
         """`hand` tells who does something, and when; `keeper` keeps what was done.
 
-        `export` saves it for others.
+        `export` saves it for others. `test` makes a test that a step may run; None: none can run.
         """
         super().__init__(link)
         self.title_text = run.runbook.name
@@ -118,6 +159,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         self._hand = hand
         self._keeper = keeper
         self._export = export
+        self._make_test = test
+        self._test: Trial | None = None
+        self._told_soon: Timer | None = None
         self._picture: RunPicture | None = None
         self._shown_at = ""
         """The step that had the cursor because the run stood there."""
@@ -222,6 +266,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     def action_answer(self, digit: int) -> None:
         """Say what was seen where ciliscope cannot look."""
         step = self.run.runbook.step(self._looked_at(self.run))
+        if step.action is not None and digit == 1:
+            self._run_or_cancel(step)
+            return
         choices = step.manual.choices if step.manual else ()
         if digit > len(choices):
             self.flash("this step asks for no answer" if not choices else "there is no such answer")
@@ -245,6 +292,62 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             "export as  m markdown  j json  M J the same without addresses",
             {key: partial(self._export, self.run, *form) for key, form in forms.items()},
         )
+
+    # --- what a step may run
+
+    def _run_or_cancel(self, step: Step) -> None:
+        """Ask whether it is to be run, or to be stopped."""
+        test = self._test
+        if self._make_test is None:
+            self.flash("nothing can be run here")
+        elif test is not None and test.running:
+            self.choose("stop it and clean up?  y yes  (any other key: no)", {"y": test.cancel})
+        elif self.run.current is not step:
+            self.flash("it can be run when the runbook is at this step")
+        else:
+            self._test = test = self._make_test()
+            if test.obstacle:
+                self.flash(test.obstacle)
+                return
+            name = self.snapshot.context or "this cluster"
+            self.choose(
+                f"run it in {name}, which it changes?  y yes  (any other key: no)",
+                {"y": partial(self._start, test, step)},
+            )
+
+    def _start(self, test: Trial, step: Step) -> None:
+        test.start(self._hand(), self._told_by_test, partial(self._ran, step.id))
+        self._tell_again()
+
+    def _ran(self, step: str, entry: Ran) -> None:
+        """It is over."""
+        self._do(lambda run, hand: run.add(structs.replace(entry, at=hand.at, step=step)))
+        self._tell_again()
+
+    def _told_by_test(self) -> None:
+        """It has printed something; many lines are shown at once."""
+        if self._told_soon is None and self._stands:
+            self._told_soon = self.set_timer(REDRAW, self._tell_again)
+
+    def _tell_again(self) -> None:
+        self._told_soon = None
+        if self._picture is not None and self._stands:
+            self._picture.pages.clear()
+            self.draw_detail()
+
+    def _offered(self, step: Step) -> Iterator[Part]:
+        """What may be run here, or how it goes."""
+        if step.action is None or self._make_test is None:
+            return
+        test = self._test = self._test or self._make_test()
+        if test.running:
+            yield Part("wait", f"It runs: {test.stage or 'it begins'}. 1 stops it and cleans up.")
+            yield from (Part("row", line) for line in list(test.lines)[-SHOWN:])
+        else:
+            again = " again" if step.id in self.run.ran else ""
+            yield Part("wait", test.obstacle or f"1 runs it{again}, after one more question.")
+            if not again:
+                yield from test.offer
 
     # --- what happens
 
@@ -308,7 +411,8 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if known is None:
             run, step = picture.run, picture.run.runbook.step(id_)
             beside = panels(run.runbook, step, run.parameters, picture.view.case.snapshot)
-            known = tuple(parts(run, step, picture.found.get(id_), picture.view, beside))
+            ask, *told = parts(run, step, picture.found.get(id_), picture.view, beside)
+            known = (ask, *self._offered(step), *told)
             picture.pages[id_] = known
         return known
 

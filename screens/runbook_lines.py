@@ -33,6 +33,7 @@ _HEALTH: Mapping[Verdict, Health] = {
 _HEADINGS: Mapping[Role, str] = {
     "read": "How to read it",
     "manual": "Where only you can look",
+    "effect": "What it does to the cluster",
     "choice": "What do you see?",
     "command": "By hand",
     "note": "Notes",
@@ -97,6 +98,8 @@ def _drawn(part: Part, number: int, choice: int, width: int) -> Iterable[Line]:
         case "finding":
             health = health_of(part.severity) if part.severity else "none"
             return _signed(f" {SIGN[health]} ", health, part.text, width)
+        case "effect":
+            return _signed("   - ", "none", part.text, width)
         case "evidence":
             return _prose("   · ", part.text, width, "none")
         case "remedy":

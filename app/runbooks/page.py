@@ -34,6 +34,7 @@ Role: TypeAlias = Literal[
     "choice",
     "answer",
     "action",
+    "effect",
     "command",
     "panel",
     "row",

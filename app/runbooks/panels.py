@@ -15,6 +15,7 @@ from app.report.items import (
     ServiceItem,
     SessionItem,
 )
+from app.report.policy_items import EndpointItem, PolicyItem
 from app.report.subjects import SUBJECTS
 from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
@@ -93,6 +94,8 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
                 return f"{row.namespace}/{row.name}" == name
             case "service", RouteItem():
                 return name in row.services
+            case "service", PolicyItem() | EndpointItem():
+                return row.namespace in (None, "", node)
             case "session", SessionItem():
                 return (row.node, row.peer_address) == (node, peer)
             case "session", RouteItem():

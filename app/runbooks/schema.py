@@ -35,7 +35,16 @@ ParameterKind: TypeAlias = Literal["service", "session", "node", "pool", "addres
 Threshold: TypeAlias = Literal["fail", "warn", "info"]
 
 TableName: TypeAlias = Literal[
-    "pods", "nodes", "sessions", "routes", "services", "pools", "config", "sources"
+    "pods",
+    "nodes",
+    "sessions",
+    "routes",
+    "services",
+    "pools",
+    "policies",
+    "endpoints",
+    "config",
+    "sources",
 ]
 """A table, as `get` prints it."""
 

@@ -25,6 +25,8 @@ _ORDER = (
     "address-moved",
     "node-maintenance",
     "after-upgrade",
+    "observability",
+    "connectivity",
 )
 """Of those that come with ciliscope: what is needed most comes first."""
 
