@@ -35,6 +35,10 @@ FIELDS: Mapping[str, str] = {
     "CiliumBGPNodeConfigOverride": "node_config_overrides",
     "CiliumBGPPeeringPolicy": "peering_policies",
     "CiliumL2AnnouncementPolicy": "l2_policies",
+    "NetworkPolicy": "network_policies",
+    "CiliumNetworkPolicy": "cilium_policies",
+    "CiliumClusterwideNetworkPolicy": "clusterwide_policies",
+    "CiliumEndpoint": "cilium_endpoints",
 }
 """Where a kind is kept, by its Kubernetes name."""
 

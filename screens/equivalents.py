@@ -22,6 +22,13 @@ _CLUSTER_WIDE: dict[str, tuple[str, str]] = {
     "node_config_overrides": ("what nodes do differently", "ciliumbgpnodeconfigoverrides"),
     "peering_policies": ("the BGPv1 policies", "ciliumbgppeeringpolicies"),
     "l2_policies": ("the layer 2 policies", "ciliuml2announcementpolicies"),
+    "network_policies": ("the policies of Kubernetes", "networkpolicies --all-namespaces"),
+    "cilium_policies": (
+        "Cilium's policies, and whether they are valid",
+        "ciliumnetworkpolicies --all-namespaces",
+    ),
+    "clusterwide_policies": ("Cilium's clusterwide policies", "ciliumclusterwidenetworkpolicies"),
+    "cilium_endpoints": ("pods as Cilium has them", "ciliumendpoints --all-namespaces"),
     "services": ("the services", "services --all-namespaces -o wide"),
     "endpoint_slices": ("what stands behind services", "endpointslices --all-namespaces"),
 }
