@@ -216,6 +216,11 @@ def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
         help="what was seen where ciliscope cannot look",
     )
     runbook.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="")
+    runbook.add_argument(
+        "--allow",
+        choices=("connectivity-test",),
+        help="run it where a step offers it: it changes the cluster (show tells how)",
+    )
     runbook.add_argument("--wait", metavar="DURATION", help="wait so long until it is fixed")
     runbook.add_argument(
         "--hide-addresses", action="store_true", help="print numbers in the place of addresses"

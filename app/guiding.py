@@ -176,7 +176,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
         if self.settings is None:
             raise RuntimeError("there is no cluster to run anything in")
-        return Trial(self.settings, self.current.context, self._spawn)
+        return Trial(self.settings, self.current, self._spawn)
 
     @work(description="")
     async def _spawn(self, work: Awaitable[None]) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from app.categories import CATEGORIES
 from app.check import Request, once
+from app.connectivity import left_behind, proposal
 from app.diagnosis.case import Case, Expected
 from app.feeds import Wiring
 from app.judging import Judge
@@ -22,20 +25,27 @@ from app.reading import read_again, watching
 from app.report.json import SCHEMA_VERSION
 from app.runbooks import paper
 from app.runbooks.engine import Hand, Run, begin, resume
+from app.runbooks.entries import Ran
 from app.runbooks.headless import exit_code, follow, waits
 from app.runbooks.judging import View
 from app.runbooks.masking import hider
-from app.runbooks.schema import END, Runbook, Verdict
+from app.runbooks.schema import END, ActionName, Runbook, Step, Verdict
 from app.runbooks.shelf import Shelf
 from app.runbooks.subjects import FORMS, BadParameter, filled, missing
 from app.runbooks.transcript import Document, changed, encoded, run_of
 from app.settings import Settings
 from app.snapshot import Snapshot
 from app.transcripts import Recorder, whoever
+from app.trial import Trial
 from collectors.cilium_cli import COMMANDS
 from collectors.sanitize import one_line, printable
 
 OUTPUTS = ("text", "json", "markdown")
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+INTERRUPTED = 130
+"""Exit code after a second ctrl-c."""
 
 PAUSE = 2.0
 """Seconds between two looks while a step waits for the fix."""
@@ -58,6 +68,8 @@ class Order:
     """Whether addresses are hidden in what is printed."""
     kept: bool = True
     """Whether a transcript is kept."""
+    allowed: tuple[ActionName, ...] = ()
+    """What of that which changes the cluster may be run."""
     gone_on: Document | None = None
     """A transcript to go on with."""
     file: Path | None = None
@@ -113,6 +125,11 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
         if step.manual:
             lines.append(f"   by hand: {filled(step.manual.do, runbook, {})}")
             lines += [f"     {choice.key}: {choice.says}" for choice in step.manual.choices]
+        if step.action:
+            offer = proposal(settings, context=settings.context or "")
+            lines.append(f"   runs with --allow {step.action}: {offer.command}")
+            lines += [f"     {effect}" for effect in offer.effects]
+            lines.append(f"     By hand it is removed by: {offer.cleanup}")
         ways = [(v, numbers.get(to, to)) for v, to in step.next if to]
         lines.append("   " + ", ".join(f"{v} → {to if to != END else 'end'}" for v, to in ways))
     print_text("".join(f"{printable(line)}\n" for line in lines), settings)
@@ -121,7 +138,13 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
 
 def run(wiring: Wiring, order: Order) -> int:
     """Follow it, print what was found, and return the exit code. Raises BadParameter."""
-    found = asyncio.run(_follow(wiring, order))
+    try:
+        found = asyncio.run(_follow(wiring, order))
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    finally:
+        for sentence in left_behind():
+            sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
     if isinstance(found, str):
         raise BadParameter(found)
     done, recorder = found
@@ -157,7 +180,10 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
         told, judge = _begun(order, hand), request.judge()
         end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
         while True:
-            told = await asyncio.to_thread(_on, told, snapshot, judge, order.answers)
+            told = await asyncio.to_thread(_on, told, snapshot, judge, order)
+            if (step := told.current) is not None and step.action in order.allowed:
+                told = told.add(await _tried(wiring.settings, snapshot, step))
+                continue
             if order.kept:
                 recorder.keep(told)
             left = end - asyncio.get_running_loop().time()
@@ -168,9 +194,50 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
             snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
 
 
-def _on(told: Run, snapshot: Snapshot, judge: Judge, answers: Mapping[str, str]) -> Run:
+def _on(told: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
     view = View(judge.case(snapshot), judge.verdict(snapshot))
-    return follow(told, view, answers, Hand(whoever(), snapshot.taken_at))
+    hand = Hand(whoever(), snapshot.taken_at)
+    return follow(told, view, order.answers, hand, order.allowed)
+
+
+async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
+    """What came of the test that a step offers, and that was allowed on the command line."""
+    trial = Trial(settings, snapshot)
+    if trial.obstacle:
+        sys.stderr.write(f"ciliscope: {printable(trial.obstacle)}\n")
+    said = 0
+
+    def tell() -> None:
+        nonlocal said
+        for line in trial.since(said):
+            sys.stderr.write(f"{line}\n")
+        said = trial.printed
+        sys.stderr.flush()
+
+    with _stopping(trial):
+        ran = await trial.run(Hand(f"{whoever()} (--allow)", datetime.now(UTC)), tell)
+    return msgspec.structs.replace(ran, step=step.id)
+
+
+@contextmanager
+def _stopping(trial: Trial) -> Iterator[None]:
+    """Let ctrl-c, SIGTERM and SIGHUP stop the test, which cleans up; a second one ends at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        if trial.cancelled and task is not None:
+            task.cancel()
+            return
+        sys.stderr.write("ciliscope: stopping, and cleaning up; once more leaves at once\n")
+        trial.cancel()
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
 
 
 def _begun(order: Order, hand: Hand) -> Run:

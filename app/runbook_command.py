@@ -82,6 +82,7 @@ def _obey(
         expected=expected,
         hidden=options.hide_addresses,
         kept=not options.no_transcript,
+        allowed=("connectivity-test",) if options.allow else (),
         gone_on=gone_on,
         file=Path(_what(options)) if gone_on else None,
     )
@@ -92,6 +93,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "--param": ("run",),
     "--answer": ("run", "resume"),
     "--wait": ("run", "resume"),
+    "--allow": ("run", "resume"),
     "--no-transcript": ("run", "resume"),
     "--hide-addresses": ("run", "resume", "export"),
 }

@@ -13,6 +13,8 @@ from app.runbooks.entries import Ran
 from app.runbooks.page import Part
 from app.runbooks.schema import Verdict
 from app.settings import Settings
+from app.snapshot import Snapshot
+from collectors.connectivity_plan import ConnectivityPlan
 from collectors.connectivity_progress import (
     CleanedUp,
     Consent,
@@ -47,14 +49,32 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 """Has something run beside everything else."""
 
 
+def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
+    """What the test is to do in a cluster.
+
+    Talos has Pod Security enforce `baseline` in every namespace that is not labelled otherwise, so
+    there the test's namespaces are (`docs/cilium.md`, "The connectivity test").
+    """
+    systems = (node.status.node_info.os_image for node in snapshot.nodes.values())
+    return ConnectivityPlan(privileged=any(name.startswith("Talos") for name in systems))
+
+
+def _nowhere(_: object) -> None:
+    raise RuntimeError("nothing was given that could have it run")
+
+
 class Trial:
     """One run in the cluster of a context, from the offer to its outcome."""
 
-    def __init__(self, settings: Settings, context: str, spawn: Spawn) -> None:
-        """Nothing runs before `start` or `run`."""
-        self.proposal: Proposal = proposal(settings, context=context)
+    def __init__(self, settings: Settings, snapshot: Snapshot, spawn: Spawn = _nowhere) -> None:
+        """In the cluster of this snapshot. Nothing runs before `start`, which needs `spawn`, or
+        `run`."""
+        plan = plan_for(snapshot)
+        self.proposal: Proposal = proposal(settings, plan, context=snapshot.context)
         self._spawn = spawn
         self.lines: deque[str] = deque(maxlen=LINES)
+        self.printed = 0
+        """How many lines it has printed."""
         self.stage = ""
         """Which test it is at: `test 3 of 12: no-policies`."""
         self.running = False
@@ -120,6 +140,11 @@ class Trial:
             self.running, self._cancel = False, None
         return self._outcome(last, cleaned)
 
+    def since(self, printed: int) -> tuple[str, ...]:
+        """The lines behind the first so many, as far as they are remembered."""
+        new = min(self.printed - printed, len(self.lines))
+        return tuple(self.lines)[len(self.lines) - new :]
+
     def cancel(self) -> None:
         """Stop it; it cleans up, and `run` returns when that is done."""
         self.cancelled = True
@@ -130,6 +155,7 @@ class Trial:
         match told:
             case Line(text):
                 self.lines.append(text)
+                self.printed += 1
             case TestStarted(name, number, total):
                 self.stage = f"test {number} of {total}: {name}" if total else name
             case TestFailed():

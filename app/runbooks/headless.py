@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from app.runbooks.engine import (
     FIXED,
@@ -19,7 +19,7 @@ from app.runbooks.engine import (
     observe,
 )
 from app.runbooks.judging import View
-from app.runbooks.schema import Runbook
+from app.runbooks.schema import ActionName, Runbook
 
 CODES: Mapping[Result, int] = {NOTHING_WRONG: 0, FIXED: 0, FOUND: 1, OPEN: 3}
 """Exit codes by what a run comes to, as those of `check`."""
@@ -43,15 +43,22 @@ def checked_answers(runbook: Runbook, given: Mapping[str, str]) -> dict[str, str
     return dict(given)
 
 
-def follow(run: Run, view: View, answers: Mapping[str, str], hand: Hand) -> Run:
+def follow(
+    run: Run,
+    view: View,
+    answers: Mapping[str, str],
+    hand: Hand,
+    allowed: Collection[ActionName] = (),
+) -> Run:
     """The run, as far as it goes in this cluster at this moment.
 
-    An answer counts also where its step was passed without one, or with another.
+    An answer counts also where its step was passed without one, or with another. It stops where
+    something is offered that is `allowed`, so that this can be run first.
     """
     while True:
         run = _answered(observe(run, judgements(run, view), view, hand.by), answers, hand)
         step = run.current
-        if step is None:
+        if step is None or (step.action in allowed and step.id not in run.ran):
             return run
         try:
             run = advance(run, hand)
