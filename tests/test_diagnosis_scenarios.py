@@ -1,4 +1,5 @@
-"""Every scenario of the lab, alive: what a good operator concludes is what is found."""
+"""Every scenario of the lab, alive: what a good operator concludes is what is found, and runbooks
+lead there. A lab takes seconds to start, so that both are asked of the same one."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import pytest
 
 from app.lab.scenario import read_scenario, scenario_list
 from tests.lab_reading import read_lab
+from tests.runbook_runs import astray
 from tests.verdicts import BAD, bad_roots, found_in, unexplained
 
 NAMES = [name for name, _ in scenario_list()]
@@ -14,10 +16,12 @@ NAMES = [name for name, _ in scenario_list()]
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_scenario_comes_to_what_a_good_operator_concludes(name: str) -> None:
     """Every code that is expected is found, as a root or under one, and no other root is."""
-    found = found_in(await read_lab(name))
+    snapshot = await read_lab(name)
+    found = found_in(snapshot)
     wanted = set(read_scenario(name).expect.findings)
     roots = bad_roots(found)
     assert wanted <= {finding.code for finding in found if finding.severity in BAD}
     assert set(roots) <= wanted, roots
     assert bool(roots) == bool(wanted)
     assert unexplained(found) == []
+    assert astray(snapshot) == []

@@ -125,4 +125,4 @@ def test_without_being_allowed_it_stays_open(lab: RunningLab) -> None:
     flags = ["--kubeconfig", str(lab.kubeconfig), "--cilium", str(lab.cilium), "--no-transcript"]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "open: nobody has answered it" in done.stdout
+    assert "open: nobody has run it" in done.stdout

@@ -24,7 +24,7 @@ _SECRETS = (
     # On routers the word stands before the secret, and before that how it is written there:
     # `neighbor 10.0.0.1 password 7 x` (FRR, IOS), `password "x";` (BIRD), `authentication-key "x"`.
     re.compile(
-        r"(?P<name>\bneighbor\s+\S+\s+password\s+(?:\d\s+)?)(?P<secret>[^\s(]\S*)", re.IGNORECASE
+        r"(?P<name>\bneighbor\s+\S+\s+password\s+(?:\d\s+)?+)(?P<secret>[^\s(]\S*)", re.IGNORECASE
     ),
     re.compile(
         r"""(?P<name>\b(?:password|authentication-key)\s+)(?P<secret>"[^"]*"|'[^']*')""",

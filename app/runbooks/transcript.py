@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ LARGEST = 32 << 20
 FOLDER = "runbooks"
 """In the state folder."""
 
-Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
+Plain: TypeAlias = "str | int | float | bool | Sequence[Plain] | dict[str, Plain] | None"
 
 _NO_RUNBOOK = Runbook(title="", when="", steps=())
 
@@ -193,7 +193,7 @@ def _lost(told: Document) -> str:
 def _changed(plain: Plain, change: Callable[[str], str]) -> Plain:
     if isinstance(plain, str):
         return change(plain)
-    if isinstance(plain, list):
+    if isinstance(plain, list | tuple):
         return [_changed(each, change) for each in plain]
     if isinstance(plain, dict):
         return {change(key): _changed(value, change) for key, value in plain.items()}
