@@ -114,7 +114,7 @@ class CommandingApp(GuidingApp, inherit_bindings=False):
         elif meaning in (QUIT, HELP, REFRESH, ALIASES, INFO) and rest:
             self.flash(f"{meaning.words[0]!r} takes nothing behind it")
         elif meaning is QUIT:
-            self.exit()
+            await self.action_quit()
         elif meaning is HELP:
             self.action_help()
         elif meaning is ALIASES:

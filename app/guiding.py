@@ -42,6 +42,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         super().show_cluster(cluster)
         self.settings = cluster.settings
         self.begun: dict[Key, Begun] = {}
+        self._watched: Watched | None = None
         self._offered: dict[str, Begun | Suggestion] = {}
 
     # --- which one
@@ -176,7 +177,32 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
         if self.settings is None:
             raise RuntimeError("there is no cluster to run anything in")
-        return Trial(self.settings, self.current, self._spawn)
+        self._watched = Trial(self.settings, self.current, self._spawn)
+        return self._watched
+
+    @property
+    def test_runs(self) -> bool:
+        """Whether something runs that changes the cluster, and has to be stopped first."""
+        return self._watched is not None and self._watched.running
+
+    async def action_quit(self) -> None:
+        """Quit; where a test runs, only when that is meant."""
+        screen = self.shown_screen
+        if self.test_runs and screen is not None:
+            screen.choose(
+                "the connectivity test runs: 1 stops it.  y quits all the same, and leaves what it "
+                "made (any other key: no)",
+                {"y": self.exit},
+            )
+        else:
+            self.exit()
+
+    async def replace_cluster(self, cluster: OpenCluster) -> None:
+        """Show another cluster; not while a test runs in this one."""
+        if self.test_runs:
+            self.flash("the connectivity test runs in this cluster; stop it first, with 1")
+        else:
+            await super().replace_cluster(cluster)
 
     @work(description="")
     async def _spawn(self, work: Awaitable[None]) -> None:

@@ -403,8 +403,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         )
 
     def _looked_at(self, run: Run) -> str:
-        """The step at the cursor."""
-        return self.table.selected or run.visited[-1].id
+        """The step at the cursor; where there is no cursor yet, the last on the way."""
+        table = self.query_one_optional("#steps", LiveTable)
+        return (table.selected if table else "") or run.visited[-1].id
 
     def _page(self, picture: RunPicture, id_: str) -> tuple[Part, ...]:
         known = picture.pages.get(id_)

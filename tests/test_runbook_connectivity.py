@@ -126,3 +126,20 @@ def test_without_being_allowed_it_stays_open(lab: RunningLab) -> None:
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "open: nobody has run it" in done.stdout
+
+
+async def test_while_it_runs_nobody_leaves_by_accident(lab: RunningLab) -> None:
+    app = dashboard(lab)
+    async with app.run_test(size=(140, 40)) as pilot:
+        screen = await at_the_test(pilot, app)
+        await pilot.press("1", "y")
+        await until(pilot, lambda: "It runs: test" in screen_text(app))
+        await pilot.press("ctrl+c")
+        assert "the connectivity test runs" in screen.query_one("#keys").render_line(0).text
+        await pilot.press("n", "escape")
+        assert app.is_running
+        await pilot.press(":", *"q", "enter", "n", "escape")
+        assert app.is_running
+        await pilot.press("1", "y")
+        await until(pilot, lambda: "test" in screen.run.ran, 60)
+    assert not await namespaces(lab)
