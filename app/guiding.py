@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from app.runbooks.shelf import Shelf
     from app.runbooks.suggestion import Suggestion
     from app.runbooks.transcript import Document
+    from app.trial import Trial
+    from screens.runbook import RunbookScreen
     from screens.runbook import Trial as Watched
 
 Begun: TypeAlias = "tuple[Run, Recorder]"
@@ -137,13 +139,14 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
     async def _show_run(self, run: Run, recorder: Recorder) -> None:
         from screens.runbook import RunbookScreen
 
+        key = _key(run.runbook, run.parameters)
         screen = RunbookScreen(
             self.link,
             run,
             hand=self._hand,
             keeper=_Keeper(recorder, self.begun),
             export=partial(self._export, recorder),
-            test=None if self.settings is None else self._trial,
+            test=None if self.settings is None else partial(self._trial, key),
         )
         await self.open_screen(screen)
 
@@ -172,13 +175,40 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     # --- what a step may run
 
-    def _trial(self) -> Watched:
+    def _trial(self, key: Key) -> Watched:
+        """The test of a run: the one that runs, or a new one."""
         from app.trial import Trial
 
         if self.settings is None:
             raise RuntimeError("there is no cluster to run anything in")
-        self._watched = Trial(self.settings, self.current, self._spawn)
+        if self._watched is None or not self._watched.running:
+            self._watched = Trial(self.settings, self.current, partial(self._try, key))
         return self._watched
+
+    @work(description="")
+    async def _try(self, key: Key, trial: Trial, hand: Hand, step: str) -> None:
+        """Run the test, and have what came of it in its run, whatever is on screen by then."""
+        from msgspec.structs import replace
+
+        entry = await trial.run(hand, partial(self._tell_soon, key))
+        run, recorder = self.begun[key]
+        run = run.add(replace(entry, at=self._now(), step=step))
+        recorder.keep(run)
+        self.begun[key] = (run, recorder)
+        if (screen := self._screen_of(key)) is not None:
+            screen.take(run)
+
+    def _tell_soon(self, key: Key) -> None:
+        if (screen := self._screen_of(key)) is not None:
+            screen.tell_soon()
+
+    def _screen_of(self, key: Key) -> RunbookScreen | None:
+        """The screen of a run, where there is one."""
+        from screens.runbook import RunbookScreen
+
+        known = (screen for screen in self.screen_stack if isinstance(screen, RunbookScreen))
+        runs = ((screen, screen.run) for screen in known)
+        return next((s for s, run in runs if _key(run.runbook, run.parameters) == key), None)
 
     @property
     def test_runs(self) -> bool:
@@ -203,10 +233,6 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             self.flash("the connectivity test runs in this cluster; stop it first, with 1")
         else:
             await super().replace_cluster(cluster)
-
-    @work(description="")
-    async def _spawn(self, work: Awaitable[None]) -> None:
-        await work
 
     # --- what fits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -45,8 +45,8 @@ class Outcome:
     """The end of its output."""
 
 
-Spawn = Callable[[Coroutine[None, None, None]], object]
-"""Has something run beside everything else."""
+Spawn = Callable[["Trial", Hand, str], object]
+"""Has a trial run, for a step, beside everything else."""
 
 
 def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
@@ -59,7 +59,7 @@ def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
     return ConnectivityPlan(privileged=any(name.startswith("Talos") for name in systems))
 
 
-def _nowhere(_: object) -> None:
+def _nowhere(*_: object) -> None:
     raise RuntimeError("nothing was given that could have it run")
 
 
@@ -99,14 +99,10 @@ class Trial:
         """Why it cannot be run here; "" where it can."""
         return self.proposal.obstacle
 
-    def start(self, hand: Hand, changed: Callable[[], None], ended: Callable[[Ran], None]) -> None:
-        """Run it, for it was agreed to; `ended` is told what came of it."""
+    def start(self, hand: Hand, step: str) -> None:
+        """Run it for a step, for it was agreed to."""
         self.running = True
-
-        async def to_its_end() -> None:
-            ended(await self.run(hand, changed))
-
-        self._spawn(to_its_end())
+        self._spawn(self, hand, step)
 
     async def run(self, hand: Hand, changed: Callable[[], None]) -> Ran:
         """Run it with the consent that was given; `changed` is called after each thing told."""
@@ -128,6 +124,8 @@ class Trial:
             consent = Consent(asked_at=hand.at, by=hand.by)
             async with connectivity_run(self.proposal, consent=consent) as run:
                 self._cancel = run.cancel
+                if self.cancelled:
+                    run.cancel()
                 async with aclosing(run.progress()) as told:
                     async for each in told:
                         self._note(each)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from msgspec import structs
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
@@ -27,7 +26,7 @@ from app.runbooks.engine import (
     observe,
     skip,
 )
-from app.runbooks.entries import Noted, Ran
+from app.runbooks.entries import Noted
 from app.runbooks.judging import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
@@ -90,12 +89,12 @@ class Trial(Protocol):
         """Why it cannot be run here; "" where it can."""
         ...
 
-    def start(self, hand: Hand, changed: Callable[[], None], ended: Callable[[Ran], None]) -> None:
-        """Run it, for it was agreed to; `ended` is told what came of it."""
+    def start(self, hand: Hand, step: str) -> None:
+        """Run it for a step, for it was agreed to; the screen is told how it goes."""
         ...
 
     def cancel(self) -> None:
-        """Stop it; what it has made is removed, and then `ended` is told."""
+        """Stop it; what it has made is removed."""
         ...
 
 
@@ -316,16 +315,18 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             )
 
     def _start(self, test: Trial, step: Step) -> None:
-        test.start(self._hand(), self._told_by_test, partial(self._ran, step.id))
+        test.start(self._hand(), step.id)
         self._tell_again()
 
-    def _ran(self, step: str, entry: Ran) -> None:
-        """It is over."""
-        self._do(lambda run, hand: run.add(structs.replace(entry, at=hand.at, step=step)))
-        self._tell_again()
+    def take(self, run: Run) -> None:
+        """Go on with this run: something has happened to it elsewhere."""
+        self.run = run
+        if self._picture is not None and self._stands:
+            self._present(self._judged(run, self._picture.view))
+            self._tell_again()
 
-    def _told_by_test(self) -> None:
-        """It has printed something; many lines are shown at once."""
+    def tell_soon(self) -> None:
+        """The test has printed something; many lines are shown at once."""
         if self._told_soon is None and self._stands:
             self._told_soon = self.set_timer(REDRAW, self._tell_again)
 
@@ -339,7 +340,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         """What may be run here, or how it goes."""
         if step.action is None or self._make_test is None:
             return
-        test = self._test = self._test or self._make_test()
+        test = self._test = self._test if self._test and self._test.running else self._make_test()
         if test.running:
             yield Part("wait", f"It runs: {test.stage or 'it begins'}. 1 stops it and cleans up.")
             yield from (Part("row", line) for line in list(test.lines)[-SHOWN:])

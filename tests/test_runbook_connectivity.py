@@ -136,10 +136,16 @@ async def test_while_it_runs_nobody_leaves_by_accident(lab: RunningLab) -> None:
         await until(pilot, lambda: "It runs: test" in screen_text(app))
         await pilot.press("ctrl+c")
         assert "the connectivity test runs" in screen.query_one("#keys").render_line(0).text
-        await pilot.press("n", "escape")
-        assert app.is_running
+        await pilot.press("n")
         await pilot.press(":", *"q", "enter", "n", "escape")
         assert app.is_running
+        assert not isinstance(app.screen, RunbookScreen)
+        await pilot.press(":", *"run connectivity", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
+        again = app.screen
+        assert isinstance(again, RunbookScreen)
+        await until(pilot, lambda: "It runs: test" in screen_text(app))
         await pilot.press("1", "y")
-        await until(pilot, lambda: "test" in screen.run.ran, 60)
+        await until(pilot, lambda: "test" in again.run.ran, 60)
+        assert "it was cancelled" in again.run.ran["test"].says
     assert not await namespaces(lab)
