@@ -229,7 +229,7 @@ def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
         "--no-transcript", action="store_true", help="keep no record in the state folder"
     )
     runbook.add_argument(
-        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
+        "--timeout", default="", metavar="DURATION", help="how long to wait for answers (20s)"
     )
 
 

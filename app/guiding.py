@@ -181,15 +181,16 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
         if self.settings is None:
             raise RuntimeError("there is no cluster to run anything in")
-        if self._watched is None or not self._watched.running:
-            self._watched = Trial(self.settings, self.current, partial(self._try, key))
-        return self._watched
+        if self._watched is not None and self._watched.running:
+            return self._watched
+        return Trial(self.settings, self.current, partial(self._try, key))
 
     @work(description="")
     async def _try(self, key: Key, trial: Trial, hand: Hand, step: str) -> None:
         """Run the test, and have what came of it in its run, whatever is on screen by then."""
         from msgspec.structs import replace
 
+        self._watched = trial
         entry = await trial.run(hand, partial(self._tell_soon, key))
         run, recorder = self.begun[key]
         run = run.add(replace(entry, at=self._now(), step=step))

@@ -31,7 +31,7 @@ from app.runbooks.judging import View
 from app.runbooks.masking import hider
 from app.runbooks.schema import END, ActionName, Runbook, Step, Verdict
 from app.runbooks.shelf import Shelf
-from app.runbooks.subjects import FORMS, BadParameter, filled, missing
+from app.runbooks.subjects import FORMS, BadParameter, missing
 from app.runbooks.transcript import Document, changed, encoded, run_of
 from app.settings import Settings
 from app.snapshot import Snapshot
@@ -119,11 +119,11 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
     numbers = {step.id: str(number) for number, step in enumerate(runbook.steps, 1)}
     for step in runbook.steps:
         lines.append("")
-        lines.append(f"{numbers[step.id]}  {step.id}: {filled(step.ask, runbook, {})}")
+        lines.append(f"{numbers[step.id]}  {step.id}: {step.ask}")
         if step.read:
-            lines.append(f"   {filled(step.read, runbook, {})}")
+            lines.append(f"   {step.read}")
         if step.manual:
-            lines.append(f"   by hand: {filled(step.manual.do, runbook, {})}")
+            lines.append(f"   by hand: {step.manual.do}")
             lines += [f"     {choice.key}: {choice.says}" for choice in step.manual.choices]
         if step.action:
             offer = proposal(settings, context=settings.context or "")

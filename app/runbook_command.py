@@ -21,6 +21,8 @@ from app.transcripts import shelf
 from collectors.sanitize import printable
 
 GOOD = 0
+TIMEOUT = "20s"
+"""How long sources may take to answer, where nothing else is asked for."""
 
 
 def obey(
@@ -69,7 +71,7 @@ def _obey(
             kept = read(Path(_what(options)))
             runbook.print_told(kept, settings, output, hidden=options.hide_addresses)
             return GOOD
-    deadline = duration("--timeout", options.timeout)
+    deadline = duration("--timeout", options.timeout or TIMEOUT)
     gone_on = read(Path(_what(options))) if options.word == "resume" else None
     book = gone_on.runbook if gone_on else shelf(config).runbook(_what(options))
     order = runbook.Order(
@@ -94,6 +96,8 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "--answer": ("run", "resume"),
     "--wait": ("run", "resume"),
     "--allow": ("run", "resume"),
+    "--timeout": ("run", "resume"),
+    "--output": ("list", "show", "run", "resume", "export"),
     "--no-transcript": ("run", "resume"),
     "--hide-addresses": ("run", "resume", "export"),
 }
@@ -104,7 +108,9 @@ def _refuse_flags(options: argparse.Namespace) -> None:
     """A flag that would do nothing is refused. Raises SettingsError."""
     for flag, words in _ONLY.items():
         if getattr(options, flag.strip("-").replace("-", "_")) and options.word not in words:
-            raise SettingsError(f"{flag} is for runbook {' and '.join(words)}")
+            *others, last = words
+            told = f"{', '.join(others)} and {last}" if others else last
+            raise SettingsError(f"{flag} is for runbook {told}")
     if options.word == "list" and options.what:
         raise SettingsError("runbook list takes nothing behind it; runbook show NAME tells of one")
     if options.word in ("list", "show") and options.output == "markdown":

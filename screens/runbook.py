@@ -304,7 +304,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         elif self.run.current is not step:
             self.flash("it can be run when the runbook is at this step")
         else:
-            self._test = test = self._make_test()
+            test = self._make_test()
             if test.obstacle:
                 self.flash(test.obstacle)
                 return
@@ -315,6 +315,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             )
 
     def _start(self, test: Trial, step: Step) -> None:
+        self._test = test
         test.start(self._hand(), step.id)
         self._tell_again()
 

@@ -19,7 +19,7 @@ from app.report.policy_items import EndpointItem, PolicyItem
 from app.report.subjects import SUBJECTS
 from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
 from collectors.sanitize import one_line
@@ -69,9 +69,9 @@ def _table(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
     subject = SUBJECTS[look.table]
     text = subject.some(snapshot, _concerns(kind, name))
     header, *rows = text.splitlines()
-    unread = [
-        health.label for health in map(snapshot.health_of, subject.needs or ()) if not health.known
-    ]
+    needed = map(snapshot.health_of, subject.needs or ())
+    # What is not served has been asked for: there is nothing of it.
+    unread = [h.label for h in needed if not h.known and h.state is not State.ABSENT]
     title = f"{look.table} of {name}" if name else look.table
     if unread:
         title += f" (not read: {', '.join(unread)})"
