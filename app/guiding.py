@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -140,7 +140,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             self.link,
             run,
             hand=self._hand,
-            keeper=_Keeper(recorder, self.begun),
+            keeper=_Keeper(recorder, self.remember),
             export=partial(self._export, recorder),
             test=None if self.settings is None else self._trial,
         )
@@ -228,6 +228,10 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     # --- what is kept
 
+    def remember(self, run: Run, recorder: Recorder) -> None:
+        """Have the run in mind as it is now, so that it can be gone on with."""
+        self.begun[_key(run.runbook, run.parameters)] = (run, recorder)
+
     def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
         from app.runbooks import paper
         from app.runbooks.masking import hider
@@ -255,9 +259,9 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 class _Keeper:
     """Keeps a run in its file, and in mind as long as the dashboard runs."""
 
-    def __init__(self, recorder: Recorder, begun: dict[Key, Begun]) -> None:
+    def __init__(self, recorder: Recorder, remember: Callable[[Run, Recorder], None]) -> None:
         self._recorder = recorder
-        self._begun = begun
+        self._remember = remember
 
     @property
     def problem(self) -> str:
@@ -265,7 +269,7 @@ class _Keeper:
 
     def keep(self, run: Run) -> None:
         self._recorder.keep(run)
-        self._begun[_key(run.runbook, run.parameters)] = (run, self._recorder)
+        self._remember(run, self._recorder)
 
 
 def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:

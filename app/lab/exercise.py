@@ -1,0 +1,63 @@
+"""Scenarios to practise on: one is drawn, and what there is to be found in it is told apart."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from app.lab.deeds import deeds
+from app.lab.scenario import FOLDER, Scenario, ScenarioError, read_base, read_scenario
+
+_NOT_DRAWN = frozenset({"large"})
+"""Scenarios that are about something else than a fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """A scenario, and what a good operator finds in it."""
+
+    scenario: str
+    """Its name, or the path of its file."""
+    description: str
+    sentence: str
+    """What is to be concluded."""
+    codes: tuple[str, ...]
+    """Codes of the findings that lead there; at least one."""
+    deeds: tuple[str, ...]
+    """What was done to the cluster, one sentence each."""
+
+    @property
+    def command(self) -> str:
+        """What opens the same cluster again, by its name."""
+        return f"ciliscope lab {shlex.quote(self.scenario)}"
+
+
+def exercise(name: str) -> Exercise:
+    """A scenario, by name or path, as an exercise.
+
+    Raises ScenarioError where there is none, or nothing to be found in it.
+    """
+    scenario = read_scenario(name)
+    codes = scenario.expect.findings
+    if not codes:
+        raise ScenarioError(f"there is nothing to find in {name}; --practice alone draws another")
+    return Exercise(
+        scenario=name,
+        description=scenario.description,
+        sentence=" ".join(scenario.expect.sentence.split()),
+        codes=codes,
+        deeds=deeds(scenario, read_base(name)),
+    )
+
+
+def drawn(seed: int | None = None) -> str:
+    """The name of a scenario with something to find; with a seed it is always the same."""
+    names = sorted(name for name, scenario in _all().items() if scenario.expect.findings)
+    return Random(seed).choice(names)  # noqa: S311 (a game, no secret)
+
+
+def _all() -> Mapping[str, Scenario]:
+    found = (read_scenario(path.stem) for path in FOLDER.glob("*.yaml"))
+    return {each.name: each for each in found if not each.base and each.name not in _NOT_DRAWN}
