@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.runbooks.engine import Run
 
 
@@ -23,6 +25,8 @@ class Stop:
     """The findings that it told of."""
     run: Run | None = None
     """The runbook, as far as it was followed."""
+    transcript: Path | None = None
+    """Where that is kept."""
 
 
 class PathTaken:
@@ -51,7 +55,7 @@ class PathTaken:
         if self.over is None and self.stops:
             self._look(self.stops[-1], codes)
 
-    def follow(self, run: Run) -> None:
+    def follow(self, run: Run, transcript: Path) -> None:
         """A runbook was begun, or went on; a step that failed has shown what it rests on."""
         from app.runbooks.entries import Judged
         from app.runbooks.schema import Verdict
@@ -62,7 +66,7 @@ class PathTaken:
         if stop is None:
             stop = Stop(self._now(), run.runbook.name)
             self.stops.append(stop)
-        stop.run = run
+        stop.run, stop.transcript = run, transcript
         failed = (e for e in run.entries if isinstance(e, Judged) and e.verdict is Verdict.FAIL)
         self._look(stop, (finding.code for entry in failed for finding in entry.findings))
 

@@ -59,14 +59,17 @@ def solution(
     from app.diagnosis.catalog import CODES
 
     titles = (f"{code}  {CODES[code].title}" if code in CODES else code for code in practice.codes)
-    return (
+    kept = tuple(str(stop.transcript) for stop in path.stops if stop.transcript is not None)
+    sections = (
         Section("What was wrong", (practice.sentence, *titles)),
         Section("What was done to the cluster", practice.deeds),
         Section("The runbook that leads there", tuple(_ways(practice, shelf, view, hand))),
         Section("Your path", tuple(map(_stop, path.stops))),
+        Section("Transcripts of your runbooks", kept),
         Section("Found", tuple(_found(practice, path))),
         Section("The same cluster again", (practice.description, practice.again)),
     )
+    return tuple(section for section in sections if section.lines)
 
 
 def text(sections: Sequence[Section], width: int) -> str:
@@ -139,9 +142,9 @@ def _way_now(code: str, practice: Practice, shelf: Shelf, view: View, hand: Hand
     from app.runbooks.headless import follow
     from app.runbooks.suggestion import suggest_for
 
-    for finding in view.outcome.findings:
+    for finding in (each for each in view.outcome.findings if each.code == code):
         found = suggest_for(shelf, finding, view.outcome, view.case)
-        if finding.code == code and found is not None:
+        if found is not None:
             run = follow(begin(found.runbook, found.parameters, hand), view, {}, hand)
             return f":run {_called(run)}: {', '.join(_leading(run, practice))}"
     return ""

@@ -18,6 +18,7 @@ from app.practice import TASK, Section, solution
 from app.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 from screens.detail_screen import DetailScreen
+from screens.logs import LogsScreen
 from screens.selection import Selection
 from screens.text_view import Text, TextScreen
 from screens.widgets.lines import Line, plain
@@ -82,7 +83,7 @@ class PractisingApp(CommandingApp, inherit_bindings=False):
         """Something has happened in a runbook."""
         super().remember(run, recorder)
         if self.taken is not None:
-            self.taken.follow(run)
+            self.taken.follow(run, recorder.path)
 
     async def _show_run(self, run: Run, recorder: Recorder) -> None:
         await super()._show_run(run, recorder)
@@ -93,32 +94,40 @@ class PractisingApp(CommandingApp, inherit_bindings=False):
         taken.look(await asyncio.to_thread(self._codes, self._looked_at))
         self._spot = self._spot_now()
         screen, full = self._spot
-        about = None
+        about = page = None
         if isinstance(screen, TextScreen):
             about = screen.content.about
+            page = screen.title_text if about is None else None
+            self._looked_at = about if screen.content.live else None
         elif screen is not None and full:
             about = screen.at_cursor
-        self._looked_at = (
-            about if full or (isinstance(screen, TextScreen) and screen.content.live) else None
-        )
-        taken.arrive(
-            _told(self._spot, about), await asyncio.to_thread(self._codes, self._looked_at)
-        )
+            # A line of a log names things, and tells of no finding.
+            self._looked_at = None if isinstance(screen, LogsScreen) else about
+        else:
+            self._looked_at = None
+        codes = await asyncio.to_thread(self._codes, self._looked_at, page=page)
+        taken.arrive(_told(self._spot, about), codes)
 
     def _spot_now(self) -> Spot:
         screen = self.shown_screen
         return screen, isinstance(screen, DetailScreen) and screen.full
 
-    def _codes(self, about: Selection | None, *, alone: bool = False) -> tuple[str, ...]:
-        """Codes of what is found about a thing; `alone`: of the finding that was pointed at."""
+    def _codes(
+        self, about: Selection | None, *, alone: bool = False, page: str | None = None
+    ) -> tuple[str, ...]:
+        """Codes of what is found about a thing; `alone`: of the finding that was pointed at.
+
+        `page`: the code whose page is read, which counts where that is found.
+        """
         snapshot = self.current
-        if about is None or snapshot.setting_up:
+        if snapshot.setting_up or (about is None and page is None):
             return ()
         judge = self.link.judge
-        found = [f for f in judge.verdict(snapshot).findings if f.id == about.finding]
-        if not alone:
-            found += judge.concerning(snapshot, [about.ref])
-        return tuple(finding.code for finding in found)
+        findings = judge.verdict(snapshot).findings
+        told = [f for f in findings if f.code == page or (about and f.id == about.finding)]
+        if about is not None and not alone:
+            told += judge.concerning(snapshot, [about.ref])
+        return tuple(finding.code for finding in told)
 
     # --- the solution
 

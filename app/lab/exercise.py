@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from app.lab.deeds import deeds
-from app.lab.scenario import FOLDER, Scenario, ScenarioError, read_base, read_scenario
+from app.lab.scenario import FOLDER, ScenarioError, read_base, read_scenario
 
 _NOT_DRAWN = frozenset({"large"})
 """Scenarios that are about something else than a fault."""
@@ -54,10 +54,12 @@ def exercise(name: str) -> Exercise:
 
 def drawn(seed: int | None = None) -> str:
     """The name of a scenario with something to find; with a seed it is always the same."""
-    names = sorted(name for name, scenario in _all().items() if scenario.expect.findings)
-    return Random(seed).choice(names)  # noqa: S311 (a game, no secret)
+    return Random(seed).choice(names())  # noqa: S311 (a game, no secret)
 
 
-def _all() -> Mapping[str, Scenario]:
+@cache
+def names() -> tuple[str, ...]:
+    """The scenarios that one is drawn from."""
     found = (read_scenario(path.stem) for path in FOLDER.glob("*.yaml"))
-    return {each.name: each for each in found if not each.base and each.name not in _NOT_DRAWN}
+    fit = (each for each in found if each.expect.findings and not each.base)
+    return tuple(sorted({each.name for each in fit} - _NOT_DRAWN))
