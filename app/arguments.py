@@ -46,6 +46,7 @@ examples:
                                          the same as questions, one after another
   ciliscope get services -o wide         which address, pool and announcing nodes, once
   ciliscope lab                          the dashboard on a practice cluster of its own
+  ciliscope lab --practice               the same, with a fault to be found
   ciliscope lab home -- get sessions     any command on the practice cluster
 
 environment:
@@ -106,17 +107,26 @@ def grammar() -> argparse.ArgumentParser:
         "lab",
         parents=[shared],
         allow_abbrev=False,
-        usage=f"{program} lab [SCENARIO | --replay DIR] [--serve | --list | -- COMMAND …]",
+        usage=f"{program} lab [SCENARIO | --replay DIR] "
+        "[--practice | --serve | --list | -- COMMAND …]",
         help="a practice cluster on loopback, or a recording of a real one",
         description="Start a small cluster of our own and open the dashboard on it, or run "
         "COMMAND (any other ciliscope command line) against it.",
     )
     lab.add_argument("scenario", nargs="?", metavar="SCENARIO", help="which one (default: home)")
     lab.add_argument("--replay", metavar="DIR", help="serve a recording, frozen, instead")
+    lab.add_argument(
+        "--practice",
+        action="store_true",
+        help="hide which fault it is (without SCENARIO one is drawn), tell it in the end",
+    )
     lab.add_argument("--serve", action="store_true", help="print the kubeconfig's path and wait")
     lab.add_argument("--list", action="store_true", help="list the scenarios")
     lab.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="for what Cilium leaves to chance (0)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="for what Cilium leaves to chance (0), and which fault --practice draws",
     )
     return parser
 

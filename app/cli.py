@@ -19,6 +19,8 @@ from collectors.sanitize import printable
 
 if TYPE_CHECKING:
     from app.ignore import Entry
+    from app.lab.launch import RunningLab
+    from app.practice import Practice
 
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 """What writing to a full disk, a terminal that went away or a closed file says."""
@@ -212,7 +214,9 @@ def _duration(flag: str, text: str) -> float:
         raise SettingsError(message) from None
 
 
-def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
+def _dashboard(
+    options: argparse.Namespace, settings: Settings, practice: Practice | None = None
+) -> int:
     why = _no_dashboard()
     if why:
         sys.stderr.write(f"ciliscope: {why}, so this is `ciliscope check`\n")
@@ -226,7 +230,7 @@ def _dashboard(options: argparse.Namespace, settings: Settings) -> int:
     from app.tui import run_dashboard
 
     config = _config(options)
-    return run_dashboard(settings, expectations(path=config), config=config)
+    return run_dashboard(settings, expectations(path=config), config=config, practice=practice)
 
 
 def _resume(options: argparse.Namespace, settings: Settings) -> int:
@@ -269,18 +273,49 @@ def _lab(options: argparse.Namespace, inner: list[str] | None) -> int:
     command = options if inner is None else grammar().parse_args(inner)
     if inner is not None and command.command == "lab":
         return _refuse("a lab cannot run inside a lab")
+    if options.practice:
+        return _practice(options, inner)
     replay = Path(options.replay) if options.replay else None
     try:
-        with launch.start_lab(options.scenario, replay=replay, seed=options.seed) as lab:
-            given = {"kubeconfig": str(lab.kubeconfig), "context": lab.context}
-            given["cilium"] = str(lab.cilium)
-            if lab.at is not None:
-                given["at"] = lab.at.isoformat()
+        with launch.start_lab(options.scenario, replay=replay, seed=options.seed or 0) as lab:
+            given = _given(lab)
             if options.serve:
                 sys.stderr.write(_how_to_use(given))
                 return launch.serve(lab, sys.stdout)
             return _run(command, given)
     except launch.LabFailed as problem:
+        return _refuse(str(problem))
+
+
+def _given(lab: RunningLab) -> dict[str, str]:
+    """What a lab sets, by field."""
+    given = {"kubeconfig": str(lab.kubeconfig), "context": lab.context, "cilium": str(lab.cilium)}
+    return given if lab.at is None else {**given, "at": lab.at.isoformat()}
+
+
+def _practice(options: argparse.Namespace, inner: list[str] | None) -> int:
+    """The dashboard on a fault that is not named, and in the end what it was."""
+    if inner is not None or options.serve or options.replay:
+        return _refuse("--practice is for the dashboard: not with -- COMMAND, --serve or --replay")
+    if why := _no_dashboard():
+        return _refuse(f"{why}, so nothing can be practised")
+    from app.lab import exercise, launch
+    from app.lab.scenario import ScenarioError
+    from app.practice import Practice
+
+    try:
+        drawn = exercise.exercise(options.scenario or exercise.drawn(options.seed))
+        with launch.start_lab(drawn.scenario, seed=options.seed or 0, context="practice") as lab:
+            settings = _settings(_flags(options, _given(lab)), _config(options))
+            practice = Practice(
+                sentence=drawn.sentence,
+                codes=drawn.codes,
+                deeds=drawn.deeds,
+                description=drawn.description,
+                again=drawn.command,
+            )
+            return _dashboard(options, settings, practice)
+    except (ScenarioError, launch.LabFailed) as problem:
         return _refuse(str(problem))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -144,7 +144,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             self.link,
             run,
             hand=self._hand,
-            keeper=_Keeper(recorder, self.begun),
+            keeper=_Keeper(recorder, self.remember),
             export=partial(self._export, recorder),
             test=None if self.settings is None else partial(self._trial, key),
         )
@@ -195,7 +195,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         run, recorder = self.begun[key]
         run = run.add(replace(entry, at=self._now(), step=step))
         recorder.keep(run)
-        self.begun[key] = (run, recorder)
+        self.remember(run, recorder)
         if (screen := self._screen_of(key)) is not None:
             screen.take(run)
 
@@ -281,6 +281,10 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     # --- what is kept
 
+    def remember(self, run: Run, recorder: Recorder) -> None:
+        """Have the run in mind as it is now, so that it can be gone on with."""
+        self.begun[_key(run.runbook, run.parameters)] = (run, recorder)
+
     def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
         from app.runbooks import paper
         from app.runbooks.masking import hider
@@ -308,9 +312,9 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 class _Keeper:
     """Keeps a run in its file, and in mind as long as the dashboard runs."""
 
-    def __init__(self, recorder: Recorder, begun: dict[Key, Begun]) -> None:
+    def __init__(self, recorder: Recorder, remember: Callable[[Run, Recorder], None]) -> None:
         self._recorder = recorder
-        self._begun = begun
+        self._remember = remember
 
     @property
     def problem(self) -> str:
@@ -318,7 +322,7 @@ class _Keeper:
 
     def keep(self, run: Run) -> None:
         self._recorder.keep(run)
-        self._begun[_key(run.runbook, run.parameters)] = (run, self._recorder)
+        self._remember(run, self._recorder)
 
 
 def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,10 +24,10 @@ from app.clusters import (
     end_commands,
     wall_clock,
 )
-from app.commands import CommandingApp
 from app.drawing import TICK
 from app.look import Look
 from app.monitor import Clock
+from app.practising import PractisingApp
 from app.promptness import Tidying
 from app.terminal import believe_the_terminal, whole_terminal
 from collectors.sanitize import printable
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.diagnosis.case import Expected
+    from app.practice import Practice, Section
     from app.runbooks.transcript import Document
     from app.settings import Settings
 
 
-class CiliscopeApp(CommandingApp, inherit_bindings=False):
+class CiliscopeApp(PractisingApp, inherit_bindings=False):
     """Runs the monitor and shows what it publishes. Quits only when it is told to."""
 
     TITLE = "ciliscope"
@@ -97,6 +99,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         clipboard: str = "auto",
         resumed: tuple[Document, Path] | None = None,
         settings: Settings | None = None,
+        practice: Practice | None = None,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
@@ -104,7 +107,8 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         are the clusters that `:ctx` can show instead; None: there are no others. `look` has the
         themes that the operator wants (default: what fits the terminal), `clipboard` the setting.
         `resumed`: the transcript of a runbook to go on with, and its file. `settings`: how the
-        cluster is reached, for what may be run in it; None: nothing may.
+        cluster is reached, for what may be run in it; None: nothing may. `practice`: what somebody
+        who practises on this cluster is to find; None: nobody does.
         """
         self.look = look or Look()
         super().__init__(css_path=list(STYLES), ansi_color=self.look.ansi_color)
@@ -114,6 +118,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self.contexts = contexts
         self._loop_to_end: asyncio.AbstractEventLoop | None = None
         self._resumed = resumed
+        self.practice = practice
         self._tidying = Tidying(time.monotonic)
         self.show_cluster(
             OpenCluster(link=link, read=read or link.monitor.run, clock=clock, settings=settings)
@@ -137,6 +142,7 @@ class CiliscopeApp(CommandingApp, inherit_bindings=False):
         self._learn_contexts()
         if self._resumed is not None:
             await self.go_on_with(*self._resumed)
+        self.begin_practice()
 
     @override
     async def on_event(self, event: events.Event) -> None:
@@ -190,12 +196,14 @@ def run_dashboard(
     *,
     config: Path | None = None,
     resumed: tuple[Document, Path] | None = None,
+    practice: Practice | None = None,
 ) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is whole afterwards.
 
     `config`: the config file that was named, if one was. `resumed`: the transcript of a runbook to
-    go on with, and its file. After SIGTERM or SIGHUP that is 128 + its number, within a second. No
-    command is left running.
+    go on with, and its file. `practice`: what somebody is to find in this cluster; its solution is
+    printed when the dashboard was left. After SIGTERM or SIGHUP that is 128 + its number, within a
+    second. No command is left running.
     """
     believe_the_terminal()
     cluster = LiveCluster(settings, expected).opened
@@ -209,6 +217,7 @@ def run_dashboard(
         clipboard=settings.clipboard,
         resumed=resumed,
         settings=cluster.settings,
+        practice=practice,
     )
     app.config = config
     try:
@@ -217,7 +226,19 @@ def run_dashboard(
     finally:
         end_commands()
         _tell_left_behind()
-    return 128 + received[0] if received else app.return_code or 0
+    if received:
+        return 128 + received[0]
+    if not app.return_code and (sections := app.solution()):
+        _tell_solution(sections, settings)
+    return app.return_code or 0
+
+
+def _tell_solution(sections: Sequence[Section], settings: Settings) -> None:
+    from app.output import print_text
+    from app.practice import text
+
+    width = shutil.get_terminal_size().columns
+    print_text(printable(text(sections, width)), settings)
 
 
 def _tell_left_behind() -> None:

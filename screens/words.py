@@ -88,8 +88,12 @@ THEME = Word(("theme",), "other colours", "NAME")
 ALIASES = Word(("aliases",), "all words that lead somewhere")
 HELP = Word(("help", "h"), "keys and commands")
 REFRESH = Word(("refresh",), "read everything again")
+SOLVE = Word(("solve",), "while practising: the solution, and the path you took", spelled=True)
 QUIT = Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True)
-COMMANDS = (CHECK, EXPLAIN, GET, WHO, RUN, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH, QUIT)
+COMMANDS = (
+    *(CHECK, EXPLAIN, GET, WHO, RUN, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH),
+    *(SOLVE, QUIT),
+)
 
 _LABEL = r"\w[\w./-]*!?=[\w./-]*"
 _FILTER = re.compile(

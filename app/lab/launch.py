@@ -95,16 +95,18 @@ def start_lab(
     *,
     replay: Path | None = None,
     seed: int = 0,
+    context: str = "",
     deadline: float = _STARTUP_SECONDS,
 ) -> RunningLab:
     """Start a lab and return when it answers: a scenario (by name or path), or a recording.
 
-    Without either it is the scenario `home`. `deadline` is in seconds. Raises LabFailed.
+    Without either it is the scenario `home`. `context` names the kubeconfig's context, which tells
+    the scenario otherwise. `deadline` is in seconds. Raises LabFailed.
     """
     if scenario is not None and replay is not None:
         raise LabFailed("Give a scenario or a recording to replay, not both.")
     chosen = scenario or DEFAULT_SCENARIO
-    context = f"lab-{replay.resolve().name if replay else Path(chosen).stem}"
+    context = context or f"lab-{replay.resolve().name if replay else Path(chosen).stem}"
     what = ["--replay", str(replay)] if replay else ["--scenario", chosen]
     with ExitStack() as undo:
         state = Path(tempfile.mkdtemp(prefix="ciliscope-lab-"))

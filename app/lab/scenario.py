@@ -219,6 +219,13 @@ def read_scenario(name_or_path: str) -> Scenario:
     return scenario
 
 
+def read_base(name_or_path: str) -> Scenario | None:
+    """The scenario that this one extends; None: it stands alone. Raises ScenarioError."""
+    path = _path(name_or_path.partition(":")[0])
+    base = _base(path, _parsed(path))
+    return None if base is None else read_scenario(str(base))
+
+
 def _check_numbers(scenario: Scenario) -> None:
     """Raises ValueError for a version, kind, address or network that is none."""
     minor(scenario.cilium)
@@ -244,6 +251,20 @@ def _path(name: str) -> Path:
 
 
 def _document(path: Path, above: tuple[Path, ...]) -> JsonObject:
+    document = _parsed(path)
+    base = _base(path, document)
+    document.pop("extends", None)
+    if base is None:
+        return document
+    if base in (*above, path):
+        raise ScenarioError(f"{path}: `extends` leads back to {base}")
+    listed = document.get("manifests", [])
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise ScenarioError(f"{path}: `manifests` is a list of objects")
+    return _extended(_document(base, (*above, path)), document)
+
+
+def _parsed(path: Path) -> JsonObject:
     try:
         parsed: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
     except OSError as error:
@@ -256,18 +277,17 @@ def _document(path: Path, above: tuple[Path, ...]) -> JsonObject:
     document = mapping({"document": _plain(parsed)}, "document")
     if not document or not all(isinstance(key, str) for key in document):
         raise ScenarioError(f"{path}: a scenario is a mapping with at least a `description`")
-    extends = document.pop("extends", None)
+    return document
+
+
+def _base(path: Path, document: JsonObject) -> Path | None:
+    """The file of the scenario that one extends."""
+    extends = document.get("extends")
     if extends is None:
-        return document
+        return None
     if not isinstance(extends, str):
         raise ScenarioError(f"{path}: `extends` is the name of one scenario")
-    base = path.parent / extends if extends.endswith((".yaml", ".yml")) else _path(extends)
-    if base in (*above, path):
-        raise ScenarioError(f"{path}: `extends` leads back to {base}")
-    listed = document.get("manifests", [])
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise ScenarioError(f"{path}: `manifests` is a list of objects")
-    return _extended(_document(base, (*above, path)), document)
+    return path.parent / extends if extends.endswith((".yaml", ".yml")) else _path(extends)
 
 
 def _plain(value: object) -> object:
