@@ -21,7 +21,7 @@ from app.diagnosis.case import Case, Expected
 from app.feeds import Wiring
 from app.judging import Judge
 from app.output import pen_for, print_bytes, print_text
-from app.reading import read_again, watching
+from app.reading import read_again, settled, watching
 from app.report.json import SCHEMA_VERSION
 from app.runbooks import paper
 from app.runbooks.engine import Hand, Run, begin, resume
@@ -170,7 +170,10 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
     """The run and its file; or why its parameters name nothing that is there."""
     request = Request(categories=CATEGORIES, deadline=order.deadline, expected=order.expected)
     async with watching(wiring) as monitor:
-        snapshot = (await once(monitor, request)).snapshot
+        if wiring.settings.at is not None:  # a clock that stands will never tell
+            snapshot = await settled(monitor, order.deadline)
+        else:
+            snapshot = (await once(monitor, request)).snapshot
         hand = Hand(whoever(), snapshot.taken_at)
         if order.gone_on is None:
             why = missing(order.runbook, order.parameters, Case(snapshot))

@@ -199,6 +199,8 @@ def test_a_step_that_passed_and_fails_now_says_so(well: View, down: View) -> Non
     assert turned.turned(state)
     assert turned.result == "a cause was found"
     assert not seen(turned, well).turned(state)
+    failed = advance(seen(begun(), down), HAND)
+    assert not seen(failed, down).turned(state)
 
 
 def test_a_run_in_other_hands_is_the_same_run(down: View) -> None:

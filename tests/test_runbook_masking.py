@@ -68,6 +68,7 @@ def test_what_only_speaks_of_secrets_stays(text: str) -> None:
         ("peer fd00::1: down", "peer (address 1): down"),
         ("peer fd00::1.", "peer (address 1)."),
         ("node:fd00::1", "node:(address 1)"),
+        ("is :fd00::1", "is :(address 1)"),
         ("addr:10.0.0.1", "addr:(address 1)"),
         ("cp-1/172.29.51.1", "cp-1/(address 1)"),
         ("10.0.0.0/8, fd00::/64", "(address 1)/8, (address 2)/64"),
