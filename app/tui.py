@@ -57,6 +57,7 @@ class CiliscopeApp(PractisingApp, inherit_bindings=False):
             for place in PLACES
         ),
         Binding("v", "explain", "why", id="explain"),
+        Binding("r", "runbook", "runbook", id="runbook"),
         Binding("x", "commands", "by hand", id="commands"),
         Binding("slash", "filter", "filter", key_display="/", id="filter"),
         Binding("colon", "prompt", "command", key_display=":", id="prompt"),
@@ -66,7 +67,6 @@ class CiliscopeApp(PractisingApp, inherit_bindings=False):
         # In lists of things without a log it moves the list to the right, as everywhere.
         Binding("l", "logs", "logs", show=False, priority=True, id="logs"),
         Binding("p", "previous_logs", "logs before the restart", show=False, id="previous_logs"),
-        Binding("r", "runbook", "runbook", id="runbook"),
         Binding("u", "used_by", "what uses it", show=False, id="used_by"),
         Binding("q", "back", "back", show=False, id="back"),
         Binding("escape", "escape", "undo the filter, else back", show=False, id="escape"),
