@@ -8,7 +8,7 @@ import pytest
 
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.report.verdict import Verdict as Outcome
-from app.runbooks.judging import Judgement, View, categories_of, causes, judge, worst
+from app.runbooks.judging import Judgement, View, causes, judge, kinds_judged, worst
 from app.runbooks.schema import Look, Parameter, Runbook, Step, Threshold, Verdict
 from app.runbooks.shelf import built_in
 from tests.recorded import snapshot_of
@@ -137,6 +137,7 @@ def test_what_explains_is_told_and_not_what_follows(well: View) -> None:
     assert causes(circle, with_findings(well, *circle)) == ()
 
 
-def test_a_runbook_asks_for_the_categories_that_it_looks_at() -> None:
-    assert "bgp-sessions" in categories_of(built_in("bgp-session-down"))
-    assert categories_of(book(step("a"))) == ()
+def test_a_runbook_asks_for_what_its_findings_and_hops_are_judged_from() -> None:
+    assert {"bgp_peers", "agent_logs"} <= set(kinds_judged(built_in("bgp-session-down")))
+    assert {"pools", "routes_advertised_ipv4"} <= set(kinds_judged(built_in("lb-no-address")))
+    assert "agent_logs" not in kinds_judged(built_in("lb-no-address"))
