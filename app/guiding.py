@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -306,7 +306,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         return Hand(whoever(), self._now())
 
     def _now(self) -> datetime:
-        return datetime.now(UTC)
+        return self._cluster.clock()
 
 
 class _Keeper:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from rich.color import Color
@@ -26,6 +27,7 @@ from rich.style import Style
 from textual.pilot import Pilot
 
 from app.tui import CiliscopeApp
+from screens.runbook import RunbookScreen
 from screens.words import PLACES
 from tests.dashboards import recorded_dashboard, until
 
@@ -60,6 +62,14 @@ class Picture:
         return THEMES[:1] if self.ascii_only else THEMES
 
 
+STATE = "XDG_STATE_HOME"
+RUNBOOKS = {
+    "healthy": ("run lb-unreachable home/grafana", "router"),
+    "typo-in-pool-label": ("run lb-no-address home/typo", "pool"),
+    "wrong-peer-asn": ("run bgp-session-down", "state"),
+}
+"""A runbook for each recording, and the step at which it is drawn."""
+
 PICTURES = tuple(
     Picture(recording, size, ascii_only)
     for recording, size, ascii_only in itertools.product(
@@ -70,17 +80,32 @@ PICTURES = tuple(
 
 async def drawn(picture: Picture) -> str:
     """The content of a picture file, drawn now."""
-    with patch.dict("os.environ", TERMINAL):
-        app = recorded_dashboard(picture.recording, ascii_only=picture.ascii_only, theme="dark")
     grids: dict[str, dict[str, Grid]] = {}
-    async with app.run_test(size=picture.size) as pilot:
-        await until(pilot, lambda: _read(app), seconds=40)
-        for theme in reversed(picture.themes):
-            app.theme = theme
-            for place in reversed(PLACES):  # the overview last: it was up while the rest was read
-                await pilot.press(place.key)
-                grids.setdefault(place.title, {})[theme] = await _stands(app, pilot)
-    return _written({place.title: grids[place.title] for place in PLACES}, picture.themes)
+    with TemporaryDirectory() as state, patch.dict("os.environ", {**TERMINAL, STATE: state}):
+        app = recorded_dashboard(picture.recording, ascii_only=picture.ascii_only, theme="dark")
+        async with app.run_test(size=picture.size) as pilot:
+            await until(pilot, lambda: _read(app), seconds=40)
+            for theme in reversed(picture.themes):
+                app.theme = theme
+                for place in reversed(PLACES):  # the overview last: it was up while all was read
+                    await pilot.press(place.key)
+                    grids.setdefault(place.title, {})[theme] = await _stands(app, pilot)
+                await _follow_runbook(app, pilot, picture.recording)
+                grids.setdefault("Runbook", {})[theme] = await _stands(app, pilot)
+    told = (*(place.title for place in PLACES), "Runbook")
+    return _written({title: grids[title] for title in told}, picture.themes)
+
+
+async def _follow_runbook(app: CiliscopeApp, pilot: Pilot[None], recording: str) -> None:
+    """To the step of a runbook that tells what is wrong; it stays there when it is opened again."""
+    command, step = RUNBOOKS[recording]
+    await pilot.press(":", *command, "enter")
+    await until(pilot, lambda: isinstance(app.screen, RunbookScreen), seconds=40)
+    screen = app.screen
+    assert isinstance(screen, RunbookScreen)
+    await until(pilot, lambda: screen.run.current is not None and bool(screen.run.told), seconds=40)
+    while screen.run.way[-1] != step:
+        await pilot.press("enter")
 
 
 async def _stands(app: CiliscopeApp, pilot: Pilot[None]) -> Grid:

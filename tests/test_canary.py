@@ -68,6 +68,18 @@ def visit(running: Program, keys: tuple[bytes, ...]) -> list[str]:
     return seen
 
 
+def runbook(running: Program) -> str:
+    """What a runbook tells of the cluster, step after step, with a hostile note."""
+    running.go("pods")
+    running.type(b":run cilium-unhealthy\r")
+    pictures = [running.settled()]
+    for keys in (b"\r", b"\r", b"n\x1b[200~canary\x1b]0;canary\x07\x1b[201~\r", b"z", b"x"):
+        running.type(keys)
+        pictures.append(running.settled())
+    running.type(ESCAPE)
+    return "\n".join(pictures)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("size", "keys"), [((80, 24), TEXTS), ((140, 40), (b"j",))], ids=["80x24", "140x40"]
@@ -77,12 +89,13 @@ def test_no_screen_passes_on_what_is_written_in_the_cluster(
 ) -> None:
     with program(*flags, size=size) as running:
         seen = visit(running, keys)
+        seen.append(runbook(running))
         running.type(b":\x1b[200~canary\x1b]0;canary\x07\x1b[201~\r")
         running.settled()
         running.type(b"\x03")
         assert running.ended() == 0
     assert foreign(running.written, size) == []
-    for place, text in zip(F_KEYS, seen, strict=True):
+    for place, text in zip((*F_KEYS, "runbook"), seen, strict=True):
         assert SIGN in text or place == "configuration", f"{place} shows nothing that is hostile"
 
 
@@ -115,6 +128,8 @@ def said(*words: str) -> str:
     [
         ("check",),
         ("check", "-o", "markdown"),
+        ("runbook", "run", "cilium-unhealthy", "--no-transcript"),
+        ("runbook", "run", "cilium-unhealthy", "--no-transcript", "-o", "markdown"),
         ("check", "-o", "junit"),
         ("get", "sources"),
         ("get", "services", "-o", "wide"),

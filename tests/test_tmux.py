@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -318,3 +319,36 @@ def test_another_context_is_shown_and_nothing_of_the_first_is_left(
     small.shows("Overview")
     small.type("C-c")
     small.shows("ready>")
+
+
+def test_a_runbook_that_was_killed_goes_on_where_it_was(
+    small: Terminal, typo: str, tmp_path: Path
+) -> None:
+    """Also on another machine: the file is all that it takes."""
+    start = f"cd {ROOT} && env XDG_STATE_HOME={tmp_path} {sys.executable} -m app {typo}"
+    small.run(start)
+    small.shows("1 of 5 LoadBalancer services", "home/typo", "help")
+    small.type("F5")
+    small.shows("Services", "home/typo")
+    small.type("r")
+    small.shows("lb-no-address", "home/typo", "1 Is the operator at work?", "step 1 of 5")
+    small.burst("\r\r")
+    small.shows("step 3 of 5", "✗ 3 Does a pool select it?", "CS201")
+    small.burst("nthe label is wrong\r")
+    small.shows("1 note")
+    small.watch()
+    for pid in small.pids:
+        os.kill(pid, signal.SIGKILL)
+    (file,) = (tmp_path / "ciliscope" / "runbooks").glob("*.json")
+    elsewhere = file.rename(tmp_path / "mailed.json")
+    # What was killed leaves the terminal as it had it: no echo, and Enter is no end of a line.
+    small.burst("\nstty sane; tput rmcup; clear; echo who''le\n")
+    small.until(lambda screen: "whole" in screen and "step 3" not in screen, "a whole terminal")
+    small.run(f"{start} runbook resume {elsewhere}")
+    small.shows("lb-no-address", "step 3 of 5", "1 note", "✗ 3 Does a pool select it?", "CS201")
+    small.watch()
+    small.burst("b")
+    small.shows("step 2 of 5")
+    small.type("C-c")
+    small.shows("ready>")
+    assert not small.alternate
