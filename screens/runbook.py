@@ -130,6 +130,8 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         Binding("s", "skip", "skip", id="runbook.skip"),
         Binding("z", "whole", "whole page", id="runbook.whole"),
         Binding("e", "export", "export", id="runbook.export"),
+        # In the list it would copy the step's question.
+        Binding("c", "copy_remedy", "copy", show=False, priority=True, id="runbook.copy"),
         *(
             Binding(
                 str(digit), f"answer({digit})", "answer", show=False, id=f"runbook.answer_{digit}"
@@ -165,8 +167,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         self._shown_at = ""
         """The step that had the cursor because the run stood there."""
         self._costly = True  # judging takes its time
-        on_demand = {*kinds_of(run.runbook), *kinds_judged(run.runbook)}
-        self.demands = tuple(on_demand & set(self._all_kinds()))
+        self.demands = tuple({*kinds_of(run.runbook), *kinds_judged(run.runbook)})
 
     # --- what it shows
 
@@ -278,6 +279,18 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     async def action_whole(self) -> None:
         """Give the page the whole body; Esc gives it back."""
         await self._open_detail("")
+
+    async def action_copy_remedy(self) -> None:
+        """Copy what is to be done, as the manifest has it; where nothing is, the whole page."""
+        picture = self._picture
+        if picture is None:
+            return
+        page = self._page(picture, self._looked_at(picture.run))
+        told = [part.text for part in page if part.role == "remedy"]
+        text, what = "\n".join(told), "what to do"
+        if not told:
+            text, what = "\n".join(part.text for part in page), "the page"
+        await self.app.run_action(("app", "copy", (f"{text}\n", what)))
 
     def action_export(self) -> None:
         """Save the transcript for others; the next key says how."""

@@ -231,3 +231,14 @@ async def test_steps_and_page_stand_side_by_side_in_any_size(size: tuple[int, in
         assert steps.right <= page.x
         assert min(steps.width, page.width) >= 22
         assert min(steps.height, page.height) == max(steps.height, page.height)
+
+
+async def test_what_is_to_be_done_can_be_copied(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    app.clipboard_by = "osc52"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "home/typo")
+        await pilot.press("enter", "enter", "c")
+        assert app.clipboard.startswith("Set the label io.cilium/lb-ipam-pool: ")
+        await pilot.press("b", "c")
+        assert app.clipboard.startswith("Is it LB-IPAM's to serve?")
