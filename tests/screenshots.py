@@ -11,9 +11,10 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from app.clusters import LiveCluster
+from app.clusters import LiveCluster, OpenCluster
 from app.lab.launch import start_lab
 from app.settings import Settings
 from app.tui import CiliscopeApp
@@ -33,6 +34,8 @@ class Picture:
     keys: tuple[str, ...]
     scenario: str = "home"
     size: tuple[int, int] = (110, 32)
+    then: tuple[str, ...] = ()
+    """Keys that are pressed when everything is read."""
 
 
 PICTURES = (
@@ -49,31 +52,44 @@ PICTURES = (
     Picture("logs-together", ("f7", "a", "e"), scenario="wrong-peer-asn", size=(140, 32)),
     Picture("configuration-bgp", ("f8", "3"), scenario="peer-config-missing", size=(140, 32)),
     Picture("router-refuses", (), scenario="wrong-peer-asn"),
+    Picture(
+        "runbook",
+        (),
+        scenario="typo-in-pool-label",
+        size=(80, 24),
+        then=(":", *"run lb-no-address home/frigate", "enter", "enter", "enter"),
+    ),
 )
 
 
 async def take(picture: Picture) -> str:
     """One screenshot as SVG."""
-    with start_lab(picture.scenario) as lab:
+    with TemporaryDirectory() as state, start_lab(picture.scenario) as lab:
         settings = Settings(
             kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium)
         )
         cluster = LiveCluster(settings, ()).opened
-        monitor = cluster.link.monitor
-        with patch.dict("os.environ", {"TERM": "xterm-256color", "COLORTERM": "truecolor"}):
-            app = CiliscopeApp(cluster.link, read=cluster.read, clock=cluster.clock)
+        shown = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_STATE_HOME": state}
+        with patch.dict("os.environ", shown):
+            return await _taken(picture, cluster)
 
-        def settled() -> bool:
-            tables = app.screen.query(LiveTable).results()
-            unread = {"loading"} & {str(h.state) for h in monitor.snapshot.health.values()}
-            # A table may have nothing to list: where a broken prefix is announced, for one.
-            return not unread and any(table.rows for table in tables if table.display)
 
-        async with app.run_test(size=picture.size) as pilot:
-            await pilot.press(*picture.keys)
-            await until(pilot, settled, seconds=60)
-            await pilot.pause(1.0)
-            return _FONT.sub("", app.export_screenshot(title="ciliscope"))
+async def _taken(picture: Picture, cluster: OpenCluster) -> str:
+    app = CiliscopeApp(cluster.link, read=cluster.read, clock=cluster.clock)
+
+    def settled() -> bool:
+        tables = app.screen.query(LiveTable).results()
+        health = cluster.link.monitor.snapshot.health.values()
+        # A table may have nothing to list: where a broken prefix is announced, for one.
+        unread = {"loading"} & {str(each.state) for each in health}
+        return not unread and any(table.rows for table in tables if table.display)
+
+    async with app.run_test(size=picture.size) as pilot:
+        await pilot.press(*picture.keys)
+        await until(pilot, settled, seconds=60)
+        await pilot.press(*picture.then)
+        await pilot.pause(1.0)
+        return _FONT.sub("", app.export_screenshot(title="ciliscope"))
 
 
 def main() -> None:
