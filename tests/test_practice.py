@@ -116,6 +116,11 @@ def test_every_fault_has_words() -> None:
         ("old-cilium-cli", "the cilium command is 0.15.19"),
         ("lb-ipam-disabled", "cilium-config: enable-lb-ipam is false"),
         ("session-flaps", "about every 2m: the sessions of talos-cp-2 are reset"),
+        (
+            "no-ipv6-family",
+            "50m before you began: CiliumBGPPeerConfig udm-pro: "
+            'spec.families lost {"afi": "ipv6", "safi": "unicast", "advertisements": {"matc…',
+        ),
         ("agent-down", "7m before you began: the agent crash-loops (talos-cp-1)"),
         (
             "config-not-rolled-out",
