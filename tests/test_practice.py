@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from textual.pilot import Pilot
 
 from app.cli import main
 from app.diagnosis.catalog import CODES
+from app.diagnosis.finding import Ref
 from app.judging import Judge
 from app.lab.deeds import WORDS
 from app.lab.exercise import drawn, exercise, names
@@ -27,6 +29,7 @@ from app.runbooks.engine import Hand
 from app.runbooks.judging import View
 from app.runbooks.shelf import Shelf
 from app.tui import CiliscopeApp
+from screens.logs import LogsScreen
 from screens.runbook import RunbookScreen
 from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable
@@ -113,6 +116,11 @@ def test_every_fault_has_words() -> None:
         ("old-cilium-cli", "the cilium command is 0.15.19"),
         ("lb-ipam-disabled", "cilium-config: enable-lb-ipam is false"),
         ("session-flaps", "about every 2m: the sessions of talos-cp-2 are reset"),
+        (
+            "no-ipv6-family",
+            "50m before you began: CiliumBGPPeerConfig udm-pro: "
+            'spec.families lost {"afi": "ipv6", "safi": "unicast", "advertisements": {"matc…',
+        ),
         ("agent-down", "7m before you began: the agent crash-loops (talos-cp-1)"),
         (
             "config-not-rolled-out",
@@ -213,9 +221,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ciliscope"
 
 
-def practising() -> CiliscopeApp:
+def practising(recording: str = "typo-in-pool-label") -> CiliscopeApp:
     """The dashboard of somebody who practises on a recording."""
-    app = recorded_dashboard("typo-in-pool-label")
+    app = recorded_dashboard(recording)
     app.practice = TYPO
     return app
 
@@ -328,16 +336,46 @@ async def test_a_cause_that_was_opened_was_looked_at() -> None:
         assert codes(app) == {"CS201"}
 
 
-async def test_the_page_of_a_code_counts_where_that_is_found_and_yaml_tells_of_none() -> None:
+async def test_the_page_of_a_code_counts_where_that_is_found() -> None:
     app = practising()
     async with app.run_test(size=(100, 60)) as pilot:
         await until(pilot, lambda: "CS201" in screen_text(app))
         await typed(pilot, "explain CS406")
-        await at_service(pilot, app, "home/typo")
-        await pilot.press("y", "f7")
+        await pilot.press("q")
         assert codes(app) == set()
         await typed(pilot, "explain CS201")
         assert codes(app) == {"CS201"}
+        assert path_of(app) == ["Overview", "CS406", "Overview", "CS201"]
+
+
+async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> None:
+    async def read(_: Ref) -> str:
+        return "kind: Service\n"
+
+    app = practising("wrong-peer-asn")
+    app.link = replace(app.link, read_object=read)
+    async with app.run_test(size=(100, 60)) as pilot:
+        await until(pilot, lambda: "CS4" in screen_text(app))
+        await pilot.press("f3")
+        await until(
+            pilot, lambda: app.shown_screen is not None and bool(app.shown_screen.at_cursor)
+        )
+        await pilot.press("y")
+        await told_at_last(pilot, app, "kind: Service")
+        await pilot.press("q")
+        logs = app.places["logs"]
+        assert isinstance(logs, LogsScreen)
+        await app.action_open("logs", Ref("Node", "talos-cp-1"))
+        await until(pilot, lambda: logs.at_cursor is not None)
+        about = logs.at_cursor
+        assert about is not None
+        assert app.link.judge.concerning(app.current, [about.ref])
+        await pilot.press("enter")
+        assert logs.full
+        await pilot.press("q")
+        assert path_of(app)[-2:] == [f"Logs: {about.name}", "Logs"]
+        assert any(told.startswith("yaml ") for told in path_of(app))
+        assert codes(app) == set()
 
 
 async def test_any_other_key_leaves_the_solution_hidden_and_it_is_asked_for_once() -> None:
@@ -455,10 +493,12 @@ def test_what_was_found_is_told_when_the_dashboard_was_left(state: Path) -> None
         dashboard.shows("show the solution?")
         dashboard.type(b"y")
         dashboard.shows("What was wrong", "ciliscope lab router-refuses-node")
+        before = len(dashboard.written)
         dashboard.type(b":q\r")
         assert dashboard.ended() == 0
-        assert "You looked at CS404 after 00:" in dashboard.text
-        assert "The solution was shown after" in dashboard.text
+        told = dashboard.written[before:].decode().partition("\x1b[?1049l")[2]
+        assert "You looked at CS404 after 00:" in told
+        assert "The solution was shown after" in told
 
 
 @pytest.mark.parametrize(

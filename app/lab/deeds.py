@@ -123,6 +123,9 @@ def _differences(path: str, before: object, after: object) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for place, (one, other) in enumerate(zip(before, after, strict=True)):
             yield from _differences(f"{path}[{place}]", one, other)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from (f"{path} lost {_short(each)}" for each in before if each not in after)
+        yield from (f"{path} got {_short(each)}" for each in after if each not in before)
     elif before != after:
         if after is None:
             yield f"{path} is gone, was {_short(before)}"
