@@ -114,7 +114,7 @@ async def test_an_unknown_word_is_said_to_be_one() -> None:
 async def test_keys_that_change_things_elsewhere_are_dead() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        for key in ("e", "s", "a", "r", "i", "t", "F", "ctrl+d", "ctrl+k"):
+        for key in ("e", "s", "a", "i", "t", "F", "ctrl+d", "ctrl+k"):
             app.screen.query_one("#keys", EdgeLine).show_edges(())
             await pilot.press(key)
             assert title(app) == "Overview"
