@@ -233,6 +233,9 @@ def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
     )
     runbook.add_argument("--wait", metavar="DURATION", help="wait so long until it is fixed")
     runbook.add_argument(
+        "--elsewhere", action="store_true", help="resume also in a context of another name"
+    )
+    runbook.add_argument(
         "--hide-addresses", action="store_true", help="print numbers in the place of addresses"
     )
     runbook.add_argument(

@@ -159,7 +159,8 @@ class AskingApp(ObeyingApp, inherit_bindings=False):
         try:
             path = keep(state_folder(os.environ), text, name, ending, datetime.now().astimezone())
         except OSError as problem:
-            self.flash(f"it cannot be saved: {problem.strerror or problem} ({problem.filename})")
+            where = f" ({problem.filename})" if problem.filename else ""
+            self.flash(f"it cannot be saved: {problem.strerror or problem}{where}")
             return
         self.flash(f"{told} {_short(path)}")
 

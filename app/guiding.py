@@ -96,7 +96,8 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         from app.runbooks.engine import resume
         from app.runbooks.transcript import run_of
 
-        await self._show_run(resume(run_of(told), self._hand()), Recorder(path, told.context))
+        run = resume(run_of(told), self._hand(), self.current.context)
+        await self._show_run(run, Recorder(path, told.context), begun_on=told.context)
 
     async def _begin_offered(self, key: str) -> None:
         name, _, number = key.partition(" ")
@@ -136,7 +137,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             known = (begin(runbook, parameters, self._hand()), recorder)
         await self._show_run(*known)
 
-    async def _show_run(self, run: Run, recorder: Recorder) -> None:
+    async def _show_run(self, run: Run, recorder: Recorder, begun_on: str = "") -> None:
         from screens.runbook import RunbookScreen
 
         key = _key(run.runbook, run.parameters)
@@ -144,7 +145,8 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             self.link,
             run,
             hand=self._hand,
-            keeper=_Keeper(recorder, self.remember),
+            keeper=_Keeper(recorder, self.remember, self.flash),
+            begun_on=begun_on,
             export=partial(self._export, recorder),
             test=None if self.settings is None else partial(self._trial, key),
         )
@@ -268,7 +270,8 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
                 key = f"{run.runbook.name} {number} begun"
                 self._offered[key] = (run, recorder)
                 given = " ".join(run.parameters.values())
-                offers.append(Offer(key, run.runbook.name, f"go on: {given} {step.id}", fits=False))
+                told = " · ".join(filter(None, (given, step.ask)))
+                offers.append(Offer(key, run.runbook.name, f"go on: {told}", fits=False))
         for number, each in enumerate(
             suggest(known, judge.verdict(snapshot), judge.case(snapshot))
         ):
@@ -312,9 +315,16 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 class _Keeper:
     """Keeps a run in its file, and in mind as long as the dashboard runs."""
 
-    def __init__(self, recorder: Recorder, remember: Callable[[Run, Recorder], None]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        remember: Callable[[Run, Recorder], None],
+        tell: Callable[[str], None],
+    ) -> None:
         self._recorder = recorder
         self._remember = remember
+        self._tell = tell
+        self._moved = recorder.moved
 
     @property
     def problem(self) -> str:
@@ -323,6 +333,9 @@ class _Keeper:
     def keep(self, run: Run) -> None:
         self._recorder.keep(run)
         self._remember(run, self._recorder)
+        if self._recorder.moved != self._moved:
+            self._moved = self._recorder.moved
+            self._tell(self._moved)
 
 
 def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:

@@ -85,8 +85,8 @@ class PractisingApp(CommandingApp, inherit_bindings=False):
         if self.taken is not None:
             self.taken.follow(run, recorder.path)
 
-    async def _show_run(self, run: Run, recorder: Recorder) -> None:
-        await super()._show_run(run, recorder)
+    async def _show_run(self, run: Run, recorder: Recorder, begun_on: str = "") -> None:
+        await super()._show_run(run, recorder, begun_on)
         self._spot, self._looked_at = self._spot_now(), None  # the run itself tells of it
 
     async def _arrive(self, taken: PathTaken) -> None:

@@ -74,6 +74,8 @@ class Order:
     """A transcript to go on with."""
     file: Path | None = None
     """Its file."""
+    elsewhere: bool = False
+    """Whether it is gone on with also where its context is another one."""
 
 
 def list_all(shelf: Shelf, settings: Settings, output: str) -> int:
@@ -149,7 +151,11 @@ def run(wiring: Wiring, order: Order) -> int:
         raise BadParameter(found)
     done, recorder = found
     if order.kept:
-        told = recorder.problem or f"transcript: {recorder.path}"
+        told = (
+            f"not kept: {recorder.problem}" if recorder.problem else f"transcript: {recorder.path}"
+        )
+        if recorder.moved:
+            sys.stderr.write(f"ciliscope: {printable(recorder.moved)}\n")
         sys.stderr.write(f"ciliscope: {printable(told)}\n")
     print_told(recorder.told(done), wiring.settings, order.output, hidden=order.hidden)
     return exit_code(done)
@@ -175,12 +181,14 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
         else:
             snapshot = (await once(monitor, request)).snapshot
         hand = Hand(whoever(), snapshot.taken_at)
+        if why := _elsewhere(order, snapshot.context):
+            return why
         if order.gone_on is None:
             why = missing(order.runbook, order.parameters, Case(snapshot))
             if why:
                 return why
         recorder = _recorder(order, snapshot.context, hand.at)
-        told, judge = _begun(order, hand), request.judge()
+        told, judge = _begun(order, hand, snapshot.context), request.judge()
         end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
         while True:
             told = await asyncio.to_thread(_on, told, snapshot, judge, order)
@@ -243,9 +251,20 @@ def _stopping(trial: Trial) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _begun(order: Order, hand: Hand) -> Run:
+def _elsewhere(order: Order, context: str) -> str:
+    """Why a run is not gone on with here: it was begun on another cluster; "" where it may be."""
+    begun = order.gone_on.context if order.gone_on else ""
+    if order.elsewhere or not begun or not context or begun == context:
+        return ""
+    return (
+        f"{order.file} was begun on {begun}, and this is {context}: what was found there says "
+        f"nothing of this cluster; --context {begun}, or --elsewhere where it is the same one"
+    )
+
+
+def _begun(order: Order, hand: Hand, context: str) -> Run:
     if order.gone_on is not None:
-        return resume(run_of(order.gone_on), hand)
+        return resume(run_of(order.gone_on), hand, context)
     return begin(order.runbook, order.parameters, hand)
 
 

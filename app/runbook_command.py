@@ -86,6 +86,7 @@ def _obey(
         kept=not options.no_transcript,
         allowed=("connectivity-test",) if options.allow else (),
         gone_on=gone_on,
+        elsewhere=options.elsewhere,
         file=Path(_what(options)) if gone_on else None,
     )
     return runbook.run(Wiring(settings, deadline), order)
@@ -96,6 +97,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "--answer": ("run", "resume"),
     "--wait": ("run", "resume"),
     "--allow": ("run", "resume"),
+    "--elsewhere": ("resume",),
     "--timeout": ("run", "resume"),
     "--output": ("list", "show", "run", "resume", "export"),
     "--no-transcript": ("run", "resume"),

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 
 from app.keeping import state_folder
@@ -45,6 +46,9 @@ class Recorder:
         self._kept = Kept(path)
         self._context = context
         self._written = 0
+        self._known = _identity(path)
+        self.moved = ""
+        """Why the run is kept in another file by now: somebody else writes the first one."""
         self.problem = ""
         """Why the last thing that happened is not in the file; "" where it is."""
 
@@ -66,12 +70,36 @@ class Recorder:
         """Have all that has happened in the file; where that fails `problem` says why."""
         if len(run.entries) == self._written:
             return
+        self._make_way()
         try:
             self._kept.write(self.told(run))
         except OSError as error:
-            self.problem = f"{self.path} cannot be written: {error.strerror or error}"
+            self.problem = f"{error.strerror or error} ({self.path})"
         else:
             self._written, self.problem = len(run.entries), ""
+            self._known = _identity(self.path)
+
+    def _make_way(self) -> None:
+        """Where somebody else has written the file meanwhile, go on in another one."""
+        if _identity(self.path) in (None, self._known):
+            return
+        old = self.path
+        number = next(n for n in count(2) if not _numbered(old, n).exists())
+        self._kept = Kept(_numbered(old, number))
+        self.moved = f"somebody else goes on with {old.name} too; this run is in {self.path.name}"
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells one writing of a file from another; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _program() -> str:

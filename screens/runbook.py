@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
+from app.diagnosis.finding import Ref
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
@@ -149,10 +150,12 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         keeper: Keeper,
         export: Exporter,
         test: Callable[[], Trial] | None = None,
+        begun_on: str = "",
     ) -> None:
         """`hand` tells who does something, and when; `keeper` keeps what was done.
 
         `export` saves it for others. `test` makes a test that a step may run; None: none can run.
+        `begun_on`: the context in which it was begun.
         """
         super().__init__(link)
         self.title_text = run.runbook.name
@@ -161,6 +164,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         self._keeper = keeper
         self._export = export
         self._make_test = test
+        self._begun_on = begun_on
         self._test: Trial | None = None
         self._told_soon: Timer | None = None
         self._picture: RunPicture | None = None
@@ -214,9 +218,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         return ()
 
     def selection(self) -> Selection | None:
-        """What the first cause found at the step at the cursor is about."""
+        """What the first cause found at the step at the cursor is about, else the whole run."""
         found = self._causes()
-        return about(found[0]) if found else None
+        return about(found[0]) if found else _named(self.run)
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the same by hand, and the whole runbook without a screen."""
@@ -239,8 +243,13 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     # --- keys
 
     def action_next(self) -> None:
-        """On to the step that follows by what was found."""
-        self._do(advance)
+        """On to the step that follows by what was found; not past a question that is open."""
+        step = self.run.current
+        if step is not None and self.run.open(step):
+            self.table.select(step.id)
+            self.flash(_how_to_answer(step))
+        else:
+            self._do(advance)
 
     def action_previous(self) -> None:
         """Back to the step before."""
@@ -258,10 +267,14 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         """Write something down at this step."""
 
         async def entered(text: str) -> None:
-            self._do(lambda run, hand: note(run, text, hand))
             self.flash("noted")
+            self._do(lambda run, hand: note(run, text, hand))
+            if self._keeper.problem:
+                self.flash(f"noted, and not kept: {self._keeper.problem}")
 
-        self.ask(Question(sign="note", hint="what is to be remembered", entered=entered))
+        self.ask(
+            Question(sign="note", hint="what is to be remembered", entered=entered, lines=True)
+        )
 
     def action_answer(self, digit: int) -> None:
         """Say what was seen where ciliscope cannot look."""
@@ -286,7 +299,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if picture is None:
             return
         page = self._page(picture, self._looked_at(picture.run))
-        told = [part.text for part in page if part.role == "remedy"]
+        told = [_manifest(part.text) for part in page if part.role == "remedy"]
         text, what = "\n".join(told), "what to do"
         if not told:
             text, what = "\n".join(part.text for part in page), "the page"
@@ -405,13 +418,12 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         notes = sum(isinstance(entry, Noted) for entry in run.entries)
         kept = f"{notes} {'note' if notes == 1 else 'notes'} · " if notes else ""
         if self._keeper.problem:
-            return (
-                Span(f"{named} · "),
-                place,
-                Span(f" · not kept: {self._keeper.problem}", "fail"),
-            )
+            return (place, Span(f" · not kept: {self._keeper.problem}", "fail"))
         at = run.entries[-1].at
+        here = self.snapshot.context
+        elsewhere = self._begun_on if here and self._begun_on not in ("", here) else ""
         return (
+            *((Span(f"begun on {elsewhere}! ", "warn"),) if elsewhere else ()),
             *((Span(f"{named} · "),) if named else ()),
             place,
             Span(f" · {kept}saved {at:%H:%M:%SZ}", "none"),
@@ -441,3 +453,37 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
 
     def _all_kinds(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(health.kind for health in self.monitor.snapshot.health.values()))
+
+
+def _manifest(remedy: str) -> str:
+    """The part of a manifest that stands under a remedy's sentence, else all of it."""
+    lines = [line[2:] for line in remedy.splitlines() if line.startswith("  ")]
+    return "\n".join(lines) or remedy
+
+
+def _how_to_answer(step: Step) -> str:
+    """What is to be pressed at a step that asks something."""
+    if step.manual is None:
+        return "1 runs it, after one more question; s goes on without it"
+    most = len(step.manual.choices)
+    return f"say what you see: 1{f' to {most}' if most > 1 else ''}; s goes on without an answer"
+
+
+def _named(run: Run) -> Selection | None:
+    """What a run is about, by its first parameter."""
+    for name, value in run.parameters.items():
+        first, _, second = value.partition("/")
+        match run.runbook.parameters[name].kind:
+            case "service":
+                return Selection(ref=Ref("Service", second, first), question=("service", value))
+            case "session":
+                question = ("session", first, second)
+                return Selection(ref=Ref("Session", value), question=question, node=first)
+            case "node":
+                return Selection(ref=Ref("Node", value), question=("session", value), node=value)
+            case "pool":
+                ref = Ref("CiliumLoadBalancerIPPool", value)
+                return Selection(ref=ref, question=("pool", value))
+            case "address":
+                return Selection(ref=Ref("Prefix", value), question=("ip", value))
+    return None

@@ -73,7 +73,10 @@ class RunbooksScreen(ClusterScreen[Content]):
     def draw(self, picture: Content) -> None:
         """Fill the table."""
         self.set_headline(plain(count(len(self._entries), "runbook")))
-        self.query_one("#runbooks", LiveTable).show(picture)
+        table = self.query_one("#runbooks", LiveTable)
+        table.show(picture)
+        # What fits now may be known only when more is read; whoever waits is to be on it.
+        table.offer_worst(last=False)
 
     def reads_now(self) -> Sequence[str]:
         """What fits depends on all that is read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from app.runbooks.entries import Answered, Begun, Judged, Moved, Noted, Skipped
@@ -27,6 +28,17 @@ def kept(state: Path) -> Document:
     """The one transcript."""
     (file,) = (state / "runbooks").glob("*.json")
     return read(file)
+
+
+def notes_in(file: Path) -> list[str]:
+    """The notes of one transcript."""
+    return [entry.text for entry in read(file).entries if isinstance(entry, Noted)]
+
+
+def notes(state: Path) -> list[str]:
+    """The notes of the one transcript."""
+    (file,) = (state / "runbooks").glob("*.json")
+    return notes_in(file)
 
 
 def way(screen: RunbookScreen) -> list[str]:
@@ -239,6 +251,86 @@ async def test_what_is_to_be_done_can_be_copied(state: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app, "home/typo")
         await pilot.press("enter", "enter", "c")
-        assert app.clipboard.startswith("Set the label io.cilium/lb-ipam-pool: ")
+        assert app.clipboard == "metadata:\n  labels:\n    io.cilium/lb-ipam-pool: bgp-default\n"
         await pilot.press("b", "c")
         assert app.clipboard.startswith("Is it LB-IPAM's to serve?")
+
+
+async def test_a_question_is_not_passed_by_accident(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(":", *"run lb-unreachable home/grafana", "enter")
+        screen = await shown(pilot, app)
+        while screen.run.way[-1] != "router":
+            await pilot.press("enter")
+        await pilot.press("enter")
+        assert screen.run.way[-1] == "router"
+        assert "say what you see: 1 to 4" in screen.query_one("#keys").render_line(0).text
+        assert "vtysh -c 'show bgp ipv4 unicast" in " ".join(screen_text(app).split())
+        await pilot.press("1", "enter")
+        assert "nc -vz -w 5 172.29.52." in " ".join(screen_text(app).split())
+
+
+async def test_all_lines_of_a_pasted_note_are_kept(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(":", *"run cilium-unhealthy", "enter")
+        await shown(pilot, app)
+        await pilot.press("n")
+        app.post_message(events.Paste("one\n\ntwo\x1b[2J\nthree"))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(notes(state)))
+    assert notes(state) == ["one | two | three"]
+
+
+async def test_what_was_seen_before_going_back_stays_seen(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "home/typo")
+        await pilot.press("enter", "enter", "n", *"aha", "enter", "b", "b")
+        assert "✗ 3 Does a pool select it?" in screen_text(app)
+        await pilot.press("e", "m")
+    (text,) = exported(state)
+    assert "CS201" in text
+    assert "gone back from" in text
+    assert "aha" in text
+
+
+async def test_a_run_that_was_begun_on_another_cluster_says_so(state: Path) -> None:
+    app = recorded_dashboard("typo-in-pool-label")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "home/typo")
+    (file,) = (state / "runbooks").glob("*.json")
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.go_on_with(read(file), file)
+        screen = await shown(pilot, app)
+        title = screen.query_one("#title")
+        await until(pilot, lambda: "begun on typo-in-pool-label!" in title.render_line(0).text)
+
+
+async def test_two_that_go_on_with_one_file_lose_nothing(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(":", *"run cilium-unhealthy", "enter")
+        await shown(pilot, app)
+        (file,) = (state / "runbooks").glob("*.json")
+        other = recorded_dashboard("healthy")
+        async with other.run_test(size=(80, 24)) as second:
+            await other.go_on_with(read(file), file)
+            await shown(second, other)
+            await second.press("n", *"theirs", "enter")
+        await pilot.press("n", *"ours", "enter")
+        assert "somebody else goes on" in app.screen.query_one("#keys").render_line(0).text
+    texts = [note for path in (state / "runbooks").glob("*.json") for note in notes_in(path)]
+    assert sorted(texts) == ["ours", "theirs"]
+
+
+async def test_v_explains_what_the_run_is_about_where_nothing_is_found(state: Path) -> None:
+    app = recorded_dashboard("healthy")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(":", *"run lb-unreachable home/grafana", "enter")
+        screen = await shown(pilot, app)
+        selected = screen.at_cursor
+        assert selected is not None
+        assert selected.question == ("service", "home/grafana")

@@ -225,7 +225,7 @@ def advance(run: Run, hand: Hand) -> Run:
     verdict = run.verdict(step)
     to = step.next.after(verdict)
     if not to:
-        raise CannotGoOn(f"{step.id} waits until it passes; it can be skipped with a reason")
+        raise CannotGoOn("this step waits until it passes; s goes on without it, with a reason")
     return run.add(Moved(hand.at, hand.by, step.id, verdict, to))
 
 
@@ -264,9 +264,9 @@ def note(run: Run, text: str, hand: Hand) -> Run:
     return run.add(Noted(hand.at, hand.by, step.id, text.strip()))
 
 
-def resume(run: Run, hand: Hand) -> Run:
-    """The run, in other hands."""
-    return run.add(Resumed(hand.at, hand.by))
+def resume(run: Run, hand: Hand, context: str = "") -> Run:
+    """The run, in other hands and perhaps on another cluster."""
+    return run.add(Resumed(hand.at, hand.by, context))
 
 
 def _current(run: Run) -> Step:

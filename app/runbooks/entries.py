@@ -51,6 +51,9 @@ class Begun(_Entry, frozen=True, tag="begun"):
 class Resumed(_Entry, frozen=True, tag="resumed"):
     """Somebody goes on with it."""
 
+    context: str = ""
+    """The context of the kubeconfig by then; "" where it was not known yet."""
+
 
 class Judged(_Entry, frozen=True, tag="judged"):
     """The live data says this of a step: the first time, or otherwise than before."""

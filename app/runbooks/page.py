@@ -6,6 +6,7 @@ the business of whoever draws.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -19,7 +20,7 @@ from app.runbooks.engine import Run
 from app.runbooks.judging import Judgement, View, causes
 from app.runbooks.panels import Panel
 from app.runbooks.schema import Step, Verdict
-from app.runbooks.soundness import ROUTERS
+from app.runbooks.soundness import CONNECTIONS, ROUTERS
 from app.runbooks.subjects import command, filled
 
 Role: TypeAlias = Literal[
@@ -106,6 +107,8 @@ def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
     for text in step.manual.commands:
         if text == f"{{{ROUTERS}}}":
             told += _on_routers(run, case)
+        elif text == f"{{{CONNECTIONS}}}":
+            told += _connections(run, case)
         else:
             told.append(command(text, run.runbook, run.parameters))
     return tuple(dict.fromkeys(text for text in told if text))
@@ -142,4 +145,15 @@ def _on_routers(run: Run, case: Case) -> list[str]:
     path = path_of(case, key) if key else None
     if path is None:
         return []
-    return [text for texts in path.router.values() for text in texts]
+    texts = dict.fromkeys(text for texts in path.router.values() for text in texts)
+    return [f"vtysh -c {shlex.quote(t)}" if t.startswith("show ") else t for t in texts]
+
+
+def _connections(run: Run, case: Case) -> list[str]:
+    """How one connects to each address and TCP port of the service that is named."""
+    key = run.parameters.get("service", "")
+    balancer = next((each for each in case.balancers if each.service.key == key), None)
+    if balancer is None:
+        return []
+    ports = [port.port for port in balancer.service.spec.ports if port.protocol == "TCP"]
+    return [f"nc -vz -w 5 {address} {port}" for address in balancer.addresses for port in ports]

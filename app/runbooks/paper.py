@@ -74,9 +74,13 @@ def _title(told: Document) -> str:
 
 
 def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
-    """The steps on the way, each once, with their numbers in the runbook."""
+    """The steps on the way, each once, with their numbers; then those that were gone back from."""
     places = {step.id: number for number, step in enumerate(run.runbook.steps, 1)}
-    for step in dict.fromkeys(run.visited):
+    known = {*run.told, *run.answers, *run.ran, *run.skipped}
+    known |= {entry.step for entry in run.entries if isinstance(entry, Noted)}
+    behind = dict.fromkeys(run.visited)
+    ahead = (s for s in run.runbook.steps if s.id in known and s not in behind)
+    for step in (*behind, *ahead):
         yield places[step.id], step
 
 
@@ -85,6 +89,11 @@ def _sign_of(run: Run) -> Severity | str:
 
 
 def _word(run: Run, step: Step) -> str:
+    """Its verdict in words, and whether the run has gone back from it."""
+    return _verdict(run, step) + ("" if step.id in run.way else " (gone back from)")
+
+
+def _verdict(run: Run, step: Step) -> str:
     if step.id in run.skipped:
         return f"skipped: {run.skipped[step.id].reason}"
     if run.open(step):

@@ -148,7 +148,17 @@ def _put(steps: list[Step], change: StepChange, source: Source, number: int) -> 
         told = f"{step.id!r} is there already, and stands where it stands: leave this out"
         raise source.refuse(("steps", number, "after"), told)
     else:
-        steps.insert(ids.index(after) + 1 if after else len(steps), step)
+        place = ids.index(after) + 1 if after else len(steps)
+        if after and not any(step.id in dict(each.next).values() for each in steps):
+            steps[place - 1] = _leading_to(steps[place - 1], step.id)
+        steps.insert(place, step)
+
+
+def _leading_to(step: Step, new: str) -> Step:
+    """The step with another one behind it: what went on where it passes goes there first."""
+    old = step.next
+    unknown = new if old.unknown == old.passed else old.unknown
+    return structs.replace(step, next=structs.replace(old, passed=new, unknown=unknown))
 
 
 def _in_file(flaw: Flaw, runbook: Runbook, change: Extension) -> tuple[tuple[str | int, ...], str]:

@@ -20,6 +20,8 @@ _SAYS_NOTHING = "says nothing"
 
 ROUTERS = "routers"
 """Stands for the commands to compare with on the router."""
+CONNECTIONS = "connections"
+"""Stands for the commands that connect to each address and TCP port of the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _blanks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
     known = words(runbook.parameters)
     for where, text in texts:
         for word in BLANK.findall(text):
-            if word not in known and not (word == ROUTERS and "manual" in where):
+            if word not in known and not (word in (ROUTERS, CONNECTIONS) and "manual" in where):
                 yield Flaw(where, _no_parameter(runbook, word))
         if "commands" in where and _quoted(text):
             yield Flaw(where, f"{_quoted(text)} stands in quotes; it is quoted where it is needed")

@@ -42,7 +42,7 @@ def suggest(shelf: Shelf, outcome: Outcome, case: Case) -> tuple[Suggestion, ...
     """The runbooks to begin with, each once: for causes first, the worst of them before others."""
     known = _known(shelf)
     found: dict[str, Suggestion] = {}
-    for finding in outcome.findings:
+    for finding in outcome.tops:
         if finding.severity is Severity.INFO:
             continue
         fitting = _fitting(known, finding)
@@ -200,7 +200,7 @@ def _begun_at(ref: Ref, case: Case) -> tuple[str, Ref]:
             waiting = next(_waiting(ref.name, case), "")
             return ("lb-no-address" if waiting else ""), _service(waiting)
         case "Prefix":
-            return "not-announced", ref
+            return ("not-announced" if any(_balancers(ref, case)) else "bgp-session-down"), ref
     return "", ref
 
 

@@ -45,6 +45,8 @@ class Question:
     """Earlier answers, newest first; the new one is added."""
     text: str = ""
     """What stands there at first."""
+    lines: bool = False
+    """Whether a text of several lines is taken whole, the lines one behind the other."""
 
 
 class CommandLine(Input):
@@ -93,9 +95,13 @@ class CommandLine(Input):
     def take(self, text: str) -> None:
         """Put characters, or the first line of a pasted text, where the cursor is.
 
-        Control characters, and what a terminal answers to questions, are no text.
+        Control characters, and what a terminal answers to questions, are no text. Where all lines
+        are wanted, a bar stands between them.
         """
-        line = "".join(_REPLIES.sub("", text).splitlines()[:1])
+        lines = _REPLIES.sub("", text).splitlines()
+        if len(lines) > 1 and self._question is not None and self._question.lines:
+            lines = [" | ".join(filter(str.strip, lines))]
+        line = "".join(lines[:1])
         self.insert_text_at_cursor("".join(each for each in line if each.isprintable()))
         self._drop_reply()
 

@@ -8,6 +8,7 @@ from app.diagnosis.case import Case
 from app.diagnosis.definitions import unserved
 from app.diagnosis.finding import Evidence, Finding, Ref, Severity
 from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.manifest import with_manifest
 from app.diagnosis.peerings import (
     LOAD_BALANCER_IP,
     Peering,
@@ -172,10 +173,13 @@ def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
     if nearest is None:
         return f"Apply a {_KIND} whose metadata.labels fulfil {describe(selector)}"
     closest, reasons = nearest
-    return (
+    sentence = (
         f"Make labels and selector agree: the selector {reasons}. Change metadata.labels of "
         f"{_KIND} {closest.key}, or families[].advertisements"
     )
+    if selector.match_expressions:
+        return sentence
+    return with_manifest(sentence, {"metadata": {"labels": selector.match_labels}})
 
 
 def advertisement_unused(case: Case) -> Iterator[Finding]:

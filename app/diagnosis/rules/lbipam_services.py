@@ -11,6 +11,7 @@ from datetime import datetime
 from app.diagnosis.case import Case
 from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.lbipam import LoadBalancer
+from app.diagnosis.manifest import with_manifest
 from app.diagnosis.nearness import Miss, nearest
 from app.diagnosis.pool_matching import PoolMatch, accounts
 from app.diagnosis.responsibility import CLASSES, Responsibility, config_ref
@@ -231,11 +232,19 @@ def _label_remedy(service: Service, matches: tuple[PoolMatch, ...]) -> str:
     if not value:
         return f"Give {where} the labels that the serviceSelector of a pool wants ({missed.wanted})"
     others = "" if missed.near or len(matches) == 1 else ", or what another pool wants"
-    return f"Set the label {missed.key}: {value} in {where} (pool {closest.name}{others})"
+    sentence = f"Set the label {missed.key}: {value} in {where} (pool {closest.name}{others})"
+    if _written_by(service):
+        return sentence
+    return with_manifest(sentence, {"metadata": {"labels": {missed.key: value}}})
 
 
 def _label_place(service: Service) -> str:
     """Where the labels of a service are written; a generated one takes them from its parent."""
+    return _written_by(service) or f"metadata.labels of Service {service.key}"
+
+
+def _written_by(service: Service) -> str:
+    """Where the labels of a generated service come from; "" where it is written by hand."""
     labels = service.metadata.labels
     gateway = labels.get(_GATEWAY) or labels.get(_OWNING_GATEWAY)
     owned = next((o.name for o in service.metadata.owner_references if o.kind == "Gateway"), "")
@@ -243,7 +252,7 @@ def _label_place(service: Service) -> str:
         return f"spec.infrastructure.labels of Gateway {service.namespace}/{gateway or owned}"
     if service.name.startswith(_INGRESS_PREFIX):
         return "the Helm value ingressController.service.labels (or the labels of the Ingress)"
-    return f"metadata.labels of Service {service.key}"
+    return ""
 
 
 def _labels(service: Service) -> str:

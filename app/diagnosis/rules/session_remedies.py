@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 
 from app.diagnosis.logs import Kind, SessionEvent
+from app.diagnosis.manifest import Value, with_manifest
 from app.diagnosis.peering import Peering
 from app.diagnosis.session_causes import Bgp, Down, node_addresses, node_at
 from app.diagnosis.sessions import Session
@@ -102,7 +103,14 @@ def wrong_asn(found: Sequence[Down]) -> str:
         "spec.bgpInstances[].peers[].peerASN",
     )
     if word is not None and word.named is not None:
-        return f"Set {field} to {word.named}, or the router's AS number to {session.peer_asn}"
+        sentence = f"Set {field} to {word.named}, or the router's AS number to {session.peer_asn}"
+        peering = first.peering
+        if peering is None or peering.plane != "v2":
+            return sentence
+        peer: Value = {"name": peering.peer, "peerASN": word.named}
+        return with_manifest(
+            sentence, {"spec": {"bgpInstances": [{"name": peering.instance, "peers": [peer]}]}}
+        )
     return (
         "Look up the router's own AS number (`show bgp summary`: local AS number) and set "
         f"{field} to it; {session.peer_asn} is not it"
