@@ -127,7 +127,7 @@ def test_show_tells_the_steps_and_where_each_leads(tmp_path: Path) -> None:
     done = runbook(tmp_path, "show", "lb-no-address")
     assert (done.returncode, done.stderr) == (GOOD, "")
     assert "--param service=NAMESPACE/NAME  Which service has no address?" in done.stdout
-    assert "\n2  class: Is {service} LB-IPAM's to serve?\n" in done.stdout
+    assert "\n2  class: Is it LB-IPAM's to serve?\n" in done.stdout
     assert "   pass → 2, fail → 5, unknown → 2\n" in done.stdout
     told = json.loads(runbook(tmp_path, "show", "lb-no-address", "-o", "json").stdout)
     assert (told["kind"], told["name"], len(told["steps"])) == ("Runbook", "lb-no-address", 5)
@@ -238,7 +238,12 @@ def test_a_run_goes_on_elsewhere_and_is_exported(
 ) -> None:
     runbook(tmp_path, "run", "bgp-session-down", **killed)
     (kept,) = transcripts(tmp_path)
-    done = runbook(tmp_path, "resume", str(kept), "--answer", "router=active", **healthy)
+    answered = ("resume", str(kept), "--answer", "router=active")
+    refused, before = runbook(tmp_path, *answered, **healthy), kept.read_bytes()
+    assert refused.returncode == USAGE
+    assert "was begun on lab-router-killed, and this is lab-healthy" in refused.stderr
+    assert kept.read_bytes() == before
+    done = runbook(tmp_path, *answered, "--elsewhere", **healthy)
     assert done.returncode == GOOD
     assert done.stdout.splitlines()[-1] == "✓ fixed"
     assert transcripts(tmp_path) == [kept]
@@ -268,7 +273,7 @@ def test_a_record_that_cannot_be_kept_is_told_and_the_answer_given(
     (tmp_path / "ciliscope").write_text("a file in the place of the folder")
     done = runbook(tmp_path, "run", "cilium-unhealthy", **healthy)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (GOOD, "✓ nothing is wrong")
-    assert "cannot be written: " in done.stderr
+    assert "not kept: " in done.stderr
 
 
 # A cluster in which nothing is

@@ -129,7 +129,7 @@ def test_where_there_is_no_room_it_is_told_and_what_was_there_stays(
     more = note(run, "more", HAND)
     with no_room():
         recorder.keep(more)
-    assert recorder.problem == f"{recorder.path} cannot be written: File too large"
+    assert recorder.problem == f"File too large ({recorder.path})"
     assert recorder.path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
     recorder.keep(more)
@@ -141,7 +141,7 @@ def test_a_folder_that_is_none_is_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     recorder = Recorder(tmp_path / "state" / "x.json", "")
     recorder.keep(run)
-    assert recorder.problem == f"{recorder.path} cannot be written: File exists"
+    assert recorder.problem == f"File exists ({recorder.path})"
 
 
 def test_nothing_is_written_where_nothing_has_happened(run: Run, tmp_path: Path) -> None:

@@ -199,8 +199,10 @@ def _begun_at(ref: Ref, case: Case) -> tuple[str, Ref]:
         case "CiliumLoadBalancerIPPool":
             waiting = next(_waiting(ref.name, case), "")
             return ("lb-no-address" if waiting else ""), _service(waiting)
-        case "Prefix":
-            return ("not-announced" if any(_balancers(ref, case)) else "bgp-session-down"), ref
+        case "Prefix" if any(_balancers(ref, case)):
+            return "not-announced", ref
+        case "Prefix" if _network(ref) is not None:  # of pods: it stands and falls with sessions
+            return "bgp-session-down", ref
     return "", ref
 
 
