@@ -14,7 +14,6 @@ from textual import work
 from app.clusters import OpenCluster
 from app.placing import PlacingApp
 from app.snapshot import Snapshot
-from app.transcripts import Recorder, shelf, whoever
 from screens.runbooks import Offer, RunbooksScreen
 from screens.widgets.command_line import Question
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from app.runbooks.shelf import Shelf
     from app.runbooks.suggestion import Suggestion
     from app.runbooks.transcript import Document
+    from app.transcripts import Recorder
     from app.trial import Trial
     from screens.runbook import RunbookScreen
     from screens.runbook import Trial as Watched
@@ -95,6 +95,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         """Show a run that was begun before, perhaps by somebody else on another machine."""
         from app.runbooks.engine import resume
         from app.runbooks.transcript import run_of
+        from app.transcripts import Recorder
 
         run = resume(run_of(told), self._hand(), self.current.context)
         await self._show_run(run, Recorder(path, told.context), begun_on=told.context)
@@ -133,6 +134,8 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             return
         known = self.begun.get(_key(runbook, parameters))
         if known is None or known[0].ended:
+            from app.transcripts import Recorder
+
             recorder = Recorder.anew(runbook.name, self.current.context, self._now())
             known = (begin(runbook, parameters, self._hand()), recorder)
         await self._show_run(*known)
@@ -301,10 +304,13 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     @property
     def _shelf(self) -> Shelf:
+        from app.transcripts import shelf
+
         return shelf(self.config)
 
     def _hand(self) -> Hand:
         from app.runbooks.engine import Hand
+        from app.transcripts import whoever
 
         return Hand(whoever(), self._now())
 

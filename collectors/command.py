@@ -119,6 +119,11 @@ async def run(
         return Completed(ended.result(), out.content, _printable_error(err), loop.time() - begun)
 
 
+def _heed_interrupts() -> None:
+    """In the child: SIGINT ends it, also where whoever started us in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def place(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
     """One of the places for commands that run at the same time; wait for it, and leave it."""
     return _slots.setdefault(loop, asyncio.Semaphore(AT_ONCE))
@@ -210,6 +215,7 @@ class Child:
                     _tty_out=False,
                     _new_session=True,
                     _ok_code=_ANY_CODE,
+                    _preexec_fn=_heed_interrupts,
                     _env={**os.environ, "NO_COLOR": "1", **(env or {})},
                 )
         except (sh.ForkException, OSError) as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ class Names:
     themes: Sequence[str] = ()
     codes: Sequence[str] = ()
     categories: Sequence[str] = ()
-    runbooks: Sequence[str] = ()
+    runbooks: Callable[[], Sequence[str]] = tuple
+    """Read when they are asked for: that takes a moment."""
 
 
 def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]:
@@ -66,11 +67,12 @@ def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names
         return [category for category in names.categories if category not in words]
     if len(words) > 1 or command is None:
         return ()
+    if command is RUN:
+        return names.runbooks()
     return {
         CTX: names.contexts,
         THEME: names.themes,
         MOUSE: ("on", "off"),
-        RUN: names.runbooks,
         GET: tuple(place.words[0] for place in PLACES),
     }.get(command, ())
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from app.runbooks.shelf import Entry
 from app.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 from screens.format import count
@@ -19,6 +18,7 @@ from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from app.diagnosis.health import Health
+    from app.runbooks.shelf import Entry
 
 COLUMNS = (
     Column("name", "RUNBOOK", least=16),

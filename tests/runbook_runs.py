@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from app.diagnosis.finding import Finding
+from app.diagnosis.finding import Finding, Severity
 from app.judging import Judge
 from app.runbooks.engine import Hand, Run, begin
 from app.runbooks.headless import follow
@@ -85,13 +85,20 @@ def _alarmed(view: View) -> list[str]:
         for given in _given(runbook, view):
             run = followed(runbook, given, view)
             left = [step for step in run.visited if run.verdict(step) is not Verdict.PASS]
-            by_hand = all(run.open(step) for step in left)
+            by_hand = all(run.open(step) or _remarked(run, step.id) for step in left)
             wanted = "open" if left else "nothing is wrong"
             if run.result != wanted or not (by_hand or not view.outcome.complete):
                 told.append(
                     f"{runbook.name} {given} comes to {run.result}: {[step.id for step in left]}"
                 )
     return told
+
+
+def _remarked(run: Run, step: str) -> bool:
+    """Whether a step is unknown since something was found that is only worth knowing."""
+    judged = run.told.get(step)
+    found = judged.findings if judged and judged.verdict is Verdict.UNKNOWN else ()
+    return any(finding.severity is Severity.INFO for finding in found)
 
 
 def _given(runbook: Runbook, view: View) -> Iterator[dict[str, str]]:

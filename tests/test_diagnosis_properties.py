@@ -33,6 +33,9 @@ MAPPINGS = {
     "CiliumBGPNodeConfigOverride": "node_config_overrides",
     "CiliumBGPPeeringPolicy": "peering_policies",
     "CiliumL2AnnouncementPolicy": "l2_policies",
+    "NetworkPolicy": "network_policies",
+    "CiliumNetworkPolicy": "cilium_policies",
+    "CiliumClusterwideNetworkPolicy": "clusterwide_policies",
 }
 """The kinds of objects that a finding can be about, and where a snapshot has them."""
 

@@ -64,7 +64,7 @@ def with_findings(view: View, *findings: Finding) -> View:
         (Severity.WARN, "fail", "pass"),
         (Severity.WARN, "warn", "fail"),
         (Severity.INFO, "warn", "pass"),
-        (Severity.INFO, "info", "fail"),
+        (Severity.INFO, "info", "unknown"),
         (Severity.UNKNOWN, "fail", "unknown"),
         (Severity.UNKNOWN, "info", "unknown"),
     ],

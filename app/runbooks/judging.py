@@ -21,8 +21,14 @@ from app.snapshot import SourceHealth
 _BAD: dict[Threshold, frozenset[Severity]] = {
     "fail": frozenset({Severity.FAIL}),
     "warn": frozenset({Severity.FAIL, Severity.WARN}),
-    "info": frozenset({Severity.FAIL, Severity.WARN, Severity.INFO}),
+    "info": frozenset({Severity.FAIL, Severity.WARN}),
 }
+_OPEN: dict[Threshold, frozenset[Severity]] = {
+    "fail": frozenset({Severity.UNKNOWN}),
+    "warn": frozenset({Severity.UNKNOWN}),
+    "info": frozenset({Severity.UNKNOWN, Severity.INFO}),
+}
+"""What makes a step unknown; what is only worth knowing may be the cause, and may not."""
 _WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS)
 _HOPS = {
     HopState.OK: Verdict.PASS,
@@ -96,7 +102,7 @@ def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) ->
     bad = tuple(f for f in found if f.severity in _BAD[look.threshold])
     if bad:
         return Judgement(Verdict.FAIL, _told(bad), bad)
-    unknown = tuple(f for f in found if f.severity is Severity.UNKNOWN)
+    unknown = tuple(f for f in found if f.severity in _OPEN[look.threshold])
     if unknown:
         return Judgement(Verdict.UNKNOWN, _told(unknown), unknown)
     missing = unread_by(look, view)

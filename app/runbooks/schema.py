@@ -79,7 +79,8 @@ class Look(_Part, frozen=True):
     about: str = ""
     """Of the findings, table or log only what concerns this parameter; "": all."""
     threshold: Threshold = "warn"
-    """The least severity with which a finding fails the step."""
+    """The least severity with which a finding fails the step. `info`: as `warn`, and what is only
+    worth knowing makes it unknown."""
     hop: HopName | Literal[""] = ""
     """A hop of the way of the service that the parameter `service` names."""
     table: TableName | Literal[""] = ""
