@@ -108,7 +108,7 @@ def _finding(finding: Finding, width: int, *, full: bool) -> Iterator[Line]:
     said = (Span(f"{finding.summary}  "), Span(finding.code, "accent"))
     yield from wrapped((Span(f" {SIGN[health]} ", health), *said), width, 3)
     if full:
-        yield from wrapped((Span("   → ", "accent"), Span(finding.remedy)), width, 5)
+        yield from wrapped((Span("   → ", "accent"), Span(finding.advice)), width, 5)
     if full and finding.command:
         yield from wrapped((Span("   $ ", "accent"), Span(finding.command)), width, 5)
 

@@ -135,7 +135,7 @@ def _findings(findings: Sequence[Finding], width: int) -> list[Line]:
         lines += wrapped(
             (sign, Span(f"{finding.summary}  "), Span(finding.code, "accent")), width, 3
         )
-        lines += wrapped((Span("   → ", "accent"), Span(finding.remedy)), width, 5)
+        lines += wrapped((Span("   → ", "accent"), Span(finding.advice)), width, 5)
     return lines
 
 

@@ -62,7 +62,7 @@ def _why(found: Announcement, links: Mapping[Link, LinkState], verdict: Verdict)
         causes = verdict.causes(finding)
         for cause in causes[:_FINDINGS]:
             yield labelled(f"← {cause.code}", cause.summary)
-        remedy = causes[0].remedy if causes else finding.remedy
+        remedy = causes[0].advice if causes else finding.advice
         yield labelled("do", remedy)
     speaking = {node for (node, _), state in links.items() if state.up}
     silent = [node for node in found.missing if node not in speaking]

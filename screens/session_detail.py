@@ -83,7 +83,7 @@ def _why(standing: Standing, now: datetime) -> Iterator[Line]:
     if standing.word is not None:
         yield labelled("", proof(standing.word, now))
     if standing.findings:
-        yield labelled("do", standing.findings[0].remedy)
+        yield labelled("do", standing.findings[0].advice)
 
 
 def _finding(finding: Finding) -> Iterator[Line]:

@@ -92,6 +92,12 @@ class Finding:
         return "/".join((*filter(None, parts), *filter(None, (self.detail,))))
 
     @property
+    def advice(self) -> str:
+        """The remedy in a sentence or two, without the manifest that may stand under it."""
+        lines = self.remedy.splitlines()
+        return " ".join(line for line in lines if not line.startswith((" ", "- ")))
+
+    @property
     def root(self) -> bool:
         """Whether nothing else explains it."""
         return not self.caused_by

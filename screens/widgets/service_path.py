@@ -165,10 +165,10 @@ def _finding_texts(finding: Finding, roots: Iterable[Finding], *, told: bool) ->
     if not told:
         yield (Span(f"{SIGN[health_of(finding.severity)]} ", health_of(finding.severity)),
                Span(finding.summary))  # fmt: skip
-    yield (Span("→ ", "accent"), Span(finding.remedy), Span(f"  {finding.code}", "accent"))
+    yield (Span("→ ", "accent"), Span(finding.advice), Span(f"  {finding.code}", "accent"))
     for root in roots:
         yield (Span("because ", "strong"), Span(root.summary))
-        yield (Span("→ ", "accent"), Span(root.remedy), Span(f"  {root.code}", "accent"))
+        yield (Span("→ ", "accent"), Span(root.advice), Span(f"  {root.code}", "accent"))
 
 
 def _hung(head: Line, rail: Span, texts: Sequence[Line], width: int) -> list[Line]:
@@ -192,7 +192,7 @@ def _finding(finding: Finding, width: int, indent: int) -> list[Line]:
     )
     lines = wrapped(told, width, indent)
     if finding.remedy:
-        lines += wrapped((Span("   → ", "accent"), Span(finding.remedy)), width, indent + 2)
+        lines += wrapped((Span("   → ", "accent"), Span(finding.advice)), width, indent + 2)
     return lines
 
 
