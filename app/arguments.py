@@ -20,6 +20,7 @@ GET_WORDS = (
     "routes",
     "services",
     "pools",
+    "agents",
     "policies",
     "endpoints",
     "logs",

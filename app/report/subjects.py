@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.diagnosis.policies import ENDPOINTS, POLICIES
-from app.report import items, policy_items, table
+from app.report import agent_items, items, policy_items, table
 from app.report.items import Item
 from app.report.json import document
 from app.snapshot import Snapshot
@@ -79,6 +79,13 @@ SUBJECTS: Mapping[str, Subject] = {
         ("services", "pools", "endpoint_slices", *ADVERTISED, *SESSIONS),
     ),
     "pools": _subject("Pools", items.pool_items, table.POOLS, ("pools", "services")),
+    "agents": _subject(
+        "Agents",
+        agent_items.agent_items,
+        agent_items.AGENTS,
+        ("cilium_status", "pods"),
+        command_only=True,
+    ),
     "policies": _subject(
         "Policies",
         policy_items.policy_items,

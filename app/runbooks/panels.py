@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from app.report.agent_items import AgentItem
 from app.report.items import (
     Item,
     NodeItem,
@@ -102,7 +103,9 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
                 return row.node == node and row.neighbor in ("", peer)
             case "session", NodeItem():
                 return row.name == node
-            case "node", SessionItem() | RouteItem() | PodItem():
+            case "session", AgentItem():
+                return row.node == node
+            case "node", SessionItem() | RouteItem() | PodItem() | AgentItem():
                 return row.node == name
             case "node", NodeItem():
                 return row.name == name

@@ -41,6 +41,7 @@ TableName: TypeAlias = Literal[
     "routes",
     "services",
     "pools",
+    "agents",
     "policies",
     "endpoints",
     "config",

@@ -1,0 +1,91 @@
+"""What `get agents` tells: the agents' own account of themselves, out of `cilium status`."""
+
+from __future__ import annotations
+
+from app.report.items import Item
+from app.report.table import UNKNOWN, Column
+from app.snapshot import Snapshot
+from collectors.agent_status import AgentStatus
+
+
+class ControllerItem(Item, frozen=True):
+    """A controller that keeps failing."""
+
+    name: str
+    failures: int
+    message: str
+    """What the last failure said."""
+
+
+class AgentItem(Item, frozen=True):
+    """One agent, as it says itself; null where it did not answer or does not say."""
+
+    node: str
+    pod: str
+    answered: bool
+    error: str
+    state: str | None
+    message: str | None
+    hubble: str | None
+    hubble_message: str | None
+    kube_proxy_replacement: str | None
+    acceleration: str | None
+    ipam: str | None
+    envoy: str | None
+    controllers: int | None
+    failing_controllers: tuple[ControllerItem, ...]
+
+
+def agent_items(snapshot: Snapshot) -> tuple[AgentItem, ...]:
+    """The agents, by node."""
+    found = [agent for status in snapshot.cilium_status.values() for agent in status.agents]
+    items = (_item(snapshot, agent) for agent in found)
+    return tuple(sorted(items, key=lambda item: (item.node, item.pod)))
+
+
+def _item(snapshot: Snapshot, agent: AgentStatus) -> AgentItem:
+    pods = {pod.name: node for node, pod in snapshot.agents_by_node.items()}
+    return AgentItem(
+        node=agent.node or pods.get(agent.pod, ""),
+        pod=agent.pod,
+        answered=agent.answered,
+        error=agent.error,
+        state=agent.state or None,
+        message=agent.message or None,
+        hubble=agent.hubble_state or None,
+        hubble_message=agent.hubble_message or None,
+        kube_proxy_replacement=agent.kube_proxy_replacement or None,
+        acceleration=agent.lb_acceleration or None,
+        ipam=agent.ipam or None,
+        envoy=agent.envoy or None,
+        controllers=agent.controllers if agent.answered else None,
+        failing_controllers=tuple(
+            ControllerItem(each.name, each.failures, each.message)
+            for each in agent.failing_controllers
+        ),
+    )
+
+
+def _said(text: str | None) -> str:
+    return text or UNKNOWN
+
+
+def _controllers(agent: AgentItem) -> str:
+    if agent.controllers is None:
+        return UNKNOWN
+    failing = len(agent.failing_controllers)
+    return f"{agent.controllers}, {failing} failing" if failing else str(agent.controllers)
+
+
+AGENTS = (
+    Column[AgentItem]("NODE", lambda a: a.node or UNKNOWN),
+    Column[AgentItem]("STATE", lambda a: _said(a.state)),
+    Column[AgentItem]("HUBBLE", lambda a: _said(a.hubble)),
+    Column[AgentItem]("KUBE-PROXY REPL.", lambda a: _said(a.kube_proxy_replacement)),
+    Column[AgentItem]("XDP", lambda a: _said(a.acceleration)),
+    Column[AgentItem]("CONTROLLERS", _controllers, right=True),
+    Column[AgentItem]("POD", lambda a: a.pod, wide=True),
+    Column[AgentItem]("ENVOY", lambda a: _said(a.envoy), wide=True),
+    Column[AgentItem]("IPAM", lambda a: _said(a.ipam)),
+    Column[AgentItem]("NOTE", lambda a: a.error or a.hubble_message or "-"),
+)
