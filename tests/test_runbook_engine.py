@@ -119,7 +119,7 @@ def test_a_step_is_left_by_its_verdict(well: View, down: View) -> None:
 
 def test_a_step_that_verifies_waits_until_it_passes(well: View, down: View) -> None:
     run = seen(advance(seen(begun(), down), HAND), down)
-    with pytest.raises(CannotGoOn, match="fixed waits until it passes; it can be skipped"):
+    with pytest.raises(CannotGoOn, match="this step waits until it passes; s goes on without it"):
         advance(run, HAND)
     assert run.result == "a cause was found"
     done = advance(seen(run, well), HAND)
