@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.transcripts import Recorder
     from app.trial import Trial
     from screens.runbook import RunbookScreen
-    from screens.runbook import Trial as Watched
+    from screens.runbook_hands import Trial as Watched
 
 Begun: TypeAlias = "tuple[Run, Recorder]"
 Key = tuple[str, ...]

@@ -132,6 +132,7 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
             lines.append(f"   runs with --allow {step.action}: {offer.command}")
             lines += [f"     {effect}" for effect in offer.effects]
             lines.append(f"     By hand it is removed by: {offer.cleanup}")
+            lines.append("     Where nodes run Talos its namespace is labelled privileged as well.")
         ways = [(v, numbers.get(to, to)) for v, to in step.next if to]
         lines.append("   " + ", ".join(f"{v} → {to if to != END else 'end'}" for v, to in ways))
     print_text("".join(f"{printable(line)}\n" for line in lines), settings)
@@ -192,7 +193,8 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
         end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
         while True:
             told = await asyncio.to_thread(_on, told, snapshot, judge, order)
-            if (step := told.current) is not None and step.action in order.allowed:
+            step = told.current
+            if step is not None and step.action in order.allowed and step.id not in told.ran:
                 told = told.add(await _tried(wiring.settings, snapshot, step))
                 continue
             if order.kept:
@@ -214,8 +216,9 @@ def _on(told: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
 async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
     """What came of the test that a step offers, and that was allowed on the command line."""
     trial = Trial(settings, snapshot)
-    if trial.obstacle:
-        sys.stderr.write(f"ciliscope: {printable(trial.obstacle)}\n")
+    offer = trial.proposal
+    why = trial.obstacle or f"running {offer.command}; by hand it is removed by: {offer.cleanup}"
+    sys.stderr.write(f"ciliscope: {printable(why)}\n")
     said = 0
 
     def tell() -> None:

@@ -118,6 +118,9 @@ class Trial:
         )
 
     async def _outcome_of(self, hand: Hand, changed: Callable[[], None]) -> Outcome:
+        if self.obstacle:
+            self.running = False
+            return Outcome(None, self.obstacle, ())
         self.running, cleaned = True, ""
         last: Refused | Ended | None = None
         try:

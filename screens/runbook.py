@@ -6,10 +6,10 @@ it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
@@ -37,6 +37,7 @@ from screens.equivalents import ciliscope
 from screens.findings import about
 from screens.format import SIGN
 from screens.link import ClusterLink
+from screens.runbook_hands import Exporter, Keeper, Trial
 from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
@@ -53,54 +54,6 @@ REDRAW = 0.25
 
 SHOWN = 12
 """Its last lines that are shown."""
-
-
-class Keeper(Protocol):
-    """Keeps a run in a file."""
-
-    @property
-    def problem(self) -> str:
-        """Why the last thing that happened is not in the file; "" where it is."""
-        ...
-
-    def keep(self, run: Run) -> None:
-        """Have all that has happened in the file."""
-        ...
-
-
-class Trial(Protocol):
-    """What a step may run, once it was agreed to."""
-
-    stage: str
-    """How far it is."""
-    running: bool
-
-    @property
-    def lines(self) -> Iterable[str]:
-        """The end of what it has printed."""
-        ...
-
-    @property
-    def offer(self) -> Sequence[Part]:
-        """What it would do, by which command, and how that is removed again."""
-        ...
-
-    @property
-    def obstacle(self) -> str:
-        """Why it cannot be run here; "" where it can."""
-        ...
-
-    def start(self, hand: Hand, step: str) -> None:
-        """Run it for a step, for it was agreed to; the screen is told how it goes."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop it; what it has made is removed."""
-        ...
-
-
-Exporter = Callable[[Run, str, bool], None]
-"""Saves a run as `markdown` or `json`, with or without addresses, and tells where."""
 
 
 @dataclass(frozen=True)

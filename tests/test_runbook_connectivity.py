@@ -149,3 +149,24 @@ async def test_while_it_runs_nobody_leaves_by_accident(lab: RunningLab) -> None:
         assert again.run.ran["test"].verdict is Verdict.PASS
         await until(pilot, lambda: "✓ 2 Does the test succeed?" in screen_text(app))
     assert not await namespaces(lab)
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [(["--no-cli"], "switched off"), (["--at", "2026-11-26T00:00:00Z"], "recording")],
+)
+def test_where_it_cannot_be_run_that_is_told_and_the_step_is_not_known(
+    lab: RunningLab, flags: list[str], why: str
+) -> None:
+    command = [sys.executable, "-m", "ciliscope", "runbook", "run", "connectivity", *flags]
+    there = ["--kubeconfig", str(lab.kubeconfig), "--cilium", str(lab.cilium), "--no-transcript"]
+    done = subprocess.run(
+        [*command, *there, "--allow", "connectivity-test"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+    assert why in " ".join(done.stdout.split())

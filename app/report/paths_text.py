@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,6 +19,8 @@ from app.report.items import Item, SourceItem, source_items
 from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
 from app.report.verdict import names
 from collectors.sanitize import one_line
+
+_COLOUR = re.compile(r"\x1b\[\d+m")
 
 EVIDENCE = 3
 """Observations shown of a hop; JSON has all."""
@@ -93,7 +96,7 @@ def explanation_text(told: Explanation, pen: Pen) -> str:
     lines = [one_line(f"{told.kind} {told.name}"), ""]
     width = max((len(name) for name, _ in told.facts), default=0)
     for name, value in told.facts:
-        lines += _wrapped(f"  {name:<{width}}  ", value)
+        lines += behind(f"  {name:<{width}}  ", value)
     if told.unread:
         why = next((f": {source.error}" for source in told.unread if source.error), "")
         head = f"{pen.sign(Severity.UNKNOWN)} not all can be judged for want of "
@@ -121,7 +124,7 @@ def path_lines(path: ServicePath, pen: Pen) -> Iterator[str]:
     for hop in path.hops:
         yield from _hop(hop, width, pen)
     for prefix in path.prefixes:
-        yield from _wrapped(f"  {one_line(prefix.prefix)}  ", announced_words(prefix))
+        yield from behind(f"  {one_line(prefix.prefix)}  ", announced_words(prefix))
     for peer, commands in path.router.items():
         yield f"  to compare on the router {one_line(peer)}:"
         yield from (f"    {one_line(command)}" for command in commands)
@@ -146,7 +149,7 @@ def explanation_json(told: Explanation) -> str:
 
 def _hop(hop: Hop, width: int, pen: Pen) -> Iterator[str]:
     sign = pen.sign(_VERDICT[hop.state])
-    first, *rest = _wrapped(" " * (width + 6), hop.reason or str(hop.state))
+    first, *rest = behind(" " * (width + 6), hop.reason or str(hop.state))
     yield f"  {sign} {hop.name:<{width}}  {first.strip()}"
     yield from rest
     indent = " " * (width + 6)
@@ -220,11 +223,13 @@ def _hanging(head: str, sentence: str) -> list[str]:
     )
 
 
-def _wrapped(head: str, sentence: str) -> list[str]:
+def behind(head: str, sentence: str) -> list[str]:
+    """The sentence behind its head, wrapped under its own beginning; colours take no cells."""
+    room = len(_COLOUR.sub("", head))
     lines = textwrap.wrap(
         one_line(sentence),
-        max(20, WIDTH - len(head)),
+        max(20, WIDTH - room),
         break_long_words=False,
         break_on_hyphens=False,
     ) or [""]
-    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
+    return [head + lines[0], *(" " * room + line for line in lines[1:])]

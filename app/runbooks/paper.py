@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterator
 
 from app.diagnosis.by_hand import in_context
 from app.diagnosis.finding import Severity
-from app.report.findings_text import WIDTH, Pen, remedy_lines
+from app.report.findings_text import Pen, remedy_lines
 from app.report.markdown import escape
+from app.report.paths_text import behind
 from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, OPEN, Result, Run
 from app.runbooks.entries import Judged, Noted, Noticed, Ran, Resumed, Seen
 from app.runbooks.schema import Step, Verdict
@@ -19,8 +18,6 @@ from collectors.sanitize import one_line
 
 EVIDENCE = 6
 """Observations told of a finding; the JSON has all."""
-
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _SIGNS: dict[Verdict, Severity | str] = {
     Verdict.PASS: "ok",
@@ -105,13 +102,13 @@ def _verdict(run: Run, step: Step) -> str:
 def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator[str]:
     verdict = run.verdict(step)
     ask = filled(step.ask, run.runbook, run.parameters)
-    yield from _wrapped(f"{pen.sign(_SIGNS[verdict])} {number}  ", f"{ask}  {_word(run, step)}")
+    yield from behind(f"{pen.sign(_SIGNS[verdict])} {number}  ", f"{ask}  {_word(run, step)}")
     judged = run.told.get(step.id)
     if judged is not None:
         yield from _judged(judged, pen)
     yield from _by_hand(run, step)
     if verdict is Verdict.FAIL and step.fix:
-        yield from _wrapped("     do        ", filled(step.fix, run.runbook, run.parameters))
+        yield from behind("     do        ", filled(step.fix, run.runbook, run.parameters))
     if verdict is not Verdict.PASS:
         for each in step.commands:
             told = in_context(command(each, run.runbook, run.parameters), context)
@@ -122,10 +119,10 @@ def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator
 
 def _judged(judged: Judged, pen: Pen) -> Iterator[str]:
     if not judged.findings:
-        yield from _wrapped("     ", judged.because)
+        yield from behind("     ", judged.because)
     for finding in judged.findings:
         sign = pen.sign(finding.severity)
-        yield from _wrapped(f"     {sign} {finding.code} ", finding.summary)
+        yield from behind(f"     {sign} {finding.code} ", finding.summary)
         yield from (f"       {_seen(each)}" for each in finding.evidence[:EVIDENCE])
         if finding.remedy:
             yield from remedy_lines("       do      ", finding.remedy)
@@ -137,15 +134,15 @@ def _by_hand(run: Run, step: Step) -> Iterator[str]:
     if step.manual is not None:
         answer = run.answers.get(step.id)
         if answer is None:
-            yield from _wrapped("     ", filled(step.manual.do, run.runbook, run.parameters))
+            yield from behind("     ", filled(step.manual.do, run.runbook, run.parameters))
             for choice in step.manual.choices:
                 told = f"--answer {step.id}={choice.key}"
-                yield from _wrapped(f"       {told:<28} ", choice.says)
+                yield from behind(f"       {told:<28} ", choice.says)
         else:
-            yield from _wrapped("     ", f"{answer.says} ({answer.by})")
+            yield from behind("     ", f"{answer.says} ({answer.by})")
     ran = run.ran.get(step.id)
     if ran is not None:
-        yield from _wrapped("     ", ran.says)
+        yield from behind("     ", ran.says)
 
 
 def _note_line(note: Noted) -> str:
@@ -211,18 +208,3 @@ def _block(text: str) -> Iterator[str]:
     yield f"  {fence}"
     yield from (f"  {line}" for line in text.splitlines())
     yield f"  {fence}"
-
-
-def _wrapped(head: str, sentence: str) -> list[str]:
-    lines = textwrap.wrap(
-        one_line(sentence),
-        max(20, WIDTH - len(head)),
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [""]
-    return [head + lines[0], *(" " * _plain(head) + line for line in lines[1:])]
-
-
-def _plain(head: str) -> int:
-    """Cells of a head; colours take none."""
-    return len(_COLOUR.sub("", head))

@@ -104,9 +104,8 @@ class Kept:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self.path)
-        except BaseException:
+        finally:
             beside.unlink(missing_ok=True)
-            raise
         _sync(folder)
 
 
