@@ -8,7 +8,7 @@ from pathlib import Path
 if (Path(__file__).parent / "collectors").is_dir():
     sys.path.insert(0, str(Path(__file__).parent))
 
-from app.cli import main
+from app.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

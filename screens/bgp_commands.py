@@ -9,7 +9,7 @@ from screens.command_words import cilium, kubectl
 from screens.selection import Equivalent
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
 
 
 def in_agent(snapshot: Snapshot, node: str, *words: str) -> str:

@@ -22,10 +22,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from app.diagnosis.finding import Ref
-from app.snapshot import Snapshot, State
-from screens.heading import PROMPT_KEYS, identity, keys_line, title
-from screens.link import ClusterLink
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot, State
+from screens.cluster_handle import ClusterLink
+from screens.header import PROMPT_KEYS, identity, keys_line, title
 from screens.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.filtering import filtering

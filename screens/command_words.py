@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
 
 
 def kubectl(snapshot: Snapshot, words: str, namespace: str = "") -> str:

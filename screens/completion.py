@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from screens.log_words import WORDS as LOG_WORDS
-from screens.words import (
+from screens.command_table import (
     CHECK,
     CTX,
     EXPLAIN,
@@ -23,9 +22,10 @@ from screens.words import (
     meant,
     place_of,
 )
+from screens.log_arguments import WORDS as LOG_WORDS
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Ref
-from app.snapshot import SourceHealth, State
+from app.model.finding import Ref
+from app.state.snapshot import SourceHealth, State
 from collectors.resources import resources
-from screens.absence import next_try
 from screens.config_section import Entry, Section, counted, fact, finding_lines
+from screens.empty_state import next_try
 from screens.format import NOTHING, SIGN, age_of, count, time_of_day
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
@@ -17,10 +17,10 @@ from screens.widgets.lines import Line, Span, plain
 from screens.widgets.source_bar import CLI
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.model.finding import Finding
+    from app.model.health import Health
+    from app.state.snapshot import Snapshot
 
 COLUMNS = (
     Column("name", "READ", cut_to=18),
@@ -114,7 +114,7 @@ def _lines(
 
 def _rights(namespace: str) -> Iterator[tuple[str, str]]:
     """What must be granted for a kind to be read, as the rule of a role."""
-    from app.diagnosis.rules.view import rights_yaml  # the rules come with it
+    from app.diagnosis.rules.visibility import rights_yaml  # the rules come with it
 
     for resource in resources(namespace):
         yield resource.kind, rights_yaml(resource.rights())

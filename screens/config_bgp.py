@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.selectors import describe
-from screens.absence import content
+from app.model.finding import Ref
+from app.model.selectors import describe
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.empty_state import content
 from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
 from screens.severity import rank
@@ -22,12 +22,12 @@ from screens.widgets.columns import Cell, Column, Row
 from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
-    from app.diagnosis.peering import PeeringFamily, SelectedAdvertisement
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.model.case import Case
+    from app.model.finding import Finding
+    from app.model.health import Health
+    from app.model.peering import PeeringFamily, SelectedAdvertisement
+    from app.state.snapshot import Snapshot
     from collectors.cilium_records import ClusterConfig, ClusterPeer, PeeringPolicy
     from collectors.records import LabelSelector
 
@@ -121,14 +121,14 @@ class _Tree:
 
     def nodes(self, selector: LabelSelector | None) -> tuple[str, ...]:
         """The nodes that a selector selects."""
-        from app.diagnosis.peerings import selects_node  # the rules come with it
+        from app.model.desired_peerings import selects_node  # the rules come with it
 
         found = self.case.snapshot.cilium_nodes
         return tuple(name for name, node in sorted(found.items()) if selects_node(selector, node))
 
     def services(self, selected: SelectedAdvertisement) -> int:
         """How many LoadBalancer services an advertisement selects."""
-        from app.diagnosis.peerings import selects_service  # the rules come with it
+        from app.model.desired_peerings import selects_service  # the rules come with it
 
         key = (selected.advertisement, selected.index)
         if key not in self._services:
@@ -140,7 +140,7 @@ class _Tree:
 
 def section(snapshot: Snapshot, judge: Judge) -> Section:
     """The objects of both control planes, as far as this Cilium reads them."""
-    from app.diagnosis.peerings import reads_policies  # the rules come with it
+    from app.model.desired_peerings import reads_policies  # the rules come with it
 
     kinds = OBJECTS if snapshot.setting_up else _kinds(snapshot)
     if snapshot.setting_up:
@@ -196,7 +196,7 @@ def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
 
 def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     """A peer, the families of its PeerConfig, and what each selects."""
-    from app.diagnosis.peerings import peer_families  # the rules come with it
+    from app.model.desired_peerings import peer_families  # the rules come with it
     from collectors.cilium_records import PeerConfigSpec
 
     snapshot = tree.case.snapshot
@@ -259,7 +259,7 @@ def _advertisement(
 
 
 def _policy(tree: _Tree, policy: PeeringPolicy, *, read: bool) -> None:
-    from app.diagnosis.peerings import router_advertisements  # the rules come with it
+    from app.model.desired_peerings import router_advertisements  # the rules come with it
 
     ref = Ref(POLICY, policy.key)
     tree.used.add(ref)

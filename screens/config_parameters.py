@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.diagnosis.configuration import CONFIG_MAP, Parameter, parameters
-from app.diagnosis.finding import Ref
-from app.diagnosis.wanted import fulfils
-from screens.absence import content
+from app.model.configuration import CONFIG_MAP, Parameter, parameters
+from app.model.finding import Ref
+from app.model.setting_match import fulfils
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.empty_state import content
 from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
 from screens.severity import rank
@@ -23,11 +23,12 @@ from screens.widgets.columns import Cell, Column, Row
 from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case, Expected
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.config.expected_settings import Expected
+    from app.diagnosis.diagnoser import Judge
+    from app.model.case import Case
+    from app.model.finding import Finding
+    from app.model.health import Health
+    from app.state.snapshot import Snapshot
     from collectors.agent_status import AgentStatus
 
 COLUMNS = (

@@ -12,8 +12,8 @@ from screens.widgets.columns import Column, Content
 from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding, Ref
-    from app.diagnosis.health import Health
+    from app.model.finding import Finding, Ref
+    from app.model.health import Health
     from screens.selection import Equivalent
 
 

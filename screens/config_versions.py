@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.health import CiliumPod, Health, cilium_pods
-from app.snapshot import State
+from app.model.finding import Ref
+from app.model.health import CiliumPod, Health, cilium_pods
+from app.state.snapshot import State
 from collectors.cilium_answer import TOO_OLD
-from screens.absence import content
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
+from screens.empty_state import content
 from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
 from screens.severity import rank
@@ -20,9 +20,9 @@ from screens.widgets.columns import Cell, Column, Row
 from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.model.finding import Finding
+    from app.state.snapshot import Snapshot
 
 COLUMNS = (
     Column("name", "WHAT", least=14),

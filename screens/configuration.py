@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.diagnosis.finding import Ref
+from app.model.finding import Ref
 from screens import config_access, config_bgp, config_parameters, config_versions
+from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section
 from screens.detail_screen import DetailScreen
-from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Column
 from screens.widgets.lines import Line, Span, wrapped
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

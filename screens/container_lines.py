@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.report.format import duration
+from app.model.durations import duration
 from collectors.sanitize import one_line
 from screens.format import SIGN, age_of, count
 from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
     from collectors.records import ContainerStatus, ContainerTerminated, Pod
 
 _ON_THE_WAY = ("", "PodInitializing", "ContainerCreating")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
+from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.format import LEADER, count
-from screens.link import ClusterLink
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable

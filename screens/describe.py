@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Finding, Ref
+from app.model.finding import Finding, Ref
 from screens.explain_lines import findings_lines
 from screens.format import NOTHING, age_of, time_of_day
 from screens.widgets.lines import Line, Span, Tone, plain
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
     from collectors.records import Condition, ContainerState, ContainerStatus, Event, Object, Pod
 
 FIELDS: Mapping[str, str] = {

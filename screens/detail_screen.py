@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from app.snapshot import State
+from app.state.snapshot import State
 from screens.cluster_screen import ClusterScreen, Picture
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from screens import command_words
 from screens.command_words import cilium, kubectl
 from screens.selection import Equivalent, Selection

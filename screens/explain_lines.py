@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Evidence, Finding
-from app.diagnosis.health import Health
-from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
-from app.report.explanation import Explanation
-from app.report.format import age
+from app.diagnosis.explanation import Explanation
+from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
+from app.diagnosis.verdict import docs_page, names
+from app.model.durations import age
+from app.model.finding import Evidence, Finding
+from app.model.health import Health
 from app.report.paths_text import announced_words
-from app.report.verdict import docs_page, names
 from collectors.sanitize import one_line, printable
 from screens.format import SIGN
 from screens.severity import health_of

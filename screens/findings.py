@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from textual import on
 from textual.app import ComposeResult
 
-from app.diagnosis.finding import Finding, Ref
-from app.snapshot import Snapshot
+from app.model.finding import Finding, Ref
+from app.state.snapshot import Snapshot
+from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
 from screens.format import SIGN, count
-from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
 from screens.severity import health_of, rank
 from screens.widgets.columns import Cell, Column, Content, Row
@@ -62,7 +62,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         return self._judged(snapshot)
 
     def _judged(self, snapshot: Snapshot) -> FindingsPicture:
-        from app.report.verdict import category_of
+        from app.diagnosis.verdict import category_of
         from screens.explain_lines import finding_lines
 
         verdict = self.link.judge.verdict(snapshot)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.report.format import age
+from app.model.durations import age
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
 
 SIGN: dict[Health, str] = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?", "none": "·"}
 """A sign for each state, so that colour is never the only one to tell."""

@@ -12,14 +12,14 @@ from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
+from screens.command_table import COMMANDS, PLACES
 from screens.format import LEADER, SIGN
 from screens.widgets.lines import Line, Span, length, plain, wrapped
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
-from screens.words import COMMANDS, PLACES
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
 
 _KEY_WIDTH = 22
 _BESIDE = 118

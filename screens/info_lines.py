@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.snapshot import Snapshot, State
+from app.state.snapshot import Snapshot, State
 from screens.format import age_of, count
 from screens.widgets.lines import Line, Span, Tone, plain
 

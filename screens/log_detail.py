@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from collectors.log_excerpts import event
 from screens.format import SIGN, age_of, time_of_day
+from screens.log_refs import named
 from screens.log_rows import GAPS, full_time, health_of
-from screens.log_things import named
 from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.transitions import Transition
+    from app.model.condition_changes import Transition
     from collectors.log_entries import LogEntry
     from screens.widgets.lines import Tone
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app.diagnosis.health import cilium_version
-from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
-from screens.absence import content
-from screens.log_choice import OPERATOR, TOGETHER, Choice
+from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
+from app.model.health import cilium_version
+from screens.empty_state import content
 from screens.log_detail import LineTold
+from screens.log_filter import OPERATOR, TOGETHER, Choice
 from screens.log_fold import Fold, folds
 from screens.log_rows import COLUMNS, EVENT, GAPS, all_rows, transition_key
 from screens.widgets.columns import Column, Content
 from screens.widgets.lines import plain
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
     from collectors.log_entries import LogEntry
 
 READS: Mapping[bool, tuple[str, ...]] = {

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from collectors.log_excerpts import event, is_noise, topic
 from collectors.log_targets import OPERATOR_CONTAINER
 from screens.format import SIGN, age_of, time_of_day
-from screens.log_things import named
+from screens.log_refs import named
 from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
-    from app.diagnosis.transitions import Transition
+    from app.model.condition_changes import Transition
+    from app.model.health import Health
     from collectors.log_entries import LogEntry
     from screens.widgets.lines import Tone
 

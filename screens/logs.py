@@ -13,19 +13,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.health import operator_lease
+from app.model.finding import Ref
+from app.model.health import operator_lease
 from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
+from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
 from screens.equivalents import ciliscope
-from screens.link import ClusterLink
-from screens.log_choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
+from screens.log_arguments import Wish
 from screens.log_detail import LineTold, full_lines, short_lines
+from screens.log_filter import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
 from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
+from screens.log_refs import SCREEN_OF, named, selection_of
 from screens.log_rows import Times
-from screens.log_things import SCREEN_OF, named, selection_of
-from screens.log_words import Wish
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.lines import Line, Span, wrapped
@@ -34,7 +34,7 @@ from screens.widgets.log_view import LogView
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
     from collectors.records import Pod
     from screens.widgets.columns import Row
 

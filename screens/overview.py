@@ -11,19 +11,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from app.diagnosis.facts import HEARTBEAT, api_fact
-from app.diagnosis.finding import Ref
-from app.diagnosis.health import cilium_version
-from app.diagnosis.lbipam import PoolUsage
-from app.diagnosis.transitions import LOGS_ALLOCATIONS, transitions
-from app.snapshot import Snapshot, State
+from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
+from app.model.facts import HEARTBEAT, api_fact
+from app.model.finding import Ref
+from app.model.health import cilium_version
+from app.model.lbipam import PoolUsage
+from app.state.snapshot import Snapshot, State
 from screens import pool_bars
 from screens import sessions as sessions_screen
-from screens.absence import content, next_try
+from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
+from screens.empty_state import content, next_try
 from screens.equivalents import ciliscope
 from screens.format import SIGN, age_of, time_of_day
-from screens.link import ClusterLink
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
@@ -38,9 +38,9 @@ from screens.widgets.log_view import LogView
 from screens.widgets.session_matrix import matrix
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case
-    from app.report.verdict import Verdict
-    from screens.causes import Cause
+    from app.diagnosis.verdict import Verdict
+    from app.model.case import Case
+    from screens.root_causes import Cause
 
 ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 READS = (
@@ -81,8 +81,8 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
-    from app.diagnosis.standing import healths
-    from screens.causes import causes
+    from app.diagnosis.session_status import healths
+    from screens.root_causes import causes
 
     health = healths(case, verdict.findings)
     columns, grid = matrix(case.sessions, "SESSIONS", snapshot, health)

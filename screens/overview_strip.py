@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.diagnosis.facts import configuration_known, session_health
-from app.diagnosis.health import Component, components
-from app.snapshot import Snapshot, State
+from app.model.facts import configuration_known, session_health
+from app.model.health import Component, components
+from app.state.snapshot import Snapshot, State
 from screens.format import FIXED_SPACE, SIGN, age_of
 from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case
-    from app.diagnosis.health import Health
+    from app.model.case import Case
+    from app.model.health import Health
 
 _KINDS = {
     "agents": ("daemon_sets",),

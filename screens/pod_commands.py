@@ -12,9 +12,9 @@ from screens.container_lines import container_health
 from screens.selection import Equivalent
 
 if TYPE_CHECKING:
-    from app.snapshot import Snapshot
+    from app.state.snapshot import Snapshot
     from collectors.records import ContainerStatus, Pod
-    from screens.pod_told import PodTold
+    from screens.pod_status import PodTold
 
 
 def pod_commands(told: PodTold | None, snapshot: Snapshot) -> tuple[Equivalent, ...]:

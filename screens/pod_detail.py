@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.diagnosis.lbipam import condition_of
+from app.model.lbipam import condition_of
 from collectors.sanitize import one_line
-from screens.absence import absence
 from screens.container_lines import container_lines
+from screens.empty_state import absence
 from screens.format import LEADER, SIGN, age_of
 from screens.pod_events import event_lines
 from screens.severity import health_of
 from screens.widgets.lines import Line, Span, headed, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import CiliumPod, Health
-    from app.snapshot import Snapshot
+    from app.model.finding import Finding
+    from app.model.health import CiliumPod, Health
+    from app.state.snapshot import Snapshot
     from collectors.records import Condition, Event
-    from screens.pod_told import PodTold
+    from screens.pod_status import PodTold
 
 _BAD_WHEN_TRUE = ("DisruptionTarget",)
 """The conditions of a pod that say what is wrong; all others say what is well."""

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collectors.sanitize import one_line
-from screens.absence import absence
+from screens.empty_state import absence
 from screens.format import TIMES, age_of
 from screens.widgets.lines import Line, Span, Tone, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Ref
-    from app.snapshot import Snapshot
+    from app.model.finding import Ref
+    from app.state.snapshot import Snapshot
     from collectors.records import Event
 
 MOST = 15

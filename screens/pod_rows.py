@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.diagnosis.lbipam import parse_address
+from app.model.lbipam import parse_address
 from screens.format import LEADER, NOTHING, SIGN, age_of
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import CiliumPod, LastExit
-    from screens.pod_told import PodTold
+    from app.model.health import CiliumPod, LastExit
+    from screens.pod_status import PodTold
 
 COLUMNS = (
     Column("component", "COMPONENT", least=9, cut_to=10, holds="marked"),

@@ -8,25 +8,25 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.lbipam import condition_of
-from screens.absence import content
+from app.model.finding import Ref
+from app.model.lbipam import condition_of
 from screens.detail_screen import DetailScreen
+from screens.empty_state import content
 from screens.format import count
 from screens.pod_commands import pod_commands
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import Events, events_by_object, events_of
 from screens.pod_rows import COLUMNS, ORDER, KeptRow, pod_rows
-from screens.pod_told import PodTold, told_of_pods
+from screens.pod_status import PodTold, told_of_pods
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.lines import Line, Span, Tone
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.judging import Judge
-    from app.snapshot import Snapshot
-    from screens.link import ClusterLink
+    from app.diagnosis.diagnoser import Judge
+    from app.state.snapshot import Snapshot
+    from screens.cluster_handle import ClusterLink
 
 SHOWN = ("pods", "leases", "events")
 """What tells of pods, of who leads, and of what happened."""

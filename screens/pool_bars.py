@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from screens.format import bar
-from screens.pool_words import pool_note
+from screens.pool_status import pool_note
 from screens.widgets.columns import GAP, Cell, Column, Row, cell_widths, wanted_widths
 
 if TYPE_CHECKING:
-    from app.diagnosis.lbipam import PoolUsage
+    from app.model.lbipam import PoolUsage
 
 SHORTEST, LONGEST = 10, 20
 """Cells of a bar: with fewer it tells nothing, with more no more."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.diagnosis.selectors import describe
+from app.model.selectors import describe
 from screens.format import SIGN
-from screens.pool_words import pool_state
+from screens.pool_status import pool_state
 from screens.severity import health_of
 from screens.widgets.lines import Line, Span, headed, plain, wrapped
 from screens.widgets.pool_lines import cell_words, draw_map, legend, number, short_range
@@ -17,10 +17,10 @@ from screens.widgets.pool_map import Marks, PoolMap
 from screens.widgets.pool_text import PoolPage
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
-    from app.diagnosis.lbipam import LoadBalancer
-    from app.diagnosis.pool_holdings import Elsewhere, Holdings
+    from app.model.finding import Finding
+    from app.model.health import Health
+    from app.model.lbipam import LoadBalancer
+    from app.model.pool_holdings import Elsewhere, Holdings
 
 MANY = 100
 """Holders, and services that lie elsewhere, listed at most."""
@@ -53,14 +53,14 @@ class PoolTold:
     @cached_property
     def elsewhere(self) -> tuple[Elsewhere, ...]:
         """The services that it selects and that have no address of it."""
-        from app.diagnosis.pool_holdings import elsewhere  # the rules come with it
+        from app.model.pool_holdings import elsewhere  # the rules come with it
 
         return elsewhere(self.holdings.usage, self.balancers)
 
     @property
     def gives(self) -> bool:
         """Whether it gives new addresses to anybody."""
-        from app.diagnosis.pool_matching import out_of_use  # the rules come with it
+        from app.model.pool_matching import out_of_use  # the rules come with it
 
         return not out_of_use(self.holdings.usage)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.selectors import describe
-from screens.absence import content
+from app.model.finding import Ref
+from app.model.selectors import describe
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
+from screens.empty_state import content
 from screens.equivalents import ciliscope
 from screens.format import NOTHING, SIGN, bar, count
 from screens.pool_detail import PoolTold, pool_lines
@@ -26,11 +26,11 @@ from screens.widgets.pool_lines import short_range
 from screens.widgets.pool_text import PoolText
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.lbipam import Address
-    from app.diagnosis.pool_holdings import Holdings
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.model.finding import Finding
+    from app.model.lbipam import Address
+    from app.model.pool_holdings import Holdings
+    from app.state.snapshot import Snapshot
 
 POOL = "CiliumLoadBalancerIPPool"
 COLUMNS = (
@@ -66,7 +66,7 @@ def picture(snapshot: Snapshot, judge: Judge) -> PoolsPicture:
 
 
 def _told(snapshot: Snapshot, judge: Judge) -> Mapping[str, PoolTold]:
-    from app.diagnosis.pool_holdings import all_holdings  # the rules come with it
+    from app.model.pool_holdings import all_holdings  # the rules come with it
 
     case = judge.case(snapshot)
     about: dict[str, list[Finding]] = {}

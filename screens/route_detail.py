@@ -11,10 +11,10 @@ from screens.session_detail import labelled
 from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
-    from app.diagnosis.announced import Link, LinkState
-    from app.diagnosis.case import Case
-    from app.diagnosis.prefixes import Announcement, Held
-    from app.report.verdict import Verdict
+    from app.diagnosis.prefix_overview import Announcement, Held
+    from app.diagnosis.verdict import Verdict
+    from app.model.advertised_routes import Link, LinkState
+    from app.model.case import Case
 
 _NAMED = 6
 _FINDINGS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.report.format import age
+from app.model.durations import age
 from screens.format import NOTHING, SIGN
 from screens.session_rows import address_order
 from screens.severity import rank
@@ -13,10 +13,10 @@ from screens.widgets.columns import Cell, Column, Row, SortValue
 from screens.widgets.lines import Tone
 
 if TYPE_CHECKING:
-    from app.diagnosis.advertisement import NodeRoute, Prefix
-    from app.diagnosis.announced import Link, LinkState
-    from app.diagnosis.health import Health
-    from app.diagnosis.prefixes import Announcement, Held
+    from app.diagnosis.prefix_overview import Announcement, Held
+    from app.model.advertised_routes import Link, LinkState
+    from app.model.health import Health
+    from app.model.routes import NodeRoute, Prefix
     from collectors.bgp_routes import Route
     from collectors.path_attributes import PathAttributes
 

@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
-from app.diagnosis.finding import Ref
-from app.snapshot import State
-from screens.absence import absence, content
+from app.model.finding import Ref
+from app.state.snapshot import State
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
+from screens.empty_state import absence, content
 from screens.format import SIGN, count
 from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
@@ -29,13 +29,13 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 
 if TYPE_CHECKING:
-    from app.diagnosis.announced import Link, LinkState
-    from app.diagnosis.case import Case
-    from app.diagnosis.health import Health
-    from app.diagnosis.prefixes import Announcement, Held
-    from app.report.verdict import Verdict
-    from app.snapshot import Snapshot
-    from screens.link import ClusterLink
+    from app.diagnosis.prefix_overview import Announcement, Held
+    from app.diagnosis.verdict import Verdict
+    from app.model.advertised_routes import Link, LinkState
+    from app.model.case import Case
+    from app.model.health import Health
+    from app.state.snapshot import Snapshot
+    from screens.cluster_handle import ClusterLink
 
 ADVERTISED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 AVAILABLE = ("routes_available_ipv4", "routes_available_ipv6")
@@ -115,8 +115,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         """The prefixes, or all routes, as rows."""
         if snapshot.setting_up:
             return RoutesPicture(list=content(snapshot, (), self.demands, "routes"))
-        from app.diagnosis.announced import links
-        from app.diagnosis.prefixes import announcements, routes_by_prefix
+        from app.diagnosis.prefix_overview import announcements, routes_by_prefix
+        from app.model.advertised_routes import links
 
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         found = announcements(case, verdict.findings)
@@ -155,7 +155,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 
     def select_object(self, ref: Ref) -> None:
         """Select a prefix, the longest that holds an address, or that of a service."""
-        from app.diagnosis.prefixes import longest_match
+        from app.diagnosis.prefix_overview import longest_match
 
         table = self.query_one("#routes", LiveTable)
         if ref.kind == "Service":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from app.diagnosis.finding import Ref
+from app.model.finding import Ref
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
@@ -31,12 +31,12 @@ from app.runbooks.entries import Noted
 from app.runbooks.judging import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
+from screens.cluster_handle import ClusterLink
 from screens.detail_screen import DetailScreen
 from screens.equivalents import ciliscope
 from screens.findings import about
 from screens.format import SIGN
-from screens.link import ClusterLink
 from screens.runbook_hands import Exporter, Keeper, Trial
 from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
 from screens.selection import Equivalent, Selection
@@ -46,7 +46,7 @@ from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
+    from app.model.finding import Finding
     from app.runbooks.schema import Step
 
 REDRAW = 0.25

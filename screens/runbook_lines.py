@@ -15,7 +15,7 @@ from screens.widgets.columns import Cell, Column, Row
 from screens.widgets.lines import Line, Span, Tone, cut, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
     from app.runbooks.engine import Run
     from app.runbooks.schema import Step
 

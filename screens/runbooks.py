@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
+from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.format import count
-from screens.link import ClusterLink
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
     from app.runbooks.shelf import Entry
 
 COLUMNS = (

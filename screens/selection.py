@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Ref
+    from app.model.finding import Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.diagnosis.sharing import permitted_namespaces, request_of, sharing_key
+from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
 from screens.format import age_of
 from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.lbipam import LoadBalancer
+    from app.model.lbipam import LoadBalancer
 
 _NAME = 12
 

@@ -8,17 +8,17 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from app.diagnosis.facts import balancer_health, condition_words
-from app.diagnosis.path import HopState, PrefixPath
+from app.diagnosis.service_path.path import HopState, PrefixPath
+from app.model.facts import balancer_health, condition_words
 from screens.format import NOTHING, SIGN, age_of
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
-    from app.diagnosis.endpoints import Backends
-    from app.diagnosis.lbipam import Address, LoadBalancer
-    from app.diagnosis.path import ServicePath
-    from screens.service_words import Told
+    from app.diagnosis.service_path.path import ServicePath
+    from app.model.endpoints import Backends
+    from app.model.lbipam import Address, LoadBalancer
+    from screens.service_status import Told
     from screens.widgets.lines import Tone
 
 COLUMNS = (

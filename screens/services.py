@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.diagnosis.endpoints import backends
-from app.diagnosis.finding import Ref
-from screens.absence import content
+from app.model.endpoints import backends
+from app.model.finding import Ref
 from screens.command_words import cilium, kubectl
 from screens.detail_screen import DetailScreen
+from screens.empty_state import content
 from screens.equivalents import ciliscope
 from screens.selection import Equivalent, Selection
 from screens.service_facts import fact_lines
 from screens.service_rows import COLUMNS, KeptRow, service_rows
-from screens.service_words import Told, told_of_all
-from screens.uses import in_namespace
+from screens.service_status import Told, told_of_all
+from screens.used_by import in_namespace
 from screens.widgets.columns import Content
 from screens.widgets.lines import Line, Span, Tone
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.service_path import path_lines, short_lines
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case
-    from app.diagnosis.lbipam import Address, LoadBalancer
-    from app.judging import Judge
-    from app.snapshot import Snapshot
+    from app.diagnosis.diagnoser import Judge
+    from app.model.case import Case
+    from app.model.lbipam import Address, LoadBalancer
+    from app.state.snapshot import Snapshot
 
 ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 SHOWN = ("services", "pools", "endpoint_slices", *ROUTES)
@@ -94,7 +94,7 @@ def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
 
 def _stray(case: Case) -> Callable[[Address], tuple[str, ...]]:
     """Who announces an address of which no announcement is expected."""
-    from app.diagnosis.announced import announced  # the rules come with it
+    from app.model.advertised_routes import announced  # the rules come with it
 
     def nodes(address: Address) -> tuple[str, ...]:
         return announced(case, address.version).nodes.get(f"{address}/{address.max_prefixlen}", ())

@@ -7,21 +7,21 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from app.diagnosis.facts import configuration_known
-from app.diagnosis.selectors import describe
-from app.diagnosis.sessions import CLI_SOURCE, Witness, readings_by_node
-from app.report.format import duration
-from app.snapshot import State
+from app.model.durations import duration
+from app.model.facts import configuration_known
+from app.model.selectors import describe
+from app.model.sessions import CLI_SOURCE, Witness, readings_by_node
+from app.state.snapshot import State
 from screens.format import SIGN, age_of, count, time_of_day
 from screens.session_rows import WINDOW, proof, sparkline, state_words
 from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.flap_ledger import Flaps
-    from app.diagnosis.peering import Peering, PeeringFamily, SelectedAdvertisement
-    from app.diagnosis.standing import Standing
-    from app.snapshot import Snapshot
+    from app.diagnosis.session_status import Standing
+    from app.model.finding import Finding
+    from app.model.flap_history import Flaps
+    from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement
+    from app.state.snapshot import Snapshot
     from collectors.bgp_peers import BgpPeer
     from collectors.capabilities import Capability
     from collectors.cilium_records import AdvertisedAttributes

@@ -6,19 +6,19 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from app.diagnosis.lbipam import parse_address
-from app.report.format import age, duration
+from app.model.durations import age, duration
+from app.model.lbipam import parse_address
 from screens.format import NOTHING, SIGN, age_of, time_of_day
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
 from screens.widgets.lines import Tone
 
 if TYPE_CHECKING:
-    from app.diagnosis.flap_ledger import Flaps
-    from app.diagnosis.health import Health
-    from app.diagnosis.logs import SessionEvent
-    from app.diagnosis.standing import Standing
-    from app.snapshot import Snapshot
+    from app.diagnosis.session_status import Standing
+    from app.model.flap_history import Flaps
+    from app.model.health import Health
+    from app.model.session_logs import SessionEvent
+    from app.state.snapshot import Snapshot
 
 NODE = Column("node", "NODE", cut_to=10)
 PEER = Column("peer", "PEER", least=11)

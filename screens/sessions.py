@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.flap_ledger import key_of as link_of
-from screens.absence import content
+from app.model.finding import Ref
+from app.model.flap_history import key_of as link_of
 from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
+from screens.empty_state import content
 from screens.format import SIGN
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT, detail
@@ -29,10 +29,10 @@ from screens.widgets.live_text import LiveText
 from screens.widgets.session_matrix import matrix
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
-    from app.diagnosis.standing import Standing
-    from app.snapshot import Snapshot
-    from screens.link import ClusterLink
+    from app.diagnosis.session_status import Standing
+    from app.model.health import Health
+    from app.state.snapshot import Snapshot
+    from screens.cluster_handle import ClusterLink
 
 READS = (
     "node_configs",
@@ -195,7 +195,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         return self._picture.standings.get(self.query_one("#sessions", LiveTable).selected)
 
     def _standings(self, snapshot: Snapshot) -> tuple[Standing, ...]:
-        from app.diagnosis.standing import standings
+        from app.diagnosis.session_status import standings
 
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         return standings(case, verdict.findings)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
 
 FAULTS = frozenset({"fail", "warn", "unknown"})
 """What wants an operator."""

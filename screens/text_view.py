@@ -15,9 +15,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
+from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
-from screens.link import ClusterLink
 from screens.selection import Equivalent, Selection
 from screens.widgets.lines import Line, plain
 from screens.widgets.text_pane import TextPane

@@ -19,12 +19,12 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.paths import service_paths
 from app.diagnosis.rules import advertisement, workload
-from app.memo import Memo
-from app.snapshot import Snapshot, SourceHealth, State
+from app.diagnosis.service_path.paths import service_paths
+from app.model.case import Case
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_routes import NodeRoutes, Path, Route
 from collectors.cilium_records import (
     AdvertisedService,

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from msgspec import inspect, structs
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog import collected
 from app.diagnosis.catalog.bgp_config import CODES
 from app.diagnosis.causes import linked
-from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.rules.bgp_config import RULES
-from app.snapshot import Snapshot, State
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     Advertisement,
     CiliumNode,

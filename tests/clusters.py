@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from msgspec import inspect
 
-from app.memo import Memo
-from app.snapshot import Snapshot, SourceHealth, State
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors import (
     bgp_peers,
     bgp_routes,

@@ -10,14 +10,14 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from app.look import Look
-from app.monitor import Feed, Monitor
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.theme import Look
+from app.state.monitor import Feed, Monitor
 from collectors.log_entries import ContainerLog, LogEntry
 from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.records import Pod
 from collectors.source import Appended, Update
-from screens.link import ClusterLink
+from screens.cluster_handle import ClusterLink
 from tests.recorded import RECORDINGS, Said, feeds, taken_at
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -9,14 +9,16 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.diagnosis.case import Case, Expected
-from app.diagnosis.catalog import cilium, configuration, view
+from app.config.expected_settings import Expected
+from app.diagnosis.catalog import cilium, configuration
+from app.diagnosis.catalog import visibility as view
 from app.diagnosis.causes import linked
-from app.diagnosis.finding import Finding
 from app.diagnosis.rules.cilium import RULES as CILIUM
 from app.diagnosis.rules.configuration import RULES as CONFIGURATION
-from app.diagnosis.rules.view import RULES as VIEW
-from app.snapshot import Snapshot, SourceHealth, State
+from app.diagnosis.rules.visibility import RULES as VIEW
+from app.model.case import Case
+from app.model.finding import Finding
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.records import (
     Condition,
     ContainerState,

@@ -13,17 +13,17 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
-from app.diagnosis.health import operator_lease
-from app.diagnosis.logs import FOLLOWED
-from app.feeds import AGENT_LOGS, OPERATOR_LOG
 from app.lab.fields import name_of
 from app.lab.routes import covered
 from app.lab.scenario import Scenario
 from app.lab.store import Cluster
 from app.lab.store import ContainerLog as LabLog
 from app.lab.world import World
-from app.snapshot import Snapshot, SourceHealth, State
-from app.suspects import suspects
+from app.model.health import operator_lease
+from app.model.session_logs import FOLLOWED
+from app.pipeline.agent_logs import suspects
+from app.pipeline.sources import AGENT_LOGS, OPERATOR_LOG
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import CiliumCommand, Reading
 from collectors.cilium_cli import COMMANDS, CiliumCli
 from collectors.cluster_version import ClusterVersion, VersionSource

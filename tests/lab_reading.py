@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.feeds import Wiring
+from app.config.settings import Settings
 from app.lab.launch import start_lab
-from app.reading import settled, watching
-from app.settings import Settings
-from app.snapshot import Snapshot
+from app.pipeline.settle import settled, watching
+from app.pipeline.sources import Wiring
+from app.state.snapshot import Snapshot
 
 DEADLINE = 40.0
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import msgspec
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog.lbipam import CODES
 from app.diagnosis.causes import linked
-from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.rules.lbipam import RULES
-from app.snapshot import Snapshot, State
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import ConditionsStatus, Pool, PoolBlock
 from collectors.records import (
     Condition,

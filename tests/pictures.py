@@ -26,9 +26,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.pilot import Pilot
 
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from screens.command_table import PLACES
 from screens.runbook import RunbookScreen
-from screens.words import PLACES
 from tests.dashboards import recorded_dashboard, until
 
 FOLDER = Path(__file__).parent / "pictures"

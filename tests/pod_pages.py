@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from app.judging import Judge
-from app.snapshot import Snapshot
+from app.diagnosis.diagnoser import Judge
+from app.state.snapshot import Snapshot
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import events_of
 from screens.pods import PodsPicture, picture

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyte
 
-from screens.words import PLACES
+from screens.command_table import PLACES
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 40.0

@@ -15,8 +15,8 @@ from types import MappingProxyType
 
 import yaml
 
-from app.monitor import Feed, Monitor
-from app.snapshot import Snapshot, SourceHealth, State
+from app.state.monitor import Feed, Monitor
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import COMMAND as PEERS
 from collectors.bgp_routes import COMMANDS as ROUTES
 from collectors.cilium_answer import Reading

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from app.diagnosis.finding import Finding, Severity
-from app.judging import Judge
+from app.diagnosis.diagnoser import Judge
+from app.model.finding import Finding, Severity
 from app.runbooks.engine import Hand, Run, begin
 from app.runbooks.headless import follow
 from app.runbooks.judging import View
@@ -14,7 +14,7 @@ from app.runbooks.schema import Runbook, Verdict
 from app.runbooks.shelf import Shelf, built_in
 from app.runbooks.subjects import checked, missing, offered
 from app.runbooks.suggestion import suggest, suggest_for
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from tests.verdicts import BAD
 
 SHELF = Shelf()

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from app.clusters import LiveCluster, OpenCluster
+from app.config.settings import Settings
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import LiveCluster, OpenCluster
 from app.lab.launch import start_lab
-from app.settings import Settings
-from app.tui import CiliscopeApp
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import until
 

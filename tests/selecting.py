@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.diagnosis.finding import Ref
+from app.model.finding import Ref
 from screens.cluster_screen import ClusterScreen
 from screens.selection import Selection
 from screens.services import ServicesScreen

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.ages import span
-from app.report.format import age
+from app.model.ages import span
+from app.model.durations import age
 from screens.format import age_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

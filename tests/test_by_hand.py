@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.by_hand import in_context
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
+from app.diagnosis.read_commands import in_context
+from app.model.case import Case
 from tests.recorded import NAMES, snapshot_of
 
 FLAG = "--context admin@home"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.categories import CATEGORIES
 from app.diagnosis.catalog import CODES, Code, collected
+from app.diagnosis.categories import CATEGORIES
 from app.diagnosis.diagnose import RULES
-from app.diagnosis.finding import Severity
 from app.diagnosis.inputs import INPUTS
+from app.model.finding import Severity
 from app.report.pages import FOLDER, INDEX, pages, write
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 
 TITLE_LENGTH = 110
 
@@ -85,6 +85,6 @@ def test_writing_the_pages_removes_those_of_codes_that_are_gone(tmp_path: Path) 
 
 
 def test_severities_are_told_in_an_order_that_has_all() -> None:
-    from app.report.verdict import COUNTED
+    from app.diagnosis.verdict import COUNTED
 
     assert set(COUNTED) == set(Severity)

@@ -6,7 +6,7 @@ from itertools import permutations
 
 from app.diagnosis.catalog import CODES
 from app.diagnosis.causes import linked
-from app.diagnosis.finding import Finding, Ref, Severity
+from app.model.finding import Finding, Ref, Severity
 
 SESSIONS = tuple(Ref("Session", f"{node}/192.0.2.1") for node in ("a", "b", "c"))
 

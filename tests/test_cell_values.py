@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
 from screens.format import to_ascii
 from screens.widgets.cell_values import Value, value
 from screens.widgets.columns import Cell, Column, Holds

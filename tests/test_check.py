@@ -17,21 +17,21 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from app.arguments import CHECK_OUTPUTS
-from app.categories import CATEGORIES, NoCategory, categories_of
-from app.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
-from app.condition import parse_condition
+from app.cli.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
+from app.cli.parser import CHECK_OUTPUTS
+from app.cli.wait_condition import parse_condition
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.ignore import Entry, Ignored
+from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
+from app.diagnosis.ignore_file import Entry, Ignored
+from app.diagnosis.verdict import Verdict
 from app.lab.launch import RunningLab, start_lab
-from app.monitor import Monitor
+from app.model.finding import Evidence, Finding, Ref, Severity
 from app.report.findings_json import findings_json
 from app.report.findings_text import VALUE, Pen, evidence_line, short, text
 from app.report.junit import junit
 from app.report.markdown import code, escape, markdown
-from app.report.verdict import Verdict
-from app.snapshot import Snapshot, State
+from app.state.monitor import Monitor
+from app.state.snapshot import Snapshot, State
 from tests.recorded import NAMES, RECORDINGS, changed, feeds, snapshot_of, taken_at
 from tests.verdicts import BAD
 

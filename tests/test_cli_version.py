@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
-from app.diagnosis.rules.view import failing
-from app.feeds import Wiring
-from app.judging import Judge
+from app.config.settings import Settings
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.rules.visibility import failing
 from app.lab.launch import RunningLab, start_lab
-from app.settings import Settings
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.case import Case
+from app.pipeline.sources import Wiring
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import Reading, Refusal
 from collectors.cilium_cli import CiliumCli, PolledCommand
 from collectors.cli_version import COMMAND, LONGEST, CliVersion, parse_version

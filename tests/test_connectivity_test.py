@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from app import connectivity
-from app.connectivity import Proposal, connectivity_run, left_behind, proposal
+from app.config.settings import Settings
 from app.lab.launch import RunningLab, start_lab
-from app.settings import Settings
+from app.runbooks import connectivity
+from app.runbooks.connectivity import Proposal, connectivity_run, left_behind, proposal
 from collectors import connectivity_cleanup, connectivity_test
 from collectors.api import ApiSession
 from collectors.command import run as run_command

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from app.clusters import KubeconfigContexts, LiveCluster, end_commands
+from app.config.settings import Settings
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import KubeconfigContexts, LiveCluster, end_commands
 from app.lab.launch import RunningLab, start_lab
-from app.settings import Settings
-from app.tui import CiliscopeApp
 from screens.cluster_screen import ClusterScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable

@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.path import HopState
-from app.diagnosis.paths import path_of
-from app.snapshot import Snapshot, State
+from app.diagnosis.service_path.path import HopState
+from app.diagnosis.service_path.paths import path_of
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.state.snapshot import Snapshot, State
 from tests.diagnosed import later, with_health
 from tests.recorded import changed, snapshot_of
 from tests.test_paths import GRAFANA, NODES, hop

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from app.diagnosis.finding import Ref
-from app.snapshot import Snapshot
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot
 from collectors.objects import KINDS
 from screens.describe import FIELDS, describe
 from screens.equivalents import equivalents_of

@@ -16,17 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.facts import facts
-from app.diagnosis.finding import Finding
-from app.diagnosis.health import cilium_pods
-from app.diagnosis.lbipam import LoadBalancer, load_balancers, pool_usages
-from app.diagnosis.paths import service_paths
-from app.diagnosis.peerings import peerings
-from app.diagnosis.sessions import sessions
-from app.memo import Memo
-from app.snapshot import Snapshot, State
+from app.diagnosis.service_path.paths import service_paths
+from app.model.case import Case
+from app.model.desired_peerings import peerings
+from app.model.facts import facts
+from app.model.finding import Finding
+from app.model.health import cilium_pods
+from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
+from app.model.sessions import sessions
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot, State
 from tests.bench_diagnosis import CHANGES, large_cluster
 from tests.clusters import BASES, base, record_types, records
 

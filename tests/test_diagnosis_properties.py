@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnose import consequences, roots
-from app.diagnosis.finding import Ref, Severity
-from app.snapshot import Snapshot
+from app.model.case import Case
+from app.model.finding import Ref, Severity
+from app.state.snapshot import Snapshot
 from tests.clusters import Cluster, clusters, permuted, record_types, records
 from tests.recorded import taken_at
 from tests.verdicts import found_in

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.config_file import SettingsError
-from app.diagnosis.case import Expected
+from app.config.config_file import SettingsError
+from app.config.expected_settings import PROFILES, Expected, expectations
 from app.diagnosis.rules.configuration import RULES
-from app.expectations import PROFILES, expectations
 from tests.diagnosed import diagnosed
 from tests.recorded import snapshot_of
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from app.diagnosis.case import Case, Expected
+from app.config.expected_settings import Expected, expectations
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding
-from app.expectations import expectations
-from app.snapshot import Snapshot
+from app.model.case import Case
+from app.model.finding import Finding
+from app.state.snapshot import Snapshot
 from tests.diagnosed import later, with_config
 from tests.recorded import snapshot_of
 from tests.verdicts import BAD

@@ -10,19 +10,19 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.concerning import concerning
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.explanations import ABOUT, NoSuchThing
+from app.diagnosis.explain import ABOUT, NoSuchThing
+from app.diagnosis.explain_query import BadQuestion, question
+from app.diagnosis.explanation import Explanation
 from app.lab.launch import start_lab
-from app.questions import BadQuestion, question
-from app.report.explanation import Explanation
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
 from app.report.findings_text import Pen
 from app.report.pages import page
 from app.report.paths_text import explanation_json, explanation_text
-from app.snapshot import Snapshot, State
+from app.state.snapshot import Snapshot, State
 from screens.explain_lines import explanation_lines
 from tests.diagnosed import with_health
 from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.facts import (
+from app.model.condition_changes import transitions
+from app.model.facts import (
     api_fact,
     balancer_health,
     condition_words,
@@ -16,10 +17,9 @@ from app.diagnosis.facts import (
     facts,
     session_health,
 )
-from app.diagnosis.lbipam import load_balancers
-from app.diagnosis.sessions import sessions
-from app.diagnosis.transitions import transitions
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.lbipam import load_balancers
+from app.model.sessions import sessions
+from app.state.snapshot import Snapshot, SourceHealth, State
 from tests.dashboards import NOON
 from tests.recorded import changed, snapshot_of
 

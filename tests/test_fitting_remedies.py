@@ -9,13 +9,13 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding
 from app.diagnosis.rules.pods import crashing
 from app.diagnosis.rules.times import NAMED, some
 from app.diagnosis.rules.versions import versions
-from app.diagnosis.rules.view import failing
-from app.snapshot import Snapshot, State
+from app.diagnosis.rules.visibility import failing
+from app.model.case import Case
+from app.model.finding import Finding
+from app.state.snapshot import Snapshot, State
 from collectors.records import Pod
 from tests.diagnosed import (
     ended,

@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.flap_ledger import KEPT, SLACK, FlapLedger, Flaps, Sight, followed, key_of
-from app.diagnosis.logs import SessionLog, session_events
-from app.diagnosis.sessions import ESTABLISHED, Session
+from app.model.flap_history import KEPT, SLACK, FlapLedger, Flaps, Sight, followed, key_of
+from app.model.session_logs import SessionLog, session_events
+from app.model.sessions import ESTABLISHED, Session
 from collectors.log_entries import ContainerLog
 from collectors.log_targets import Target
 

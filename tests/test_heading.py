@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.snapshot import Snapshot, SourceHealth, State
-from app.tui import CiliscopeApp
-from screens.heading import WAY_FROM, title
+from app.dashboard.app import CiliscopeApp
+from app.state.snapshot import Snapshot, SourceHealth, State
+from screens.command_table import PLACES
+from screens.header import WAY_FROM, title
 from screens.widgets.lines import Span, length
-from screens.words import PLACES
 from tests.dashboards import NOON, recorded_dashboard, text_of, until
 
 WAY = ("lab-healthy", "Sessions", "talos-cp-1/172.29.51.1")

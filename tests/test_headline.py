@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from app.judging import Judge
+from app.diagnosis.diagnoser import Judge
 from app.report.headline import affected, headline
 from tests.clusters import Cluster, clusters
 from tests.recorded import snapshot_of

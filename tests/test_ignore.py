@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.ignore import (
+from app.diagnosis.ignore_file import (
     FILE,
     Entry,
     IgnoreError,
@@ -20,6 +19,7 @@ from app.ignore import (
     read_entries,
     without,
 )
+from app.model.finding import Finding, Ref, Severity
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KNOWN = frozenset({"CS201", "CS216", "CS401"})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.diagnosis.finding import Finding
 from app.lab.scenario import read_scenario
+from app.model.finding import Finding
 from tests.lab_inside import read_inside
 from tests.lab_reading import read_lab
 from tests.provocations import rows, scenarios

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.lab.cilium_stub import parsed
 from app.lab.launch import LabFailed, RunningLab, serve, start_lab
-from app.lab.standin import parsed
 
 RECORDINGS = Path(__file__).parent / "recordings"
 ERRORS = RECORDINGS / "cli-errors"
@@ -150,7 +150,7 @@ def test_an_installed_copy_serves_from_itself_whatever_folder_one_is_in(tmp_path
     assert parent.stdout is not None
     try:
         pid, _, cilium = parent.stdout.readline().split()
-        assert str(installed / "app" / "lab" / "standin.py") in Path(cilium).read_text()
+        assert str(installed / "app" / "lab" / "cilium_stub.py") in Path(cilium).read_text()
     finally:
         parent.kill()
         parent.wait()

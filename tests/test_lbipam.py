@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.advertisement import announcers, announcers_of, routes
-from app.diagnosis.endpoints import backends
-from app.diagnosis.lbipam import block_range, load_balancers, parse_address, pool_usages
-from app.diagnosis.selectors import describe, selects, service_labels
+from app.model.endpoints import backends
+from app.model.lbipam import block_range, load_balancers, parse_address, pool_usages
+from app.model.routes import announcers, announcers_of, routes
+from app.model.selectors import describe, selects, service_labels
 from collectors.cilium_records import PoolBlock
 from collectors.records import LabelSelector, Requirement
 from tests.recorded import snapshot_of

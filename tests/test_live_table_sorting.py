@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.health import Health
+from app.model.health import Health
 from screens.format import NOTHING
 from screens.widgets.arrangement import Arrangement
 from screens.widgets.columns import Cell, Column, Content, Row, SortValue

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from textual.pilot import Pilot
 
-from app import losses
-from app.diagnosis.flap_ledger import FlapLedger
-from app.losses import count_losses
-from app.snapshot import Snapshot
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.model.flap_history import FlapLedger
+from app.pipeline import session_losses as losses
+from app.pipeline.session_losses import count_losses
+from app.state.snapshot import Snapshot
 from collectors.bgp_peers import BgpPeer, NodePeers
 from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced

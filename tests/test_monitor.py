@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.monitor import RATE, STREAM_LENGTH, Feed, Monitor
-from app.snapshot import Snapshot, State
+from app.state.monitor import RATE, STREAM_LENGTH, Feed, Monitor
+from app.state.snapshot import Snapshot, State
 from collectors.records import Metadata, Namespace
 from collectors.source import (
     Appended,

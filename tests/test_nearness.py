@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.lbipam import AddressRange, block_range
-from app.diagnosis.nearness import (
-    Miss,
-    distance,
-    farness,
-    masked,
-    misses,
-    nearest,
-    nearest_range,
-)
-from app.diagnosis.selectors import selects
+from app.model.lbipam import AddressRange, block_range
+from app.model.near_misses import Miss, distance, farness, masked, misses, nearest, nearest_range
+from app.model.selectors import selects
 from collectors.cilium_records import PoolBlock
 from collectors.records import LabelSelector, Requirement
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.diagnosis.policies import ENDPOINTS, ON_DEMAND, POLICIES
-from app.feeds import Wiring
+from app.config.settings import Settings
 from app.lab.launch import RunningLab, start_lab
-from app.monitor import Monitor
-from app.settings import Settings
-from app.snapshot import Snapshot, State
+from app.model.policies import ENDPOINTS, ON_DEMAND, POLICIES
+from app.pipeline.sources import Wiring
+from app.state.monitor import Monitor
+from app.state.snapshot import Snapshot, State
 from collectors.resources import resources
 from tests.api_server import Answer, ApiServer, serving
 from tests.lab_reading import read_lab

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
-from app.diagnosis.expected import Obstacle, configuration, expectation
-from app.diagnosis.lookup import look_up_address, look_up_prefix
-from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
-from app.diagnosis.paths import path_of, service_paths
-from app.diagnosis.serving import serving
-from app.memo import Memo
-from app.snapshot import Snapshot
+from app.diagnosis.address_lookup import look_up_address, look_up_prefix
+from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_path.paths import path_of, service_paths
+from app.model.case import Case
+from app.model.desired_routes import Obstacle, configuration, expectation
+from app.model.service_endpoints import serving
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import AdvertisedService
 from collectors.records import (
     Endpoint,

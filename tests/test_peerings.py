@@ -6,16 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec import structs
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Ref
-from app.diagnosis.peerings import (
+from app.model.case import Case
+from app.model.desired_peerings import (
     bgp_enabled,
     control_plane,
     peerings,
     peerings_known,
     selects_service,
 )
-from app.snapshot import Snapshot, State
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     AutoDiscovery,
     ClusterConfig,

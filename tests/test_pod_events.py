@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.diagnosis.finding import Ref
-from app.snapshot import State
+from app.model.finding import Ref
+from app.state.snapshot import State
 from collectors.records import Event, EventSeries, Metadata, ObjectReference
 from screens.pod_events import events_by_object, events_of
 from tests.diagnosed import NAMESPACE, agent_of, seconds_ago, with_health

@@ -8,9 +8,9 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.finding import Ref
-from app.judging import Judge
-from app.snapshot import Snapshot
+from app.diagnosis.diagnoser import Judge
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot
 from collectors.records import (
     Condition,
     Container,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.policies import Policy, Subject, labels_of, policies
-from app.snapshot import Snapshot
+from app.model.policies import Policy, Subject, labels_of, policies
+from app.state.snapshot import Snapshot
 from collectors.decode import Undecodable, decode_object
 from collectors.policy_records import (
     CiliumEndpoint,

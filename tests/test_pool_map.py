@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from app.diagnosis.lbipam import Address, AddressRange
+from app.model.lbipam import Address, AddressRange
 from screens.widgets.lines import text_of
 from screens.widgets.pool_lines import GLYPHS, cell_words, draw_map, legend, short_range
 from screens.widgets.pool_map import (

@@ -15,20 +15,20 @@ from urllib.parse import urlsplit
 import pytest
 from textual.pilot import Pilot
 
-from app.cli import main
+from app.cli.main import main
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.practice_solution import TASK, Practice, Section, solution, text
+from app.dashboard.practice_trail import PathTaken
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Ref
-from app.judging import Judge
-from app.lab.deeds import WORDS
+from app.diagnosis.diagnoser import Judge
 from app.lab.exercise import drawn, exercise, names
+from app.lab.fault_descriptions import WORDS
 from app.lab.launch import start_lab
 from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
-from app.path_taken import PathTaken
-from app.practice import TASK, Practice, Section, solution, text
+from app.model.finding import Ref
 from app.runbooks.engine import Hand
 from app.runbooks.judging import View
 from app.runbooks.shelf import Shelf
-from app.tui import CiliscopeApp
 from screens.logs import LogsScreen
 from screens.runbook import RunbookScreen
 from screens.text_view import TextScreen

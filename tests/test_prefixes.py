@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.lookup import look_up_prefix
-from app.diagnosis.paths import service_paths
-from app.diagnosis.prefixes import Announcement, announcements, longest_match
-from app.judging import Judge
-from app.snapshot import Snapshot
+from app.diagnosis.address_lookup import look_up_prefix
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.prefix_overview import Announcement, announcements, longest_match
+from app.diagnosis.service_path.paths import service_paths
+from app.state.snapshot import Snapshot
 from tests.recorded import NAMES, snapshot_of
 
 NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")

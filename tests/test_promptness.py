@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.promptness import AT_LAST, EVERY, FRAMES, QUIET, Tidying, prepare
+from app.dashboard.gc_pacing import AT_LAST, EVERY, FRAMES, QUIET, Tidying, prepare
 
 
 class Clock:

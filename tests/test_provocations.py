@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Finding, Severity
+from app.model.finding import Finding, Severity
 from tests.provocations import Row, code_of, findings, rows, scenarios
 
 ROWS = rows()

@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from app.diagnosis.finding import Ref, Severity
-from app.diagnosis.policies import ENDPOINTS
-from app.feeds import AGENT_LOGS
-from app.monitor import Feed, Monitor
-from app.reading import QUIET, settled
-from app.snapshot import State
+from app.model.finding import Ref, Severity
+from app.model.policies import ENDPOINTS
+from app.pipeline.settle import QUIET, settled
+from app.pipeline.sources import AGENT_LOGS
+from app.state.monitor import Feed, Monitor
+from app.state.snapshot import State
 from collectors.log_entries import LogEntry
 from collectors.log_lines import LogLine
 from collectors.policy_records import CiliumPolicy

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from app.feeds import Wiring
+from app.config.settings import Settings
 from app.lab.launch import start_lab
+from app.pipeline.sources import Wiring
 from app.report.items import pool_items, service_items, session_items
 from app.report.subjects import SUBJECTS
-from app.settings import Settings
-from app.snapshot import Snapshot, State
+from app.state.snapshot import Snapshot, State
 from tests.recorded import NAMES, RECORDINGS, taken_at
 
 

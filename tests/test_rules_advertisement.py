@@ -10,18 +10,18 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog.advertisement import CODES
 from app.diagnosis.catalog.code import Code
 from app.diagnosis.causes import linked
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.path import HopState
-from app.diagnosis.paths import path_of
 from app.diagnosis.rules.advertisement import RULES
 from app.diagnosis.rules.selection import selection_remedy
-from app.memo import Memo
-from app.snapshot import Snapshot
+from app.diagnosis.service_path.path import HopState
+from app.diagnosis.service_path.paths import path_of
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot
 from collectors.bgp_routes import Path, Route
 from collectors.cilium_records import (
     AdvertisedService,

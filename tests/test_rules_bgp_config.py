@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from msgspec import structs
 
 from app.diagnosis.catalog.bgp_config import CODES
-from app.diagnosis.finding import Ref, Severity
-from app.snapshot import Snapshot, State
+from app.model.finding import Ref, Severity
+from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     AdvertisementEntry,
     ClusterInstance,

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose, roots
-from app.diagnosis.finding import Ref, Severity
 from app.diagnosis.rules.cilium import RULES
 from app.diagnosis.rules.pods import PULLING, STARTING, trouble
-from app.snapshot import Snapshot, State
+from app.model.case import Case
+from app.model.finding import Ref, Severity
+from app.state.snapshot import Snapshot, State
 from collectors.cluster_version import ClusterVersion
 from collectors.log_entries import ContainerLog
 from collectors.log_targets import Target

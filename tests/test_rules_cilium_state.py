@@ -9,9 +9,9 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.finding import Ref
 from app.diagnosis.rules.cilium import RULES
-from app.snapshot import Snapshot
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot
 from collectors.agent_answers import ONE_FAILS_ALL
 from collectors.agent_status import AgentStatus, FailingController
 from collectors.cilium_status import NO_TEXT

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Expected
-from app.diagnosis.finding import Ref
+from app.config.expected_settings import Expected
 from app.diagnosis.rules.configuration import RULES
-from app.diagnosis.wanted import fulfils
-from app.snapshot import Snapshot
+from app.model.finding import Ref
+from app.model.setting_match import fulfils
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import L2Policy, L2PolicySpec
 from collectors.records import LabelSelector, ManagedField, Metadata
 from tests.diagnosed import (

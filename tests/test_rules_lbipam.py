@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from app.diagnosis.rules.lbipam_words import GRACE
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from collectors.records import ServicePort
 from tests.lbipam_clusters import (

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog.code import Code
 from app.diagnosis.catalog.lbipam import CODES
 from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, responsible
-from app.snapshot import Snapshot
+from app.model.case import Case
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from collectors.records import LabelSelector, Requirement
 from tests.lbipam_clusters import (

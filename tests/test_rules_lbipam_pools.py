@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from tests.lbipam_clusters import (
     FAIL,

@@ -8,16 +8,16 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.concerning import concerning
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.policies import ENDPOINTS, ON_DEMAND, POLICIES
+from app.diagnosis.diagnoser import Judge
 from app.diagnosis.rules.policies import RULES
-from app.judging import Judge
 from app.lab.scenario import read_scenario
 from app.lab.store import JsonObject
-from app.snapshot import Snapshot, State
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.policies import ENDPOINTS, ON_DEMAND, POLICIES
+from app.state.snapshot import Snapshot, State
 from tests.diagnosed import with_config, with_health
 from tests.lab_inside import read_inside
 from tests.recorded import changed, snapshot_of

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog.sessions import CODES
 from app.diagnosis.causes import linked
-from app.diagnosis.finding import Finding, Ref, Severity
 from app.diagnosis.rules.sessions import RULES
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import NodePeers
 from collectors.capabilities import MULTIPROTOCOL, Capability
 from collectors.records import Condition

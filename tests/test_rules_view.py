@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import yaml
 
-from app.diagnosis.finding import Finding
-from app.diagnosis.rules.view import RULES, WAITING, rights_yaml
-from app.snapshot import Snapshot, SourceHealth, State
+from app.diagnosis.rules.visibility import RULES, WAITING, rights_yaml
+from app.model.finding import Finding
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import TOO_OLD
 from collectors.cluster_version import ClusterVersion
 from collectors.records import Condition

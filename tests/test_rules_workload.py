@@ -8,11 +8,11 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog.workload import CODES
-from app.diagnosis.finding import Finding, Severity
 from app.diagnosis.rules.workload import RULES
-from app.snapshot import Snapshot
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.state.snapshot import Snapshot
 from collectors.records import Endpoint, EndpointConditions, EndpointSlice, ObjectReference
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import GRAFANA, later, with_service

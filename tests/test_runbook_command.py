@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.lab.launch import RunningLab, start_lab
 from app.runbooks.shelf import Shelf
 from app.runbooks.transcript import read

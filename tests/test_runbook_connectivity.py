@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from app.clusters import LiveCluster
+from app.config.settings import Settings
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import LiveCluster
 from app.lab.launch import RunningLab, start_lab
 from app.runbooks.schema import Verdict
-from app.settings import Settings
-from app.tui import CiliscopeApp
 from screens.runbook import RunbookScreen
 from tests.dashboards import screen_text, until
 from tests.test_connectivity_test import namespaces

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.report.verdict import Verdict as Outcome
+from app.diagnosis.verdict import Verdict as Outcome
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Ref, Severity
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
@@ -28,7 +28,7 @@ from app.runbooks.entries import Answered, Back, Begun, Judged, Moved, Noted, Ra
 from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
 from app.runbooks.judging import View
 from app.runbooks.schema import Runbook, Verdict
-from app.snapshot import Snapshot, State
+from app.state.snapshot import Snapshot, State
 from tests.recorded import snapshot_of
 from tests.runbook_files import EVER, HAND, book, looks, step
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.report.verdict import Verdict as Outcome
+from app.diagnosis.verdict import Verdict as Outcome
+from app.model.finding import Finding, Ref, Severity
 from app.runbooks.judging import Judgement, View, causes, judge, kinds_judged, worst
 from app.runbooks.schema import Look, Parameter, Runbook, Step, Threshold, Verdict
 from app.runbooks.shelf import built_in

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.report.verdict import Verdict as Outcome
+from app.diagnosis.verdict import Verdict as Outcome
+from app.model.finding import Finding, Ref, Severity
 from app.runbooks.judging import View
 from app.runbooks.shelf import Shelf
 from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for

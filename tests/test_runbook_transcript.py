@@ -37,7 +37,7 @@ from app.runbooks.transcript import (
     read,
     run_of,
 )
-from app.transcripts import Recorder, folder, whoever
+from app.runbooks.transcript_files import Recorder, folder, whoever
 from collectors.sanitize import one_line
 from tests.recorded import snapshot_of
 from tests.runbook_files import EVER, HAND

@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from app.snapshot import Snapshot, SourceHealth, State
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.records import LoadBalancerStatus, Metadata, Service, ServiceSpec, ServiceStatus
 from collectors.source import Failed, Heard, Reason, Replaced
-from screens.absence import absence, notice
+from screens.empty_state import absence, notice
 from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.source_bar import sources, tiers

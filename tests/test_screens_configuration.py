@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.case import Expected
-from app.diagnosis.finding import Ref
-from app.judging import Judge
-from app.snapshot import Snapshot
-from app.tui import CiliscopeApp
+from app.config.expected_settings import Expected
+from app.dashboard.app import CiliscopeApp
+from app.diagnosis.diagnoser import Judge
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot
 from collectors.records import ManagedField
 from screens import config_access, config_bgp, config_parameters, config_versions
 from screens.config_section import Section

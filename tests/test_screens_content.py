@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from screens.command_table import PLACES
 from screens.widgets.live_table import LiveTable
-from screens.words import PLACES
 from tests.dashboards import recorded_dashboard, screen_text, until
 
 _TEXTS: dict[tuple[str, str, tuple[int, int]], str] = {}

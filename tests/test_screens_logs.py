@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.questions import BadQuestion, question
-from app.snapshot import Snapshot, SourceHealth, State
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.diagnosis.explain_query import BadQuestion, question
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import ContainerLog, LogEntry, Marker
 from collectors.log_lines import LogLine, parse_line
 from collectors.log_targets import Target
 from collectors.source import Appended
 from screens.format import to_ascii
-from screens.log_choice import OPERATOR, TOGETHER, Choice
+from screens.log_filter import OPERATOR, TOGETHER, Choice
 from screens.log_fold import folded, folds
 from screens.log_picture import LogsPicture, picture
+from screens.log_refs import POOL, named, names, selection_of
 from screens.log_rows import EVENT, GAPS
-from screens.log_things import POOL, named, names, selection_of
 from screens.logs import LogsScreen
 from screens.widgets.columns import Cell, Row
 from screens.widgets.lines import text_of

@@ -6,13 +6,13 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
 from screens.cluster_screen import ClusterScreen
+from screens.command_table import PLACES
 from screens.help import HelpScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.words import PLACES
 from tests.dashboards import (
     recorded_dashboard,
     screen_text,

@@ -12,11 +12,11 @@ from types import MappingProxyType
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.lbipam import pool_usages
-from app.judging import Judge
-from app.snapshot import Snapshot, State
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.diagnosis.diagnoser import Judge
+from app.model.finding import Ref
+from app.model.lbipam import pool_usages
+from app.state.snapshot import Snapshot, State
 from collectors.log_entries import ContainerLog
 from collectors.log_targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.model.finding import Ref
 from collectors.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.monitor import Feed, Monitor
-from app.tui import CiliscopeApp
-from screens.link import ClusterLink
+from app.dashboard.app import CiliscopeApp
+from app.model.finding import Ref
+from app.state.monitor import Feed, Monitor
+from screens.cluster_handle import ClusterLink
 from screens.routes import RoutesScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText

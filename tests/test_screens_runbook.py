@@ -8,9 +8,9 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
+from app.dashboard.app import CiliscopeApp
 from app.runbooks.entries import Answered, Begun, Judged, Moved, Noted, Skipped
 from app.runbooks.transcript import Document, read
-from app.tui import CiliscopeApp
 from screens.runbook import RunbookScreen
 from screens.runbooks import RunbooksScreen
 from screens.widgets.live_table import LiveTable

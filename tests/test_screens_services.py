@@ -11,10 +11,10 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.judging import Judge
-from app.snapshot import Snapshot
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.diagnosis.diagnoser import Judge
+from app.model.finding import Ref
+from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
@@ -95,8 +95,8 @@ async def test_a_row_says_whether_a_service_is_reachable_and_why_not(
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
-    from app.diagnosis.case import Case
-    from app.diagnosis.paths import path_of
+    from app.diagnosis.service_path.paths import path_of
+    from app.model.case import Case
 
     snapshot = await snapshot_of(name)
     shown = services_picture(snapshot, Judge())

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.flap_ledger import Flaps, Loss
-from app.diagnosis.peering import session_ref
-from app.diagnosis.standing import healths, standings
-from app.judging import Judge
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.session_status import healths, standings
+from app.model.finding import Finding, Ref, Severity
+from app.model.flap_history import Flaps, Loss
+from app.model.peering import session_ref
 from collectors.cilium_records import PeeringPolicy
 from screens.session_detail import detail
 from screens.session_rows import sparkline

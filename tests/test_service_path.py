@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from app.judging import Judge
-from screens.service_words import Told, told_of_all, verdict_words
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
+from app.model.finding import Finding, Ref, Severity
+from screens.service_status import Told, told_of_all, verdict_words
 from screens.widgets.lines import text_of
 from screens.widgets.service_path import path_lines, prefix_lines, short_lines
 from tests.recorded import NAMES, snapshot_of

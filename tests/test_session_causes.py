@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.case import Case
-from app.diagnosis.logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
-from app.diagnosis.session_causes import FLAPS, Bgp, down, flaps
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.case import Case
+from app.model.session_causes import FLAPS, Bgp, down, flaps
+from app.model.session_logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
+from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import ContainerLog, LogEntry
 from collectors.log_targets import target_of
 from collectors.records import NodeAddress

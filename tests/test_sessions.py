@@ -9,8 +9,8 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.sessions import REPORTING_LAG, sessions
-from app.snapshot import Snapshot, State
+from app.model.sessions import REPORTING_LAG, sessions
+from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import NodeConfigSpec
 from tests.recorded import changed, snapshot_of
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config_file import SettingsError
-from app.settings import OPTIONS, Settings, load, parse_duration
+from app.config.config_file import SettingsError
+from app.config.settings import OPTIONS, Settings, load, parse_duration
 
 
 def write(folder: Path, text: str) -> Path:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from app.check import FOUND, UNJUDGED, Request, exit_code, once
-from app.monitor import Feed, Monitor
+from app.cli.check import FOUND, UNJUDGED, Request, exit_code, once
+from app.state.monitor import Feed, Monitor
 from collectors.cilium_cli import COMMANDS
 from collectors.records import EndpointSlice, ManagedField
 from collectors.source import Replaced, Update

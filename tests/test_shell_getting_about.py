@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.finding import Ref
-from app.navigation import LONGEST, Trail
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.history import LONGEST, Trail
+from app.model.finding import Ref
 from collectors.source import Replaced
 from screens.cluster_screen import ClusterScreen
 from screens.text_view import TextScreen

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from textual import events
 from textual.pilot import Pilot
 
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
 from screens.cluster_screen import ClusterScreen
+from screens.command_table import COMMANDS, PLACES, filter_of, meant
 from screens.completion import Names, completions
 from screens.help import HelpScreen
 from screens.text_view import TextScreen
@@ -17,7 +18,6 @@ from screens.widgets.command_line import CommandLine
 from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.words import COMMANDS, PLACES, filter_of, meant
 from tests.dashboards import recorded_dashboard, text_of, until
 from tests.recorded import snapshot_of
 from tests.selecting import narrowing, selecting

@@ -12,8 +12,8 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from app.diagnosis.finding import Ref
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.model.finding import Ref
 from collectors.source import Replaced
 from screens.cluster_screen import STYLES, ClusterScreen
 from screens.text_view import TextScreen

@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 from textual.pilot import Pilot
 
-from app.clusters import OpenCluster
-from app.tui import CiliscopeApp
+from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import OpenCluster
 from collectors.source import Replaced
 from screens.cluster_screen import ClusterScreen
 from screens.help import HelpScreen
-from screens.log_words import Wish, wish_of
+from screens.log_arguments import Wish, wish_of
 from screens.logs import LogsScreen
-from screens.uses import in_namespace
+from screens.used_by import in_namespace
 from screens.widgets.block_list import BlockList
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable

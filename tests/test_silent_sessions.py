@@ -8,8 +8,8 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.finding import Finding
-from app.snapshot import Snapshot
+from app.model.finding import Finding
+from app.state.snapshot import Snapshot
 from collectors.records import Container, DaemonSetSpec, NodeAddress, PodSpec, PodTemplate
 from tests.recorded import changed, snapshot_of
 from tests.test_rules_sessions import codes, found, one_peer, only

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.standing import NO_SESSION, Standing, standings
-from app.judging import Judge
-from app.snapshot import Snapshot
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.session_status import NO_SESSION, Standing, standings
+from app.state.snapshot import Snapshot
 from tests.diagnosed import agent_of, unready, with_pod
 from tests.recorded import changed, snapshot_of, with_logs
 

@@ -7,15 +7,15 @@ import asyncio
 import msgspec
 import pytest
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.path import HopState, PrefixPath, ServicePath
-from app.diagnosis.paths import path_of, service_paths
-from app.explanations import about_service
-from app.memo import Memo
+from app.diagnosis.explain import about_service
+from app.diagnosis.service_path.path import HopState, PrefixPath, ServicePath
+from app.diagnosis.service_path.paths import path_of, service_paths
+from app.model.case import Case
 from app.report.findings_text import Pen
 from app.report.paths_text import explanation_json, explanation_text
-from app.snapshot import Snapshot
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot
 from tests.recorded import changed, snapshot_of
 from tests.test_paths import GRAFANA, INGRESS, NODES, hop, later, with_record, with_service
 from tests.test_rules_advertisement import lacking

@@ -11,17 +11,17 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app import suspects as module
-from app.clusters import LiveCluster
-from app.diagnosis.case import Case
-from app.diagnosis.logs import FOLLOWED
+from app.config.settings import Settings
+from app.dashboard.clusters import LiveCluster
 from app.diagnosis.rules.sessions import RULES
-from app.feeds import Wiring
 from app.lab.launch import start_lab
-from app.monitor import Feed, Monitor
-from app.settings import Settings
-from app.snapshot import Snapshot
-from app.suspects import follow_suspects, suspects
+from app.model.case import Case
+from app.model.session_logs import FOLLOWED
+from app.pipeline import agent_logs as module
+from app.pipeline.agent_logs import follow_suspects, suspects
+from app.pipeline.sources import Wiring
+from app.state.monitor import Feed, Monitor
+from app.state.snapshot import Snapshot
 from collectors.bgp_peers import BgpPeer, NodePeers
 from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Heard, Replaced, Update

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.color import Color
 
-from app.settings import THEME_NAMES
+from app.config.settings import THEME_NAMES
 from screens.themes import THEMES, theme_for
 
 PATTERNS = {"prod-*": "production", "prod-lab": "light"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.diagnosis.case import Case
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Severity
-from app.snapshot import Snapshot
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.state.snapshot import Snapshot
 
 BAD = (Severity.FAIL, Severity.WARN)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Finding, Ref, Severity
+from app.model.finding import Finding, Ref, Severity
 
 ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO: 3}
 """The worse before the better."""

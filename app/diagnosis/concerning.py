@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.diagnosis.finding import Finding, Ref
+from app.model.finding import Finding, Ref
 
 
 def concerning(findings: Iterable[Finding], refs: Iterable[Ref]) -> tuple[Finding, ...]:

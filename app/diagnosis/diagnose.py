@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from app.diagnosis.by_hand import in_context
-from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.causes import ORDER, linked
-from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.read_commands import in_context
 from app.diagnosis.rules import (
     advertisement,
     bgp_config,
@@ -22,9 +20,11 @@ from app.diagnosis.rules import (
     lbipam,
     policies,
     sessions,
-    view,
     workload,
 )
+from app.diagnosis.rules import visibility as view
+from app.model.case import Case
+from app.model.finding import Finding, Severity
 
 Rule = Callable[[Case], Iterator[Finding]]
 

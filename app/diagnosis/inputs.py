@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.diagnosis.policies import ENDPOINTS, ON_DEMAND
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.policies import ENDPOINTS, ON_DEMAND
+from app.state.snapshot import Snapshot, SourceHealth, State
 
 _ROUTES = (
     "routes_advertised_ipv4",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from app.lab.deeds import deeds
+from app.lab.fault_descriptions import deeds
 from app.lab.scenario import FOLDER, ScenarioError, read_base, read_scenario
 
 _NOT_DRAWN = frozenset({"large"})

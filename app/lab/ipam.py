@@ -21,11 +21,11 @@ from app.lab.fields import (
     text,
     truth,
 )
+from app.lab.ip_requests import Refusal, Wish, is_responsible, unshareable, wish_of
 from app.lab.log_text import LBIPAM_MODULE
 from app.lab.plane import POOLS, SERVICES, Plane
 from app.lab.ranges import AnyAddress, BadBlock, Range, ranges_of
 from app.lab.store import JsonObject
-from app.lab.wishes import Refusal, Wish, is_responsible, unshareable, wish_of
 
 SATISFIED = "cilium.io/IPAMRequestSatisfied"
 NO_POOL = (

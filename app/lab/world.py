@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from app.lab import faults, furnishing
+from app.lab import defaults as furnishing
+from app.lab import faults
 from app.lab.fields import address_of, labels_of, merged, name_of, objects, seconds, text
 from app.lab.plane import NAMESPACE, PODS, SERVICES, ResourceKey, release
 from app.lab.prefixes import check_advertisement

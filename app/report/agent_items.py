@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.report.items import Item
 from app.report.table import UNKNOWN, Column
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from collectors.agent_status import AgentStatus
 
 

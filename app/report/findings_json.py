@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.finding import Evidence, Finding, Ref
+from app.diagnosis.verdict import Verdict, category_of, docs_page
+from app.model.finding import Evidence, Finding, Ref
 from app.report.items import Item, SourceItem, source_items
 from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
-from app.report.verdict import Verdict, category_of, docs_page
 
 
 class SubjectItem(Item, frozen=True):

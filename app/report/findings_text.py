@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Evidence, Finding, Severity
 from app.diagnosis.inputs import labels
-from app.report.format import age
+from app.diagnosis.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
+from app.model.durations import age
+from app.model.finding import Evidence, Finding, Severity
 from app.report.json import cluster_item
-from app.report.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
 from collectors.sanitize import one_line, printable
 
 WIDTH = 100

@@ -9,16 +9,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.path import ServicePath
-from app.diagnosis.paths import service_paths
-from app.report.verdict import plural
-from app.snapshot import State
+from app.diagnosis.service_path.path import ServicePath
+from app.diagnosis.service_path.paths import service_paths
+from app.diagnosis.verdict import plural
+from app.model.finding import Finding, Severity
+from app.state.snapshot import State
 
 if TYPE_CHECKING:
-    from app.diagnosis.case import Case
-    from app.diagnosis.health import Health
-    from app.report.verdict import Verdict
+    from app.diagnosis.verdict import Verdict
+    from app.model.case import Case
+    from app.model.health import Health
 
 _SERVICES = "LoadBalancer service"
 _MOST = 3

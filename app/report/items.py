@@ -11,14 +11,14 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.advertisement import Prefix, announcers, announcers_of, routes, routes_known
-from app.diagnosis.configuration import parameters
-from app.diagnosis.endpoints import backends
-from app.diagnosis.health import cilium_pods, pod_ready
-from app.diagnosis.lbipam import LoadBalancer, load_balancers, pool_usages
-from app.diagnosis.selectors import describe, selects, service_labels
-from app.diagnosis.sessions import Session, Witness, sessions
-from app.snapshot import Snapshot, SourceHealth
+from app.model.configuration import parameters
+from app.model.endpoints import backends
+from app.model.health import cilium_pods, pod_ready
+from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
+from app.model.routes import Prefix, announcers, announcers_of, routes, routes_known
+from app.model.selectors import describe, selects, service_labels
+from app.model.sessions import Session, Witness, sessions
+from app.state.snapshot import Snapshot, SourceHealth
 from collectors.log_excerpts import event, topic
 from collectors.path_attributes import PathAttributes
 from collectors.pod_logs import LogEntry

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.health import cilium_release
+from app.model.health import cilium_release
 from app.report.items import Item, SourceItem, source_item
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 
 SCHEMA_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields do not count."""

@@ -12,9 +12,9 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 from app.diagnosis.catalog import CODES, Code
-from app.diagnosis.finding import Finding, Severity
+from app.diagnosis.verdict import Verdict, category_of, names, plural
+from app.model.finding import Finding, Severity
 from app.report.findings_text import Pen, finding_lines, ignored_lines, not_read
-from app.report.verdict import Verdict, category_of, names, plural
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 §2.2 does not allow."""

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from app.diagnosis.catalog import CODES
-from app.diagnosis.finding import Finding
 from app.diagnosis.inputs import answered
+from app.diagnosis.verdict import COUNTED, Verdict, docs_page, plural
+from app.model.finding import Finding
 from app.report.findings_text import evidence_line, not_read
 from app.report.json import cluster_item
-from app.report.verdict import COUNTED, Verdict, docs_page, plural
 from collectors.sanitize import one_line, printable
 
 FOLLOW = 20

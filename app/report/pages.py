@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from app.categories import CATEGORIES
 from app.diagnosis.catalog import CODES, Code
+from app.diagnosis.categories import CATEGORIES
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
 INDEX = "README.md"

@@ -9,15 +9,15 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.finding import Severity
+from app.diagnosis.explanation import Explanation
 from app.diagnosis.inputs import labels
-from app.diagnosis.path import Hop, HopState, PrefixPath, ServicePath
-from app.report.explanation import Explanation
+from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
+from app.diagnosis.verdict import names
+from app.model.finding import Severity
 from app.report.findings_json import EvidenceItem, FindingItem, evidence_item, finding_item
 from app.report.findings_text import WIDTH, Pen, evidence_line, finding_lines
 from app.report.items import Item, SourceItem, source_items
 from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
-from app.report.verdict import names
 from collectors.sanitize import one_line
 
 _COLOUR = re.compile(r"\x1b\[\d+m")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.diagnosis.policies import ENDPOINTS as ENDPOINT_KIND
-from app.diagnosis.policies import POLICIES as POLICY_KINDS
-from app.diagnosis.policies import Policy, labels_of, policies
-from app.report.format import age
+from app.model.durations import age
+from app.model.policies import ENDPOINTS as ENDPOINT_KIND
+from app.model.policies import POLICIES as POLICY_KINDS
+from app.model.policies import Policy, labels_of, policies
 from app.report.items import Item, age_of
 from app.report.table import UNKNOWN, Column, listed, sign
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 from collectors.policy_records import CiliumEndpoint, EndpointPolicy, Enforcement
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.diagnosis.policies import ENDPOINTS, POLICIES
+from app.model.policies import ENDPOINTS, POLICIES
 from app.report import agent_items, items, policy_items, table
 from app.report.items import Item
 from app.report.json import document
-from app.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 
 Row = TypeVar("Row", bound=Item)
 

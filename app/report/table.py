@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from rich.cells import cell_len
 
-from app.report.format import age, duration
+from app.model.durations import age, duration
 from app.report.items import (
     AddressItem,
     Item,

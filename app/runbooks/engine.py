@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from app.diagnosis.finding import Finding
+from app.model.finding import Finding
 from app.runbooks.entries import (
     Answered,
     Back,

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from app.diagnosis.finding import Evidence, Finding, Severity
+from app.model.finding import Evidence, Finding, Severity
 from app.runbooks.schema import Verdict
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]

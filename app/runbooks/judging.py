@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.diagnosis.case import Case
 from app.diagnosis.catalog import CODES
 from app.diagnosis.concerning import concerning
-from app.diagnosis.finding import Evidence, Finding, Severity
 from app.diagnosis.inputs import INPUTS, labels, unread
-from app.diagnosis.path import Hop, HopState
-from app.diagnosis.paths import path_of
-from app.report.verdict import Verdict as Outcome
-from app.report.verdict import plural
+from app.diagnosis.service_path.path import Hop, HopState
+from app.diagnosis.service_path.paths import path_of
+from app.diagnosis.verdict import Verdict as Outcome
+from app.diagnosis.verdict import plural
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Severity
 from app.runbooks.schema import Look, Runbook, Step, Threshold, Verdict
 from app.runbooks.subjects import Parameters, refs
-from app.snapshot import SourceHealth
+from app.state.snapshot import SourceHealth
 
 _BAD: dict[Threshold, frozenset[Severity]] = {
     "fail": frozenset({Severity.FAIL}),

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from app.diagnosis.by_hand import in_context
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.paths import path_of
+from app.diagnosis.read_commands import in_context
+from app.diagnosis.service_path.paths import path_of
+from app.model.case import Case
+from app.model.finding import Finding, Severity
 from app.report.findings_text import evidence_line
 from app.runbooks.engine import Run
 from app.runbooks.judging import Judgement, View, causes

@@ -20,7 +20,7 @@ from app.report.policy_items import EndpointItem, PolicyItem
 from app.report.subjects import SUBJECTS
 from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
-from app.snapshot import Snapshot, State
+from app.state.snapshot import Snapshot, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
 from collectors.sanitize import one_line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.diagnosis.by_hand import in_context
-from app.diagnosis.finding import Severity
+from app.diagnosis.read_commands import in_context
+from app.model.finding import Severity
 from app.report.findings_text import Pen, remedy_lines
 from app.report.markdown import escape
 from app.report.paths_text import behind

@@ -17,7 +17,7 @@ import yaml
 from msgspec import structs
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from app.diagnosis.path import HopName
+from app.diagnosis.service_path.path import HopName
 from app.runbooks.schema import (
     ActionName,
     Choice,

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from app.diagnosis.path import HopName
+from app.diagnosis.service_path.path import HopName
 
 END = "end"
 """Where a runbook ends, in place of the next step."""

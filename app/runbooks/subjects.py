@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Ref
+from app.model.case import Case
+from app.model.finding import Ref
 from app.runbooks.schema import Parameter, ParameterKind, Runbook
 
 Parameters = Mapping[str, str]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 
-from app.diagnosis.case import Case
 from app.diagnosis.concerning import concerning
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.lbipam import LoadBalancer
-from app.diagnosis.pool_matching import matching_pools
-from app.report.verdict import Verdict as Outcome
+from app.diagnosis.verdict import Verdict as Outcome
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.lbipam import LoadBalancer
+from app.model.pool_matching import matching_pools
 from app.runbooks.parsing import BadRunbook
 from app.runbooks.schema import ParameterKind, Runbook
 from app.runbooks.shelf import Shelf

@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.cells import cell_len
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
+    from app.model.health import Health
     from screens.widgets.lines import Line, Tone
 
 SortValue = str | float | tuple[int, int] | None

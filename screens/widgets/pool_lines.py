@@ -13,7 +13,7 @@ from screens.widgets.lines import Line, Span, Tone, cut, plain, wrapped
 from screens.widgets.pool_map import CellState, Inside, MapCell, PoolMap
 
 if TYPE_CHECKING:
-    from app.diagnosis.lbipam import AddressRange
+    from app.model.lbipam import AddressRange
 
 GLYPHS: Mapping[CellState, tuple[str, Tone]] = {
     CellState.USED: ("█", ""),

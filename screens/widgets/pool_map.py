@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.diagnosis.lbipam import Address, AddressRange
+    from app.model.lbipam import Address, AddressRange
 
 CELLS = 256
 """Cells of a range at most, where they are all of one size."""

@@ -12,7 +12,7 @@ from screens.widgets.lines import Line
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
-    from app.diagnosis.lbipam import Address
+    from app.model.lbipam import Address
     from screens.widgets.pool_map import PoolMap
 
 

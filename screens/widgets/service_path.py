@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from app.diagnosis.path import Hop, HopName, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from screens.format import SIGN
-from screens.service_words import Told, verdict_words
+from screens.service_status import Told, verdict_words
 from screens.severity import health_of
 from screens.widgets.lines import Line, Span, Tone, headed, plain, wrapped
 
 if TYPE_CHECKING:
-    from app.diagnosis.finding import Finding
-    from app.diagnosis.health import Health
+    from app.model.finding import Finding
+    from app.model.health import Health
 
 NAMES: dict[HopName, str] = {"advertised": "advertised?"}
 """What a hop is called where its own name does not ask the question."""

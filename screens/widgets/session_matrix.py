@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from app.diagnosis.facts import session_health
-from app.report.format import duration
+from app.model.durations import duration
+from app.model.facts import session_health
 from screens.format import SIGN, age_of
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
-    from app.diagnosis.health import Health
-    from app.diagnosis.sessions import Session
-    from app.snapshot import Snapshot
+    from app.model.health import Health
+    from app.model.sessions import Session
+    from app.state.snapshot import Snapshot
 
 _MISSING = Cell(f"{SIGN['fail']} no session", tone="fail")
 

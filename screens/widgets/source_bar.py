@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from app.diagnosis.facts import HEARTBEAT
-from app.snapshot import Snapshot, SourceHealth, State
+from app.model.facts import HEARTBEAT
+from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.format import age_of
 from screens.widgets.lines import Line, Span, Tone, length
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from app.diagnosis.case import Case, Expected
+from app.config.expected_settings import Expected
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnose import diagnose
-from app.diagnosis.finding import Finding, Severity
-from app.ignore import Entry, expired_entries, read_entries
+from app.diagnosis.ignore_file import Entry, expired_entries, read_entries
 from app.lab.scenario import Scenario, read_scenario
 from app.lab.store import JsonObject
+from app.model.case import Case
+from app.model.finding import Finding, Severity
 from tests.lab_inside import read_inside
 
 CLUSTER = Path(__file__).parent / "clusters" / "wiki.yaml"

@@ -18,9 +18,9 @@ from app.diagnosis.catalog import (
     lbipam,
     policies,
     sessions,
-    view,
     workload,
 )
+from app.diagnosis.catalog import visibility as view
 from app.diagnosis.catalog.code import Code
 
 __all__ = ["CODES", "Code", "collected"]

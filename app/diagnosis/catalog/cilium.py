@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 _PODS = "kubectl -n kube-system get pods -l app.kubernetes.io/part-of=cilium -o wide"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.categories import BLOCKS
-from app.diagnosis.finding import Severity
+from app.diagnosis.categories import BLOCKS
+from app.model.finding import Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
-"""The code of what is told about the ignore file; `app.ignore` finds it, no rule does."""
+"""CS805: an ignore entry that no longer matches; `app.diagnosis.ignore_file` reports it."""
 
 from __future__ import annotations
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 CODES: tuple[Code, ...] = (
     Code(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 _FAIL = (Severity.FAIL, Severity.UNKNOWN)
 _SERVICE = "`kubectl get service -n NAMESPACE NAME -o yaml`"

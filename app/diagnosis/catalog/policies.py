@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 CODES: tuple[Code, ...] = (
     Code(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.diagnosis.catalog.code import Code
-from app.diagnosis.finding import Severity
+from app.model.finding import Severity
 
 _AGENT = ("CS101", "CS102", "CS103", "CS105", "CS106", "CS112", "CS114")
 """What silences an agent."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding
-from app.diagnosis.paths import path_findings
-from app.diagnosis.rules.odd_routes import mapped_next_hops, unasked
+from app.diagnosis.rules.unexpected_routes import mapped_next_hops, unasked
+from app.diagnosis.service_path.paths import path_findings
+from app.model.case import Case
+from app.model.finding import Finding
 
 
 def services(case: Case) -> Iterator[Finding]:

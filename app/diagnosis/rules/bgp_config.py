@@ -7,12 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.diagnosis.case import Case
-from app.diagnosis.configuration import CONFIG_MAP
-from app.diagnosis.definitions import BGP_KINDS, unserved
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.peerings import BGP_CLASS, agents_say, bgp_enabled, peerings, reads_policies
-from app.diagnosis.responsibility import enabled
 from app.diagnosis.rules import (
     bgp_config_adverts,
     bgp_config_nodes,
@@ -28,7 +22,13 @@ from app.diagnosis.rules.bgp_config_facts import (
     services_seen,
     waiting,
 )
-from app.snapshot import State
+from app.model.bgp_crds import BGP_KINDS, unserved
+from app.model.case import Case
+from app.model.configuration import CONFIG_MAP
+from app.model.desired_peerings import BGP_CLASS, agents_say, bgp_enabled, peerings, reads_policies
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lb_class import enabled
+from app.state.snapshot import State
 
 _POOLS = {"pools": "ciliumloadbalancerippools"}
 _KINDS = {

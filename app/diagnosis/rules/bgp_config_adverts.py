@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.case import Case
-from app.diagnosis.definitions import unserved
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.manifest import with_manifest
-from app.diagnosis.peerings import (
-    LOAD_BALANCER_IP,
-    Peering,
-    PeeringFamily,
-    bgp_enabled,
-    peerings,
-    selects_service,
-)
 from app.diagnosis.rules.bgp_config_facts import (
     counted,
     existing_owner,
@@ -30,7 +18,19 @@ from app.diagnosis.rules.bgp_config_facts import (
     used_advertisements,
     waiting,
 )
-from app.diagnosis.selectors import describe
+from app.model.bgp_crds import unserved
+from app.model.case import Case
+from app.model.desired_peerings import (
+    LOAD_BALANCER_IP,
+    Peering,
+    PeeringFamily,
+    bgp_enabled,
+    peerings,
+    selects_service,
+)
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import LoadBalancer
+from app.model.selectors import describe
 from collectors.cilium_records import AdvertisementEntry
 
 _KIND = "CiliumBGPAdvertisement"

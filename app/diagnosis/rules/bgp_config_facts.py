@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Ref
-from app.diagnosis.lbipam import LoadBalancer
-from app.diagnosis.nearness import Miss, farness, misses, nearest
-from app.diagnosis.peerings import (
+from app.model.case import Case
+from app.model.desired_peerings import (
     BGP_CLASS,
     LOAD_BALANCER_IP,
     Peering,
@@ -16,8 +13,11 @@ from app.diagnosis.peerings import (
     peerings,
     selects_service,
 )
-from app.diagnosis.responsibility import enabled, other_writers
-from app.diagnosis.selectors import describe, selects, service_labels
+from app.model.finding import Evidence, Ref
+from app.model.lb_class import enabled, other_writers
+from app.model.lbipam import LoadBalancer
+from app.model.near_misses import Miss, farness, misses, nearest
+from app.model.selectors import describe, selects, service_labels
 from collectors.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")

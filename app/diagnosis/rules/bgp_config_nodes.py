@@ -6,18 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import condition_of
-from app.diagnosis.peerings import (
-    bgp_enabled,
-    cluster_configs_of,
-    owner_of,
-    peerings,
-    peerings_known,
-    reads_policies,
-    selects_node,
-)
 from app.diagnosis.rules.bgp_config_facts import (
     CLUSTER,
     counted,
@@ -27,7 +15,19 @@ from app.diagnosis.rules.bgp_config_facts import (
     node_refs,
     selector_words,
 )
-from app.diagnosis.selectors import selects
+from app.model.case import Case
+from app.model.desired_peerings import (
+    bgp_enabled,
+    cluster_configs_of,
+    owner_of,
+    peerings,
+    peerings_known,
+    reads_policies,
+    selects_node,
+)
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import condition_of
+from app.model.selectors import selects
 from collectors.cilium_records import ClusterConfig, PeeringPolicy
 from collectors.records import LabelSelector, Object
 

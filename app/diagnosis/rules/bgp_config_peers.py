@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from app.diagnosis.case import Case
-from app.diagnosis.definitions import unserved
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import condition_of
-from app.diagnosis.nearness import nearest
-from app.diagnosis.peerings import Peering, bgp_enabled, cluster_configs_of, owner_of, peerings
 from app.diagnosis.rules.bgp_config_facts import counted, named
-from app.snapshot import State
+from app.model.bgp_crds import unserved
+from app.model.case import Case
+from app.model.desired_peerings import Peering, bgp_enabled, cluster_configs_of, owner_of, peerings
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import condition_of
+from app.model.near_misses import nearest
+from app.state.snapshot import State
 from collectors.cilium_records import (
     ClusterConfig,
     ClusterInstance,

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import LoadBalancer
-from app.diagnosis.peerings import (
-    Peering,
-    bgp_enabled,
-    cluster_configs_of,
-    peerings,
-    reads_policies,
-    router_advertisements,
-    selects_node,
-    selects_service,
-)
 from app.diagnosis.rules.bgp_config_facts import (
     CLUSTER,
     counted,
@@ -28,7 +15,20 @@ from app.diagnosis.rules.bgp_config_facts import (
     services_seen,
     uncovered,
 )
-from app.snapshot import State
+from app.model.case import Case
+from app.model.desired_peerings import (
+    Peering,
+    bgp_enabled,
+    cluster_configs_of,
+    peerings,
+    reads_policies,
+    router_advertisements,
+    selects_node,
+    selects_service,
+)
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import LoadBalancer
+from app.state.snapshot import State
 from collectors.cilium_records import PeeringPolicy
 
 _KIND = "CiliumBGPPeeringPolicy"

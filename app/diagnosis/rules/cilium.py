@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from app.diagnosis.ages import span
-from app.diagnosis.case import Case
-from app.diagnosis.configuration import config_map
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.health import LEASE, CiliumPod, operator_lease
-from app.diagnosis.lbipam import condition_of
-from app.diagnosis.rules.answers import controllers, silent_agents, unmanaged
+from app.diagnosis.rules.agent_health import controllers, silent_agents, unmanaged
 from app.diagnosis.rules.components import agents, envoy, hubble, missing_agents, operator
 from app.diagnosis.rules.pods import (
     STARTING,
@@ -25,7 +19,13 @@ from app.diagnosis.rules.pods import (
 )
 from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
 from app.diagnosis.rules.versions import command_version, versions
-from app.snapshot import State
+from app.model.ages import span
+from app.model.case import Case
+from app.model.configuration import config_map
+from app.model.finding import Finding, Ref, Severity
+from app.model.health import LEASE, CiliumPod, operator_lease
+from app.model.lbipam import condition_of
+from app.state.snapshot import State
 from collectors.records import Condition, ManagedField, Node
 
 JUST_NOW = 15.0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.configuration import config_map
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.pods import STARTING, Trouble, live, places, trouble, troubles, workload
 from app.diagnosis.rules.times import NAMED, heard, since, some
+from app.model.case import Case
+from app.model.configuration import config_map
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import condition_of
 from collectors.records import DaemonSet, Deployment, Node
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from app.diagnosis.case import Case, Expected
-from app.diagnosis.configuration import CONFIG_MAP, config_map, parameters
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.health import BGPV1_REMOVED, pod_ready
-from app.diagnosis.lbipam import LoadBalancer
+from app.config.expected_settings import Expected
 from app.diagnosis.rules.pods import live, started
 from app.diagnosis.rules.times import quoted
-from app.diagnosis.selectors import selects, service_labels
-from app.diagnosis.wanted import fulfils
+from app.model.case import Case
+from app.model.configuration import CONFIG_MAP, config_map, parameters
+from app.model.finding import Finding, Ref, Severity
+from app.model.health import BGPV1_REMOVED, pod_ready
+from app.model.lbipam import LoadBalancer
+from app.model.selectors import selects, service_labels
+from app.model.setting_match import fulfils
 from collectors.cilium_records import AdvertisementEntry, L2Policy
 
 

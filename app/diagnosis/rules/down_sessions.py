@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
-from app.diagnosis.peering import session_ref
 from app.diagnosis.rules import session_remedies as remedies
 from app.diagnosis.rules import silence
-from app.diagnosis.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
-from app.diagnosis.sessions import Session
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.peering import session_ref
+from app.model.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
+from app.model.session_logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
+from app.model.sessions import Session
 
 SHOWN = 3
 """Of so many nodes the evidence is shown; the others say the same."""

@@ -10,11 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding
-from app.diagnosis.lbipam import Address, LoadBalancer
-from app.diagnosis.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
-from app.diagnosis.responsibility import Responsibility, responsible, serves_by_node
 from app.diagnosis.rules import lbipam_conflicts, lbipam_odd, lbipam_pools
 from app.diagnosis.rules.lbipam_requests import refused_request
 from app.diagnosis.rules.lbipam_services import (
@@ -27,7 +22,12 @@ from app.diagnosis.rules.lbipam_services import (
 )
 from app.diagnosis.rules.lbipam_shared import SHARED
 from app.diagnosis.rules.lbipam_words import named, operator_trouble, pools_unread, settled_at
-from app.diagnosis.sharing import request_of
+from app.model.case import Case
+from app.model.finding import Finding
+from app.model.ip_sharing import request_of
+from app.model.lb_class import Responsibility, responsible, serves_by_node
+from app.model.lbipam import Address, LoadBalancer
+from app.model.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
 from collectors.records import Service
 
 __all__ = ["RULES", "address_findings", "matching_pools", "responsible"]

@@ -6,14 +6,8 @@ Facts: Cilium operator/pkg/lbipam/lbipam.go (settleConflicts, markPool), 1.17 to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.lbipam import POOL_CONFLICT, AddressRange, PoolUsage
-from app.diagnosis.pool_matching import in_conflict
-from app.diagnosis.responsibility import enabled
 from app.diagnosis.rules.lbipam_words import (
     SHOW_POOLS,
     named,
@@ -23,41 +17,12 @@ from app.diagnosis.rules.lbipam_words import (
     settling,
     show_operator_log,
 )
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Severity
+from app.model.lb_class import enabled
+from app.model.lbipam import POOL_CONFLICT, Overlap, overlaps
+from app.model.pool_matching import in_conflict
 from collectors.cilium_records import Pool
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Two ranges that have addresses in common."""
-
-    pool: Pool
-    range: AddressRange
-    other: Pool
-    other_range: AddressRange
-
-    @property
-    def common(self) -> AddressRange:
-        """What they have in common."""
-        first = max(self.range.first, self.other_range.first, key=int)
-        return AddressRange(first, min(self.range.last, self.other_range.last, key=int))
-
-
-def overlaps(usages: Iterable[PoolUsage]) -> tuple[Overlap, ...]:
-    """Every two ranges that overlap, within a pool or between two, each pair once.
-
-    Disabled pools take part, as they do in Cilium.
-    """
-    ranges = sorted(
-        ((found, usage.pool) for usage in usages for found in usage.ranges),
-        key=lambda item: (item[0].first.version, int(item[0].first), item[1].name),
-    )
-    pairs: list[Overlap] = []
-    still_open: list[tuple[AddressRange, Pool]] = []
-    for current, pool in ranges:
-        still_open = [entry for entry in still_open if current.first in entry[0]]
-        pairs += [Overlap(pool, current, other, earlier) for earlier, other in still_open]
-        still_open.append((current, pool))
-    return tuple(pairs)
 
 
 def conflicting_pools(case: Case) -> Iterator[Finding]:

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Severity
-from app.diagnosis.lbipam import LoadBalancer
-from app.diagnosis.responsibility import other_writers, responsible
 from app.diagnosis.rules.lbipam_requests import unreadable_request
 from app.diagnosis.rules.lbipam_words import (
     named,
@@ -23,7 +19,11 @@ from app.diagnosis.rules.lbipam_words import (
     show_service,
     verdict_seen,
 )
-from app.diagnosis.sharing import obstacle, request_of, sharing_key
+from app.model.case import Case
+from app.model.finding import Finding, Severity
+from app.model.ip_sharing import obstacle, request_of, sharing_key
+from app.model.lb_class import other_writers, responsible
+from app.model.lbipam import LoadBalancer
 
 
 def foreign_addresses(case: Case) -> Iterator[Finding]:

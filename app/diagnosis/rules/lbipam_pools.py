@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.lbipam import PoolUsage
-from app.diagnosis.pool_matching import Room, accounts, in_conflict, out_of_use
-from app.diagnosis.responsibility import config_ref, enabled, responsible, setting_seen
 from app.diagnosis.rules.lbipam_words import (
     SHOW_POOLS,
     named,
@@ -23,7 +18,12 @@ from app.diagnosis.rules.lbipam_words import (
     settling,
     show_operator_log,
 )
-from app.diagnosis.selectors import selects, service_labels
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.lb_class import config_ref, enabled, responsible, setting_seen
+from app.model.lbipam import PoolUsage
+from app.model.pool_matching import Room, accounts, in_conflict, out_of_use
+from app.model.selectors import selects, service_labels
 from collectors.records import LabelSelector, Service
 
 NEARLY = 10

@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.lbipam import Address, LoadBalancer
-from app.diagnosis.nearness import masked, nearest_range
-from app.diagnosis.pool_matching import PoolMatch, accounts
 from app.diagnosis.rules.lbipam_words import (
     SHOW_POOLS,
     named,
@@ -22,7 +17,12 @@ from app.diagnosis.rules.lbipam_words import (
     show_service,
     verdict_seen,
 )
-from app.diagnosis.sharing import SHARING_KEY, obstacle, request_of, sharing_key
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Severity
+from app.model.ip_sharing import SHARING_KEY, obstacle, request_of, sharing_key
+from app.model.lbipam import Address, LoadBalancer
+from app.model.near_misses import masked, nearest_range
+from app.model.pool_matching import PoolMatch, accounts
 from collectors.records import Service
 
 _LOOKED_AT = 4096

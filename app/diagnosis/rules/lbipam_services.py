@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.lbipam import LoadBalancer
 from app.diagnosis.manifest import with_manifest
-from app.diagnosis.nearness import Miss, nearest
-from app.diagnosis.pool_matching import PoolMatch, accounts
-from app.diagnosis.responsibility import CLASSES, Responsibility, config_ref
 from app.diagnosis.rules.lbipam_words import (
     POOL,
     SHOW_POOLS,
@@ -28,6 +22,12 @@ from app.diagnosis.rules.lbipam_words import (
     show_service,
     verdict_seen,
 )
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.lb_class import CLASSES, Responsibility, config_ref
+from app.model.lbipam import LoadBalancer
+from app.model.near_misses import Miss, nearest
+from app.model.pool_matching import PoolMatch, accounts
 from collectors.records import Service
 
 _GATEWAY = "gateway.networking.k8s.io/gateway-name"

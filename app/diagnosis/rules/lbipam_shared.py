@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import PoolUsage
-from app.diagnosis.pool_matching import accounts, out_of_use
-from app.diagnosis.responsibility import config_ref, setting_seen
 from app.diagnosis.rules.lbipam_words import (
     POOL,
     named,
     pool_ref,
     service_ref,
 )
-from app.diagnosis.selectors import selects, service_labels
-from app.snapshot import State
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lb_class import config_ref, setting_seen
+from app.model.lbipam import PoolUsage
+from app.model.pool_matching import accounts, out_of_use
+from app.model.selectors import selects, service_labels
+from app.state.snapshot import State
 from collectors.records import LabelSelector, Service
 
 _HOLDERS_SHOWN = 20

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from app.diagnosis.ages import span
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Ref
-from app.diagnosis.health import LEASE, CiliumPod, lease_lost, operator_lease
-from app.diagnosis.lbipam import REQUEST_SATISFIED, LoadBalancer
-from app.diagnosis.pool_matching import PoolMatch
 from app.diagnosis.rules.times import heard, since
-from app.diagnosis.selectors import describe
+from app.model.ages import span
+from app.model.case import Case
+from app.model.finding import Evidence, Ref
+from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
+from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer
+from app.model.pool_matching import PoolMatch
+from app.model.selectors import describe
 from collectors.cilium_records import Pool
 from collectors.records import LabelSelector, Metadata, Service
 

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
-from app.diagnosis.announced import SETTLED
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.logs import Kind, SessionEvent
-from app.diagnosis.peering import loss_ref, session_ref
 from app.diagnosis.rules.down_sessions import SHOWN, counted, log_line
 from app.diagnosis.rules.session_remedies import log_command, nodes_of
-from app.diagnosis.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
-from app.diagnosis.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
+from app.model.advertised_routes import SETTLED
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.peering import loss_ref, session_ref
+from app.model.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
+from app.model.session_logs import Kind, SessionEvent
+from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from collectors.capabilities import families_of
 
 DISAGREEMENT = timedelta(seconds=3 * REPORTING_LAG)

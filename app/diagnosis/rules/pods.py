@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from app.diagnosis.ages import span
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.health import CiliumPod
-from app.diagnosis.lbipam import condition_of
 from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
+from app.model.ages import span
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.health import CiliumPod
+from app.model.lbipam import condition_of
 from collectors.records import ContainerStatus, ContainerTerminated, Pod
 
 STARTING = 120.0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.policed import AUDIT, ENFORCEMENT, Policed, enforced, policed, read
-from app.diagnosis.policies import ENDPOINTS, Policy, policies
-from app.diagnosis.rules.announcing import SHOWN, named, service_ref, verb
 from app.diagnosis.rules.times import quoted
+from app.diagnosis.service_path.announcing import SHOWN, named, service_ref, verb
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Severity
+from app.model.policies import ENDPOINTS, Policy, policies
+from app.model.policy_impact import AUDIT, ENFORCEMENT, Policed, enforced, policed, read
 
 _PLURAL = {
     "network_policies": "networkpolicies",

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.diagnosis.case import Case
-from app.diagnosis.rules.answers import agent_errors, exec_forbidden
-from app.snapshot import SourceHealth
+from app.diagnosis.rules.agent_health import agent_errors, exec_forbidden
+from app.model.case import Case
+from app.state.snapshot import SourceHealth
 
 _WORDS = re.compile(r'(?:[^\s:]+(?: "[^"]*")? is )?forbidden: User .+?(?= \(HTTP \d+\)|; grant |$)')
 _WHO = re.compile(r'User "([^"]+)"')

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.diagnosis.finding import Ref
-from app.diagnosis.nearness import misses
-from app.diagnosis.peerings import LOAD_BALANCER_IP, SelectedAdvertisement
-from app.diagnosis.selectors import service_labels
+from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
+from app.model.finding import Ref
+from app.model.near_misses import misses
+from app.model.selectors import service_labels
 from collectors.records import Service
 
 Carried = Sequence[tuple[Ref, SelectedAdvertisement]]

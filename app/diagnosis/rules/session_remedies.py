@@ -9,11 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from app.diagnosis.logs import Kind, SessionEvent
 from app.diagnosis.manifest import Value, with_manifest
-from app.diagnosis.peering import Peering
-from app.diagnosis.session_causes import Bgp, Down, node_addresses, node_at
-from app.diagnosis.sessions import Session
+from app.model.peering import Peering
+from app.model.session_causes import Bgp, Down, node_addresses, node_at
+from app.model.session_logs import Kind, SessionEvent
+from app.model.sessions import Session
 
 NAMED = 4
 """At most so many nodes are named."""

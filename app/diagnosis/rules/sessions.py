@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.diagnosis.case import Case
-from app.diagnosis.configuration import CONFIG_MAP
-from app.diagnosis.finding import Evidence, Finding, Ref, Severity
-from app.diagnosis.lbipam import condition_of
-from app.diagnosis.peering import Peering, session_ref
-from app.diagnosis.peerings import agents_say, owner_of, peerings, peerings_known
 from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
 from app.diagnosis.rules.down_sessions import SHOWN, down_sessions
 from app.diagnosis.rules.live_sessions import LIVE_RULES
 from app.diagnosis.rules.session_remedies import nodes_of
-from app.diagnosis.session_causes import SETTLING, Bgp, bgp_of
-from app.diagnosis.sessions import UNKNOWN, Session
-from app.snapshot import State
+from app.model.case import Case
+from app.model.configuration import CONFIG_MAP
+from app.model.desired_peerings import agents_say, owner_of, peerings, peerings_known
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import condition_of
+from app.model.peering import Peering, session_ref
+from app.model.session_causes import SETTLING, Bgp, bgp_of
+from app.model.sessions import UNKNOWN, Session
+from app.state.snapshot import State
 from collectors.cilium_records import NodeConfig
 
 Key = tuple[str, str, int]

@@ -11,10 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from app.diagnosis.ages import span
-from app.diagnosis.finding import Evidence
-from app.diagnosis.health import Version
-from app.diagnosis.logs import Kind
 from app.diagnosis.rules.session_remedies import (
     longest_retry,
     neighbors,
@@ -22,7 +18,11 @@ from app.diagnosis.rules.session_remedies import (
     peer_address,
     retry,
 )
-from app.diagnosis.session_causes import CONNECTING, Bgp, Down, multihop, password
+from app.model.ages import span
+from app.model.finding import Evidence
+from app.model.health import Version
+from app.model.session_causes import CONNECTING, Bgp, Down, multihop, password
+from app.model.session_logs import Kind
 from collectors.log_excerpts import event
 
 OWN_OPEN_FIRST: Version = (1, 20)

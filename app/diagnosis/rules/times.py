@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from app.diagnosis.case import Case
+from app.model.case import Case
 from collectors.sanitize import one_line
 
 NAMED = 4

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Finding, Ref, Severity
-from app.diagnosis.health import CiliumPod, pod_ready
-from app.diagnosis.rules.answers import agent_statuses, commands
+from app.diagnosis.rules.agent_health import agent_statuses, commands
 from app.diagnosis.rules.pods import live, workload
 from app.diagnosis.rules.times import heard, since
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
+from app.model.health import CiliumPod, pod_ready
 from collectors.agent_answers import ONE_FAILS_ALL
 from collectors.cilium_status import NO_TEXT
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from app.diagnosis.case import Case
-from app.diagnosis.finding import Evidence, Finding, Severity
-from app.diagnosis.paths import path_findings
-from app.diagnosis.rules.announcing import named, service_ref
+from app.diagnosis.service_path.announcing import named, service_ref
+from app.diagnosis.service_path.paths import path_findings
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Severity
 
 PROBE = "TCP probe"
 """Who says that an address was reached or not."""

@@ -1,0 +1,151 @@
+"""`ciliscope check`: read everything, diagnose, print, and say it with the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.cli.wait_condition import Condition
+from app.config.expected_settings import Expected
+from app.diagnosis.diagnoser import Judge
+from app.diagnosis.ignore_file import Entry
+from app.diagnosis.verdict import Verdict, names
+from app.model.finding import Severity
+from app.pipeline.settle import read_again, settled, watching
+from app.pipeline.sources import Wiring
+from app.report.console import pen_for, print_bytes, print_text
+from app.report.findings_json import findings_json
+from app.report.findings_text import Pen, short, text
+from app.report.junit import junit
+from app.report.markdown import markdown
+from app.state.monitor import Monitor
+from collectors.cilium_cli import COMMANDS
+
+NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
+"""Exit codes; 2 is a command line that cannot be used."""
+
+REREAD = 4.0
+"""Seconds kept for reading the routes again, when what changed just now has settled."""
+
+PAUSE = 1.0
+"""Seconds between two looks while waiting for a condition."""
+
+ALL_WELL = Condition("ok")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One command line of `check`."""
+
+    categories: tuple[str, ...]
+    output: str = "text"
+    threshold: Severity = Severity.FAIL
+    deadline: float = 20.0
+    """Seconds that sources may take to answer."""
+    wait: float | None = None
+    """Seconds to wait for the condition; None: the first look counts."""
+    condition: Condition = ALL_WELL
+    entries: tuple[Entry, ...] = ()
+    """What to ignore."""
+    expected: tuple[Expected, ...] = ()
+
+    def judge(self) -> Judge:
+        """Who judges by this request."""
+        return Judge(self.expected, self.entries, self.categories)
+
+
+def run(wiring: Wiring, request: Request) -> int:
+    """Check, print, and return the exit code."""
+    verdict, held = asyncio.run(_check(wiring, request))
+    if request.output in _MACHINES:
+        print_bytes(_MACHINES[request.output](verdict, request))
+    else:
+        print_text(_PEOPLE[request.output](verdict, pen_for(wiring.settings)), wiring.settings)
+    return exit_code(verdict, request, held=held)
+
+
+def exit_code(verdict: Verdict, request: Request, *, held: bool) -> int:
+    """0 nothing at or above the threshold, 1 findings, 3 nothing found but not all was judged.
+
+    With a condition to wait for, 0 says that it came true.
+    """
+    if request.wait is not None and held:
+        return NOTHING_FOUND
+    if verdict.reached(request.threshold):
+        return FOUND
+    if not verdict.complete:
+        return UNJUDGED
+    return NOTHING_FOUND if request.wait is None else FOUND
+
+
+async def _check(wiring: Wiring, request: Request) -> tuple[Verdict, bool]:
+    async with watching(wiring) as monitor:
+        if request.wait is not None:
+            return await wait(monitor, request, request.wait)
+        if wiring.settings.at is not None:  # a clock that stands will never tell
+            return request.judge().verdict(await settled(monitor, request.deadline)), False
+        return await once(monitor, request), False
+
+
+async def once(monitor: Monitor, request: Request) -> Verdict:
+    """The verdict; a definite one where what it waits for can be told within the deadline."""
+    clock, judge = asyncio.get_running_loop().time, request.judge()
+    end = clock() + request.deadline
+    verdict = judge.verdict(await settled(monitor, request.deadline))
+    pause = _pause(verdict, end - clock() - REREAD)
+    if pause is None:
+        return verdict
+    if pause >= PAUSE:
+        sys.stderr.write(f"ciliscope: waiting {pause:.0f} s: something changed just now\n")
+        sys.stderr.flush()
+    await asyncio.sleep(pause)
+    return judge.verdict(await read_again(monitor, COMMANDS, end - clock()))
+
+
+def _pause(verdict: Verdict, most: float) -> float | None:
+    """Seconds until what time will tell can be told, as far as that is in time; None: nothing is.
+
+    Time may have told already, and only the routes are older.
+    """
+    now = verdict.snapshot.taken_at
+    moments = [found.definite_at for found in verdict.findings if found.definite_at is not None]
+    left = [max(0.0, (moment - now).total_seconds()) for moment in moments]
+    return max((seconds for seconds in left if seconds <= most), default=None)
+
+
+async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verdict, bool]:
+    """The verdict with which the condition came true, or the last one when the time was over."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+    told, judge, patience = "", request.judge(), request.deadline
+    while True:
+        snapshot = await settled(monitor, patience)
+        verdict = await asyncio.to_thread(judge.verdict, snapshot)
+        held = request.condition.holds(verdict)
+        if held or clock() >= end:
+            return verdict, held
+        told = _say(verdict, request.condition, told)
+        await asyncio.sleep(min(PAUSE, max(0.0, end - clock())))
+        patience = min(request.deadline, max(PAUSE, end - clock()))
+
+
+def _say(verdict: Verdict, condition: Condition, told: str) -> str:
+    """Tell on standard error what is waited for, whenever that changes."""
+    bad = [top for top in verdict.tops if top.severity is not Severity.INFO]
+    now = names(bad, 5) or "sources that do not answer"
+    if now != told:
+        sys.stderr.write(f"ciliscope: waiting for {condition.text}: {now}\n")
+        sys.stderr.flush()
+    return now
+
+
+_PEOPLE: dict[str, Callable[[Verdict, Pen], str]] = {"text": text, "short": short}
+_MACHINES: dict[str, Callable[[Verdict, Request], str]] = {
+    "json": lambda verdict, _: findings_json(verdict),
+    "junit": lambda verdict, request: junit(verdict, request.threshold),
+    "markdown": lambda verdict, _: markdown(verdict),
+}
+OUTPUTS = (*_PEOPLE, *_MACHINES)
+"""What `-o` takes; the first is the default."""

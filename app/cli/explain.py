@@ -1,0 +1,77 @@
+"""`ciliscope explain`: all that is known of one thing, and what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+
+from app.diagnosis.catalog import CODES
+from app.diagnosis.diagnose import diagnose
+from app.diagnosis.explain import ABOUT, NoSuchThing
+from app.diagnosis.explain_query import Question
+from app.diagnosis.verdict import docs_page
+from app.model.case import Case
+from app.pipeline.settle import settled, watching
+from app.pipeline.sources import Wiring
+from app.report.console import pen_for, print_bytes, print_text
+from app.report.json import SCHEMA_VERSION
+from app.report.pages import page
+from app.report.paths_text import explanation_json, explanation_text
+from app.state.snapshot import Snapshot
+from collectors.sanitize import printable
+
+EXPLAINED, NO_SUCH_THING, UNREADABLE = 0, 2, 3
+"""Exit codes."""
+
+
+def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: float) -> int:
+    """Answer the question and return the exit code; a code is explained without a cluster."""
+    if asked.kind == "code":
+        return _code(asked.names[0], output)
+    wired = wiring()
+    snapshot = asyncio.run(_read(wired, deadline))
+    case = Case(snapshot)
+    try:
+        told = ABOUT[asked.kind](case, diagnose(case), asked.names)
+    except NoSuchThing as problem:
+        return _refuse(str(problem), NO_SUCH_THING if problem.certain else UNREADABLE)
+    if output == "json":
+        print_bytes(explanation_json(told))
+    else:
+        print_text(explanation_text(told, pen_for(wired.settings)), wired.settings)
+    return UNREADABLE if told.unread else EXPLAINED
+
+
+async def _read(wiring: Wiring, deadline: float) -> Snapshot:
+    async with watching(wiring) as monitor:
+        return await settled(monitor, deadline)
+
+
+def _code(code: str, output: str) -> int:
+    if output == "json":
+        entry = CODES[code]
+        document = {
+            "schemaVersion": SCHEMA_VERSION,
+            "kind": "Code",
+            "code": entry.code,
+            "category": entry.category,
+            "title": entry.title,
+            "severities": [str(severity) for severity in entry.severities],
+            "meaning": entry.meaning.strip(),
+            "check": entry.check.strip(),
+            "fix": entry.fix.strip(),
+            "source": entry.source.strip(),
+            "followsFrom": list(entry.follows_from),
+            "docs": docs_page(entry.code),
+        }
+        print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_bytes(page(CODES[code]))
+    return EXPLAINED
+
+
+def _refuse(sentence: str, code: int) -> int:
+    sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
+    return code

@@ -1,0 +1,82 @@
+"""`ciliscope get`: one snapshot of one thing, printed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from app.pipeline.sources import Wiring
+from app.report.subjects import SUBJECTS, Subject
+from app.state.snapshot import Snapshot, SourceHealth, State
+from collectors.cilium_cli import COMMANDS
+
+READ = 0
+UNREADABLE = 3
+"""Exit code when a needed source could not be read, wholly or in part."""
+
+IDENTITY = ("version", "daemon_sets")
+"""Kinds that tell which cluster this is; read along, but not needed."""
+
+
+def run(wiring: Wiring, word: str, output: str, deadline: float) -> int:
+    """Read what is needed, print it, and return the exit code."""
+    subject = SUBJECTS[word]
+    snapshot = asyncio.run(_read(wiring, subject, deadline))
+    wide = output == "wide"
+    sys.stdout.write(subject.json(snapshot) if output == "json" else subject.text(snapshot, wide))
+    needed = subject.needs
+    unread = [
+        health
+        for health in snapshot.health.values()
+        if (needed is None or health.kind in needed) and not was_read(health)
+    ]
+    complaints = _complaints(unread)
+    if subject.command_only and not wiring.settings.cli:
+        complaints.append(f"{word}: only the cilium command tells of them, and it is switched off")
+    for complaint in complaints:
+        sys.stderr.write(f"ciliscope: {complaint}\n")
+    return UNREADABLE if complaints else READ
+
+
+def was_read(health: SourceHealth) -> bool:
+    """Whether a source told all it should.
+
+    A kind that the API server does not serve was read: there is nothing of it. One that is switched
+    off was not asked for. A program that is not installed tells nothing.
+    """
+    if health.state is State.OFF:
+        return True
+    if health.state is State.ABSENT:
+        return health.kind not in COMMANDS and health.kind != "operator_log"
+    return health.state is State.FRESH and not health.problems
+
+
+async def _read(wiring: Wiring, subject: Subject, deadline: float) -> Snapshot:
+    needs = subject.needs
+    monitor = wiring.monitor(None if needs is None else {*needs, *IDENTITY})
+    kinds = {health.kind for health in monitor.snapshot.health.values()}
+    running = asyncio.create_task(wiring.run(monitor))
+    try:
+        with monitor.demand(*kinds):
+            settled = asyncio.create_task(monitor.settled(kinds, deadline))
+            # A source that raises is a bug: its exception must come out here, not be waited for.
+            await asyncio.wait({running, settled}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                settled.cancel()
+                running.result()
+            return settled.result()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _complaints(unread: Sequence[SourceHealth]) -> list[str]:
+    """What each could not tell; those with the same trouble together."""
+    labels: dict[str, list[str]] = {}
+    for health in unread:
+        told = "; ".join((*filter(None, [health.error]), *health.problems))
+        if health.state is State.LOADING:
+            told = "no answer in time; --timeout gives it more"
+        labels.setdefault(told or str(health.state), []).append(health.label)
+    return [f"{', '.join(hit)}: {told}" for told, hit in labels.items()]

@@ -1,0 +1,290 @@
+"""`ciliscope runbook`: which runbooks there are, and one followed without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from app.cli.check import Request, once
+from app.config.expected_settings import Expected
+from app.config.settings import Settings
+from app.diagnosis.categories import CATEGORIES
+from app.diagnosis.diagnoser import Judge
+from app.model.case import Case
+from app.pipeline.settle import read_again, settled, watching
+from app.pipeline.sources import Wiring
+from app.report.console import pen_for, print_bytes, print_text
+from app.report.json import SCHEMA_VERSION
+from app.runbooks import paper
+from app.runbooks.connectivity import left_behind, proposal
+from app.runbooks.connectivity_run import Trial
+from app.runbooks.engine import Hand, Run, begin, resume
+from app.runbooks.entries import Ran
+from app.runbooks.headless import exit_code, follow, waits
+from app.runbooks.judging import View
+from app.runbooks.masking import hider
+from app.runbooks.schema import END, ActionName, Runbook, Step, Verdict
+from app.runbooks.shelf import Shelf
+from app.runbooks.subjects import FORMS, BadParameter, missing
+from app.runbooks.transcript import Document, changed, encoded, run_of
+from app.runbooks.transcript_files import Recorder, whoever
+from app.state.snapshot import Snapshot
+from collectors.cilium_cli import COMMANDS
+from collectors.sanitize import one_line, printable
+
+OUTPUTS = ("text", "json", "markdown")
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+INTERRUPTED = 130
+"""Exit code after a second ctrl-c."""
+
+PAUSE = 2.0
+"""Seconds between two looks while a step waits for the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A runbook to be followed without a screen."""
+
+    runbook: Runbook
+    parameters: Mapping[str, str]
+    answers: Mapping[str, str] = field(default_factory=dict)
+    output: str = "text"
+    wait: float | None = None
+    """Seconds to wait for the fix; None: what is there is told."""
+    deadline: float = 20.0
+    """Seconds that sources may take to answer."""
+    expected: tuple[Expected, ...] = ()
+    hidden: bool = False
+    """Whether addresses are hidden in what is printed."""
+    kept: bool = True
+    """Whether a transcript is kept."""
+    allowed: tuple[ActionName, ...] = ()
+    """What of that which changes the cluster may be run."""
+    gone_on: Document | None = None
+    """A transcript to go on with."""
+    file: Path | None = None
+    """Its file."""
+    elsewhere: bool = False
+    """Whether it is gone on with also where its context is another one."""
+
+
+def list_all(shelf: Shelf, settings: Settings, output: str) -> int:
+    """Print which runbooks there are."""
+    entries = shelf.entries()
+    if output == "json":
+        told = [
+            {
+                "name": each.name,
+                "own": each.own,
+                "title": each.runbook.title if each.runbook else None,
+                "when": each.runbook.when if each.runbook else None,
+                "parameters": list(each.runbook.parameters) if each.runbook else [],
+                "problem": each.problem or None,
+            }
+            for each in entries
+        ]
+        document = {"schemaVersion": SCHEMA_VERSION, "kind": "Runbooks", "items": told}
+        print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    width = max(len(each.name) for each in entries)
+    for each in entries:
+        text = each.runbook.title if each.runbook else f"cannot be used: {each.problem}"
+        own = " (yours)" if each.own else ""
+        print_text(one_line(f"{each.name:<{width}}  {text}{own}") + "\n", settings)
+    return 0
+
+
+def show(runbook: Runbook, settings: Settings, output: str) -> int:
+    """Print one runbook."""
+    if output == "json":
+        told = {
+            "schemaVersion": SCHEMA_VERSION,
+            "kind": "Runbook",
+            **msgspec.to_builtins(runbook),
+        }
+        print_bytes(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    lines = [f"{runbook.name}: {runbook.title}", f"when  {runbook.when}"]
+    for name, parameter in runbook.parameters.items():
+        optional = " (may be left out)" if parameter.optional else ""
+        lines.append(f"--param {name}={FORMS[parameter.kind]}{optional}  {parameter.ask}")
+    numbers = {step.id: str(number) for number, step in enumerate(runbook.steps, 1)}
+    for step in runbook.steps:
+        lines.append("")
+        lines.append(f"{numbers[step.id]}  {step.id}: {step.ask}")
+        if step.read:
+            lines.append(f"   {step.read}")
+        if step.manual:
+            lines.append(f"   by hand: {step.manual.do}")
+            lines += [f"     {choice.key}: {choice.says}" for choice in step.manual.choices]
+        if step.action:
+            offer = proposal(settings, context=settings.context or "")
+            lines.append(f"   runs with --allow {step.action}: {offer.command}")
+            lines += [f"     {effect}" for effect in offer.effects]
+            lines.append(f"     By hand it is removed by: {offer.cleanup}")
+            lines.append("     Where nodes run Talos its namespace is labelled privileged as well.")
+        ways = [(v, numbers.get(to, to)) for v, to in step.next if to]
+        lines.append("   " + ", ".join(f"{v} → {to if to != END else 'end'}" for v, to in ways))
+    print_text("".join(f"{printable(line)}\n" for line in lines), settings)
+    return 0
+
+
+def run(wiring: Wiring, order: Order) -> int:
+    """Follow it, print what was found, and return the exit code. Raises BadParameter."""
+    try:
+        found = asyncio.run(_follow(wiring, order))
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    finally:
+        for sentence in left_behind():
+            sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
+    if isinstance(found, str):
+        raise BadParameter(found)
+    done, recorder = found
+    if order.kept:
+        told = (
+            f"not kept: {recorder.problem}" if recorder.problem else f"transcript: {recorder.path}"
+        )
+        if recorder.moved:
+            sys.stderr.write(f"ciliscope: {printable(recorder.moved)}\n")
+        sys.stderr.write(f"ciliscope: {printable(told)}\n")
+    print_told(recorder.told(done), wiring.settings, order.output, hidden=order.hidden)
+    return exit_code(done)
+
+
+def print_told(told: Document, settings: Settings, output: str, *, hidden: bool) -> None:
+    """Print a transcript, without what looks like a secret."""
+    told = changed(told, hider(addresses=hidden))
+    if output == "json":
+        print_bytes(encoded(told).decode())
+    elif output == "markdown":
+        print_bytes(paper.markdown(told))
+    else:
+        print_text(paper.text(told, pen_for(settings)), settings)
+
+
+async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
+    """The run and its file; or why its parameters name nothing that is there."""
+    request = Request(categories=CATEGORIES, deadline=order.deadline, expected=order.expected)
+    async with watching(wiring) as monitor:
+        if wiring.settings.at is not None:  # a clock that stands will never tell
+            snapshot = await settled(monitor, order.deadline)
+        else:
+            snapshot = (await once(monitor, request)).snapshot
+        hand = Hand(whoever(), snapshot.taken_at)
+        if why := _elsewhere(order, snapshot.context):
+            return why
+        if order.gone_on is None:
+            why = missing(order.runbook, order.parameters, Case(snapshot))
+            if why:
+                return why
+        recorder = _recorder(order, snapshot.context, hand.at)
+        told, judge = _begun(order, hand, snapshot.context), request.judge()
+        end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
+        while True:
+            told = await asyncio.to_thread(_on, told, snapshot, judge, order)
+            step = told.current
+            if step is not None and step.action in order.allowed and step.id not in told.ran:
+                told = told.add(await _tried(wiring.settings, snapshot, step))
+                continue
+            if order.kept:
+                recorder.keep(told)
+            left = end - asyncio.get_running_loop().time()
+            if not waits(told) or left <= PAUSE:
+                return told, recorder
+            said = _say(told, said)
+            await asyncio.sleep(PAUSE)
+            snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
+
+
+def _on(told: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
+    view = View(judge.case(snapshot), judge.verdict(snapshot))
+    hand = Hand(whoever(), snapshot.taken_at)
+    return follow(told, view, order.answers, hand, order.allowed)
+
+
+async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
+    """What came of the test that a step offers, and that was allowed on the command line."""
+    trial = Trial(settings, snapshot)
+    offer = trial.proposal
+    why = trial.obstacle or f"running {offer.command}; by hand it is removed by: {offer.cleanup}"
+    sys.stderr.write(f"ciliscope: {printable(why)}\n")
+    said = 0
+
+    def tell() -> None:
+        nonlocal said
+        for line in trial.since(said):
+            sys.stderr.write(f"{line}\n")
+        said = trial.printed
+        sys.stderr.flush()
+
+    with _stopping(trial):
+        ran = await trial.run(Hand(f"{whoever()} (--allow)", datetime.now(UTC)), tell)
+    return msgspec.structs.replace(ran, step=step.id)
+
+
+@contextmanager
+def _stopping(trial: Trial) -> Iterator[None]:
+    """Let ctrl-c, SIGTERM and SIGHUP stop the test, which cleans up; a second one ends at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        if trial.cancelled and task is not None:
+            task.cancel()
+            return
+        sys.stderr.write("ciliscope: stopping, and cleaning up; once more leaves at once\n")
+        trial.cancel()
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+
+
+def _elsewhere(order: Order, context: str) -> str:
+    """Why a run is not gone on with here: it was begun on another cluster; "" where it may be."""
+    begun = order.gone_on.context if order.gone_on else ""
+    if order.elsewhere or not begun or not context or begun == context:
+        return ""
+    return (
+        f"{order.file} was begun on {begun}, and this is {context}: what was found there says "
+        f"nothing of this cluster; --context {begun}, or --elsewhere where it is the same one"
+    )
+
+
+def _begun(order: Order, hand: Hand, context: str) -> Run:
+    if order.gone_on is not None:
+        return resume(run_of(order.gone_on), hand, context)
+    return begin(order.runbook, order.parameters, hand)
+
+
+def _recorder(order: Order, context: str, now: datetime) -> Recorder:
+    if order.file is not None:
+        return Recorder(order.file, order.gone_on.context if order.gone_on else context)
+    return Recorder.anew(order.runbook.name, context, now)
+
+
+def _say(told: Run, said: str) -> str:
+    """Tell on standard error what is waited for, whenever that changes."""
+    step = told.current
+    judged = told.told.get(step.id) if step else None
+    why = judged.because if judged else str(Verdict.UNKNOWN)
+    now = f"ciliscope: waiting at {step.id if step else END}: {one_line(why)}\n"
+    if now != said:
+        sys.stderr.write(now)
+        sys.stderr.flush()
+    return now

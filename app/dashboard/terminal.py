@@ -1,0 +1,194 @@
+"""The terminal: read whatever it sends without dying, and always left as it was found.
+
+Textual 8.2 ends with an error at the first byte that is not UTF-8, spins when the terminal is gone,
+leaves the alternate screen on when it is sent SIGTERM or SIGHUP, and takes its size from the
+environment. Seen on Linux, November 2026.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import termios
+import threading
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from textual.drivers.linux_driver import LinuxDriver
+
+from app.dashboard.terminal_input import InputFilter
+
+GRACE = 0.8
+"""Seconds that an orderly end may take after a signal before the process is ended as it stands."""
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+_LEAVE = (
+    "\x1b[?2004l"  # bracketed paste
+    "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l"  # mouse
+    "\x1b[?1004l\x1b[?2048l"  # focus reports, resize reports
+    "\x1b[<u"  # kitty keys
+    "\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[0m"  # main screen, cursor, line wrap, plain colours
+)
+
+
+class TolerantDriver(LinuxDriver):
+    """Textual's driver, reading through a filter that mends bytes which are no UTF-8.
+
+    The filter stands between the terminal and Textual's own reader: a pipe takes the place of the
+    file descriptor that the reader uses. A terminal that is gone becomes SIGHUP, once.
+
+    A terminal that hangs up sends SIGCONT after SIGHUP, and Textual takes any SIGCONT for the end
+    of a ctrl-z: it would begin to read again, for ever, when it has just left the terminal.
+    """
+
+    _reads = False
+    """Whether it has the terminal: between start and stop."""
+    _suspended = False
+    """Whether it gave the terminal up only for as long as the process is stopped."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._reads = True
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back."""
+        self._reads = False
+        super().stop_application_mode()
+
+    def suspend_application_mode(self) -> None:
+        """Give the terminal back until `resume_application_mode`."""
+        self._suspended = self._reads
+        super().suspend_application_mode()
+
+    def resume_application_mode(self) -> None:
+        """Take the terminal again, if it was given up for a while and is still there."""
+        if sys.__stdin__ is None or not sys.__stdin__.isatty():
+            return
+        if self._reads:  # stopped by SIGSTOP, which nobody is told of: the shell had the terminal
+            self.suspend_application_mode()
+        if self._suspended:
+            self._suspended = False
+            super().resume_application_mode()
+
+    def run_input_thread(self) -> None:
+        """Read mended input until the driver is told to stop."""
+        terminal = self.fileno
+        mended, inlet = os.pipe()
+        stopped, stop = os.pipe()
+        mender = threading.Thread(target=_mend, args=(terminal, inlet, stopped), daemon=True)
+        mender.start()
+        self.fileno = mended
+        try:
+            super().run_input_thread()
+        finally:
+            self.fileno = terminal
+            os.close(stop)
+            os.close(mended)
+            mender.join()
+            os.close(stopped)
+            os.close(inlet)
+
+
+def _mend(terminal: int, inlet: int, stopped: int) -> None:
+    """Copy input, undecodable bytes as U+FFFD and without what nobody typed, until told to stop."""
+    decode = getincrementaldecoder("utf-8")("replace").decode
+    mended = InputFilter()
+    with selectors.DefaultSelector() as selector:
+        selector.register(terminal, selectors.EVENT_READ)
+        selector.register(stopped, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in selector.select(mended.patience)}
+            if stopped in ready:
+                return
+            if not ready:
+                text = mended.flush()
+            else:
+                try:
+                    data = os.read(terminal, 4096)
+                except OSError:  # the terminal was taken away
+                    data = b""
+                if not data:
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    return
+                text = mended.feed(decode(data))
+            try:
+                os.write(inlet, text.encode())
+            except BrokenPipeError:
+                return
+
+
+def believe_the_terminal() -> None:
+    """Forget the size that the environment tells, where the terminal tells its own.
+
+    Shells and wrappers export `COLUMNS` and `LINES`, and nobody changes them when the window does;
+    Rich and Textual believe them first. They are all there is on a serial line that tells 0x0.
+    """
+    try:
+        size = os.get_terminal_size(sys.__stdin__.fileno()) if sys.__stdin__ else None
+    except (ValueError, OSError):
+        return
+    if size is not None and size.columns and size.lines:
+        os.environ.pop("COLUMNS", None)
+        os.environ.pop("LINES", None)
+
+
+@contextmanager
+def whole_terminal(end: Callable[[], None], last_act: Callable[[], None]) -> Iterator[list[int]]:
+    """Around the run of an application: the terminal is whole afterwards, whatever happened.
+
+    On SIGTERM and SIGHUP `end` is called, which should make the application return; the signals
+    received are in the list. When it has not returned within `GRACE`, the terminal is restored,
+    `last_act` is called and the process is ended with 128 + the signal's number.
+    """
+    attributes = _attributes()
+    received: list[int] = []
+    over = threading.Event()
+
+    def watch(signum: int) -> None:
+        if not over.wait(GRACE):
+            _restore(attributes)
+            last_act()
+            os._exit(128 + signum)
+
+    def ended(signum: int, _frame: FrameType | None) -> None:
+        if not received:
+            threading.Thread(target=watch, args=(signum,), daemon=True).start()
+        received.append(signum)
+        end()
+
+    before = {signum: signal.signal(signum, ended) for signum in ENDING_SIGNALS}
+    whole = False
+    try:
+        yield received
+        whole = _attributes() == attributes
+    finally:
+        over.set()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        if not whole:
+            _restore(attributes)
+
+
+def _attributes() -> list[int | list[bytes | int]] | None:
+    """How the terminal is set; None when there is none."""
+    try:
+        return termios.tcgetattr(sys.__stdin__.fileno()) if sys.__stdin__ else None
+    except (termios.error, ValueError, OSError):
+        return None
+
+
+def _restore(attributes: list[int | list[bytes | int]] | None) -> None:
+    """Put the terminal back, as far as there still is one."""
+    if attributes is None or sys.__stdin__ is None or sys.__stderr__ is None:
+        return
+    try:
+        termios.tcsetattr(sys.__stdin__.fileno(), termios.TCSANOW, attributes)
+        os.write(sys.__stderr__.fileno(), _LEAVE.encode())
+    except (termios.error, OSError):
+        return  # it is gone

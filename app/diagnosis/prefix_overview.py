@@ -1,0 +1,316 @@
+"""Every prefix that BGP announces or should: what it is, where it should be and where it is.
+
+What should be announced for services, and by whom it is, comes from the service paths
+(`app.diagnosis.service_path.paths`), so that a prefix, its service and the findings never differ.
+Pod networks come from the CiliumNodes; anything else in the agents' tables is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from app.diagnosis.service_path.paths import service_paths
+from app.model.advertised_routes import Link, canonical
+from app.model.case import Case
+from app.model.desired_peerings import control_plane, peerings
+from app.model.desired_routes import Wanted
+from app.model.finding import Finding, Ref, Severity
+from app.model.health import Health
+from app.model.lbipam import AddressRange
+from app.model.route_coverage import reach, scene
+from app.model.routes import Prefix
+from collectors.bgp_routes import NodeRoutes, Route
+
+POD_NETWORKS = ("cluster-pool", "kubernetes")
+"""IPAM modes in which the pod networks of a node are in its CiliumNode."""
+
+_BAD: Mapping[Severity, Health] = {Severity.FAIL: "fail", Severity.WARN: "warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A route in one table of one node."""
+
+    node: str
+    table: str
+    """`available` (loc-rib) or `advertised` (adj-rib-out)."""
+    route: Route
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Announcement:
+    """A prefix, with the nodes that should announce it and those that do."""
+
+    prefix: str
+    network: Prefix
+    what: str
+    """`home/grafana`, `PodCIDR talos-cp-1`, `pool bgp-default`; "" when nobody knows."""
+    services: tuple[str, ...]
+    """Keys of the services whose address it carries."""
+    expected: tuple[str, ...]
+    available: tuple[str, ...] | None
+    """Nodes that have it in their own table; None: that was not read."""
+    advertised: tuple[str, ...] | None
+    """Nodes that announce it on an established session; None: that was not read."""
+    missing: tuple[str, ...]
+    """Nodes that should and certainly do not."""
+    unknown: tuple[str, ...]
+    """Nodes that should, and of which it is not known."""
+    extra: tuple[str, ...]
+    """Nodes that do and should not."""
+    health: Health
+    findings: tuple[Finding, ...] = ()
+    """What was found about it or its services' announcement, the worst first."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A prefix while it is gathered; several services may share one."""
+
+    expected: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    services: list[str] = field(default_factory=list)
+    pods_of: list[str] = field(default_factory=list)
+    down: bool = False
+    """Whether every session that should carry it is known to be down."""
+
+
+def announcements(case: Case, findings: Iterable[Finding]) -> tuple[Announcement, ...]:
+    """Every prefix that should be announced or is in an agent's table, by address."""
+    drafts: dict[str, _Draft] = {}
+    _add_services(case, drafts)
+    _add_pod_networks(case, drafts)
+    for prefix in routes_by_prefix(case):
+        drafts.setdefault(prefix, _Draft())
+    about = _about(findings)
+    named = _other_addresses(case)
+    made = [_made(case, prefix, draft, about, named) for prefix, draft in drafts.items()]
+    return tuple(sorted(made, key=_order))
+
+
+def routes_by_prefix(case: Case) -> Mapping[str, Sequence[Held]]:
+    """Every route that was read, by its prefix as `canonical` writes it."""
+    snapshot = case.snapshot
+    readings = (
+        snapshot.routes_advertised_ipv4,
+        snapshot.routes_advertised_ipv6,
+        snapshot.routes_available_ipv4,
+        snapshot.routes_available_ipv6,
+    )
+    tables = ("advertised", "advertised", "available", "available")
+    inputs: tuple[object, ...] = readings
+    return case.memo.of(
+        "routes by prefix", inputs, lambda: _by_prefix(zip(tables, readings, strict=True))
+    )
+
+
+def longest_match(text: str, known: Container[str]) -> str:
+    """The longest known prefix that holds an address or a prefix; "" for none, or for neither."""
+    try:
+        wanted = ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    lengths = range(wanted.prefixlen, -1, -1)
+    wider = (str(ip_network((wanted.network_address, n), strict=False)) for n in lengths)
+    return next((prefix for prefix in wider if prefix in known), "")
+
+
+def _by_prefix(
+    tables: Iterable[tuple[str, Mapping[str, NodeRoutes]]],
+) -> Mapping[str, Sequence[Held]]:
+    found: dict[str, list[Held]] = {}
+    for table, readings in tables:
+        for reading in readings.values():
+            for route in reading.routes:
+                prefix = canonical(route.prefix)
+                if prefix:
+                    found.setdefault(prefix, []).append(Held(reading.node, table, route))
+    return found
+
+
+def _add_services(case: Case, drafts: dict[str, _Draft]) -> None:
+    """What services should have announced, and their addresses that nothing announces."""
+    paths = service_paths(case)
+    for key, path in paths.items():
+        for entry in path.prefixes:
+            found = drafts.setdefault(entry.prefix, _Draft())
+            found.services.append(key)
+            found.expected = _both(found.expected, entry.expected or ())
+            if entry.actual != entry.expected:
+                found.missing = _both(found.missing, entry.missing)
+                found.unknown = _both(found.unknown, entry.unknown)
+    for balancer in case.balancers:
+        key = balancer.service.key
+        covered = {entry.prefix for entry in paths[key].prefixes} if key in paths else set()
+        for address in balancer.addresses:
+            host = str(ip_network(address))
+            if host not in covered and not longest_match(host, covered):
+                drafts.setdefault(host, _Draft()).services.append(key)
+
+
+def _add_pod_networks(case: Case, drafts: dict[str, _Draft]) -> None:
+    for wanted in _pod_networks(case):
+        found = reach(scene(case), wanted)
+        draft = drafts.setdefault(wanted.prefix, _Draft())
+        draft.expected = _both(draft.expected, wanted.nodes)
+        draft.missing = _both(draft.missing, found.missing)
+        draft.unknown = _both(draft.unknown, found.unknown)
+        draft.pods_of += wanted.nodes
+        draft.down |= scene(case).carried(wanted.links).dead >= frozenset(wanted.nodes)
+
+
+def _pod_networks(case: Case) -> Iterator[Wanted]:
+    """The pod networks that some peer of their node is to get."""
+    if case.setting("ipam", "cluster-pool") not in POD_NETWORKS:
+        return
+    if control_plane(case) not in ("v1", "v2"):
+        return
+    links: dict[tuple[str, str], list[Link]] = {}
+    for peering in peerings(case):
+        for family in peering.families if not peering.problem else ():
+            if family.safi == "unicast" and any(
+                each.type == "PodCIDR" for each in family.advertisements
+            ):
+                link = (peering.node, peering.peer_address)
+                links.setdefault((peering.node, family.afi), []).append(link)
+    for (name, afi), carried in sorted(links.items()):
+        node = case.snapshot.cilium_nodes.get(name)
+        for text in node.spec.ipam.pod_cidrs if node else ():
+            prefix = canonical(text)
+            if prefix and afi == ("ipv6" if ":" in prefix else "ipv4"):
+                address = ip_network(prefix).network_address
+                yield Wanted(address, prefix, (name,), tuple(carried), ())
+
+
+def _about(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Finding]]:
+    """Findings about the announcement of a service or about a prefix, the worst first."""
+    found: dict[Ref, list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: finding.severity is not Severity.FAIL):
+        if finding.code.startswith("CS5"):
+            for ref in dict.fromkeys((finding.subject, *finding.about)):
+                found.setdefault(ref, []).append(finding)
+    return found
+
+
+def _made(
+    case: Case,
+    prefix: str,
+    draft: _Draft,
+    about: Mapping[Ref, Sequence[Finding]],
+    named: Mapping[str, str],
+) -> Announcement:
+    network = ip_network(prefix)
+    table = scene(case).tables[network.version]
+    read = table.read_at is not None
+    actual = table.nodes.get(prefix, ())
+    services = tuple(dict.fromkeys(draft.services))
+    refs = [Ref("Prefix", prefix), *map(_service_ref, services)]
+    findings = tuple(dict.fromkeys(f for ref in refs for f in about.get(ref, ())))
+    odd = any(finding.subject == refs[0] for finding in findings)
+    judged = bool(draft.expected) or odd
+    extra = _without(actual, draft.expected) if judged else ()
+    missing = _without(draft.missing, actual)
+    unknown = _without(_without(draft.unknown, actual), missing)
+    return Announcement(
+        prefix=prefix,
+        network=network,
+        what=_what(case, draft, network, named.get(prefix, "")),
+        services=services,
+        expected=draft.expected,
+        available=_available(case, prefix, network.version),
+        advertised=actual if read else None,
+        missing=missing,
+        unknown=unknown,
+        extra=extra,
+        health=_health(draft, findings, actual, missing, unknown, extra),
+        findings=findings,
+    )
+
+
+def _both(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of both, each once; the same object where one has all of them."""
+    if not some or some == others:
+        return others
+    return tuple(dict.fromkeys((*some, *others)))
+
+
+def _without(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    if not some or some == others:
+        return ()
+    known = frozenset(others)
+    return tuple(name for name in some if name not in known)
+
+
+def _health(
+    draft: _Draft,
+    findings: Sequence[Finding],
+    actual: Sequence[str],
+    missing: Sequence[str],
+    unknown: Sequence[str],
+    extra: Sequence[str],
+) -> Health:
+    """As the findings judge it; what they do not judge yet may be about to change."""
+    worst = next((_BAD[f.severity] for f in findings if f.severity in _BAD), None)
+    if missing or extra:
+        return worst or ("fail" if draft.down else "warn")
+    if unknown:
+        return "unknown"
+    if draft.expected or actual:
+        return "ok"
+    return worst or "none"
+
+
+def _what(case: Case, draft: _Draft, network: Prefix, named: str) -> str:
+    if draft.services:
+        more = len(set(draft.services)) - 1
+        return draft.services[0] + (f" and {more} more" if more else "")
+    if draft.pods_of:
+        return f"PodCIDR {', '.join(draft.pods_of)}"
+    if named:
+        return named
+    pool = next((u.pool.name for u in case.usages if _within(network, u.ranges)), "")
+    return f"pool {pool}" if pool else ""
+
+
+def _within(network: Prefix, ranges: Iterable[AddressRange]) -> bool:
+    return any(network.network_address in found for found in ranges)
+
+
+def _other_addresses(case: Case) -> Mapping[str, str]:
+    """Host prefixes of cluster and external addresses, and the services that have them."""
+    services = case.snapshot.services
+    return case.memo.of("other addresses", (services,), lambda: _named(case))
+
+
+def _named(case: Case) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for service in case.snapshot.services.values():
+        spec = service.spec
+        told = [(address, "ClusterIP") for address in (spec.cluster_ip, *spec.cluster_ips)]
+        told += [(address, "ExternalIP") for address in spec.external_ips]
+        told += [(entry.ip, "LoadBalancerIP") for entry in service.status.load_balancer.ingress]
+        for address, type_ in told:
+            prefix = canonical(address)
+            if prefix:
+                found.setdefault(prefix, f"{type_} {service.key}")
+    return found
+
+
+def _available(case: Case, prefix: str, version: int) -> tuple[str, ...] | None:
+    if not case.snapshot.health_of(f"routes_available_ipv{version}").known:
+        return None
+    held = routes_by_prefix(case).get(prefix, ())
+    return tuple(sorted({each.node for each in held if each.table == "available"}))
+
+
+def _service_ref(key: str) -> Ref:
+    namespace, _, name = key.partition("/")
+    return Ref("Service", name, namespace)
+
+
+def _order(found: Announcement) -> tuple[int, int, int]:
+    network = found.network
+    return (network.version, int(network.network_address), network.prefixlen)

@@ -1,0 +1,289 @@
+"""What the agents say when they are asked through the `cilium` command: CS106, CS110, CS113.
+
+An agent that does not answer is one whose pod is Ready and into which the command cannot exec, or
+whose API does not respond in time. Not being allowed to exec is our lack (CS801), not the agent's;
+an agent that says its BGP is off has answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.diagnosis.rules.pods import pod_ref, workload
+from app.diagnosis.rules.times import NAMED, quoted, some
+from app.model.case import Case
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.health import pod_ready
+from app.model.lbipam import condition_of
+from app.state.snapshot import SourceHealth
+from collectors.agent_status import AgentStatus, FailingController
+from collectors.records import Pod
+
+COMMANDS = (
+    "bgp_peers",
+    "cilium_status",
+    "routes_advertised_ipv4",
+    "routes_advertised_ipv6",
+    "routes_available_ipv4",
+    "routes_available_ipv6",
+)
+"""Kinds that come from the `cilium` command, the one that always runs first."""
+
+FAILURES = 5
+"""Runs in a row that a controller must fail: below that it is retrying, which is ordinary."""
+FAILURE_AGE = 900.0
+"""Seconds within which the last of them must lie: the agent's back-off is at most ten minutes."""
+
+_TOO_LATE = "context deadline exceeded"
+_FORBIDDEN = ("is forbidden", "pods/exec")
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """One agent that failed one command."""
+
+    pod: Pod
+    kind: str
+    command: str
+    """The command's label."""
+    error: str
+
+
+def exec_forbidden(error: str) -> bool:
+    """Whether it is a right or an admission policy, not the agent, that is in the way."""
+    return any(sign in error for sign in _FORBIDDEN)
+
+
+def commands(case: Case) -> tuple[SourceHealth, ...]:
+    """How each source that runs the `cilium` command is doing, the first first."""
+    known = {health.kind: health for health in case.snapshot.health.values()}
+    return tuple(known[kind] for kind in COMMANDS if kind in known)
+
+
+def agent_errors(case: Case) -> Iterator[tuple[str, str, str]]:
+    """Kind, pod and error of each agent that gave a command no answer, rights aside or not."""
+    snapshot = case.snapshot
+    for kind, readings in (
+        ("bgp_peers", snapshot.bgp_peers),
+        ("routes_advertised_ipv4", snapshot.routes_advertised_ipv4),
+        ("routes_advertised_ipv6", snapshot.routes_advertised_ipv6),
+        ("routes_available_ipv4", snapshot.routes_available_ipv4),
+        ("routes_available_ipv6", snapshot.routes_available_ipv6),
+    ):
+        for each in readings.values():
+            if each.pod and each.error and not each.bgp_disabled:
+                yield kind, each.pod, each.error
+    for agent in agent_statuses(case):
+        if not agent.answered:
+            yield "cilium_status", agent.pod, agent.error
+
+
+def agent_statuses(case: Case) -> tuple[AgentStatus, ...]:
+    """What each agent said of itself; none when `cilium status` was not read."""
+    return tuple(
+        agent for status in case.snapshot.cilium_status.values() for agent in status.agents
+    )
+
+
+def silent_agents(case: Case) -> Iterator[Finding]:
+    """CS106: an agent does not answer though its pod is Ready."""
+    if not case.known("pods"):
+        return
+    found = tuple(sorted(_silences(case), key=_order))
+    if not found:
+        return
+    pods = sorted({each.pod.key for each in found})
+    ready = [pod for pod in case.snapshot.agents_by_node.values() if pod_ready(pod)]
+    if len(pods) > 1 and len(pods) == len(ready):
+        yield _all_silent(case, found)
+        return
+    for key in pods:
+        yield _silent(case, tuple(each for each in found if each.pod.key == key))
+
+
+def controllers(case: Case) -> Iterator[Finding]:
+    """CS110: a controller of agents keeps failing."""
+    if not case.snapshot.health_of("cilium_status").known:
+        return
+    failing: dict[str, list[tuple[AgentStatus, FailingController]]] = {}
+    for agent in agent_statuses(case):
+        for controller in agent.failing_controllers:
+            age = case.age(controller.last_failure)
+            if controller.failures >= FAILURES and (age is None or age <= FAILURE_AGE):
+                failing.setdefault(controller.name, []).append((agent, controller))
+    for name, found in sorted(failing.items()):
+        yield _failing(case, name, found)
+
+
+def unmanaged(case: Case) -> Iterator[Finding]:
+    """CS113: pods that Cilium does not manage, as `cilium status` counts them."""
+    status = next(iter(case.snapshot.cilium_status.values()), None)
+    # The command counts endpoints of agents: one that was not reached makes the count worthless.
+    if status is None or status.collection_errors or status.pods_all is None:
+        return
+    if status.pods_managed is None or not all(agent.answered for agent in status.agents):
+        return
+    outside = status.pods_all - status.pods_managed
+    if outside <= 0 or not status.agents:
+        return
+    yield Finding(
+        code="CS113",
+        severity=Severity.INFO,
+        subject=Ref("Cluster"),
+        summary=f"{outside} of {status.pods_all} pods are not managed by Cilium",
+        evidence=(
+            case.saw("cilium_status", "Cluster", "pods_count.by_cilium", status.pods_managed),
+            case.saw("cilium_status", "Cluster", "pods_count.all", status.pods_all),
+        ),
+        remedy="pods that started before Cilium, or through another CNI, join when they are "
+        "restarted",
+        command="cilium status",
+    )
+
+
+def _silences(case: Case) -> Iterator[Silence]:
+    snapshot, errors = case.snapshot, tuple(agent_errors(case))
+    pods = {pod.name: pod for pod in snapshot.agents_by_node.values()} if errors else {}
+    for kind, name, error in errors:
+        pod, health = pods.get(name), snapshot.health_of(kind)
+        if pod is None or not pod_ready(pod) or exec_forbidden(error):
+            continue
+        if _ready_since(pod, health.read_at):
+            yield Silence(pod, kind, health.label, error)
+
+
+def _order(silence: Silence) -> tuple[str, int]:
+    return silence.pod.key, COMMANDS.index(silence.kind)
+
+
+def _ready_since(pod: Pod, asked: datetime | None) -> bool:
+    """Whether the pod was Ready already when it was asked: an answer may be older than the pod."""
+    ready = condition_of(pod.status.conditions, "Ready")
+    became = ready.last_transition_time if ready else None
+    return became is None or asked is None or became <= asked
+
+
+def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
+    one = found[0]
+    node, pod = one.pod.spec.node_name, one.pod
+    heard_elsewhere = _answers(case, pod)
+    part = f", though it answers {', '.join(heard_elsewhere)}" if heard_elsewhere else ""
+    removed = case.known("nodes") and node not in case.snapshot.nodes
+    return Finding(
+        code="CS106",
+        severity=Severity.WARN if heard_elsewhere else Severity.FAIL,
+        subject=pod_ref(pod) if removed else Ref("Node", node),
+        summary=f"the agent on {node} ({pod.name}) does not answer "
+        f"{_listed(found)}{part}, and its pod says Ready: {_why(case, one)}",
+        evidence=tuple(_evidence(case, each) for each in found),
+        remedy="what the API says of this node's sessions may be old; see whether the agent hangs "
+        f"(its log on {node}) or the node's container runtime refuses to exec, then restart the "
+        f"pod {pod.name}",
+        command=f"kubectl -n {pod.namespace} exec {pod.name} -c cilium-agent -- "
+        "cilium-dbg status --brief",
+        about=(pod_ref(pod), Ref("Node", node), *_stuck_commands(case)),
+    )
+
+
+def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
+    one = found[0]
+    pods = {each.pod.key: each.pod for each in found}.values()
+    ref = workload(case, "agent")
+    return Finding(
+        code="CS106",
+        severity=Severity.FAIL,
+        subject=ref,
+        summary=f"none of the {len(pods)} agents answers {_listed(found)}, though their pods say "
+        f"Ready; {one.pod.name} on {one.pod.spec.node_name}: {_why(case, one)}",
+        evidence=tuple(_evidence(case, each) for each in found[:NAMED]),
+        remedy="as none answers, look first at what they share: the way from the API server to the "
+        "kubelets (TCP 10250, konnectivity, kubelet serving certificates)",
+        command=f"kubectl -n {ref.namespace} exec {one.pod.name} -c cilium-agent -- "
+        "cilium-dbg status --brief",
+        about=(
+            *(ref for pod in pods for ref in (pod_ref(pod), Ref("Node", pod.spec.node_name))),
+            *_stuck_commands(case),
+        ),
+    )
+
+
+def _why(case: Case, silence: Silence) -> str:
+    """What became of the question; Go's own words for "too late" say neither when nor to whom."""
+    took = case.snapshot.health_of(silence.kind).took
+    if silence.error.endswith(_TOO_LATE) and took is not None:
+        return f"it was waited for {took:.0f} s ({quoted(silence.error)})"
+    return quoted(silence.error)
+
+
+def _listed(found: tuple[Silence, ...]) -> str:
+    first, *others = dict.fromkeys(each.command for each in found)
+    if not others:
+        return f"`{first}`"
+    return f"`{first}` and {f'`{others[0]}`' if len(others) == 1 else f'{len(others)} others'}"
+
+
+def _evidence(case: Case, silence: Silence) -> Evidence:
+    label = silence.command
+    health = case.snapshot.health.get(label)
+    age = case.age(health.read_at) if health else None
+    return Evidence(label, f"Pod {silence.pod.key}", "stderr", silence.error, age)
+
+
+def _answers(case: Case, pod: Pod) -> tuple[str, ...]:
+    """The commands that this agent does answer."""
+    snapshot, node = case.snapshot, pod.spec.node_name
+    kinds = [
+        kind
+        for kind, readings in (
+            ("bgp_peers", snapshot.bgp_peers),
+            ("routes_advertised_ipv4", snapshot.routes_advertised_ipv4),
+            ("routes_advertised_ipv6", snapshot.routes_advertised_ipv6),
+            ("routes_available_ipv4", snapshot.routes_available_ipv4),
+            ("routes_available_ipv6", snapshot.routes_available_ipv6),
+        )
+        if node in readings
+    ]
+    if any(agent.pod == pod.name and agent.answered for agent in agent_statuses(case)):
+        kinds.append("cilium_status")
+    return tuple(f"`{snapshot.health_of(kind).label}`" for kind in kinds)
+
+
+def _stuck_commands(case: Case) -> tuple[Ref, ...]:
+    """Commands that give no answer at all: one hanging agent keeps `cilium status` from ending."""
+    return tuple(Ref("Source", each.label) for each in commands(case) if each.error)
+
+
+def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingController]]) -> Finding:
+    pods = {pod.name: pod for pod in case.snapshot.pods.values()}
+    worst = max((controller for _, controller in found), key=lambda each: each.failures)
+    where = some([agent.node or agent.pod for agent, _ in found])
+    known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
+    namespace = case.snapshot.cilium_namespace
+    return Finding(
+        code="CS110",
+        severity=Severity.WARN,
+        subject=pod_ref(known[0]) if len(found) == len(known) == 1 else workload(case, "agent"),
+        detail=name,
+        summary=f"controller {name} keeps failing on {where}: {worst.failures} times in a row, "
+        f"last with: {quoted(worst.message) or 'no message'}",
+        evidence=tuple(
+            case.saw(
+                "cilium_status",
+                f"Pod {namespace}/{agent.pod}",
+                f"controllers[{name}].status.consecutive-failure-count",
+                f"{controller.failures}: {controller.message}",
+            )
+            for agent, controller in found[:NAMED]
+        ),
+        remedy="the message says what the agent cannot do; look for the same error in its log",
+        command=f"kubectl -n {namespace} exec {found[0][0].pod} -c cilium-agent -- "
+        "cilium-dbg status --all-controllers",
+        about=tuple(map(pod_ref, known)),
+        blames=tuple(
+            dict.fromkeys(
+                ref for pod in known for ref in (pod_ref(pod), Ref("Node", pod.spec.node_name))
+            )
+        ),
+    )

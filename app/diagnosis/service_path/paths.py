@@ -1,0 +1,231 @@
+"""The path of every service, hop by hop (`ServicePath`), and the findings on it.
+
+A way that is clean is kept for the next diagnosis, and used again while nothing it was judged by
+has changed: the service, its endpoints, the BGP configuration, the sessions and the announcements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import ip_network
+
+from app.diagnosis.rules.lbipam import address_findings
+from app.diagnosis.service_path.hops import (
+    Way,
+    address_hops,
+    advertised_hop,
+    endpoints_hop,
+    router_hop,
+    routes_hop,
+    sessions_hop,
+)
+from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_path.undetermined import with_doubt
+from app.model.address_holders import by_address
+from app.model.case import Case
+from app.model.finding import Finding
+from app.model.lbipam import LoadBalancer, balancers_by_service
+from app.model.route_coverage import Scene, reach, scene, strays
+from collectors.records import EndpointSlice
+
+_NAMES: tuple[HopName, ...] = (
+    "class",
+    "pool",
+    "address",
+    "endpoints",
+    "advertised",
+    "sessions",
+    "routes",
+    "router",
+)
+
+
+_NONE: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """A way, and all that it was judged by."""
+
+    balancer: LoadBalancer
+    slices: tuple[EndpointSlice, ...]
+    watched: tuple[str, ...]
+    """Its prefixes, and those of addresses that nobody should announce."""
+    announcing: tuple[tuple[str, ...] | None, ...]
+    """Who announces each of these."""
+    path: ServicePath
+    lasting: bool
+    """Whether it is clean and time alone does not change that."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Paths:
+    """The ways of all services."""
+
+    ways: tuple[_Judged, ...]
+    odd: tuple[ServicePath, ...]
+    """Those on which something was found, or that may look otherwise in a moment."""
+
+    @cached_property
+    def by_service(self) -> Mapping[str, ServicePath]:
+        """The ways by the keys of the services."""
+        return {judged.path.service: judged.path for judged in self.ways}
+
+
+def service_paths(case: Case) -> Mapping[str, ServicePath]:
+    """The way of every service of type LoadBalancer, by its key; none when services are not known.
+
+    The ages of the evidence on a way that was kept are of when it was judged: `path_of` has them
+    as of now.
+    """
+    return _all(case).by_service
+
+
+def path_of(case: Case, service: str) -> ServicePath | None:
+    """The way of one service by its key, judged now; None when there is no such load balancer."""
+    balancer = next((b for b in case.balancers if b.service.key == service), None)
+    return None if balancer is None else _judge(scene(case), balancer)[0]
+
+
+def path_findings(case: Case, block: str) -> Iterator[Finding]:
+    """Everything on the ways of all services whose code begins so (`CS5`)."""
+    for path in _all(case).odd:
+        for hop in path.hops:
+            for finding in hop.findings:
+                if finding.code.startswith(block):
+                    yield finding
+
+
+def _all(case: Case) -> _Paths:
+    return case.memo.of("paths", (case.snapshot,), lambda: _judged(case))
+
+
+def _judged(case: Case) -> _Paths:
+    if not case.known("services"):
+        return _Paths((), ())
+    now = scene(case)
+    told = tuple(now.tables[version].answered for version in (4, 6))
+    read = tuple(now.tables[version].read_at is not None for version in (4, 6))
+    ground = case.memo.equal("ground", (told, read, now.endpoints_known, now.restarted))
+    common = (now.config, now.links, ground, case.config)
+    kept: dict[str, _Judged] = case.memo.of("kept ways", common, dict)
+    balancers = balancers_by_service(case.snapshot)
+
+    def way(key: str) -> tuple[_Judged, ...]:
+        known = kept.get(key)
+        for balancer in balancers[key]:
+            if known is None or not _same(known, balancer, now):
+                known = kept[key] = _judged_now(now, balancer)
+            return (known,)
+        return ()
+
+    tables = tuple(now.tables.values())
+    # What may look otherwise in a moment is judged again each time.
+    passing: tuple[_Judged, ...] = case.memo.shelf("passing ways", tuple)
+    again = {judged.path.service: object() for judged in passing} or _NONE
+    ways = case.memo.by_key("ways", (balancers, now.slices, again), (*common, *tables), way)
+    odd = case.memo.those(ways, _passing)
+    case.memo.put("passing ways", odd)
+    if len(kept) > len(ways):
+        for gone in kept.keys() - {judged.path.service for judged in ways}:
+            del kept[gone]
+    now.keep_only(kept)
+    return _Paths(ways, tuple(judged.path for judged in odd))
+
+
+def _passing(judged: _Judged) -> bool:
+    return not judged.lasting
+
+
+def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
+    path, lasting = _judge(now, balancer)
+    slices = now.slices.get(path.service, ())
+    kept = now.expected(balancer.service).expectation.kept
+    watched = (
+        *(entry.prefix for entry in path.prefixes),
+        *(str(ip_network(entry.address)) for entry in kept),
+    )
+    # What another service that shares an address wants may excuse who announces it.
+    alone = all(len(by_address(now.case).get(entry.address, ())) < 2 for entry in kept)
+    announcing = _announcing(now, watched)
+    return _Judged(balancer, slices, watched, announcing, path, lasting and alone)
+
+
+def _same(known: _Judged, balancer: LoadBalancer, now: Scene) -> bool:
+    """Whether a way would be judged alike."""
+    if known.balancer is not balancer or known.slices != now.slices.get(known.path.service, ()):
+        return False
+    return known.lasting and _announcing(now, known.watched) == known.announcing
+
+
+def _announcing(now: Scene, watched: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
+    return tuple(now.tables[6 if ":" in prefix else 4].nodes.get(prefix) for prefix in watched)
+
+
+def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
+    """The way of a service, and whether it may be kept: nothing is wrong, nothing is for now."""
+    case, key = now.case, balancer.service.key
+    expected = now.expected(balancer.service)
+    satisfied = balancer.satisfied and balancer.addresses
+    way = Way(
+        scene=now,
+        balancer=balancer,
+        serving=expected.serving,
+        expectation=expected.expectation,
+        changed_at=expected.changed_at,
+        reaches=tuple(reach(now, wanted) for wanted in expected.expectation.wanted),
+        strays=tuple(strays(now, balancer.service, expected.expectation.kept)),
+        lacking=() if satisfied else address_findings(case, balancer),
+    )
+    if balancer.service.metadata.deletion_timestamp is not None:
+        return ServicePath(key, _leaving(), (), {}), False
+    judged = (
+        *address_hops(way),
+        endpoints_hop(way),
+        advertised_hop(way),
+        sessions_hop(way),
+        routes_hop(way),
+        router_hop(way),
+    )
+    hops = with_doubt(way, judged)
+    path = ServicePath(
+        service=key,
+        hops=tuple(_in_order(hops)),
+        prefixes=(
+            *(
+                PrefixPath(r.wanted.prefix, r.wanted.nodes, r.actual, r.unknown)
+                for r in way.reaches
+            ),
+            *(PrefixPath(s.wanted.prefix, () if s.extra else None, s.actual) for s in way.strays),
+        ),
+        router=_router(way),
+    )
+    fine = all(hop.state is HopState.OK for hop in hops[:-1])
+    return path, not any(hop.findings for hop in hops) and (fine or way.lasting)
+
+
+def _in_order(hops: tuple[Hop, ...]) -> Iterator[Hop]:
+    """The hops; those behind the first broken one are not reached, and say what they would be."""
+    broken = False
+    for hop in hops:
+        if broken and hop.state is not HopState.NOT_REACHED:
+            yield replace(hop, state=HopState.NOT_REACHED, reason=f"not reached ({hop.reason})")
+        else:
+            yield hop
+        broken = broken or hop.state is HopState.BROKEN
+
+
+def _leaving() -> tuple[Hop, ...]:
+    return tuple(Hop(name, HopState.UNKNOWN, "the service is being deleted") for name in _NAMES)
+
+
+def _router(way: Way) -> Mapping[str, tuple[str, ...]]:
+    """What to look at on each router that should have the prefixes."""
+    shown: dict[str, dict[str, None]] = {}
+    for wanted in way.expectation.wanted:
+        command = f"show bgp ipv{wanted.address.version} unicast {wanted.prefix}"
+        for address in way.scene.carried(wanted.links).peers:
+            shown.setdefault(address, {})[command] = None
+    return {address: tuple(shown[address]) for address in sorted(shown)}

@@ -1,0 +1,125 @@
+"""A snapshot under diagnosis, with what several rules derive from it computed once.
+
+A rule asks the case, not the world. Whether an input could be read is asked first: a rule whose
+inputs are not known yields nothing, and CS801 and CS802 tell what could therefore not be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TypeVar
+
+from app.config.expected_settings import Expected
+from app.model.configuration import config_map
+from app.model.finding import Evidence
+from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
+from app.model.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
+from app.model.routes import NodeRoute, Prefix, announcers, routes
+from app.model.sessions import Session, sessions
+from app.state.derived import Memo
+from app.state.snapshot import Snapshot, State
+from collectors.records import Pod
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A snapshot and what is expected of it."""
+
+    snapshot: Snapshot
+    expected: tuple[Expected, ...] = ()
+    reachable: Mapping[str, str] = field(default_factory=dict)
+    """Outcome of an opt-in TCP probe by address, "" when it connected."""
+    memo: Memo = field(default_factory=Memo)
+    """What earlier diagnoses of the same cluster left; the same one for all that follow it."""
+
+    @property
+    def now(self) -> datetime:
+        """The snapshot's time; there is no other clock here."""
+        return self.snapshot.taken_at
+
+    @cached_property
+    def version(self) -> Version:
+        """Cilium's version, (0, 0) when not known."""
+        return cilium_version(self.snapshot)
+
+    @cached_property
+    def sessions(self) -> tuple[Session, ...]:
+        """Every session."""
+        return sessions(self.snapshot)
+
+    @cached_property
+    def balancers(self) -> tuple[LoadBalancer, ...]:
+        """Every service of type LoadBalancer."""
+        return load_balancers(self.snapshot)
+
+    @cached_property
+    def usages(self) -> tuple[PoolUsage, ...]:
+        """Every pool."""
+        return pool_usages(self.snapshot)
+
+    @cached_property
+    def routes(self) -> tuple[NodeRoute, ...]:
+        """Every route that was read."""
+        return routes(self.snapshot)
+
+    @cached_property
+    def announcers(self) -> Mapping[Prefix, tuple[str, ...]]:
+        """The nodes that announce each prefix on an established session."""
+        return announcers(self.snapshot)
+
+    @cached_property
+    def pods(self) -> tuple[CiliumPod, ...]:
+        """Every pod of Cilium."""
+        return cilium_pods(self.snapshot)
+
+    @cached_property
+    def config(self) -> Mapping[str, str] | None:
+        """The running `cilium-config`; None when it is not known."""
+        found = config_map(self.snapshot)
+        return found.data if found else None
+
+    def those(self, items: tuple[T, ...], wanted: Callable[[T], bool]) -> tuple[T, ...]:
+        """The items that are wanted. `wanted`, a function of a module, judges by the item alone.
+
+        It is asked of those alone that were not there in the diagnosis before: where hardly any is
+        wanted of very many, a rule need not look at all of them again.
+        """
+        return self.snapshot.memo.those(items, wanted)
+
+    def setting(self, key: str, default: str) -> str | None:
+        """A setting in force, its default where the key is absent; None when not known."""
+        return None if self.config is None else self.config.get(key, default)
+
+    def known(self, *kinds: str) -> bool:
+        """Whether all these kinds have been read, so that what is not there does not exist.
+
+        A kind that is not served counts as read: there is nothing of it.
+        """
+        return all(self._read(kind) for kind in kinds)
+
+    def agent(self, node: str) -> Pod | None:
+        """The agent pod of a node."""
+        return self.snapshot.agents_by_node.get(node)
+
+    def agent_speaks(self, node: str) -> bool:
+        """Whether the node has an agent that is Ready: only then is its status in the API alive."""
+        agent = self.agent(node)
+        return agent is not None and pod_ready(agent)
+
+    def saw(self, kind: str, obj: str, field: str, value: object) -> Evidence:
+        """An observation in a record of this kind, with its source's label and age."""
+        health = self.snapshot.health_of(kind)
+        return Evidence(health.label, obj, field, str(value), self.age(health.read_at))
+
+    def age(self, moment: datetime | None) -> float | None:
+        """Seconds from a moment to the snapshot's; None for None."""
+        return None if moment is None else max(0.0, (self.now - moment).total_seconds())
+
+    def _read(self, kind: str) -> bool:
+        health = self.snapshot.health_of(kind)
+        return health.known or health.state is State.ABSENT

@@ -1,0 +1,78 @@
+"""The key parameters of the running Cilium, from the ConfigMap `cilium-config`.
+
+Only the running configuration decides; a chart's values may have no effect. Keys and defaults:
+Cilium install/kubernetes/cilium/templates/cilium-configmap.yaml, 1.17 to 1.19; `docs/cilium.md`,
+"Configuration keys".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
+    from collectors.records import ConfigMap
+
+CONFIG_MAP = "cilium-config"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of Cilium."""
+
+    name: str
+    """What it is, in words."""
+    key: str
+    """Its key in the ConfigMap."""
+    value: str | None
+    """What the ConfigMap says; None: the key is not there."""
+    default: str
+    """What Cilium takes where the key is not there."""
+
+    @property
+    def effective(self) -> str:
+        """The value in force, as far as the ConfigMap decides it."""
+        return self.default if self.value is None else self.value
+
+
+_PARAMETERS = (
+    ("LB-IPAM", "enable-lb-ipam", "true"),
+    ("LB-IPAM for services without class", "default-lb-service-ipam", "lbipam"),
+    ("BGP control plane", "enable-bgp-control-plane", "false"),
+    ("BGP status in the API", "enable-bgp-control-plane-status-report", "true"),
+    ("BGP secrets namespace", "bgp-secrets-namespace", ""),
+    ("L2 announcements", "enable-l2-announcements", "false"),
+    ("XDP acceleration", "bpf-lb-acceleration", "disabled"),
+    ("load balancer mode", "bpf-lb-mode", "snat"),
+    ("load balancer algorithm", "bpf-lb-algorithm", "random"),
+    ("kube-proxy replacement", "kube-proxy-replacement", "false"),
+    ("IPAM mode", "ipam", "cluster-pool"),
+    ("cluster pool IPv4", "cluster-pool-ipv4-cidr", ""),
+    ("cluster pool IPv4 mask size", "cluster-pool-ipv4-mask-size", ""),
+    ("cluster pool IPv6", "cluster-pool-ipv6-cidr", ""),
+    ("cluster pool IPv6 mask size", "cluster-pool-ipv6-mask-size", ""),
+    ("IPv4", "enable-ipv4", "true"),
+    ("IPv6", "enable-ipv6", "false"),
+    ("routing mode", "routing-mode", "tunnel"),
+    ("tunnel protocol", "tunnel-protocol", "vxlan"),
+    ("routable without endpoints", "enable-no-service-endpoints-routable", "true"),
+    ("Hubble", "enable-hubble", "false"),
+    ("policy enforcement", "enable-policy", "default"),
+    ("policy audit mode", "policy-audit-mode", "false"),
+)
+
+
+def config_map(snapshot: Snapshot) -> ConfigMap | None:
+    """The running Cilium's ConfigMap, or None when it is not known or not there."""
+    return snapshot.config_maps.get(f"{snapshot.cilium_namespace}/{CONFIG_MAP}")
+
+
+def parameters(snapshot: Snapshot) -> tuple[Parameter, ...]:
+    """The key parameters; none when the ConfigMap is not known."""
+    found = config_map(snapshot)
+    if found is None:
+        return ()
+    return tuple(
+        Parameter(name, key, found.data.get(key), default) for name, key, default in _PARAMETERS
+    )

@@ -1,0 +1,247 @@
+"""Cilium itself: its pods, its components, its version, as the API tells them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from app.state.snapshot import Snapshot, State
+from collectors.log_targets import leader_pod
+
+if TYPE_CHECKING:
+    from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
+
+Version = tuple[int, int]
+
+BGPV1_REMOVED: Version = (1, 19)
+"""The first Cilium without CiliumBGPPeeringPolicy (b74e51b715, 2025-10-24)."""
+
+LEASE = "cilium-operator-resource-lock"
+"""The lease whose holder is the operator that leads (Cilium operator/cmd/root.go)."""
+
+Health = Literal["ok", "warn", "fail", "unknown", "none"]
+
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+_COMPONENTS = (
+    # component, label, value: how Cilium's chart labels its workloads (`docs/cilium.md`, "Pods")
+    ("agent", "k8s-app", "cilium"),
+    ("envoy", "k8s-app", "cilium-envoy"),
+    ("operator", "io.cilium/app", "operator"),
+    ("operator", "name", "cilium-operator"),
+    ("hubble-relay", "k8s-app", "hubble-relay"),
+    ("hubble-ui", "k8s-app", "hubble-ui"),
+    ("clustermesh", "k8s-app", "clustermesh-apiserver"),
+)
+_ORDER = ("agent", "operator", "envoy", "hubble-relay", "hubble-ui", "clustermesh")
+
+
+@dataclass(frozen=True, slots=True)
+class LastExit:
+    """How a container last ended."""
+
+    container: str
+    code: int
+    reason: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CiliumPod:
+    """A pod of Cilium."""
+
+    pod: Pod
+    component: str
+    """`agent`, `operator`, `envoy`, `hubble-relay`, `hubble-ui` or `clustermesh`."""
+    ready_containers: int
+    containers: int
+    status: str
+    """As kubectl prints it: the phase, or why a container waits or ended."""
+    restarts: int
+    last_exit: LastExit | None
+    version: str
+    """Tag of the main container's image."""
+    leader: bool
+    """Whether it is the operator that leads."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet calls it Ready."""
+        return pod_ready(self.pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of Cilium and how many of its pods are ready."""
+
+    name: str
+    health: Health
+    ready: int | None
+    desired: int | None
+    note: str
+
+
+def pod_ready(pod: Pod) -> bool:
+    """Whether the pod's Ready condition is True and it is not being deleted."""
+    ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+    return ready and pod.metadata.deletion_timestamp is None
+
+
+def cilium_release(snapshot: Snapshot) -> str:
+    """The agents' version as their image's tag says it (`v1.19.1`), "" when it cannot be told.
+
+    The running image decides, not a chart or a HelmRelease: those may not be what runs.
+    """
+    agent = snapshot.daemon_sets.get(f"{snapshot.cilium_namespace}/cilium")
+    containers = agent.spec.template.spec.containers if agent else ()
+    images = [c.image for c in containers if c.name == "cilium-agent"] or [
+        _main_image(pod) for pod in snapshot.agents_by_node.values()
+    ]
+    return next((tag for tag in map(_tag, images) if tag), "")
+
+
+def cilium_version(snapshot: Snapshot) -> Version:
+    """Major and minor of the agents' version; (0, 0) when it cannot be told."""
+    found = _VERSION.match(cilium_release(snapshot))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def cilium_pods(snapshot: Snapshot) -> tuple[CiliumPod, ...]:
+    """Every pod of Cilium, by component and node."""
+    memo, pods, lease = snapshot.memo, snapshot.pods, operator_lease(snapshot)
+    holder = memo.equal("lease holder", lease.spec.holder_identity if lease else "")
+    leader = memo.of("leader", (pods, holder), lambda: leader_pod(lease, pods.values()))
+
+    leads = memo.equal("leader's key", leader.key if leader else "")
+
+    def of_pod(key: str) -> tuple[CiliumPod, ...]:
+        component = component_of(pods[key])
+        return (_cilium_pod(pods[key], component, key == leads),) if component else ()
+
+    found = memo.by_key("cilium pods", (pods,), (leads,), of_pod)
+    return memo.of("cilium pods in order", (found,), lambda: tuple(sorted(found, key=_place)))
+
+
+def _place(found: CiliumPod) -> tuple[int, str, str]:
+    return _ORDER.index(found.component), found.pod.spec.node_name, found.pod.name
+
+
+def component_of(pod: Pod) -> str:
+    """Which part of Cilium a pod is, or "" when it is none."""
+    labels = pod.metadata.labels
+    return next((name for name, key, value in _COMPONENTS if labels.get(key) == value), "")
+
+
+def components(snapshot: Snapshot) -> tuple[Component, ...]:
+    """Agents, operator, Envoy and Hubble: how many of each are ready."""
+    return (
+        _daemon_set(snapshot, "agents", "cilium"),
+        _operator(snapshot),
+        _daemon_set(snapshot, "envoy", "cilium-envoy"),
+        _deployment(snapshot, "hubble-relay", "hubble-relay"),
+    )
+
+
+def operator_lease(snapshot: Snapshot) -> Lease | None:
+    """The lease whose holder leads, or None when it is not known or not there."""
+    return snapshot.leases.get(f"{snapshot.cilium_namespace}/{LEASE}")
+
+
+def lease_lost(lease: Lease, now: datetime) -> bool:
+    """Whether the holder of a lease has let it expire."""
+    renewed = lease.spec.renew_time
+    limit = timedelta(seconds=lease.spec.lease_duration_seconds or 15)
+    return renewed is None or now - renewed > limit
+
+
+def _cilium_pod(pod: Pod, component: str, leader: bool) -> CiliumPod:
+    statuses = pod.status.container_statuses
+    exits = [e for e in map(_last_exit, statuses) if e is not None]
+    return CiliumPod(
+        pod=pod,
+        component=component,
+        ready_containers=sum(status.ready for status in statuses),
+        containers=max(len(pod.spec.containers), len(statuses)),
+        status=_status(pod),
+        restarts=sum(status.restart_count for status in statuses),
+        last_exit=max(exits, key=lambda e: e.at.timestamp() if e.at else 0.0, default=None),
+        version=_tag(_main_image(pod)),
+        leader=leader,
+    )
+
+
+def _status(pod: Pod) -> str:
+    if pod.metadata.deletion_timestamp is not None:
+        return "Terminating"
+    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        waiting, ended = status.state.waiting, status.state.terminated
+        if waiting is not None and waiting.reason not in ("", "PodInitializing"):
+            return waiting.reason
+        if ended is not None and (ended.exit_code or ended.signal):
+            return ended.reason or f"ExitCode:{ended.exit_code}"
+    return pod.status.reason or pod.status.phase or "Unknown"
+
+
+def _last_exit(status: ContainerStatus) -> LastExit | None:
+    ended: ContainerTerminated | None = status.state.terminated or status.last_state.terminated
+    if ended is None:
+        return None
+    return LastExit(status.name, ended.exit_code, ended.reason, ended.finished_at)
+
+
+def _tag(image: str) -> str:
+    """The tag of an image reference, "" where it has none (a digest alone)."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2]
+
+
+def _main_image(pod: Pod) -> str:
+    return pod.spec.containers[0].image if pod.spec.containers else ""
+
+
+def _daemon_set(snapshot: Snapshot, name: str, workload: str) -> Component:
+    found = snapshot.daemon_sets.get(f"{snapshot.cilium_namespace}/{workload}")
+    if found is None:
+        return _missing(snapshot, name, "daemon_sets", required=workload == "cilium")
+    status = found.status
+    return _counted(name, status.number_ready, status.desired_number_scheduled)
+
+
+def _deployment(snapshot: Snapshot, name: str, workload: str) -> Component:
+    found = snapshot.deployments.get(f"{snapshot.cilium_namespace}/{workload}")
+    if found is None:
+        return _missing(snapshot, name, "deployments", required=False)
+    return _counted(name, found.status.ready_replicas, found.spec.replicas)
+
+
+def _operator(snapshot: Snapshot) -> Component:
+    found = snapshot.deployments.get(f"{snapshot.cilium_namespace}/cilium-operator")
+    if found is None:
+        return _missing(snapshot, "operator", "deployments", required=True)
+    ready, desired = found.status.ready_replicas, found.spec.replicas
+    lease = operator_lease(snapshot)
+    if lease is None:
+        leads = "no lease" if snapshot.health_of("leases").known else "leader unknown"
+        health: Health = (
+            "fail" if ready == 0 else "unknown" if leads == "leader unknown" else "warn"
+        )
+        return Component("operator", health, ready, desired, leads)
+    source = snapshot.health_of("leases")
+    # A lease that was last read during an outage says nothing of renewals since.
+    as_of = snapshot.taken_at if source.state is State.FRESH else source.read_at
+    if lease_lost(lease, as_of or snapshot.taken_at):
+        return Component("operator", "fail", ready, desired, "no leader")
+    return _counted("operator", ready, desired, "leader")
+
+
+def _counted(name: str, ready: int, desired: int, note: str = "") -> Component:
+    health: Health = "ok" if ready >= desired else "fail" if ready == 0 else "warn"
+    return Component(name, health if desired else "none", ready, desired, note)
+
+
+def _missing(snapshot: Snapshot, name: str, kind: str, *, required: bool) -> Component:
+    source = snapshot.health_of(kind)
+    if not source.known:
+        return Component(name, "unknown", None, None, str(source.state))
+    return Component(name, "fail" if required else "none", None, None, "not installed")

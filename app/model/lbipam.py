@@ -1,0 +1,303 @@
+"""LB-IPAM as it stands: the ranges of pools, which pool an address lies in, how full each is.
+
+Facts: Cilium operator/pkg/lbipam (1.17 to 1.21); `docs/cilium.md`, "LB-IPAM".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
+    from collectors.cilium_records import Pool, PoolBlock
+    from collectors.records import Condition, Service
+
+Address = IPv4Address | IPv6Address
+
+REQUEST_SATISFIED = ("cilium.io/IPAMRequestSatisfied", "io.cilium/lb-ipam-request-satisfied")
+"""Condition types under which LB-IPAM tells its verdict on a service; the second before 1.15."""
+POOL_CONFLICT = "cilium.io/PoolConflict"
+_COUNTS = {
+    "total": "cilium.io/IPsTotal",
+    "available": "cilium.io/IPsAvailable",
+    "used": "cilium.io/IPsUsed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Addresses from `first` to `last`, both included, of one family."""
+
+    first: Address
+    last: Address
+
+    @property
+    def size(self) -> int:
+        """How many addresses it has."""
+        return int(self.last) - int(self.first) + 1
+
+    def __contains__(self, address: Address) -> bool:
+        return address.version == self.first.version and (
+            int(self.first) <= int(address) <= int(self.last)
+        )
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} - {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUsage:
+    """How full a pool is. Each count is None when the pool's status does not (yet) tell it."""
+
+    pool: Pool
+    ranges: tuple[AddressRange, ...]
+    """The blocks that make sense, as Cilium reads them (a CIDR is masked)."""
+    invalid_blocks: tuple[str, ...]
+    """The blocks that do not, in words."""
+    total: int | None
+    available: int | None
+    used: int | None
+    holders: Mapping[Address, tuple[str, ...]]
+    """Keys of the services that hold an address of it."""
+    conflict: str
+    """Why the pool gives no new addresses (it overlaps another), or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """A service of type LoadBalancer, as LB-IPAM left it."""
+
+    service: Service
+    addresses: tuple[Address, ...]
+    hostnames: tuple[str, ...]
+    pools: tuple[str, ...]
+    """The pool each address lies in, "" where none; in the order of `addresses`.
+
+    Where pools overlap it is one that is in use: the other gives nothing, and so did not give it.
+    """
+    condition: Condition | None
+    """LB-IPAM's verdict; None: it has given none."""
+
+    @property
+    def satisfied(self) -> bool | None:
+        """Whether LB-IPAM says that the service has all it asked for; None: it does not say."""
+        status = self.condition.status if self.condition else ""
+        return {"True": True, "False": False}.get(status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks of a pool, by its key: ranges, and what is wrong with the others."""
+
+    pool: str
+    ranges: tuple[AddressRange, ...]
+    invalid: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The addresses that services hold, in order, each with its holders."""
+
+    order: Sequence[tuple[int, int]]
+    holders: Sequence[tuple[Address, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """The blocks of a pool and who holds an address in them."""
+
+    blocks: _Blocks
+    by_address: Mapping[Address, tuple[str, ...]]
+
+
+def block_range(block: PoolBlock) -> AddressRange:
+    """The addresses of a block. Raises ValueError with the reason, as Cilium refuses it."""
+    if block.cidr:
+        network = ip_network(block.cidr, strict=False)
+        return AddressRange(network[0], network[-1])
+    if not block.start:
+        raise ValueError("neither cidr nor start")
+    first = ip_address(block.start)
+    last = ip_address(block.stop) if block.stop else first
+    if first.version != last.version:
+        raise ValueError(f"{first} and {last} are of different families")
+    if int(last) < int(first):
+        raise ValueError(f"start {first} lies after stop {last}")
+    return AddressRange(first, last)
+
+
+def parse_address(text: str) -> Address | None:
+    """The address, or None when the text is none (a status field may hold anything)."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
+    """Every service of type LoadBalancer, by namespace and name."""
+    found = balancers_by_service(snapshot)
+    return snapshot.memo.of("all balancers", (found,), lambda: tuple(chain(*found.values())))
+
+
+def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
+    """The same by the key of each service; nothing of a service of another type."""
+    services = snapshot.services
+    pools = snapshot.pools
+    # Of two pools that have an address, it is the one in use that gave it.
+    blocks = sorted(_blocks(snapshot), key=lambda each: bool(_conflict(pools[each.pool])))
+    ranges = tuple((block.pool, found) for block in blocks for found in block.ranges)
+    ranges = snapshot.memo.equal("ranges", ranges)
+
+    def of_service(key: str) -> tuple[LoadBalancer, ...]:
+        service = services[key]
+        wanted = service.spec.type == "LoadBalancer"
+        return (_load_balancer(service, ranges),) if wanted else ()
+
+    return snapshot.memo.parts("balancers", (services,), (ranges,), of_service)
+
+
+def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
+    """Every pool with its counts and the holders of its addresses, by name."""
+    memo, balancers = snapshot.memo, load_balancers(snapshot)
+    holdings = memo.by_item("holdings", balancers, _holding)
+    holdings = memo.equal("equal holdings", holdings)
+    held = memo.of("held", (holdings,), lambda: _held(holdings))
+    blocks = {block.pool: block for block in _blocks(snapshot)}
+    holders = memo.by_key("holders", (blocks,), (held,), lambda key: (_holders(blocks[key], held),))
+    by_pool = dict(zip(sorted(blocks), holders, strict=True))
+    pools = snapshot.pools
+    mappings = (pools, by_pool)
+    return memo.by_key("usages", mappings, (), lambda key: (_usage(pools[key], by_pool[key]),))
+
+
+def condition_of(conditions: Iterable[Condition], *types: str) -> Condition | None:
+    """The first condition of one of the types."""
+    return next((c for wanted in types for c in conditions if c.type == wanted), None)
+
+
+def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]]) -> LoadBalancer:
+    ingress = service.status.load_balancer.ingress
+    parsed = [parse_address(entry.ip) for entry in ingress if entry.ip]
+    addresses = tuple(address for address in parsed if address is not None)
+    return LoadBalancer(
+        service=service,
+        addresses=addresses,
+        hostnames=tuple(entry.hostname for entry in ingress if entry.hostname),
+        pools=tuple(
+            next((pool for pool, found in ranges if address in found), "") for address in addresses
+        ),
+        condition=condition_of(service.status.conditions, *REQUEST_SATISFIED),
+    )
+
+
+def _blocks(snapshot: Snapshot) -> tuple[_Blocks, ...]:
+    """The blocks of every pool; a pool keeps its own while they say the same."""
+    pools = snapshot.pools
+    return snapshot.memo.by_key("blocks", (pools,), (), lambda key: (_ranges(key, pools[key]),))
+
+
+def _conflict(pool: Pool) -> Condition | None:
+    """What says that the pool is out of use, because it overlaps another."""
+    found = condition_of(pool.status.conditions, POOL_CONFLICT)
+    return found if found and found.status == "True" else None
+
+
+def _usage(pool: Pool, holders: _Holders) -> PoolUsage:
+    conflict = _conflict(pool)
+    counts = {name: _count(pool, type_) for name, type_ in _COUNTS.items()}
+    return PoolUsage(
+        pool=pool,
+        ranges=holders.blocks.ranges,
+        invalid_blocks=holders.blocks.invalid,
+        total=counts["total"],
+        available=counts["available"],
+        used=counts["used"],
+        holders=holders.by_address,
+        conflict=conflict.message if conflict else "",
+    )
+
+
+def _holding(balancer: LoadBalancer) -> tuple[tuple[str, tuple[Address, ...]], ...]:
+    return ((balancer.service.key, balancer.addresses),) if balancer.addresses else ()
+
+
+def _held(holdings: Iterable[tuple[str, tuple[Address, ...]]]) -> _Held:
+    held: dict[tuple[int, int], tuple[Address, list[str]]] = {}
+    for service, addresses in holdings:
+        for address in addresses:
+            held.setdefault(_sortable(address), (address, []))[1].append(service)
+    order = sorted(held)
+    return _Held(order, [(held[place][0], tuple(held[place][1])) for place in order])
+
+
+def _holders(blocks: _Blocks, held: _Held) -> _Holders:
+    """Who holds an address in the ranges, in the order of the addresses."""
+    inside: dict[Address, tuple[str, ...]] = {}
+    for found in sorted(blocks.ranges, key=lambda each: _sortable(each.first)):
+        start = bisect_left(held.order, _sortable(found.first))
+        end = bisect_right(held.order, _sortable(found.last))
+        inside.update(held.holders[start:end])
+    return _Holders(blocks, inside)
+
+
+def _ranges(key: str, pool: Pool) -> _Blocks:
+    ranges: list[AddressRange] = []
+    invalid: list[str] = []
+    for block in pool.spec.blocks:
+        try:
+            ranges.append(block_range(block))
+        except ValueError as reason:
+            invalid.append(str(reason))
+    return _Blocks(key, tuple(ranges), tuple(invalid))
+
+
+def _count(pool: Pool, type_: str) -> int | None:
+    """The operator writes counts as decimal text into a condition's message."""
+    condition = condition_of(pool.status.conditions, type_)
+    if condition is None or not condition.message.isascii() or not condition.message.isdigit():
+        return None
+    return int(condition.message)
+
+
+def _sortable(address: Address) -> tuple[int, int]:
+    return (address.version, int(address))
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two ranges that have addresses in common."""
+
+    pool: Pool
+    range: AddressRange
+    other: Pool
+    other_range: AddressRange
+
+    @property
+    def common(self) -> AddressRange:
+        """What they have in common."""
+        first = max(self.range.first, self.other_range.first, key=int)
+        return AddressRange(first, min(self.range.last, self.other_range.last, key=int))
+
+
+def overlaps(usages: Iterable[PoolUsage]) -> tuple[Overlap, ...]:
+    """Every two ranges that overlap, within a pool or between two, each pair once.
+
+    Disabled pools take part, as they do in Cilium.
+    """
+    ranges = sorted(
+        ((found, usage.pool) for usage in usages for found in usage.ranges),
+        key=lambda item: (item[0].first.version, int(item[0].first), item[1].name),
+    )
+    pairs: list[Overlap] = []
+    still_open: list[tuple[AddressRange, Pool]] = []
+    for current, pool in ranges:
+        still_open = [entry for entry in still_open if current.first in entry[0]]
+        pairs += [Overlap(pool, current, other, earlier) for earlier, other in still_open]
+        still_open.append((current, pool))
+    return tuple(pairs)

@@ -1,0 +1,211 @@
+"""Network policies of all three kinds alike: whom they select, and what they let in.
+
+What Cilium makes of a policy: pkg/policy/api/rule_validation.go (when a direction is denied but for
+what is allowed), pkg/k8s/apis/cilium.io/utils/utils.go (what a selector of another endpoint is
+narrowed to), Documentation/security/policy/intro.rst (enforcement modes), Cilium 1.17 to 1.21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.model.finding import Ref
+from app.model.lbipam import condition_of
+from app.model.selectors import describe, selects
+
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
+    from collectors.policy_records import (
+        CiliumEndpoint,
+        CiliumIngress,
+        CiliumPolicy,
+        CiliumRule,
+        NetworkIngress,
+        NetworkPolicy,
+    )
+    from collectors.records import LabelSelector, Object
+
+POLICIES = {
+    "network_policies": "NetworkPolicy",
+    "cilium_policies": "CiliumNetworkPolicy",
+    "clusterwide_policies": "CiliumClusterwideNetworkPolicy",
+}
+"""Their Kubernetes kinds by the kind of the snapshot."""
+ENDPOINTS = "cilium_endpoints"
+ON_DEMAND = (*POLICIES, ENDPOINTS)
+"""What is read only while somebody asks for it, and never needed for anything else."""
+
+_RESERVED = "reserved:"
+"""How labels begin that are not a pod's: `reserved:world`, `reserved:host`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One rule of a policy: whom it selects, and what it is about."""
+
+    selector: LabelSelector | None
+    """None: it has none, and selects nobody."""
+    nodes: bool
+    """Whether it selects nodes, not pods."""
+    about_ingress: bool
+    about_egress: bool
+    denies_ingress: bool
+    """Whether all is denied on its way in that no policy allows."""
+    denies_egress: bool
+    shut: bool
+    """Whether it surely lets in nothing but pods of the cluster, if anything."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """A policy of any kind."""
+
+    source: str
+    """Kind of the snapshot that it is of."""
+    record: Object
+    subjects: tuple[Subject, ...]
+    fault: str
+    """Why it is not valid, in the words of who says so; "" where nobody says so."""
+    valid: bool | None
+    """What the operator made of it; None: it said nothing, or nobody is to."""
+
+    @property
+    def kind(self) -> str:
+        """Its Kubernetes kind."""
+        return POLICIES[self.source]
+
+    @property
+    def ref(self) -> Ref:
+        """As findings point at it."""
+        return Ref(self.kind, self.record.name, self.record.namespace)
+
+    @property
+    def selector(self) -> str:
+        """Whom it selects, in words; each rule apart."""
+        return "; ".join(map(_words, self.subjects))
+
+    def selected(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Subject]:
+        """Its rules that select an endpoint, by its namespace and its labels (`labels_of`)."""
+        own = self.record.namespace
+        if own in ("", namespace):
+            for each in self.subjects:
+                if each.selector and not each.nodes and selects(each.selector, labels):
+                    yield each
+
+
+def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
+    """Every policy that is known, by kind and name."""
+    inputs = (snapshot.network_policies, snapshot.cilium_policies, snapshot.clusterwide_policies)
+    return snapshot.memo.of("policies", inputs, lambda: tuple(_policies(snapshot)))
+
+
+def labels_of(endpoint: CiliumEndpoint) -> Mapping[str, str]:
+    """What selectors see of an endpoint: each label with its source, and without one.
+
+    `k8s:app`, `any:app` and `app` are the same to a selector; of two sources that have a label of
+    the same name, that of the pod is taken.
+    """
+    found: dict[str, str] = {}
+    for label in sorted(endpoint.status.identity.labels, key=_foreign):
+        name, _, value = label.partition("=")
+        source, colon, key = name.partition(":")
+        found[name] = value
+        if colon and source != "reserved":
+            found.setdefault(key, value)
+            found.setdefault(f"any:{key}", value)
+    return found
+
+
+def _words(subject: Subject) -> str:
+    told = describe(subject.selector) if subject.selector else "nobody"
+    return f"nodes: {told}" if subject.nodes else told
+
+
+def _foreign(label: str) -> bool:
+    return not label.startswith("k8s:")
+
+
+def _policies(snapshot: Snapshot) -> Iterator[Policy]:
+    for _, plain in sorted(snapshot.network_policies.items()):
+        yield Policy("network_policies", plain, (_network_subject(plain),), "", None)
+    for _, own in sorted(snapshot.cilium_policies.items()):
+        yield _cilium_policy("cilium_policies", own)
+    for _, wide in sorted(snapshot.clusterwide_policies.items()):
+        yield _cilium_policy("clusterwide_policies", wide)
+
+
+def _cilium_policy(source: str, record: CiliumPolicy) -> Policy:
+    told = condition_of(record.status.conditions, "Valid")
+    valid = None if told is None or told.status == "Unknown" else told.status == "True"
+    fault = ""
+    if told is not None and valid is False:
+        fault = told.message or told.reason or "the operator does not say why"
+    elif record.namespace and any(rule.node_selector is not None for rule in record.rules):
+        # The agents do not take it (cnp_types.go, Parse), though an operator may call it valid.
+        fault = "a rule of a CiliumNetworkPolicy cannot have a nodeSelector"
+    return Policy(source, record, tuple(map(_cilium_subject, record.rules)), fault, valid)
+
+
+def _network_subject(policy: NetworkPolicy) -> Subject:
+    spec = policy.spec
+    types = spec.policy_types or ("Ingress", *(("Egress",) if spec.egress else ()))
+    ingress, egress = "Ingress" in types, "Egress" in types
+    return Subject(
+        selector=spec.pod_selector,
+        nodes=False,
+        about_ingress=ingress,
+        about_egress=egress,
+        denies_ingress=ingress,
+        denies_egress=egress,
+        shut=not ingress or all(map(_pods_alone, spec.ingress)),
+    )
+
+
+def _pods_alone(rule: NetworkIngress) -> bool:
+    return bool(rule.from_) and all(
+        peer.ip_block is None
+        and not (peer.pod_selector is None and peer.namespace_selector is None)
+        for peer in rule.from_
+    )
+
+
+def _cilium_subject(rule: CiliumRule) -> Subject:
+    ingress, egress = bool(rule.ingress or rule.ingress_deny), bool(rule.egress or rule.egress_deny)
+    wanted = rule.enable_default_deny
+    denies_ingress = ingress if wanted.ingress is None else wanted.ingress
+    denies_egress = egress if wanted.egress is None else wanted.egress
+    nodes = rule.endpoint_selector is None
+    selector = rule.node_selector if nodes else rule.endpoint_selector
+    return Subject(
+        selector=selector,
+        nodes=nodes,
+        about_ingress=ingress or denies_ingress,
+        about_egress=egress or denies_egress,
+        denies_ingress=denies_ingress,
+        denies_egress=denies_egress,
+        shut=all(map(_endpoints_alone, rule.ingress)),
+    )
+
+
+def _endpoints_alone(rule: CiliumIngress) -> bool:
+    """Whether it lets in nothing, or pods of the cluster alone.
+
+    A selector in `fromEndpoints` is narrowed to endpoints of a namespace, unless it names what is
+    reserved. A rule without any member opens nothing; one without a `from` opens its ports to all.
+    """
+    others = (
+        *(rule.from_requires, rule.from_cidr, rule.from_cidr_set),
+        *(rule.from_entities, rule.from_groups, rule.from_nodes),
+    )
+    if any(others):
+        return False
+    if rule.from_endpoints is None:
+        return not (rule.to_ports or rule.icmps)
+    return bool(rule.from_endpoints) and not any(map(_names_reserved, rule.from_endpoints))
+
+
+def _names_reserved(selector: LabelSelector) -> bool:
+    keys = (*selector.match_labels, *(each.key for each in selector.match_expressions))
+    return any(key.startswith(_RESERVED) for key in keys)

@@ -1,0 +1,119 @@
+"""Reads the agent logs of the nodes whose BGP sessions are in trouble, for as long as they are.
+
+A log costs a connection to a kubelet, and a healthy cluster has nothing to say in it: so no log is
+read until a session is down, flaps, or is told differently by its two witnesses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from app.model.session_causes import FLAP_WINDOW
+from app.model.session_logs import FOLLOWED
+from app.model.sessions import UNKNOWN, Session, sessions
+from app.pipeline.sources import Wiring
+from app.state.monitor import Monitor
+from app.state.snapshot import Snapshot
+from collectors.records import Pod
+
+LINGER = 60.0
+"""Seconds that a log is still read after its node's sessions are well."""
+PAUSE = 5.0
+"""Seconds after which the sessions are looked at again though no record changed: time passes."""
+
+
+@dataclass(slots=True)
+class _Log:
+    detach: Callable[[], None]
+    well_since: float | None = None
+
+
+async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:
+    """Keep the agent logs of suspect nodes attached to the monitor, until cancelled."""
+    attached: dict[str, _Log] = {}
+    seen: tuple[object, ...] = ()
+    looked = 0.0
+    clock = asyncio.get_running_loop().time
+    try:
+        async for snapshot in monitor.snapshots():
+            inputs = (snapshot.node_configs, snapshot.bgp_peers, snapshot.pods)
+            same = len(seen) == len(inputs) and all(
+                a is b for a, b in zip(seen, inputs, strict=True)
+            )
+            if same and clock() - looked < PAUSE:
+                continue
+            seen, looked = inputs, clock()
+            wanted = await asyncio.to_thread(suspects, snapshot)
+            _detach_well(attached, wanted, clock())
+            for node in tuple(wanted):
+                if node not in attached and _make_room(attached, wanted):
+                    attached[node] = _Log(monitor.attach(wiring.agent_log(wanted[node])))
+    finally:
+        for log in attached.values():
+            log.detach()
+
+
+def suspects(snapshot: Snapshot) -> Mapping[str, Pod]:
+    """The agents whose log may say what is wrong with a session, the most telling first.
+
+    Sessions that are down come before those that may flap; and of several peers each has its turn,
+    so that one dead router does not hide another.
+    """
+    found = [session for session in sessions(snapshot) if _is_suspect(snapshot, session)]
+    down = [session for session in found if not session.established]
+    rest = [session for session in found if session.established]
+    agents = snapshot.agents_by_node
+    ordered = (session.node for session in chain(_in_turn(down), _in_turn(rest)))
+    return {node: agents[node] for node in ordered if node in agents}
+
+
+def _is_suspect(snapshot: Snapshot, session: Session) -> bool:
+    if session.state == UNKNOWN:
+        return False
+    return not session.established or session.disagree or _young(snapshot, session)
+
+
+def _young(snapshot: Snapshot, session: Session) -> bool:
+    """Whether it came up lately though its agent runs for longer: perhaps not the first time."""
+    agent = snapshot.agents_by_node.get(session.node)
+    created = agent.metadata.creation_timestamp if agent else None
+    window = FLAP_WINDOW.total_seconds()
+    uptime = session.uptime(snapshot.taken_at)
+    if uptime is None or uptime > window or created is None:
+        return False
+    return (snapshot.taken_at - created).total_seconds() > uptime + LINGER
+
+
+def _in_turn(found: Sequence[Session]) -> Iterator[Session]:
+    """One session of each peer, then the next of each."""
+    by_peer: dict[str, list[Session]] = {}
+    for session in found:
+        by_peer.setdefault(session.peer_address, []).append(session)
+    for turn in zip_longest(*by_peer.values()):
+        yield from (session for session in turn if session is not None)
+
+
+def _detach_well(attached: dict[str, _Log], wanted: Iterable[str], now: float) -> None:
+    suspect = frozenset(wanted)
+    for node, log in tuple(attached.items()):
+        if node in suspect:
+            log.well_since = None
+            continue
+        log.well_since = now if log.well_since is None else log.well_since
+        if now - log.well_since >= LINGER:
+            log.detach()
+            del attached[node]
+
+
+def _make_room(attached: dict[str, _Log], wanted: Mapping[str, Pod]) -> bool:
+    """Whether one more log may be read; one that merely lingers gives way."""
+    if len(attached) < FOLLOWED:
+        return True
+    well = next((node for node in attached if node not in wanted), None)
+    if well is None:
+        return False
+    attached.pop(well).detach()
+    return True

@@ -1,0 +1,207 @@
+"""Which sources there are, how long each may be silent, and which run only when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.config.settings import Settings
+from app.model.finding import Ref
+from app.model.health import operator_lease
+from app.state.monitor import Clock, Feed, Monitor
+from app.state.snapshot import Snapshot
+from collectors.api import ApiSession
+from collectors.api_errors import ApiError
+from collectors.bgp_peers import COMMAND as PEERS
+from collectors.bgp_routes import COMMANDS as ROUTES
+from collectors.cilium_answer import CiliumCommand
+from collectors.cilium_cli import CiliumCli, PolledCommand
+from collectors.cilium_status import COMMAND as STATUS
+from collectors.cli_version import COMMAND as CLI_VERSION
+from collectors.cluster_version import VersionSource
+from collectors.command import end_all
+from collectors.log_targets import (
+    AGENT_CONTAINER,
+    OPERATOR_CONTAINER,
+    Aim,
+    leader_pod,
+    target_of,
+)
+from collectors.objects import NotReadable, read_object
+from collectors.pod_logs import FollowedLog
+from collectors.records import Pod
+from collectors.reflector import Reflector
+from collectors.resources import resources
+
+WATCH_SILENCE = 150.0
+"""Seconds; an API server sends a bookmark about every minute where nothing changes."""
+LOG_SILENCE = 30.0
+"""Seconds; a quiet log that is being followed is heard of every few seconds."""
+VERSION_SILENCE = 30.0
+"""Seconds; the API server is asked for its version every 10."""
+
+IN_TIME = 0.9
+"""Part of that time that a command may take; the rest is for ending and reading it."""
+
+OPERATOR_LOG = "operator_log"
+AGENT_LOGS = "agent_logs"
+
+
+def wall_clock() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Polled:
+    command: CiliumCommand
+    interval: float
+    on_demand: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    aim: Aim
+    source: FollowedLog
+
+
+class Wiring:
+    """The sources of one cluster, as the settings want them, and the monitor that runs them.
+
+    Nothing is connected and no command runs before `run`.
+    """
+
+    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+        """`patience`: seconds that somebody waits for the first answers; None: nobody does."""
+        self.settings = settings
+        self._patience = patience
+        self._session = ApiSession(settings.kubeconfig, settings.context)
+        self._operator = Aim()
+        self._agents: dict[str, _Followed] = {}
+        at = settings.at
+        self.clock: Clock = wall_clock if at is None else lambda: at
+        """What time it is: now, or the moment that the settings name."""
+
+    def monitor(self, kinds: Collection[str] | None = None) -> Monitor:
+        """A monitor of the sources that feed these kinds; of all, for None."""
+        return Monitor(
+            (feed for feed in self.feeds() if kinds is None or feed.source.kind in kinds),
+            self.clock,
+            context=self._session.context,
+            cilium_namespace=self.settings.namespace,
+        )
+
+    async def run(self, monitor: Monitor) -> None:
+        """Read everything until cancelled; then no connection and no command is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(monitor.run())
+                group.create_task(self._name(monitor))
+                group.create_task(self._steer(monitor))
+        finally:
+            end_all()
+            await self._session.close()
+
+    def agent_log(self, pod: Pod) -> Feed:
+        """The source of the agent's log on this pod's node, to be attached to the monitor.
+
+        One per node: it moves on when the pod is replaced, and when it is followed again after a
+        pause it resumes where it stopped.
+        """
+        node = pod.spec.node_name
+        if node not in self._agents:
+            aim = Aim()
+            aim.move(target_of(pod, AGENT_CONTAINER))
+            label = f"agent log {node}"
+            source = FollowedLog(self._session, aim, kind=AGENT_LOGS, label=label)
+            self._agents[node] = _Followed(aim, source)
+        return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
+
+    async def read_object(self, ref: Ref) -> str:
+        """One object as printable YAML; where it cannot be read, a sentence that says why."""
+        try:
+            return await read_object(self._session, ref.kind, ref.namespace, ref.name)
+        except NotReadable as problem:
+            return f"{problem}\n"
+
+    def feeds(self) -> Iterator[Feed]:
+        """Every source, in the order in which they are told of."""
+        session, namespace = self._session, self.settings.namespace
+        pulse = VersionSource(session, clock=self.clock)
+        yield Feed(pulse, VERSION_SILENCE)
+        for resource in resources(namespace):
+            yield Feed(
+                Reflector(session, resource),
+                WATCH_SILENCE,
+                on_demand=resource.on_demand,
+                heartbeat=pulse.label,
+            )
+        log = FollowedLog(session, self._operator, kind=OPERATOR_LOG, label="operator log")
+        yield Feed(log, LOG_SILENCE, heartbeat=pulse.label)
+        if self.settings.cli:
+            yield from self._commands()
+
+    def own_version(self) -> Iterator[Feed]:
+        """The version of the `cilium` command, which nothing is judged by; none where it is off."""
+        if self.settings.cli:
+            limit = 1.5 * CLI_VERSION.interval + CLI_VERSION.deadline
+            yield Feed(PolledCommand(self._cli(), CLI_VERSION), stale_after=limit)
+
+    def _cli(self) -> CiliumCli:
+        settings = self.settings
+        return CiliumCli(
+            settings.cilium,
+            kubeconfig=settings.kubeconfig,
+            context=settings.context,
+            namespace=settings.namespace,
+        )
+
+    def _commands(self) -> Iterator[Feed]:
+        settings, cli = self.settings, self._cli()
+        polled = [
+            _Polled(PEERS, settings.peers_interval, on_demand=False),
+            _Polled(STATUS, settings.status_interval, on_demand=False),
+            *(_Polled(command, settings.routes_interval, on_demand=True) for command in ROUTES),
+        ]
+        for each in polled:
+            deadline = self._deadline(each.command)
+            source = PolledCommand(cli, each.command, interval=each.interval, deadline=deadline)
+            # One run may take its whole deadline, and the next begins an interval later.
+            limit = 1.5 * each.interval + deadline
+            yield Feed(source, stale_after=limit, on_demand=each.on_demand)
+
+    def _deadline(self, command: CiliumCommand) -> float:
+        """Seconds that a run may take. An agent that hangs is to be told of while one waits."""
+        if self._patience is None:
+            return command.deadline
+        return min(command.deadline, IN_TIME * self._patience)
+
+    async def _name(self, monitor: Monitor) -> None:
+        """Tell the monitor which context it reads; the kubeconfig may name it only when read."""
+        try:
+            await self._session.identify()
+        except ApiError:
+            return  # every source will say so
+        monitor.name(self._session.context)
+
+    async def _steer(self, monitor: Monitor) -> None:
+        """Point each log at the pod whose log it is, whenever that changes."""
+        seen: tuple[object, object] = (None, None)
+        async for snapshot in monitor.snapshots():
+            if not (snapshot.health_of("pods").known and _answered(snapshot, "leases")):
+                continue
+            if seen[0] is snapshot.pods and seen[1] is snapshot.leases:
+                continue
+            seen = (snapshot.pods, snapshot.leases)
+            leader = leader_pod(operator_lease(snapshot), snapshot.pods.values())
+            self._operator.move(target_of(leader, OPERATOR_CONTAINER) if leader else None)
+            for node, followed in self._agents.items():
+                agent = snapshot.agents_by_node.get(node)
+                followed.aim.move(target_of(agent, AGENT_CONTAINER) if agent else None)
+
+
+def _answered(snapshot: Snapshot, kind: str) -> bool:
+    health = snapshot.health_of(kind)
+    return health.known or bool(health.error)

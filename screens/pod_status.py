@@ -1,0 +1,269 @@
+"""What is to be said of each pod of Cilium, and of each that should be there and is not.
+
+How a pod is comes from what was found about it; where nothing was, from its own state.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from app.model.facts import pod_health
+from app.model.finding import Finding, Ref, Severity
+from screens.severity import health_of, rank
+
+if TYPE_CHECKING:
+    from app.model.case import Case
+    from app.model.health import CiliumPod, Health
+
+SHORT = {
+    "CS102": "restarts",
+    "CS104": "nobody leads",
+    "CS106": "no answer",
+    "CS107": "version skew",
+    "CS110": "controller fails",
+    "CS111": "old config",
+    "CS112": "NodeNotReady",
+}
+"""What is wrong with a pod whose own status says that it runs."""
+
+_RUNS = "Running"
+_COUNTED = ("CS101", "CS103", "CS105", "CS108", "CS109")
+"""Codes that tell of pods that are not there."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PodTold:
+    """A pod of Cilium, or one or several that are missing."""
+
+    key: str
+    component: str
+    ref: Ref
+    """The pod; where it is missing, its node if that is known, else what should make it."""
+    health: Health
+    status: str
+    node: str = ""
+    pod: CiliumPod | None = None
+    """None: it is missing."""
+    lacking: int = 0
+    """How many are missing here."""
+    findings: tuple[Finding, ...] = ()
+    """What was found about it, the worst first."""
+    odd_version: bool = False
+    """Whether it runs another version than most agents do."""
+    leads: bool = False
+    """Whether it is the operator that leads, and its lease is good."""
+    workload: Ref
+    """What makes such pods."""
+
+
+class _About:
+    """What was found, by what it is about."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self._by_ref: dict[Ref, list[Finding]] = {}
+        self._by_code: dict[str, list[Finding]] = {}
+        for finding in findings:
+            self._by_code.setdefault(finding.code, []).append(finding)
+            for ref in {finding.subject, *finding.about}:
+                self._by_ref.setdefault(ref, []).append(finding)
+
+    def ref(self, ref: Ref) -> Sequence[Finding]:
+        """Findings about a thing."""
+        return self._by_ref.get(ref, ())
+
+    def touches(self, told: PodTold) -> bool:
+        """Whether anything was found that may be about this pod."""
+        operator = told.component == "operator" and "CS104" in self._by_code
+        return operator or told.ref in self._by_ref or told.node in self.down
+
+    @cached_property
+    def down(self) -> Mapping[str, Finding]:
+        """By node, that it is NotReady."""
+        return {finding.subject.name: finding for finding in self.code("CS112")}
+
+    def code(self, code: str) -> Sequence[Finding]:
+        """Findings of a code."""
+        return self._by_code.get(code, ())
+
+
+def told_of_pods(case: Case, findings: Iterable[Finding]) -> Mapping[str, PodTold]:
+    """Every pod of Cilium by its key, and everything that is missing.
+
+    What is said of a pod that did not change and about which nothing was found stays the same.
+    """
+    about = _About(findings)
+    odd = odd_versions(case)
+    kept: dict[str, PodTold] = case.memo.shelf("told of pods", dict)
+    last = dict(kept)
+    kept.clear()
+    found: dict[str, PodTold] = {}
+    for pod in case.pods:
+        key = pod.pod.key
+        told = last.get(key)
+        if told is None or told.pod is not pod or key in odd or about.touches(told):
+            told = _told(case, pod, about, odd=key in odd)
+        if not told.findings and not told.odd_version and told.leads == pod.leader:
+            kept[key] = told
+        found[key] = told
+    return {**found, **{gap.key: gap for gap in _gaps(case, about)}}
+
+
+def odd_versions(case: Case) -> frozenset[str]:
+    """Keys of agents that run another version than most, and of operators of another minor one.
+
+    Where two versions are equally frequent, the one that the DaemonSet asks for is the usual one.
+    """
+    from app.diagnosis.rules.pods import live  # the rules come with it
+    from app.model.health import cilium_release
+
+    def odd() -> frozenset[str]:
+        agents, operators = live(case, "agent"), live(case, "operator")
+        counts = Counter(each.version for each in agents if each.version)
+        if not counts:
+            return frozenset()
+        wanted = cilium_release(case.snapshot)
+        usual = max(counts, key=lambda version: (counts[version], version == wanted, version))
+        return frozenset(
+            [each.pod.key for each in agents if each.version not in ("", usual)]
+            + [o.pod.key for o in operators if o.version and _minor(o.version) != _minor(usual)]
+        )
+
+    snapshot = case.snapshot
+    return case.memo.of("odd versions", (snapshot.pods, snapshot.daemon_sets), odd)
+
+
+def _minor(version: str) -> list[str]:
+    return version.lstrip("v").split(".")[:2]
+
+
+def _told(case: Case, found: CiliumPod, about: _About, *, odd: bool) -> PodTold:
+    from app.diagnosis.rules.pods import pod_ref, workload  # the rules come with it
+
+    pod = found.pod
+    left_over = pod.status.phase in ("Failed", "Succeeded")
+    findings = () if left_over else _worst_first(_concerning(found, about, odd=odd))
+    health = "none" if left_over else _health(found, findings)
+    return PodTold(
+        key=pod.key,
+        component=found.component,
+        ref=pod_ref(pod),
+        health=health,
+        status=_status(found, findings, health),
+        node=pod.spec.node_name,
+        pod=found,
+        findings=findings,
+        odd_version=odd and not left_over,
+        leads=found.leader and not about.code("CS104"),
+        workload=workload(case, found.component),
+    )
+
+
+def _concerning(found: CiliumPod, about: _About, *, odd: bool) -> Iterator[Finding]:
+    """About the pod itself, its node, its version, and an operator's lack of a leader."""
+    pod = found.pod
+    yield from about.ref(Ref("Pod", pod.name, pod.namespace))
+    if pod.spec.node_name in about.down:
+        yield about.down[pod.spec.node_name]
+    if found.component == "operator":
+        yield from about.code("CS104")
+    if odd:
+        detail = "agents" if found.component == "agent" else "operator"
+        yield from (finding for finding in about.code("CS107") if finding.detail == detail)
+
+
+def _worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each once, the worst first, roots before what follows from them."""
+    found = {finding.id: finding for finding in findings}.values()
+    return tuple(sorted(found, key=lambda f: (rank(health_of(f.severity)), not f.root)))
+
+
+def _health(found: CiliumPod, findings: Sequence[Finding]) -> Health:
+    own = pod_health(found)
+    worst = health_of(findings[0].severity) if findings else own
+    if worst != "none":
+        return worst
+    # What is merely worth knowing: one that comes up, or a second operator that has no place.
+    if own == "ok" or not any(finding.code == "CS114" for finding in findings):
+        return "ok" if own == "ok" else "warn"
+    return "none"
+
+
+def _status(found: CiliumPod, findings: Sequence[Finding], health: Health) -> str:
+    if found.status != _RUNS or health in ("ok", "none"):
+        return found.status
+    known = (SHORT[f.code] for f in findings if f.code in SHORT and f.severity is not Severity.INFO)
+    return next(known, found.status if found.ready else "not ready")
+
+
+def _gaps(case: Case, about: _About) -> Iterator[PodTold]:
+    """What should be there and is not."""
+    from app.diagnosis.rules.pods import WORKLOADS  # the rules come with it
+
+    for component, (kind, _) in WORKLOADS.items():
+        if case.known("pods", "daemon_sets" if kind == "DaemonSet" else "deployments"):
+            yield from _gaps_of(case, component, about)
+
+
+def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodTold]:
+    from app.diagnosis.rules.pods import live, workload  # the rules come with it
+
+    ref = workload(case, component)
+    wanted, there = _wanted(case, ref), len(live(case, component))
+    findings = _worst_first(
+        finding
+        for finding in (*about.ref(ref), *(about.code("CS105") if component == "agent" else ()))
+        if finding.code in _COUNTED
+    )
+    lacking = (wanted or 0) - there
+    health = health_of(findings[0].severity) if findings else "warn"
+    if lacking > 0:
+        nodes = _bare(findings)
+        for node in nodes:
+            yield PodTold(
+                key=f"node/{node}",
+                component=component,
+                ref=Ref("Node", node),
+                health=health,
+                status="no pod",
+                node=node,
+                lacking=1,
+                findings=findings,
+                workload=ref,
+            )
+        rest = lacking - len(nodes)
+        words = f"{rest} missing" if rest else ""
+    else:
+        rest = 0
+        none = not there and health == "fail" and bool(findings)
+        words = ("not there" if wanted is None else "none is wanted") if none else ""
+    if words:
+        yield PodTold(
+            key=f"missing/{component}",
+            component=component,
+            ref=ref,
+            health=health,
+            status=words,
+            lacking=rest,
+            findings=findings,
+            workload=ref,
+        )
+
+
+def _bare(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The nodes that lack an agent for certain."""
+    refs = (ref for f in findings if f.code == "CS105" for ref in (f.subject, *f.about))
+    return tuple(dict.fromkeys(ref.name for ref in refs if ref.kind == "Node"))
+
+
+def _wanted(case: Case, ref: Ref) -> int | None:
+    """How many pods a workload asks for; None: there is no such workload."""
+    key = f"{ref.namespace}/{ref.name}"
+    if ref.kind == "DaemonSet":
+        daemon_set = case.snapshot.daemon_sets.get(key)
+        return daemon_set.status.desired_number_scheduled if daemon_set else None
+    deployment = case.snapshot.deployments.get(key)
+    return deployment.spec.replicas if deployment else None

@@ -1,0 +1,182 @@
+"""How a service is and why, in a few words, from its way and what was found about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.diagnosis.service_path.path import Hop, HopState, ServicePath
+from app.model.finding import Finding
+from screens.format import count
+from screens.severity import FAULTS, health_of, rank
+
+if TYPE_CHECKING:
+    from app.model.health import Health
+
+SHORT = {
+    "CS201": "no pool selects it",
+    "CS202": "the pool is exhausted",
+    "CS203": "asks for an address of no pool",
+    "CS204": "asks for an address of another pool",
+    "CS205": "the address it asks for is taken",
+    "CS206": "cannot share its address",
+    "CS207": "the pool overlaps another",
+    "CS208": "only a disabled pool selects it",
+    "CS209": "there is no pool",
+    "CS210": "LB-IPAM is off",
+    "CS211": "nobody serves its class",
+    "CS212": "lacks an address of a family",
+    "CS213": "its address is of no pool",
+    "CS214": "the pool is refused",
+    "CS215": "LB-IPAM's verdict is missing or old",
+    "CS217": "LB-IPAM leaves it to others",
+    "CS218": "may be renumbered",
+    "CS301": "BGP is switched off",
+    "CS302": "nothing configures BGP",
+    "CS303": "the BGP config selects no node",
+    "CS304": "two BGP configs select a node",
+    "CS305": "the peer config does not exist",
+    "CS306": "the BGP password is missing",
+    "CS311": "no advertisement is selected",
+    "CS313": "the advertisement selects nothing",
+    "CS314": "no LoadBalancerIP is advertised",
+    "CS315": "the agent reports an error",
+    "CS401": "BGP sessions are down",
+    "CS402": "AS number mismatch",
+    "CS403": "the BGP peer fell silent",
+    "CS404": "the BGP peer closed the session",
+    "CS405": "the BGP peer does not answer",
+    "CS407": "a BGP session is missing",
+    "CS501": "no node announces it",
+    "CS502": "too few nodes announce it",
+    "CS503": "announced without endpoint",
+    "CS504": "announced, nothing ready",
+    "CS505": "no advertisement selects it",
+    "CS506": "its class keeps it out of BGP",
+    "CS507": "policy Local, nothing ready",
+    "CS508": "no session for its family",
+}
+"""What the codes that stand on a service's way mean for it; others are told by their title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is to be said of one service."""
+
+    path: ServicePath
+    findings: tuple[Finding, ...] = ()
+    """What was found about it, those on its way included."""
+    causes: Mapping[str, tuple[Finding, ...]] | None = None
+    """By the id of a finding: what explains it in the end."""
+
+    def roots(self, finding: Finding) -> tuple[Finding, ...]:
+        """What explains a finding in the end; none: nothing does."""
+        return (self.causes or {}).get(finding.id, ())
+
+    @property
+    def health(self) -> Health:
+        """The worst of what was found about it and of its hops."""
+        if self.path.broken is not None:
+            return "fail"
+        found: list[Health] = [health_of(f.severity) for f in self.findings if _amiss(f)]
+        if unknown_hop(self.path) is not None and not self.path.partly_known:
+            found.append("unknown")
+        return min(found, key=rank, default="unknown" if self.path.unknown_nodes else "ok")
+
+    @property
+    def why(self) -> str:
+        """The first thing that is wrong, by what it comes from, in a few words; "" when well."""
+        broken = self.path.broken
+        if broken is not None and not broken.findings:
+            return f"{broken.name}: {broken.reason}"
+        told = broken.findings[0] if broken is not None else self._worst()
+        if told is not None:
+            return _short(next(iter(self.roots(told)), told))
+        hop = unknown_hop(self.path)
+        if hop is None or self.path.partly_known:
+            return _unknown_words(self.path)
+        return f"{hop.name}: {hop.reason}"
+
+    def _worst(self) -> Finding | None:
+        """The worst thing found; what is merely worth knowing is nothing wrong."""
+        found = [finding for finding in self.findings if _amiss(finding)]
+        return min(found, key=lambda finding: rank(health_of(finding.severity)), default=None)
+
+
+def _amiss(finding: Finding) -> bool:
+    return health_of(finding.severity) in FAULTS
+
+
+def unknown_hop(path: ServicePath) -> Hop | None:
+    """The first hop that could not be judged; the router never can, and nothing behind a stop."""
+    for hop in path.hops:
+        if hop.state is HopState.NOT_REACHED or hop.name == "router":
+            return None
+        if hop.state is HopState.UNKNOWN:
+            return hop
+    return None
+
+
+def _unknown_words(path: ServicePath) -> str:
+    unknown = path.unknown_nodes
+    return f"{count(len(unknown), 'node')} not known" if unknown else ""
+
+
+def verdict_words(path: ServicePath, health: Health) -> str:
+    """What the way comes to, in two or three words."""
+    broken = path.broken
+    announced = any(prefix.actual for prefix in path.prefixes)
+    if broken is not None:
+        if broken.name in ("class", "pool", "address"):
+            return "no address"
+        if broken.name == "endpoints":
+            return "nothing ready"
+        return "only partly announced" if announced else "not announced"
+    if health == "unknown":
+        partly = announced and (path.partly_known or unknown_hop(path) is None)
+        return f"announced, {_unknown_words(path)}" if partly else "not all of it known"
+    if any(hop.state is HopState.NOT_REACHED for hop in path.hops):
+        return "not announced by BGP, as configured"
+    return "announced" if health == "ok" else "announced, and something is odd"
+
+
+def told_of_all(
+    paths: Mapping[str, ServicePath], findings: Sequence[Finding]
+) -> Mapping[str, Told]:
+    """What is to be said of every service that has a way, by its key."""
+    about: dict[str, list[Finding]] = {}
+    for finding in findings:
+        for ref in {finding.subject, *finding.about}:
+            if ref.kind == "Service":
+                about.setdefault(f"{ref.namespace}/{ref.name}", []).append(finding)
+    causes = _roots(findings)
+    return {key: Told(path, tuple(about.get(key, ())), causes) for key, path in paths.items()}
+
+
+def _short(finding: Finding) -> str:
+    if finding.code in SHORT:
+        return f"{finding.code} {SHORT[finding.code]}"
+    from app.diagnosis.catalog import CODES  # of use only where something is wrong
+
+    return f"{finding.code} {CODES[finding.code].title}"
+
+
+def _roots(findings: Iterable[Finding]) -> Mapping[str, tuple[Finding, ...]]:
+    """By the id of a finding that something explains: the findings that nothing explains."""
+    by_id = {finding.id: finding for finding in findings}
+    found: dict[str, tuple[Finding, ...]] = {}
+    for finding in by_id.values():
+        waiting, seen = list(finding.caused_by), set[str]()
+        ends: list[Finding] = []
+        while waiting:
+            cause = waiting.pop(0)
+            if cause in seen or cause not in by_id:
+                continue
+            seen.add(cause)
+            if by_id[cause].root:
+                ends.append(by_id[cause])
+            waiting += by_id[cause].caused_by
+        if ends:
+            found[finding.id] = tuple(ends)
+    return found
