@@ -156,7 +156,7 @@ async def _live(cluster: Cluster, stop: asyncio.Event) -> None:
 
 def _write(state: Path, config: str) -> tuple[Path, Path]:
     """Write the kubeconfig and the `cilium` program; returns both paths."""
-    program = Path(__file__).with_name("standin.py")
+    program = Path(__file__).with_name("cilium_stub.py")
     command = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(program))}"
     files = (state / "kubeconfig", state / "bin" / "cilium")
     files[1].parent.mkdir(mode=0o700)
