@@ -5,6 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CLUSTER_CONFIGS,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    Kind,
+)
 from screens.command_words import cilium, kubectl
 from screens.selection import Equivalent
 
@@ -40,13 +48,13 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
             ),
             Equivalent(f"what the agent of {node} logs about {peer}", found),
         ]
-    if node in snapshot.node_configs:
+    if node in snapshot.records[NODE_CONFIGS]:
         status = kubectl(snapshot, f"get ciliumbgpnodeconfig {shlex.quote(node)} -o yaml")
         own.insert(1, Equivalent("what its agent wrote into the API", status))
     if node:
         told = cilium(snapshot, f"bgp peers --node {shlex.quote(node)}")
         own.insert(0, Equivalent(f"the sessions of {node}", told))
-    kinds = ",".join(_kinds(snapshot))
+    kinds = ",".join(kind.plural for kind in _kinds(snapshot))
     return (
         *own,
         Equivalent("all sessions", cilium(snapshot, "bgp peers")),
@@ -70,7 +78,7 @@ def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
     return tuple(found)
 
 
-def _kinds(snapshot: Snapshot) -> tuple[str, ...]:
-    if snapshot.peering_policies and not snapshot.node_configs:
-        return ("ciliumbgppeeringpolicies",)
-    return ("ciliumbgpclusterconfigs", "ciliumbgppeerconfigs", "ciliumbgpadvertisements")
+def _kinds(snapshot: Snapshot) -> tuple[Kind[object], ...]:
+    if snapshot.records[PEERING_POLICIES] and not snapshot.records[NODE_CONFIGS]:
+        return (PEERING_POLICIES,)
+    return (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS)

@@ -23,6 +23,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.model.finding import Ref
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
 from screens.cluster_handle import ClusterLink
 from screens.header import PROMPT_KEYS, identity, keys_line, title
@@ -70,13 +71,13 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     title_text: str = ""
     """What the screen is called."""
-    reads: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Kind[object], ...]] = ()
     """Kinds that the picture is made of; their sources are shown with their ages."""
     tells_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
     tells_anything: ClassVar[bool] = False
     """Whether anything that is read may be in the picture, so that what is read says nothing."""
-    demands: tuple[str, ...] = ()
+    demands: tuple[Kind[object], ...] = ()
     """Kinds that are read only while somebody asks, and that this screen asks for while shown."""
 
     class Wanted(Message):
@@ -146,7 +147,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         waits = any(h.state not in (State.FRESH, State.OFF, State.ABSENT) for h in health)
         if new.taken_at != drawn.taken_at and (self.tells_ages or waits):
             return True
-        if any(getattr(new, kind) is not getattr(drawn, kind) for kind in kinds):
+        if any(new.records[kind] is not drawn.records[kind] for kind in kinds):
             return True
         return health != [drawn.health_of(kind) for kind in kinds]
 
@@ -386,10 +387,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         last = () if selected is None else (selected.name,)
         return (*filter(None, (self._snapshot.context, self.title_text)), *last)
 
-    def reads_now(self) -> Sequence[str]:
+    def reads_now(self) -> Sequence[Kind[object]]:
         """Kinds that the picture is made of at the moment."""
         return self.reads
 
-    def shown_sources(self) -> Sequence[str]:
+    def shown_sources(self) -> Sequence[Kind[object]]:
         """Kinds whose sources stand beside the title."""
         return self.reads

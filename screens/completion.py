@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
 from screens.command_table import (
     CHECK,
     CTX,
@@ -86,7 +87,7 @@ def _behind_place(
     if asked.filter != "":
         return ()
     if place.name == "services" and not asked.words:
-        return sorted({service.namespace for service in snapshot.services.values()})
+        return sorted({service.namespace for service in snapshot.records[SERVICES].values()})
     offered = (*LOG_WORDS, *sorted(snapshot.agents_by_node)) if place.name == "logs" else ()
     return [word for word in offered if word not in words]
 
@@ -96,15 +97,21 @@ def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequen
         case []:
             return ("service", "ip", "prefix", "session", "pool", *names.codes)
         case ["service"]:
-            return sorted(snapshot.services)
+            return sorted(snapshot.records[SERVICES])
         case ["pool"]:
-            return sorted(pool.name for pool in snapshot.pools.values())
+            return sorted(pool.name for pool in snapshot.records[POOLS].values())
         case ["session"]:
-            return sorted({*snapshot.agents_by_node, *snapshot.bgp_peers, *snapshot.node_configs})
+            return sorted(
+                {
+                    *snapshot.agents_by_node,
+                    *snapshot.records[BGP_PEERS],
+                    *snapshot.records[NODE_CONFIGS],
+                }
+            )
         case ["ip"]:
             return sorted(
                 ingress.ip
-                for service in snapshot.services.values()
+                for service in snapshot.records[SERVICES].values()
                 for ingress in service.status.load_balancer.ingress
                 if ingress.ip
             )

@@ -14,7 +14,6 @@ from screens.format import NOTHING, SIGN, age_of, count, time_of_day
 from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.lines import Line, Span, plain
-from screens.widgets.source_bar import CLI
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge
@@ -54,7 +53,7 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
         about = [f for f in findings if ref in (f.subject, *f.about) and f.code[:3] == "CS8"]
         row = _row(health, snapshot)
         rows.append(row)
-        right = rules.get(health.kind, "")
+        right = rules.get(health.kind.name, "")
         entries[label] = Entry(tuple(_lines(health, snapshot, about, right)), ref)
     healths = [row.health for row in rows]
     told = counted(healths, {"fail": "cannot be read", "warn": "old or partial"})
@@ -63,7 +62,7 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
 
 
 def _health(health: SourceHealth) -> Health:
-    if health.state is State.ABSENT and health.kind in CLI:
+    if health.state is State.ABSENT and health.kind.tier == "CLI":
         return "unknown"
     if health.state is State.FRESH and health.problems:
         return "warn"

@@ -12,6 +12,20 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.selectors import describe
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    NODE_CONFIG_OVERRIDES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SERVICES,
+    Kind,
+)
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
@@ -37,16 +51,16 @@ COLUMNS = (
     Column("finds", "FINDS", cut_to=10, spare=1),
     Column("state", "STATE", cut_to=20, holds="state"),
 )
-OBJECTS = ("cluster_configs", "peer_configs", "advertisements", "peering_policies")
+OBJECTS = (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS, PEERING_POLICIES)
 READS = (
     *OBJECTS,
-    "cilium_nodes",
-    "node_configs",
-    "node_config_overrides",
-    "services",
-    "config_maps",
-    "bgp_peers",
-    "daemon_sets",
+    CILIUM_NODES,
+    NODE_CONFIGS,
+    NODE_CONFIG_OVERRIDES,
+    SERVICES,
+    CONFIG_MAPS,
+    BGP_PEERS,
+    DAEMON_SETS,
 )
 CLUSTER_CONFIG = "CiliumBGPClusterConfig"
 PEER_CONFIG = "CiliumBGPPeerConfig"
@@ -123,7 +137,7 @@ class _Tree:
         """The nodes that a selector selects."""
         from app.model.desired_peerings import selects_node  # the rules come with it
 
-        found = self.case.snapshot.cilium_nodes
+        found = self.case.snapshot.records[CILIUM_NODES]
         return tuple(name for name, node in sorted(found.items()) if selects_node(selector, node))
 
     def services(self, selected: SelectedAdvertisement) -> int:
@@ -151,20 +165,20 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
         if finding.subject.kind in KINDS:
             about.setdefault(finding.subject, []).append(finding)
     tree = _Tree(case, about)
-    for _, config in sorted(snapshot.cluster_configs.items()):
+    for _, config in sorted(snapshot.records[CLUSTER_CONFIGS].items()):
         _cluster_config(tree, config)
-    for _, policy in sorted(snapshot.peering_policies.items()):
+    for _, policy in sorted(snapshot.records[PEERING_POLICIES].items()):
         _policy(tree, policy, read=reads_policies(case))
     _left_over(tree)
     healths = [row.health for row in tree.rows]
-    shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=("cilium_nodes",))
+    shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=(CILIUM_NODES,))
     told = counted(healths, {"fail": "broken", "warn": "odd"})
     objects = len({entry.ref for entry in tree.entries.values()})
     headline = (Span(count(objects, "object")), *told) if objects else ()
     return Section(COLUMNS, shown, tree.entries, headline)
 
 
-def _kinds(snapshot: Snapshot) -> tuple[str, ...]:
+def _kinds(snapshot: Snapshot) -> tuple[Kind[object], ...]:
     """The kinds that are served; where none is, all."""
     served = tuple(kind for kind in OBJECTS if snapshot.health_of(kind).state != "absent")
     return served or OBJECTS
@@ -181,8 +195,8 @@ def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
         f"ClusterConfig {config.key}",
         ref,
         selects=_selector("nodes", config.spec.node_selector),
-        finds=f"{len(nodes)} of {count(len(snapshot.cilium_nodes), 'node')}",
-        broken="" if nodes or not tree.case.known("cilium_nodes") else _no("node"),
+        finds=f"{len(nodes)} of {count(len(snapshot.records[CILIUM_NODES]), 'node')}",
+        broken="" if nodes or not tree.case.known(CILIUM_NODES) else _no("node"),
         facts=(fact("nodes", ", ".join(nodes) or "none"),),
     )
     for instance in config.spec.bgp_instances:
@@ -201,8 +215,8 @@ def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
 
     snapshot = tree.case.snapshot
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""
-    config = snapshot.peer_configs.get(name) if name else None
-    missing = bool(name) and config is None and tree.case.known("peer_configs")
+    config = snapshot.records[PEER_CONFIGS].get(name) if name else None
+    missing = bool(name) and config is None and tree.case.known(PEER_CONFIGS)
     address = peer.peer_address or ("auto-discovered" if peer.auto_discovery else "")
     tree.add(
         2,
@@ -218,13 +232,13 @@ def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     ref = Ref(PEER_CONFIG, name) if config else owner
     tree.used.add(ref)
     spec = config.spec if config else PeerConfigSpec()
-    for family in peer_families(spec, snapshot.advertisements):
+    for family in peer_families(spec, snapshot.records[ADVERTISEMENTS]):
         _family(tree, f"{path}/{family.afi}-{family.safi}", ref, family)
 
 
 def _family(tree: _Tree, path: str, ref: Ref, family: PeeringFamily) -> None:
     found = {each.advertisement for each in family.advertisements}
-    known = tree.case.known("advertisements")
+    known = tree.case.known(ADVERTISEMENTS)
     tree.add(
         3,
         path,
@@ -264,8 +278,8 @@ def _policy(tree: _Tree, policy: PeeringPolicy, *, read: bool) -> None:
     ref = Ref(POLICY, policy.key)
     tree.used.add(ref)
     nodes = tree.nodes(policy.spec.node_selector)
-    every = len(tree.case.snapshot.cilium_nodes)
-    no_node = "" if nodes or not tree.case.known("cilium_nodes") else _no("node")
+    every = len(tree.case.snapshot.records[CILIUM_NODES])
+    no_node = "" if nodes or not tree.case.known(CILIUM_NODES) else _no("node")
     tree.add(
         0,
         f"{POLICY}/{policy.key}",
@@ -293,8 +307,8 @@ def _left_over(tree: _Tree) -> None:
     """Objects that nothing refers to, and overrides, which refer to nodes."""
     snapshot = tree.case.snapshot
     for kind, objects in (
-        (PEER_CONFIG, snapshot.peer_configs),
-        (ADVERTISEMENT, snapshot.advertisements),
+        (PEER_CONFIG, snapshot.records[PEER_CONFIGS]),
+        (ADVERTISEMENT, snapshot.records[ADVERTISEMENTS]),
     ):
         for name in sorted(objects):
             if Ref(kind, name) not in tree.used:
@@ -302,8 +316,8 @@ def _left_over(tree: _Tree) -> None:
                 facts = _labels(objects[name].metadata.labels)
                 ref = Ref(kind, name)
                 tree.add(0, f"{kind}/{name}", title, ref, unused=True, facts=facts)
-    for name in sorted(snapshot.node_config_overrides):
-        known = name in snapshot.cilium_nodes or not tree.case.known("cilium_nodes")
+    for name in sorted(snapshot.records[NODE_CONFIG_OVERRIDES]):
+        known = name in snapshot.records[CILIUM_NODES] or not tree.case.known(CILIUM_NODES)
         broken = "" if known else "there is no such node"
         ref = Ref(OVERRIDE, name)
         tree.add(0, f"{OVERRIDE}/{name}", f"Override {name}", ref, selects="node", broken=broken)

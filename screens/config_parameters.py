@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.model.configuration import CONFIG_MAP, Parameter, parameters
 from app.model.finding import Ref
 from app.model.setting_match import fulfils
+from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
@@ -40,7 +41,7 @@ COLUMNS = (
     Column("restart", "RESTART", cut_to=7, spare=3),
     Column("key", "KEY", extra=True),
 )
-READS = ("config_maps", "pods", "daemon_sets", "deployments", "cilium_status")
+READS = (CONFIG_MAPS, PODS, DAEMON_SETS, DEPLOYMENTS, CILIUM_STATUS)
 
 _ANY = "any value"
 _OPERATOR_ALONE = ("enable-lb-ipam", "default-lb-service-ipam", "cluster-pool-")
@@ -54,8 +55,8 @@ _BY_WORKLOAD = {"DaemonSet": "agents", "Deployment": "operator"}
 
 def section(snapshot: Snapshot, judge: Judge) -> Section:
     """A row for each key parameter, and for each further one of which something is expected."""
-    if snapshot.setting_up or not snapshot.health_of("config_maps").known:
-        return Section(COLUMNS, content(snapshot, (), ("config_maps",), f"ConfigMap {CONFIG_MAP}"))
+    if snapshot.setting_up or not snapshot.health_of(CONFIG_MAPS).known:
+        return Section(COLUMNS, content(snapshot, (), (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}"))
     case, findings = judge.case(snapshot), judge.verdict(snapshot).findings
     expected = {each.key: each for each in case.expected}
     old = {
@@ -73,7 +74,7 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
         rows.append(_row(parameter, wanted, health, words, restart))
         lines = _lines(case, parameter, wanted, [*found, *(old[who] for who in restart)])
         entries[parameter.key] = _entry(snapshot, parameter, tuple(lines))
-    shown = content(snapshot, rows, ("config_maps",), f"ConfigMap {CONFIG_MAP}")
+    shown = content(snapshot, rows, (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}")
     told = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
     shown = replace(shown, notice=(*shown.notice, *told))
     return Section(COLUMNS, shown, entries, _headline(rows, expected))
@@ -183,7 +184,7 @@ _AGENTS_SAY: Mapping[str, Callable[[AgentStatus], str]] = {
 def _agents(case: Case, said: Callable[[AgentStatus], str]) -> Iterator[Line]:
     """What the agents run with, and how many of them."""
     nodes: dict[str, list[str]] = {}
-    for status in case.snapshot.cilium_status.values():
+    for status in case.snapshot.records[CILIUM_STATUS].values():
         for agent in status.agents:
             if agent.answered:
                 nodes.setdefault(said(agent) or "nothing", []).append(agent.node)

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.health import CiliumPod, Health, cilium_pods
+from app.state.kinds import (
+    BGP_PEERS,
+    CILIUM_STATUS,
+    CLI_VERSION,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    LEASES,
+    NODES,
+    PODS,
+    VERSION,
+)
 from app.state.snapshot import State
 from collectors.cilium_answer import TOO_OLD
 from screens.command_words import kubectl
@@ -31,11 +42,11 @@ COLUMNS = (
     Column("state", "STATE", cut_to=14, holds="state"),
 )
 READS = (
-    *("version", "nodes", "pods", "daemon_sets", "deployments", "leases"),
-    *("cilium_status", "cli_version"),
+    *(VERSION, NODES, PODS, DAEMON_SETS, DEPLOYMENTS, LEASES),
+    *(CILIUM_STATUS, CLI_VERSION),
 )
 
-CLI_VERSION = "cilium version --client"
+VERSION_COMMAND = "cilium version --client"
 NEWEST_NEEDED = (0, 18, 6)
 """From this version of cilium-cli on nothing that is shown here is missing: `TOO_OLD` tells why."""
 _NOTHING: tuple[str, Health, str, str] = ("", "none", "", "")
@@ -47,7 +58,7 @@ _SKEW = "CS107"
 def section(snapshot: Snapshot, judge: Judge) -> Section:
     """A row for each version that runs of each part."""
     if snapshot.setting_up:
-        return Section(COLUMNS, content(snapshot, (), ("version", "pods"), "versions"))
+        return Section(COLUMNS, content(snapshot, (), (VERSION, PODS), "versions"))
     skew = [f for f in judge.verdict(snapshot).findings if f.code == _SKEW]
     told = [
         *_kubernetes(snapshot),
@@ -57,7 +68,7 @@ def section(snapshot: Snapshot, judge: Judge) -> Section:
     ]
     rows = [row for row, _ in told]
     entries = {row.key: entry for row, entry in told}
-    shown = content(snapshot, rows, ("version", "pods"), "versions", beside=("nodes",))
+    shown = content(snapshot, rows, (VERSION, PODS), "versions", beside=(NODES,))
     return Section(COLUMNS, shown, entries, _headline(rows, skew))
 
 
@@ -68,7 +79,7 @@ def _headline(rows: list[Row], skew: list[Finding]) -> Line:
 
 
 def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
-    server = snapshot.version.get("version")
+    server = snapshot.records[VERSION].get("version")
     if server is not None and server.git_version:
         lines = [plain(" Kubernetes API server", "strong"), fact("version", server.git_version)]
         if server.clock_skew is not None:
@@ -77,7 +88,7 @@ def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
         row = _row("kubernetes", "Kubernetes", server.git_version, "API server", "ok", "")
         yield row, Entry(tuple(lines), equivalents=same)
     kubelets: dict[str, list[str]] = {}
-    for name, node in sorted(snapshot.nodes.items()):
+    for name, node in sorted(snapshot.records[NODES].items()):
         kubelets.setdefault(node.status.node_info.kubelet_version or "?", []).append(name)
     for version, nodes in sorted(kubelets.items()):
         words = "" if len(kubelets) == 1 else f"one of {len(kubelets)} versions"
@@ -122,7 +133,7 @@ def _cilium(snapshot: Snapshot, skew: list[Finding]) -> Iterator[tuple[Row, Entr
 
 def _installed(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
     """The chart, as the `cilium` command reads it from the release."""
-    for status in snapshot.cilium_status.values():
+    for status in snapshot.records[CILIUM_STATUS].values():
         if status.helm_chart_version:
             version = status.helm_chart_version
             lines = (plain(" Helm chart", "strong"), fact("version", version))
@@ -137,17 +148,17 @@ def _command(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
     lines: list[Line] = [plain(" cilium command", "strong"), fact("version", version or NOTHING)]
     lines += [fact("", told)] if told else []
     row = _row("cilium command", "cilium command", version or NOTHING, "here", health, words)
-    by_hand = (Equivalent("the command's own version", CLI_VERSION),)
+    by_hand = (Equivalent("the command's own version", VERSION_COMMAND),)
     yield row, Entry(tuple(lines), equivalents=by_hand)
 
 
 def _command_words(snapshot: Snapshot) -> tuple[str, Health, str, str]:
     """Its version, how it is, that in a few words, and in a sentence."""
-    source = snapshot.health_of("cli_version")
-    record = snapshot.cli_version.get("version")
+    source = snapshot.health_of(CLI_VERSION)
+    record = snapshot.records[CLI_VERSION].get("version")
     version = record.version if record else ""
     if source.state is State.OFF:
-        off = snapshot.health_of("bgp_peers").state is State.OFF
+        off = snapshot.health_of(BGP_PEERS).state is State.OFF
         return ("", "none", "off (--no-cli)", "it is switched off (--no-cli)") if off else _NOTHING
     if source.error:
         health: Health = "unknown" if source.state is State.ABSENT else "fail"

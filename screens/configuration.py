@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
+from app.state.kinds import CONFIG_MAPS, PODS, VERSION, Kind
 from screens import config_access, config_bgp, config_parameters, config_versions
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
@@ -34,9 +35,9 @@ class Part:
     key: str
     columns: tuple[Column, ...]
     make: Callable[[Snapshot, Judge], Section]
-    reads: tuple[str, ...]
+    reads: tuple[Kind[object], ...]
     """Kinds it is made of; () for all."""
-    sources: tuple[str, ...]
+    sources: tuple[Kind[object], ...]
     """Kinds whose age stands beside the title."""
 
 
@@ -48,7 +49,7 @@ PARTS = (
         config_parameters.COLUMNS,
         config_parameters.section,
         config_parameters.READS,
-        ("config_maps",),
+        (CONFIG_MAPS,),
     ),
     Part(
         "versions",
@@ -57,7 +58,7 @@ PARTS = (
         config_versions.COLUMNS,
         config_versions.section,
         config_versions.READS,
-        ("version", "pods"),
+        (VERSION, PODS),
     ),
     Part(
         "bgp",
@@ -137,11 +138,11 @@ class ConfigurationScreen(DetailScreen[Section]):
             return new.taken_at != drawn.taken_at or new.health != drawn.health
         return super().differs(new, drawn)
 
-    def reads_now(self) -> tuple[str, ...]:
+    def reads_now(self) -> tuple[Kind[object], ...]:
         """What the part that is shown is made of."""
         return self.part.reads
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """Whose age matters to the part that is shown."""
         return self.part.sources
 

@@ -7,6 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Ref
+from app.state.kinds import (
+    EVENTS,
+    OF_OBJECT,
+)
 from screens.explain_lines import findings_lines
 from screens.format import NOTHING, age_of, time_of_day
 from screens.widgets.lines import Line, Span, Tone, plain
@@ -14,33 +18,6 @@ from screens.widgets.lines import Line, Span, Tone, plain
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.records import Condition, ContainerState, ContainerStatus, Event, Object, Pod
-
-FIELDS: Mapping[str, str] = {
-    "Node": "nodes",
-    "Namespace": "namespaces",
-    "Pod": "pods",
-    "Service": "services",
-    "EndpointSlice": "endpoint_slices",
-    "Event": "events",
-    "ConfigMap": "config_maps",
-    "DaemonSet": "daemon_sets",
-    "Deployment": "deployments",
-    "Lease": "leases",
-    "CiliumNode": "cilium_nodes",
-    "CiliumLoadBalancerIPPool": "pools",
-    "CiliumBGPClusterConfig": "cluster_configs",
-    "CiliumBGPPeerConfig": "peer_configs",
-    "CiliumBGPAdvertisement": "advertisements",
-    "CiliumBGPNodeConfig": "node_configs",
-    "CiliumBGPNodeConfigOverride": "node_config_overrides",
-    "CiliumBGPPeeringPolicy": "peering_policies",
-    "CiliumL2AnnouncementPolicy": "l2_policies",
-    "NetworkPolicy": "network_policies",
-    "CiliumNetworkPolicy": "cilium_policies",
-    "CiliumClusterwideNetworkPolicy": "clusterwide_policies",
-    "CiliumEndpoint": "cilium_endpoints",
-}
-"""Where a kind is kept, by its Kubernetes name."""
 
 _GOOD = {"Ready": "True", "ContainersReady": "True", "Initialized": "True", "PodScheduled": "True"}
 _BAD = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
@@ -51,11 +28,11 @@ _EXPECTED = {**_GOOD, **_BAD}
 
 def record_of(snapshot: Snapshot, ref: Ref) -> Object | None:
     """The object that is meant, if it was read."""
-    field = FIELDS.get(ref.kind)
-    if field is None:
+    kind = OF_OBJECT.get(ref.kind)
+    if kind is None:
         return None
     key = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
-    kept: Mapping[str, Object] = getattr(snapshot, field)
+    kept: Mapping[str, Object] = snapshot.records[kind]
     return kept.get(key)
 
 
@@ -65,8 +42,8 @@ def describe(snapshot: Snapshot, ref: Ref, findings: Sequence[Finding] = ()) -> 
     record = record_of(snapshot, ref)
     if record is not None:
         lines += [*_identity(record, snapshot.taken_at), *_parts(snapshot, ref, record)]
-    elif ref.kind in FIELDS:
-        health = snapshot.health_of(FIELDS[ref.kind])
+    elif ref.kind in OF_OBJECT:
+        health = snapshot.health_of(OF_OBJECT[ref.kind])
         why = f"It was not read: {health.error or health.state}"
         lines += [(), plain(f"   {'There is none.' if health.known else why}", "unknown")]
     if findings:
@@ -165,9 +142,9 @@ def _conditions(conditions: Sequence[Condition], now: datetime) -> Iterator[Line
 
 
 def _events(snapshot: Snapshot, ref: Ref) -> Iterator[Line]:
-    if not snapshot.health_of("events").known:
+    if not snapshot.health_of(EVENTS).known:
         return
-    found = [event for event in snapshot.events.values() if _is_about(event, ref)]
+    found = [event for event in snapshot.records[EVENTS].values() if _is_about(event, ref)]
     if not found:
         return
     found.sort(

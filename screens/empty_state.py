@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from app.model.facts import HEARTBEAT
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.format import age_of, time_of_day
 from screens.widgets.columns import Content, Row
 from screens.widgets.lines import Line, Span, Tone, plain
-from screens.widgets.source_bar import CLI, silent_for
+from screens.widgets.source_bar import silent_for
 
 _TONES: dict[State, Tone] = {
     State.FAILING: "fail",
@@ -26,7 +27,7 @@ _MOST = 3
 """Lines that a notice takes at most."""
 
 
-def absence(snapshot: Snapshot, kinds: Sequence[str], what: str, none: str = "") -> Line:
+def absence(snapshot: Snapshot, kinds: Sequence[Kind[object]], what: str, none: str = "") -> Line:
     """Why there are no rows of something that these kinds tell of.
 
     Where they answered, there is none of it (`none`, or "no WHAT"), and how old that answer is if
@@ -43,7 +44,7 @@ def absence(snapshot: Snapshot, kinds: Sequence[str], what: str, none: str = "")
     return _joined(_told(telling or silent, snapshot))
 
 
-def notice(snapshot: Snapshot, kinds: Sequence[str]) -> list[Line]:
+def notice(snapshot: Snapshot, kinds: Sequence[Kind[object]]) -> list[Line]:
     """What must be said above rows of these kinds: what is old or partial, and why."""
     found = [snapshot.health_of(kind) for kind in kinds]
     now = snapshot.taken_at
@@ -58,11 +59,11 @@ def notice(snapshot: Snapshot, kinds: Sequence[str]) -> list[Line]:
 def content(
     snapshot: Snapshot,
     rows: Iterable[Row],
-    kinds: Sequence[str],
+    kinds: Sequence[Kind[object]],
     what: str,
     *,
     none: str = "",
-    beside: Sequence[str] = (),
+    beside: Sequence[Kind[object]] = (),
 ) -> Content:
     """A table whose rows come from these kinds, with what must be said of them.
 
@@ -90,7 +91,7 @@ def _unserved(health: SourceHealth) -> bool:
 
 def _missing(health: SourceHealth) -> bool:
     """A program that is not there: what it would tell is not known."""
-    return health.state is State.ABSENT and health.kind in CLI
+    return health.state is State.ABSENT and health.kind.tier == "CLI"
 
 
 def _told(found: Iterable[SourceHealth], snapshot: Snapshot) -> list[Line]:
@@ -103,7 +104,12 @@ def _told(found: Iterable[SourceHealth], snapshot: Snapshot) -> list[Line]:
     server = _SERVER.search(beat.error) if down else None
     alike: dict[tuple[State, str, bool, bool], list[SourceHealth]] = {}
     for health in found:
-        command, state, error, known = health.kind in CLI, health.state, health.error, health.known
+        command, state, error, known = (
+            health.kind.tier == "CLI",
+            health.state,
+            health.error,
+            health.known,
+        )
         if command and server and server[0] in error:
             command = False  # the command met the same silence
         if down and state in (State.FAILING, State.STALE, State.LOADING):
@@ -143,10 +149,10 @@ def _sentence(state: State, error: str, members: Sequence[SourceHealth], snapsho
 
 def _name(health: SourceHealth) -> str:
     """What a source is called; for a command that no source runs, the command."""
-    if health.label != health.kind:
+    if health.label != health.kind.name:
         return health.label
-    name = health.kind.replace("_", " ")
-    return f"cilium {name}" if health.kind in CLI and health.state is State.OFF else name
+    name = health.kind.name.replace("_", " ")
+    return f"cilium {name}" if health.kind.tier == "CLI" and health.state is State.OFF else name
 
 
 def _joined(lines: Iterable[Line]) -> Line:

@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from app.model.finding import Finding, Ref
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
@@ -96,7 +97,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         self.query_one("#findings", LiveTable).show(picture.findings)
         self._draw_detail()
 
-    def reads_now(self) -> Sequence[str]:
+    def reads_now(self) -> Sequence[Kind[object]]:
         """Everything is judged."""
         return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
 

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from textual.binding import ActiveBinding, Binding
 
 from app.model.health import cilium_version
+from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot
 from screens.widgets.lines import Line, Span, cut, length
 from screens.widgets.source_bar import sources
@@ -36,7 +37,7 @@ _NAME = 12
 def identity(snapshot: Snapshot) -> Line:
     """`ciliscope  context · Cilium 1.19 · Kubernetes v1.33.1`."""
     major, minor = cilium_version(snapshot)
-    version = snapshot.version.get("version")
+    version = snapshot.records[VERSION].get("version")
     parts = [snapshot.context or "no context"]
     if major:
         parts.append(f"Cilium {major}.{minor}")
@@ -50,7 +51,7 @@ def title(
     own: str,
     headline: Line,
     snapshot: Snapshot,
-    kinds: Sequence[str],
+    kinds: Sequence[Kind[object]],
     room: int,
 ) -> tuple[Line, Line]:
     """The left and the right half of the title: what it shows, and what that was read from.

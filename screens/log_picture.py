@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING
 
 from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
 from app.model.health import cilium_version
+from app.state.kinds import (
+    AGENT_LOGS,
+    DAEMON_SETS,
+    LEASES,
+    OPERATOR_LOG,
+    PODS,
+    POOLS,
+    SERVICES,
+    Kind,
+)
 from screens.empty_state import content
 from screens.log_detail import LineTold
 from screens.log_filter import OPERATOR, TOGETHER, Choice
@@ -21,9 +31,9 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.log_entries import LogEntry
 
-READS: Mapping[bool, tuple[str, ...]] = {
-    True: ("operator_log", "services", "pools", "daemon_sets", "pods", "leases"),
-    False: ("agent_logs", "pods"),
+READS: Mapping[bool, tuple[Kind[object], ...]] = {
+    True: (OPERATOR_LOG, SERVICES, POOLS, DAEMON_SETS, PODS, LEASES),
+    False: (AGENT_LOGS, PODS),
 }
 """What the lines of the operator, and those of agents, are made of."""
 
@@ -43,12 +53,12 @@ class LogsPicture:
         return {key: [entry.key for entry in told.entries] for key, told in self.told.items()}
 
 
-def kinds_of(choice: Choice) -> tuple[str, ...]:
+def kinds_of(choice: Choice) -> tuple[Kind[object], ...]:
     """The kinds of the logs that are shown."""
-    return ("operator_log",) * choice.operator + ("agent_logs",) * choice.agents
+    return (OPERATOR_LOG,) * choice.operator + (AGENT_LOGS,) * choice.agents
 
 
-def reads_of(choice: Choice) -> tuple[str, ...]:
+def reads_of(choice: Choice) -> tuple[Kind[object], ...]:
     """All kinds that what is shown is made of."""
     told = READS[True] * choice.operator + READS[False] * choice.agents
     return tuple(dict.fromkeys(told))
@@ -92,10 +102,12 @@ def columns_of(choice: Choice) -> tuple[Column, ...]:
 
 def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:
     if choice.node == OPERATOR:
-        return snapshot.operator_log
+        return snapshot.records[OPERATOR_LOG]
     if choice.node == TOGETHER:
-        return dict(chain(snapshot.operator_log.items(), snapshot.agent_logs.items()))
-    return {key: e for key, e in snapshot.agent_logs.items() if e.node == choice.node}
+        return dict(
+            chain(snapshot.records[OPERATOR_LOG].items(), snapshot.records[AGENT_LOGS].items())
+        )
+    return {key: e for key, e in snapshot.records[AGENT_LOGS].items() if e.node == choice.node}
 
 
 def _with_markers_between(entries: Sequence[LogEntry]) -> Sequence[LogEntry]:

@@ -15,6 +15,7 @@ from textual.containers import Container
 
 from app.model.finding import Ref
 from app.model.health import operator_lease
+from app.state.kinds import PODS, Kind
 from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
@@ -143,11 +144,11 @@ class LogsScreen(DetailScreen[LogsPicture]):
         """The list of lines."""
         return self.query_one("#log", LogView)
 
-    def reads_now(self) -> tuple[str, ...]:
+    def reads_now(self) -> tuple[Kind[object], ...]:
         """The logs that are shown and, for the operator's, what conditions tell."""
         return reads_of(self.choice)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """The logs that are shown."""
         return kinds_of(self.choice)
 
@@ -363,7 +364,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
                 yield agent, AGENT_CONTAINER
 
     def _leader(self) -> Pod | None:
-        return leader_pod(operator_lease(self.snapshot), self.snapshot.pods.values())
+        return leader_pod(operator_lease(self.snapshot), self.snapshot.records[PODS].values())
 
     # --- reading and showing
 

@@ -16,6 +16,33 @@ from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import PoolUsage
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    AGENT_LOGS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CILIUM_STATUS,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    L2_POLICIES,
+    LEASES,
+    NAMESPACES,
+    NODE_CONFIG_OVERRIDES,
+    NODE_CONFIGS,
+    NODES,
+    OPERATOR_LOG,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    POOLS,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    SERVICES,
+    Kind,
+)
 from app.state.snapshot import Snapshot, State
 from screens import pool_bars
 from screens import sessions as sessions_screen
@@ -42,15 +69,15 @@ if TYPE_CHECKING:
     from app.model.case import Case
     from screens.root_causes import Cause
 
-ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
+ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 READS = (
-    *(HEARTBEAT, "nodes", "namespaces", "pods", "services", "endpoint_slices", "config_maps"),
-    *("daemon_sets", "deployments", "leases", "cilium_nodes", "pools", "cluster_configs"),
-    *("peer_configs", "advertisements", "node_configs", "node_config_overrides"),
-    *("peering_policies", "l2_policies", "cilium_status", "bgp_peers", *ROUTES),
-    *("operator_log", "agent_logs"),
+    *(HEARTBEAT, NODES, NAMESPACES, PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS),
+    *(DAEMON_SETS, DEPLOYMENTS, LEASES, CILIUM_NODES, POOLS, CLUSTER_CONFIGS),
+    *(PEER_CONFIGS, ADVERTISEMENTS, NODE_CONFIGS, NODE_CONFIG_OVERRIDES),
+    *(PEERING_POLICIES, L2_POLICIES, CILIUM_STATUS, BGP_PEERS, *ROUTES),
+    *(OPERATOR_LOG, AGENT_LOGS),
 )
-SHOWN = (HEARTBEAT, "services", "pools", *sessions_screen.WITNESSES, *ROUTES, "operator_log")
+SHOWN = (HEARTBEAT, SERVICES, POOLS, *sessions_screen.WITNESSES, *ROUTES, OPERATOR_LOG)
 """Kinds whose sources stand beside the title."""
 
 _OF_LISTS = (
@@ -89,12 +116,12 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     witnesses = sessions_screen.WITNESSES
     grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
     usages = worst_first(case.usages)
-    pools = content(snapshot, pool_rows(usages), ("pools",), "pools of addresses")
-    events = content(snapshot, _events(snapshot), ("operator_log",), "LB-IPAM or BGP events logged")
+    pools = content(snapshot, pool_rows(usages), (POOLS,), "pools of addresses")
+    events = content(snapshot, _events(snapshot), (OPERATOR_LOG,), "LB-IPAM or BGP events logged")
     if api_fact(snapshot) is not None:
         grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
-        pools = _told_above(snapshot, pools, ("pools",), "pools")
-        events = _told_above(snapshot, events, ("operator_log",), "events")
+        pools = _told_above(snapshot, pools, (POOLS,), "pools")
+        events = _told_above(snapshot, events, (OPERATOR_LOG,), "events")
     return OverviewPicture(
         verdict=verdict_lines(snapshot, case, verdict),
         causes={cause.block.key: cause for cause in causes(verdict)},
@@ -108,7 +135,9 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     )
 
 
-def _told_above(snapshot: Snapshot, told: Content, kinds: Sequence[str], what: str) -> Content:
+def _told_above(
+    snapshot: Snapshot, told: Content, kinds: Sequence[Kind[object]], what: str
+) -> Content:
     """A panel while the API server does not answer, which the verdict says once for all."""
     found = [snapshot.health_of(kind) for kind in kinds]
     loading = any(health.state is State.LOADING and not health.error for health in found)
@@ -134,7 +163,7 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
         wait = next_try(health, now)
         told += f". {wait[0].upper()}{wait[1:]}." if wait else ""
         lines.append((Span(f" {SIGN[silent.health]} ", silent.health), Span(told, "strong")))
-    if silent is None or snapshot.health_of("services").known:
+    if silent is None or snapshot.health_of(SERVICES).known:
         told_of = headline(case, verdict)
         tone = told_of.health if silent is None else "stale"
         text = Span(told_of.text, "strong" if silent is None else "stale")
@@ -143,7 +172,7 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
 
 
 def _events(snapshot: Snapshot) -> tuple[Row, ...]:
-    entries = [*excerpts(snapshot.operator_log), *excerpts(snapshot.agent_logs)]
+    entries = [*excerpts(snapshot.records[OPERATOR_LOG]), *excerpts(snapshot.records[AGENT_LOGS])]
     silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     changes = transitions(snapshot) if silent else ()
     return folded(merged(entries, changes, snapshot.taken_at))[-_EVENTS:]
@@ -238,7 +267,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         """A key of lists, where the cursor is in none."""
         self.flash("only lists are filtered, sorted and marked; Tab goes to one")
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """What the panels are made of."""
         return SHOWN
 

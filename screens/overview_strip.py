@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING
 
 from app.model.facts import configuration_known, session_health
 from app.model.health import Component, components
+from app.state.kinds import (
+    BGP_PEERS,
+    CILIUM_NODES,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    LEASES,
+    NODE_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    SERVICES,
+)
 from app.state.snapshot import Snapshot, State
 from screens.format import FIXED_SPACE, SIGN, age_of
 from screens.widgets.lines import Line, Span, Tone
@@ -15,12 +26,12 @@ if TYPE_CHECKING:
     from app.model.health import Health
 
 _KINDS = {
-    "agents": ("daemon_sets",),
-    "operator": ("leases",),
-    "envoy": ("daemon_sets",),
-    "hubble-relay": ("deployments",),
-    "BGP": ("bgp_peers", "node_configs"),
-    "LB-IPAM": ("services",),
+    "agents": (DAEMON_SETS,),
+    "operator": (LEASES,),
+    "envoy": (DAEMON_SETS,),
+    "hubble-relay": (DEPLOYMENTS,),
+    "BGP": (BGP_PEERS, NODE_CONFIGS),
+    "LB-IPAM": (SERVICES,),
 }
 """Which kinds tell of a component; the first that answered is named."""
 _NAMES = {"hubble-relay": "hubble"}
@@ -74,7 +85,7 @@ def _bgp(case: Case) -> Component:
     health = [session_health(session) for session in case.sessions]
     whole = _all_sessions_known(case)
     if not health:
-        if whole or case.snapshot.health_of("bgp_peers").known:
+        if whole or case.snapshot.health_of(BGP_PEERS).known:
             return Component("BGP", "warn", None, None, "no session")
         return Component("BGP", "unknown", None, None, _unread(case.snapshot))
     up, unknown = health.count("ok"), health.count("unknown")
@@ -84,14 +95,14 @@ def _bgp(case: Case) -> Component:
 
 def _all_sessions_known(case: Case) -> bool:
     """Whether there is none beside those that are known: an agent speaks of its own node alone."""
-    if not (configuration_known(case.snapshot) and case.known("pods")):
+    if not (configuration_known(case.snapshot) and case.known(PODS)):
         return False
-    return not case.snapshot.peering_policies or case.known("cilium_nodes")
+    return not case.snapshot.records[PEERING_POLICIES] or case.known(CILIUM_NODES)
 
 
 def _unread(snapshot: Snapshot) -> str:
     """How the source is that should tell which sessions are configured."""
-    states = [snapshot.health_of(kind).state for kind in ("node_configs", "peering_policies")]
+    states = [snapshot.health_of(kind).state for kind in (NODE_CONFIGS, PEERING_POLICIES)]
     return next((str(state) for state in states if state is not State.ABSENT), str(State.ABSENT))
 
 
@@ -99,7 +110,7 @@ def _lb_ipam(case: Case) -> Component:
     """How many of the LoadBalancer services have an address."""
     if case.setting("enable-lb-ipam", "true") == "false":
         return Component("LB-IPAM", "none", None, None, "off")
-    source = case.snapshot.health_of("services")
+    source = case.snapshot.health_of(SERVICES)
     if not source.known:
         return Component("LB-IPAM", "unknown", None, None, str(source.state))
     total = len(case.balancers)

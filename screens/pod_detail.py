@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.model.lbipam import condition_of
+from app.state.kinds import NODES
 from collectors.sanitize import one_line
 from screens.container_lines import container_lines
 from screens.empty_state import absence
@@ -115,7 +116,7 @@ def _finding(finding: Finding, width: int, *, full: bool) -> Iterator[Line]:
 
 def _containers_heading(name: str, snapshot: Snapshot) -> str:
     """What a kubelet that is silent said of them may be long over."""
-    node = snapshot.nodes.get(name)
+    node = snapshot.records[NODES].get(name)
     ready = condition_of(node.status.conditions, "Ready") if node else None
     silent = ready is not None and ready.status == "Unknown"
     return f" Containers{', as the kubelet last said, which is silent' if silent else ''}"
@@ -155,10 +156,10 @@ def _node(name: str, snapshot: Snapshot, width: int) -> Iterator[Line]:
         return
     yield ()
     yield plain(f" Node {name}", "strong")
-    node = snapshot.nodes.get(name)
+    node = snapshot.records[NODES].get(name)
     if node is None:
         none = "there is no such node"
-        yield from wrapped((Span("   "), *absence(snapshot, ("nodes",), "", none)), width, 3)
+        yield from wrapped((Span("   "), *absence(snapshot, (NODES,), "", none)), width, 3)
         return
     ready = condition_of(node.status.conditions, "Ready")
     if ready is not None:

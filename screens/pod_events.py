@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.state.kinds import EVENTS
 from collectors.sanitize import one_line
 from screens.empty_state import absence
 from screens.format import TIMES, age_of
@@ -51,7 +52,7 @@ def event_lines(
     now = snapshot.taken_at
     if not found:
         none = "none; Kubernetes keeps them for an hour or so"
-        return wrapped((Span("   "), *absence(snapshot, ("events",), "", none)), width, 3)
+        return wrapped((Span("   "), *absence(snapshot, (EVENTS,), "", none)), width, 3)
     lines = [line for event in found[:most] for line in wrapped(_line(event, now), width, _INDENT)]
     if len(found) > most:
         lines.append(plain(f"   and {len(found) - most} older", "none"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.model.facts import pod_health
 from app.model.finding import Finding, Ref, Severity
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.severity import health_of, rank
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def odd_versions(case: Case) -> frozenset[str]:
         )
 
     snapshot = case.snapshot
-    return case.memo.of("odd versions", (snapshot.pods, snapshot.daemon_sets), odd)
+    return case.memo.of(
+        "odd versions", (snapshot.records[PODS], snapshot.records[DAEMON_SETS]), odd
+    )
 
 
 def _minor(version: str) -> list[str]:
@@ -204,7 +207,7 @@ def _gaps(case: Case, about: _About) -> Iterator[PodTold]:
     from app.diagnosis.rules.pods import WORKLOADS  # the rules come with it
 
     for component, (kind, _) in WORKLOADS.items():
-        if case.known("pods", "daemon_sets" if kind == "DaemonSet" else "deployments"):
+        if case.known(PODS, DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS):
             yield from _gaps_of(case, component, about)
 
 
@@ -263,7 +266,7 @@ def _wanted(case: Case, ref: Ref) -> int | None:
     """How many pods a workload asks for; None: there is no such workload."""
     key = f"{ref.namespace}/{ref.name}"
     if ref.kind == "DaemonSet":
-        daemon_set = case.snapshot.daemon_sets.get(key)
+        daemon_set = case.snapshot.records[DAEMON_SETS].get(key)
         return daemon_set.status.desired_number_scheduled if daemon_set else None
-    deployment = case.snapshot.deployments.get(key)
+    deployment = case.snapshot.records[DEPLOYMENTS].get(key)
     return deployment.spec.replicas if deployment else None

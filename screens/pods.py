@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
+from app.state.kinds import (
+    CILIUM_STATUS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    EVENTS,
+    LEASES,
+    NODES,
+    PODS,
+    Kind,
+)
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
 from screens.format import count
@@ -28,9 +39,9 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from screens.cluster_handle import ClusterLink
 
-SHOWN = ("pods", "leases", "events")
+SHOWN = (PODS, LEASES, EVENTS)
 """What tells of pods, of who leads, and of what happened."""
-READS = (*SHOWN, "nodes", "daemon_sets", "deployments", "config_maps", "cilium_status")
+READS = (*SHOWN, NODES, DAEMON_SETS, DEPLOYMENTS, CONFIG_MAPS, CILIUM_STATUS)
 
 _YOUNG = timedelta(minutes=2)
 """The time for which an age is told in seconds."""
@@ -52,15 +63,15 @@ def picture(snapshot: Snapshot, judge: Judge) -> PodsPicture:
     table = partial(
         content,
         snapshot,
-        kinds=("pods",),
+        kinds=(PODS,),
         what=f"pods of Cilium in namespace {snapshot.cilium_namespace}",
-        beside=("leases",),
+        beside=(LEASES,),
     )
-    if snapshot.setting_up or not snapshot.health_of("pods").known:
+    if snapshot.setting_up or not snapshot.health_of(PODS).known:
         return PodsPicture(pods=table(rows=()))
     case = judge.case(snapshot)
     told = told_of_pods(case, judge.verdict(snapshot).findings)
-    events = snapshot.events
+    events = snapshot.records[EVENTS]
     kept: dict[str, KeptRow] = case.memo.shelf("rows of pods", dict)
     return PodsPicture(
         headline=_headline(told, snapshot),
@@ -92,14 +103,16 @@ def _headline(told: Mapping[str, PodTold], snapshot: Snapshot) -> Line:
     if down:
         spans += [
             Span(" · "),
-            Span(f"{down} of {count(len(snapshot.nodes), 'node')} NotReady", "fail"),
+            Span(f"{down} of {count(len(snapshot.records[NODES]), 'node')} NotReady", "fail"),
         ]
     return tuple(spans)
 
 
 def _nodes_down(snapshot: Snapshot) -> int:
     """How many nodes are not Ready."""
-    ready = (condition_of(node.status.conditions, "Ready") for node in snapshot.nodes.values())
+    ready = (
+        condition_of(node.status.conditions, "Ready") for node in snapshot.records[NODES].values()
+    )
     return sum(each is not None and each.status != "True" for each in ready)
 
 
@@ -148,7 +161,7 @@ class PodsScreen(DetailScreen[PodsPicture]):
         page = PodPage(told, events_of(self._picture.events, about), self.snapshot)
         self.text.show_text(partial(pod_lines, page, whole=self.roomy), told.key)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of pods."""
         return SHOWN
 

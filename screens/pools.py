@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
 from app.model.selectors import describe
+from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
@@ -58,10 +59,10 @@ class PoolsPicture:
 
 def picture(snapshot: Snapshot, judge: Judge) -> PoolsPicture:
     """The pools as rows, and what is to be said of each."""
-    known = snapshot.health_of("pools").known and not snapshot.setting_up
+    known = snapshot.health_of(POOLS).known and not snapshot.setting_up
     told = _told(snapshot, judge) if known else {}
     rows = tuple(_row(each) for each in told.values())
-    pools = content(snapshot, rows, ("pools",), "pools of addresses", beside=("services",))
+    pools = content(snapshot, rows, (POOLS,), "pools of addresses", beside=(SERVICES,))
     return PoolsPicture(_headline(rows), pools, told)
 
 
@@ -125,7 +126,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     title_text = "Pools"
     tells_ages = False
-    reads = ("pools", "services", "config_maps", "deployments", "pods")
+    reads = (POOLS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "holder", "service", key_display="↵", id="pool.holder"),
     ]
@@ -193,9 +194,9 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         cell = told.map.cells[self.query_one("#more", PoolText).cursor]
         return tuple(key for _, keys in told.map.inside(cell).held for key in keys)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of addresses and of who holds them."""
-        return ("pools", "services")
+        return (POOLS, SERVICES)
 
     def selection(self) -> Selection | None:
         """The selected pool."""

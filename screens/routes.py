@@ -13,6 +13,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from app.model.finding import Ref
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    AGENT_LOGS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    POOLS,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    ROUTES_AVAILABLE_IPV4,
+    ROUTES_AVAILABLE_IPV6,
+    SERVICES,
+    Kind,
+)
 from app.state.snapshot import State
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
@@ -37,22 +57,22 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from screens.cluster_handle import ClusterLink
 
-ADVERTISED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
-AVAILABLE = ("routes_available_ipv4", "routes_available_ipv6")
+ADVERTISED = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
+AVAILABLE = (ROUTES_AVAILABLE_IPV4, ROUTES_AVAILABLE_IPV6)
 BESIDE = (
-    "node_configs",
-    "bgp_peers",
-    "services",
-    "endpoint_slices",
-    "pools",
-    "cilium_nodes",
-    "pods",
-    "cluster_configs",
-    "peer_configs",
-    "advertisements",
-    "peering_policies",
-    "config_maps",
-    "agent_logs",
+    NODE_CONFIGS,
+    BGP_PEERS,
+    SERVICES,
+    ENDPOINT_SLICES,
+    POOLS,
+    CILIUM_NODES,
+    PODS,
+    CLUSTER_CONFIGS,
+    PEER_CONFIGS,
+    ADVERTISEMENTS,
+    PEERING_POLICIES,
+    CONFIG_MAPS,
+    AGENT_LOGS,
 )
 """Kinds that tell what should be announced, and by whom."""
 COUNTED = 3
@@ -176,7 +196,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         """The selected prefix by hand."""
         return route_commands(self.snapshot, self._prefix)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """The tables that were read."""
         return self.demands
 

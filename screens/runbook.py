@@ -31,6 +31,7 @@ from app.runbooks.entries import Noted
 from app.runbooks.judging import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.detail_screen import DetailScreen
@@ -162,11 +163,11 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         number = 1 + [step.id for step in picture.run.runbook.steps].index(id_)
         self.text.show_text(lambda width: page_lines(number, page, width), id_)
 
-    def reads_now(self) -> Sequence[str]:
+    def reads_now(self) -> Sequence[Kind[object]]:
         """Anything may be judged."""
         return self._all_kinds()
 
-    def shown_sources(self) -> Sequence[str]:
+    def shown_sources(self) -> Sequence[Kind[object]]:
         """The ages of all stand in the header; the title is for the run."""
         return ()
 
@@ -404,7 +405,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         found = picture.found.get(self._looked_at(picture.run))
         return causes(found.findings, picture.view) if found else ()
 
-    def _all_kinds(self) -> tuple[str, ...]:
+    def _all_kinds(self) -> tuple[Kind[object], ...]:
         return tuple(dict.fromkeys(health.kind for health in self.monitor.snapshot.health.values()))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
@@ -78,11 +79,11 @@ class RunbooksScreen(ClusterScreen[Content]):
         # What fits now may be known only when more is read; whoever waits is to be on it.
         table.offer_worst(last=False)
 
-    def reads_now(self) -> Sequence[str]:
+    def reads_now(self) -> Sequence[Kind[object]]:
         """What fits depends on all that is read."""
         return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
 
-    def shown_sources(self) -> Sequence[str]:
+    def shown_sources(self) -> Sequence[Kind[object]]:
         """None of them stands out."""
         return ()
 

@@ -13,6 +13,27 @@ from textual.binding import Binding, BindingType
 
 from app.model.endpoints import backends
 from app.model.finding import Ref
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    L2_POLICIES,
+    NODE_CONFIGS,
+    NODES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    POOLS,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    SERVICES,
+    Kind,
+)
 from screens.command_words import cilium, kubectl
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
@@ -33,24 +54,24 @@ if TYPE_CHECKING:
     from app.model.lbipam import Address, LoadBalancer
     from app.state.snapshot import Snapshot
 
-ROUTES = ("routes_advertised_ipv4", "routes_advertised_ipv6")
-SHOWN = ("services", "pools", "endpoint_slices", *ROUTES)
+ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
+SHOWN = (SERVICES, POOLS, ENDPOINT_SLICES, *ROUTES)
 """What tells of addresses and of who announces them."""
 READS = (
     *SHOWN,
-    "node_configs",
-    "bgp_peers",
-    "pods",
-    "nodes",
-    "cilium_nodes",
-    "cluster_configs",
-    "peer_configs",
-    "advertisements",
-    "peering_policies",
-    "l2_policies",
-    "config_maps",
-    "daemon_sets",
-    "deployments",
+    NODE_CONFIGS,
+    BGP_PEERS,
+    PODS,
+    NODES,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    PEER_CONFIGS,
+    ADVERTISEMENTS,
+    PEERING_POLICIES,
+    L2_POLICIES,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
 )
 _MINUTE = 60.0
 
@@ -70,11 +91,11 @@ def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
     table = partial(
         content,
         snapshot,
-        kinds=("services",),
+        kinds=(SERVICES,),
         what="LoadBalancer services",
-        beside=("pools", "endpoint_slices", *ROUTES),
+        beside=(POOLS, ENDPOINT_SLICES, *ROUTES),
     )
-    if snapshot.setting_up or not snapshot.health_of("services").known:
+    if snapshot.setting_up or not snapshot.health_of(SERVICES).known:
         return ServicesPicture((), table(rows=()))
     case = judge.case(snapshot)
     told = told_of_all(judge.paths(snapshot), judge.verdict(snapshot).findings)
@@ -180,7 +201,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         else:
             self.text.show_text(partial(short_lines, told), key)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of addresses and of who announces them."""
         return SHOWN
 

@@ -11,6 +11,7 @@ from app.model.durations import duration
 from app.model.facts import configuration_known
 from app.model.selectors import describe
 from app.model.sessions import CLI_SOURCE, Witness, readings_by_node
+from app.state.kinds import ADVERTISEMENTS, BGP_PEERS, PEERING_POLICIES
 from app.state.snapshot import State
 from screens.format import SIGN, age_of, count, time_of_day
 from screens.session_rows import WINDOW, proof, sparkline, state_words
@@ -111,7 +112,7 @@ def _witnesses(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
 
 def _unheard(node: str, snapshot: Snapshot) -> str:
     """Why the agent of a node tells nothing of a session."""
-    health = snapshot.health_of("bgp_peers")
+    health = snapshot.health_of(BGP_PEERS)
     reading = readings_by_node(snapshot).get(node)
     if reading is not None and reading.error:
         agent = snapshot.agents_by_node.get(node)
@@ -234,7 +235,7 @@ def _exports(family: PeeringFamily, snapshot: Snapshot) -> list[str]:
 def _neighbor_attributes(standing: Standing, snapshot: Snapshot) -> Iterator[str]:
     """What BGPv1 puts on the routes of this neighbour alone."""
     owner = standing.peering.owner.name if standing.peering else ""
-    policy = snapshot.peering_policies.get(owner)
+    policy = snapshot.records[PEERING_POLICIES].get(owner)
     for router in policy.spec.virtual_routers if policy else ():
         for neighbor in router.neighbors if router.local_asn == standing.local_asn else ():
             if neighbor.peer_address.partition("/")[0] != standing.peer_address:
@@ -255,7 +256,7 @@ def _advert(selected: SelectedAdvertisement, snapshot: Snapshot) -> str:
 
 
 def _attributes(selected: SelectedAdvertisement, snapshot: Snapshot) -> str:
-    advertisement = snapshot.advertisements.get(selected.advertisement)
+    advertisement = snapshot.records[ADVERTISEMENTS].get(selected.advertisement)
     entries = advertisement.spec.advertisements if advertisement else ()
     entry = entries[selected.index] if selected.index < len(entries) else None
     if entry is None or entry.attributes is None:

@@ -14,6 +14,22 @@ from textual.containers import Container, VerticalScroll
 
 from app.model.finding import Ref
 from app.model.flap_history import key_of as link_of
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    AGENT_LOGS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    NODE_CONFIG_OVERRIDES,
+    NODE_CONFIGS,
+    NODES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    Kind,
+)
 from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import content
@@ -35,21 +51,21 @@ if TYPE_CHECKING:
     from screens.cluster_handle import ClusterLink
 
 READS = (
-    "node_configs",
-    "bgp_peers",
-    "pods",
-    "cilium_nodes",
-    "nodes",
-    "peering_policies",
-    "cluster_configs",
-    "peer_configs",
-    "advertisements",
-    "node_config_overrides",
-    "daemon_sets",
-    "config_maps",
-    "agent_logs",
+    NODE_CONFIGS,
+    BGP_PEERS,
+    PODS,
+    CILIUM_NODES,
+    NODES,
+    PEERING_POLICIES,
+    CLUSTER_CONFIGS,
+    PEER_CONFIGS,
+    ADVERTISEMENTS,
+    NODE_CONFIG_OVERRIDES,
+    DAEMON_SETS,
+    CONFIG_MAPS,
+    AGENT_LOGS,
 )
-WITNESSES = ("node_configs", "bgp_peers")
+WITNESSES = (NODE_CONFIGS, BGP_PEERS)
 """Kinds that tell of sessions; the others tell how far to believe them."""
 
 _TOLD: tuple[tuple[Health, str], ...] = (
@@ -169,7 +185,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         node, peer = (standing.node, standing.peer_address) if standing else ("", "")
         return session_commands(self.snapshot, node, peer)
 
-    def shown_sources(self) -> tuple[str, ...]:
+    def shown_sources(self) -> tuple[Kind[object], ...]:
         """The witnesses."""
         return WITNESSES
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
+from app.state.kinds import NODE_CONFIGS
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
@@ -96,7 +97,7 @@ def object_of(about: Selection, snapshot: Snapshot) -> Ref | None:
     if about.ref.kind in KINDS:
         return about.ref
     node = about.ref.name.split("/", 1)[0]
-    if about.ref.kind == "Session" and node in snapshot.node_configs:
+    if about.ref.kind == "Session" and node in snapshot.records[NODE_CONFIGS]:
         return Ref("CiliumBGPNodeConfig", node)
     return None
 

@@ -15,6 +15,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
@@ -84,7 +85,7 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
         """A text that is told once does not change."""
         return self.content.live and super().differs(new, drawn)
 
-    def reads_now(self) -> Sequence[str]:
+    def reads_now(self) -> Sequence[Kind[object]]:
         """Anything may be in it."""
         return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
 

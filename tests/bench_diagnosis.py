@@ -24,6 +24,7 @@ from app.diagnosis.rules import advertisement, workload
 from app.diagnosis.service_path.paths import service_paths
 from app.model.case import Case
 from app.state.derived import Memo
+from app.state.kinds import KINDS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_routes import NodeRoutes, Path, Route
 from collectors.cilium_records import (
@@ -76,6 +77,7 @@ from collectors.records import (
     ServiceSpec,
     ServiceStatus,
 )
+from tests.recorded import changed, records_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 THEN = NOW - timedelta(days=30)
@@ -118,11 +120,8 @@ def large_cluster(services: int, pools: int, nodes: int, routed: int) -> Snapsho
         records["routes_advertised_ipv4"] = MappingProxyType({found.node: found for found in told})
     empty = ("deployments", "leases", "events", "l2_policies", "peering_policies", "namespaces")
     kinds = (*records, *empty, "node_config_overrides")
-    health = {kind: SourceHealth(kind, kind, State.FRESH, THEN, NOW) for kind in kinds}
-    return replace(
-        Snapshot(taken_at=NOW, health=MappingProxyType(health)),
-        **records,  # type: ignore[arg-type]
-    )
+    health = {kind: SourceHealth(kind, KINDS[kind], State.FRESH, THEN, NOW) for kind in kinds}
+    return changed(Snapshot(taken_at=NOW, health=MappingProxyType(health)), **records)
 
 
 def service(index: int, pools: int) -> Service:
@@ -288,7 +287,7 @@ def _key(records: Mapping[str, object], run: int) -> str:
 
 
 def _labelled(snapshot: Snapshot, kind: str, run: int) -> Snapshot:
-    records = dict(getattr(snapshot, kind))
+    records = dict(records_of(snapshot, kind))
     key = _key(records, run)
     metadata = records[key].metadata
     told = msgspec.structs.replace(metadata, labels={**metadata.labels, "run": str(run)})
@@ -297,7 +296,7 @@ def _labelled(snapshot: Snapshot, kind: str, run: int) -> Snapshot:
 
 
 def _reported(snapshot: Snapshot, run: int, **status: object) -> Snapshot:
-    configs = dict(snapshot.node_configs)
+    configs = dict(snapshot.records[NODE_CONFIGS])
     key = _key(configs, run)
     known = configs[key].status
     assert known is not None
@@ -312,11 +311,11 @@ def _later(snapshot: Snapshot, kind: str, records: Mapping[str, object]) -> Snap
     """A second later, as the monitor would have it: the source of the kind was just heard."""
     moment = snapshot.taken_at + timedelta(seconds=1)
     health = {**snapshot.health, kind: replace(snapshot.health[kind], read_at=moment)}
-    return replace(
+    return changed(
         snapshot,
         taken_at=moment,
         health=MappingProxyType(health),
-        **{kind: MappingProxyType(records)},  # type: ignore[arg-type]
+        **{kind: MappingProxyType(records)},
     )
 
 

@@ -18,6 +18,7 @@ from app.diagnosis.causes import linked
 from app.diagnosis.rules.bgp_config import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity
+from app.state.kinds import CONFIG_MAPS, SERVICES
 from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     Advertisement,
@@ -30,9 +31,9 @@ from collectors.cilium_records import (
 )
 from collectors.records import Condition, LabelSelector, Metadata, Object
 from collectors.source import Keyed
-from tests.recorded import changed, snapshot_of
+from tests.recorded import changed, records_of, snapshot_of
 
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 WITHOUT_KEY = 'instance-64512: failed to fetch secret "bgp-auth": missing password key'
 CONDITIONS = (
     "cilium.io/NoMatchingNode",
@@ -68,7 +69,7 @@ def bad_roots(snapshot: Snapshot) -> dict[str, Severity]:
 
 def put(snapshot: Snapshot, kind: str, *records: Keyed) -> Snapshot:
     """The snapshot with these records of a kind added or replaced."""
-    known = getattr(snapshot, kind)
+    known = records_of(snapshot, kind)
     return only(snapshot, kind, *{**known, **{r.key: r for r in records}}.values())
 
 
@@ -84,7 +85,7 @@ def spec(record: Object, **fields: object) -> Object:
 
 def respec(snapshot: Snapshot, kind: str, **fields: object) -> Snapshot:
     """The snapshot with fields of the spec of every record of a kind replaced."""
-    return put(snapshot, kind, *(spec(r, **fields) for r in getattr(snapshot, kind).values()))
+    return put(snapshot, kind, *(spec(r, **fields) for r in records_of(snapshot, kind).values()))
 
 
 def relabelled(record: Object, **labels: str) -> Object:
@@ -106,7 +107,7 @@ def with_condition(record: Object, type_: str, status: str, message: str = "") -
 
 def configured(snapshot: Snapshot, **settings: str) -> Snapshot:
     """The snapshot with settings of `cilium-config`; `_` stands for `-`."""
-    (config,) = snapshot.config_maps.values()
+    (config,) = snapshot.records[CONFIG_MAPS].values()
     data = {**config.data, **{key.replace("_", "-"): value for key, value in settings.items()}}
     return put(snapshot, "config_maps", structs.replace(config, data=data))
 
@@ -116,7 +117,7 @@ def health(snapshot: Snapshot, kind: str, state: State) -> Snapshot:
     ever = state in (State.FRESH, State.STALE)
     changed_ = {
         label: replace(each, state=state, read_at=each.read_at if ever else None)
-        if each.kind == kind
+        if each.kind.name == kind
         else each
         for label, each in snapshot.health.items()
     }
@@ -130,7 +131,7 @@ def unread(snapshot: Snapshot, kind: str, state: State = State.FORBIDDEN) -> Sna
 
 def without_balancers(snapshot: Snapshot) -> Snapshot:
     """The snapshot without services of type LoadBalancer."""
-    left = [s for s in snapshot.services.values() if s.spec.type != "LoadBalancer"]
+    left = [s for s in snapshot.records[SERVICES].values() if s.spec.type != "LoadBalancer"]
     return only(snapshot, "services", *left)
 
 
@@ -138,7 +139,7 @@ def served_by_another(snapshot: Snapshot) -> Snapshot:
     """The snapshot with another make serving the LoadBalancer services: no pool, no verdict."""
     services = [
         structs.replace(s, status=structs.replace(s.status, conditions=()))
-        for s in snapshot.services.values()
+        for s in snapshot.records[SERVICES].values()
     ]
     return only(only(snapshot, "services", *services), "pools")
 
@@ -156,7 +157,7 @@ def meta(name: str, **labels_: str) -> Metadata:
 def turned(snapshot: Snapshot) -> Snapshot:
     """The same snapshot with the BGP objects in the opposite order."""
     for kind in BGP_KINDS:
-        snapshot = only(snapshot, kind, *list(getattr(snapshot, kind).values())[::-1])
+        snapshot = only(snapshot, kind, *list(records_of(snapshot, kind).values())[::-1])
     return snapshot
 
 
@@ -169,7 +170,7 @@ BGP_KINDS: dict[str, type[Object]] = {
     "peering_policies": PeeringPolicy,
     "cilium_nodes": CiliumNode,
 }
-_NAMES = ("talos-bgp", "router", "bgp", "instance-64512", *NODES, "", "x y/z")
+_NAMES = ("talos-bgp", "router", "bgp", "instance-64512", *NODE_NAMES, "", "x y/z")
 _WORDS = ("advertise", "bgp", "kubernetes.io/os", "linux", "")
 _TYPES = ("Service", "PodCIDR", "CiliumPodIPPool", "odd", "LoadBalancerIP", "ExternalIP")
 _ADDRESSES = ("172.29.51.1", "172.29.51.1/32", "fd00::1", "", "no address")

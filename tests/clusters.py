@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from msgspec import inspect
 
+from app.state import kinds
 from app.state.derived import Memo
+from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors import (
     bgp_peers,
@@ -113,7 +115,7 @@ def base(name: str) -> Snapshot:
 def record_types() -> Mapping[str, type]:
     """The record of each kind that a snapshot holds."""
     found = {}
-    # The snapshot names its records for the type checker alone; their modules have them.
+    # The registry names its records for the type checker alone; their modules have them.
     modules = (
         kubernetes_records,
         cilium_records,
@@ -126,10 +128,10 @@ def record_types() -> Mapping[str, type]:
         log_entries,
     )
     names = {name: value for module in modules for name, value in vars(module).items()}
-    for kind, hint in get_type_hints(Snapshot, localns=names).items():
-        arguments = get_args(hint)
-        if kind != "health" and len(arguments) == 2:
-            found[kind] = arguments[1]
+    for name, hint in get_type_hints(kinds, localns=names).items():
+        if isinstance(kind := getattr(kinds, name), Kind):
+            (found[kind.name],) = get_args(hint)
+    assert found.keys() == KINDS.keys()
     return found
 
 
@@ -168,7 +170,7 @@ def clusters(draw: DrawFn) -> Cluster:
     touched = draw(st.lists(st.sampled_from(sorted(record_types())), max_size=6, unique=True))
     kinds: dict[str, object] = {}
     for kind in touched:
-        known = getattr(snapshot, kind)
+        known = snapshot.records[KINDS[kind]]
         left = draw(st.lists(st.sampled_from(sorted(known)), unique=True)) if known else []
         made = draw(st.lists(records(kind), max_size=3))
         mixed = {key: known[key] for key in left} | {record.key: record for record in made}
@@ -180,9 +182,9 @@ def clusters(draw: DrawFn) -> Cluster:
     }
     for each in health.values():
         if each.read_at is None:
-            kinds[each.kind] = MappingProxyType({})
+            kinds[each.kind.name] = MappingProxyType({})
     altered = changed(snapshot, health=MappingProxyType(health), memo=Memo(), **kinds)
-    shown = {kind: tuple(getattr(altered, kind).values())[-3:] for kind in touched}
+    shown = {kind: tuple(altered.records[KINDS[kind]].values())[-3:] for kind in touched}
     return Cluster(altered, like, f"{shown} {silent}")
 
 
@@ -190,7 +192,8 @@ def permuted(snapshot: Snapshot, order: int) -> Snapshot:
     """The same snapshot, seen anew, with the records of every kind in another order."""
     kinds: dict[str, object] = {}
     for kind in (*record_types(), "health"):
-        items = list(getattr(snapshot, kind).items())
+        found = snapshot.health if kind == "health" else snapshot.records[KINDS[kind]]
+        items = list(found.items())
         turned = items[order % max(1, len(items)) :] + items[: order % max(1, len(items))]
         kinds[kind] = MappingProxyType(dict(turned[::-1] if order % 2 else turned))
     return changed(snapshot, memo=Memo(), **kinds)

@@ -18,6 +18,7 @@ from app.diagnosis.rules.configuration import RULES as CONFIGURATION
 from app.diagnosis.rules.visibility import RULES as VIEW
 from app.model.case import Case
 from app.model.finding import Finding
+from app.state.kinds import CONFIG_MAPS, LEASES, PODS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.records import (
     Condition,
@@ -70,10 +71,10 @@ def one(findings: Iterable[Finding], code: str) -> Finding:
     return found
 
 
-def with_health(snapshot: Snapshot, kind: str, **changes: object) -> Snapshot:
+def with_health(snapshot: Snapshot, kind: str | Kind[object], **changes: object) -> Snapshot:
     """The snapshot with the sources of a kind in another state."""
     health = {
-        label: replace(each, **changes) if each.kind == kind else each  # type: ignore[arg-type]
+        label: replace(each, **changes) if str(each.kind) == str(kind) else each  # type: ignore[arg-type]
         for label, each in snapshot.health.items()
     }
     return changed(snapshot, health=MappingProxyType(health))
@@ -102,7 +103,7 @@ def later(snapshot: Snapshot, seconds: float) -> Snapshot:
         key: msgspec.structs.replace(
             lease, spec=msgspec.structs.replace(lease.spec, renew_time=moment)
         )
-        for key, lease in snapshot.leases.items()
+        for key, lease in snapshot.records[LEASES].items()
     }
     return changed(
         snapshot, taken_at=moment, health=MappingProxyType(health), leases=MappingProxyType(leases)
@@ -111,8 +112,10 @@ def later(snapshot: Snapshot, seconds: float) -> Snapshot:
 
 def with_pod(snapshot: Snapshot, name: str, change: Callable[[Pod], Pod | None]) -> Snapshot:
     """The snapshot with one pod, whose name begins so, changed or (None) gone."""
-    key = next(key for key, pod in sorted(snapshot.pods.items()) if pod.name.startswith(name))
-    pods = dict(snapshot.pods)
+    key = next(
+        key for key, pod in sorted(snapshot.records[PODS].items()) if pod.name.startswith(name)
+    )
+    pods = dict(snapshot.records[PODS])
     new = change(pods.pop(key))
     if new is not None:
         pods[key] = new
@@ -134,12 +137,12 @@ def put(records: Mapping[str, object], key: str, **changes: object) -> Mapping[s
 def with_config(snapshot: Snapshot, **settings: str | None) -> Snapshot:
     """The snapshot with settings of cilium-config changed or (None) removed; `_` stands for `-`."""
     key = f"{NAMESPACE}/cilium-config"
-    data = {**snapshot.config_maps[key].data}
+    data = {**snapshot.records[CONFIG_MAPS][key].data}
     for name, value in settings.items():
         data.pop(name.replace("_", "-"), None)
         if value is not None:
             data[name.replace("_", "-")] = value
-    return changed(snapshot, config_maps=put(snapshot.config_maps, key, data=data))
+    return changed(snapshot, config_maps=put(snapshot.records[CONFIG_MAPS], key, data=data))
 
 
 def unready(pod: Pod, at: datetime | None = None) -> Pod:

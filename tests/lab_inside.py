@@ -22,7 +22,7 @@ from app.lab.world import World
 from app.model.health import operator_lease
 from app.model.session_logs import FOLLOWED
 from app.pipeline.agent_logs import suspects
-from app.pipeline.sources import AGENT_LOGS, OPERATOR_LOG
+from app.state.kinds import AGENT_LOGS, KINDS, OPERATOR_LOG, PODS, Kind, Records
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import CiliumCommand, Reading
 from collectors.cilium_cli import COMMANDS, CiliumCli
@@ -66,7 +66,9 @@ def read_inside(scenario: Scenario) -> Snapshot:
         health=MappingProxyType(
             {label: _health(label, update) for label, update in zip(labels, told, strict=True)}
         ),
-        **{u.kind: _by_key(u.records) for u in told if isinstance(u, Replaced)},  # type: ignore[arg-type]
+        records=Records(
+            {KINDS[u.kind]: _by_key(u.records) for u in told if isinstance(u, Replaced)}
+        ),
     )
     return _with_agent_logs(_with_operator_log(snapshot, cluster), cluster)
 
@@ -74,9 +76,9 @@ def read_inside(scenario: Scenario) -> Snapshot:
 def _health(label: str, update: Update) -> SourceHealth:
     if isinstance(update, Failed):
         state = _STATES.get(update.reason, State.FAILING)
-        return SourceHealth(label, update.kind, state, NOON, error=update.message)
+        return SourceHealth(label, KINDS[update.kind], state, NOON, error=update.message)
     problems = update.problems if isinstance(update, Replaced) else ()
-    return SourceHealth(label, update.kind, State.FRESH, NOON, NOON, 0.0, problems=problems)
+    return SourceHealth(label, KINDS[update.kind], State.FRESH, NOON, NOON, 0.0, problems=problems)
 
 
 Record = TypeVar("Record", bound=Keyed)
@@ -118,7 +120,7 @@ def _command(cluster: Cluster, command: CiliumCommand) -> Update:
 
 
 def _with_operator_log(snapshot: Snapshot, cluster: Cluster) -> Snapshot:
-    leader = leader_pod(operator_lease(snapshot), snapshot.pods.values())
+    leader = leader_pod(operator_lease(snapshot), snapshot.records[PODS].values())
     target = target_of(leader, OPERATOR_CONTAINER) if leader else None
     return _with_log(snapshot, cluster, "operator log", OPERATOR_LOG, target)
 
@@ -131,16 +133,17 @@ def _with_agent_logs(snapshot: Snapshot, cluster: Cluster) -> Snapshot:
 
 
 def _with_log(
-    snapshot: Snapshot, cluster: Cluster, label: str, kind: str, target: Target | None
+    snapshot: Snapshot, cluster: Cluster, label: str, kind: Kind[LogEntry], target: Target | None
 ) -> Snapshot:
     health = {**snapshot.health, label: SourceHealth(label, kind, State.FRESH, NOON, NOON)}
     if target is None:
         error = "there is no pod to follow"
         health[label] = SourceHealth(label, kind, State.ABSENT, NOON, error=error)
-    known: MappingProxyType[str, LogEntry] = getattr(snapshot, kind)
-    entries = dict(known) | {e.key: e for e in (_entries(cluster, target) if target else ())}
-    fields = {"health": MappingProxyType(health), kind: MappingProxyType(entries)}
-    return changed(snapshot, **fields)
+    entries = dict(snapshot.records[kind]) | {
+        e.key: e for e in (_entries(cluster, target) if target else ())
+    }
+    known = snapshot.having(kind, MappingProxyType(entries))
+    return changed(known, health=MappingProxyType(health))
 
 
 def _entries(cluster: Cluster, target: Target) -> list[LogEntry]:

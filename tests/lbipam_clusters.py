@@ -13,6 +13,7 @@ from app.diagnosis.causes import linked
 from app.diagnosis.rules.lbipam import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity
+from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import ConditionsStatus, Pool, PoolBlock
 from collectors.records import (
@@ -68,7 +69,7 @@ async def healthy_cluster() -> Snapshot:
 
 def settled(snapshot: Snapshot) -> Snapshot:
     """The snapshot with an operator that has led for long, and objects that are old."""
-    lease = next(iter(snapshot.leases.values()))
+    lease = next(iter(snapshot.records[LEASES].values()))
     spec = msgspec.structs.replace(
         lease.spec,
         acquire_time=snapshot.taken_at - timedelta(hours=1),
@@ -84,11 +85,11 @@ def settled(snapshot: Snapshot) -> Snapshot:
         leases={lease.key: msgspec.structs.replace(lease, spec=spec)},
         pools={
             key: msgspec.structs.replace(pool, metadata=aged(pool.metadata))
-            for key, pool in snapshot.pools.items()
+            for key, pool in snapshot.records[POOLS].items()
         },
         services={
             key: msgspec.structs.replace(service, metadata=aged(service.metadata))
-            for key, service in snapshot.services.items()
+            for key, service in snapshot.records[SERVICES].items()
         },
     )
 
@@ -139,7 +140,7 @@ def service(
             ),
             status=ServiceStatus(LoadBalancerStatus(ingress), (condition,) if status else ()),
         )
-        return changed(snapshot, services={**snapshot.services, made.key: made})
+        return changed(snapshot, services={**snapshot.records[SERVICES], made.key: made})
 
     return change
 
@@ -163,7 +164,7 @@ def pool(
             conditions.append(Condition("cilium.io/IPsTotal", "Unknown", "", "10"))
         if available is not None:
             conditions.append(Condition("cilium.io/IPsAvailable", "Unknown", "", str(available)))
-        known = snapshot.pools.get("bgp-default")
+        known = snapshot.records[POOLS].get("bgp-default")
         assert known is not None
         made = Pool(
             metadata=Metadata(
@@ -178,7 +179,7 @@ def pool(
             ),
             status=ConditionsStatus(tuple(conditions)),
         )
-        return changed(snapshot, pools={**snapshot.pools, name: made})
+        return changed(snapshot, pools={**snapshot.records[POOLS], name: made})
 
     return change
 
@@ -188,10 +189,10 @@ def config(**values: str) -> Change:
 
     def change(snapshot: Snapshot) -> Snapshot:
         key = f"{snapshot.cilium_namespace}/cilium-config"
-        found = snapshot.config_maps[key]
+        found = snapshot.records[CONFIG_MAPS][key]
         data = {**found.data, **{name.replace("_", "-"): v for name, v in values.items()}}
         made = msgspec.structs.replace(found, data=data)
-        return changed(snapshot, config_maps={**snapshot.config_maps, key: made})
+        return changed(snapshot, config_maps={**snapshot.records[CONFIG_MAPS], key: made})
 
     return change
 
@@ -222,7 +223,7 @@ def unread(kind: str) -> Change:
     def change(snapshot: Snapshot) -> Snapshot:
         health = {
             label: replace(found, state=State.FORBIDDEN, read_at=None)
-            if found.kind == kind
+            if found.kind.name == kind
             else found
             for label, found in snapshot.health.items()
         }
@@ -236,7 +237,9 @@ def absent(kind: str) -> Change:
 
     def change(snapshot: Snapshot) -> Snapshot:
         health = {
-            label: replace(found, state=State.ABSENT, read_at=None) if found.kind == kind else found
+            label: replace(found, state=State.ABSENT, read_at=None)
+            if found.kind.name == kind
+            else found
             for label, found in snapshot.health.items()
         }
         return replace(changed(snapshot, **{kind: {}}), health=health)
@@ -250,7 +253,7 @@ def no_operator(snapshot: Snapshot) -> Snapshot:
         key: msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, conditions=()))
         if pod.metadata.labels.get("io.cilium/app") == "operator"
         else pod
-        for key, pod in snapshot.pods.items()
+        for key, pod in snapshot.records[PODS].items()
     }
     return changed(snapshot, pods=pods)
 
@@ -258,7 +261,7 @@ def no_operator(snapshot: Snapshot) -> Snapshot:
 def scaled_to_zero(snapshot: Snapshot) -> Snapshot:
     """The operator's Deployment wants no pod."""
     made = {}
-    for key, found in snapshot.deployments.items():
+    for key, found in snapshot.records[DEPLOYMENTS].items():
         spec = msgspec.structs.replace(found.spec, replicas=0)
         made[key] = Deployment(found.metadata, spec, found.status)
     return changed(snapshot, deployments=made)
@@ -266,7 +269,7 @@ def scaled_to_zero(snapshot: Snapshot) -> Snapshot:
 
 def lease_expired(snapshot: Snapshot) -> Snapshot:
     """Nobody has renewed the operator's lease for minutes."""
-    lease = next(iter(snapshot.leases.values()))
+    lease = next(iter(snapshot.records[LEASES].values()))
     gone = snapshot.taken_at - timedelta(minutes=5)
     spec = msgspec.structs.replace(lease.spec, renew_time=gone)
     return changed(snapshot, leases={lease.key: msgspec.structs.replace(lease, spec=spec)})
@@ -274,7 +277,7 @@ def lease_expired(snapshot: Snapshot) -> Snapshot:
 
 def new_leader(snapshot: Snapshot) -> Snapshot:
     """Another operator began to lead a moment ago."""
-    lease = next(iter(snapshot.leases.values()))
+    lease = next(iter(snapshot.records[LEASES].values()))
     spec = msgspec.structs.replace(
         lease.spec, acquire_time=snapshot.taken_at - timedelta(seconds=5)
     )
@@ -294,10 +297,10 @@ def told(findings: tuple[Finding, ...]) -> list[tuple[str, Severity, str]]:
 
 def being_deleted(snapshot: Snapshot) -> Snapshot:
     """The new service is being deleted."""
-    found = snapshot.services["home/new"]
+    found = snapshot.records[SERVICES]["home/new"]
     metadata = msgspec.structs.replace(found.metadata, deletion_timestamp=snapshot.taken_at)
     made = msgspec.structs.replace(found, metadata=metadata)
-    return changed(snapshot, services={**snapshot.services, made.key: made})
+    return changed(snapshot, services={**snapshot.records[SERVICES], made.key: made})
 
 
 def asking(address: str, **more: str) -> dict[str, str]:
@@ -331,7 +334,9 @@ def partly_read(kind: str) -> Change:
 
     def change(snapshot: Snapshot) -> Snapshot:
         health = {
-            label: replace(found, problems=("one was malformed",)) if found.kind == kind else found
+            label: replace(found, problems=("one was malformed",))
+            if found.kind.name == kind
+            else found
             for label, found in snapshot.health.items()
         }
         return replace(snapshot, health=health)

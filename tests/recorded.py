@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Container, Iterable
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import yaml
 
+from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import COMMAND as PEERS
@@ -84,7 +86,7 @@ def with_logs(snapshot: Snapshot, name: str, *, read: Container[str] | None = No
             continue
         label = f"agent log {node}"
         moment = snapshot.taken_at
-        health[label] = SourceHealth(label, "agent_logs", State.FRESH, moment, moment)
+        health[label] = SourceHealth(label, AGENT_LOGS, State.FRESH, moment, moment)
         log = ContainerLog(target_of(pod, "cilium-agent"))
         file = RECORDINGS / name / "logs" / pod.namespace / pod.name / "cilium-agent.log"
         lines = file.read_bytes().splitlines() if file.exists() else []
@@ -96,9 +98,17 @@ def with_logs(snapshot: Snapshot, name: str, *, read: Container[str] | None = No
     )
 
 
+def records_of(snapshot: Snapshot, kind: str) -> Mapping[str, Any]:
+    """The records of the kind of this name, whatever they are."""
+    return snapshot.records[KINDS[kind]]
+
+
 def changed(snapshot: Snapshot, **kinds: object) -> Snapshot:
-    """The snapshot with some of its fields replaced."""
-    return replace(snapshot, **kinds)  # type: ignore[arg-type]
+    """The snapshot with some of its fields, or its records of some kinds, replaced."""
+    records = {KINDS[name]: found for name, found in kinds.items() if name in KINDS}
+    fields = {name: value for name, value in kinds.items() if name not in KINDS}
+    fields.setdefault("records", snapshot.records.with_changes(records))  # type: ignore[arg-type]
+    return replace(snapshot, **fields)  # type: ignore[arg-type]
 
 
 def _objects(name: str, resource: Resource) -> Update:

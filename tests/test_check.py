@@ -30,6 +30,7 @@ from app.report.findings_json import findings_json
 from app.report.findings_text import VALUE, Pen, evidence_line, short, text
 from app.report.junit import junit
 from app.report.markdown import code, escape, markdown
+from app.state.kinds import SERVICES
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
 from tests.recorded import NAMES, RECORDINGS, changed, feeds, snapshot_of, taken_at
@@ -360,7 +361,7 @@ async def test_conditions_are_not_true_while_a_source_fails() -> None:
     snapshot = await snapshot_of("healthy")
     verdict = ALL.judge().verdict(snapshot)
     silent = {
-        label: replace(health, state=State.FAILING) if health.kind == "services" else health
+        label: replace(health, state=State.FAILING) if health.kind == SERVICES else health
         for label, health in snapshot.health.items()
     }
     blind = ALL.judge().verdict(changed(snapshot, health=silent))

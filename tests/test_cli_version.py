@@ -17,6 +17,7 @@ from app.diagnosis.rules.visibility import failing
 from app.lab.launch import RunningLab, start_lab
 from app.model.case import Case
 from app.pipeline.sources import Wiring
+from app.state.kinds import CLI_VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import Reading, Refusal
 from collectors.cilium_cli import CiliumCli, PolledCommand
@@ -169,7 +170,7 @@ async def with_version(
     snapshot = await snapshot_of("healthy")
     now = snapshot.taken_at
     health = SourceHealth(
-        COMMAND.label, "cli_version", state, now, now if version is not None else None, error=error
+        COMMAND.label, CLI_VERSION, state, now, now if version is not None else None, error=error
     )
     known = {} if version is None else {"version": CliVersion(version)}
     return changed(

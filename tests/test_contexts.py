@@ -16,6 +16,7 @@ from app.config.settings import Settings
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import KubeconfigContexts, LiveCluster, end_commands
 from app.lab.launch import RunningLab, start_lab
+from app.state.kinds import BGP_PEERS
 from screens.cluster_screen import ClusterScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
@@ -94,7 +95,7 @@ async def test_from_dead_to_alive_and_back_without_waiting_for_anybody(settings:
             await pilot.press("f5")
             table = app.screen.query_one("#services", LiveTable)
             await until(pilot, lambda: len(table.rows) > 2, 30)
-            await until(pilot, lambda: app.monitor.snapshot.health_of("bgp_peers").known, 30)
+            await until(pilot, lambda: app.monitor.snapshot.health_of(BGP_PEERS).known, 30)
             assert await switch(pilot, REFUSED) < SOON
             assert isinstance(app.screen, ClusterScreen)
             assert app.screen.title_text == "Overview"

@@ -15,7 +15,7 @@ from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot, State
 from tests.diagnosed import later, with_health
 from tests.recorded import changed, snapshot_of
-from tests.test_paths import GRAFANA, NODES, hop
+from tests.test_paths import GRAFANA, NODE_NAMES, hop
 from tests.test_rules_advertisement import PREFIX, lacking
 from tests.verdicts import BAD
 
@@ -51,12 +51,12 @@ def test_what_is_not_served_is_the_only_cause_and_what_was_read_stands(
     assert hop(path, "advertised").state is HopState.UNKNOWN
     assert "the API server serves no ciliumbgp" in hop(path, "advertised").reason
     (prefix,) = path.prefixes
-    assert (prefix.prefix, prefix.expected, prefix.actual) == (PREFIX, None, NODES)
+    assert (prefix.prefix, prefix.expected, prefix.actual) == (PREFIX, None, NODE_NAMES)
     assert (prefix.missing, prefix.extra) == ((), ())
 
 
 def test_what_is_certainly_not_announced_follows_from_it(healthy: Snapshot) -> None:
-    snapshot = lacking(without(healthy, "advertisements"), PREFIX, *NODES)
+    snapshot = lacking(without(healthy, "advertisements"), PREFIX, *NODE_NAMES)
     root, *others = bad(snapshot)
     assert (root.code, root.root) == ("CS318", True)
     assert [(f.code, f.subject.name, f.caused_by) for f in others] == [
@@ -65,7 +65,7 @@ def test_what_is_certainly_not_announced_follows_from_it(healthy: Snapshot) -> N
 
 
 def test_routes_that_were_not_read_do_not_make_it_certain(healthy: Snapshot) -> None:
-    snapshot = lacking(without(healthy, "advertisements"), PREFIX, *NODES)
+    snapshot = lacking(without(healthy, "advertisements"), PREFIX, *NODE_NAMES)
     silent = with_health(snapshot, "routes_advertised_ipv4", state=State.FAILING, error="refused")
     assert [finding.code for finding in bad(silent) if finding.root] == ["CS318"]
     assert not any(finding.subject.name == "grafana" for finding in bad(silent))
@@ -76,7 +76,7 @@ def test_a_kind_that_nothing_depends_on_changes_no_expectation(healthy: Snapshot
     path = path_of(Case(without(healthy, "cluster_configs")), GRAFANA)
     assert path is not None
     assert hop(path, "routes").state is HopState.OK
-    assert path.prefixes[0].expected == NODES
+    assert path.prefixes[0].expected == NODE_NAMES
 
 
 def test_where_bgp_is_not_used_nothing_is_missing(healthy: Snapshot) -> None:

@@ -7,9 +7,10 @@ import shlex
 import pytest
 
 from app.model.finding import Ref
+from app.state.kinds import AGENT_LOGS, OF_OBJECT, PODS
 from app.state.snapshot import Snapshot
 from collectors.objects import KINDS
-from screens.describe import FIELDS, describe
+from screens.describe import describe
 from screens.equivalents import equivalents_of
 from screens.selection import Selection
 from screens.widgets.lines import text_of
@@ -26,7 +27,7 @@ async def test_a_pod_is_described_with_its_containers_and_how_they_last_ended() 
     snapshot = await snapshot_of("agent-just-killed")
     pod = next(
         pod
-        for pod in snapshot.pods.values()
+        for pod in snapshot.records[PODS].values()
         for status in pod.status.container_statuses
         if status.restart_count
     )
@@ -53,16 +54,16 @@ async def test_what_is_not_there_is_told_from_what_was_not_read() -> None:
 @pytest.mark.parametrize("recording", NAMES)
 async def test_everything_recorded_can_be_described(recording: str) -> None:
     snapshot = await snapshot_of(recording)
-    for kind, field in FIELDS.items():
-        for record in list(getattr(snapshot, field).values())[:5]:
-            ref = Ref(kind, record.name, record.namespace)
+    for object_kind, kind in OF_OBJECT.items():
+        for record in list(snapshot.records[kind].values())[:5]:
+            ref = Ref(object_kind, record.name, record.namespace)
             lines = [text_of(line) for line in describe(snapshot, ref)]
             assert str(ref) in lines[0]
             assert not any("\n" in line or "\x1b" in line for line in lines)
 
 
 def test_every_kind_that_is_described_can_be_read_as_yaml() -> None:
-    assert set(FIELDS) == set(KINDS)
+    assert set(OF_OBJECT) == set(KINDS)
 
 
 async def test_commands_are_ready_to_be_copied_and_only_read() -> None:
@@ -70,7 +71,7 @@ async def test_commands_are_ready_to_be_copied_and_only_read() -> None:
     kinds = [health.kind for health in snapshot.health.values()]
     node = next(iter(snapshot.agents_by_node))
     about = Selection(ref=Ref("Node", node), question=("session", node), node=node)
-    commands = equivalents_of([*kinds, "agent_logs"], snapshot, about)
+    commands = equivalents_of([*kinds, AGENT_LOGS], snapshot, about)
     assert any(" logs " in each.command and "cilium-agent" in each.command for each in commands)
     for each in commands:
         words = shlex.split(each.command)

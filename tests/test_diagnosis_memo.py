@@ -26,9 +26,11 @@ from app.model.health import cilium_pods
 from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
 from app.model.sessions import sessions
 from app.state.derived import Memo
+from app.state.kinds import KINDS, NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from tests.bench_diagnosis import CHANGES, large_cluster
 from tests.clusters import BASES, base, record_types, records
+from tests.recorded import changed
 
 WITH_HISTORY = {"CS509"}
 """Findings on how long something is so that no object dates: only who followed it can tell."""
@@ -80,18 +82,18 @@ def later(draw: DrawFn, snapshot: Snapshot) -> Snapshot:
     if what == "time":
         return after
     kind = draw(st.sampled_from(sorted(record_types())))
-    known_records: Mapping[str, object] = getattr(snapshot, kind)
+    known_records: Mapping[str, object] = snapshot.records[KINDS[kind]]
     if what == "removal" and known_records:
         gone = draw(st.sampled_from(sorted(known_records)))
         left = {key: record for key, record in known_records.items() if key != gone}
-        return replace(after, **{kind: MappingProxyType(left)})  # type: ignore[arg-type]
+        return changed(after, **{kind: MappingProxyType(left)})
     fresh = draw(records(kind))
     key, made = fresh.key, cast("object", fresh)
     if known_records and draw(st.sampled_from((True, False))):
         key = draw(st.sampled_from(sorted(known_records)))
         made = _altered(draw, known_records[key], fresh)
     mixed = MappingProxyType({**known_records, key: made})
-    return replace(after, **{kind: mixed})  # type: ignore[arg-type]
+    return changed(after, **{kind: mixed})
 
 
 def _altered(draw: DrawFn, known: object, made: object) -> object:
@@ -152,9 +154,11 @@ def test_what_did_not_change_stays_the_very_same() -> None:
     assert load_balancers(after) is load_balancers(before)
     assert pool_usages(after) is pool_usages(before)
     assert cilium_pods(after) is cilium_pods(before)
-    key, config = next(iter(after.node_configs.items()))
+    key, config = next(iter(after.records[NODE_CONFIGS].items()))
     silent = msgspec.structs.replace(config, status=None)
-    lost = replace(after, node_configs=MappingProxyType({**after.node_configs, key: silent}))
+    lost = after.having(
+        NODE_CONFIGS, MappingProxyType({**after.records[NODE_CONFIGS], key: silent})
+    )
     alike = [old is new for old, new in zip(sessions(before), sessions(lost), strict=True)]
     assert alike.count(False) == 1
 
@@ -177,8 +181,8 @@ def test_records_and_snapshots_that_are_gone_are_let_go() -> None:
     found(snapshot, memo)
     places = {id(balancer) for balancer in load_balancers(snapshot)}
     old = weakref.ref(snapshot)
-    left = dict(list(snapshot.services.items())[:2])
-    snapshot = replace(snapshot, services=MappingProxyType(left))
+    left = dict(list(snapshot.records[SERVICES].items())[:2])
+    snapshot = snapshot.having(SERVICES, MappingProxyType(left))
     for _ in range(2):
         derived(snapshot, memo)
         found(snapshot, memo)

@@ -10,6 +10,7 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnose import consequences, roots
 from app.model.case import Case
 from app.model.finding import Ref, Severity
+from app.state.kinds import KINDS
 from app.state.snapshot import Snapshot
 from tests.clusters import Cluster, clusters, permuted, record_types, records
 from tests.recorded import taken_at
@@ -50,9 +51,9 @@ SLOW = settings(
 
 def there_is(snapshot: Snapshot, subject: Ref) -> bool:
     """Whether the snapshot knows the object, or cannot, or the subject is not an object."""
-    if subject.kind in OTHER_KINDS or not Case(snapshot).known(MAPPINGS[subject.kind]):
+    if subject.kind in OTHER_KINDS or not Case(snapshot).known(KINDS[MAPPINGS[subject.kind]]):
         return True
-    known = getattr(snapshot, MAPPINGS[subject.kind])
+    known = snapshot.records[KINDS[MAPPINGS[subject.kind]]]
     key = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
     return key in known
 

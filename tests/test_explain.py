@@ -22,6 +22,7 @@ from app.model.finding import Finding, Ref, Severity
 from app.report.findings_text import Pen
 from app.report.pages import page
 from app.report.paths_text import explanation_json, explanation_text
+from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
 from screens.explain_lines import explanation_lines
 from tests.diagnosed import with_health
@@ -142,11 +143,13 @@ def test_a_code_may_be_written_in_small_letters() -> None:
 async def test_everything_in_every_recording_can_be_explained(name: str) -> None:
     snapshot = await snapshot_of(name)
     case = Case(snapshot)
-    asked: list[tuple[str, tuple[str, ...]]] = [("service", (key,)) for key in snapshot.services]
+    asked: list[tuple[str, tuple[str, ...]]] = [
+        ("service", (key,)) for key in snapshot.records[SERVICES]
+    ]
     asked += [("ip", (str(a),)) for b in case.balancers for a in b.addresses]
     asked += [("prefix", (str(prefix),)) for prefix in case.announcers]
     asked += [("session", (s.node, s.peer_address)) for s in case.sessions]
-    asked += [("pool", (key,)) for key in snapshot.pools]
+    asked += [("pool", (key,)) for key in snapshot.records[POOLS]]
     found = diagnose(case)
     for kind, names in asked:
         told = ABOUT[kind](case, found, names)
@@ -210,7 +213,7 @@ async def test_what_was_not_read_is_not_called_empty() -> None:
     snapshot = await snapshot_of("healthy", cli=False)
     silent = {
         label: replace(health, state=State.FORBIDDEN, read_at=None)
-        if health.kind in ("services", "pools")
+        if health.kind.name in ("services", "pools")
         else health
         for label, health in snapshot.health.items()
     }
@@ -242,7 +245,7 @@ async def test_a_pool_tells_who_holds_its_addresses() -> None:
 
 async def test_a_service_of_another_type_has_no_way() -> None:
     snapshot = await snapshot_of("healthy")
-    key = next(k for k, s in snapshot.services.items() if s.spec.type == "ClusterIP")
+    key = next(k for k, s in snapshot.records[SERVICES].items() if s.spec.type == "ClusterIP")
     told = await explained(snapshot, "service", key)
     assert told.paths == ()
     assert "only services of type LoadBalancer" in dict(told.facts)["note"]
@@ -288,7 +291,7 @@ async def test_without_pools_it_is_not_said_that_there_is_none(
 ) -> None:
     told = await explained(lost(await snapshot_of("healthy"), "pools", state), kind, name)
     words = " ".join(explanation_text(told, Pen()).split())
-    assert [health.kind for health in told.unread] == ["pools"]
+    assert [health.kind.name for health in told.unread] == ["pools"]
     assert "no pool" not in words
     assert "pools none" not in words
     assert "pool none" not in words

@@ -19,6 +19,7 @@ from app.model.facts import (
 )
 from app.model.lbipam import load_balancers
 from app.model.sessions import sessions
+from app.state.kinds import KINDS, NODE_CONFIGS, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 from tests.dashboards import NOON
 from tests.recorded import changed, snapshot_of
@@ -77,7 +78,7 @@ async def test_a_cluster_without_bgp_is_said_to_have_none() -> None:
 )
 def test_the_api_server_is_known_by_its_heartbeat(state: State, expected: str | None) -> None:
     health = SourceHealth(
-        label="API server", kind="version", state=state, since=NOON, error="refused"
+        label="API server", kind=VERSION, state=state, since=NOON, error="refused"
     )
     fact = api_fact(Snapshot(taken_at=NOON, health={"API server": health}))
     assert (fact.text if fact else None) == expected
@@ -113,7 +114,7 @@ def test_a_refusal_is_an_answer_and_who_was_not_asked_does_not_refuse(
     error: str, expected: str
 ) -> None:
     health = SourceHealth(
-        label="API server", kind="version", state=State.FAILING, since=NOON, error=error
+        label="API server", kind=VERSION, state=State.FAILING, since=NOON, error=error
     )
     fact = api_fact(Snapshot(taken_at=NOON, health={"API server": health}))
     assert fact is not None
@@ -128,7 +129,7 @@ def aged(snapshot: Snapshot, state: State, *labels: str) -> Snapshot:
 
 async def test_sessions_that_no_fresh_source_tells_are_not_called_established() -> None:
     whole = await snapshot_of("healthy")
-    witnesses = [whole.health_of(kind).label for kind in ("node_configs", "bgp_peers")]
+    witnesses = [whole.health_of(KINDS[kind]).label for kind in ("node_configs", "bgp_peers")]
     one = aged(whole, State.STALE, witnesses[0])
     assert {session_health(session) for session in sessions(one)} == {"ok"}
     both = aged(whole, State.STALE, *witnesses)
@@ -139,7 +140,7 @@ async def test_sessions_that_no_fresh_source_tells_are_not_called_established() 
 
 async def test_what_is_configured_is_not_claimed_before_it_was_read() -> None:
     whole = await snapshot_of("healthy")
-    label = whole.health_of("node_configs").label
+    label = whole.health_of(NODE_CONFIGS).label
     unread = {label: replace(whole.health[label], state=State.LOADING, read_at=None)}
     waiting = changed(
         whole,

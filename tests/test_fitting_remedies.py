@@ -15,6 +15,7 @@ from app.diagnosis.rules.versions import versions
 from app.diagnosis.rules.visibility import failing
 from app.model.case import Case
 from app.model.finding import Finding
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, State
 from collectors.records import Pod
 from tests.diagnosed import (
@@ -28,7 +29,7 @@ from tests.diagnosed import (
 )
 from tests.recorded import changed, snapshot_of
 from tests.test_rules_sessions import only, unreported, without_peers
-from tests.test_session_causes import NODES, PEER
+from tests.test_session_causes import NODE_NAMES, PEER
 
 
 def crashed(snapshot: Snapshot, labels: dict[str, str], reason: str, code: int) -> Finding:
@@ -40,7 +41,7 @@ def crashed(snapshot: Snapshot, labels: dict[str, str], reason: str, code: int) 
         )
         return waiting(ended(made, seconds_ago(snapshot, 30), code, reason), "CrashLoopBackOff")
 
-    name = snapshot.agents_by_node[NODES[0]].name
+    name = snapshot.agents_by_node[NODE_NAMES[0]].name
     return one(crashing(Case(with_pod(snapshot, name, change))), "CS102")
 
 
@@ -66,9 +67,9 @@ async def test_cs102_names_the_value_and_the_usual_cause_of_the_component(
 
 def many(snapshot: Snapshot, count: int) -> Snapshot:
     """So many agents, all of them crash-looping."""
-    agent = snapshot.agents_by_node[NODES[0]]
+    agent = snapshot.agents_by_node[NODE_NAMES[0]]
     bad = waiting(ended(unready(agent), seconds_ago(snapshot, 30), 1), "CrashLoopBackOff")
-    pods = {key: pod for key, pod in snapshot.pods.items() if pod != agent}
+    pods = {key: pod for key, pod in snapshot.records[PODS].items() if pod != agent}
     for number in range(count):
         metadata = msgspec.structs.replace(bad.metadata, name=f"cilium-{number:03}")
         spec = msgspec.structs.replace(bad.spec, node_name=f"node-{number:03}")
@@ -94,7 +95,7 @@ def test_some_names_a_few_and_counts_the_rest() -> None:
 
 async def test_cs107_does_not_claim_how_an_upgrade_went() -> None:
     snapshot = await snapshot_of("healthy")
-    name = snapshot.agents_by_node[NODES[0]].name
+    name = snapshot.agents_by_node[NODE_NAMES[0]].name
 
     def older(pod: Pod) -> Pod:
         first, *rest = pod.spec.containers
@@ -114,31 +115,31 @@ async def test_cs107_does_not_claim_how_an_upgrade_went() -> None:
 
 async def test_cs407_shows_the_witness_that_was_asked() -> None:
     healthy = await snapshot_of("healthy")
-    asked = only(unreported(without_peers(healthy, *NODES)))
+    asked = only(unreported(without_peers(healthy, *NODE_NAMES)))
     assert asked.evidence[-1].source.endswith("bgp peers")
-    config = healthy.node_configs[NODES[0]]
+    config = healthy.records[NODE_CONFIGS][NODE_NAMES[0]]
     assert config.status is not None
     bare = msgspec.structs.replace(
         config, status=msgspec.structs.replace(config.status, bgp_instances=())
     )
-    unasked = {n: r for n, r in healthy.bgp_peers.items() if n != NODES[0]}
+    unasked = {n: r for n, r in healthy.records[BGP_PEERS].items() if n != NODE_NAMES[0]}
     api_alone = only(
         changed(
             healthy,
-            node_configs=MappingProxyType({**healthy.node_configs, NODES[0]: bare}),
+            node_configs=MappingProxyType({**healthy.records[NODE_CONFIGS], NODE_NAMES[0]: bare}),
             bgp_peers=MappingProxyType(unasked),
         )
     )
     assert "the agent reports no such peer" in api_alone.summary
-    assert api_alone.evidence[-1].object == f"CiliumBGPNodeConfig {NODES[0]}"
+    assert api_alone.evidence[-1].object == f"CiliumBGPNodeConfig {NODE_NAMES[0]}"
     assert not api_alone.evidence[-1].source.endswith("bgp peers")
 
 
 async def test_cs407_is_mended_where_it_is_broken() -> None:
     healthy = await snapshot_of("healthy")
-    configs = {n: c for n, c in healthy.node_configs.items() if n != NODES[2]}
+    configs = {n: c for n, c in healthy.records[NODE_CONFIGS].items() if n != NODE_NAMES[2]}
     unrendered = only(
-        without_peers(changed(healthy, node_configs=MappingProxyType(configs)), NODES[2])
+        without_peers(changed(healthy, node_configs=MappingProxyType(configs)), NODE_NAMES[2])
     )
     assert "an operator leads" in unrendered.remedy
     assert unrendered.command.startswith("kubectl get ciliumbgpnodeconfigs")
@@ -152,7 +153,7 @@ async def test_cs401_says_what_it_takes_to_know() -> None:
     assert "Run without --no-cli" in only(v1).remedy
     agents = {
         key: unready(pod) if pod in v1.agents_by_node.values() else pod
-        for key, pod in v1.pods.items()
+        for key, pod in v1.records[PODS].items()
     }
     dead = only(changed(v1, pods=MappingProxyType(agents)))
     assert dead.remedy.startswith("Bring the agent of ")

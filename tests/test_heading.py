@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dashboard.app import CiliscopeApp
+from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.command_table import PLACES
 from screens.header import WAY_FROM, title
@@ -18,27 +19,27 @@ from screens.widgets.lines import Span, length
 from tests.dashboards import NOON, recorded_dashboard, text_of, until
 
 WAY = ("lab-healthy", "Sessions", "talos-cp-1/172.29.51.1")
-KINDS = ("bgp_peers", "node_configs", "pods", "agent_logs")
+SHOWN = (BGP_PEERS, NODE_CONFIGS, PODS, AGENT_LOGS)
 
 
 def snapshot(ages: list[float | None]) -> Snapshot:
     """Sources that were read so many seconds ago; None: they are loading."""
     health = {
-        kind: SourceHealth(
-            kind,
+        kind.name: SourceHealth(
+            kind.name,
             kind,
             State.LOADING if age is None else State.FRESH,
             NOON,
             None if age is None else NOON - timedelta(seconds=age),
         )
-        for kind, age in zip(KINDS, ages, strict=False)
+        for kind, age in zip(SHOWN, ages, strict=False)
     }
     return Snapshot(taken_at=NOON, health=MappingProxyType(health))
 
 
 def left(room: int, told: Snapshot, way: tuple[str, ...] = WAY, headline: str = "3 of 3") -> str:
     """The left half of a title."""
-    line, _ = title(way, way[1], (Span(headline),), told, KINDS, room)
+    line, _ = title(way, way[1], (Span(headline),), told, SHOWN, room)
     return "".join(span.text for span in line)
 
 
@@ -56,7 +57,7 @@ def test_ages_never_change_a_title(
 @given(st.text("abcdefgh-./", min_size=1, max_size=80), st.integers(60, 240))
 def test_the_width_decides_and_a_long_name_is_cut(name: str, room: int) -> None:
     told = snapshot([1, 2, 3, 4])
-    line, sources = title((*WAY[:2], name), WAY[1], (Span("3 of 3"),), told, KINDS, room)
+    line, sources = title((*WAY[:2], name), WAY[1], (Span("3 of 3"),), told, SHOWN, room)
     text = "".join(span.text for span in line)
     assert text.startswith(" lab-healthy > Sessions > " if room >= WAY_FROM else " Sessions  ")
     assert length(line) + length(sources) <= room

@@ -12,6 +12,7 @@ from app.model.endpoints import backends
 from app.model.lbipam import block_range, load_balancers, parse_address, pool_usages
 from app.model.routes import announcers, announcers_of, routes
 from app.model.selectors import describe, selects, service_labels
+from app.state.kinds import SERVICES
 from collectors.cilium_records import PoolBlock
 from collectors.records import LabelSelector, Requirement
 from tests.recorded import snapshot_of
@@ -166,7 +167,7 @@ def test_a_selector_is_written_as_kubectl_does() -> None:
 
 
 async def test_pools_can_select_by_name_and_namespace() -> None:
-    service = (await snapshot_of("healthy")).services["home/grafana"]
+    service = (await snapshot_of("healthy")).records[SERVICES]["home/grafana"]
     selector = LabelSelector(
         match_labels={
             "io.kubernetes.service.name": "grafana",

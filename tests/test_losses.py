@@ -15,11 +15,13 @@ from app.dashboard.app import CiliscopeApp
 from app.model.flap_history import FlapLedger
 from app.pipeline import session_losses as losses
 from app.pipeline.session_losses import count_losses
+from app.state.kinds import BGP_PEERS
 from app.state.snapshot import Snapshot
 from collectors.bgp_peers import BgpPeer, NodePeers
 from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until
+from tests.recorded import changed
 
 KEY = ("node-1", "192.0.2.1", 64512)
 AGENT = Pod(
@@ -50,7 +52,7 @@ class Lossy:
         read_at = self.now[0]
         await until(
             self.pilot,
-            lambda: self.app.monitor.snapshot.health_of("bgp_peers").read_at == read_at,
+            lambda: self.app.monitor.snapshot.health_of(BGP_PEERS).read_at == read_at,
         )
 
     async def counted(self, number: int) -> None:
@@ -112,8 +114,8 @@ async def test_a_snapshot_in_which_nothing_of_sessions_is_new_costs_nothing(
     followed: list[Snapshot] = []
     monkeypatch.setattr(losses, "follow", lambda _, snapshot: followed.append(snapshot))
     first = Snapshot(taken_at=NOON)
-    later = replace(first, taken_at=NOON + timedelta(hours=1), services={})
-    other = replace(later, bgp_peers={KEY[0]: NodePeers(KEY[0])})
+    later = changed(first, taken_at=NOON + timedelta(hours=1), services={})
+    other = changed(later, bgp_peers={KEY[0]: NodePeers(KEY[0])})
     told = [first, later, other, replace(other)]
 
     class Told:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.state.kinds import AGENT_LOGS, NAMESPACES, NODES, OPERATOR_LOG, VERSION
 from app.state.monitor import RATE, STREAM_LENGTH, Feed, Monitor
 from app.state.snapshot import Snapshot, State
 from collectors.records import Metadata, Namespace
@@ -94,7 +95,7 @@ async def until(monitor: Monitor, happened: Callable[[Snapshot], bool]) -> Snaps
 
 async def test_a_source_that_has_not_answered_is_loading_and_not_empty() -> None:
     async with running(Feed(Told())) as monitor:
-        health = monitor.snapshot.health_of("namespaces")
+        health = monitor.snapshot.health_of(NAMESPACES)
         assert health.state is State.LOADING
         assert not health.known
 
@@ -103,10 +104,10 @@ async def test_an_empty_answer_is_known() -> None:
     source = Told()
     source.say(replaced())
     async with running(Feed(source)) as monitor:
-        snapshot = await until(monitor, lambda s: s.health_of("namespaces").known)
-        assert snapshot.namespaces == {}
-        assert snapshot.health_of("namespaces").state is State.FRESH
-        assert snapshot.health_of("namespaces").took == 0.1
+        snapshot = await until(monitor, lambda s: s.health_of(NAMESPACES).known)
+        assert snapshot.records[NAMESPACES] == {}
+        assert snapshot.health_of(NAMESPACES).state is State.FRESH
+        assert snapshot.health_of(NAMESPACES).took == 0.1
 
 
 async def test_updates_are_folded_in_order() -> None:
@@ -119,40 +120,40 @@ async def test_updates_are_folded_in_order() -> None:
         Upserted("namespaces", namespace("b", "2")),
     )
     async with running(Feed(source)) as monitor:
-        snapshot = await until(monitor, lambda s: len(s.namespaces) == 2)
-        assert set(snapshot.namespaces) == {"b", "c"}
-        assert snapshot.namespaces["b"].metadata.resource_version == "2"
+        snapshot = await until(monitor, lambda s: len(s.records[NAMESPACES]) == 2)
+        assert set(snapshot.records[NAMESPACES]) == {"b", "c"}
+        assert snapshot.records[NAMESPACES]["b"].metadata.resource_version == "2"
 
 
 async def test_what_did_not_change_stays_the_same_object() -> None:
     source = Told()
     source.say(replaced("a", "b"))
     async with running(Feed(source), clock=(clock := Hands())) as monitor:
-        before = await until(monitor, lambda s: bool(s.namespaces))
+        before = await until(monitor, lambda s: bool(s.records[NAMESPACES]))
         clock.now += timedelta(seconds=30)
         source.say(replaced("a", "b"))
-        after = await until(monitor, lambda s: s.health_of("namespaces").read_at == clock.now)
-        assert after.namespaces is before.namespaces
+        after = await until(monitor, lambda s: s.health_of(NAMESPACES).read_at == clock.now)
+        assert after.records[NAMESPACES] is before.records[NAMESPACES]
         source.say(replaced("a", "b", "c"))
-        grown = await until(monitor, lambda s: "c" in s.namespaces)
-        assert grown.namespaces is not before.namespaces
-        assert grown.namespaces["a"] is before.namespaces["a"]
-        assert set(before.namespaces) == {"a", "b"}
+        grown = await until(monitor, lambda s: "c" in s.records[NAMESPACES])
+        assert grown.records[NAMESPACES] is not before.records[NAMESPACES]
+        assert grown.records[NAMESPACES]["a"] is before.records[NAMESPACES]["a"]
+        assert set(before.records[NAMESPACES]) == {"a", "b"}
 
 
 async def test_a_failure_keeps_what_was_known_and_says_why() -> None:
     source = Told()
     source.say(replaced("a"), Failed("namespaces", Reason.UNREACHABLE, "refused", 12.0))
     async with running(Feed(source)) as monitor:
-        snapshot = await until(monitor, lambda s: s.health_of("namespaces").state is State.FAILING)
-        health = snapshot.health_of("namespaces")
-        assert set(snapshot.namespaces) == {"a"}
+        snapshot = await until(monitor, lambda s: s.health_of(NAMESPACES).state is State.FAILING)
+        health = snapshot.health_of(NAMESPACES)
+        assert set(snapshot.records[NAMESPACES]) == {"a"}
         assert health.error == "refused"
         assert health.next_try == NOON + timedelta(seconds=12)
         assert health.read_at == NOON
         source.say(Heard("namespaces"))
-        healed = await until(monitor, lambda s: s.health_of("namespaces").state is State.FRESH)
-        assert healed.health_of("namespaces").error == ""
+        healed = await until(monitor, lambda s: s.health_of(NAMESPACES).state is State.FRESH)
+        assert healed.health_of(NAMESPACES).error == ""
 
 
 @pytest.mark.parametrize(
@@ -167,20 +168,20 @@ async def test_each_reason_is_a_state_of_its_own(reason: Reason, state: State) -
     source = Told()
     source.say(Failed("namespaces", reason, "because", None))
     async with running(Feed(source)) as monitor:
-        snapshot = await until(monitor, lambda s: s.health_of("namespaces").error != "")
-        assert snapshot.health_of("namespaces").state is state
-        assert not snapshot.health_of("namespaces").known
+        snapshot = await until(monitor, lambda s: s.health_of(NAMESPACES).error != "")
+        assert snapshot.health_of(NAMESPACES).state is state
+        assert not snapshot.health_of(NAMESPACES).known
 
 
 async def test_silence_makes_a_source_stale() -> None:
     source, clock = Told(), Hands()
     source.say(replaced("a"))
     async with running(Feed(source, stale_after=60), clock=clock) as monitor:
-        await until(monitor, lambda s: bool(s.namespaces))
+        await until(monitor, lambda s: bool(s.records[NAMESPACES]))
         clock.now += timedelta(seconds=61)
-        snapshot = await until(monitor, lambda s: s.health_of("namespaces").state is State.STALE)
-        assert snapshot.health_of("namespaces").since == clock.now
-        assert set(snapshot.namespaces) == {"a"}
+        snapshot = await until(monitor, lambda s: s.health_of(NAMESPACES).state is State.STALE)
+        assert snapshot.health_of(NAMESPACES).since == clock.now
+        assert set(snapshot.records[NAMESPACES]) == {"a"}
 
 
 async def test_publications_are_bounded_and_none_comes_without_a_change() -> None:
@@ -192,7 +193,7 @@ async def test_publications_are_bounded_and_none_comes_without_a_change() -> Non
         async with asyncio.timeout(5):
             async for snapshot in monitor.snapshots():
                 seen += 1
-                if len(snapshot.namespaces) == 3000:
+                if len(snapshot.records[NAMESPACES]) == 3000:
                     break
         assert seen <= (loop.time() - started) * RATE + 3
         with pytest.raises(TimeoutError):
@@ -208,16 +209,16 @@ async def anext_snapshot(monitor: Monitor) -> Snapshot:
 async def test_an_on_demand_source_runs_only_while_it_is_wanted() -> None:
     source = Told()
     async with running(Feed(source, on_demand=True)) as monitor:
-        assert monitor.snapshot.health_of("namespaces").state is State.OFF
-        with monitor.demand("namespaces"), monitor.demand("namespaces"):
+        assert monitor.snapshot.health_of(NAMESPACES).state is State.OFF
+        with monitor.demand(NAMESPACES), monitor.demand(NAMESPACES):
             source.say(replaced("a"))
-            await until(monitor, lambda s: bool(s.namespaces))
-        off = await until(monitor, lambda s: s.health_of("namespaces").state is State.OFF)
-        assert set(off.namespaces) == {"a"}
+            await until(monitor, lambda s: bool(s.records[NAMESPACES]))
+        off = await until(monitor, lambda s: s.health_of(NAMESPACES).state is State.OFF)
+        assert set(off.records[NAMESPACES]) == {"a"}
         await eventually(lambda: source.ended == 1)
-        with monitor.demand("namespaces"):
-            again = await until(monitor, lambda s: s.health_of("namespaces").state is not State.OFF)
-            assert again.health_of("namespaces").state is State.STALE
+        with monitor.demand(NAMESPACES):
+            again = await until(monitor, lambda s: s.health_of(NAMESPACES).state is not State.OFF)
+            assert again.health_of(NAMESPACES).state is State.STALE
             await eventually(lambda: source.started == 2)
 
 
@@ -233,8 +234,8 @@ async def test_a_stream_is_bounded_and_keeps_its_order() -> None:
     count = STREAM_LENGTH + 10
     source.say(Appended("operator_log", tuple(namespace(f"{i:06}") for i in range(count))))
     async with running(Feed(source)) as monitor:
-        snapshot = await until(monitor, lambda s: bool(s.operator_log))
-        keys = list(snapshot.operator_log)
+        snapshot = await until(monitor, lambda s: bool(s.records[OPERATOR_LOG]))
+        keys = list(snapshot.records[OPERATOR_LOG])
         assert len(keys) == STREAM_LENGTH
         assert keys == sorted(keys)
         assert keys[-1] == f"{count - 1:06}"
@@ -245,10 +246,10 @@ async def test_an_attached_source_is_forgotten_when_it_is_detached() -> None:
     async with running() as monitor:
         detach = monitor.attach(Feed(source))
         source.say(Heard("agent_logs"))
-        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FRESH)
+        await until(monitor, lambda s: s.health_of(AGENT_LOGS).state is State.FRESH)
         detach()
         snapshot = await until(monitor, lambda s: "agent log talos-cp-1" not in s.health)
-        assert snapshot.health_of("agent_logs").state is State.OFF
+        assert snapshot.health_of(AGENT_LOGS).state is State.OFF
         await eventually(lambda: source.ended == 1)
 
 
@@ -257,10 +258,10 @@ async def test_a_source_that_two_attach_runs_once_until_neither_wants_it() -> No
     async with running() as monitor:
         first, second = monitor.attach(Feed(source)), monitor.attach(Feed(source))
         source.say(Heard("agent_logs"))
-        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FRESH)
+        await until(monitor, lambda s: s.health_of(AGENT_LOGS).state is State.FRESH)
         first()
         source.say(Failed("agent_logs", Reason.FORBIDDEN, "no", None))
-        await until(monitor, lambda s: s.health_of("agent_logs").state is State.FORBIDDEN)
+        await until(monitor, lambda s: s.health_of(AGENT_LOGS).state is State.FORBIDDEN)
         second()
         await until(monitor, lambda s: "agent log talos-cp-1" not in s.health)
         assert source.started == 1
@@ -276,12 +277,12 @@ async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
     first, second = Told("namespaces"), Told("nodes")
     async with running(Feed(first), Feed(second)) as monitor:
         first.say(replaced("a"))
-        waiting = asyncio.create_task(monitor.settled(["namespaces", "nodes"], 5))
-        await until(monitor, lambda s: bool(s.namespaces))
+        waiting = asyncio.create_task(monitor.settled([NAMESPACES, NODES], 5))
+        await until(monitor, lambda s: bool(s.records[NAMESPACES]))
         assert not waiting.done()
         second.say(Failed("nodes", Reason.FORBIDDEN, "no", 300.0))
         snapshot = await waiting
-        assert snapshot.health_of("nodes").state is State.FORBIDDEN
+        assert snapshot.health_of(NODES).state is State.FORBIDDEN
 
 
 async def test_settled_waits_for_what_was_demanded_just_now() -> None:
@@ -289,23 +290,23 @@ async def test_settled_waits_for_what_was_demanded_just_now() -> None:
     source, other = Told(), Told("nodes")
     async with running(Feed(source, on_demand=True), Feed(other)) as monitor:
         other.say(Failed("nodes", Reason.FORBIDDEN, "no", 300.0))
-        await until(monitor, lambda s: s.health_of("nodes").state is State.FORBIDDEN)
-        assert (await monitor.settled(["namespaces"], 5)).health_of("namespaces").state is State.OFF
-        with monitor.demand("namespaces"):
+        await until(monitor, lambda s: s.health_of(NODES).state is State.FORBIDDEN)
+        assert (await monitor.settled([NAMESPACES], 5)).health_of(NAMESPACES).state is State.OFF
+        with monitor.demand(NAMESPACES):
             source.say(replaced("a"))
-            assert set((await monitor.settled(["namespaces"], 5)).namespaces) == {"a"}
+            assert set((await monitor.settled([NAMESPACES], 5)).records[NAMESPACES]) == {"a"}
 
 
 async def test_settled_gives_up_at_its_deadline() -> None:
     async with running(Feed(Told())) as monitor:
-        snapshot = await monitor.settled(["namespaces"], 0.05)
-        assert snapshot.health_of("namespaces").state is State.LOADING
+        snapshot = await monitor.settled([NAMESPACES], 0.05)
+        assert snapshot.health_of(NAMESPACES).state is State.LOADING
 
 
 async def test_refresh_reaches_the_sources_of_the_kinds() -> None:
     first, second = Told("namespaces"), Told("nodes")
     async with running(Feed(first), Feed(second)) as monitor:
-        monitor.refresh(["nodes"])
+        monitor.refresh([NODES])
         assert (first.refreshed, second.refreshed) == (0, 1)
         monitor.refresh()
         assert (first.refreshed, second.refreshed) == (1, 2)
@@ -332,24 +333,24 @@ async def test_a_source_whose_heartbeat_fails_is_stale_however_open_its_stream()
     async with running(Feed(pulse), Feed(log, heartbeat="API server")) as monitor:
         pulse.say(Heard("version"))
         log.say(Heard("operator_log"))
-        await until(monitor, lambda s: s.health_of("operator_log").state is State.FRESH)
+        await until(monitor, lambda s: s.health_of(OPERATOR_LOG).state is State.FRESH)
         pulse.say(Failed("version", Reason.TIMED_OUT, "no answer", 10.0))
-        await until(monitor, lambda s: s.health_of("operator_log").state is State.STALE)
+        await until(monitor, lambda s: s.health_of(OPERATOR_LOG).state is State.STALE)
         log.say(Heard("operator_log"))
-        await until(monitor, lambda s: s.health_of("version").state is State.FAILING)
-        assert monitor.snapshot.health_of("operator_log").state is State.STALE
+        await until(monitor, lambda s: s.health_of(VERSION).state is State.FAILING)
+        assert monitor.snapshot.health_of(OPERATOR_LOG).state is State.STALE
         pulse.say(Heard("version"))
-        await until(monitor, lambda s: s.health_of("operator_log").state is State.FRESH)
+        await until(monitor, lambda s: s.health_of(OPERATOR_LOG).state is State.FRESH)
 
 
 async def test_until_it_runs_what_is_still_to_be_set_up_is_loading_and_not_off() -> None:
     monitor = Monitor((), lambda: NOON, setting_up=True)
-    assert monitor.snapshot.health_of("namespaces").state is State.LOADING
+    assert monitor.snapshot.health_of(NAMESPACES).state is State.LOADING
     source = Told()
     monitor.attach(Feed(source))
     running_monitor = asyncio.create_task(monitor.run())
     source.say(replaced("a"))
-    snapshot = await until(monitor, lambda s: bool(s.namespaces))
-    assert snapshot.health_of("nodes").state is State.OFF
+    snapshot = await until(monitor, lambda s: bool(s.records[NAMESPACES]))
+    assert snapshot.health_of(NODES).state is State.OFF
     running_monitor.cancel()
     await asyncio.gather(running_monitor, return_exceptions=True)

@@ -15,8 +15,16 @@ import yaml
 
 from app.config.settings import Settings
 from app.lab.launch import RunningLab, start_lab
-from app.model.policies import ENDPOINTS, ON_DEMAND, POLICIES
 from app.pipeline.sources import Wiring
+from app.state.kinds import (
+    CILIUM_ENDPOINTS,
+    CILIUM_POLICIES,
+    CLUSTERWIDE_POLICIES,
+    KINDS,
+    NETWORK_POLICIES,
+    OPTIONAL,
+    POLICIES,
+)
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
 from collectors.resources import resources
@@ -41,7 +49,7 @@ async def following(kubeconfig: str, context: str | None = None) -> AsyncIterato
 
 def states(snapshot: Snapshot) -> set[State]:
     """How the sources that run on demand are."""
-    return {snapshot.health_of(kind).state for kind in ON_DEMAND}
+    return {snapshot.health_of(kind).state for kind in OPTIONAL}
 
 
 @pytest.fixture
@@ -58,27 +66,27 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
 
 async def test_nothing_of_a_kind_is_asked_for_before_somebody_wants_it(server: ApiServer) -> None:
     paths = {each.kind: each.path(each.versions[0]) for each in resources() if each.on_demand}
-    others = [each.kind for each in resources() if not each.on_demand]
+    others = [KINDS[each.kind] for each in resources() if not each.on_demand]
     async with following(str(server.kubeconfig())) as monitor:
         await monitor.settled(others, DEADLINE)
         assert states(monitor.snapshot) == {State.OFF}
         assert not any(server.asked_for(path) for path in paths.values())
-        with monitor.demand("cilium_policies"):
-            snapshot = await monitor.settled(["cilium_policies"], DEADLINE)
-            assert snapshot.health_of("cilium_policies").state is State.FRESH
+        with monitor.demand(CILIUM_POLICIES):
+            snapshot = await monitor.settled([CILIUM_POLICIES], DEADLINE)
+            assert snapshot.health_of(CILIUM_POLICIES).state is State.FRESH
             watch = await server.watch(paths["cilium_policies"])
         await asyncio.wait_for(watch.closed.wait(), DEADLINE)
         async with asyncio.timeout(DEADLINE):
             async for snapshot in monitor.snapshots():
-                if snapshot.health_of("cilium_policies").state is State.OFF:
+                if snapshot.health_of(CILIUM_POLICIES).state is State.OFF:
                     break
-        with monitor.demand("cilium_policies"):
+        with monitor.demand(CILIUM_POLICIES):
             async with asyncio.timeout(DEADLINE):
                 async for snapshot in monitor.snapshots():
-                    if snapshot.health_of("cilium_policies").state is State.FRESH:
+                    if snapshot.health_of(CILIUM_POLICIES).state is State.FRESH:
                         break
-        others = [kind for kind in ON_DEMAND if kind != "cilium_policies"]
-        assert not any(server.asked_for(paths[kind]) for kind in others)
+        others = [kind for kind in OPTIONAL if kind is not CILIUM_POLICIES]
+        assert not any(server.asked_for(paths[kind.name]) for kind in others)
 
 
 async def test_who_wants_them_sees_them_change(server: ApiServer) -> None:
@@ -96,20 +104,20 @@ async def test_who_wants_them_sees_them_change(server: ApiServer) -> None:
             )
             async with asyncio.timeout(DEADLINE):
                 async for snapshot in monitor.snapshots():
-                    if snapshot.cilium_policies:
+                    if snapshot.records[CILIUM_POLICIES]:
                         break
-            (policy,) = snapshot.cilium_policies.values()
+            (policy,) = snapshot.records[CILIUM_POLICIES].values()
             assert policy.rules[0].endpoint_selector is not None
 
 
 async def test_a_check_reads_what_policies_are_enforced_on_only_where_there_are_some() -> None:
     snapshot = await read_lab("healthy")
-    assert snapshot.health_of(ENDPOINTS).state is State.OFF
+    assert snapshot.health_of(CILIUM_ENDPOINTS).state is State.OFF
     assert {snapshot.health_of(kind).state for kind in POLICIES} == {State.FRESH}
     snapshot = await read_lab("policy-shuts-out")
     assert states(snapshot) == {State.FRESH}
-    assert len(snapshot.cilium_policies) == 2
-    assert len(snapshot.cilium_endpoints) > 10
+    assert len(snapshot.records[CILIUM_POLICIES]) == 2
+    assert len(snapshot.records[CILIUM_ENDPOINTS]) > 10
 
 
 async def test_kinds_that_a_recording_lacks_are_not_there(tmp_path: Path) -> None:
@@ -122,11 +130,11 @@ async def test_kinds_that_a_recording_lacks_are_not_there(tmp_path: Path) -> Non
                 file.unlink()
     with start_lab(replay=folder) as lab:
         async with following(str(lab.kubeconfig), lab.context) as monitor:
-            with monitor.demand(*ON_DEMAND):
-                snapshot = await monitor.settled(ON_DEMAND, DEADLINE)
-                for kind in ("cilium_policies", "clusterwide_policies", ENDPOINTS):
+            with monitor.demand(*OPTIONAL):
+                snapshot = await monitor.settled(OPTIONAL, DEADLINE)
+                for kind in (CILIUM_POLICIES, CLUSTERWIDE_POLICIES, CILIUM_ENDPOINTS):
                     assert snapshot.health_of(kind).state is State.ABSENT
-                assert snapshot.health_of("network_policies").state is State.FAILING
+                assert snapshot.health_of(NETWORK_POLICIES).state is State.FAILING
 
 
 def pointing_at(lab: RunningLab) -> dict[str, str]:

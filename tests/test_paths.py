@@ -21,6 +21,14 @@ from app.model.case import Case
 from app.model.desired_routes import Obstacle, configuration, expectation
 from app.model.service_endpoints import serving
 from app.state.derived import Memo
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CONFIG_MAPS,
+    KINDS,
+    NODES,
+    ROUTES_ADVERTISED_IPV4,
+    SERVICES,
+)
 from app.state.snapshot import Snapshot
 from collectors.cilium_records import AdvertisedService
 from collectors.records import (
@@ -36,13 +44,13 @@ from collectors.records import (
 from tests.recorded import NAMES, changed, snapshot_of
 
 HOPS = ("class", "pool", "address", "endpoints", "advertised", "sessions", "routes", "router")
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 GRAFANA, INGRESS, DUAL = "home/grafana", "home/ingress-nginx-controller", "home/mosquitto"
 
 
 def with_service(snapshot: Snapshot, key: str, **fields: object) -> Snapshot:
     """The snapshot with some fields of a service's spec replaced."""
-    found = snapshot.services[key]
+    found = snapshot.records[SERVICES][key]
     service = msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, **fields))
     return with_record(snapshot, "services", service)
 
@@ -50,7 +58,7 @@ def with_service(snapshot: Snapshot, key: str, **fields: object) -> Snapshot:
 def with_record(snapshot: Snapshot, kind: str, record: Service | EndpointSlice) -> Snapshot:
     """The snapshot with a record put in or replaced."""
     return changed(
-        snapshot, **{kind: MappingProxyType({**getattr(snapshot, kind), record.key: record})}
+        snapshot, **{kind: MappingProxyType({**snapshot.records[KINDS[kind]], record.key: record})}
     )
 
 
@@ -149,7 +157,10 @@ async def test_policy_local_is_expected_of_nodes_with_a_ready_endpoint_alone() -
 
 
 async def test_a_node_that_did_not_answer_is_neither_missing_nor_announcing() -> None:
-    for name, node in (("exec-fails-one-node", NODES[1]), ("agent-just-killed", NODES[0])):
+    for name, node in (
+        ("exec-fails-one-node", NODE_NAMES[1]),
+        ("agent-just-killed", NODE_NAMES[0]),
+    ):
         path = path_of(Case(await snapshot_of(name)), GRAFANA)
         assert path is not None
         (prefix,) = path.prefixes
@@ -202,7 +213,7 @@ def test_what_serves_a_service_is_told_by_node() -> None:
 
 def announce(snapshot: Snapshot, **fields: object) -> Snapshot:
     """The snapshot whose Service advertisement says something else."""
-    advert = snapshot.advertisements["bgp"]
+    advert = snapshot.records[ADVERTISEMENTS]["bgp"]
     entries = tuple(
         msgspec.structs.replace(entry, **fields) if entry.advertisement_type == "Service" else entry
         for entry in advert.spec.advertisements
@@ -215,9 +226,11 @@ def announce(snapshot: Snapshot, **fields: object) -> Snapshot:
 def config_of(snapshot: Snapshot, settings: Mapping[str, str]) -> Snapshot:
     """The snapshot with some settings of `cilium-config`."""
     key = "kube-system/cilium-config"
-    found = snapshot.config_maps[key]
+    found = snapshot.records[CONFIG_MAPS][key]
     made = msgspec.structs.replace(found, data={**found.data, **settings})
-    return changed(snapshot, config_maps=MappingProxyType({**snapshot.config_maps, key: made}))
+    return changed(
+        snapshot, config_maps=MappingProxyType({**snapshot.records[CONFIG_MAPS], key: made})
+    )
 
 
 async def test_an_aggregate_is_expected_but_of_policy_local_the_whole_address() -> None:
@@ -247,7 +260,7 @@ async def test_what_keeps_an_address_out_of_bgp(
     fields: Mapping[str, object], annotations: Mapping[str, str], obstacle: Obstacle | None
 ) -> None:
     snapshot = with_service(await snapshot_of("healthy"), GRAFANA, **fields)
-    service = snapshot.services[GRAFANA]
+    service = snapshot.records[SERVICES][GRAFANA]
     metadata = msgspec.structs.replace(service.metadata, annotations=dict(annotations))
     case = Case(snapshot)
     found = expectation(
@@ -261,7 +274,7 @@ async def test_what_keeps_an_address_out_of_bgp(
 
 async def test_a_service_for_nodes_of_a_label_that_none_has_says_so() -> None:
     healthy = await snapshot_of("healthy")
-    service = healthy.services[GRAFANA]
+    service = healthy.records[SERVICES][GRAFANA]
     pinned = msgspec.structs.replace(
         service.metadata, annotations={"service.cilium.io/node": "rack-b"}
     )
@@ -272,7 +285,7 @@ async def test_a_service_for_nodes_of_a_label_that_none_has_says_so() -> None:
         "its annotation service.cilium.io/node='rack-b' restricts it to nodes with that label, "
         "and no node has it"
     )
-    unread = {label: h for label, h in snapshot.health.items() if h.kind != "nodes"}
+    unread = {label: h for label, h in snapshot.health.items() if h.kind is not NODES}
     path = path_of(Case(changed(snapshot, health=MappingProxyType(unread))), GRAFANA)
     assert path is not None
     found = hop(path, "advertised")
@@ -288,7 +301,7 @@ async def test_up_to_1_18_no_frontend_is_needed() -> None:
         case = Case(snapshot)
         found = expectation(
             configuration(case),
-            snapshot.services[GRAFANA],
+            snapshot.records[SERVICES][GRAFANA],
             serving(snapshot.slices_by_service[GRAFANA]),
         )
         assert [kept.obstacle for kept in found.kept] == obstacles
@@ -300,7 +313,7 @@ async def test_without_endpoints_an_address_stays_unless_it_is_not_to_be_routabl
         settings = {"enable-no-service-endpoints-routable": value}
         snapshot = config_of(await snapshot_of("healthy"), settings)
         found = expectation(
-            configuration(Case(snapshot)), snapshot.services[GRAFANA], serving(empty)
+            configuration(Case(snapshot)), snapshot.records[SERVICES][GRAFANA], serving(empty)
         )
         assert [kept.obstacle for kept in found.kept] == obstacles
 
@@ -346,7 +359,7 @@ async def test_a_route_that_vanishes_makes_a_kept_way_anew() -> None:
         node: msgspec.structs.replace(
             reading, routes=tuple(r for r in reading.routes if "52.101" not in r.prefix)
         )
-        for node, reading in snapshot.routes_advertised_ipv4.items()
+        for node, reading in snapshot.records[ROUTES_ADVERTISED_IPV4].items()
     }
     lost = changed(snapshot, routes_advertised_ipv4=MappingProxyType(readings))
     path = service_paths(Case(lost, memo=memo))[GRAFANA]
@@ -362,7 +375,7 @@ async def test_an_address_and_a_prefix_lead_to_their_service() -> None:
         ("bgp-default",),
         "172.29.52.101/32",
     )
-    assert found.announcers == NODES
+    assert found.announcers == NODE_NAMES
     assert look_up_address(case, ip_address("203.0.113.1")) == type(found)((), (), "", ())
     assert look_up_prefix(case, ip_network("172.29.52.200/32")).services == (INGRESS,)
     wide = look_up_prefix(case, ip_network("172.29.52.0/24"))
@@ -370,7 +383,7 @@ async def test_an_address_and_a_prefix_lead_to_their_service() -> None:
     assert INGRESS in wide.services
     assert DUAL not in wide.services
     pods = look_up_address(case, ip_address("10.244.1.7"))
-    assert (pods.prefix, pods.announcers) == ("10.244.1.0/24", (NODES[1],))
+    assert (pods.prefix, pods.announcers) == ("10.244.1.0/24", (NODE_NAMES[1],))
 
 
 words = st.text(max_size=20)
@@ -389,7 +402,7 @@ def test_hostile_services_never_break_a_way(
     ingress = tuple(Ingress(address, ip_mode=mode) for address in ["10.0.0.1", *addresses])
     found = with_service(
         healthy, GRAFANA, load_balancer_class=wanted_class, external_traffic_policy=policy
-    ).services[GRAFANA]
+    ).records[SERVICES][GRAFANA]
     service = msgspec.structs.replace(found, status=ServiceStatus(LoadBalancerStatus(ingress)))
     path = path_of(Case(with_record(healthy, "services", service)), GRAFANA)
     assert path is not None

@@ -15,6 +15,15 @@ from app.model.desired_peerings import (
     selects_service,
 )
 from app.model.finding import Ref
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CILIUM_NODES,
+    CONFIG_MAPS,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SERVICES,
+)
 from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     AutoDiscovery,
@@ -28,7 +37,7 @@ from collectors.cilium_records import (
 )
 from collectors.records import LabelSelector, OwnerReference
 from tests.bgp_objects import (
-    NODES,
+    NODE_NAMES,
     clusters,
     configured,
     health,
@@ -49,7 +58,7 @@ from tests.recorded import NAMES
 @pytest.mark.parametrize("name", ["healthy", "v2alpha1-healthy"])
 def test_a_v2_peering_has_all_that_three_objects_say_of_it(name: str) -> None:
     found = peerings(Case(recording(name)))
-    assert [p.node for p in found] == list(NODES)
+    assert [p.node for p in found] == list(NODE_NAMES)
     for peering in found:
         assert (peering.plane, peering.instance, peering.local_asn) == (
             "v2",
@@ -78,7 +87,7 @@ def test_a_v2_peering_has_all_that_three_objects_say_of_it(name: str) -> None:
 def test_a_v1_peering_has_the_same_shape() -> None:
     found = peerings(Case(recording("v1-healthy")))
     assert [(p.node, p.plane, p.peer_address) for p in found] == [
-        (node, "v1", "172.29.51.1") for node in NODES
+        (node, "v1", "172.29.51.1") for node in NODE_NAMES
     ]
     peering = found[0]
     assert (peering.instance, peering.peer_asn) == ("64512", 64513)
@@ -123,7 +132,7 @@ def test_the_agents_know_better_than_the_config_map_while_they_are_fresh() -> No
 
 def test_a_setting_that_is_not_there_means_off() -> None:
     snapshot = unread(recording("healthy"), "bgp_peers")
-    (config,) = snapshot.config_maps.values()
+    (config,) = snapshot.records[CONFIG_MAPS].values()
     data = {k: v for k, v in config.data.items() if k != "enable-bgp-control-plane"}
     assert bgp_enabled(Case(put(snapshot, "config_maps", structs.replace(config, data=data)))) is (
         False
@@ -139,9 +148,9 @@ def test_unread_policies_leave_open_which_control_plane_runs_up_to_1_18() -> Non
 
 def test_a_policy_shadows_v2_and_one_left_over_does_not() -> None:
     v1, v2 = recording("v1-healthy"), recording("v2alpha1-healthy")
-    both = put(v2, "peering_policies", *v1.peering_policies.values())
+    both = put(v2, "peering_policies", *v1.records[PEERING_POLICIES].values())
     assert {p.plane for p in peerings(Case(both))} == {"v1"}
-    new = put(recording("healthy"), "peering_policies", *v1.peering_policies.values())
+    new = put(recording("healthy"), "peering_policies", *v1.records[PEERING_POLICIES].values())
     assert {p.plane for p in peerings(Case(new))} == {"v2"}
 
 
@@ -163,7 +172,9 @@ def test_of_two_cluster_configs_the_owner_of_the_node_config_counts() -> None:
 def test_what_is_not_rendered_yet_is_wanted_all_the_same() -> None:
     snapshot = only(recording("healthy"), "node_configs")
     found = peerings(Case(snapshot))
-    assert [(p.node, p.rendered, p.certain) for p in found] == [(n, False, True) for n in NODES]
+    assert [(p.node, p.rendered, p.certain) for p in found] == [
+        (n, False, True) for n in NODE_NAMES
+    ]
     assert [p.families for p in found] == [p.families for p in peerings(Case(recording("healthy")))]
 
 
@@ -194,7 +205,7 @@ def test_a_peer_without_reference_has_the_default_families_without_advertisement
 def without_reference(snapshot: Snapshot) -> Snapshot:
     """The peers of every node without `peerConfigRef`."""
     configs = []
-    for config in snapshot.node_configs.values():
+    for config in snapshot.records[NODE_CONFIGS].values():
         (instance,) = config.spec.bgp_instances
         peers = tuple(structs.replace(p, peer_config_ref=None) for p in instance.peers)
         configs.append(spec(config, bgp_instances=(structs.replace(instance, peers=peers),)))
@@ -204,7 +215,7 @@ def without_reference(snapshot: Snapshot) -> Snapshot:
 def test_an_auto_discovered_peer_has_the_address_that_its_agent_found() -> None:
     snapshot = recording("healthy")
     configs = []
-    for config in snapshot.node_configs.values():
+    for config in snapshot.records[NODE_CONFIGS].values():
         (instance,) = config.spec.bgp_instances
         peers = tuple(
             structs.replace(p, peer_address="", auto_discovery=AutoDiscovery("DefaultGateway"))
@@ -250,7 +261,7 @@ def test_a_peer_config_without_families_has_both_and_announces_nothing(
     ]
 
 
-SERVICES = {
+SERVICE_SELECTORS = {
     "absent selects none": (None, False),
     "empty selects all": (LabelSelector(), True),
     "a label": (LabelSelector(match_labels={"io.cilium/lb-ipam-pool": "bgp-default"}), True),
@@ -265,23 +276,25 @@ SERVICES = {
 }
 
 
-@pytest.mark.parametrize(("selector", "selected"), SERVICES.values(), ids=SERVICES)
+@pytest.mark.parametrize(
+    ("selector", "selected"), SERVICE_SELECTORS.values(), ids=SERVICE_SELECTORS
+)
 @pytest.mark.parametrize("plane", ["v1", "v2"])
 def test_which_services_an_advertisement_selects(
     plane: str, selector: LabelSelector | None, selected: bool
 ) -> None:
     snapshot = recording("healthy" if plane == "v2" else "v1-healthy")
     if plane == "v2":
-        (advert,) = snapshot.advertisements.values()
+        (advert,) = snapshot.records[ADVERTISEMENTS].values()
         pod_cidr, service = advert.spec.advertisements
         entries = (pod_cidr, structs.replace(service, selector=selector))
         snapshot = respec(snapshot, "advertisements", advertisements=entries)
     else:
-        (policy,) = snapshot.peering_policies.values()
+        (policy,) = snapshot.records[PEERING_POLICIES].values()
         (router,) = policy.spec.virtual_routers
         routers = (structs.replace(router, service_selector=selector),)
         snapshot = respec(snapshot, "peering_policies", virtual_routers=routers)
-    grafana = snapshot.services["home/grafana"]
+    grafana = snapshot.records[SERVICES]["home/grafana"]
     advertised = peerings(Case(snapshot))[0].families[0].advertisements
     hit = [a for a in advertised if selects_service(a, grafana)]
     assert [a.type for a in hit] == (["Service"] if selected else [])
@@ -289,7 +302,7 @@ def test_which_services_an_advertisement_selects(
 
 def test_nodes_are_selected_by_the_labels_of_the_cilium_node() -> None:
     snapshot = recording("v1-healthy")
-    first = relabelled(snapshot.cilium_nodes["talos-cp-1"], role="edge")
+    first = relabelled(snapshot.records[CILIUM_NODES]["talos-cp-1"], role="edge")
     snapshot = put(snapshot, "cilium_nodes", first)
     snapshot = respec(snapshot, "peering_policies", node_selector=labels(role="edge"))
     assert [p.node for p in peerings(Case(snapshot))] == ["talos-cp-1"]
@@ -297,7 +310,7 @@ def test_nodes_are_selected_by_the_labels_of_the_cilium_node() -> None:
 
 def test_a_node_config_without_owner_is_its_own() -> None:
     snapshot = recording("healthy")
-    config = snapshot.node_configs["talos-cp-1"]
+    config = snapshot.records[NODE_CONFIGS]["talos-cp-1"]
     for owners in ((), (OwnerReference("Pod", "x"),)):
         metadata = structs.replace(config.metadata, owner_references=owners)
         orphan = structs.replace(config, metadata=metadata)
@@ -309,7 +322,7 @@ def test_what_did_not_change_is_not_made_again() -> None:
     case = Case(recording("healthy"))
     same = Case(put(case.snapshot, "services"), memo=case.memo)
     assert peerings(same) is peerings(case)
-    (config,) = case.snapshot.peer_configs.values()
+    (config,) = case.snapshot.records[PEER_CONFIGS].values()
     unused = Case(put(case.snapshot, "peer_configs", renamed(config, "other")), memo=case.memo)
     assert peerings(unused) is peerings(same)
     other = Case(only(case.snapshot, "peer_configs", renamed(config, "other")), memo=case.memo)
@@ -333,8 +346,8 @@ def test_whatever_the_objects_hold_each_peering_is_of_a_node_that_is_there(
     case = Case(snapshot)
     assert control_plane(case) in ("v1", "v2", "off", "unknown")
     for peering in peerings(case):
-        assert peering.node in {*snapshot.cilium_nodes, *snapshot.node_configs}
+        assert peering.node in {*snapshot.records[CILIUM_NODES], *snapshot.records[NODE_CONFIGS]}
         for family in peering.families:
             for advertised in family.advertisements:
-                known = {*snapshot.advertisements, *snapshot.peering_policies}
+                known = {*snapshot.records[ADVERTISEMENTS], *snapshot.records[PEERING_POLICIES]}
                 assert advertised.advertisement in known

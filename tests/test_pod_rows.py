@@ -10,6 +10,7 @@ import pytest
 
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS
 from app.state.snapshot import Snapshot
 from collectors.records import (
     Condition,
@@ -141,10 +142,10 @@ async def test_a_node_without_its_agent_has_a_row_that_says_so() -> None:
 async def test_missing_pods_are_counted_where_the_node_is_not_known() -> None:
     healthy = await snapshot_of("healthy")
     sets = put(
-        healthy.daemon_sets,
+        healthy.records[DAEMON_SETS],
         f"{NAMESPACE}/cilium",
         status=msgspec.structs.replace(
-            healthy.daemon_sets[f"{NAMESPACE}/cilium"].status, desired_number_scheduled=5
+            healthy.records[DAEMON_SETS][f"{NAMESPACE}/cilium"].status, desired_number_scheduled=5
         ),
     )
     row = row_of(changed(healthy, daemon_sets=sets), "missing/agent")
@@ -155,11 +156,11 @@ async def test_missing_pods_are_counted_where_the_node_is_not_known() -> None:
 async def test_an_operator_that_is_not_there_has_a_row(replicas: int, status: str) -> None:
     healthy = await snapshot_of("healthy")
     key = f"{NAMESPACE}/cilium-operator"
-    deployment = healthy.deployments[key]
+    deployment = healthy.records[DEPLOYMENTS][key]
     gone = changed(
         with_pod(healthy, "cilium-operator", lambda _: None),
         deployments=put(
-            healthy.deployments,
+            healthy.records[DEPLOYMENTS],
             key,
             spec=msgspec.structs.replace(deployment.spec, replicas=replicas),
             status=msgspec.structs.replace(deployment.status, ready_replicas=0),
@@ -191,22 +192,22 @@ async def test_a_pod_that_comes_up_is_on_its_way_not_broken() -> None:
 
 async def test_a_pod_that_is_left_over_is_nothing_to_look_at() -> None:
     healthy = await snapshot_of("healthy")
-    key = next(key for key in healthy.pods if "operator" in key)
-    pod = healthy.pods[key]
+    key = next(key for key in healthy.records[PODS] if "operator" in key)
+    pod = healthy.records[PODS][key]
     old = msgspec.structs.replace(
         pod,
         metadata=msgspec.structs.replace(pod.metadata, name="cilium-operator-old", uid="old"),
         status=msgspec.structs.replace(pod.status, phase="Failed", reason="Evicted", conditions=()),
     )
-    more = changed(healthy, pods=MappingProxyType({**healthy.pods, old.key: old}))
+    more = changed(healthy, pods=MappingProxyType({**healthy.records[PODS], old.key: old}))
     row = row_of(more, old.key)
     assert (row.health, cell(row, "status")) == ("none", "· Evicted")
 
 
 async def test_a_second_operator_without_a_place_is_no_fault() -> None:
     healthy = await snapshot_of("healthy")
-    key = next(key for key in healthy.pods if "operator" in key)
-    pod = healthy.pods[key]
+    key = next(key for key in healthy.records[PODS] if "operator" in key)
+    pod = healthy.records[PODS][key]
     nowhere = Condition(type="PodScheduled", status="False", message="0/3 nodes are available")
     spare = msgspec.structs.replace(
         pod,
@@ -216,7 +217,7 @@ async def test_a_second_operator_without_a_place_is_no_fault() -> None:
             pod.status, phase="Pending", conditions=(nowhere,), container_statuses=()
         ),
     )
-    more = changed(healthy, pods=MappingProxyType({**healthy.pods, spare.key: spare}))
+    more = changed(healthy, pods=MappingProxyType({**healthy.records[PODS], spare.key: spare}))
     row = row_of(more, spare.key)
     assert (row.health, cell(row, "status"), cell(row, "node")) == ("none", "· Pending", "-")
     text = detail(more, spare.key)
@@ -272,10 +273,10 @@ async def test_a_pod_that_did_not_change_keeps_its_row_and_one_that_did_does_not
         assert {key for key, row in rows.items() if row != first[key]} == other
         assert all(row is first[key] for key, row in rows.items() if not key.endswith(name))
     down = put(
-        healthy.nodes,
+        healthy.records[NODES],
         "talos-cp-2",
         status=msgspec.structs.replace(
-            healthy.nodes["talos-cp-2"].status,
+            healthy.records[NODES]["talos-cp-2"].status,
             conditions=(Condition("Ready", "Unknown", last_transition_time=healthy.taken_at),),
         ),
     )

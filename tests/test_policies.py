@@ -22,6 +22,7 @@ from collectors.policy_records import (
 from collectors.records import Metadata, Object
 from collectors.sanitize import JsonValue
 from tests.lab_cluster import NOON
+from tests.recorded import changed
 from tests.test_decode import VALUES
 
 WEB = ("k8s:app=web", "k8s:io.kubernetes.pod.namespace=home")
@@ -37,7 +38,7 @@ def policy(kind: str, document: dict[str, JsonValue]) -> Policy:
     namespace = {} if kind == "clusterwide_policies" else {"namespace": "home"}
     body: JsonValue = {"metadata": {"name": "p", **namespace}, **document}
     record = decode_object(json.dumps(body).encode(), KINDS[kind])
-    snapshot = Snapshot(taken_at=NOON, **{kind: {record.key: record}})  # type: ignore[arg-type]
+    snapshot = changed(Snapshot(taken_at=NOON), **{kind: {record.key: record}})
     (found,) = policies(snapshot)
     return found
 
@@ -241,7 +242,7 @@ def test_no_spec_that_can_be_read_is_too_odd_to_be_judged(value: JsonValue, kind
         record = decode_object(body.encode(), KINDS[kind])
     except Undecodable:
         return
-    snapshot = Snapshot(taken_at=NOON, **{kind: {record.key: record}})  # type: ignore[arg-type]
+    snapshot = changed(Snapshot(taken_at=NOON), **{kind: {record.key: record}})
     (found,) = policies(snapshot)
     chosen = list(found.selected("home", labels_of(endpoint(*WEB))))
     assert all(any(each is rule for rule in found.subjects) for each in chosen)

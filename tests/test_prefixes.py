@@ -15,7 +15,7 @@ from app.diagnosis.service_path.paths import service_paths
 from app.state.snapshot import Snapshot
 from tests.recorded import NAMES, snapshot_of
 
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 
 
 def found_in(snapshot: Snapshot) -> dict[str, Announcement]:
@@ -32,7 +32,7 @@ async def test_where_all_is_well_every_prefix_is_where_it_should_be(name: str) -
         assert each.advertised == each.expected == each.available
         assert each.what
     grafana = found["172.29.52.101/32"]
-    assert (grafana.what, grafana.expected) == ("home/grafana", NODES)
+    assert (grafana.what, grafana.expected) == ("home/grafana", NODE_NAMES)
     assert found["10.244.1.0/24"].expected == ("talos-cp-2",)
     assert found["10.244.1.0/24"].what == "PodCIDR talos-cp-2"
     order = [ip_network(prefix) for prefix in found]
@@ -47,8 +47,10 @@ async def test_a_policy_local_expects_only_the_nodes_that_serve() -> None:
 async def test_with_every_session_down_everything_is_missing_everywhere() -> None:
     found = found_in(await snapshot_of("router-killed"))
     assert {each.health for each in found.values()} == {"fail"}
-    assert found["172.29.52.101/32"].missing == NODES
-    assert found["172.29.52.101/32"].available == NODES, "it is in their own tables all the same"
+    assert found["172.29.52.101/32"].missing == NODE_NAMES
+    assert found["172.29.52.101/32"].available == NODE_NAMES, (
+        "it is in their own tables all the same"
+    )
     assert found["172.29.52.101/32"].advertised == ()
 
 

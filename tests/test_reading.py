@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from app.model.finding import Ref, Severity
-from app.model.policies import ENDPOINTS
 from app.pipeline.settle import QUIET, settled
-from app.pipeline.sources import AGENT_LOGS
+from app.state.kinds import AGENT_LOGS, CILIUM_ENDPOINTS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import State
 from collectors.log_entries import LogEntry
@@ -37,7 +36,7 @@ class Silent:
 class Slow:
     """An agent's log that can be read at once and whose lines come a little later."""
 
-    kind = AGENT_LOGS
+    kind = AGENT_LOGS.name
 
     def __init__(self, node: str) -> None:
         self.label = f"agent log {node}"
@@ -91,21 +90,21 @@ async def test_a_log_is_read_to_its_end() -> None:
     logs = [Feed(Slow(f"talos-cp-{i}")) for i in (1, 2, 3)]
     async with running("router-killed", *logs) as monitor:
         snapshot = await settled(monitor, 30)
-        assert len(snapshot.agent_logs) == 9
+        assert len(snapshot.records[AGENT_LOGS]) == 9
 
 
 async def test_what_policies_are_enforced_on_is_waited_for_where_there_is_one() -> None:
     """Nobody asks for it here, so that it never comes."""
     policy = CiliumPolicy(Metadata("p", "home"))
     found = Said("cilium policies", Replaced("cilium_policies", (policy,), 0.0))
-    endpoints = Said("cilium endpoints", Replaced(ENDPOINTS, (), 0.0))
+    endpoints = Said("cilium endpoints", Replaced(CILIUM_ENDPOINTS.name, (), 0.0))
     moment, clock = taken_at("healthy"), asyncio.get_running_loop().time
     monitor = Monitor([Feed(found), Feed(endpoints, on_demand=True)], lambda: moment)
     task, begun = asyncio.create_task(monitor.run()), clock()
     with suppress(asyncio.CancelledError):
         await settled(monitor, 3 * QUIET)
         assert clock() - begun >= 3 * QUIET
-        with monitor.demand(ENDPOINTS):
+        with monitor.demand(CILIUM_ENDPOINTS):
             begun = clock()
             await settled(monitor, 30)
             assert clock() - begun < 15

@@ -23,7 +23,7 @@ from collectors.resources import Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing
 
-NODES = "/api/v1/nodes"
+NODE_NAMES = "/api/v1/nodes"
 NODE = Resource("nodes", "", ("v1",), "nodes", Node, "nothing is known")
 V2, ALPHA = (f"/apis/cilium.io/{version}/pools" for version in ("v2", "v2alpha1"))
 POOL = Resource("pools", "cilium.io", ("v2", "v2alpha1"), "pools", Pool, "nothing is known")
@@ -105,14 +105,16 @@ def names(update: Update) -> list[str]:
 
 
 async def test_pages_of_a_list_are_one_replacement(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a"), more="t1"), listing(thing("b"), thing("c"), version="12"))
+    server.on(
+        NODE_NAMES, listing(thing("a"), more="t1"), listing(thing("b"), thing("c"), version="12")
+    )
     async with mirrored(server) as mirror:
         first = await mirror.next()
         assert names(first) == ["a", "b", "c"]
         assert isinstance(first, Replaced)
         assert 0 < first.took < 5
-        watch = await soon(server.watch(NODES))
-    assert [asked.query for asked in server.asked_for(NODES)[:2]] == [
+        watch = await soon(server.watch(NODE_NAMES))
+    assert [asked.query for asked in server.asked_for(NODE_NAMES)[:2]] == [
         {"limit": "500"},
         {"limit": "500", "continue": "t1"},
     ]
@@ -125,10 +127,10 @@ async def test_pages_of_a_list_are_one_replacement(server: ApiServer) -> None:
 
 
 async def test_changes_after_the_list_come_one_by_one(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a"]
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("ADDED", thing("b", "11"))
         watch.send("MODIFIED", thing("a", "12", spec={"unschedulable": True}))
         watch.send("DELETED", thing("b", "13"))
@@ -142,14 +144,14 @@ async def test_changes_after_the_list_come_one_by_one(server: ApiServer) -> None
 
 
 async def test_a_bookmark_is_heard_and_moves_the_position(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     async with mirrored(server) as mirror:
         await mirror.until(Heard)  # the watch is open
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("BOOKMARK", bookmark("77"))
         assert await mirror.until(Heard) == Heard("nodes")
         watch.end()
-        again = await soon(server.watch(NODES))
+        again = await soon(server.watch(NODE_NAMES))
     assert again.query["resourceVersion"] == "77"
 
 
@@ -157,14 +159,14 @@ async def test_a_bookmark_is_heard_and_moves_the_position(server: ApiServer) -> 
 async def test_a_closed_watch_goes_on_at_its_last_version(
     server: ApiServer, how: Callable[[Watch], None]
 ) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     async with mirrored(server) as mirror:
         await mirror.next()
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("ADDED", thing("b", "11"))
         assert isinstance(await mirror.next(), Upserted)
         how(watch)
-        again = await soon(server.watch(NODES))
+        again = await soon(server.watch(NODE_NAMES))
         assert again.query["resourceVersion"] == "11"
         again.send("ADDED", thing("c", "12"))
         update = await mirror.next()  # nothing in between: no list, no failure, no deletion
@@ -174,27 +176,27 @@ async def test_a_closed_watch_goes_on_at_its_last_version(
 
 
 async def test_410_as_an_event_lists_again(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a"), thing("b")), listing(thing("b"), version="99"))
+    server.on(NODE_NAMES, listing(thing("a"), thing("b")), listing(thing("b"), version="99"))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a", "b"]
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("ERROR", {"kind": "Status", "code": 410, "message": "too old"})
         assert names(await mirror.next()) == ["b"]
-        assert (await soon(server.watch(NODES))).query["resourceVersion"] == "99"
+        assert (await soon(server.watch(NODE_NAMES))).query["resourceVersion"] == "99"
 
 
 async def test_410_as_a_status_lists_again(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")), listing(thing("b"), version="99"))
-    server.refuse_watch(NODES, status(410, "too old resource version"))
+    server.on(NODE_NAMES, listing(thing("a")), listing(thing("b"), version="99"))
+    server.refuse_watch(NODE_NAMES, status(410, "too old resource version"))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a"]
         assert names(await mirror.next()) == ["b"]
 
 
 async def test_a_server_that_always_says_410_is_asked_less_and_less(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     for _ in range(100):
-        server.refuse_watch(NODES, status(410, "too old resource version"))
+        server.refuse_watch(NODE_NAMES, status(410, "too old resource version"))
     timing = replace(QUICK, first_pause=0.05, longest_pause=60)
     loop = asyncio.get_running_loop()
     async with mirrored(server, timing=timing) as mirror:
@@ -206,14 +208,14 @@ async def test_a_server_that_always_says_410_is_asked_less_and_less(server: ApiS
 
 async def test_an_expired_continue_token_starts_over_without_pages(server: ApiServer) -> None:
     server.on(
-        NODES,
+        NODE_NAMES,
         listing(thing("a"), more="t1"),
         status(410, "The provided continue parameter is too old"),
         listing(thing("a"), thing("b")),
     )
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a", "b"]
-    assert [asked.query for asked in server.asked_for(NODES)[:3]] == [
+    assert [asked.query for asked in server.asked_for(NODE_NAMES)[:3]] == [
         {"limit": "500"},
         {"limit": "500", "continue": "t1"},
         {},
@@ -227,7 +229,7 @@ async def test_an_expired_continue_token_starts_over_without_pages(server: ApiSe
 async def test_a_refused_list_is_told_and_tried_again(
     server: ApiServer, code: int, reason: Reason
 ) -> None:
-    server.on(NODES, status(code, "no \x1b[31mway"), listing(thing("a")))
+    server.on(NODE_NAMES, status(code, "no \x1b[31mway"), listing(thing("a")))
     async with mirrored(server) as mirror:
         failed = await mirror.next()
         assert isinstance(failed, Failed)
@@ -239,7 +241,7 @@ async def test_a_refused_list_is_told_and_tried_again(
 
 
 async def test_retry_after_is_honoured(server: ApiServer) -> None:
-    server.on(NODES, status(429, "busy", {"Retry-After": "7"}), listing(thing("a")))
+    server.on(NODE_NAMES, status(429, "busy", {"Retry-After": "7"}), listing(thing("a")))
     async with mirrored(server) as mirror:
         failed = await mirror.until(Failed)
         assert failed.retry_in == 7
@@ -248,8 +250,8 @@ async def test_retry_after_is_honoured(server: ApiServer) -> None:
 
 
 async def test_a_refused_watch_of_a_listed_kind_is_told(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
-    server.refuse_watch(NODES, status(403, "cannot watch"))
+    server.on(NODE_NAMES, listing(thing("a")))
+    server.refuse_watch(NODE_NAMES, status(403, "cannot watch"))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a"]
         failed = await mirror.next()
@@ -261,12 +263,12 @@ async def test_a_refused_watch_of_a_listed_kind_is_told(server: ApiServer) -> No
 async def test_pauses_grow_to_their_longest_and_start_anew_after_success(
     server: ApiServer,
 ) -> None:
-    server.on(NODES, *[status(500, "etcd")] * 5, listing(thing("a")))
+    server.on(NODE_NAMES, *[status(500, "etcd")] * 5, listing(thing("a")))
     async with mirrored(server) as mirror:
         pauses = [(await mirror.until(Failed)).retry_in for _ in range(5)]
         assert pauses == pytest.approx([0.0075, 0.015, 0.03, 0.03, 0.03])
-        watch = await soon(server.watch(NODES))
-        server.on(NODES, status(500, "etcd"))
+        watch = await soon(server.watch(NODE_NAMES))
+        server.on(NODE_NAMES, status(500, "etcd"))
         watch.send("ERROR", {"kind": "Status", "code": 500, "message": "broken"})
         assert (await mirror.until(Failed)).retry_in == pytest.approx(0.0075)
 
@@ -275,7 +277,7 @@ async def test_a_server_that_is_gone_comes_back(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     async with serving(tmp_path) as server:
-        server.on(NODES, listing(thing("a")))
+        server.on(NODE_NAMES, listing(thing("a")))
         config = server.kubeconfig()
         good = config.read_text()
         config.write_text(good.replace(server.url, f"https://127.0.0.1:{port}"))
@@ -292,11 +294,11 @@ async def test_a_server_that_is_gone_comes_back(tmp_path: Path) -> None:
 
 
 async def test_a_silent_watch_is_opened_again_without_a_failure(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     async with mirrored(server, timing=replace(QUICK, silence=1)) as mirror:
         await mirror.next()
-        silent = await soon(server.watch(NODES))
-        again = await soon(server.watch(NODES))
+        silent = await soon(server.watch(NODE_NAMES))
+        again = await soon(server.watch(NODE_NAMES))
         await soon(silent.closed.wait())
         assert again.query["resourceVersion"] == "10"
         again.send("ADDED", thing("b", "11"))
@@ -304,7 +306,7 @@ async def test_a_silent_watch_is_opened_again_without_a_failure(server: ApiServe
 
 
 async def test_a_hanging_list_times_out(server: ApiServer) -> None:
-    server.on(NODES, server.hang, listing(thing("a")))
+    server.on(NODE_NAMES, server.hang, listing(thing("a")))
     async with mirrored(server, timing=replace(QUICK, list_timeout=0.1)) as mirror:
         failed = await mirror.next()
         assert isinstance(failed, Failed)
@@ -313,22 +315,22 @@ async def test_a_hanging_list_times_out(server: ApiServer) -> None:
 
 
 async def test_a_watch_that_ends_at_once_is_not_opened_without_pause(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     timing = replace(QUICK, short_watch=60, first_pause=0.05, longest_pause=60)
     loop = asyncio.get_running_loop()
     async with mirrored(server, timing=timing) as mirror:
         await mirror.next()
         begun = loop.time()
         for _ in range(4):
-            (await soon(server.watch(NODES))).end()
+            (await soon(server.watch(NODE_NAMES))).end()
     assert loop.time() - begun > (0.05 + 0.1 + 0.2) * 0.75
 
 
 async def test_a_refresh_ends_the_watch_and_lists(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")), listing(thing("b")))
+    server.on(NODE_NAMES, listing(thing("a")), listing(thing("b")))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == ["a"]
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         await mirror.until(Heard)
         mirror.reflector.refresh()
         assert names(await mirror.next()) == ["b"]
@@ -336,7 +338,7 @@ async def test_a_refresh_ends_the_watch_and_lists(server: ApiServer) -> None:
 
 
 async def test_a_refresh_ends_a_pause(server: ApiServer) -> None:
-    server.on(NODES, status(403, "no"), listing(thing("a")))
+    server.on(NODE_NAMES, status(403, "no"), listing(thing("a")))
     async with mirrored(server, timing=replace(QUICK, refused=300)) as mirror:
         failed = await mirror.next()
         assert isinstance(failed, Failed)
@@ -346,21 +348,21 @@ async def test_a_refresh_ends_a_pause(server: ApiServer) -> None:
 
 
 async def test_cancelling_closes_the_connection_of_the_watch(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     async with mirrored(server) as mirror:
         await mirror.until(Heard)
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         await mirror.close()
         await soon(watch.closed.wait())
 
 
 async def test_a_line_of_five_megabytes_is_read(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     huge = thing("huge", "11")
     huge["metadata"] = {"name": "huge", "annotations": {"x": "y" * 5_000_000}}
     async with mirrored(server) as mirror:
         await mirror.next()
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("ADDED", huge)
         watch.send("ADDED", thing("b", "12"))
         updates = [await mirror.next(), await mirror.next()]
@@ -368,7 +370,7 @@ async def test_a_line_of_five_megabytes_is_read(server: ApiServer) -> None:
 
 
 async def test_an_undecodable_object_is_a_problem_of_the_list(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a"), thing("bad", spec=[1])))
+    server.on(NODE_NAMES, listing(thing("a"), thing("bad", spec=[1])))
     async with mirrored(server) as mirror:
         first = await mirror.next()
     assert isinstance(first, Replaced)
@@ -377,10 +379,10 @@ async def test_an_undecodable_object_is_a_problem_of_the_list(server: ApiServer)
 
 
 async def test_a_list_with_problems_is_listed_again_when_its_watch_ends(server: ApiServer) -> None:
-    server.on(NODES, listing(thing("a", spec=[1])), listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a", spec=[1])), listing(thing("a")))
     async with mirrored(server) as mirror:
         assert names(await mirror.next()) == []
-        (await soon(server.watch(NODES))).end()
+        (await soon(server.watch(NODE_NAMES))).end()
         assert names(await mirror.next()) == ["a"]
 
 
@@ -388,14 +390,14 @@ async def test_an_undecodable_object_in_a_watch_is_listed_once_and_again_when_me
     server: ApiServer,
 ) -> None:
     bad, good = thing("b", "11", spec=[1]), thing("b", "13")
-    server.on(NODES, listing(thing("a")), listing(thing("a"), bad), listing(thing("a"), good))
+    server.on(NODE_NAMES, listing(thing("a")), listing(thing("a"), bad), listing(thing("a"), good))
     async with mirrored(server) as mirror:
         await mirror.next()
-        (await soon(server.watch(NODES))).send("ADDED", bad)
+        (await soon(server.watch(NODE_NAMES))).send("ADDED", bad)
         broken = await mirror.next()
         assert isinstance(broken, Replaced)
         assert broken.problems
-        watch = await soon(server.watch(NODES))
+        watch = await soon(server.watch(NODE_NAMES))
         watch.send("MODIFIED", thing("b", "12", spec=[2]))
         watch.send("ADDED", thing("c", "12"))
         assert isinstance(await mirror.next(), Upserted)  # no third list for the same object
@@ -408,20 +410,20 @@ async def test_an_undecodable_object_in_a_watch_is_listed_once_and_again_when_me
 
 @pytest.mark.parametrize("line", [b"garbage\n", b'{"type":"NEW","object":{}}\n', b"[]\n", b"\n"])
 async def test_nonsense_in_a_watch_is_told_and_lists_again(server: ApiServer, line: bytes) -> None:
-    server.on(NODES, listing(thing("a")), listing(thing("b")))
+    server.on(NODE_NAMES, listing(thing("a")), listing(thing("b")))
     async with mirrored(server) as mirror:
         await mirror.next()
-        (await soon(server.watch(NODES))).raw(line)
+        (await soon(server.watch(NODE_NAMES))).raw(line)
         failed = await mirror.next()
         assert isinstance(failed, Failed)
         assert failed.reason is Reason.UNREADABLE
-        assert NODES in failed.message
+        assert NODE_NAMES in failed.message
         assert names(await mirror.next()) == ["b"]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"items":[]}', b""])
 async def test_a_list_that_is_none_is_told(server: ApiServer, body: bytes) -> None:
-    server.on(NODES, Answer(body), listing(thing("a")))
+    server.on(NODE_NAMES, Answer(body), listing(thing("a")))
     async with mirrored(server) as mirror:
         failed = await mirror.next()
         assert isinstance(failed, Failed)
@@ -520,7 +522,7 @@ async def test_a_single_object_is_asked_for_by_name(server: ApiServer) -> None:
 
 async def test_refused_credentials_pause_until_the_kubeconfig_changes(server: ApiServer) -> None:
     server.tokens = {"new"}
-    server.on(NODES, listing(thing("a")))
+    server.on(NODE_NAMES, listing(thing("a")))
     config = server.kubeconfig({"token": "old"})
     session = ApiSession(str(config), poll=0.01)
     mirror = Mirror(Reflector(session, NODE, timing=replace(QUICK, refused=300)))

@@ -131,7 +131,7 @@ def check_sessions(name: str, snapshot: Snapshot) -> None:
 def check_sources(name: str, snapshot: Snapshot) -> None:
     recording = yaml.safe_load((RECORDINGS / name / "recording.yaml").read_text())
     refused = {Path(path).name for path in recording["not_served"]}
-    states = {health.kind: health.state for health in snapshot.health.values()}
+    states = {health.kind.name: health.state for health in snapshot.health.values()}
     assert State.LOADING not in states.values()
     for kind, plural in (("leases", "leases"), ("peering_policies", "ciliumbgppeeringpolicies")):
         if plural not in refused:

@@ -12,6 +12,19 @@ from msgspec import structs
 
 from app.diagnosis.catalog.bgp_config import CODES
 from app.model.finding import Ref, Severity
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    DAEMON_SETS,
+    KINDS,
+    NODE_CONFIGS,
+    NODES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SERVICES,
+)
 from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import (
     AdvertisementEntry,
@@ -39,7 +52,7 @@ from collectors.records import (
     PodTemplate,
 )
 from tests.bgp_objects import (
-    NODES,
+    NODE_NAMES,
     WITHOUT_KEY,
     bad_roots,
     clusters,
@@ -62,12 +75,12 @@ from tests.bgp_objects import (
     with_condition,
     without_balancers,
 )
-from tests.recorded import NAMES
+from tests.recorded import NAMES, records_of
 
 FAIL, WARN, INFO = Severity.FAIL, Severity.WARN, Severity.INFO
 Change = Callable[[Snapshot], Snapshot]
 
-KINDS = {
+RECORDS_OF = {
     "CiliumBGPClusterConfig": "cluster_configs",
     "CiliumBGPPeerConfig": "peer_configs",
     "CiliumBGPAdvertisement": "advertisements",
@@ -111,7 +124,7 @@ def without_bgp(snapshot: Snapshot) -> Snapshot:
     for kind in ("cluster_configs", "peer_configs", "advertisements", "node_configs"):
         snapshot = only(snapshot, kind)
     snapshot = configured(snapshot, enable_bgp_control_plane="false")
-    return only(snapshot, "bgp_peers", *recording("bgp-disabled").bgp_peers.values())
+    return only(snapshot, "bgp_peers", *recording("bgp-disabled").records[BGP_PEERS].values())
 
 
 HEALTHY: dict[str, tuple[str, Change]] = {
@@ -155,7 +168,7 @@ def off(snapshot: Snapshot) -> Snapshot:
 
 
 def one_agent_off(snapshot: Snapshot) -> Snapshot:
-    first = snapshot.bgp_peers["talos-cp-1"]
+    first = snapshot.records[BGP_PEERS]["talos-cp-1"]
     return put(snapshot, "bgp_peers", structs.replace(first, bgp_disabled=True, peers=()))
 
 
@@ -178,7 +191,7 @@ SWITCHED: dict[str, tuple[str, Change, list[tuple[Ref, Severity]]]] = {
         lambda s: put(
             only(off(s), "cluster_configs"),
             "peering_policies",
-            *recording("v1-healthy").peering_policies.values(),
+            *recording("v1-healthy").records[PEERING_POLICIES].values(),
         ),
         [],
     ),
@@ -210,7 +223,7 @@ def test_cs301_says_what_to_restart_and_is_about_every_node() -> None:
     )
     assert "Restart" in finding.remedy
     assert "the agents of 3 nodes" in finding.summary
-    assert {Ref("Node", node) for node in NODES} <= set(finding.about)
+    assert {Ref("Node", node) for node in NODE_NAMES} <= set(finding.about)
     assert Ref("CiliumBGPClusterConfig", "talos-bgp") in finding.about
 
 
@@ -279,7 +292,9 @@ def of_version(snapshot: Snapshot, version: str) -> Snapshot:
     """The cluster as if its agents were to run this Cilium; "" for an image without a tag."""
     image = f"quay.io/cilium/cilium:{version}" if version else "quay.io/cilium/cilium"
     pod = PodTemplate(PodSpec(containers=(Container("cilium-agent", image),)))
-    agents = structs.replace(snapshot.daemon_sets["kube-system/cilium"], spec=DaemonSetSpec(pod))
+    agents = structs.replace(
+        snapshot.records[DAEMON_SETS]["kube-system/cilium"], spec=DaemonSetSpec(pod)
+    )
     made = put(snapshot, "daemon_sets", agents)
     return made if version else only(made, "pods")
 
@@ -339,7 +354,7 @@ WORKERS = labels(**{"node-role.kubernetes.io/control-plan": ""})
 
 
 def second_config(snapshot: Snapshot, selector: LabelSelector | None) -> Snapshot:
-    first = snapshot.cluster_configs["talos-bgp"]
+    first = snapshot.records[CLUSTER_CONFIGS]["talos-bgp"]
     return put(snapshot, "cluster_configs", spec(renamed(first, "rack-2"), node_selector=selector))
 
 
@@ -349,7 +364,7 @@ def nobody(snapshot: Snapshot) -> Snapshot:
 
 
 def said_nobody(snapshot: Snapshot, status: str) -> Snapshot:
-    (config,) = snapshot.cluster_configs.values()
+    (config,) = snapshot.records[CLUSTER_CONFIGS].values()
     message = "No node matches spec.nodeSelector"
     return put(
         snapshot,
@@ -390,7 +405,7 @@ NOBODY: dict[str, tuple[str, Change, Severity | None]] = {
     "a policy that nothing reads": (
         "healthy",
         lambda s: respec(
-            put(s, "peering_policies", *recording("v1-healthy").peering_policies.values()),
+            put(s, "peering_policies", *recording("v1-healthy").records[PEERING_POLICIES].values()),
             "peering_policies",
             node_selector=WORKERS,
         ),
@@ -418,14 +433,17 @@ def test_cs303_shows_both_label_sets_and_what_was_meant() -> None:
 
 def test_cs303_tells_when_the_node_has_the_label_and_its_cilium_node_has_not() -> None:
     snapshot = nobody(recording("healthy"))
-    node = relabelled(snapshot.nodes["talos-cp-2"], **WORKERS.match_labels)
+    node = relabelled(snapshot.records[NODES]["talos-cp-2"], **WORKERS.match_labels)
     (finding,) = told(put(snapshot, "nodes", node), "CS303")
     assert "Node talos-cp-2 has that" in finding.summary
 
 
 def said_conflict(snapshot: Snapshot) -> Snapshot:
     config = with_condition(
-        snapshot.cluster_configs["talos-bgp"], "cilium.io/ConflictingClusterConfig", "True", "[x]"
+        snapshot.records[CLUSTER_CONFIGS]["talos-bgp"],
+        "cilium.io/ConflictingClusterConfig",
+        "True",
+        "[x]",
     )
     return put(snapshot, "cluster_configs", config)
 
@@ -457,8 +475,8 @@ def test_cs304_two_cluster_configs_select_a_node(
     name: str, change: Change, expected: list[str]
 ) -> None:
     snapshot = change(recording(name))
-    if expected == ["talos-bgp"] and "rack-2" in snapshot.cluster_configs:
-        older = snapshot.cluster_configs["rack-2"]
+    if expected == ["talos-bgp"] and "rack-2" in snapshot.records[CLUSTER_CONFIGS]:
+        older = snapshot.records[CLUSTER_CONFIGS]["rack-2"]
         created = older.metadata.creation_timestamp
         assert created is not None
         earlier = structs.replace(older.metadata, creation_timestamp=created - timedelta(days=1))
@@ -468,10 +486,10 @@ def test_cs304_two_cluster_configs_select_a_node(
 
 def test_cs307_nodes_that_nothing_selects_are_one_finding() -> None:
     snapshot = recording("healthy")
-    nodes = [relabelled(snapshot.cilium_nodes[name]) for name in NODES[1:]]
+    nodes = [relabelled(snapshot.records[CILIUM_NODES][name]) for name in NODE_NAMES[1:]]
     snapshot = put(snapshot, "cilium_nodes", *nodes)
     assert told(snapshot, "CS307") == []  # the operator has not removed their node configs
-    snapshot = only(snapshot, "node_configs", snapshot.node_configs["talos-cp-1"])
+    snapshot = only(snapshot, "node_configs", snapshot.records[NODE_CONFIGS]["talos-cp-1"])
     (finding,) = told(snapshot, "CS307")
     assert finding.severity is INFO
     assert finding.summary.startswith("2 nodes (talos-cp-2, talos-cp-3) of 3")
@@ -486,7 +504,7 @@ def test_cs307_nodes_that_nothing_selects_are_one_finding() -> None:
 def refers(snapshot: Snapshot, name: str) -> Snapshot:
     """Every peer refers to the CiliumBGPPeerConfig of this name."""
     for kind in ("cluster_configs", "node_configs"):
-        for key, config in getattr(snapshot, kind).items():
+        for key, config in records_of(snapshot, kind).items():
             (instance,) = config.spec.bgp_instances
             reference = NamedReference(name) if name else None
             peers = tuple(structs.replace(p, peer_config_ref=reference) for p in instance.peers)
@@ -509,7 +527,7 @@ def test_cs305_is_a_warning_where_no_node_obeys_that_config() -> None:
     snapshot = put(
         snapshot,
         "cluster_configs",
-        refers(only(snapshot, "node_configs"), "gone").cluster_configs["rack-2"],
+        refers(only(snapshot, "node_configs"), "gone").records[CLUSTER_CONFIGS]["rack-2"],
     )
     assert [f.severity for f in told(snapshot, "CS305")] == [WARN]
 
@@ -527,7 +545,7 @@ def test_cs305_the_operator_is_believed_where_peer_configs_are_not_known() -> No
 
 def with_secret(snapshot: Snapshot, status: str = "False", name: str = "bgp-auth") -> Snapshot:
     snapshot = respec(snapshot, "peer_configs", auth_secret_ref=name)
-    (config,) = snapshot.peer_configs.values()
+    (config,) = snapshot.records[PEER_CONFIGS].values()
     text = f'Referenced Auth Secret "{name}" is missing' if status == "True" else ""
     told_ = with_condition(config, "cilium.io/MissingAuthSecret", status, text)
     return put(snapshot, "peer_configs", told_)
@@ -537,7 +555,7 @@ def with_error(snapshot: Snapshot, message: str, status: str = "True") -> Snapsh
     """Every agent reports this reconcile error."""
     condition = Condition("cilium.io/BGPReconcileError", status, "Same", message)
     configs = []
-    for config in snapshot.node_configs.values():
+    for config in snapshot.records[NODE_CONFIGS].values():
         left = structs.replace(config.status or NodeConfigStatus(), conditions=(condition,))
         configs.append(structs.replace(config, status=left))
     return put(snapshot, "node_configs", *configs)
@@ -556,7 +574,7 @@ def logged(snapshot: Snapshot, message: str) -> Snapshot:
 
 
 def no_peer(snapshot: Snapshot) -> Snapshot:
-    first = snapshot.bgp_peers["talos-cp-1"]
+    first = snapshot.records[BGP_PEERS]["talos-cp-1"]
     return put(snapshot, "bgp_peers", structs.replace(first, peers=()))
 
 
@@ -611,12 +629,12 @@ def test_cs306_the_secret_of_a_v2_peer(name: str, change: Change, expected: str)
 
 
 def v1_password(snapshot: Snapshot, *, used: bool) -> Snapshot:
-    (policy,) = snapshot.peering_policies.values()
+    (policy,) = snapshot.records[PEERING_POLICIES].values()
     (router,) = policy.spec.virtual_routers
     neighbors = tuple(structs.replace(n, auth_secret_ref="bgp-auth") for n in router.neighbors)
     routers = (structs.replace(router, neighbors=neighbors),)
     snapshot = respec(snapshot, "peering_policies", virtual_routers=routers)
-    for reading in snapshot.bgp_peers.values():
+    for reading in snapshot.records[BGP_PEERS].values():
         peers = tuple(structs.replace(p, tcp_password=used) for p in reading.peers)
         snapshot = put(snapshot, "bgp_peers", structs.replace(reading, peers=peers))
     return snapshot
@@ -661,7 +679,9 @@ def test_cs315_is_folded_under_the_secret_that_explains_it() -> None:
 
 
 def shadowing(snapshot: Snapshot) -> Snapshot:
-    return put(snapshot, "peering_policies", *recording("v1-healthy").peering_policies.values())
+    return put(
+        snapshot, "peering_policies", *recording("v1-healthy").records[PEERING_POLICIES].values()
+    )
 
 
 def test_cs315_says_nothing_of_a_node_config_that_a_policy_shadows() -> None:
@@ -711,7 +731,7 @@ def test_cs316_says_nothing_while_a_policy_shadows_the_node() -> None:
 
 def upgraded(snapshot: Snapshot) -> Snapshot:
     """The same cluster with the agents of 1.21."""
-    return only(snapshot, "daemon_sets", *recording("healthy").daemon_sets.values())
+    return only(snapshot, "daemon_sets", *recording("healthy").records[DAEMON_SETS].values())
 
 
 LEFT_OVER: dict[str, tuple[str, Change, Severity | None]] = {
@@ -748,7 +768,7 @@ def test_cs309_a_policy_wins_over_bgpv2() -> None:
 
 def test_cs310_two_policies_on_some_nodes() -> None:
     snapshot = recording("v1-two-policies")
-    second = snapshot.peering_policies["second-policy"]
+    second = snapshot.records[PEERING_POLICIES]["second-policy"]
     hostname = labels(**{"kubernetes.io/hostname": "talos-cp-2"})
     one = put(snapshot, "peering_policies", spec(second, node_selector=hostname))
     (finding,) = told(one, "CS310")
@@ -779,7 +799,9 @@ BGP, OTHER = labels(advertise="bgp"), labels(advertise="services")
 
 SELECTING: dict[str, tuple[Change, list[tuple[str, Severity]]]] = {
     "labels that none has": (
-        lambda s: put(s, "advertisements", relabelled(s.advertisements["bgp"], advertise="x")),
+        lambda s: put(
+            s, "advertisements", relabelled(s.records[ADVERTISEMENTS]["bgp"], advertise="x")
+        ),
         [("", FAIL)],
     ),
     "absent selects none": (lambda s: families(s, ipv4=None, ipv6=None), [("", FAIL)]),
@@ -817,7 +839,9 @@ def test_cs311_families_that_select_nothing(
 def test_cs311_shows_both_label_sets_and_explains_the_unused_advertisement() -> None:
     snapshot = recording("healthy")
     snapshot = put(
-        snapshot, "advertisements", relabelled(snapshot.advertisements["bgp"], advertise="bpg")
+        snapshot,
+        "advertisements",
+        relabelled(snapshot.records[ADVERTISEMENTS]["bgp"], advertise="bpg"),
     )
     (finding,) = told(snapshot, "CS311")
     assert finding.subject == Ref("CiliumBGPPeerConfig", "router")
@@ -833,12 +857,14 @@ def test_cs311_shows_both_label_sets_and_explains_the_unused_advertisement() -> 
 
 def test_cs312_an_advertisement_that_nobody_selects() -> None:
     snapshot = recording("healthy")
-    extra = relabelled(renamed(snapshot.advertisements["bgp"], "old"), advertise="old")
+    extra = relabelled(renamed(snapshot.records[ADVERTISEMENTS]["bgp"], "old"), advertise="old")
     with_extra = put(snapshot, "advertisements", extra)
     (finding,) = told(with_extra, "CS312")
     assert finding.subject == Ref("CiliumBGPAdvertisement", "old")
     assert bad_roots(with_extra) == {"CS312": WARN}
-    both = put(snapshot, "advertisements", renamed(snapshot.advertisements["bgp"], "second"))
+    both = put(
+        snapshot, "advertisements", renamed(snapshot.records[ADVERTISEMENTS]["bgp"], "second")
+    )
     assert told(both, "CS312") == []
     empty = put(snapshot, "advertisements", spec(extra, advertisements=()))
     assert told(empty, "CS312") == []
@@ -851,19 +877,19 @@ def test_cs312_an_advertisement_that_nobody_selects() -> None:
 
 def entry(snapshot: Snapshot) -> AdvertisementEntry:
     """The entry for services in the recordings' advertisement."""
-    return snapshot.advertisements["bgp"].spec.advertisements[1]
+    return snapshot.records[ADVERTISEMENTS]["bgp"].spec.advertisements[1]
 
 
 def covered(snapshot: Snapshot) -> Snapshot:
     """Another advertisement has what the recordings' own lacks."""
-    other = renamed(snapshot.advertisements["bgp"], "good")
-    entries = recording("healthy").advertisements["bgp"].spec.advertisements
+    other = renamed(snapshot.records[ADVERTISEMENTS]["bgp"], "good")
+    entries = recording("healthy").records[ADVERTISEMENTS]["bgp"].spec.advertisements
     return put(snapshot, "advertisements", spec(other, advertisements=entries))
 
 
 def pod_pool(snapshot: Snapshot) -> Snapshot:
     entries = (
-        *snapshot.advertisements["bgp"].spec.advertisements,
+        *snapshot.records[ADVERTISEMENTS]["bgp"].spec.advertisements,
         AdvertisementEntry("CiliumPodIPPool"),
     )
     return respec(snapshot, "advertisements", advertisements=entries)
@@ -903,8 +929,10 @@ def test_cs313_an_entry_without_selector(
 
 def second_router(snapshot: Snapshot) -> Snapshot:
     """One virtual router for pod CIDRs beside the one for services."""
-    (policy,) = snapshot.peering_policies.values()
-    services = recording("v1-healthy").peering_policies["bgp-peering-policy"].spec.virtual_routers
+    (policy,) = snapshot.records[PEERING_POLICIES].values()
+    services = (
+        recording("v1-healthy").records[PEERING_POLICIES]["bgp-peering-policy"].spec.virtual_routers
+    )
     routers = (*policy.spec.virtual_routers, *services)
     return respec(snapshot, "peering_policies", virtual_routers=routers)
 
@@ -929,7 +957,7 @@ def test_cs313_a_virtual_router_without_service_selector(change: Change, expecte
 
 
 def advertising(snapshot: Snapshot, *addresses: str) -> Snapshot:
-    (policy,) = snapshot.peering_policies.values()
+    (policy,) = snapshot.records[PEERING_POLICIES].values()
     (router,) = policy.spec.virtual_routers
     routers = (structs.replace(router, service_advertisements=addresses),)
     return respec(snapshot, "peering_policies", virtual_routers=routers)
@@ -939,7 +967,7 @@ def without_addresses(snapshot: Snapshot) -> Snapshot:
     """No service has been given an address."""
     services = [
         structs.replace(s, status=structs.replace(s.status, load_balancer=LoadBalancerStatus()))
-        for s in snapshot.services.values()
+        for s in snapshot.records[SERVICES].values()
     ]
     return only(snapshot, "services", *services)
 
@@ -947,7 +975,7 @@ def without_addresses(snapshot: Snapshot) -> Snapshot:
 def unreachable(snapshot: Snapshot) -> Snapshot:
     """The peers have no address, so that no agent sets them up."""
     configs = []
-    for config in snapshot.node_configs.values():
+    for config in snapshot.records[NODE_CONFIGS].values():
         (instance,) = config.spec.bgp_instances
         peers = tuple(structs.replace(p, peer_address="") for p in instance.peers)
         left = spec(config, bgp_instances=(structs.replace(instance, peers=peers),))
@@ -995,7 +1023,7 @@ def test_cs314_the_class_decides_who_counts_on_bgp() -> None:
     services = [
         spec(s, load_balancer_class=name)
         for s, name in zip(
-            [s for s in snapshot.services.values() if s.spec.type == "LoadBalancer"],
+            [s for s in snapshot.records[SERVICES].values() if s.spec.type == "LoadBalancer"],
             ("io.cilium/bgp-control-plane", "io.cilium/l2-announcer", "example.com/x", "y"),
             strict=True,
         )
@@ -1010,7 +1038,7 @@ def test_cs314_the_class_decides_who_counts_on_bgp() -> None:
 def test_v1_policies_in_any_number_are_read_alike() -> None:
     snapshot = recording("v1-two-policies")
     third = spec(
-        renamed(snapshot.peering_policies["second-policy"], "third"),
+        renamed(snapshot.records[PEERING_POLICIES]["second-policy"], "third"),
         virtual_routers=(),
         node_selector=labels(rack="2"),
     )
@@ -1032,8 +1060,8 @@ def test_whatever_the_objects_hold_no_rule_dies(snapshot: Snapshot) -> None:
     for finding in findings:
         assert "\n" not in finding.summary
         assert finding.severity in codes[finding.code].severities
-        if finding.subject.kind in KINDS:
-            assert finding.subject.name in getattr(snapshot, KINDS[finding.subject.kind])
+        if finding.subject.kind in RECORDS_OF:
+            assert finding.subject.name in snapshot.records[KINDS[RECORDS_OF[finding.subject.kind]]]
 
 
 def test_every_unknown_version_is_read_like_the_old_ones() -> None:
@@ -1043,14 +1071,14 @@ def test_every_unknown_version_is_read_like_the_old_ones() -> None:
 
 def test_a_second_instance_without_peers_is_no_trouble() -> None:
     snapshot = recording("healthy")
-    config = snapshot.cluster_configs["talos-bgp"]
+    config = snapshot.records[CLUSTER_CONFIGS]["talos-bgp"]
     instances = (*config.spec.bgp_instances, ClusterInstance("spare", 64999))
     assert bad_roots(put(snapshot, "cluster_configs", spec(config, bgp_instances=instances))) == {}
 
 
 def test_a_neighbor_that_names_its_families_is_in_order() -> None:
     snapshot = recording("v1-healthy")
-    (policy,) = snapshot.peering_policies.values()
+    (policy,) = snapshot.records[PEERING_POLICIES].values()
     (router,) = policy.spec.virtual_routers
     neighbors = (Neighbor("172.29.51.1/32", families=(PeerFamily("ipv4", "unicast"),)),)
     routers = (structs.replace(router, neighbors=neighbors),)

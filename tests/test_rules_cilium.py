@@ -16,6 +16,7 @@ from app.diagnosis.rules.cilium import RULES
 from app.diagnosis.rules.pods import PULLING, STARTING, trouble
 from app.model.case import Case
 from app.model.finding import Ref, Severity
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
 from app.state.snapshot import Snapshot, State
 from collectors.cluster_version import ClusterVersion
 from collectors.log_entries import ContainerLog
@@ -197,7 +198,7 @@ async def test_an_evicted_pod_beside_a_living_one_is_only_left_over() -> None:
         spec=pod.spec,
         status=PodStatus(phase="Failed", reason="Evicted"),
     )
-    pods = MappingProxyType({**snapshot.pods, left.key: left})
+    pods = MappingProxyType({**snapshot.records[PODS], left.key: left})
     assert diagnosed(changed(snapshot, pods=pods), RULES) == ()
 
 
@@ -232,7 +233,7 @@ async def test_no_daemon_set_and_no_agent_at_all() -> None:
 
 async def test_a_daemon_set_that_fits_no_node_runs_no_agent() -> None:
     snapshot = await snapshot_of("healthy")
-    none = put(snapshot.daemon_sets, f"{NAMESPACE}/cilium", status=DaemonSetStatus())
+    none = put(snapshot.records[DAEMON_SETS], f"{NAMESPACE}/cilium", status=DaemonSetStatus())
     gone = changed(snapshot, daemon_sets=none, pods={}, deployments={})
     assert "node selector" in one(diagnosed(gone, RULES), "CS101").summary
 
@@ -250,7 +251,7 @@ async def operator_gone(*, replicas: int = 1) -> Snapshot:
     without = with_pod(snapshot, "cilium-operator", lambda _: None)
     key = f"{NAMESPACE}/cilium-operator"
     deployments = put(
-        without.deployments, key, spec=DeploymentSpec(replicas), status=DeploymentStatus()
+        without.records[DEPLOYMENTS], key, spec=DeploymentSpec(replicas), status=DeploymentStatus()
     )
     return changed(without, deployments=deployments)
 
@@ -285,7 +286,9 @@ async def test_an_operator_that_crashes_explains_that_none_is_ready() -> None:
 
 async def test_a_second_operator_that_finds_no_node_is_no_failure() -> None:
     snapshot = await snapshot_of("healthy")
-    pod = next(pod for pod in snapshot.pods.values() if pod.name.startswith("cilium-operator"))
+    pod = next(
+        pod for pod in snapshot.records[PODS].values() if pod.name.startswith("cilium-operator")
+    )
     pending = Pod(
         msgspec.structs.replace(pod.metadata, name="cilium-operator-second"),
         spec=msgspec.structs.replace(pod.spec, node_name=""),
@@ -297,7 +300,9 @@ async def test_a_second_operator_that_finds_no_node_is_no_failure() -> None:
             ),
         ),
     )
-    both = changed(snapshot, pods=MappingProxyType({**snapshot.pods, pending.key: pending}))
+    both = changed(
+        snapshot, pods=MappingProxyType({**snapshot.records[PODS], pending.key: pending})
+    )
     assert told(diagnosed(both, RULES)) == [("CS114", "info", True)]
     alone = with_pod(both, pod.name, lambda _: None)
     assert told(diagnosed(alone, RULES)) == [("CS103", "fail", False), ("CS114", "fail", True)]
@@ -312,9 +317,9 @@ async def test_an_operator_that_nobody_sees_is_judged_by_its_lease() -> None:
 @pytest.mark.parametrize(("silence", "codes"), [(29, []), (31, ["CS104"])])
 async def test_a_lease_that_is_not_renewed(silence: float, codes: list[str]) -> None:
     snapshot = await snapshot_of("healthy")
-    lease = next(iter(snapshot.leases.values()))
+    lease = next(iter(snapshot.records[LEASES].values()))
     spec = msgspec.structs.replace(lease.spec, renew_time=seconds_ago(snapshot, silence))
-    silent = changed(snapshot, leases=put(snapshot.leases, lease.key, spec=spec))
+    silent = changed(snapshot, leases=put(snapshot.records[LEASES], lease.key, spec=spec))
     found = diagnosed(silent, RULES)
     assert [finding.code for finding in found] == codes
     assert all("talos-cp-2" in finding.summary for finding in found)
@@ -326,9 +331,9 @@ async def test_a_lease_that_is_not_renewed(silence: float, codes: list[str]) -> 
 
 async def test_an_operator_that_has_only_just_come_up_need_not_lead_yet() -> None:
     snapshot = await snapshot_of("healthy")
-    lease = next(iter(snapshot.leases.values()))
+    lease = next(iter(snapshot.records[LEASES].values()))
     spec = msgspec.structs.replace(lease.spec, renew_time=seconds_ago(snapshot, 60))
-    silent = changed(snapshot, leases=put(snapshot.leases, lease.key, spec=spec))
+    silent = changed(snapshot, leases=put(snapshot.records[LEASES], lease.key, spec=spec))
 
     def came_up(pod: Pod) -> Pod:
         ready = Condition("Ready", "True", last_transition_time=seconds_ago(snapshot, 5))
@@ -355,17 +360,20 @@ async def test_a_node_that_the_daemon_set_leaves_out_is_not_missed() -> None:
     snapshot = await snapshot_of("healthy")
     bare = with_pod(snapshot, agent_of(snapshot, NODE), lambda _: None)
     key = f"{NAMESPACE}/cilium"
-    status = bare.daemon_sets[key].status
+    status = bare.records[DAEMON_SETS][key].status
     two = msgspec.structs.replace(status, desired_number_scheduled=2, number_ready=2)
-    assert diagnosed(changed(bare, daemon_sets=put(bare.daemon_sets, key, status=two)), RULES) == ()
+    assert (
+        diagnosed(changed(bare, daemon_sets=put(bare.records[DAEMON_SETS], key, status=two)), RULES)
+        == ()
+    )
 
 
 async def test_a_node_that_joins_has_no_agent_yet() -> None:
     snapshot = await snapshot_of("healthy")
     bare = with_pod(snapshot, agent_of(snapshot, NODE), lambda _: None)
-    node = snapshot.nodes[NODE]
+    node = snapshot.records[NODES][NODE]
     metadata = msgspec.structs.replace(node.metadata, creation_timestamp=seconds_ago(snapshot, 20))
-    joins = changed(bare, nodes=put(bare.nodes, NODE, metadata=metadata))
+    joins = changed(bare, nodes=put(bare.records[NODES], NODE, metadata=metadata))
     assert "CS105" not in {finding.code for finding in diagnosed(joins, RULES)}
 
 
@@ -382,7 +390,7 @@ async def test_a_pod_that_is_being_replaced_may_be_missing_for_a_moment() -> Non
 
 async def test_envoy_where_it_is_deployed() -> None:
     snapshot = await snapshot_of("healthy")
-    agents = snapshot.daemon_sets[f"{NAMESPACE}/cilium"]
+    agents = snapshot.records[DAEMON_SETS][f"{NAMESPACE}/cilium"]
     metadata = msgspec.structs.replace(agents.metadata, name="cilium-envoy")
     envoy = DaemonSet(metadata, status=agents.status)
     pods = {
@@ -396,8 +404,8 @@ async def test_envoy_where_it_is_deployed() -> None:
     }
     deployed = changed(
         snapshot,
-        daemon_sets=MappingProxyType({**snapshot.daemon_sets, envoy.key: envoy}),
-        pods=MappingProxyType({**snapshot.pods, **pods}),
+        daemon_sets=MappingProxyType({**snapshot.records[DAEMON_SETS], envoy.key: envoy}),
+        pods=MappingProxyType({**snapshot.records[PODS], **pods}),
     )
     assert diagnosed(deployed, RULES) == ()
     broken = with_pod(deployed, f"cilium-envoy-{NODE}", unready)
@@ -416,7 +424,7 @@ async def test_hubble_where_it_is_deployed(ready: int, replicas: int, codes: lis
         DeploymentSpec(replicas),
         DeploymentStatus(ready_replicas=ready),
     )
-    deployments = MappingProxyType({**snapshot.deployments, relay.key: relay})
+    deployments = MappingProxyType({**snapshot.records[DEPLOYMENTS], relay.key: relay})
     found = diagnosed(changed(snapshot, deployments=deployments), RULES)
     assert [finding.code for finding in found] == codes
 
@@ -460,7 +468,7 @@ async def test_cs105_is_told_also_where_no_agent_pod_is_left_at_all() -> None:
     healthy = await snapshot_of("healthy")
     pods = {
         key: pod
-        for key, pod in healthy.pods.items()
+        for key, pod in healthy.records[PODS].items()
         if pod.metadata.labels.get("k8s-app") != "cilium"
     }
     found = diagnose(Case(changed(healthy, pods=MappingProxyType(pods))))

@@ -15,6 +15,7 @@ from app.config.expected_settings import Expected
 from app.diagnosis.rules.configuration import RULES
 from app.model.finding import Ref
 from app.model.setting_match import fulfils
+from app.state.kinds import ADVERTISEMENTS, CONFIG_MAPS, DAEMON_SETS, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium_records import L2Policy, L2PolicySpec
 from collectors.records import LabelSelector, ManagedField, Metadata
@@ -179,9 +180,9 @@ async def test_what_an_agent_has_started_with_can_start() -> None:
     key = f"{NAMESPACE}/cilium-config"
     patched = ManagedField("kubectl-patch", "Update", time=snapshot.taken_at - timedelta(seconds=9))
     metadata = msgspec.structs.replace(
-        snapshot.config_maps[key].metadata, managed_fields=(patched,)
+        snapshot.records[CONFIG_MAPS][key].metadata, managed_fields=(patched,)
     )
-    new = changed(snapshot, config_maps=put(snapshot.config_maps, key, metadata=metadata))
+    new = changed(snapshot, config_maps=put(snapshot.records[CONFIG_MAPS], key, metadata=metadata))
     assert "agents will not start again with" in one(diagnosed(new, RULES), "CS705").summary
 
 
@@ -224,7 +225,7 @@ async def test_what_only_looks_like_it() -> None:
         key: msgspec.structs.replace(
             each, metadata=msgspec.structs.replace(each.metadata, labels={})
         )
-        for key, each in snapshot.advertisements.items()
+        for key, each in snapshot.records[ADVERTISEMENTS].items()
     }
     classed = {
         key: msgspec.structs.replace(
@@ -233,7 +234,7 @@ async def test_what_only_looks_like_it() -> None:
                 each.spec, load_balancer_class="io.cilium/bgp-control-plane"
             ),
         )
-        for key, each in snapshot.services.items()
+        for key, each in snapshot.records[SERVICES].items()
     }
     near = {
         "the policy selects none of them": with_l2(snapshot, nothing),
@@ -254,5 +255,7 @@ async def test_what_only_looks_like_it() -> None:
     assert {words: told(diagnosed(each, RULES)) for words, each in near.items()} == {
         words: [] for words in near
     }
-    removed = changed(with_l2(await snapshot_of("v1-healthy")), daemon_sets=snapshot.daemon_sets)
+    removed = changed(
+        with_l2(await snapshot_of("v1-healthy")), daemon_sets=snapshot.records[DAEMON_SETS]
+    )
     assert diagnosed(removed, RULES) == ()

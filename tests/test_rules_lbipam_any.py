@@ -14,6 +14,7 @@ from app.diagnosis.catalog.code import Code
 from app.diagnosis.catalog.lbipam import CODES
 from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, responsible
 from app.model.case import Case
+from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from collectors.records import LabelSelector, Requirement
@@ -109,7 +110,7 @@ async def test_a_service_that_is_not_of_the_case_has_no_answer() -> None:
 
 def test_a_selector_with_expressions_is_explained_too(healthy: Snapshot) -> None:
     expression = Requirement(LABEL, "In", ("bgp-default", "bgp-ingress"))
-    found = healthy.pools["bgp-default"]
+    found = healthy.records[POOLS]["bgp-default"]
     spec = msgspec.structs.replace(
         found.spec, service_selector=LabelSelector(match_expressions=(expression,))
     )
@@ -125,7 +126,7 @@ def test_a_selector_with_expressions_is_explained_too(healthy: Snapshot) -> None
 
 
 def test_a_pool_without_selector_serves_everything(healthy: Snapshot) -> None:
-    found = healthy.pools["bgp-default"]
+    found = healthy.records[POOLS]["bgp-default"]
     for selector in (None, LabelSelector()):
         spec = msgspec.structs.replace(found.spec, service_selector=selector)
         pools = {"bgp-default": msgspec.structs.replace(found, spec=spec)}
@@ -190,8 +191,8 @@ def objects(snapshot: Snapshot) -> set[str]:
     return {
         "Cluster",
         "ConfigMap kube-system/cilium-config",
-        *(f"Service {key}" for key in snapshot.services),
-        *(f"CiliumLoadBalancerIPPool {key}" for key in snapshot.pools),
+        *(f"Service {key}" for key in snapshot.records[SERVICES]),
+        *(f"CiliumLoadBalancerIPPool {key}" for key in snapshot.records[POOLS]),
     }
 
 
@@ -204,7 +205,9 @@ def shuffled(snapshot: Snapshot, seed: int) -> Snapshot:
         turn.shuffle(items)
         return dict(items)
 
-    return changed(snapshot, services=mixed(snapshot.services), pools=mixed(snapshot.pools))
+    return changed(
+        snapshot, services=mixed(snapshot.records[SERVICES]), pools=mixed(snapshot.records[POOLS])
+    )
 
 
 @settings(

@@ -16,7 +16,7 @@ from app.lab.scenario import read_scenario
 from app.lab.store import JsonObject
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
-from app.model.policies import ENDPOINTS, ON_DEMAND, POLICIES
+from app.state.kinds import CILIUM_ENDPOINTS, CILIUM_POLICIES, OPTIONAL, POLICIES, Kind
 from app.state.snapshot import Snapshot, State
 from tests.diagnosed import with_config, with_health
 from tests.lab_inside import read_inside
@@ -134,13 +134,13 @@ def test_a_policy_that_may_stand_as_it_was_makes_it_uncertain() -> None:
 def test_a_policy_that_could_not_be_read_makes_it_uncertain() -> None:
     for kind in POLICIES:
         snapshot = with_health(inside(), kind, state=State.FORBIDDEN, read_at=None)
-        snapshot = changed(snapshot, **{kind: MappingProxyType({})})
+        snapshot = changed(snapshot, **{kind.name: MappingProxyType({})})
         assert not any(DROPPED in each.summary for each in found_in(snapshot))
 
 
 def test_a_backend_that_is_not_known_makes_it_uncertain() -> None:
     snapshot = inside()
-    endpoints = dict(snapshot.cilium_endpoints)
+    endpoints = dict(snapshot.records[CILIUM_ENDPOINTS])
     del endpoints[next(key for key in sorted(endpoints) if "/grafana-" in key)]
     finding = about(changed(snapshot, cilium_endpoints=MappingProxyType(endpoints)), GRAFANA)
     assert DROPPED not in finding.summary
@@ -154,13 +154,13 @@ def test_some_of_the_backends_may_be_denied_alone() -> None:
         ingress=[{}],
     )
     snapshot = inside(policy, name="healthy")
-    picked, *_ = (key for key in sorted(snapshot.cilium_endpoints) if "/grafana-" in key)
-    endpoint = snapshot.cilium_endpoints[picked]
+    picked, *_ = (key for key in sorted(snapshot.records[CILIUM_ENDPOINTS]) if "/grafana-" in key)
+    endpoint = snapshot.records[CILIUM_ENDPOINTS][picked]
     labels = (*endpoint.status.identity.labels, "k8s:canary=yes")
     identity = msgspec.structs.replace(endpoint.status.identity, labels=labels)
     status = msgspec.structs.replace(endpoint.status, identity=identity)
     marked = msgspec.structs.replace(endpoint, status=status)
-    endpoints = MappingProxyType({**snapshot.cilium_endpoints, picked: marked})
+    endpoints = MappingProxyType({**snapshot.records[CILIUM_ENDPOINTS], picked: marked})
     finding = about(changed(snapshot, cilium_endpoints=endpoints), GRAFANA)
     assert finding.summary.endswith(": to some of them nothing gets in but what a rule allows")
 
@@ -189,22 +189,22 @@ def test_services_behind_the_same_policies_are_told_together() -> None:
     assert finding.command == "kubectl get ciliumclusterwidenetworkpolicies everywhere -o yaml"
 
 
-@pytest.mark.parametrize("kind", [*POLICIES, ENDPOINTS])
-def test_what_nobody_asks_for_any_more_is_not_told(kind: str) -> None:
+@pytest.mark.parametrize("kind", OPTIONAL)
+def test_what_nobody_asks_for_any_more_is_not_told(kind: Kind[object]) -> None:
     """It was read once, and grows old unseen."""
     off = with_health(inside(), kind, state=State.OFF)
     sources = {each.source for finding in found_in(off) for each in finding.evidence}
     assert off.health_of(kind).label not in sources
     off = with_health(inside(name="policy-invalid"), kind, state=State.OFF)
-    assert bool(found_in(off)) is (kind != "cilium_policies")
+    assert bool(found_in(off)) is (kind is not CILIUM_POLICIES)
 
 
 @pytest.mark.parametrize("name", ["policy-shuts-out", "policy-invalid", "healthy"])
 def test_what_nobody_asked_for_changes_nothing(name: str) -> None:
     """As the dashboard is: neither a finding nor a right that is missing."""
     asked = inside(name=name)
-    bare = changed(asked, **{kind: MappingProxyType({}) for kind in ON_DEMAND})
-    for kind in ON_DEMAND:
+    bare = changed(asked, **{kind.name: MappingProxyType({}) for kind in OPTIONAL})
+    for kind in OPTIONAL:
         bare = with_health(bare, kind, state=State.OFF, read_at=None)
     others = [each for each in diagnose(Case(asked)) if each.code not in ("CS602", "CS603")]
     assert list(diagnose(Case(bare))) == others
@@ -213,13 +213,13 @@ def test_what_nobody_asked_for_changes_nothing(name: str) -> None:
 
 async def test_a_right_that_is_optional_leaves_the_rest_judged() -> None:
     snapshot = await snapshot_of("healthy")
-    for kind in ON_DEMAND:
+    for kind in OPTIONAL:
         snapshot = with_health(snapshot, kind, state=State.FORBIDDEN, read_at=None, error="no")
     verdict = Judge().verdict(snapshot)
     told = [each for each in verdict.findings if each.code == "CS801"]
-    assert [each.severity for each in told] == [Severity.INFO] * len(ON_DEMAND)
+    assert [each.severity for each in told] == [Severity.INFO] * len(OPTIONAL)
     assert verdict.complete
-    assert verdict.not_granted() == tuple(snapshot.health_of(kind).label for kind in ON_DEMAND)
+    assert verdict.not_granted() == tuple(snapshot.health_of(kind).label for kind in OPTIONAL)
     assert verdict.not_granted(["lb-ipam"]) == ()
 
 

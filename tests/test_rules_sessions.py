@@ -18,6 +18,7 @@ from app.diagnosis.causes import linked
 from app.diagnosis.rules.sessions import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
+from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES, SERVICES
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.bgp_peers import NodePeers
 from collectors.capabilities import MULTIPROTOCOL, Capability
@@ -27,7 +28,7 @@ from tests.test_session_causes import (
     ADDED,
     BROKEN,
     EXPIRED,
-    NODES,
+    NODE_NAMES,
     NOISE,
     PEER,
     SHUTDOWN,
@@ -59,22 +60,24 @@ def only(snapshot: Snapshot) -> Finding:
 def without_peers(snapshot: Snapshot, *nodes: str) -> Snapshot:
     """The agents of these nodes answer that they have no peer."""
     empty = {node: NodePeers(node) for node in nodes}
-    return changed(snapshot, bgp_peers=MappingProxyType({**snapshot.bgp_peers, **empty}))
+    return changed(snapshot, bgp_peers=MappingProxyType({**snapshot.records[BGP_PEERS], **empty}))
 
 
 def unreported(snapshot: Snapshot) -> Snapshot:
     """No agent has written a status."""
     configs = {
         name: msgspec.structs.replace(config, status=None)
-        for name, config in snapshot.node_configs.items()
+        for name, config in snapshot.records[NODE_CONFIGS].items()
     }
     return changed(snapshot, node_configs=MappingProxyType(configs))
 
 
 def one_peer(snapshot: Snapshot, node: str, **changes: object) -> Snapshot:
     """One node's session with some fields replaced."""
-    told = with_peers(snapshot, **changes).bgp_peers[node]
-    return changed(snapshot, bgp_peers=MappingProxyType({**snapshot.bgp_peers, node: told}))
+    told = with_peers(snapshot, **changes).records[BGP_PEERS][node]
+    return changed(
+        snapshot, bgp_peers=MappingProxyType({**snapshot.records[BGP_PEERS], node: told})
+    )
 
 
 EXPECTED = {
@@ -115,8 +118,8 @@ async def test_three_sessions_with_one_dead_router_are_one_finding() -> None:
         f"3 of 3 sessions with {PEER} are down: the connection broke at 05:03:34 UTC without a "
         "word, and it has not come back since"
     )
-    assert {Ref("Session", f"{node}/{PEER}") for node in NODES} <= set(finding.about)
-    assert {Ref("Node", node) for node in NODES} <= set(finding.about)
+    assert {Ref("Session", f"{node}/{PEER}") for node in NODE_NAMES} <= set(finding.about)
+    assert {Ref("Node", node) for node in NODE_NAMES} <= set(finding.about)
     assert not any(ref.kind in ("Node", "Cluster") for ref in finding.blames)
     assert any("Peer Down" in evidence.value for evidence in finding.evidence)
     assert "talos-cp-1 172.29.51.11" in finding.remedy
@@ -128,7 +131,9 @@ async def test_a_router_that_lives_is_told_from_one_that_is_dead() -> None:
     healthy, killed = await snapshot_of("healthy"), await snapshot_of("router-killed")
     torn = changed(
         healthy,
-        bgp_peers=MappingProxyType({**healthy.bgp_peers, NODES[2]: killed.bgp_peers[NODES[2]]}),
+        bgp_peers=MappingProxyType(
+            {**healthy.records[BGP_PEERS], NODE_NAMES[2]: killed.records[BGP_PEERS][NODE_NAMES[2]]}
+        ),
     )
     finding = only(logged(torn, [NOISE]))
     assert finding.code == "CS401"
@@ -152,14 +157,14 @@ async def test_a_log_that_may_not_be_read_is_not_what_the_command_reads(*, cli: 
     words = 'https://api forbids reading /log: pods "cilium-x" is forbidden (HTTP 403)'
     refused = {
         f"agent log {node}": SourceHealth(
-            f"agent log {node}", "agent_logs", State.FORBIDDEN, silent.taken_at, error=words
+            f"agent log {node}", AGENT_LOGS, State.FORBIDDEN, silent.taken_at, error=words
         )
-        for node in NODES
+        for node in NODE_NAMES
     }
     finding = only(changed(silent, health=MappingProxyType({**silent.health, **refused})))
     assert "cause unknown (agent log: not allowed to be read)" in finding.summary
     assert "403" not in finding.summary
-    by_hand = f"kubectl get ciliumbgpnodeconfig {NODES[0]} -o yaml"
+    by_hand = f"kubectl get ciliumbgpnodeconfig {NODE_NAMES[0]} -o yaml"
     assert finding.command == ("cilium bgp peers" if cli else by_hand)
     assert any(e.field == "not read" and e.value == words for e in finding.evidence)
 
@@ -169,9 +174,9 @@ async def test_a_log_whose_reading_fails_is_told_in_words_and_the_error_is_evide
     words = "https://api: GET /log: 502 Bad Gateway: dial tcp 172.29.51.11:10250: i/o timeout"
     failing = {
         f"agent log {node}": SourceHealth(
-            f"agent log {node}", "agent_logs", State.FAILING, silent.taken_at, error=words
+            f"agent log {node}", AGENT_LOGS, State.FAILING, silent.taken_at, error=words
         )
-        for node in NODES
+        for node in NODE_NAMES
     }
     finding = only(changed(silent, health=MappingProxyType({**silent.health, **failing})))
     assert "cause unknown (agent log: cannot be read at the moment)" in finding.summary
@@ -224,7 +229,7 @@ async def test_a_session_that_is_being_set_up_is_no_failure() -> None:
 
 async def test_a_session_that_is_lost_again_and_again_flaps() -> None:
     healthy = await snapshot_of("healthy")
-    finding = only(logged(healthy, [UP, BROKEN] * 4 + [UP], NODES[1:2]))
+    finding = only(logged(healthy, [UP, BROKEN] * 4 + [UP], NODE_NAMES[1:2]))
     assert finding.code == "CS406"
     assert finding.summary.startswith(f"1 of 3 sessions with {PEER} (talos-cp-2) flaps: lost 4")
     assert codes(logged(healthy, [UP, BROKEN] * 3 + [UP])) == []
@@ -236,7 +241,7 @@ async def test_a_session_that_is_lost_again_and_again_flaps() -> None:
 
 async def test_a_configured_session_that_the_agent_does_not_know_is_missing() -> None:
     healthy = await snapshot_of("healthy")
-    agents = unreported(without_peers(healthy, NODES[1]))
+    agents = unreported(without_peers(healthy, NODE_NAMES[1]))
     finding = only(agents)
     assert finding.code == "CS407"
     assert finding.summary == (
@@ -244,11 +249,11 @@ async def test_a_configured_session_that_the_agent_does_not_know_is_missing() ->
         "none: the agent has no such peer"
     )
     assert finding.about == (Ref("Session", f"talos-cp-2/{PEER}"),)
-    assert codes(without_peers(healthy, NODES[1])) == [], "the API tells of it"
+    assert codes(without_peers(healthy, NODE_NAMES[1])) == [], "the API tells of it"
 
 
 async def test_what_was_configured_just_now_is_not_missing_yet() -> None:
-    healthy = unreported(without_peers(await snapshot_of("healthy"), *NODES))
+    healthy = unreported(without_peers(await snapshot_of("healthy"), *NODE_NAMES))
     assert codes(healthy) == ["CS407"]
     configs = {
         name: msgspec.structs.replace(
@@ -257,21 +262,21 @@ async def test_what_was_configured_just_now_is_not_missing_yet() -> None:
                 config.metadata, creation_timestamp=healthy.taken_at - timedelta(seconds=5)
             ),
         )
-        for name, config in healthy.node_configs.items()
+        for name, config in healthy.records[NODE_CONFIGS].items()
     }
     assert codes(changed(healthy, node_configs=MappingProxyType(configs))) == []
 
 
 async def test_where_several_policies_compete_nobody_knows_what_should_be() -> None:
     rivals = await snapshot_of("v1-two-policies")
-    assert codes(without_peers(rivals, *NODES)) == []
-    assert codes(without_peers(await snapshot_of("v1-healthy"), *NODES)) == ["CS407"]
+    assert codes(without_peers(rivals, *NODE_NAMES)) == []
+    assert codes(without_peers(await snapshot_of("v1-healthy"), *NODE_NAMES)) == ["CS407"]
 
 
 async def test_a_node_that_the_operator_did_not_render_lacks_its_session() -> None:
     healthy = await snapshot_of("healthy")
-    configs = {n: c for n, c in healthy.node_configs.items() if n != NODES[2]}
-    bare = without_peers(changed(healthy, node_configs=MappingProxyType(configs)), NODES[2])
+    configs = {n: c for n, c in healthy.records[NODE_CONFIGS].items() if n != NODE_NAMES[2]}
+    bare = without_peers(changed(healthy, node_configs=MappingProxyType(configs)), NODE_NAMES[2])
     finding = only(bare)
     assert finding.code == "CS407"
     assert "the operator has not written a CiliumBGPNodeConfig" in finding.summary
@@ -279,13 +284,13 @@ async def test_a_node_that_the_operator_did_not_render_lacks_its_session() -> No
 
 
 async def test_nodes_that_report_an_error_are_told_apart_from_those_that_do_not() -> None:
-    healthy = without_peers(await snapshot_of("healthy"), *NODES)
+    healthy = without_peers(await snapshot_of("healthy"), *NODE_NAMES)
     failed = Condition("cilium.io/BGPReconcileError", "True", message="no router ID")
-    configs = dict(unreported(healthy).node_configs)
-    status = healthy.node_configs[NODES[0]].status
+    configs = dict(unreported(healthy).records[NODE_CONFIGS])
+    status = healthy.records[NODE_CONFIGS][NODE_NAMES[0]].status
     assert status is not None
-    configs[NODES[0]] = msgspec.structs.replace(
-        configs[NODES[0]],
+    configs[NODE_NAMES[0]] = msgspec.structs.replace(
+        configs[NODE_NAMES[0]],
         status=msgspec.structs.replace(status, bgp_instances=(), conditions=(failed,)),
     )
     torn = changed(healthy, node_configs=MappingProxyType(configs))
@@ -331,7 +336,7 @@ async def test_the_last_word_of_a_dead_agent_is_told_with_its_pod() -> None:
     assert "bring the agent back" in dead.remedy
     assert dead.evidence[-1].field == "status.conditions[Ready]"
     assert dead.evidence[-1].value == "False"
-    nodes = {name: node for name, node in killed.nodes.items() if name != "talos-cp-1"}
+    nodes = {name: node for name, node in killed.records[NODES].items() if name != "talos-cp-1"}
     gone = only(changed(killed, nodes=MappingProxyType(nodes)))
     assert gone.summary.startswith("The API calls the session of talos-cp-1 established, but node")
     assert "an operator leads" in gone.remedy
@@ -345,7 +350,7 @@ async def test_a_session_that_nobody_can_tell_of_is_unknown_and_not_broken() -> 
     assert "is not known" in finding.summary
     moment = v1.taken_at
     refused = SourceHealth(
-        "bgp peers", "bgp_peers", State.FORBIDDEN, moment, error="exec is forbidden"
+        "bgp peers", BGP_PEERS, State.FORBIDDEN, moment, error="exec is forbidden"
     )
     told = only(changed(v1, health=MappingProxyType({**v1.health, "bgp peers": refused})))
     assert "exec is forbidden" in told.summary
@@ -357,13 +362,13 @@ async def test_a_session_that_nobody_can_tell_of_is_unknown_and_not_broken() -> 
 
 async def test_a_status_that_stays_behind_is_told_only_where_the_log_proves_it() -> None:
     healthy, killed = await snapshot_of("healthy"), await snapshot_of("router-killed")
-    torn = changed(healthy, node_configs=killed.node_configs)
+    torn = changed(healthy, node_configs=killed.records[NODE_CONFIGS])
     assert codes(torn) == []
     assert codes(logged(torn, [ADDED, UP], every=20.0)) == []
     assert codes(logged(torn, [ADDED, UP], every=40.0)) == ["CS409"] * 3
     assert codes(logged(torn, [ADDED, UP, BROKEN], every=40.0)) == []
     assert codes(logged(healthy, [ADDED, UP], every=40.0)) == []
-    reverse = changed(killed, node_configs=healthy.node_configs)
+    reverse = changed(killed, node_configs=healthy.records[NODE_CONFIGS])
     assert codes(logged(reverse, [UP, BROKEN], every=40.0)) == ["CS401", *["CS409"] * 3]
 
 
@@ -390,7 +395,7 @@ async def test_a_family_that_the_peer_does_not_offer_is_missed_where_it_is_used(
     assert codes(not_offered) == [], "the agent does not offer it yet"
     services = {
         key: service
-        for key, service in healthy.services.items()
+        for key, service in healthy.records[SERVICES].items()
         if not any(":" in ingress.ip for ingress in service.status.load_balancer.ingress)
     }
     unused = changed(only_ipv4, services=MappingProxyType(services))
@@ -399,22 +404,27 @@ async def test_a_family_that_the_peer_does_not_offer_is_missed_where_it_is_used(
 
 async def test_one_node_that_negotiated_otherwise_is_named() -> None:
     healthy = await snapshot_of("healthy")
-    finding = only(one_peer(healthy, NODES[1], applied_hold_time=3))
+    finding = only(one_peer(healthy, NODE_NAMES[1], applied_hold_time=3))
     assert (finding.code, finding.detail) == ("CS411", "hold time")
     assert finding.subject == Ref("Session", f"talos-cp-2/{PEER}")
     assert "has hold time 3 s, those of talos-cp-1, talos-cp-3 have 9 s" in finding.summary
-    two = {n: r for n, r in healthy.bgp_peers.items() if n != NODES[0]}
+    two = {n: r for n, r in healthy.records[BGP_PEERS].items() if n != NODE_NAMES[0]}
     fewer = one_peer(
-        changed(healthy, bgp_peers=MappingProxyType(two)), NODES[1], applied_hold_time=3
+        changed(healthy, bgp_peers=MappingProxyType(two)), NODE_NAMES[1], applied_hold_time=3
     )
     assert codes(fewer) == [], "of two nobody knows which is odd"
     assert codes(with_peers(healthy, applied_hold_time=3)) == []
-    torn = one_peer(one_peer(healthy, NODES[1], applied_hold_time=3), NODES[2], applied_hold_time=6)
+    torn = one_peer(
+        one_peer(healthy, NODE_NAMES[1], applied_hold_time=3), NODE_NAMES[2], applied_hold_time=6
+    )
     assert codes(torn) == []
-    odd = one_peer(healthy, NODES[0], remote_capabilities=speaking("ipv4/unicast"))
+    odd = one_peer(healthy, NODE_NAMES[0], remote_capabilities=speaking("ipv4/unicast"))
     assert codes(odd) == ["CS410"], "told once"
-    more = (*healthy.bgp_peers[NODES[0]].peers[0].remote_capabilities, *speaking("l2vpn/evpn"))
-    assert codes(one_peer(healthy, NODES[0], remote_capabilities=more)) == ["CS411"]
+    more = (
+        *healthy.records[BGP_PEERS][NODE_NAMES[0]].peers[0].remote_capabilities,
+        *speaking("l2vpn/evpn"),
+    )
+    assert codes(one_peer(healthy, NODE_NAMES[0], remote_capabilities=more)) == ["CS411"]
 
 
 async def test_an_expired_hold_timer_is_no_password_problem_without_a_password() -> None:
@@ -444,7 +454,7 @@ async def test_no_cluster_upsets_a_rule(
     name: str, states: list[str], address: str, logs: bool
 ) -> None:
     snapshot = await snapshot_of(name)
-    for node, state in zip(NODES, states, strict=True):
+    for node, state in zip(NODE_NAMES, states, strict=True):
         snapshot = one_peer(snapshot, node, state=state, peer_address=address)
     if logs:
         snapshot = logged(snapshot, [UP, BROKEN, EXPIRED])
@@ -457,7 +467,7 @@ async def test_no_cluster_upsets_a_rule(
         assert not finding.summary.endswith(".")
         assert all(texts(finding))
         nodes = {r.name for r in finding.about if r.kind == "Node"}
-        assert nodes <= set(snapshot.nodes)
+        assert nodes <= set(snapshot.records[NODES])
         if "rm -rf" in finding.command:
             assert "'\"'\"'; rm -rf / #'" in finding.command
         json.dumps([str(ref) for ref in finding.about])

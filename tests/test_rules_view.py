@@ -12,6 +12,7 @@ import yaml
 
 from app.diagnosis.rules.visibility import RULES, WAITING, rights_yaml
 from app.model.finding import Finding
+from app.state.kinds import AGENT_LOGS, KINDS, NODES, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import TOO_OLD
 from collectors.cluster_version import ClusterVersion
@@ -119,7 +120,7 @@ async def test_of_many_sources_without_a_right_only_some_are_named() -> None:
     for number in range(50):
         label = f"agent log node-{number:02}"
         error = f'pods "cilium-{number}" is forbidden: User "u" cannot get resource "pods/log"'
-        refused = SourceHealth(label, "agent_logs", State.FORBIDDEN, snapshot.taken_at, error=error)
+        refused = SourceHealth(label, AGENT_LOGS, State.FORBIDDEN, snapshot.taken_at, error=error)
         snapshot = with_source(snapshot, refused)
     found = one(diagnosed(snapshot, RULES), "CS801")
     assert found.summary.startswith("agent log node-00, agent log node-01, ")
@@ -131,7 +132,7 @@ async def test_of_many_sources_without_a_right_only_some_are_named() -> None:
 async def test_the_log_and_the_version_are_rights_of_their_own() -> None:
     snapshot = await snapshot_of("healthy")
     for kind, text in (("operator_log", "pods/log"), ("version", "nonResourceURLs: [/version]")):
-        refused = SourceHealth(kind, kind, State.FORBIDDEN, snapshot.taken_at, error="403")
+        refused = SourceHealth(kind, KINDS[kind], State.FORBIDDEN, snapshot.taken_at, error="403")
         found = one(diagnosed(with_source(snapshot, refused), RULES), "CS801")
         assert text in found.remedy
 
@@ -194,7 +195,7 @@ def failing_everywhere(snapshot: Snapshot) -> Snapshot:
         label: replace(each, state=State.FAILING, error="refused")
         for label, each in snapshot.health.items()
     }
-    api = SourceHealth("API server", "version", State.FAILING, snapshot.taken_at, error="refused")
+    api = SourceHealth("API server", VERSION, State.FAILING, snapshot.taken_at, error="refused")
     return changed(snapshot, health=MappingProxyType({**health, api.label: api}))
 
 
@@ -219,9 +220,9 @@ async def test_an_api_server_that_answers_explains_nothing() -> None:
 
 async def test_a_node_that_is_cut_off_keeps_the_command_from_ending() -> None:
     snapshot = await snapshot_of("healthy")
-    node = snapshot.nodes["talos-cp-2"]
+    node = snapshot.records[NODES]["talos-cp-2"]
     unknown = msgspec.structs.replace(node.status, conditions=(Condition("Ready", "Unknown"),))
-    dead = changed(snapshot, nodes=put(snapshot.nodes, node.name, status=unknown))
+    dead = changed(snapshot, nodes=put(snapshot.records[NODES], node.name, status=unknown))
     error = "cilium status had not ended after 60 s and was ended"
     stuck = with_health(dead, "cilium_status", state=State.FAILING, error=error)
     assert told(diagnosed(stuck)) == [("CS112", "fail", True), ("CS802", "unknown", False)]
@@ -304,7 +305,7 @@ async def test_what_is_not_the_commands_fault() -> None:
 async def test_clocks_that_differ(skew: float | None, took: float, words: str | None) -> None:
     snapshot = await snapshot_of("healthy")
     beat = SourceHealth(
-        "API server", "version", State.FRESH, snapshot.taken_at, snapshot.taken_at, took
+        "API server", VERSION, State.FRESH, snapshot.taken_at, snapshot.taken_at, took
     )
     version = MappingProxyType({"version": ClusterVersion("v1.36.2", skew)})
     found = diagnosed(changed(with_source(snapshot, beat), version=version), RULES)

@@ -12,6 +12,7 @@ from app.diagnosis.catalog.workload import CODES
 from app.diagnosis.rules.workload import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity
+from app.state.kinds import ENDPOINT_SLICES, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.records import Endpoint, EndpointConditions, EndpointSlice, ObjectReference
 from tests.recorded import NAMES, changed, snapshot_of
@@ -27,7 +28,7 @@ def served_by(snapshot: Snapshot, service: str, *endpoints: Endpoint) -> Snapsho
     """The snapshot with these endpoints of a service and no others."""
     (kept,) = snapshot.slices_by_service[service]
     made: EndpointSlice = msgspec.structs.replace(kept, endpoints=endpoints)
-    slices = {**snapshot.endpoint_slices, kept.key: made}
+    slices = {**snapshot.records[ENDPOINT_SLICES], kept.key: made}
     return later(changed(snapshot, endpoint_slices=MappingProxyType(slices)), 60)
 
 
@@ -95,7 +96,9 @@ async def test_cs601_claims_nothing_of_pods_that_were_never_read() -> None:
     """Pods are watched in Cilium's own namespace alone."""
     healthy = await snapshot_of("healthy")
     slices = {
-        key: each for key, each in healthy.endpoint_slices.items() if each.service_key != GRAFANA
+        key: each
+        for key, each in healthy.records[ENDPOINT_SLICES].items()
+        if each.service_key != GRAFANA
     }
     for snapshot, why in (
         (served_by(healthy, GRAFANA), "lists no endpoint"),
@@ -130,13 +133,13 @@ async def test_cs601_waits_until_a_change_has_settled() -> None:
 
 async def test_cs601_leaves_ciliums_own_ingress_and_unread_endpoints_alone() -> None:
     snapshot = served_by(await snapshot_of("healthy"), GRAFANA)
-    service = snapshot.services[GRAFANA]
+    service = snapshot.records[SERVICES][GRAFANA]
     labels = {**service.metadata.labels, "cilium.io/ingress": "true"}
     metadata = msgspec.structs.replace(service.metadata, labels=labels)
     own = msgspec.structs.replace(service, metadata=metadata)
-    services = MappingProxyType({**snapshot.services, GRAFANA: own})
+    services = MappingProxyType({**snapshot.records[SERVICES], GRAFANA: own})
     assert found_in(Case(changed(snapshot, services=services))) == []
-    health = {k: h for k, h in snapshot.health.items() if h.kind != "endpoint_slices"}
+    health = {k: h for k, h in snapshot.health.items() if h.kind != ENDPOINT_SLICES}
     assert found_in(Case(changed(snapshot, health=MappingProxyType(health)))) == []
 
 

@@ -17,6 +17,7 @@ from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import LiveCluster
 from app.lab.launch import RunningLab, start_lab
 from app.runbooks.schema import Verdict
+from app.state.kinds import CILIUM_STATUS, LEASES
 from screens.runbook import RunbookScreen
 from tests.dashboards import screen_text, until
 from tests.test_connectivity_test import namespaces
@@ -45,7 +46,9 @@ def dashboard(lab: RunningLab) -> CiliscopeApp:
 
 async def at_the_test(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
     """The runbook at the step that offers the test, with the cluster wholly read."""
-    await until(pilot, lambda: bool(app.current.cilium_status and app.current.leases))
+    await until(
+        pilot, lambda: bool(app.current.records[CILIUM_STATUS] and app.current.records[LEASES])
+    )
     await pilot.press(":", *"run connectivity", "enter")
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
     screen = app.screen

@@ -11,6 +11,7 @@ from app.model.finding import Finding, Ref, Severity
 from app.runbooks.judging import Judgement, View, causes, judge, kinds_judged, worst
 from app.runbooks.schema import Look, Parameter, Runbook, Step, Threshold, Verdict
 from app.runbooks.shelf import built_in
+from app.state.kinds import AGENT_LOGS, BGP_PEERS, POOLS, ROUTES_ADVERTISED_IPV4
 from tests.recorded import snapshot_of
 from tests.runbook_files import book, step
 from tests.runbook_runs import view_of
@@ -138,6 +139,6 @@ def test_what_explains_is_told_and_not_what_follows(well: View) -> None:
 
 
 def test_a_runbook_asks_for_what_its_findings_and_hops_are_judged_from() -> None:
-    assert {"bgp_peers", "agent_logs"} <= set(kinds_judged(built_in("bgp-session-down")))
-    assert {"pools", "routes_advertised_ipv4"} <= set(kinds_judged(built_in("lb-no-address")))
-    assert "agent_logs" not in kinds_judged(built_in("lb-no-address"))
+    assert {BGP_PEERS, AGENT_LOGS} <= set(kinds_judged(built_in("bgp-session-down")))
+    assert {POOLS, ROUTES_ADVERTISED_IPV4} <= set(kinds_judged(built_in("lb-no-address")))
+    assert AGENT_LOGS not in kinds_judged(built_in("lb-no-address"))

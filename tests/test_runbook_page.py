@@ -10,6 +10,7 @@ from app.runbooks.panels import MOST, kinds_of, panels
 from app.runbooks.schema import Verdict
 from app.runbooks.shelf import built_in
 from app.runbooks.subjects import offered
+from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, POOLS, SERVICES
 from collectors.sanitize import one_line, printable
 from tests.recorded import NAMES, snapshot_of, with_logs
 from tests.runbook_files import HAND
@@ -110,5 +111,5 @@ async def test_a_step_that_turned_says_so() -> None:
 
 
 def test_what_a_runbook_shows_beside_is_read() -> None:
-    assert {"operator_log", "services", "pools"} <= set(kinds_of(built_in("lb-no-address")))
-    assert "agent_logs" in kinds_of(built_in("bgp-session-down"))
+    assert {OPERATOR_LOG, SERVICES, POOLS} <= set(kinds_of(built_in("lb-no-address")))
+    assert AGENT_LOGS in kinds_of(built_in("bgp-session-down"))

@@ -9,6 +9,17 @@ from functools import partial
 import pytest
 
 from app.dashboard.app import CiliscopeApp
+from app.state.kinds import (
+    BGP_PEERS,
+    ENDPOINT_SLICES,
+    KINDS,
+    NODE_CONFIGS,
+    NODES,
+    POOLS,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    SERVICES,
+)
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.records import LoadBalancerStatus, Metadata, Service, ServiceSpec, ServiceStatus
 from collectors.source import Failed, Heard, Reason, Replaced
@@ -29,7 +40,7 @@ HOSTILE = (
 
 
 def health(kind: str, state: State, **known: object) -> SourceHealth:
-    told = SourceHealth(label=kind.replace("_", " "), kind=kind, state=state, since=NOON)
+    told = SourceHealth(label=kind.replace("_", " "), kind=KINDS[kind], state=state, since=NOON)
     return replace(told, **known)  # type: ignore[arg-type]
 
 
@@ -72,7 +83,7 @@ def test_an_empty_table_says_which_emptiness_it_is(
 ) -> None:
     shot = snapshot(health("services", state, **known))
     noon = f"{NOON.astimezone():%H:%M:%S}"
-    told = text_of(absence(shot, ("services",), "LoadBalancer services"))
+    told = text_of(absence(shot, (SERVICES,), "LoadBalancer services"))
     assert told == expected.format(noon=noon)
 
 
@@ -81,7 +92,7 @@ def test_a_kind_that_is_not_served_is_no_reason_while_another_answers() -> None:
         health("node_configs", State.ABSENT, error="not served"),
         health("bgp_peers", State.FRESH, read_at=NOON),
     )
-    assert text_of(absence(shot, ("node_configs", "bgp_peers"), "sessions")) == "no sessions"
+    assert text_of(absence(shot, (NODE_CONFIGS, BGP_PEERS), "sessions")) == "no sessions"
 
 
 def test_a_program_that_is_missing_is_always_told() -> None:
@@ -89,7 +100,7 @@ def test_a_program_that_is_missing_is_always_told() -> None:
         health("node_configs", State.FRESH, read_at=NOON),
         health("bgp_peers", State.ABSENT, error="cilium is not installed"),
     )
-    kinds = ("node_configs", "bgp_peers")
+    kinds = (NODE_CONFIGS, BGP_PEERS)
     assert text_of(absence(shot, kinds, "sessions")) == "bgp peers: cilium is not installed"
     assert [text_of(line) for line in notice(shot, kinds)] == ["bgp peers: cilium is not installed"]
 
@@ -98,7 +109,7 @@ def test_one_that_waits_is_told_even_when_another_answers() -> None:
     shot = snapshot(
         health("node_configs", State.FRESH, read_at=NOON), health("bgp_peers", State.LOADING)
     )
-    told = text_of(absence(shot, ("node_configs", "bgp_peers"), "sessions"))
+    told = text_of(absence(shot, (NODE_CONFIGS, BGP_PEERS), "sessions"))
     assert told == "loading bgp peers …"
 
 
@@ -107,7 +118,7 @@ def test_sources_that_fail_alike_share_a_sentence() -> None:
         health(kind, State.FAILING, error="refused", read_at=NOON - timedelta(seconds=age))
         for kind, age in (("services", 10), ("pools", 70))
     ]
-    lines = [text_of(line) for line in notice(snapshot(*failing), ("services", "pools"))]
+    lines = [text_of(line) for line in notice(snapshot(*failing), (SERVICES, POOLS))]
     noon = f"{NOON.astimezone():%H:%M:%S}"
     assert lines == [f"cannot read services, pools since {noon}: refused; as of 1m ago"]
 
@@ -123,9 +134,9 @@ def test_while_the_api_server_is_silent_one_sentence_tells_it_of_all_its_sources
         health("bgp_peers", State.FAILING, error='Get "https://x/api": refused', since=long_ago),
         health("routes_advertised_ipv6", State.FAILING, error="cilium bgp routes v6: exit 1"),
     )
-    kinds = ("services", "pools", "endpoint_slices")
-    routes = ("routes_advertised_ipv4", "routes_advertised_ipv6")
-    lines = [text_of(line) for line in notice(shot, (*kinds, "bgp_peers", *routes))]
+    kinds = (SERVICES, POOLS, ENDPOINT_SLICES)
+    routes = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
+    lines = [text_of(line) for line in notice(shot, (*kinds, BGP_PEERS, *routes))]
     noon = f"{(NOON - timedelta(minutes=3)).astimezone():%H:%M:%S}"
     assert lines == [
         f"cannot read services, pools, endpoint slices, bgp peers since {noon}: "
@@ -140,7 +151,7 @@ def test_a_command_that_hangs_is_said_to_give_no_answer() -> None:
         health("bgp_peers", State.LOADING, since=NOON - timedelta(seconds=20)),
         health("node_configs", State.FRESH, read_at=NOON),
     )
-    kinds = ("node_configs", "bgp_peers")
+    kinds = (NODE_CONFIGS, BGP_PEERS)
     assert text_of(absence(shot, kinds, "sessions")) == "bgp peers: no answer for 20s"
     assert [text_of(line) for line in notice(shot, kinds)] == ["bgp peers: no answer for 20s"]
     assert "! CLI no answer for 20s" in text_of(tiers(shot))
@@ -149,7 +160,7 @@ def test_a_command_that_hangs_is_said_to_give_no_answer() -> None:
 
 def test_a_command_that_is_switched_off_goes_by_its_own_name() -> None:
     shot = snapshot(health("node_configs", State.FRESH, read_at=NOON))
-    told = text_of(absence(shot, ("node_configs", "bgp_peers"), "sessions"))
+    told = text_of(absence(shot, (NODE_CONFIGS, BGP_PEERS), "sessions"))
     assert told == "no sessions; cilium bgp peers: not read"
 
 
@@ -157,7 +168,7 @@ def test_a_notice_is_never_longer_than_three_lines() -> None:
     partial = health(
         "bgp_peers", State.FRESH, read_at=NOON, problems=tuple(f"agent {n}" for n in range(9))
     )
-    lines = [text_of(line) for line in notice(snapshot(partial), ("bgp_peers",))]
+    lines = [text_of(line) for line in notice(snapshot(partial), (BGP_PEERS,))]
     assert lines == ["! bgp peers: agent 0", "! bgp peers: agent 1", "… and 7 more such"]
 
 
@@ -178,7 +189,7 @@ def test_sources_are_named_while_there_is_room_and_counted_when_there_is_not() -
         health("pools", State.FAILING, error="refused"),
         health("nodes", State.LOADING),
     )
-    kinds = ("services", "pools", "nodes")
+    kinds = (SERVICES, POOLS, NODES)
     assert text_of(sources(shot, kinds, 80)) == "services 9s  ✗ pools failing  nodes loading"
     assert text_of(sources(shot, kinds, 38)) == "✗ 1 failing  1 loading  1 fresh"
 

@@ -14,6 +14,7 @@ from app.config.expected_settings import Expected
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.state.kinds import CONFIG_MAPS, PODS
 from app.state.snapshot import Snapshot
 from collectors.records import ManagedField
 from screens import config_access, config_bgp, config_parameters, config_versions
@@ -83,7 +84,9 @@ async def test_a_setting_that_is_only_a_witness_is_not_blamed() -> None:
 
 def rewritten(snapshot: Snapshot, name: str) -> Snapshot:
     """The cluster as if its configuration had been written after all its pods had started."""
-    (key, found), *_ = [(k, m) for k, m in snapshot.config_maps.items() if "cilium-config" in k]
+    (key, found), *_ = [
+        (k, m) for k, m in snapshot.records[CONFIG_MAPS].items() if "cilium-config" in k
+    ]
     moment = taken_at(name).replace(microsecond=0)
     written = (ManagedField("helm", "Update", "", moment),)
     metadata = msgspec.structs.replace(found.metadata, managed_fields=written)
@@ -130,7 +133,7 @@ async def test_an_agent_of_another_version_is_a_row_of_its_own() -> None:
     first, *rest = pod.spec.containers
     first = msgspec.structs.replace(first, image="quay.io/cilium/cilium:v1.19.1")
     spec = msgspec.structs.replace(pod.spec, containers=(first, *rest))
-    pods = {**snapshot.pods, pod.key: msgspec.structs.replace(pod, spec=spec)}
+    pods = {**snapshot.records[PODS], pod.key: msgspec.structs.replace(pod, spec=spec)}
     section = config_versions.section(changed(snapshot, pods=MappingProxyType(pods)), Judge())
     assert cells(section, "agent v1.19.1")[2] == "talos-cp-2"
     assert row(section, "agent v1.19.1").health in ("warn", "none")

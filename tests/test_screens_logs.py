@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.explain_query import BadQuestion, question
 from app.model.finding import Ref
+from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import ContainerLog, LogEntry, Marker
 from collectors.log_lines import LogLine, parse_line
@@ -191,7 +192,7 @@ async def read(name: str) -> Snapshot:
     snapshot = with_logs(await snapshot_of(name), name)
     entries = {e.key: e for e in log_entries(name, "cilium-operator")}
     label, at = "operator log", snapshot.taken_at
-    health = {**snapshot.health, label: SourceHealth(label, "operator_log", State.FRESH, at, at)}
+    health = {**snapshot.health, label: SourceHealth(label, OPERATOR_LOG, State.FRESH, at, at)}
     return changed(
         snapshot, operator_log=MappingProxyType(entries), health=MappingProxyType(health)
     )
@@ -200,7 +201,9 @@ async def read(name: str) -> Snapshot:
 async def test_presets_divide_the_lines_by_topic_and_all_leaves_none_out() -> None:
     snapshot = await read("router-killed")
     whole = picture(snapshot, Choice(TOGETHER, preset="all", folds=False))
-    assert len(whole.log.rows) == len(snapshot.operator_log) + len(snapshot.agent_logs)
+    assert len(whole.log.rows) == len(snapshot.records[OPERATOR_LOG]) + len(
+        snapshot.records[AGENT_LOGS]
+    )
     ipam = picture(snapshot, Choice(TOGETHER, preset="ipam"))
     assert {row.cells[3].text for row in ipam.log.rows} == {"IPAM"}
     bgp = picture(snapshot, Choice(TOGETHER, preset="bgp"))
@@ -216,7 +219,7 @@ async def test_presets_divide_the_lines_by_topic_and_all_leaves_none_out() -> No
 async def test_a_window_of_time_ends_now_and_says_how_much_it_leaves_out() -> None:
     snapshot = await read("router-killed")
     everything = picture(snapshot, Choice(TOGETHER, preset="all", folds=False))
-    last = max(e.line.time for e in snapshot.agent_logs.values())
+    last = max(e.line.time for e in snapshot.records[AGENT_LOGS].values())
     at = changed(snapshot, taken_at=last + timedelta(seconds=1))
     some = picture(at, Choice(TOGETHER, preset="all", window=timedelta(minutes=1), folds=False))
     assert 0 < len(some.log.rows) < len(everything.log.rows)
@@ -273,7 +276,7 @@ def formats(file: str) -> Snapshot:
     raw = (RECORDINGS / "log-formats" / file).read_bytes().splitlines()
     entries = log.read([log.stamped(line) for line in raw])
     found = {e.key: e for e in entries}
-    return Snapshot(taken_at=entries[-1].line.time, agent_logs=MappingProxyType(found))
+    return Snapshot(taken_at=entries[-1].line.time).having(AGENT_LOGS, MappingProxyType(found))
 
 
 @pytest.mark.parametrize("file", ["agent-text.log", "agent-json.log", "agent-json-ts.log"])
@@ -282,7 +285,7 @@ def test_the_events_and_what_they_name_are_read_in_every_format(file: str) -> No
     shown = picture(snapshot, Choice("n"))
     assert {row.cells[3].text for row in shown.log.rows} == {"BGP"}
     assert any("BGP instance instance-64512 is set up" in text for text in told(shown))
-    things = {ref for e in snapshot.agent_logs.values() for ref in named(e)}
+    things = {ref for e in snapshot.records[AGENT_LOGS].values() for ref in named(e)}
     assert Ref("Session", "n/172.29.51.1") in things
 
 
@@ -422,7 +425,7 @@ def test_a_gap_is_marked_where_lines_are_missing() -> None:
     gap = log.marked("gap", int(datetime(2026, 11, 23, 11, 1, tzinfo=UTC).timestamp()) * 10**9)
     after = log.read([log.stamped(b'2026-11-23T11:02:00Z msg="Peer Up" ' + BGP.encode())])
     entries = {e.key: e for e in (*before, gap, *after)}
-    snapshot = Snapshot(taken_at=NOON, agent_logs=MappingProxyType(entries))
+    snapshot = Snapshot(taken_at=NOON).having(AGENT_LOGS, MappingProxyType(entries))
     shown = picture(snapshot, Choice("n"))
     assert [row.cells[3].text for row in shown.log.rows] == ["BGP", "gap", "BGP"]
     assert shown.log.rows[1].health == "unknown"

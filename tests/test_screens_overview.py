@@ -16,6 +16,7 @@ from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.model.lbipam import pool_usages
+from app.state.kinds import NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from collectors.log_entries import ContainerLog
 from collectors.log_targets import OPERATOR_CONTAINER, Target
@@ -40,7 +41,7 @@ from tests.dashboards import (
     text_of,
     until,
 )
-from tests.recorded import changed, snapshot_of
+from tests.recorded import changed, records_of, snapshot_of
 
 
 def overview(app: CiliscopeApp) -> OverviewScreen:
@@ -119,13 +120,13 @@ async def test_the_first_cause_has_the_cursor_also_where_the_sessions_came_befor
     app = scripted_dashboard(scripts.values(), lambda: broken.taken_at)
     async with app.run_test(size=(80, 24)) as pilot:
         grid = app.screen.query_one("#grid", LiveTable)
-        nodes = sorted(broken.node_configs.values(), key=lambda each: each.name)
+        nodes = sorted(broken.records[NODE_CONFIGS].values(), key=lambda each: each.name)
         for known in (nodes[1:], nodes):  # the row that came first is not the first any more
             scripts["node_configs"].say(Replaced("node_configs", tuple(known), 0.1))
             await until(pilot, lambda: len(grid.rows) == len(known))  # noqa: B023
         assert grid.selected_line == 1
         for kind in kinds[:-1]:
-            scripts[kind].say(Replaced(kind, tuple(getattr(broken, kind).values()), 0.1))
+            scripts[kind].say(Replaced(kind, tuple(records_of(broken, kind).values()), 0.1))
         found = await causes(app, pilot)
         await until(pilot, lambda: app.focused is found)
         app.screen.set_focus(app.screen.query_one("#strip"))
@@ -142,10 +143,10 @@ async def test_when_the_last_cause_goes_the_keys_go_back_to_the_sessions() -> No
     app = scripted_dashboard(scripts.values(), lambda: broken.taken_at)
     async with app.run_test(size=(80, 24)) as pilot:
         for kind, script in scripts.items():
-            script.say(Replaced(kind, tuple(getattr(broken, kind).values()), 0.1))
+            script.say(Replaced(kind, tuple(records_of(broken, kind).values()), 0.1))
         found = await causes(app, pilot)
         await until(pilot, lambda: app.focused is found)
-        fixed = tuple(mended.services.values())
+        fixed = tuple(mended.records[SERVICES].values())
         scripts["services"].say(Replaced("services", fixed, 0.1))
         await until(pilot, lambda: not found.blocks)
         await until(pilot, lambda: app.focused is app.screen.query_one("#grid", LiveTable))
@@ -162,7 +163,9 @@ async def test_nothing_is_claimed_while_it_is_still_being_read() -> None:
 
 def test_the_rules_are_not_imported_for_the_first_frame() -> None:
     """They take as long to import as all that the first frame needs."""
-    program = "import sys, app.dashboard.app; print([m for m in sys.modules if 'diagnosis.rules' in m])"
+    program = (
+        "import sys, app.dashboard.app; print([m for m in sys.modules if 'diagnosis.rules' in m])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -259,7 +262,7 @@ def strip_of(snapshot: Snapshot) -> str:
 def with_states(snapshot: Snapshot, state: State, *kinds: str) -> Snapshot:
     """The snapshot with nothing of these kinds, as their sources are in this state."""
     health = {
-        label: replace(told, state=state, read_at=None) if told.kind in kinds else told
+        label: replace(told, state=state, read_at=None) if told.kind.name in kinds else told
         for label, told in snapshot.health.items()
     }
     nothing: dict[str, object] = {kind: MappingProxyType({}) for kind in kinds}

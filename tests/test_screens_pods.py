@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.model.finding import Ref
+from app.state.kinds import PODS
 from collectors.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen
@@ -93,13 +94,13 @@ async def test_the_cursor_is_on_what_is_worst_until_it_is_moved(moved: bool) -> 
         scripts["pods"].say(Replaced("pods", tuple(pods), 0.01))
 
     async with app.run_test(size=(80, 24)) as pilot:
-        say([*healthy.pods.values()])
+        say([*healthy.records[PODS].values()])
         screen = await shown(app, pilot)
         first = screen.table.selected
         if moved:
             await pilot.press("j")
             first = screen.table.selected
-        say([*broken.pods.values()])
+        say([*broken.records[PODS].values()])
         key = f"kube-system/{last}"
         await until(pilot, lambda: screen.table.rows[0].key == key)
         await pilot.pause()

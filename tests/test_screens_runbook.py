@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.runbooks.entries import Answered, Begun, Judged, Moved, Noted, Skipped
 from app.runbooks.transcript import Document, read
+from app.state.kinds import NODES, SERVICES
 from screens.runbook import RunbookScreen
 from screens.runbooks import RunbooksScreen
 from screens.widgets.live_table import LiveTable
@@ -184,7 +185,9 @@ async def test_the_list_begins_with_what_fits_what_is_wrong() -> None:
 async def test_what_cannot_be_begun_is_told(command: str, told: str) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(140, 40)) as pilot:
-        await until(pilot, lambda: not app.current.setting_up and bool(app.current.services))
+        await until(
+            pilot, lambda: not app.current.setting_up and bool(app.current.records[SERVICES])
+        )
         await pilot.press(":", *command, "enter")
         shown = app.screen
         await until(
@@ -200,11 +203,11 @@ async def test_what_cannot_be_begun_is_told(command: str, told: str) -> None:
 async def test_a_parameter_that_is_missing_is_asked_for_and_completed(state: Path) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: bool(app.current.services))
+        await until(pilot, lambda: bool(app.current.records[SERVICES]))
         await pilot.press(":", *"run node-maintenance", "enter")
         await pilot.press(*"talos", "tab", "enter")
         screen = await shown(pilot, app)
-        assert screen.run.parameters["node"] in app.current.nodes
+        assert screen.run.parameters["node"] in app.current.records[NODES]
 
 
 async def test_an_export_hides_addresses_when_it_is_asked_to(state: Path) -> None:

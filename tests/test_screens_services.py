@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium_records import PoolBlock
 from screens.pools import PoolsScreen
@@ -112,10 +113,10 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
 async def test_a_service_that_did_not_change_keeps_its_row() -> None:
     snapshot, judge = await snapshot_of("healthy"), Judge()
     first = services_picture(snapshot, judge).services.rows
-    grafana = snapshot.services["home/grafana"]
+    grafana = snapshot.records[SERVICES]["home/grafana"]
     metadata = msgspec.structs.replace(grafana.metadata, labels={"new": "label"})
     services = {
-        **snapshot.services,
+        **snapshot.records[SERVICES],
         "home/grafana": msgspec.structs.replace(grafana, metadata=metadata),
     }
     again = changed(snapshot, services=MappingProxyType(services))
@@ -127,7 +128,7 @@ async def test_a_service_that_did_not_change_keeps_its_row() -> None:
 
 async def test_announcers_that_should_not_are_marked() -> None:
     snapshot = await snapshot_of("local-one-node")
-    routes = dict(snapshot.routes_advertised_ipv4)
+    routes = dict(snapshot.records[ROUTES_ADVERTISED_IPV4])
     source = next(r for r in routes.values() if any("52.200/" in x.prefix for x in r.routes))
     stray = next(r for r in routes.values() if r is not source)
     route = next(r for r in source.routes if "52.200/" in r.prefix)
@@ -161,7 +162,7 @@ def pools_of(snapshot: Snapshot) -> dict[str, Row]:
 
 async def test_disabled_refused_and_uncounted_pools_are_told_apart() -> None:
     snapshot = settled(await snapshot_of("healthy"))
-    pools = dict(snapshot.pools)
+    pools = dict(snapshot.records[POOLS])
 
     def change(key: str, **spec: object) -> None:
         pools[key] = msgspec.structs.replace(

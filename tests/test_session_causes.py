@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from app.model.case import Case
 from app.model.session_causes import FLAPS, Bgp, down, flaps
 from app.model.session_logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
+from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import ContainerLog, LogEntry
 from collectors.log_targets import target_of
@@ -22,7 +23,7 @@ from collectors.records import NodeAddress
 from tests.recorded import changed, snapshot_of, with_logs
 
 PEER = "172.29.51.1"
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 
 ADDED = 'msg="Add a peer configuration" Topic=Peer'
 UP = 'msg="Peer Up" Topic=Peer'
@@ -51,7 +52,7 @@ NOISE = 'msg="starting outgoing connection manager" Topic=Peer'
 def logged(
     snapshot: Snapshot,
     lines: Sequence[str],
-    nodes: Iterable[str] = NODES,
+    nodes: Iterable[str] = NODE_NAMES,
     *,
     every: float = 10.0,
     key: str = PEER,
@@ -62,7 +63,7 @@ def logged(
     health = dict(snapshot.health)
     for node in nodes:
         label, moment = f"agent log {node}", snapshot.taken_at
-        health[label] = SourceHealth(label, "agent_logs", State.FRESH, moment, moment)
+        health[label] = SourceHealth(label, AGENT_LOGS, State.FRESH, moment, moment)
         log = ContainerLog(target_of(snapshot.agents_by_node[node], "cilium-agent"))
         for place, line in enumerate(lines):
             at = snapshot.taken_at - timedelta(seconds=every * (len(lines) - place))
@@ -84,7 +85,7 @@ def written(at: datetime, line: str, key: str, asn: int) -> str:
     return f"time={stamp(at)} level=info {line} {module} asn={asn} Key={key}"
 
 
-def session_log(snapshot: Snapshot, node: str = NODES[0]) -> SessionLog:
+def session_log(snapshot: Snapshot, node: str = NODE_NAMES[0]) -> SessionLog:
     return AgentLogs(snapshot).of(node, PEER, 64512)
 
 
@@ -99,7 +100,7 @@ def with_peers(snapshot: Snapshot, **changes: object) -> Snapshot:
             reading,
             peers=tuple(msgspec.structs.replace(peer, **changes) for peer in reading.peers),
         )
-        for node, reading in snapshot.bgp_peers.items()
+        for node, reading in snapshot.records[BGP_PEERS].items()
     }
     return changed(snapshot, bgp_peers=MappingProxyType(peers))
 
@@ -150,7 +151,7 @@ async def test_another_peer_or_another_instance_says_nothing_of_this_session(
 
 async def test_an_ipv6_peer_is_known_however_it_is_spelt(silent: Snapshot) -> None:
     told = logged(silent, [ADDED, WRONG_ASN], key="fd47:25e1:2f96:51::1")
-    found = AgentLogs(told).of(NODES[0], "fd47:25e1:2f96:51:0:0:0:1", 64512)
+    found = AgentLogs(told).of(NODE_NAMES[0], "fd47:25e1:2f96:51:0:0:0:1", 64512)
     assert found.last_word is not None
     assert found.last_word.wrong_asn
 
@@ -165,29 +166,29 @@ async def test_the_words_of_a_mismatch_name_both_numbers(silent: Snapshot) -> No
 
 
 async def test_only_the_present_agent_counts_from_its_last_restart_on(silent: Snapshot) -> None:
-    told = logged(silent, [UP, SHUTDOWN, SHUTDOWN_DOWN], NODES[:1])
+    told = logged(silent, [UP, SHUTDOWN, SHUTDOWN_DOWN], NODE_NAMES[:1])
     assert session_log(told).last_word is not None
     moved = {
         key: msgspec.structs.replace(entry, pod="cilium-gone")
-        for key, entry in told.agent_logs.items()
+        for key, entry in told.records[AGENT_LOGS].items()
     }
     assert session_log(changed(told, agent_logs=MappingProxyType(moved))).events == ()
     before = {
         key: msgspec.structs.replace(entry, marker="previous")
-        for key, entry in told.agent_logs.items()
+        for key, entry in told.records[AGENT_LOGS].items()
     }
     assert session_log(changed(told, agent_logs=MappingProxyType(before))).events == ()
-    key, last = max(told.agent_logs.items())
+    key, last = max(told.records[AGENT_LOGS].items())
     restart = msgspec.structs.replace(last, key=f"{key}~restart", marker="restart")
-    restarted = MappingProxyType({**told.agent_logs, restart.key: restart})
+    restarted = MappingProxyType({**told.records[AGENT_LOGS], restart.key: restart})
     assert session_log(changed(told, agent_logs=restarted)).events == ()
 
 
 async def test_why_a_log_was_not_read_is_told(silent: Snapshot) -> None:
     assert session_log(silent).unread == "not asked for"
-    label = f"agent log {NODES[0]}"
+    label = f"agent log {NODE_NAMES[0]}"
     refused = SourceHealth(
-        label, "agent_logs", State.FORBIDDEN, silent.taken_at, error="pods/log is forbidden"
+        label, AGENT_LOGS, State.FORBIDDEN, silent.taken_at, error="pods/log is forbidden"
     )
     health = MappingProxyType({**silent.health, label: refused})
     assert session_log(changed(silent, health=health)).unread == "pods/log is forbidden"
@@ -203,8 +204,10 @@ async def test_a_log_that_is_about_to_be_read_is_not_said_to_be_left_out(silent:
     pods = replace(silent.health["pods"], state=State.LOADING, read_at=None)
     early = changed(no_agent, health=MappingProxyType({**silent.health, "pods": pods}))
     assert session_log(early).unread == "still being read"
-    loading = SourceHealth("", "agent_logs", State.LOADING, silent.taken_at)
-    asked = {f"agent log {node}": replace(loading, label=f"agent log {node}") for node in NODES}
+    loading = SourceHealth("", AGENT_LOGS, State.LOADING, silent.taken_at)
+    asked = {
+        f"agent log {node}": replace(loading, label=f"agent log {node}") for node in NODE_NAMES
+    }
     log = session_log(changed(follows, health=MappingProxyType({**silent.health, **asked})))
     assert (log.unread, log.read) == ("still being read", False)
     full = {f"agent log other-{n}": loading for n in range(FOLLOWED)}
@@ -215,7 +218,7 @@ async def test_a_log_that_is_about_to_be_read_is_not_said_to_be_left_out(silent:
 async def test_a_node_whose_log_was_not_read_is_counted_with_its_siblings(
     silent: Snapshot,
 ) -> None:
-    told = logged(silent, [UP, EXPIRED, EXPIRED_SENT, BROKEN], NODES[:1])
+    told = logged(silent, [UP, EXPIRED, EXPIRED_SENT, BROKEN], NODE_NAMES[:1])
     assert causes(told) == {("CS403", "")}
     assert causes(silent) == {("CS401", "")}
 
@@ -252,7 +255,7 @@ async def test_a_peer_in_another_network_fits_a_ttl_of_one(silent: Snapshot) -> 
                     node.status, addresses=(NodeAddress("InternalIP", address),)
                 ),
             )
-            for name, node in snapshot.nodes.items()
+            for name, node in snapshot.records[NODES].items()
         }
         return changed(snapshot, nodes=MappingProxyType(nodes), cilium_nodes=MappingProxyType({}))
 
@@ -281,10 +284,10 @@ async def test_the_log_settles_which_witness_is_behind(silent: Snapshot) -> None
     torn = changed(
         healthy,
         taken_at=later,
-        node_configs=silent.node_configs,
+        node_configs=silent.records[NODE_CONFIGS],
         health=MappingProxyType(
             {
-                label: h if h.kind == "bgp_peers" else replace(h, read_at=later)
+                label: h if h.kind == BGP_PEERS else replace(h, read_at=later)
                 for label, h in healthy.health.items()
             }
         ),
@@ -331,7 +334,7 @@ SNIPPETS = st.sampled_from(
 async def test_no_log_upsets_the_judgement(silent: Snapshot, lines: list[str]) -> None:
     told = logged(silent, [line.replace("\n", " ") for line in lines])
     found = down(Bgp(Case(told)))
-    assert {each.session.node for each in found} <= set(NODES)
-    for log in (session_log(told, node) for node in NODES):
+    assert {each.session.node for each in found} <= set(NODE_NAMES)
+    for log in (session_log(told, node) for node in NODE_NAMES):
         assert all(loss.at <= told.taken_at for loss in log.losses(told.taken_at))
-    assert all(event.peer for event in session_events(told.agent_logs.values()))
+    assert all(event.peer for event in session_events(told.records[AGENT_LOGS].values()))

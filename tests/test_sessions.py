@@ -10,18 +10,19 @@ import msgspec
 import pytest
 
 from app.model.sessions import REPORTING_LAG, sessions
+from app.state.kinds import BGP_PEERS, DAEMON_SETS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, State
 from collectors.cilium_records import NodeConfigSpec
 from tests.recorded import changed, snapshot_of
 
-NODES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
+NODE_NAMES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
 
 
 async def test_a_healthy_cluster_has_a_session_on_each_node_and_both_witnesses_agree() -> None:
     snapshot = await snapshot_of("healthy")
     found = sessions(snapshot)
     assert [(s.node, s.peer_address, s.peer) for s in found] == [
-        (node, "172.29.51.1", "router") for node in NODES
+        (node, "172.29.51.1", "router") for node in NODE_NAMES
     ]
     for session in found:
         assert session.established
@@ -39,7 +40,9 @@ async def test_a_healthy_cluster_has_a_session_on_each_node_and_both_witnesses_a
 
 async def test_bgpv1_has_only_the_command_and_is_known_from_the_policy_without_it() -> None:
     with_cli = sessions(await snapshot_of("v1-healthy"))
-    assert [(s.node, s.state, s.api) for s in with_cli] == [(n, "established", None) for n in NODES]
+    assert [(s.node, s.state, s.api) for s in with_cli] == [
+        (n, "established", None) for n in NODE_NAMES
+    ]
     without = sessions(await snapshot_of("v1-healthy", cli=False))
     assert [(s.node, s.peer_address) for s in without] == [
         (s.node, s.peer_address) for s in with_cli
@@ -51,7 +54,7 @@ async def test_bgpv1_has_only_the_command_and_is_known_from_the_policy_without_i
 async def test_a_policy_left_over_after_bgpv1_was_removed_configures_nothing() -> None:
     old = await snapshot_of("v1-healthy", cli=False)
     new = await snapshot_of("healthy", cli=False)
-    upgraded = changed(old, daemon_sets=new.daemon_sets)
+    upgraded = changed(old, daemon_sets=new.records[DAEMON_SETS])
     assert sessions(upgraded) == ()
 
 
@@ -59,7 +62,7 @@ async def test_a_killed_router_leaves_every_session_without_uptime() -> None:
     for name in ("router-killed", "v1-router-killed"):
         snapshot = await snapshot_of(name)
         found = sessions(snapshot)
-        assert [s.node for s in found] == NODES
+        assert [s.node for s in found] == NODE_NAMES
         assert {s.state for s in found} == {"active"}
         assert {s.uptime(snapshot.taken_at) for s in found} == {None}
 
@@ -84,13 +87,15 @@ async def test_the_last_word_of_a_dead_agent_is_not_believed() -> None:
 
 async def test_without_the_right_to_exec_the_api_tells() -> None:
     found = sessions(await snapshot_of("rights-no-exec"))
-    assert [(s.node, s.established, s.cli) for s in found] == [(n, True, None) for n in NODES]
+    assert [(s.node, s.established, s.cli) for s in found] == [(n, True, None) for n in NODE_NAMES]
 
 
 async def test_bgp_that_is_switched_off_is_not_a_session() -> None:
     for cli in (True, False):
         found = sessions(await snapshot_of("bgp-disabled", cli=cli))
-        assert [(s.node, s.state, s.cli) for s in found] == [(n, "unknown", None) for n in NODES]
+        assert [(s.node, s.state, s.cli) for s in found] == [
+            (n, "unknown", None) for n in NODE_NAMES
+        ]
         assert all("established is the last word" in s.note for s in found)
 
 
@@ -98,7 +103,7 @@ def aged(snapshot: Snapshot, seconds: float) -> Snapshot:
     """The same, with the command's answer so much older than everything else."""
     later = snapshot.taken_at + timedelta(seconds=seconds)
     health = {
-        label: h if h.kind == "bgp_peers" else replace(h, read_at=later)
+        label: h if h.kind == BGP_PEERS else replace(h, read_at=later)
         for label, h in snapshot.health.items()
     }
     return changed(snapshot, taken_at=later, health=MappingProxyType(health))
@@ -118,7 +123,7 @@ async def test_the_newer_witness_is_shown_and_its_uptime_grows() -> None:
 
 async def test_witnesses_that_tell_different_states_disagree() -> None:
     healthy, killed = await snapshot_of("healthy"), await snapshot_of("router-killed")
-    torn = changed(healthy, bgp_peers=killed.bgp_peers)
+    torn = changed(healthy, bgp_peers=killed.records[BGP_PEERS])
     found = sessions(torn)
     assert all(s.disagree for s in found)
     assert {s.state for s in found} == {"active"}
@@ -131,7 +136,7 @@ async def test_a_session_that_is_down_by_both_witnesses_is_no_disagreement() -> 
             reading,
             peers=tuple(msgspec.structs.replace(peer, state="idle") for peer in reading.peers),
         )
-        for node, reading in killed.bgp_peers.items()
+        for node, reading in killed.records[BGP_PEERS].items()
     }
     found = sessions(changed(killed, bgp_peers=MappingProxyType(idle)))
     assert {(s.cli.state, s.api.state) for s in found if s.cli and s.api} == {("idle", "active")}
@@ -141,7 +146,7 @@ async def test_a_session_that_is_down_by_both_witnesses_is_no_disagreement() -> 
 async def test_nothing_read_is_no_session_and_not_an_error() -> None:
     healthy = await snapshot_of("healthy")
     assert sessions(Snapshot(taken_at=healthy.taken_at)) == ()
-    assert Snapshot(taken_at=healthy.taken_at).health_of("bgp_peers").state is State.OFF
+    assert Snapshot(taken_at=healthy.taken_at).health_of(BGP_PEERS).state is State.OFF
 
 
 async def test_a_peer_that_the_agent_does_not_have_is_unknown_with_the_reason() -> None:
@@ -155,7 +160,7 @@ async def test_what_no_fresh_source_tells_is_not_current_and_its_uptime_stands()
     uptime = sessions(snapshot)[0].uptime(snapshot.taken_at)
     later = snapshot.taken_at + timedelta(seconds=60)
     health = {
-        label: replace(h, state=State.STALE) if h.kind in ("bgp_peers", "node_configs") else h
+        label: replace(h, state=State.STALE) if h.kind in (BGP_PEERS, NODE_CONFIGS) else h
         for label, h in snapshot.health.items()
     }
     stale = changed(snapshot, taken_at=later, health=MappingProxyType(health))
@@ -170,7 +175,7 @@ async def test_what_no_fresh_source_tells_is_not_current_and_its_uptime_stands()
 async def test_a_fresh_witness_stands_before_a_stale_one() -> None:
     snapshot = aged(await snapshot_of("healthy"), REPORTING_LAG + 5)
     health = {
-        label: replace(h, state=State.FAILING) if h.kind == "node_configs" else h
+        label: replace(h, state=State.FAILING) if h.kind == NODE_CONFIGS else h
         for label, h in snapshot.health.items()
     }
     found = sessions(changed(snapshot, health=MappingProxyType(health)))
@@ -179,10 +184,10 @@ async def test_a_fresh_witness_stands_before_a_stale_one() -> None:
 
 async def test_a_policy_shadows_what_v2_configures_on_its_nodes() -> None:
     v1 = await snapshot_of("v1-healthy")
-    both = changed(v1, node_configs=(await snapshot_of("v2alpha1-healthy")).node_configs)
+    both = changed(v1, node_configs=(await snapshot_of("v2alpha1-healthy")).records[NODE_CONFIGS])
     moved = {
         key: msgspec.structs.replace(config, spec=renamed(config.spec), status=None)
-        for key, config in both.node_configs.items()
+        for key, config in both.records[NODE_CONFIGS].items()
     }
     found = sessions(changed(both, node_configs=MappingProxyType(moved)))
     assert {s.peer_address for s in found} == {"172.29.51.1"}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.history import LONGEST, Trail
 from app.model.finding import Ref
+from app.state.kinds import SERVICES
 from collectors.source import Replaced
 from screens.cluster_screen import ClusterScreen
 from screens.text_view import TextScreen
@@ -104,7 +105,7 @@ async def test_a_frozen_picture_stands_still_while_everything_is_read_on() -> No
     app = scripted_dashboard((services,), lambda: now)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("f5")
-        services.say(Replaced("services", tuple(healthy.services.values()), 0.0))
+        services.say(Replaced("services", tuple(healthy.records[SERVICES].values()), 0.0))
         table = app.screen.query_one("#services", LiveTable)
         await until(pilot, lambda: len(table.rows) > 2)
         await pilot.press("ctrl+t")
@@ -114,7 +115,7 @@ async def test_a_frozen_picture_stands_still_while_everything_is_read_on() -> No
         before = frozen_for.sub("FROZEN", screen_text(app))
         services.say(Replaced("services", (), 0.0))
         now += timedelta(minutes=3)
-        await until(pilot, lambda: not app.monitor.snapshot.services)
+        await until(pilot, lambda: not app.monitor.snapshot.records[SERVICES])
         await until(pilot, lambda: first[0] not in line(app, "#header"))
         assert frozen_for.sub("FROZEN", screen_text(app)) == before
         await pilot.press("f1", "f5")

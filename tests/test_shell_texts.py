@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.model.finding import Ref
+from app.state.kinds import POOLS, SERVICES
 from collectors.source import Replaced
 from screens.cluster_screen import STYLES, ClusterScreen
 from screens.text_view import TextScreen
@@ -72,12 +73,12 @@ async def test_an_open_explanation_follows_the_cluster() -> None:
     services, pools = Script("services"), Script("pools")
     app = scripted_dashboard((services, pools))
     async with app.run_test(size=(80, 24)) as pilot:
-        services.say(Replaced("services", tuple(broken.services.values()), 0.0))
-        pools.say(Replaced("pools", tuple(broken.pools.values()), 0.0))
+        services.say(Replaced("services", tuple(broken.records[SERVICES].values()), 0.0))
+        pools.say(Replaced("pools", tuple(broken.records[POOLS].values()), 0.0))
         await on_service(app, pilot, "home/typo")
         await pilot.press("v")
         assert "✗ pool" in shown(app)
-        services.say(Replaced("services", tuple(healthy.services.values()), 0.0))
+        services.say(Replaced("services", tuple(healthy.records[SERVICES].values()), 0.0))
         await until(pilot, lambda: "there is no service home/typo" in shown(app))
 
 

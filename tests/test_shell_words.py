@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
+from app.state.kinds import SERVICES
 from collectors.source import Replaced
 from screens.cluster_screen import ClusterScreen
 from screens.help import HelpScreen
@@ -31,7 +32,7 @@ from tests.dashboards import (
 from tests.lbipam_clusters import service
 from tests.recorded import snapshot_of, taken_at
 
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-20")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-20")
 
 
 def title(app: CiliscopeApp) -> str:
@@ -88,7 +89,7 @@ def _filled(table: LiveTable) -> bool:
     ],
 )
 def test_words_behind_logs_are_lines_and_logs(words: str, expected: Wish | str) -> None:
-    assert wish_of(words.split(), NODES) == expected
+    assert wish_of(words.split(), NODE_NAMES) == expected
 
 
 async def test_logs_opens_with_the_lines_and_the_log_that_are_named() -> None:
@@ -286,7 +287,7 @@ async def test_digits_choose_a_namespace_of_services_and_say_so() -> None:
     source = Script("services")
     app = scripted_dashboard([source])
     async with app.run_test(size=(80, 24)) as pilot:
-        source.say(Replaced("services", tuple(snapshot.services.values()), 0.0))
+        source.say(Replaced("services", tuple(snapshot.records[SERVICES].values()), 0.0))
         table = await services(app, pilot)
         await until(pilot, lambda: len(table.rows) == 8)
         await pilot.press("2")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from app.model.finding import Finding
+from app.state.kinds import DAEMON_SETS, NODES
 from app.state.snapshot import Snapshot
 from collectors.records import Container, DaemonSetSpec, NodeAddress, PodSpec, PodTemplate
 from tests.recorded import changed, snapshot_of
@@ -16,7 +17,7 @@ from tests.test_rules_sessions import codes, found, one_peer, only
 from tests.test_session_causes import (
     ADDED,
     BROKEN,
-    NODES,
+    NODE_NAMES,
     NOISE,
     PEER,
     UP,
@@ -33,7 +34,7 @@ CONFIGURED = 'msg="Updating peer" peer=router'
 def of_version(snapshot: Snapshot, version: str) -> Snapshot:
     """The cluster as if its agents were to run this Cilium."""
     key = "kube-system/cilium"
-    agents = snapshot.daemon_sets[key]
+    agents = snapshot.records[DAEMON_SETS][key]
     image = f"quay.io/cilium/cilium:{version}"
     pod = PodTemplate(PodSpec(containers=(Container("cilium-agent", image),)))
     made = msgspec.structs.replace(agents, spec=DaemonSetSpec(pod))
@@ -174,7 +175,7 @@ async def test_a_lost_session_is_told_by_what_it_does_since() -> None:
 
 
 async def test_sessions_in_several_states_are_one_finding_that_tells_what_fits_each() -> None:
-    mixed = one_peer(await snapshot_of("router-killed"), NODES[2], state="idle")
+    mixed = one_peer(await snapshot_of("router-killed"), NODE_NAMES[2], state="idle")
     finding = only(logged(mixed, [ADDED, UP], every=600.0))
     assert "What fits state active: " in finding.remedy
     assert "What fits state idle: " in finding.remedy
@@ -204,17 +205,17 @@ async def test_of_a_session_that_never_came_up_the_address_is_doubted_first() ->
     assert never.remedy.startswith(f"What fits state active: {field} may be wrong")
     for lines in ([ADDED, UP], [ADDED, UP, BROKEN]):
         assert "peerAddress" not in only(logged(killed, lines, every=600.0)).remedy
-    lives = one_peer(killed, NODES[0], state="established")
-    assert "peerAddress" not in only(logged(lives, [ADDED], NODES[1:], every=600.0)).remedy
+    lives = one_peer(killed, NODE_NAMES[0], state="established")
+    assert "peerAddress" not in only(logged(lives, [ADDED], NODE_NAMES[1:], every=600.0)).remedy
 
 
 async def test_a_peer_that_is_a_node_of_the_cluster_is_called_that() -> None:
     killed = await snapshot_of("router-killed")
     assert "own address" not in only(logged(killed, [ADDED], every=600.0)).summary
-    node = killed.nodes[NODES[0]]
+    node = killed.records[NODES][NODE_NAMES[0]]
     addresses = (*node.status.addresses, NodeAddress(type="InternalIP", address=PEER))
     status = msgspec.structs.replace(node.status, addresses=addresses)
-    nodes = {**killed.nodes, NODES[0]: msgspec.structs.replace(node, status=status)}
+    nodes = {**killed.records[NODES], NODE_NAMES[0]: msgspec.structs.replace(node, status=status)}
     finding = only(logged(changed(killed, nodes=MappingProxyType(nodes)), [ADDED], every=600.0))
     assert finding.summary.endswith(f"{PEER} is node talos-cp-1's own address")
     assert "most likely wrong" in finding.remedy

@@ -9,11 +9,12 @@ import pytest
 
 from app.diagnosis.diagnoser import Judge
 from app.diagnosis.session_status import NO_SESSION, Standing, standings
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 from app.state.snapshot import Snapshot
 from tests.diagnosed import agent_of, unready, with_pod
 from tests.recorded import changed, snapshot_of, with_logs
 
-NODES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
+NODE_NAMES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
 
 
 def found_in(snapshot: Snapshot) -> dict[str, Standing]:
@@ -30,7 +31,7 @@ async def recorded(name: str) -> dict[str, Standing]:
 @pytest.mark.parametrize("name", ["healthy", "v1-healthy", "v2alpha1-healthy", "local-one-node"])
 async def test_where_all_is_well_there_is_nothing_to_say(name: str) -> None:
     found = await recorded(name)
-    assert [*found] == NODES
+    assert [*found] == NODE_NAMES
     assert {(s.health, s.state, s.reason, s.findings) for s in found.values()} == {
         ("ok", "established", "", ())
     }
@@ -89,8 +90,8 @@ async def test_a_session_that_should_be_and_is_not_has_a_row_and_a_reason() -> N
 
 async def test_a_node_that_the_operator_has_not_told_has_a_row_too() -> None:
     snapshot = await snapshot_of("healthy")
-    configs = {n: c for n, c in snapshot.node_configs.items() if n != "talos-cp-3"}
-    peers = {n: p for n, p in snapshot.bgp_peers.items() if n != "talos-cp-3"}
+    configs = {n: c for n, c in snapshot.records[NODE_CONFIGS].items() if n != "talos-cp-3"}
+    peers = {n: p for n, p in snapshot.records[BGP_PEERS].items() if n != "talos-cp-3"}
     found = found_in(
         changed(
             snapshot,

@@ -20,6 +20,7 @@ from app.model.session_logs import FOLLOWED
 from app.pipeline import agent_logs as module
 from app.pipeline.agent_logs import follow_suspects, suspects
 from app.pipeline.sources import Wiring
+from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.bgp_peers import BgpPeer, NodePeers
@@ -27,7 +28,7 @@ from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Heard, Replaced, Update
 from tests.recorded import RECORDINGS, Said, changed, snapshot_of
 
-NODES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
+NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 
 
 @asynccontextmanager
@@ -60,13 +61,13 @@ async def until(monitor: Monitor, good: Callable[[Snapshot], bool], deadline: fl
 
 def logs(snapshot: Snapshot) -> list[str]:
     """The nodes whose agent log is, or was, asked for."""
-    labels = sorted(h.label for h in snapshot.health.values() if h.kind == "agent_logs")
+    labels = sorted(h.label for h in snapshot.health.values() if h.kind == AGENT_LOGS)
     return [label.removeprefix("agent log ") for label in labels]
 
 
 def logs_read(snapshot: Snapshot) -> bool:
     """Whether every log that is asked for has been read to its end."""
-    agents = [h for h in snapshot.health.values() if h.kind == "agent_logs"]
+    agents = [h for h in snapshot.health.values() if h.kind == AGENT_LOGS]
     return len(agents) == 3 and all(h.known for h in agents)
 
 
@@ -86,7 +87,7 @@ async def test_the_cause_of_a_replayed_recording_is_read_from_its_logs(
 
 async def test_no_log_of_an_agent_that_is_well_is_read() -> None:
     wanted = suspects(await snapshot_of("advert-external-only"))
-    assert set(wanted) <= set(NODES)
+    assert set(wanted) <= set(NODE_NAMES)
     aged = await snapshot_of("healthy")
     old = changed(
         aged,
@@ -98,7 +99,7 @@ async def test_no_log_of_an_agent_that_is_well_is_read() -> None:
                         msgspec.structs.replace(peer, uptime=86_400.0) for peer in reading.peers
                     ),
                 )
-                for node, reading in aged.bgp_peers.items()
+                for node, reading in aged.records[BGP_PEERS].items()
             }
         ),
     )
@@ -107,11 +108,11 @@ async def test_no_log_of_an_agent_that_is_well_is_read() -> None:
 
 async def test_down_young_and_contradicted_sessions_are_suspect_and_unknown_ones_are_not() -> None:
     killed = await snapshot_of("router-killed")
-    assert list(suspects(killed)) == list(NODES)
-    assert list(suspects(await snapshot_of("agent-just-killed"))) == list(NODES[1:])
+    assert list(suspects(killed)) == list(NODE_NAMES)
+    assert list(suspects(await snapshot_of("agent-just-killed"))) == list(NODE_NAMES[1:])
     healthy = await snapshot_of("healthy")
-    torn = changed(healthy, node_configs=killed.node_configs)
-    assert list(suspects(torn)) == list(NODES)
+    torn = changed(healthy, node_configs=killed.records[NODE_CONFIGS])
+    assert list(suspects(torn)) == list(NODE_NAMES)
     assert suspects(changed(killed, pods=MappingProxyType({}))) == {}
 
 
@@ -146,8 +147,8 @@ def cluster(count: int, peers: dict[int, str], down: Callable[[int], bool]) -> S
         )
         for n in range(count)
     ]
-    return Snapshot(
-        taken_at=now,
+    return changed(
+        Snapshot(taken_at=now),
         pods=MappingProxyType({pod.key: pod for pod in pods}),
         bgp_peers=MappingProxyType({reading.key: reading for reading in readings}),
     )
@@ -225,8 +226,10 @@ async def test_logs_are_let_go_a_while_after_their_node_is_well_and_are_bounded(
     following = asyncio.create_task(follow_suspects(FakeWiring(), monitor))
 
     def tell(snapshot: Snapshot) -> None:
-        pods.say.put_nowait(Replaced("pods", tuple(snapshot.pods.values()), 0.1))
-        peers.say.put_nowait(Replaced("bgp_peers", tuple(snapshot.bgp_peers.values()), 0.1))
+        pods.say.put_nowait(Replaced("pods", tuple(snapshot.records[PODS].values()), 0.1))
+        peers.say.put_nowait(
+            Replaced("bgp_peers", tuple(snapshot.records[BGP_PEERS].values()), 0.1)
+        )
 
     try:
         tell(ill)

@@ -20,8 +20,8 @@ from app.report.findings_json import findings_json
 from app.report.findings_text import Pen, short, text
 from app.report.junit import junit
 from app.report.markdown import markdown
+from app.state.kinds import COMMANDS
 from app.state.monitor import Monitor
-from collectors.cilium_cli import COMMANDS
 
 NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
 """Exit codes; 2 is a command line that cannot be used."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from app.pipeline.sources import Wiring
 from app.report.subjects import SUBJECTS, Subject
+from app.state.kinds import DAEMON_SETS, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_cli import COMMANDS
 
 READ = 0
 UNREADABLE = 3
 """Exit code when a needed source could not be read, wholly or in part."""
 
-IDENTITY = ("version", "daemon_sets")
+IDENTITY = (VERSION, DAEMON_SETS)
 """Kinds that tell which cluster this is; read along, but not needed."""
 
 
@@ -48,7 +48,7 @@ def was_read(health: SourceHealth) -> bool:
     if health.state is State.OFF:
         return True
     if health.state is State.ABSENT:
-        return health.kind not in COMMANDS and health.kind != "operator_log"
+        return health.kind.tier == "API"
     return health.state is State.FRESH and not health.problems
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from app.diagnosis.diagnoser import Judge
+from app.state.kinds import ROUTES
 from app.state.monitor import Clock, Monitor
 from screens.cluster_handle import ClusterLink
 
@@ -94,10 +95,9 @@ class LiveCluster:
         for feed in (*wiring.feeds(), *wiring.own_version()):
             self.monitor.attach(feed)
         from app.pipeline.agent_logs import follow_suspects
-        from collectors.bgp_routes import COMMANDS as ROUTES
 
         # Every verdict is about what is announced as well, on whichever screen it stands.
-        with self.monitor.demand(*(command.kind for command in ROUTES)):
+        with self.monitor.demand(*ROUTES):
             async with asyncio.TaskGroup() as group:
                 group.create_task(wiring.run(self.monitor))
                 group.create_task(follow_suspects(wiring, self.monitor))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from app.dashboard.actions import AskingApp
 from app.dashboard.clusters import Contexts, Unreadable
+from app.state.kinds import SERVICES
 from screens.command_table import Behind, Place, behind
 from screens.contexts import ContextsScreen
 from screens.log_arguments import Wish, wish_of
@@ -49,7 +50,9 @@ class PlacingApp(AskingApp, inherit_bindings=False):
         """A namespace behind the word of services, as part of the filter."""
         if place.name != "services" or len(asked.words) != 1 or asked.filter is None:
             return asked
-        if all(asked.words[0] != each.namespace for each in self.current.services.values()):
+        if all(
+            asked.words[0] != each.namespace for each in self.current.records[SERVICES].values()
+        ):
             return asked
         text = in_namespace(asked.filter, asked.words[0])
         return asked if text is None else replace(asked, words=(), filter=text)

@@ -14,6 +14,7 @@ from app.model.case import Case
 from app.model.lbipam import Address, AddressRange
 from app.model.route_coverage import scene
 from app.model.routes import Prefix
+from app.state.kinds import ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,11 @@ def _union(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _peers(case: Case, prefix: str) -> tuple[str, ...]:
     snapshot, states = case.snapshot, scene(case).links
-    readings = snapshot.routes_advertised_ipv6 if ":" in prefix else snapshot.routes_advertised_ipv4
+    readings = (
+        snapshot.records[ROUTES_ADVERTISED_IPV6]
+        if ":" in prefix
+        else snapshot.records[ROUTES_ADVERTISED_IPV4]
+    )
     found = {
         route.neighbor
         for reading in (readings.values() if prefix else ())

@@ -20,6 +20,19 @@ from app.model.lbipam import LoadBalancer, PoolUsage
 from app.model.route_coverage import scene
 from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness
+from app.state.kinds import (
+    ADVERTISED,
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CLUSTER_CONFIGS,
+    ENDPOINT_SLICES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    POOLS,
+    SERVICES,
+    Kind,
+)
 from app.state.snapshot import SourceHealth, State
 
 Facts = list[tuple[str, str]]
@@ -42,9 +55,9 @@ class NoSuchThing(Exception):
 def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str]) -> Explanation:
     """A service of type LoadBalancer: its address, its way to the router."""
     key = names[0]
-    service = case.snapshot.services.get(key)
+    service = case.snapshot.records[SERVICES].get(key)
     if service is None:
-        raise _missing(case, "service", key, case.snapshot.services, "services")
+        raise _missing(case, "service", key, case.snapshot.records[SERVICES], SERVICES)
     facts: Facts = [("type", service.spec.type)]
     balancer = next((b for b in case.balancers if b.service.key == key), None)
     if balancer is not None:
@@ -58,7 +71,7 @@ def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str])
         facts=tuple(facts),
         paths=_paths(case, [key]),
         findings=concerning(findings, [Ref("Service", service.name, service.namespace)]),
-        unread=() if balancer is None else _unread(case, *_WAY, *_ROUTES.values(), "bgp_peers"),
+        unread=() if balancer is None else _unread(case, *_WAY, *ADVERTISED.values(), BGP_PEERS),
     )
 
 
@@ -84,7 +97,7 @@ def about_session(case: Case, findings: Sequence[Finding], names: Sequence[str])
     ]
     if not found:
         known = [f"{s.node} {s.peer_address}" for s in case.sessions]
-        raise _missing(case, "session", " ".join(names), known, "bgp_peers", "node_configs")
+        raise _missing(case, "session", " ".join(names), known, BGP_PEERS, NODE_CONFIGS)
     facts: Facts = []
     for session in found:
         facts += _session_facts(case, session)
@@ -109,14 +122,14 @@ def about_pool(case: Case, findings: Sequence[Finding], names: Sequence[str]) ->
     """A pool: what it has, who holds its addresses, which services it would serve."""
     usage = next((usage for usage in case.usages if usage.pool.name == names[0]), None)
     if usage is None:
-        raise _missing(case, "pool", names[0], case.snapshot.pools, "pools")
+        raise _missing(case, "pool", names[0], case.snapshot.records[POOLS], POOLS)
     return Explanation(
         snapshot=case.snapshot,
         kind="pool",
         name=usage.pool.name,
         facts=tuple(_pool_facts(case, usage)),
         findings=concerning(findings, [Ref("CiliumLoadBalancerIPPool", usage.pool.name)]),
-        unread=_unread(case, "pools", "services"),
+        unread=_unread(case, POOLS, SERVICES),
     )
 
 
@@ -131,29 +144,30 @@ ABOUT: Mapping[str, Callable[[Case, Sequence[Finding], Sequence[str]], Explanati
 
 
 _UNREAD = "not known: it could not be read"
-_ROUTES = {4: "routes_advertised_ipv4", 6: "routes_advertised_ipv6"}
-_BGP = ("cluster_configs", "peer_configs", "advertisements", "node_configs", "peering_policies")
-_WAY = ("services", "pools", "endpoint_slices", *_BGP)
+_BGP = (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS, NODE_CONFIGS, PEERING_POLICIES)
+_WAY = (SERVICES, POOLS, ENDPOINT_SLICES, *_BGP)
 """What the way of a service is made of, beside what the agents say."""
 
 
-def _unread(case: Case, *kinds: str) -> tuple[SourceHealth, ...]:
+def _unread(case: Case, *kinds: Kind[object]) -> tuple[SourceHealth, ...]:
     """Those of the sources of these kinds that told nothing; without its kind, no pool is known."""
     return tuple(
         health
         for health in case.snapshot.health.values()
         if health.kind in kinds
-        and (not answered(health) or (health.kind, health.state) == ("pools", State.ABSENT))
+        and (not answered(health) or (health.kind, health.state) == (POOLS, State.ABSENT))
     )
 
 
 def _lies_in(case: Case, pool: str | None) -> str:
     if pool:
         return f"pool {pool}"
-    return "its pool is not known" if _unread(case, "pools") else "in no pool"
+    return "its pool is not known" if _unread(case, POOLS) else "in no pool"
 
 
-def _missing(case: Case, kind: str, name: str, known: Collection[str], *kinds: str) -> NoSuchThing:
+def _missing(
+    case: Case, kind: str, name: str, known: Collection[str], *kinds: Kind[object]
+) -> NoSuchThing:
     unread = [case.snapshot.health_of(each) for each in kinds if not case.known(each)]
     if unread and not known:
         told = "; ".join(f"{health.label}: {health.error or health.state}" for health in unread)
@@ -223,7 +237,7 @@ def _pool_facts(case: Case, usage: PoolUsage) -> Iterator[tuple[str, str]]:
     if usage.conflict:
         yield "conflict", usage.conflict
     yield "addresses", f"{_count(usage.total)}, {_count(usage.available)} free"
-    if not case.known("services"):
+    if not case.known(SERVICES):
         yield "services", _UNREAD
         return
     held = [f"{address}: {', '.join(keys)}" for address, keys in usage.holders.items()]
@@ -240,15 +254,15 @@ def _looked_up(
     case: Case, findings: Sequence[Finding], kind: str, name: str, known: Known
 ) -> Explanation:
     version = 6 if ":" in name else 4
-    unread = _unread(case, "services", "pools", _ROUTES[version])
+    unread = _unread(case, SERVICES, POOLS, ADVERTISED[version])
     silent = {health.kind for health in unread}
     refs = [Ref("Prefix", known.prefix or name), *_service_refs(known.services)]
-    pools = _listed(known.pools, _UNREAD if "pools" in silent else "none")
+    pools = _listed(known.pools, _UNREAD if POOLS in silent else "none")
     one = ip_network(name).num_addresses == 1
     facts: Facts = [
         (
             "held by" if one else "services",
-            _UNREAD if "services" in silent else _listed(_holding(case, known, name)),
+            _UNREAD if SERVICES in silent else _listed(_holding(case, known, name)),
         ),
         ("pool" if one else "pools", pools),
         ("announced", _announced(case, name, known)),

@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
-from app.model.policies import ENDPOINTS, ON_DEMAND
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    AGENT_LOGS,
+    BGP_PEERS,
+    CILIUM_ENDPOINTS,
+    CILIUM_NODES,
+    CILIUM_STATUS,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    L2_POLICIES,
+    LEASES,
+    NAMESPACES,
+    NODE_CONFIG_OVERRIDES,
+    NODE_CONFIGS,
+    NODES,
+    OPTIONAL,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+    POOLS,
+    ROUTES,
+    SERVICES,
+    Kind,
+)
 from app.state.snapshot import Snapshot, SourceHealth, State
 
-_ROUTES = (
-    "routes_advertised_ipv4",
-    "routes_advertised_ipv6",
-    "routes_available_ipv4",
-    "routes_available_ipv6",
-)
 _BGP_OBJECTS = (
-    "cluster_configs",
-    "peer_configs",
-    "advertisements",
-    "node_configs",
-    "node_config_overrides",
-    "peering_policies",
+    CLUSTER_CONFIGS,
+    PEER_CONFIGS,
+    ADVERTISEMENTS,
+    NODE_CONFIGS,
+    NODE_CONFIG_OVERRIDES,
+    PEERING_POLICIES,
 )
 
-INPUTS = {
+INPUTS: Mapping[str, tuple[Kind[object], ...]] = {
     "cilium": (
-        "nodes",
-        "pods",
-        "daemon_sets",
-        "deployments",
-        "leases",
-        "config_maps",
-        "cilium_status",
-        "bgp_peers",
+        NODES,
+        PODS,
+        DAEMON_SETS,
+        DEPLOYMENTS,
+        LEASES,
+        CONFIG_MAPS,
+        CILIUM_STATUS,
+        BGP_PEERS,
     ),
-    "lb-ipam": ("services", "pools", "namespaces", "config_maps", "deployments"),
-    "bgp-config": (*_BGP_OBJECTS, "cilium_nodes", "config_maps", "services"),
-    "bgp-sessions": ("node_configs", "bgp_peers", "pods", "agent_logs"),
-    "advertisement": (*_BGP_OBJECTS, *_ROUTES, "services", "endpoint_slices", "config_maps"),
-    "workload": ("services", "endpoint_slices", *ON_DEMAND),
-    "configuration": ("config_maps", "l2_policies"),
+    "lb-ipam": (SERVICES, POOLS, NAMESPACES, CONFIG_MAPS, DEPLOYMENTS),
+    "bgp-config": (*_BGP_OBJECTS, CILIUM_NODES, CONFIG_MAPS, SERVICES),
+    "bgp-sessions": (NODE_CONFIGS, BGP_PEERS, PODS, AGENT_LOGS),
+    "advertisement": (*_BGP_OBJECTS, *ROUTES, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS),
+    "workload": (SERVICES, ENDPOINT_SLICES, *OPTIONAL),
+    "configuration": (CONFIG_MAPS, L2_POLICIES),
     "view": (),
 }
 """Kinds by category."""
 
-_COMMANDS = frozenset({"bgp_peers", "cilium_status", *_ROUTES})
-_AT_NEED = frozenset({"agent_logs", ENDPOINTS})
+_AT_NEED = frozenset({AGENT_LOGS, CILIUM_ENDPOINTS})
 """What is read only where something else says that it is needed: a session that is not up, a
 policy."""
 
@@ -61,15 +81,19 @@ def unread(snapshot: Snapshot, category: str) -> tuple[SourceHealth, ...]:
 
 def not_granted(health: SourceHealth) -> bool:
     """Whether a source lacks a right that is optional: who does not grant it wants it unread."""
-    return health.kind in ON_DEMAND and health.state is State.FORBIDDEN
+    return health.kind.optional and health.state is State.FORBIDDEN
 
 
-def switched_off(snapshot: Snapshot, category: str) -> tuple[str, ...]:
+def switched_off(snapshot: Snapshot, category: str) -> tuple[Kind[object], ...]:
     """The kinds that this category would be judged from and that nobody wanted to be read.
 
     Of `view`, which tells what is not known, those of every category.
     """
-    kinds = dict.fromkeys(sum(INPUTS.values(), ())) if category == "view" else INPUTS[category]
+    kinds = (
+        dict.fromkeys(chain.from_iterable(INPUTS.values()))
+        if category == "view"
+        else INPUTS[category]
+    )
     fed = {health.kind for health in snapshot.health.values() if health.state is not State.OFF}
     return tuple(kind for kind in kinds if kind not in fed and kind not in _AT_NEED)
 
@@ -82,5 +106,5 @@ def labels(sources: Iterable[SourceHealth]) -> str:
 def answered(health: SourceHealth) -> bool:
     """Whether a source told what there is; a kind that is not served is known to be empty."""
     if health.state is State.ABSENT:
-        return health.kind not in _COMMANDS
+        return health.kind.tier != "CLI"
     return health.state in (State.FRESH, State.OFF)

@@ -21,6 +21,15 @@ from app.model.health import Health
 from app.model.lbipam import AddressRange
 from app.model.route_coverage import reach, scene
 from app.model.routes import Prefix
+from app.state.kinds import (
+    AVAILABLE,
+    CILIUM_NODES,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    ROUTES_AVAILABLE_IPV4,
+    ROUTES_AVAILABLE_IPV6,
+    SERVICES,
+)
 from collectors.bgp_routes import NodeRoutes, Route
 
 POD_NETWORKS = ("cluster-pool", "kubernetes")
@@ -95,10 +104,10 @@ def routes_by_prefix(case: Case) -> Mapping[str, Sequence[Held]]:
     """Every route that was read, by its prefix as `canonical` writes it."""
     snapshot = case.snapshot
     readings = (
-        snapshot.routes_advertised_ipv4,
-        snapshot.routes_advertised_ipv6,
-        snapshot.routes_available_ipv4,
-        snapshot.routes_available_ipv6,
+        snapshot.records[ROUTES_ADVERTISED_IPV4],
+        snapshot.records[ROUTES_ADVERTISED_IPV6],
+        snapshot.records[ROUTES_AVAILABLE_IPV4],
+        snapshot.records[ROUTES_AVAILABLE_IPV6],
     )
     tables = ("advertised", "advertised", "available", "available")
     inputs: tuple[object, ...] = readings
@@ -177,7 +186,7 @@ def _pod_networks(case: Case) -> Iterator[Wanted]:
                 link = (peering.node, peering.peer_address)
                 links.setdefault((peering.node, family.afi), []).append(link)
     for (name, afi), carried in sorted(links.items()):
-        node = case.snapshot.cilium_nodes.get(name)
+        node = case.snapshot.records[CILIUM_NODES].get(name)
         for text in node.spec.ipam.pod_cidrs if node else ():
             prefix = canonical(text)
             if prefix and afi == ("ipv6" if ":" in prefix else "ipv4"):
@@ -281,13 +290,13 @@ def _within(network: Prefix, ranges: Iterable[AddressRange]) -> bool:
 
 def _other_addresses(case: Case) -> Mapping[str, str]:
     """Host prefixes of cluster and external addresses, and the services that have them."""
-    services = case.snapshot.services
+    services = case.snapshot.records[SERVICES]
     return case.memo.of("other addresses", (services,), lambda: _named(case))
 
 
 def _named(case: Case) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for service in case.snapshot.services.values():
+    for service in case.snapshot.records[SERVICES].values():
         spec = service.spec
         told = [(address, "ClusterIP") for address in (spec.cluster_ip, *spec.cluster_ips)]
         told += [(address, "ExternalIP") for address in spec.external_ips]
@@ -300,7 +309,7 @@ def _named(case: Case) -> Mapping[str, str]:
 
 
 def _available(case: Case, prefix: str, version: int) -> tuple[str, ...] | None:
-    if not case.snapshot.health_of(f"routes_available_ipv{version}").known:
+    if not case.snapshot.health_of(AVAILABLE[version]).known:
         return None
     held = routes_by_prefix(case).get(prefix, ())
     return tuple(sorted({each.node for each in held if each.table == "available"}))

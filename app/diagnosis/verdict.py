@@ -12,7 +12,6 @@ from app.diagnosis.ignore_file import Ignored
 from app.diagnosis.inputs import INPUTS, not_granted, switched_off, unread
 from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot, SourceHealth
-from collectors.cilium_cli import COMMANDS
 
 COUNTED = (Severity.FAIL, Severity.WARN, Severity.UNKNOWN, Severity.INFO)
 """In the order in which they are told."""
@@ -72,9 +71,7 @@ class Verdict:
         """What was switched off and these categories (all, for None) would be judged from."""
         chosen = self.categories if categories is None else categories
         off = (kind for each in chosen for kind in switched_off(self.snapshot, each))
-        return tuple(
-            COMMANDS[kind].label if kind in COMMANDS else kind for kind in dict.fromkeys(off)
-        )
+        return tuple(kind.label if kind.tier == "CLI" else kind.name for kind in dict.fromkeys(off))
 
     def not_granted(self, categories: Iterable[str] | None = None) -> tuple[str, ...]:
         """What lacks an optional right and these categories (all, for None) are judged from."""

@@ -17,6 +17,7 @@ from app.model.case import Case
 from app.model.health import Version
 from app.model.sessions import ESTABLISHED, UNKNOWN, Session
 from app.state.derived import Memo
+from app.state.kinds import ADVERTISED, BGP_PEERS, ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6
 from app.state.snapshot import Snapshot, State
 from collectors.bgp_routes import NodeRoutes, Route
 
@@ -76,9 +77,9 @@ class Announced:
 def links(case: Case) -> Mapping[Link, LinkState]:
     """Every session by node and peer address; the best one where two instances share a peer."""
     snapshot = case.snapshot
-    fresh = snapshot.health_of("bgp_peers").state is State.FRESH
+    fresh = snapshot.health_of(BGP_PEERS).state is State.FRESH
     counts = case.version >= COUNTS_PREFIXES
-    inputs = (case.sessions, snapshot.bgp_peers, fresh, counts)
+    inputs = (case.sessions, snapshot.records[BGP_PEERS], fresh, counts)
     found = case.memo.of("links", inputs, lambda: _links(case))
     if case.memo.of("any young", (found,), lambda: any(s.young for s in found.values())):
         case.memo.forget("links")  # it grows older with every snapshot
@@ -88,8 +89,12 @@ def links(case: Case) -> Mapping[Link, LinkState]:
 def announced(case: Case, version: int) -> Announced:
     """The announcements of IPv4 (4) or IPv6 (6)."""
     snapshot = case.snapshot
-    readings = snapshot.routes_advertised_ipv4 if version == 4 else snapshot.routes_advertised_ipv6
-    health = snapshot.health_of(f"routes_advertised_ipv{version}")
+    readings = (
+        snapshot.records[ROUTES_ADVERTISED_IPV4]
+        if version == 4
+        else snapshot.records[ROUTES_ADVERTISED_IPV6]
+    )
+    health = snapshot.health_of(ADVERTISED[version])
     fresh = health.state is State.FRESH
     name = f"announced {version}"
     inputs = (readings, links(case), snapshot.agents_by_node, fresh)
@@ -129,8 +134,8 @@ def _links(case: Case) -> Mapping[Link, LinkState]:
 
 def _state(snapshot: Snapshot, session: Session) -> str:
     """A session's state; one that its agent does not have is certainly not established."""
-    reading = snapshot.bgp_peers.get(session.node)
-    fresh = snapshot.health_of("bgp_peers").state is State.FRESH
+    reading = snapshot.records[BGP_PEERS].get(session.node)
+    fresh = snapshot.health_of(BGP_PEERS).state is State.FRESH
     if session.state != UNKNOWN or reading is None or not fresh:
         return session.state
     if reading.bgp_disabled:
@@ -139,7 +144,7 @@ def _state(snapshot: Snapshot, session: Session) -> str:
 
 
 def _announced(case: Case, version: int, readings: Mapping[str, NodeRoutes]) -> Announced:
-    health = case.snapshot.health_of(f"routes_advertised_ipv{version}")
+    health = case.snapshot.health_of(ADVERTISED[version])
     if health.state is not State.FRESH:
         return Announced(version, {}, {}, {}, frozenset(), None)
     states = links(case)

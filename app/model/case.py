@@ -20,6 +20,7 @@ from app.model.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usage
 from app.model.routes import NodeRoute, Prefix, announcers, routes
 from app.model.sessions import Session, sessions
 from app.state.derived import Memo
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
 from collectors.records import Pod
 
@@ -95,7 +96,7 @@ class Case:
         """A setting in force, its default where the key is absent; None when not known."""
         return None if self.config is None else self.config.get(key, default)
 
-    def known(self, *kinds: str) -> bool:
+    def known(self, *kinds: Kind[object]) -> bool:
         """Whether all these kinds have been read, so that what is not there does not exist.
 
         A kind that is not served counts as read: there is nothing of it.
@@ -111,7 +112,7 @@ class Case:
         agent = self.agent(node)
         return agent is not None and pod_ready(agent)
 
-    def saw(self, kind: str, obj: str, field: str, value: object) -> Evidence:
+    def saw(self, kind: Kind[object], obj: str, field: str, value: object) -> Evidence:
         """An observation in a record of this kind, with its source's label and age."""
         health = self.snapshot.health_of(kind)
         return Evidence(health.label, obj, field, str(value), self.age(health.read_at))
@@ -120,6 +121,6 @@ class Case:
         """Seconds from a moment to the snapshot's; None for None."""
         return None if moment is None else max(0.0, (self.now - moment).total_seconds())
 
-    def _read(self, kind: str) -> bool:
+    def _read(self, kind: Kind[object]) -> bool:
         health = self.snapshot.health_of(kind)
         return health.known or health.state is State.ABSENT

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.state.kinds import CONFIG_MAPS
+
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.records import ConfigMap
@@ -65,7 +67,7 @@ _PARAMETERS = (
 
 def config_map(snapshot: Snapshot) -> ConfigMap | None:
     """The running Cilium's ConfigMap, or None when it is not known or not there."""
-    return snapshot.config_maps.get(f"{snapshot.cilium_namespace}/{CONFIG_MAP}")
+    return snapshot.records[CONFIG_MAPS].get(f"{snapshot.cilium_namespace}/{CONFIG_MAP}")
 
 
 def parameters(snapshot: Snapshot) -> tuple[Parameter, ...]:

@@ -21,6 +21,17 @@ from app.model.health import BGPV1_REMOVED
 from app.model.lb_class import BGP_CLASS, enabled
 from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement, session_ref
 from app.model.selectors import selects, service_labels
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    NODE_CONFIG_OVERRIDES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+)
 from app.state.snapshot import State
 from collectors.cilium_records import (
     Advertisement,
@@ -106,8 +117,8 @@ def reads_policies(case: Case) -> bool:
 
 def peerings_known(case: Case) -> bool:
     """Whether everything was read that peerings are made of, so that none means none."""
-    kinds = ("cilium_nodes", "node_configs", "cluster_configs", "peer_configs", "advertisements")
-    return case.known(*kinds) and (not reads_policies(case) or case.known("peering_policies"))
+    kinds = (CILIUM_NODES, NODE_CONFIGS, CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS)
+    return case.known(*kinds) and (not reads_policies(case) or case.known(PEERING_POLICIES))
 
 
 def peerings(case: Case) -> tuple[Peering, ...]:
@@ -116,15 +127,15 @@ def peerings(case: Case) -> tuple[Peering, ...]:
     See `control_plane` for that, and `peerings_known` for what an empty answer means.
     """
     snapshot = case.snapshot
-    known = case.known("peer_configs") and not unserved(case, ["peer_configs"])
+    known = case.known(PEER_CONFIGS) and not unserved(case, [PEER_CONFIGS])
     inputs = _Inputs(
-        nodes=snapshot.cilium_nodes,
-        node_configs=snapshot.node_configs,
-        cluster_configs=snapshot.cluster_configs,
-        peer_configs=snapshot.peer_configs if known else None,
-        advertisements=snapshot.advertisements,
-        overrides=snapshot.node_config_overrides,
-        policies=snapshot.peering_policies if reads_policies(case) else None,
+        nodes=snapshot.records[CILIUM_NODES],
+        node_configs=snapshot.records[NODE_CONFIGS],
+        cluster_configs=snapshot.records[CLUSTER_CONFIGS],
+        peer_configs=snapshot.records[PEER_CONFIGS] if known else None,
+        advertisements=snapshot.records[ADVERTISEMENTS],
+        overrides=snapshot.records[NODE_CONFIG_OVERRIDES],
+        policies=snapshot.records[PEERING_POLICIES] if reads_policies(case) else None,
     )
     common = (inputs.cluster_configs, inputs.peer_configs, inputs.advertisements, inputs.policies)
     settings: dict[str, _Settings] = case.memo.of("peer settings", common, dict)
@@ -147,7 +158,7 @@ def control_plane(case: Case) -> ControlPlane:
         return "unknown"
     if not on:
         return "off"
-    if reads_policies(case) and not case.known("peering_policies", "cilium_nodes"):
+    if reads_policies(case) and not case.known(PEERING_POLICIES, CILIUM_NODES):
         return "unknown"
     return "v1" if any(peering.plane == "v1" for peering in peerings(case)) else "v2"
 
@@ -160,7 +171,7 @@ def bgp_enabled(case: Case) -> bool | None:
     """
     answers = agents_say(case)
     configured = enabled(case, "enable-bgp-control-plane", "false")
-    fresh = case.snapshot.health_of("bgp_peers").state is State.FRESH
+    fresh = case.snapshot.health_of(BGP_PEERS).state is State.FRESH
     if answers and (fresh or configured is None):
         return any(answers.values())
     return configured
@@ -169,8 +180,8 @@ def bgp_enabled(case: Case) -> bool | None:
 def agents_say(case: Case) -> Mapping[str, bool]:
     """By node, whether its agent said that BGP is on; a node is missing when it did not tell."""
     answers: dict[str, bool] = {}
-    for _, reading in sorted(case.snapshot.bgp_peers.items()):
-        pod = case.snapshot.pods.get(f"{case.snapshot.cilium_namespace}/{reading.pod}")
+    for _, reading in sorted(case.snapshot.records[BGP_PEERS].items()):
+        pod = case.snapshot.records[PODS].get(f"{case.snapshot.cilium_namespace}/{reading.pod}")
         node = reading.node or (pod.spec.node_name if pod else "")
         if node and (reading.bgp_disabled or reading.peers or not reading.error):
             answers[node] = not reading.bgp_disabled

@@ -14,7 +14,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 
 from app.model.advertised_routes import Link
-from app.model.bgp_crds import BGP_KINDS, unserved
+from app.model.bgp_crds import unserved
 from app.model.case import Case
 from app.model.desired_peerings import (
     BGP_CLASS,
@@ -32,6 +32,16 @@ from app.model.health import Version
 from app.model.lbipam import Address, parse_address
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import Serving
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CLUSTER_CONFIGS,
+    L2_POLICIES,
+    NODE_CONFIGS,
+    NODES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    Kind,
+)
 from collectors.cilium_records import L2Policy
 from collectors.records import Ingress, Service
 
@@ -115,7 +125,7 @@ class Configuration:
     """IP versions that Cilium is switched on for."""
     on_node: Mapping[str, frozenset[str]] | None
     """Nodes by the value of their label `service.cilium.io/node`; None: nodes are not known."""
-    unserved: tuple[str, ...]
+    unserved: tuple[Kind[object], ...]
     """Kinds of BGP's configuration that the API server does not serve."""
     l2_policies: tuple[L2Policy, ...] | None
     """Those in force that announce addresses of load balancers; None: not known."""
@@ -170,16 +180,20 @@ def configuration(case: Case) -> Configuration:
         plane,
         case.version,
         peerings_known(case),
-        case.known("l2_policies"),
-        bool(snapshot.cluster_configs or snapshot.peering_policies or snapshot.node_configs),
+        case.known(L2_POLICIES),
+        bool(
+            snapshot.records[CLUSTER_CONFIGS]
+            or snapshot.records[PEERING_POLICIES]
+            or snapshot.records[NODE_CONFIGS]
+        ),
     )
     inputs = (
         found,
         case.memo.equal("bgp configuration told", told),
         case.config,
         _pinned(case),
-        case.known("nodes"),
-        snapshot.l2_policies,
+        case.known(NODES),
+        snapshot.records[L2_POLICIES],
         case.memo.equal("unserved", unserved(case)),
     )
     return case.memo.of("bgp configuration", inputs, lambda: _configuration(case, found, plane))
@@ -264,7 +278,7 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
         ),
         on_node=(
             {value: frozenset(names) for value, names in nodes.items()}
-            if case.known("nodes")
+            if case.known(NODES)
             else None
         ),
         unserved=unserved(case),
@@ -274,7 +288,7 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
 
 def _pinned(case: Case) -> tuple[tuple[str, str], ...]:
     """Value of the label `service.cilium.io/node` and name of each node that has it."""
-    nodes = case.snapshot.nodes
+    nodes = case.snapshot.records[NODES]
 
     def label(key: str) -> tuple[tuple[str, str], ...]:
         value = nodes[key].metadata.labels.get(_ON_NODE)
@@ -286,15 +300,17 @@ def _pinned(case: Case) -> tuple[tuple[str, str], ...]:
 def _l2_policies(case: Case) -> tuple[L2Policy, ...] | None:
     if case.setting("enable-l2-announcements", "false") == "false":
         return ()
-    if not case.known("l2_policies"):
+    if not case.known(L2_POLICIES):
         return None
-    policies = (policy for _, policy in sorted(case.snapshot.l2_policies.items()))
+    policies = (policy for _, policy in sorted(case.snapshot.records[L2_POLICIES].items()))
     return tuple(policy for policy in policies if policy.spec.load_balancer_ips)
 
 
 def _global_obstacle(case: Case, groups: tuple[PeerGroup, ...], plane: str) -> Obstacle | None:
     snapshot = case.snapshot
-    objects = snapshot.cluster_configs or snapshot.peering_policies or snapshot.node_configs
+    objects = any(
+        snapshot.records[kind] for kind in (CLUSTER_CONFIGS, PEERING_POLICIES, NODE_CONFIGS)
+    )
     if plane == "unknown" or not peerings_known(case):
         return Obstacle.UNKNOWN
     if plane == "off":
@@ -306,12 +322,12 @@ def _global_obstacle(case: Case, groups: tuple[PeerGroup, ...], plane: str) -> O
     return Obstacle.PEERS if all(group.problem for group in groups) else None
 
 
-def _undefined(groups: tuple[PeerGroup, ...], missing: tuple[str, ...]) -> bool:
+def _undefined(groups: tuple[PeerGroup, ...], missing: tuple[Kind[object], ...]) -> bool:
     """Whether what is not served keeps us from knowing what BGP should announce."""
     if not groups:
-        return "cluster_configs" in missing
+        return CLUSTER_CONFIGS in missing
     referred = any(group.peer_config for group in groups)
-    return "advertisements" in missing or ("peer_configs" in missing and referred)
+    return ADVERTISEMENTS in missing or (PEER_CONFIGS in missing and referred)
 
 
 def _groups(found: Iterable[Peering]) -> tuple[PeerGroup, ...]:
@@ -362,7 +378,7 @@ def _obstacle(
     if wanted_class and wanted_class != BGP_CLASS:
         return Obstacle.CLASS, f"loadBalancerClass {wanted_class} keeps it out of BGP"
     if config.obstacle is Obstacle.UNDEFINED:
-        kinds = ", ".join(BGP_KINDS[kind] for kind in config.unserved)
+        kinds = ", ".join(kind.plural for kind in config.unserved)
         return config.obstacle, f"the API server serves no {kinds}"
     if config.obstacle is not None:
         return config.obstacle, _GLOBAL[config.obstacle]

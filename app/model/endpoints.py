@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.state.kinds import ENDPOINT_SLICES
+
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
 
@@ -25,7 +27,7 @@ def backends(snapshot: Snapshot, service: str) -> Backends | None:
     An endpoint whose `ready` is absent counts as ready (discovery.k8s.io/v1). A dual-stack service
     has a slice a family with the same pods: an endpoint is told by what it refers to.
     """
-    if not snapshot.health_of("endpoint_slices").known:
+    if not snapshot.health_of(ENDPOINT_SLICES).known:
         return None
     ready: dict[str, bool] = {}
     nodes: set[str] = set()

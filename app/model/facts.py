@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from app.model.health import CiliumPod, Health, components
 from app.model.lbipam import LoadBalancer, load_balancers
 from app.model.sessions import UNKNOWN, Session, sessions
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PEERING_POLICIES, SERVICES, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 
-HEARTBEAT = "version"
+HEARTBEAT = VERSION
 """The kind that tells that the API server answers: it is read every few seconds."""
 
 _CONDITION_WORDS = {
@@ -47,7 +48,7 @@ def configuration_known(snapshot: Snapshot) -> bool:
     """Whether it is known which BGP sessions the cluster is configured to have."""
     return all(
         _read(health) or health.state is State.ABSENT
-        for health in map(snapshot.health_of, ("node_configs", "peering_policies"))
+        for health in map(snapshot.health_of, (NODE_CONFIGS, PEERING_POLICIES))
         if health.state is not State.OFF
     )
 
@@ -121,7 +122,7 @@ def facts(snapshot: Snapshot) -> tuple[Fact, ...]:
 
 
 def _services(snapshot: Snapshot) -> Fact | None:
-    if not _read(snapshot.health_of("services")):
+    if not _read(snapshot.health_of(SERVICES)):
         return None
     balancers = load_balancers(snapshot)
     without = [b for b in balancers if not (b.addresses or b.hostnames)]
@@ -136,7 +137,7 @@ def _services(snapshot: Snapshot) -> Fact | None:
 
 
 def _sessions(snapshot: Snapshot) -> Fact | None:
-    if not any(_read(snapshot.health_of(kind)) for kind in ("node_configs", "bgp_peers")):
+    if not any(_read(snapshot.health_of(kind)) for kind in (NODE_CONFIGS, BGP_PEERS)):
         return None
     found = sessions(snapshot)
     down = [s for s in found if session_health(s) == "fail"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.log_targets import leader_pod
 
@@ -93,7 +94,7 @@ def cilium_release(snapshot: Snapshot) -> str:
 
     The running image decides, not a chart or a HelmRelease: those may not be what runs.
     """
-    agent = snapshot.daemon_sets.get(f"{snapshot.cilium_namespace}/cilium")
+    agent = snapshot.records[DAEMON_SETS].get(f"{snapshot.cilium_namespace}/cilium")
     containers = agent.spec.template.spec.containers if agent else ()
     images = [c.image for c in containers if c.name == "cilium-agent"] or [
         _main_image(pod) for pod in snapshot.agents_by_node.values()
@@ -109,7 +110,7 @@ def cilium_version(snapshot: Snapshot) -> Version:
 
 def cilium_pods(snapshot: Snapshot) -> tuple[CiliumPod, ...]:
     """Every pod of Cilium, by component and node."""
-    memo, pods, lease = snapshot.memo, snapshot.pods, operator_lease(snapshot)
+    memo, pods, lease = snapshot.memo, snapshot.records[PODS], operator_lease(snapshot)
     holder = memo.equal("lease holder", lease.spec.holder_identity if lease else "")
     leader = memo.of("leader", (pods, holder), lambda: leader_pod(lease, pods.values()))
 
@@ -145,7 +146,7 @@ def components(snapshot: Snapshot) -> tuple[Component, ...]:
 
 def operator_lease(snapshot: Snapshot) -> Lease | None:
     """The lease whose holder leads, or None when it is not known or not there."""
-    return snapshot.leases.get(f"{snapshot.cilium_namespace}/{LEASE}")
+    return snapshot.records[LEASES].get(f"{snapshot.cilium_namespace}/{LEASE}")
 
 
 def lease_lost(lease: Lease, now: datetime) -> bool:
@@ -201,33 +202,33 @@ def _main_image(pod: Pod) -> str:
 
 
 def _daemon_set(snapshot: Snapshot, name: str, workload: str) -> Component:
-    found = snapshot.daemon_sets.get(f"{snapshot.cilium_namespace}/{workload}")
+    found = snapshot.records[DAEMON_SETS].get(f"{snapshot.cilium_namespace}/{workload}")
     if found is None:
-        return _missing(snapshot, name, "daemon_sets", required=workload == "cilium")
+        return _missing(snapshot, name, DAEMON_SETS, required=workload == "cilium")
     status = found.status
     return _counted(name, status.number_ready, status.desired_number_scheduled)
 
 
 def _deployment(snapshot: Snapshot, name: str, workload: str) -> Component:
-    found = snapshot.deployments.get(f"{snapshot.cilium_namespace}/{workload}")
+    found = snapshot.records[DEPLOYMENTS].get(f"{snapshot.cilium_namespace}/{workload}")
     if found is None:
-        return _missing(snapshot, name, "deployments", required=False)
+        return _missing(snapshot, name, DEPLOYMENTS, required=False)
     return _counted(name, found.status.ready_replicas, found.spec.replicas)
 
 
 def _operator(snapshot: Snapshot) -> Component:
-    found = snapshot.deployments.get(f"{snapshot.cilium_namespace}/cilium-operator")
+    found = snapshot.records[DEPLOYMENTS].get(f"{snapshot.cilium_namespace}/cilium-operator")
     if found is None:
-        return _missing(snapshot, "operator", "deployments", required=True)
+        return _missing(snapshot, "operator", DEPLOYMENTS, required=True)
     ready, desired = found.status.ready_replicas, found.spec.replicas
     lease = operator_lease(snapshot)
     if lease is None:
-        leads = "no lease" if snapshot.health_of("leases").known else "leader unknown"
+        leads = "no lease" if snapshot.health_of(LEASES).known else "leader unknown"
         health: Health = (
             "fail" if ready == 0 else "unknown" if leads == "leader unknown" else "warn"
         )
         return Component("operator", health, ready, desired, leads)
-    source = snapshot.health_of("leases")
+    source = snapshot.health_of(LEASES)
     # A lease that was last read during an outage says nothing of renewals since.
     as_of = snapshot.taken_at if source.state is State.FRESH else source.read_at
     if lease_lost(lease, as_of or snapshot.taken_at):
@@ -240,7 +241,7 @@ def _counted(name: str, ready: int, desired: int, note: str = "") -> Component:
     return Component(name, health if desired else "none", ready, desired, note)
 
 
-def _missing(snapshot: Snapshot, name: str, kind: str, *, required: bool) -> Component:
+def _missing(snapshot: Snapshot, name: str, kind: Kind[object], *, required: bool) -> Component:
     source = snapshot.health_of(kind)
     if not source.known:
         return Component(name, "unknown", None, None, str(source.state))

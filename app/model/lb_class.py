@@ -14,6 +14,7 @@ from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.finding import Evidence, Ref
 from app.model.lbipam import LoadBalancer
+from app.state.kinds import CONFIG_MAPS, SERVICES
 from collectors.records import Event, Service
 
 BGP_CLASS = "io.cilium/bgp-control-plane"
@@ -119,13 +120,13 @@ def controllers_at_work(events: Iterable[Event]) -> Mapping[str, tuple[str, ...]
 def setting_seen(case: Case, key: str, default: str) -> Evidence:
     """What `cilium-config` says of a setting, or which default is in force."""
     value = (case.config or {}).get(key, f"(absent, which means {default})")
-    return case.saw("config_maps", str(config_ref(case)), f"data[{key}]", value)
+    return case.saw(CONFIG_MAPS, str(config_ref(case)), f"data[{key}]", value)
 
 
 def class_seen(case: Case, service: Service) -> Evidence:
     """The class of a service."""
     value = service.spec.load_balancer_class or "(none)"
-    return case.saw("services", f"Service {service.key}", "spec.loadBalancerClass", value)
+    return case.saw(SERVICES, f"Service {service.key}", "spec.loadBalancerClass", value)
 
 
 def _by_class(case: Case, service: Service, wanted: str) -> Responsibility:

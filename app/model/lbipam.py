@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from app.state.kinds import POOLS, SERVICES
+
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.cilium_records import Pool, PoolBlock
@@ -147,8 +149,8 @@ def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
 
 def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
     """The same by the key of each service; nothing of a service of another type."""
-    services = snapshot.services
-    pools = snapshot.pools
+    services = snapshot.records[SERVICES]
+    pools = snapshot.records[POOLS]
     # Of two pools that have an address, it is the one in use that gave it.
     blocks = sorted(_blocks(snapshot), key=lambda each: bool(_conflict(pools[each.pool])))
     ranges = tuple((block.pool, found) for block in blocks for found in block.ranges)
@@ -171,7 +173,7 @@ def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
     blocks = {block.pool: block for block in _blocks(snapshot)}
     holders = memo.by_key("holders", (blocks,), (held,), lambda key: (_holders(blocks[key], held),))
     by_pool = dict(zip(sorted(blocks), holders, strict=True))
-    pools = snapshot.pools
+    pools = snapshot.records[POOLS]
     mappings = (pools, by_pool)
     return memo.by_key("usages", mappings, (), lambda key: (_usage(pools[key], by_pool[key]),))
 
@@ -198,7 +200,7 @@ def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]])
 
 def _blocks(snapshot: Snapshot) -> tuple[_Blocks, ...]:
     """The blocks of every pool; a pool keeps its own while they say the same."""
-    pools = snapshot.pools
+    pools = snapshot.records[POOLS]
     return snapshot.memo.by_key("blocks", (pools,), (), lambda key: (_ranges(key, pools[key]),))
 
 

@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
 from app.model.selectors import describe, selects
+from app.state.kinds import (
+    CILIUM_POLICIES,
+    CLUSTERWIDE_POLICIES,
+    NETWORK_POLICIES,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
@@ -26,16 +32,6 @@ if TYPE_CHECKING:
         NetworkPolicy,
     )
     from collectors.records import LabelSelector, Object
-
-POLICIES = {
-    "network_policies": "NetworkPolicy",
-    "cilium_policies": "CiliumNetworkPolicy",
-    "clusterwide_policies": "CiliumClusterwideNetworkPolicy",
-}
-"""Their Kubernetes kinds by the kind of the snapshot."""
-ENDPOINTS = "cilium_endpoints"
-ON_DEMAND = (*POLICIES, ENDPOINTS)
-"""What is read only while somebody asks for it, and never needed for anything else."""
 
 _RESERVED = "reserved:"
 """How labels begin that are not a pod's: `reserved:world`, `reserved:host`."""
@@ -62,7 +58,7 @@ class Subject:
 class Policy:
     """A policy of any kind."""
 
-    source: str
+    source: Kind[object]
     """Kind of the snapshot that it is of."""
     record: Object
     subjects: tuple[Subject, ...]
@@ -74,7 +70,7 @@ class Policy:
     @property
     def kind(self) -> str:
         """Its Kubernetes kind."""
-        return POLICIES[self.source]
+        return self.source.object_kind
 
     @property
     def ref(self) -> Ref:
@@ -97,7 +93,11 @@ class Policy:
 
 def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
     """Every policy that is known, by kind and name."""
-    inputs = (snapshot.network_policies, snapshot.cilium_policies, snapshot.clusterwide_policies)
+    inputs = (
+        snapshot.records[NETWORK_POLICIES],
+        snapshot.records[CILIUM_POLICIES],
+        snapshot.records[CLUSTERWIDE_POLICIES],
+    )
     return snapshot.memo.of("policies", inputs, lambda: tuple(_policies(snapshot)))
 
 
@@ -128,15 +128,15 @@ def _foreign(label: str) -> bool:
 
 
 def _policies(snapshot: Snapshot) -> Iterator[Policy]:
-    for _, plain in sorted(snapshot.network_policies.items()):
-        yield Policy("network_policies", plain, (_network_subject(plain),), "", None)
-    for _, own in sorted(snapshot.cilium_policies.items()):
-        yield _cilium_policy("cilium_policies", own)
-    for _, wide in sorted(snapshot.clusterwide_policies.items()):
-        yield _cilium_policy("clusterwide_policies", wide)
+    for _, plain in sorted(snapshot.records[NETWORK_POLICIES].items()):
+        yield Policy(NETWORK_POLICIES, plain, (_network_subject(plain),), "", None)
+    for _, own in sorted(snapshot.records[CILIUM_POLICIES].items()):
+        yield _cilium_policy(CILIUM_POLICIES, own)
+    for _, wide in sorted(snapshot.records[CLUSTERWIDE_POLICIES].items()):
+        yield _cilium_policy(CLUSTERWIDE_POLICIES, wide)
 
 
-def _cilium_policy(source: str, record: CiliumPolicy) -> Policy:
+def _cilium_policy(source: Kind[object], record: CiliumPolicy) -> Policy:
     told = condition_of(record.status.conditions, "Valid")
     valid = None if told is None or told.status == "Unknown" else told.status == "True"
     fault = ""

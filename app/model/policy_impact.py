@@ -6,22 +6,33 @@ bears on what comes in counts: replies to it go out whatever the policies say of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from app.model.case import Case
-from app.model.policies import ENDPOINTS, POLICIES, Policy, Subject, labels_of, policies
+from app.model.policies import Policy, Subject, labels_of, policies
 from app.model.service_endpoints import slices_of
+from app.state.kinds import (
+    CILIUM_ENDPOINTS,
+    CILIUM_POLICIES,
+    CLUSTERWIDE_POLICIES,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    NETWORK_POLICIES,
+    POLICIES,
+    SERVICES,
+    Kind,
+)
 from app.state.snapshot import State
 from collectors.policy_records import CiliumEndpoint
 from collectors.records import Service
 
 ENFORCEMENT, AUDIT, KUBE_PROXY = "enable-policy", "policy-audit-mode", "kube-proxy-replacement"
 """Keys of `cilium-config`."""
-_SWITCHES = {
-    "network_policies": "enable-k8s-networkpolicy",
-    "cilium_policies": "enable-cilium-network-policy",
-    "clusterwide_policies": "enable-cilium-clusterwide-network-policy",
+_SWITCHES: Mapping[Kind[object], str] = {
+    NETWORK_POLICIES: "enable-k8s-networkpolicy",
+    CILIUM_POLICIES: "enable-cilium-network-policy",
+    CLUSTERWIDE_POLICIES: "enable-cilium-clusterwide-network-policy",
 }
 """The key that tells whether Cilium looks at a kind; it does where the key is absent."""
 
@@ -46,7 +57,7 @@ class Policed:
     """Whether it is certain that no rule lets in anything from outside the cluster."""
 
 
-def read(case: Case, kind: str) -> bool:
+def read(case: Case, kind: Kind[object]) -> bool:
     """Whether a kind that is read on demand is being read, and its answer known."""
     return case.snapshot.health_of(kind).state is not State.OFF and case.known(kind)
 
@@ -54,12 +65,16 @@ def read(case: Case, kind: str) -> bool:
 def policed(case: Case) -> tuple[Policed, ...]:
     """Every such service; none where its backends or the policies are not known."""
     known = tuple(kind for kind in POLICIES if read(case, kind))
-    if not known or not read(case, ENDPOINTS) or not case.known("services", "endpoint_slices"):
+    if not known or not read(case, CILIUM_ENDPOINTS) or not case.known(SERVICES, ENDPOINT_SLICES):
         return ()
     snapshot = case.snapshot
     inputs = (
-        *(policies(snapshot), snapshot.cilium_endpoints, snapshot.endpoint_slices),
-        *(snapshot.services, snapshot.config_maps),
+        *(
+            policies(snapshot),
+            snapshot.records[CILIUM_ENDPOINTS],
+            snapshot.records[ENDPOINT_SLICES],
+        ),
+        *(snapshot.records[SERVICES], snapshot.records[CONFIG_MAPS]),
     )
     # What is known is a part of the name: the kinds are few, and strings are not compared by value.
     return case.memo.of(("policed", known), inputs, lambda: tuple(_Search(case, known).found()))
@@ -68,7 +83,7 @@ def policed(case: Case) -> tuple[Policed, ...]:
 class _Search:
     """One look at all services; endpoints of the same identity are selected alike."""
 
-    def __init__(self, case: Case, known: tuple[str, ...]) -> None:
+    def __init__(self, case: Case, known: tuple[Kind[object], ...]) -> None:
         self._case = case
         there = [each for each in policies(case.snapshot) if each.source in known]
         self._active = [each for each in there if not each.fault and _looked_at(case, each.source)]
@@ -86,7 +101,7 @@ class _Search:
 
     def _of(self, service: Service) -> Policed | None:
         pods = dict.fromkeys(_pods(self._case, service.key))
-        known = self._case.snapshot.cilium_endpoints
+        known = self._case.snapshot.records[CILIUM_ENDPOINTS]
         endpoints = tuple(known[pod] for pod in sorted(pods) if pod in known)
         chosen = [self._choose(endpoint) for endpoint in endpoints]
         found = {policy for each in chosen for policy, _ in each}
@@ -141,7 +156,7 @@ def enforced(case: Case) -> bool:
     )
 
 
-def _looked_at(case: Case, source: str) -> bool:
+def _looked_at(case: Case, source: Kind[object]) -> bool:
     return case.setting(_SWITCHES[source], "true") != "false"
 
 

@@ -13,6 +13,7 @@ from app.model.ip_sharing import request_of, sharing_key
 from app.model.lbipam import Address, AddressRange, LoadBalancer, PoolUsage, overlaps
 from app.model.pool_matching import Room, accounts
 from app.model.selectors import selects, service_labels
+from app.state.kinds import POOLS, SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Holdings:
 def all_holdings(case: Case) -> Mapping[str, Holdings]:
     """Every pool by its key, as long as pools and services are what they were."""
     snapshot = case.snapshot
-    known = case.known("services")
-    inputs = (snapshot.pools, snapshot.services, known)
+    known = case.known(SERVICES)
+    inputs = (snapshot.records[POOLS], snapshot.records[SERVICES], known)
     return case.memo.of("holdings", inputs, lambda: _all(case, known=known))
 
 

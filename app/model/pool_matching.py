@@ -23,6 +23,7 @@ from app.model.lbipam import (
 )
 from app.model.near_misses import Miss, farness, misses
 from app.model.selectors import service_labels
+from app.state.kinds import EVENTS
 from collectors.cilium_records import Pool
 from collectors.records import LabelSelector, Service
 
@@ -163,7 +164,7 @@ class Accounts:
     def __init__(self, case: Case) -> None:
         self._balancers = case.balancers
         self._usages = case.usages
-        self._events = case.snapshot.events
+        self._events = case.snapshot.records[EVENTS]
         self._memo = case.memo
 
     @cached_property
@@ -199,7 +200,7 @@ class Accounts:
 
 def accounts(case: Case) -> Accounts:
     """The books of a case, which are those of the case before while nothing of them changed."""
-    read = (case.balancers, case.usages, case.snapshot.events)
+    read = (case.balancers, case.usages, case.snapshot.records[EVENTS])
     return case.memo.of("lbipam accounts", read, lambda: Accounts(case))
 
 

@@ -26,6 +26,15 @@ from app.model.desired_routes import (
 )
 from app.model.lbipam import Address
 from app.model.service_endpoints import Serving, serving, slices_of
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CLUSTER_CONFIGS,
+    ENDPOINT_SLICES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SERVICES,
+)
 from collectors.records import EndpointSlice, Object, Service
 
 _MISSING = LinkState("missing")
@@ -191,7 +200,7 @@ def scene(case: Case) -> Scene:
 
 def _scene(case: Case) -> Scene:
     restarted = case.memo.equal("restarted", frozenset(_restarted(case)))
-    config, known = configuration(case), case.known("endpoint_slices")
+    config, known = configuration(case), case.known(ENDPOINT_SLICES)
     return Scene(
         case=case,
         config=config,
@@ -231,7 +240,7 @@ def strays(scene: Scene, service: Service, kept: Iterable[Kept]) -> Iterator[Rea
 
 def wanted_by_others(scene: Scene, key: str, asked: Wanted) -> frozenset[str]:
     """Nodes that should announce this very prefix for other services, which share its address."""
-    services = scene.case.snapshot.services
+    services = scene.case.snapshot.records[SERVICES]
     return frozenset(
         node
         for other in by_address(scene.case).get(asked.address, ())
@@ -309,11 +318,11 @@ def _configured_at(case: Case) -> datetime | None:
     """When somebody last changed what BGP is to do. An agent's own report of it does not count."""
     snapshot = case.snapshot
     kinds: tuple[Mapping[str, Object], ...] = (
-        snapshot.cluster_configs,
-        snapshot.peer_configs,
-        snapshot.advertisements,
-        snapshot.node_configs,
-        snapshot.peering_policies,
+        snapshot.records[CLUSTER_CONFIGS],
+        snapshot.records[PEER_CONFIGS],
+        snapshot.records[ADVERTISEMENTS],
+        snapshot.records[NODE_CONFIGS],
+        snapshot.records[PEERING_POLICIES],
     )
     inputs: tuple[object, ...] = kinds
     return case.memo.of("configured at", inputs, lambda: _last_change(kinds))

@@ -13,6 +13,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
 from app.model.sessions import sessions
+from app.state.kinds import (
+    ADVERTISED,
+    ROUTES_ADVERTISED_IPV4,
+    ROUTES_ADVERTISED_IPV6,
+    ROUTES_AVAILABLE_IPV4,
+    ROUTES_AVAILABLE_IPV6,
+)
 
 if TYPE_CHECKING:
     from app.model.lbipam import Address
@@ -76,7 +83,7 @@ def announcers_of(address: Address, announced: Mapping[Prefix, tuple[str, ...]])
 
 def routes_known(snapshot: Snapshot, version: int) -> bool:
     """Whether the advertised routes of a family (4 or 6) have been read at all."""
-    return snapshot.health_of(f"routes_advertised_ipv{version}").known
+    return snapshot.health_of(ADVERTISED[version]).known
 
 
 def _established(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
@@ -86,10 +93,10 @@ def _established(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
 
 def _readings(snapshot: Snapshot) -> Iterator[tuple[str, NodeRoutes]]:
     for table, readings in (
-        ("advertised", snapshot.routes_advertised_ipv4),
-        ("advertised", snapshot.routes_advertised_ipv6),
-        ("available", snapshot.routes_available_ipv4),
-        ("available", snapshot.routes_available_ipv6),
+        ("advertised", snapshot.records[ROUTES_ADVERTISED_IPV4]),
+        ("advertised", snapshot.records[ROUTES_ADVERTISED_IPV6]),
+        ("available", snapshot.records[ROUTES_AVAILABLE_IPV4]),
+        ("available", snapshot.records[ROUTES_AVAILABLE_IPV6]),
     ):
         for reading in readings.values():
             yield table, reading

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from app.model.case import Case
+from app.state.kinds import ENDPOINT_SLICES
 from collectors.records import Endpoint, EndpointSlice
 
 
@@ -30,7 +31,9 @@ class Serving:
 def slices_of(case: Case) -> Mapping[str, tuple[EndpointSlice, ...]]:
     """Endpoint slices by the key of their service."""
     snapshot = case.snapshot
-    return case.memo.of("slices", (snapshot.endpoint_slices,), lambda: snapshot.slices_by_service)
+    return case.memo.of(
+        "slices", (snapshot.records[ENDPOINT_SLICES],), lambda: snapshot.slices_by_service
+    )
 
 
 def serving(slices: Iterable[EndpointSlice]) -> Serving:

@@ -20,6 +20,7 @@ from app.model.lbipam import Address, parse_address
 from app.model.peering import Peering
 from app.model.session_logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog, agent_logs
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
+from app.state.kinds import CILIUM_NODES, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot
 
 SETTLING = timedelta(seconds=20)
@@ -151,9 +152,9 @@ def multihop(session: Session, peering: Peering | None) -> int | None:
 
 def node_addresses(snapshot: Snapshot, node: str) -> tuple[Address, ...]:
     """The addresses of a node, as far as the API tells them."""
-    known = snapshot.nodes.get(node)
+    known = snapshot.records[NODES].get(node)
     told = [(a.type, a.address) for a in known.status.addresses] if known else []
-    cilium = snapshot.cilium_nodes.get(node)
+    cilium = snapshot.records[CILIUM_NODES].get(node)
     told += [(a.type, a.ip) for a in cilium.spec.addresses] if cilium else []
     wanted = [text for type_, text in told if type_ in ("InternalIP", "ExternalIP")]
     return tuple(dict.fromkeys(a for a in map(parse_address, wanted) if a is not None))
@@ -162,7 +163,7 @@ def node_addresses(snapshot: Snapshot, node: str) -> tuple[Address, ...]:
 def node_at(snapshot: Snapshot, address: str) -> str:
     """The cluster's node that has an address itself, "" for none."""
     wanted = parse_address(address)
-    nodes = sorted({*snapshot.nodes, *snapshot.cilium_nodes})
+    nodes = sorted({*snapshot.records[NODES], *snapshot.records[CILIUM_NODES]})
     return next((n for n in nodes if wanted in node_addresses(snapshot, n)), "") if wanted else ""
 
 
@@ -244,7 +245,7 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
 
 def _starts(case: Case, session: Session, log: SessionLog) -> Iterator[datetime]:
     """When the session was configured, or its agent started."""
-    config = case.snapshot.node_configs.get(session.node)
+    config = case.snapshot.records[NODE_CONFIGS].get(session.node)
     agent = case.agent(session.node)
     running = (
         status.state.running for status in (agent.status.container_statuses if agent else ())

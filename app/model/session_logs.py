@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 
+from app.state.kinds import AGENT_LOGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
@@ -180,7 +181,7 @@ class AgentLogs:
     """The agent logs of a snapshot, by node and peer."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._entries = snapshot.agent_logs
+        self._entries = snapshot.records[AGENT_LOGS]
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
         self._refused = _refused(snapshot)
@@ -248,7 +249,7 @@ def agent_logs(snapshot: Snapshot) -> AgentLogs:
     unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
     refused = snapshot.memo.equal("agent logs refused", (_refused(snapshot), _failed(snapshot)))
     to_come = (_awaits(snapshot), _pods_known(snapshot))
-    read = (snapshot.agent_logs, snapshot.agents_by_node, unread, refused, *to_come)
+    read = (snapshot.records[AGENT_LOGS], snapshot.agents_by_node, unread, refused, *to_come)
     return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
 
 
@@ -273,7 +274,7 @@ def _awaits(snapshot: Snapshot) -> bool:
 
 def _pods_known(snapshot: Snapshot) -> bool:
     """Whether it is known which node has an agent, or that nobody will tell."""
-    return snapshot.health_of("pods").state is not State.LOADING
+    return snapshot.health_of(PODS).state is not State.LOADING
 
 
 def _refused(snapshot: Snapshot) -> frozenset[str]:

@@ -18,6 +18,7 @@ from app.model.ages import span
 from app.model.configuration import config_map
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
+from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind
 from app.state.snapshot import Snapshot, State
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ class Witness:
     families: tuple[FamilyCount, ...]
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind[object]:
         """The snapshot field that its source feeds."""
-        return "bgp_peers" if self.source == CLI_SOURCE else "node_configs"
+        return BGP_PEERS if self.source == CLI_SOURCE else NODE_CONFIGS
 
     def uptime(self, now: datetime) -> float | None:
         """Seconds since it was established."""
@@ -174,9 +175,9 @@ _Drafting = Callable[[str, int], _Draft]
 class _Ground:
     """What all sessions of a snapshot are judged by alike."""
 
-    told_now: frozenset[str]
+    told_now: frozenset[Kind[object]]
     """Kinds of witnesses whose source is fresh."""
-    last: Mapping[str, datetime]
+    last: Mapping[Kind[object], datetime]
     """When the others were last read, where they were."""
     asked_at: datetime | None
     """When the agents were last asked."""
@@ -190,7 +191,7 @@ class _Ground:
     now: datetime | None
     """The moment, where a source is not fresh, so that its age is told."""
 
-    def until(self, kind: str) -> datetime | None:
+    def until(self, kind: Kind[object]) -> datetime | None:
         """Until when what a source said may be taken to go on; None: it does."""
         return self.last.get(kind)
 
@@ -217,24 +218,27 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
     memo = snapshot.memo
     ground = memo.equal("sessions' ground", _ground(snapshot))
     agents = snapshot.agents_by_node
-    asked = (snapshot.bgp_peers, agents)
+    asked = (snapshot.records[BGP_PEERS], agents)
     readings = memo.of("readings by node", asked, lambda: readings_by_node(snapshot))
     policies = _policy_peers(snapshot)
 
     def of_node(node: str) -> tuple[Session, ...]:
-        config, reading = snapshot.node_configs.get(node), readings.get(node)
+        config, reading = snapshot.records[NODE_CONFIGS].get(node), readings.get(node)
         peers = policies.get(node, ())
         return _of_node(_Place(node, config, agents.get(node), reading, peers, ground))
 
-    parts = (snapshot.node_configs, agents, readings, policies)
+    parts = (snapshot.records[NODE_CONFIGS], agents, readings, policies)
     nodes = memo.of("nodes with sessions", parts, lambda: dict.fromkeys(chain(*parts)))
     return memo.by_key("sessions", (nodes, *parts), (ground,), of_node)
 
 
 def _ground(snapshot: Snapshot) -> _Ground:
-    api, cli = snapshot.health_of("node_configs"), snapshot.health_of("bgp_peers")
+    api, cli = snapshot.health_of(NODE_CONFIGS), snapshot.health_of(BGP_PEERS)
     stale = [health for health in (api, cli) if health.state is not State.FRESH]
-    shown = (snapshot.node_configs if health is api else snapshot.bgp_peers for health in stale)
+    shown = (
+        snapshot.records[NODE_CONFIGS] if health is api else snapshot.records[BGP_PEERS]
+        for health in stale
+    )
     behind = api.read_at - cli.read_at if api.read_at and cli.read_at else None
     config = config_map(snapshot)
     return _Ground(
@@ -243,7 +247,7 @@ def _ground(snapshot: Snapshot) -> _Ground:
         asked_at=cli.read_at,
         trusts_command=behind is not None and behind.total_seconds() <= REPORTING_LAG,
         unasked=cli.error or f"cilium bgp peers: {cli.state}",
-        pods_known=snapshot.health_of("pods").known,
+        pods_known=snapshot.health_of(PODS).known,
         bgp_off=(
             config is not None and config.data.get("enable-bgp-control-plane", "false") != "true"
         ),
@@ -253,11 +257,13 @@ def _ground(snapshot: Snapshot) -> _Ground:
 
 def readings_by_node(snapshot: Snapshot) -> Mapping[str, NodePeers]:
     """What the agent of each node answered, or how it failed: failures may name its pod alone."""
-    found = {reading.node: reading for reading in snapshot.bgp_peers.values() if reading.node}
-    nameless = [key for key, reading in snapshot.bgp_peers.items() if not reading.node]
+    found = {
+        reading.node: reading for reading in snapshot.records[BGP_PEERS].values() if reading.node
+    }
+    nameless = [key for key, reading in snapshot.records[BGP_PEERS].items() if not reading.node]
     if nameless:
         for node, agent in snapshot.agents_by_node.items():
-            by_pod = snapshot.bgp_peers.get(f"pod:{agent.name}")
+            by_pod = snapshot.records[BGP_PEERS].get(f"pod:{agent.name}")
             if by_pod is not None:
                 found.setdefault(node, by_pod)
     return found
@@ -268,13 +274,13 @@ def _policy_peers(snapshot: Snapshot) -> Mapping[str, tuple[_PolicyPeer, ...]]:
 
     Cilium 1.19 removed BGPv1: a policy left over from before configures nothing there.
     """
-    policies = snapshot.peering_policies
+    policies = snapshot.records[PEERING_POLICIES]
     removed = cilium_version(snapshot) >= BGPV1_REMOVED
-    read = (policies, snapshot.cilium_nodes if policies else None, removed)
+    read = (policies, snapshot.records[CILIUM_NODES] if policies else None, removed)
 
     def make() -> Mapping[str, tuple[_PolicyPeer, ...]]:
         found: dict[str, tuple[_PolicyPeer, ...]] = {}
-        for node in snapshot.cilium_nodes.values() if policies and not removed else ():
+        for node in snapshot.records[CILIUM_NODES].values() if policies and not removed else ():
             peers = tuple(_peers_by_policy(policies.values(), node))
             if peers:
                 found[node.name] = peers
@@ -336,7 +342,7 @@ def _api_witness(place: _Place, status: NodePeerStatus) -> Witness:
     return Witness(
         source=f"CiliumBGPNodeConfig {place.node}",
         state=status.peering_state or UNKNOWN,
-        up=Uptime(0.0, since, place.ground.until("node_configs")) if established else None,
+        up=Uptime(0.0, since, place.ground.until(NODE_CONFIGS)) if established else None,
         families=tuple(
             FamilyCount(count.afi, count.safi, count.received, count.advertised)
             for count in status.route_count
@@ -346,7 +352,7 @@ def _api_witness(place: _Place, status: NodePeerStatus) -> Witness:
 
 def _add_cli_peer(place: _Place, peer: BgpPeer, draft: _Drafting) -> None:
     ground = place.ground
-    until = ground.until("bgp_peers")
+    until = ground.until(BGP_PEERS)
     found = draft(peer.peer_address, peer.local_asn)
     found.peer = found.peer or peer.name
     found.peer_asn = peer.peer_asn or found.peer_asn

@@ -15,6 +15,7 @@ from app.model.session_causes import FLAP_WINDOW
 from app.model.session_logs import FOLLOWED
 from app.model.sessions import UNKNOWN, Session, sessions
 from app.pipeline.sources import Wiring
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot
 from collectors.records import Pod
@@ -39,7 +40,11 @@ async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:
     clock = asyncio.get_running_loop().time
     try:
         async for snapshot in monitor.snapshots():
-            inputs = (snapshot.node_configs, snapshot.bgp_peers, snapshot.pods)
+            inputs = (
+                snapshot.records[NODE_CONFIGS],
+                snapshot.records[BGP_PEERS],
+                snapshot.records[PODS],
+            )
             same = len(seen) == len(inputs) and all(
                 a is b for a, b in zip(seen, inputs, strict=True)
             )

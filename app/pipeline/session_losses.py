@@ -7,11 +7,19 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from app.model.flap_history import FlapLedger, sights
+from app.state.kinds import (
+    AGENT_LOGS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    NODE_CONFIGS,
+    PEERING_POLICIES,
+    PODS,
+)
 from app.state.snapshot import Snapshot
 
-WITNESSES = ("node_configs", "bgp_peers")
+WITNESSES = (NODE_CONFIGS, BGP_PEERS)
 """Kinds that tell of sessions; when they were read bounds when one was lost."""
-RECORDS = (*WITNESSES, "pods", "cilium_nodes", "peering_policies", "agent_logs")
+RECORDS = (*WITNESSES, PODS, CILIUM_NODES, PEERING_POLICIES, AGENT_LOGS)
 """Kinds whose records tell that a session was lost, or how far to believe who tells it."""
 
 
@@ -54,7 +62,7 @@ def follow(ledger: FlapLedger, snapshot: Snapshot) -> None:
 
 
 def _nothing_new(snapshot: Snapshot, seen: Snapshot) -> bool:
-    same = all(getattr(snapshot, kind) is getattr(seen, kind) for kind in RECORDS)
+    same = all(snapshot.records[kind] is seen.records[kind] for kind in RECORDS)
     return same and _heard(snapshot) == _heard(seen)
 
 

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
-from app.model.policies import ENDPOINTS, policies
+from app.model.policies import policies
 from app.model.session_logs import FOLLOWED
 from app.pipeline.agent_logs import follow_suspects, suspects
-from app.pipeline.sources import AGENT_LOGS, Wiring
+from app.pipeline.sources import Wiring
+from app.state.kinds import AGENT_LOGS, CILIUM_ENDPOINTS, OPERATOR_LOG, Kind
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
 
@@ -33,7 +34,7 @@ async def watching(wiring: Wiring) -> AsyncIterator[Monitor]:
     An exception out of a source is a bug and comes out here.
     """
     monitor = wiring.monitor()
-    kinds = {health.kind for health in monitor.snapshot.health.values()} - {ENDPOINTS}
+    kinds = {health.kind for health in monitor.snapshot.health.values()} - {CILIUM_ENDPOINTS}
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(wiring.run(monitor)),
@@ -53,7 +54,7 @@ async def _read_endpoints(monitor: Monitor) -> None:
     async for snapshot in monitor.snapshots():
         if policies(snapshot):
             break
-    with monitor.demand(ENDPOINTS):
+    with monitor.demand(CILIUM_ENDPOINTS):
         await asyncio.Event().wait()
 
 
@@ -81,7 +82,9 @@ async def settled(monitor: Monitor, deadline: float) -> Snapshot:
     return _given_up(monitor.snapshot, deadline)
 
 
-async def read_again(monitor: Monitor, kinds: Collection[str], deadline: float) -> Snapshot:
+async def read_again(
+    monitor: Monitor, kinds: Collection[Kind[object]], deadline: float
+) -> Snapshot:
     """The first snapshot in which the sources of these kinds that work have been read once more.
 
     After `deadline` seconds the newest one, whatever is missing.
@@ -118,13 +121,13 @@ def _complete(snapshot: Snapshot) -> bool:
 
 
 def _endpoints_to_come(snapshot: Snapshot) -> bool:
-    there = any(health.kind == ENDPOINTS for health in snapshot.health.values())
-    off = snapshot.health_of(ENDPOINTS).state is State.OFF
+    there = any(health.kind == CILIUM_ENDPOINTS for health in snapshot.health.values())
+    off = snapshot.health_of(CILIUM_ENDPOINTS).state is State.OFF
     return there and off and bool(policies(snapshot))
 
 
 def _logs(snapshot: Snapshot) -> tuple[int, int]:
-    return id(snapshot.agent_logs), id(snapshot.operator_log)
+    return id(snapshot.records[AGENT_LOGS]), id(snapshot.records[OPERATOR_LOG])
 
 
 def _given_up(snapshot: Snapshot, deadline: float) -> Snapshot:

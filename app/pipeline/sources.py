@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from app.config.settings import Settings
 from app.model.finding import Ref
 from app.model.health import operator_lease
+from app.state.kinds import AGENT_LOGS, KINDS, LEASES, OPERATOR_LOG, PODS, Kind
 from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.api import ApiSession
@@ -44,9 +45,6 @@ VERSION_SILENCE = 30.0
 
 IN_TIME = 0.9
 """Part of that time that a command may take; the rest is for ending and reading it."""
-
-OPERATOR_LOG = "operator_log"
-AGENT_LOGS = "agent_logs"
 
 
 def wall_clock() -> datetime:
@@ -84,10 +82,10 @@ class Wiring:
         self.clock: Clock = wall_clock if at is None else lambda: at
         """What time it is: now, or the moment that the settings name."""
 
-    def monitor(self, kinds: Collection[str] | None = None) -> Monitor:
+    def monitor(self, kinds: Collection[Kind[object]] | None = None) -> Monitor:
         """A monitor of the sources that feed these kinds; of all, for None."""
         return Monitor(
-            (feed for feed in self.feeds() if kinds is None or feed.source.kind in kinds),
+            (feed for feed in self.feeds() if kinds is None or KINDS[feed.source.kind] in kinds),
             self.clock,
             context=self._session.context,
             cilium_namespace=self.settings.namespace,
@@ -115,7 +113,7 @@ class Wiring:
             aim = Aim()
             aim.move(target_of(pod, AGENT_CONTAINER))
             label = f"agent log {node}"
-            source = FollowedLog(self._session, aim, kind=AGENT_LOGS, label=label)
+            source = FollowedLog(self._session, aim, kind=AGENT_LOGS.name, label=label)
             self._agents[node] = _Followed(aim, source)
         return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
 
@@ -138,7 +136,7 @@ class Wiring:
                 on_demand=resource.on_demand,
                 heartbeat=pulse.label,
             )
-        log = FollowedLog(session, self._operator, kind=OPERATOR_LOG, label="operator log")
+        log = FollowedLog(session, self._operator, kind=OPERATOR_LOG.name, label="operator log")
         yield Feed(log, LOG_SILENCE, heartbeat=pulse.label)
         if self.settings.cli:
             yield from self._commands()
@@ -190,18 +188,18 @@ class Wiring:
         """Point each log at the pod whose log it is, whenever that changes."""
         seen: tuple[object, object] = (None, None)
         async for snapshot in monitor.snapshots():
-            if not (snapshot.health_of("pods").known and _answered(snapshot, "leases")):
+            if not (snapshot.health_of(PODS).known and _answered(snapshot, LEASES)):
                 continue
-            if seen[0] is snapshot.pods and seen[1] is snapshot.leases:
+            if seen[0] is snapshot.records[PODS] and seen[1] is snapshot.records[LEASES]:
                 continue
-            seen = (snapshot.pods, snapshot.leases)
-            leader = leader_pod(operator_lease(snapshot), snapshot.pods.values())
+            seen = (snapshot.records[PODS], snapshot.records[LEASES])
+            leader = leader_pod(operator_lease(snapshot), snapshot.records[PODS].values())
             self._operator.move(target_of(leader, OPERATOR_CONTAINER) if leader else None)
             for node, followed in self._agents.items():
                 agent = snapshot.agents_by_node.get(node)
                 followed.aim.move(target_of(agent, AGENT_CONTAINER) if agent else None)
 
 
-def _answered(snapshot: Snapshot, kind: str) -> bool:
+def _answered(snapshot: Snapshot, kind: Kind[object]) -> bool:
     health = snapshot.health_of(kind)
     return health.known or bool(health.error)

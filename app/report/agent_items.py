@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.report.items import Item
 from app.report.table import UNKNOWN, Column
+from app.state.kinds import CILIUM_STATUS
 from app.state.snapshot import Snapshot
 from collectors.agent_status import AgentStatus
 
@@ -38,7 +39,9 @@ class AgentItem(Item, frozen=True):
 
 def agent_items(snapshot: Snapshot) -> tuple[AgentItem, ...]:
     """The agents, by node."""
-    found = [agent for status in snapshot.cilium_status.values() for agent in status.agents]
+    found = [
+        agent for status in snapshot.records[CILIUM_STATUS].values() for agent in status.agents
+    ]
     items = (_item(snapshot, agent) for agent in found)
     return tuple(sorted(items, key=lambda item: (item.node, item.pod)))
 

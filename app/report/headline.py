@@ -13,6 +13,7 @@ from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
 from app.diagnosis.verdict import plural
 from app.model.finding import Finding, Severity
+from app.state.kinds import SERVICES
 from app.state.snapshot import State
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def headline(case: Case, verdict: Verdict) -> Headline:
     """What is broken, in one sentence; a calm one where nothing is."""
     counts = verdict.counts()
     fails, warns = counts[Severity.FAIL], counts[Severity.WARN]
-    reach = reach_of(case, verdict) if case.known("services") else None
+    reach = reach_of(case, verdict) if case.known(SERVICES) else None
     if fails:
         return Headline("fail", _broken(fails, reach))
     waits = [h.label for h in verdict.snapshot.health.values() if h.state is State.LOADING]

@@ -18,6 +18,7 @@ from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
 from app.model.routes import Prefix, announcers, announcers_of, routes, routes_known
 from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness, sessions
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, OPERATOR_LOG, POOLS
 from app.state.snapshot import Snapshot, SourceHealth
 from collectors.log_excerpts import event, topic
 from collectors.path_attributes import PathAttributes
@@ -279,7 +280,7 @@ def node_items(snapshot: Snapshot) -> tuple[NodeItem, ...]:
         by_node.setdefault(session.node, []).append(session)
     return tuple(
         _node_item(snapshot, node, by_node.get(node.name, []))
-        for _, node in sorted(snapshot.nodes.items())
+        for _, node in sorted(snapshot.records[NODES].items())
     )
 
 
@@ -343,7 +344,7 @@ def log_items(snapshot: Snapshot) -> tuple[LogItem, ...]:
     """The lines of the operator's log that tell of LB-IPAM or BGP, oldest first."""
     return tuple(
         _log_item(entry)
-        for entry in snapshot.operator_log.values()
+        for entry in snapshot.records[OPERATOR_LOG].values()
         if entry.marker or topic(entry.line)
     )
 
@@ -395,7 +396,7 @@ def _attributes(found: PathAttributes) -> AttributesItem:
 def _node_item(snapshot: Snapshot, node: Node, found: list[Session]) -> NodeItem:
     agent = snapshot.agents_by_node.get(node.name)
     ready = {c.status for c in node.status.conditions if c.type == "Ready"}
-    known = snapshot.health_of("node_configs").known or snapshot.health_of("bgp_peers").known
+    known = snapshot.health_of(NODE_CONFIGS).known or snapshot.health_of(BGP_PEERS).known
     return NodeItem(
         name=node.name,
         ready=None if not ready or "Unknown" in ready else ready == {"True"},
@@ -474,10 +475,10 @@ def _service_item(
         else None,
         selected_by=tuple(
             key
-            for key, pool in sorted(snapshot.pools.items())
+            for key, pool in sorted(snapshot.records[POOLS].items())
             if pool.spec.service_selector is None or selects(pool.spec.service_selector, labels)
         )
-        if snapshot.health_of("pools").known
+        if snapshot.health_of(POOLS).known
         else None,
         external_traffic_policy=service.spec.external_traffic_policy,
         endpoints=EndpointsItem(behind.ready, behind.total, behind.nodes) if behind else None,

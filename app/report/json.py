@@ -9,6 +9,7 @@ import msgspec
 
 from app.model.health import cilium_release
 from app.report.items import Item, SourceItem, source_item
+from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot
 
 SCHEMA_VERSION = 1
@@ -35,7 +36,7 @@ class Document(Item, frozen=True):
 
 
 def document(
-    snapshot: Snapshot, kind: str, items: Sequence[Item], needed: Collection[str] | None
+    snapshot: Snapshot, kind: str, items: Sequence[Item], needed: Collection[Kind[object]] | None
 ) -> str:
     """The document as indented JSON, a newline at the end.
 
@@ -59,7 +60,7 @@ def document(
 
 def cluster_item(snapshot: Snapshot) -> ClusterItem:
     """The cluster that a snapshot is of."""
-    version = snapshot.version.get("version")
+    version = snapshot.records[VERSION].get("version")
     return ClusterItem(
         context=snapshot.context,
         kubernetes=version.git_version if version else None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.model.durations import age
-from app.model.policies import ENDPOINTS as ENDPOINT_KIND
-from app.model.policies import POLICIES as POLICY_KINDS
 from app.model.policies import Policy, labels_of, policies
 from app.report.items import Item, age_of
 from app.report.table import UNKNOWN, Column, listed, sign
+from app.state.kinds import CILIUM_ENDPOINTS
+from app.state.kinds import POLICIES as KINDS_OF_POLICY
 from app.state.snapshot import Snapshot
 from collectors.policy_records import CiliumEndpoint, EndpointPolicy, Enforcement
 
@@ -58,23 +58,23 @@ class EndpointItem(Item, frozen=True):
 
 def policy_items(snapshot: Snapshot) -> tuple[PolicyItem, ...]:
     """The policies."""
-    counts = _counts(snapshot) if snapshot.health_of(ENDPOINT_KIND).known else None
+    counts = _counts(snapshot) if snapshot.health_of(CILIUM_ENDPOINTS).known else None
     return tuple(_policy_item(snapshot, policy, counts) for policy in policies(snapshot))
 
 
 def endpoint_items(snapshot: Snapshot) -> tuple[EndpointItem, ...]:
     """The endpoints, each with the policies that select it."""
-    known = any(snapshot.health_of(kind).known for kind in POLICY_KINDS)
+    known = any(snapshot.health_of(kind).known for kind in KINDS_OF_POLICY)
     return tuple(
         _endpoint_item(snapshot, endpoint, _selecting(snapshot, endpoint) if known else None)
-        for _, endpoint in sorted(snapshot.cilium_endpoints.items())
+        for _, endpoint in sorted(snapshot.records[CILIUM_ENDPOINTS].items())
     )
 
 
 def _counts(snapshot: Snapshot) -> Mapping[str, int]:
     """How many endpoints each policy selects."""
     counts: dict[str, int] = {}
-    for endpoint in snapshot.cilium_endpoints.values():
+    for endpoint in snapshot.records[CILIUM_ENDPOINTS].values():
         for name in _selecting(snapshot, endpoint):
             counts[name] = counts.get(name, 0) + 1
     return counts

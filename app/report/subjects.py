@@ -6,31 +6,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.model.policies import ENDPOINTS, POLICIES
 from app.report import agent_items, items, policy_items, table
 from app.report.items import Item
 from app.report.json import document
+from app.state.kinds import (
+    ADVERTISED,
+    CILIUM_ENDPOINTS,
+    CILIUM_STATUS,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    LEASES,
+    NODES,
+    OPERATOR_LOG,
+    PODS,
+    POLICIES,
+    POOLS,
+    ROUTES,
+    SERVICES,
+    SESSION_KINDS,
+    Kind,
+)
 from app.state.snapshot import Snapshot
 
 Row = TypeVar("Row", bound=Item)
-
-ADVERTISED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
-AVAILABLE = ("routes_available_ipv4", "routes_available_ipv6")
-SESSIONS = (
-    "node_configs",
-    "bgp_peers",
-    "pods",
-    "cilium_nodes",
-    "peering_policies",
-    "daemon_sets",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Something `get` can print."""
 
-    needs: tuple[str, ...] | None
+    needs: tuple[Kind[object], ...] | None
     """Kinds it is read from; None: all there are."""
     text: Callable[[Snapshot, bool], str]
     """The table; the second argument asks for the wide one."""
@@ -46,7 +51,7 @@ def _subject(
     kind: str,
     rows: Callable[[Snapshot], Sequence[Row]],
     columns: Sequence[table.Column[Row]],
-    needs: tuple[str, ...] | None,
+    needs: tuple[Kind[object], ...] | None,
     *,
     command_only: bool = False,
 ) -> Subject:
@@ -62,44 +67,44 @@ def _subject(
 
 
 SUBJECTS: Mapping[str, Subject] = {
-    "pods": _subject("Pods", items.pod_items, table.PODS, ("pods", "leases")),
-    "nodes": _subject("Nodes", items.node_items, table.NODES, ("nodes", *SESSIONS)),
-    "sessions": _subject("Sessions", items.session_items, table.SESSIONS, SESSIONS),
+    "pods": _subject("Pods", items.pod_items, table.PODS, (PODS, LEASES)),
+    "nodes": _subject("Nodes", items.node_items, table.NODES, (NODES, *SESSION_KINDS)),
+    "sessions": _subject("Sessions", items.session_items, table.SESSIONS, SESSION_KINDS),
     "routes": _subject(
         "Routes",
         items.route_items,
         table.ROUTES,
-        (*ADVERTISED, *AVAILABLE, "services", *SESSIONS),
+        (*ROUTES, SERVICES, *SESSION_KINDS),
         command_only=True,
     ),
     "services": _subject(
         "Services",
         items.service_items,
         table.SERVICES,
-        ("services", "pools", "endpoint_slices", *ADVERTISED, *SESSIONS),
+        (SERVICES, POOLS, ENDPOINT_SLICES, *ADVERTISED.values(), *SESSION_KINDS),
     ),
-    "pools": _subject("Pools", items.pool_items, table.POOLS, ("pools", "services")),
+    "pools": _subject("Pools", items.pool_items, table.POOLS, (POOLS, SERVICES)),
     "agents": _subject(
         "Agents",
         agent_items.agent_items,
         agent_items.AGENTS,
-        ("cilium_status", "pods"),
+        (CILIUM_STATUS, PODS),
         command_only=True,
     ),
     "policies": _subject(
         "Policies",
         policy_items.policy_items,
         policy_items.POLICIES,
-        (*POLICIES, ENDPOINTS),
+        (*POLICIES, CILIUM_ENDPOINTS),
     ),
     "endpoints": _subject(
         "Endpoints",
         policy_items.endpoint_items,
         policy_items.ENDPOINTS,
-        (ENDPOINTS, *POLICIES),
+        (CILIUM_ENDPOINTS, *POLICIES),
     ),
-    "logs": _subject("Logs", items.log_items, table.LOGS, ("operator_log", "leases", "pods")),
-    "config": _subject("Config", items.parameter_items, table.CONFIG, ("config_maps",)),
+    "logs": _subject("Logs", items.log_items, table.LOGS, (OPERATOR_LOG, LEASES, PODS)),
+    "config": _subject("Config", items.parameter_items, table.CONFIG, (CONFIG_MAPS,)),
     "sources": _subject("Sources", items.source_items, table.SOURCES, None),
 }
 """What can be asked for, by its word."""

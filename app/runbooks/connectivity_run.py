@@ -13,6 +13,7 @@ from app.runbooks.engine import Hand
 from app.runbooks.entries import Ran
 from app.runbooks.page import Part
 from app.runbooks.schema import Verdict
+from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
 from collectors.connectivity_plan import ConnectivityPlan
 from collectors.connectivity_progress import (
@@ -55,7 +56,7 @@ def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
     Talos has Pod Security enforce `baseline` in every namespace that is not labelled otherwise, so
     there the test's namespaces are (`docs/cilium.md`, "The connectivity test").
     """
-    systems = (node.status.node_info.os_image for node in snapshot.nodes.values())
+    systems = (node.status.node_info.os_image for node in snapshot.records[NODES].values())
     return ConnectivityPlan(privileged=any(name.startswith("Talos") for name in systems))
 
 

@@ -16,6 +16,7 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
 from app.runbooks.schema import Look, Runbook, Step, Threshold, Verdict
 from app.runbooks.subjects import Parameters, refs
+from app.state.kinds import SERVICES, Kind
 from app.state.snapshot import SourceHealth
 
 _BAD: dict[Threshold, frozenset[Severity]] = {
@@ -160,9 +161,9 @@ def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judge
 def _no_way(key: str, view: View) -> str:
     if not key:
         return "no service is named"
-    if not view.case.known("services"):
+    if not view.case.known(SERVICES):
         return f"the services could not be read, so nothing is known of {key}"
-    if key not in view.case.snapshot.services:
+    if key not in view.case.snapshot.records[SERVICES]:
         return f"there is no service {key}"
     return f"{key} is not of type LoadBalancer"
 
@@ -184,7 +185,7 @@ def causes(findings: Iterable[Finding], view: View) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def kinds_judged(runbook: Runbook) -> tuple[str, ...]:
+def kinds_judged(runbook: Runbook) -> tuple[Kind[object], ...]:
     """What the findings and hops of a runbook are judged from."""
     looks = [look for step in runbook.steps for look in step.look]
     codes = tuple(code for look in looks for code in look.findings)

@@ -20,6 +20,7 @@ from app.report.policy_items import EndpointItem, PolicyItem
 from app.report.subjects import SUBJECTS
 from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
+from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.log_entries import LogEntry
 from collectors.log_excerpts import event, is_noise, topic
@@ -28,7 +29,7 @@ from collectors.sanitize import one_line
 MOST = 20
 """Rows shown of a table, and lines of a log."""
 
-_LOGS = {"ipam": "operator_log", "bgp": "agent_logs"}
+_LOGS = {"ipam": OPERATOR_LOG, "bgp": AGENT_LOGS}
 _TITLES = {"ipam": "the operator on LB-IPAM", "bgp": "the agents on BGP"}
 
 
@@ -49,7 +50,7 @@ def panels(
     return tuple(_panels(runbook, step, given, snapshot))
 
 
-def kinds_of(runbook: Runbook) -> tuple[str, ...]:
+def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
     """What the tables and logs of a runbook are read from."""
     looks = [look for step in runbook.steps for look in step.look]
     found = [kind for look in looks if look.table for kind in SUBJECTS[look.table].needs or ()]
@@ -124,7 +125,7 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
 
 def _log(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) -> Panel:
     health = snapshot.health_of(_LOGS[look.log])
-    entries: dict[str, LogEntry] = getattr(snapshot, _LOGS[look.log])
+    entries = snapshot.records[_LOGS[look.log]]
     told = [entry for entry in entries.values() if _tells(entry, look, kind, name)]
     title = _TITLES[look.log] + (f" of {name}" if name else "")
     if not health.known:

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from app.model.case import Case
 from app.model.finding import Ref
 from app.runbooks.schema import Parameter, ParameterKind, Runbook
+from app.state.kinds import NODES, POOLS, SERVICES, Kind
 
 Parameters = Mapping[str, str]
 """What the operator has named, by parameter."""
@@ -117,9 +118,9 @@ def offered(kind: ParameterKind, case: Case) -> tuple[str, ...]:
     if kind == "session":
         return tuple(sorted(f"{s.node}/{s.peer_address}" for s in case.sessions))
     if kind == "node":
-        return tuple(sorted(case.snapshot.nodes))
+        return tuple(sorted(case.snapshot.records[NODES]))
     if kind == "pool":
-        return tuple(sorted(case.snapshot.pools))
+        return tuple(sorted(case.snapshot.records[POOLS]))
     found = (str(a) for balancer in case.balancers for a in balancer.addresses)
     return tuple(sorted(set(found)))
 
@@ -139,10 +140,10 @@ def missing(runbook: Runbook, given: Parameters, case: Case) -> str:
     return ""
 
 
-_CERTAIN: Mapping[ParameterKind, str] = {
-    "service": "services",
-    "node": "nodes",
-    "pool": "pools",
+_CERTAIN: Mapping[ParameterKind, Kind[object]] = {
+    "service": SERVICES,
+    "node": NODES,
+    "pool": POOLS,
 }
 """Kinds of which all are known where this was read; a session may be missing, and be the fault."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol, assert_never, runtime_checkable
 
+from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.source import (
     Appended,
@@ -80,7 +81,7 @@ class Monitor:
         self._clock = clock
         self._feeds: dict[str, Feed] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._demands: dict[str, int] = {}
+        self._demands: dict[Kind[object], int] = {}
         self._attached: Counter[str] = Counter()
         """How many want each of the sources that were attached."""
         self._records: dict[str, dict[str, Keyed]] = {}
@@ -122,7 +123,7 @@ class Monitor:
             yield snapshot
             await published.wait()
 
-    async def settled(self, kinds: Iterable[str], deadline: float) -> Snapshot:
+    async def settled(self, kinds: Iterable[Kind[object]], deadline: float) -> Snapshot:
         """The first snapshot in which every source of these kinds has answered or failed.
 
         After `deadline` seconds it is the newest one, with what is still loading in its health.
@@ -145,7 +146,7 @@ class Monitor:
         self._something_changed.set()
 
     @contextmanager
-    def demand(self, *kinds: str) -> Iterator[None]:
+    def demand(self, *kinds: Kind[object]) -> Iterator[None]:
         """Keep the on-demand sources of these kinds running while inside."""
         self._count(kinds, 1)
         try:
@@ -178,12 +179,12 @@ class Monitor:
 
         return detach
 
-    def refresh(self, kinds: Iterable[str] | None = None) -> None:
+    def refresh(self, kinds: Iterable[Kind[object]] | None = None) -> None:
         """Make the sources (of these kinds) read again now."""
         wanted = None if kinds is None else frozenset(kinds)
         for feed in self._feeds.values():
             source = feed.source
-            if isinstance(source, Refreshable) and (wanted is None or source.kind in wanted):
+            if isinstance(source, Refreshable) and (wanted is None or KINDS[source.kind] in wanted):
                 source.refresh()
 
     # --- running
@@ -200,17 +201,17 @@ class Monitor:
         self._feeds[source.label] = feed
         state = State.OFF if self._idle(feed) else State.LOADING
         self._health[source.label] = SourceHealth(
-            label=source.label, kind=source.kind, state=state, since=self._clock()
+            label=source.label, kind=KINDS[source.kind], state=state, since=self._clock()
         )
 
     def _idle(self, feed: Feed) -> bool:
-        return feed.on_demand and not self._demands.get(feed.source.kind)
+        return feed.on_demand and not self._demands.get(KINDS[feed.source.kind])
 
-    def _count(self, kinds: Sequence[str], step: int) -> None:
+    def _count(self, kinds: Sequence[Kind[object]], step: int) -> None:
         for kind in kinds:
             self._demands[kind] = self._demands.get(kind, 0) + step
         for label, feed in tuple(self._feeds.items()):
-            if feed.on_demand and feed.source.kind in kinds:
+            if feed.on_demand and KINDS[feed.source.kind] in kinds:
                 self._start_or_stop(label)
 
     def _start_or_stop(self, label: str) -> None:
@@ -353,15 +354,16 @@ class Monitor:
             await asyncio.sleep(1 / RATE)
 
     def _publish(self) -> None:
-        changes: dict[str, Mapping[str, Keyed]] = {
-            kind: MappingProxyType(dict(self._records_of(kind))) for kind in self._changed_kinds
+        changes = {
+            KINDS[kind]: MappingProxyType(dict(self._records_of(kind)))
+            for kind in self._changed_kinds
         }
         self._changed_kinds.clear()
         self.snapshot = replace(
             self.snapshot,
             taken_at=self._clock(),
             health=MappingProxyType(dict(self._health)),
-            **changes,  # type: ignore[arg-type]
+            records=self.snapshot.records.with_changes(changes),
         )
         published, self._published = self._published, asyncio.Event()
         published.set()

@@ -7,7 +7,7 @@ A snapshot never changes. The next one shares every mapping whose kind did not c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property, partial
@@ -15,44 +15,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Never
 
 from app.state.derived import Memo
+from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, R, Records
 
 if TYPE_CHECKING:
-    # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.bgp_peers import NodePeers
-    from collectors.bgp_routes import NodeRoutes
-    from collectors.cilium_records import (
-        Advertisement,
-        CiliumNode,
-        ClusterConfig,
-        L2Policy,
-        NodeConfig,
-        NodeConfigOverride,
-        PeerConfig,
-        PeeringPolicy,
-        Pool,
-    )
-    from collectors.cilium_status import CiliumStatus
-    from collectors.cli_version import CliVersion
-    from collectors.cluster_version import ClusterVersion
-    from collectors.pod_logs import LogEntry
-    from collectors.policy_records import (
-        CiliumEndpoint,
-        CiliumPolicy,
-        ClusterwidePolicy,
-        NetworkPolicy,
-    )
-    from collectors.records import (
-        ConfigMap,
-        DaemonSet,
-        Deployment,
-        EndpointSlice,
-        Event,
-        Lease,
-        Namespace,
-        Node,
-        Pod,
-        Service,
-    )
+    from collectors.records import EndpointSlice, Pod
 
 
 class State(StrEnum):
@@ -80,8 +46,8 @@ class SourceHealth:
 
     label: str
     """The source, in the operator's words."""
-    kind: str
-    """The snapshot field it feeds."""
+    kind: Kind[object]
+    """What it feeds."""
     state: State
     since: datetime
     """When it came into this state."""
@@ -121,53 +87,25 @@ class Snapshot:
     health: Mapping[str, SourceHealth] = field(default_factory=_empty)
     """By label, in the order in which the sources were set up."""
 
-    version: Mapping[str, ClusterVersion] = field(default_factory=_empty)
-    nodes: Mapping[str, Node] = field(default_factory=_empty)
-    namespaces: Mapping[str, Namespace] = field(default_factory=_empty)
-    pods: Mapping[str, Pod] = field(default_factory=_empty)
-    services: Mapping[str, Service] = field(default_factory=_empty)
-    endpoint_slices: Mapping[str, EndpointSlice] = field(default_factory=_empty)
-    events: Mapping[str, Event] = field(default_factory=_empty)
-    config_maps: Mapping[str, ConfigMap] = field(default_factory=_empty)
-    daemon_sets: Mapping[str, DaemonSet] = field(default_factory=_empty)
-    deployments: Mapping[str, Deployment] = field(default_factory=_empty)
-    leases: Mapping[str, Lease] = field(default_factory=_empty)
-    cilium_nodes: Mapping[str, CiliumNode] = field(default_factory=_empty)
-    pools: Mapping[str, Pool] = field(default_factory=_empty)
-    cluster_configs: Mapping[str, ClusterConfig] = field(default_factory=_empty)
-    peer_configs: Mapping[str, PeerConfig] = field(default_factory=_empty)
-    advertisements: Mapping[str, Advertisement] = field(default_factory=_empty)
-    node_configs: Mapping[str, NodeConfig] = field(default_factory=_empty)
-    node_config_overrides: Mapping[str, NodeConfigOverride] = field(default_factory=_empty)
-    peering_policies: Mapping[str, PeeringPolicy] = field(default_factory=_empty)
-    l2_policies: Mapping[str, L2Policy] = field(default_factory=_empty)
-    network_policies: Mapping[str, NetworkPolicy] = field(default_factory=_empty)
-    cilium_policies: Mapping[str, CiliumPolicy] = field(default_factory=_empty)
-    clusterwide_policies: Mapping[str, ClusterwidePolicy] = field(default_factory=_empty)
-    cilium_endpoints: Mapping[str, CiliumEndpoint] = field(default_factory=_empty)
-    cilium_status: Mapping[str, CiliumStatus] = field(default_factory=_empty)
-    cli_version: Mapping[str, CliVersion] = field(default_factory=_empty)
-    bgp_peers: Mapping[str, NodePeers] = field(default_factory=_empty)
-    routes_available_ipv4: Mapping[str, NodeRoutes] = field(default_factory=_empty)
-    routes_available_ipv6: Mapping[str, NodeRoutes] = field(default_factory=_empty)
-    routes_advertised_ipv4: Mapping[str, NodeRoutes] = field(default_factory=_empty)
-    routes_advertised_ipv6: Mapping[str, NodeRoutes] = field(default_factory=_empty)
-    operator_log: Mapping[str, LogEntry] = field(default_factory=_empty)
-    agent_logs: Mapping[str, LogEntry] = field(default_factory=_empty)
-
+    records: Records = field(default_factory=Records)
+    """What was read, by kind and key: `snapshot.records[PODS]`."""
     memo: Memo = field(default_factory=Memo, repr=False)
     """What was worked out from the snapshots before this one; `replace` hands it on."""
 
-    def health_of(self, kind: str) -> SourceHealth:
+    def having(self, kind: Kind[R], records: Mapping[str, R]) -> Snapshot:
+        """The same snapshot with other records of one kind."""
+        return replace(self, records=self.records.with_changes({kind: records}))
+
+    def health_of(self, kind: Kind[object]) -> SourceHealth:
         """How the source of a kind is doing; the worst one where several feed it."""
         state = State.LOADING if self.setting_up else State.OFF
         return self._health_by_kind.get(kind) or SourceHealth(
-            label=kind, kind=kind, state=state, since=self.taken_at
+            label=kind.name, kind=kind, state=state, since=self.taken_at
         )
 
     @cached_property
-    def _health_by_kind(self) -> Mapping[str, SourceHealth]:
-        worst: dict[str, SourceHealth] = {}
+    def _health_by_kind(self) -> Mapping[Kind[object], SourceHealth]:
+        worst: dict[Kind[object], SourceHealth] = {}
         for health in self.health.values():
             known = worst.get(health.kind)
             if known is None or _BADNESS[health.state] > _BADNESS[known.state]:
@@ -177,13 +115,14 @@ class Snapshot:
     @cached_property
     def agents_by_node(self) -> Mapping[str, Pod]:
         """The agent pod of each node that has one; the newest where several are left over."""
-        agents = self.memo.by_key("agents", (self.pods,), (), partial(_agent, self.pods))
+        pods = self.records[PODS]
+        agents = self.memo.by_key("agents", (pods,), (), partial(_agent, pods))
         return self.memo.of("agents by node", (agents,), lambda: _by_node(agents))
 
     @cached_property
     def slices_by_service(self) -> Mapping[str, tuple[EndpointSlice, ...]]:
         """Endpoint slices by the key of their service."""
-        slices = self.endpoint_slices
+        slices = self.records[ENDPOINT_SLICES]
         return self.memo.of("slices", (slices,), lambda: _by_service(slices.values()))
 
 

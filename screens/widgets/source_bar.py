@@ -7,24 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from app.model.facts import HEARTBEAT
+from app.state.kinds import (
+    CLI_VERSION,
+    Kind,
+)
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.format import age_of
 from screens.widgets.lines import Line, Span, Tone, length
 
-CLI = (
-    "bgp_peers",
-    "cilium_status",
-    "routes_advertised_ipv4",
-    "routes_advertised_ipv6",
-    "routes_available_ipv4",
-    "routes_available_ipv6",
-    "cli_version",
-)
-"""Kinds that the `cilium` command tells of."""
-_ASIDE = "cli_version"
-"""It tells nothing of the cluster; read so rarely, its age would pass for that of the others."""
-LOGS = ("operator_log", "agent_logs")
-"""Kinds that containers' logs tell of."""
 PATIENCE = 5.0
 """Seconds after which an answer is said to be missing, and no longer to be loading."""
 
@@ -52,20 +42,20 @@ def tiers(snapshot: Snapshot) -> Line:
     """`API 0s  CLI 9s  logs 2s`: each way into the cluster, its state and its age."""
     by_tier: dict[str, list[SourceHealth]] = {"API": [], "CLI": [], "logs": []}
     for health in snapshot.health.values():
-        if health.kind != _ASIDE:
-            by_tier[_tier(health.kind)].append(health)
+        if health.kind is not CLI_VERSION:  # read so rarely, its age would pass for that of others
+            by_tier[health.kind.tier].append(health)
     spans: list[Span] = []
     for name, members in by_tier.items():
         spans.extend((Span("  " if spans else ""), _tier_span(snapshot, name, members)))
     return tuple(span for span in spans if span.text)
 
 
-def sources(snapshot: Snapshot, kinds: Sequence[str], room: int) -> Line:
+def sources(snapshot: Snapshot, kinds: Sequence[Kind[object]], room: int) -> Line:
     """The sources of a screen with their ages; where room is short only what is not fresh."""
     known = [
         health
         for health in snapshot.health.values()
-        if health.kind in kinds and not (_tier(health.kind) == "API" and _unserved(health))
+        if health.kind in kinds and not (health.kind.tier == "API" and _unserved(health))
     ]
     full = _joined(_source_span(snapshot, health) for health in known)
     if length(full) <= room:
@@ -98,10 +88,6 @@ def _by_state(known: Sequence[SourceHealth]) -> Iterator[Span]:
 def _unserved(health: SourceHealth) -> bool:
     """A kind that this cluster does not have is no fault of the way to it."""
     return health.state is State.ABSENT
-
-
-def _tier(kind: str) -> str:
-    return "CLI" if kind in CLI else "logs" if kind in LOGS else "API"
 
 
 def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -> Span:

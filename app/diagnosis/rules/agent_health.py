@@ -17,25 +17,28 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import pod_ready
 from app.model.lbipam import condition_of
+from app.state.kinds import (
+    BGP_PEERS,
+    CILIUM_STATUS,
+    COMMANDS,
+    NODES,
+    PODS,
+    ROUTES,
+    Kind,
+)
 from app.state.snapshot import SourceHealth
 from collectors.agent_status import AgentStatus, FailingController
+from collectors.bgp_peers import NodePeers
+from collectors.bgp_routes import NodeRoutes
 from collectors.records import Pod
-
-COMMANDS = (
-    "bgp_peers",
-    "cilium_status",
-    "routes_advertised_ipv4",
-    "routes_advertised_ipv6",
-    "routes_available_ipv4",
-    "routes_available_ipv6",
-)
-"""Kinds that come from the `cilium` command, the one that always runs first."""
 
 FAILURES = 5
 """Runs in a row that a controller must fail: below that it is retrying, which is ordinary."""
 FAILURE_AGE = 900.0
 """Seconds within which the last of them must lie: the agent's back-off is at most ten minutes."""
 
+_BY_AGENT: tuple[Kind[NodePeers | NodeRoutes], ...] = (BGP_PEERS, *ROUTES)
+"""What is read of each agent apart."""
 _TOO_LATE = "context deadline exceeded"
 _FORBIDDEN = ("is forbidden", "pods/exec")
 
@@ -45,7 +48,7 @@ class Silence:
     """One agent that failed one command."""
 
     pod: Pod
-    kind: str
+    kind: Kind[object]
     command: str
     """The command's label."""
     error: str
@@ -62,34 +65,28 @@ def commands(case: Case) -> tuple[SourceHealth, ...]:
     return tuple(known[kind] for kind in COMMANDS if kind in known)
 
 
-def agent_errors(case: Case) -> Iterator[tuple[str, str, str]]:
+def agent_errors(case: Case) -> Iterator[tuple[Kind[object], str, str]]:
     """Kind, pod and error of each agent that gave a command no answer, rights aside or not."""
     snapshot = case.snapshot
-    for kind, readings in (
-        ("bgp_peers", snapshot.bgp_peers),
-        ("routes_advertised_ipv4", snapshot.routes_advertised_ipv4),
-        ("routes_advertised_ipv6", snapshot.routes_advertised_ipv6),
-        ("routes_available_ipv4", snapshot.routes_available_ipv4),
-        ("routes_available_ipv6", snapshot.routes_available_ipv6),
-    ):
-        for each in readings.values():
+    for kind in _BY_AGENT:
+        for each in snapshot.records[kind].values():
             if each.pod and each.error and not each.bgp_disabled:
                 yield kind, each.pod, each.error
     for agent in agent_statuses(case):
         if not agent.answered:
-            yield "cilium_status", agent.pod, agent.error
+            yield CILIUM_STATUS, agent.pod, agent.error
 
 
 def agent_statuses(case: Case) -> tuple[AgentStatus, ...]:
     """What each agent said of itself; none when `cilium status` was not read."""
     return tuple(
-        agent for status in case.snapshot.cilium_status.values() for agent in status.agents
+        agent for status in case.snapshot.records[CILIUM_STATUS].values() for agent in status.agents
     )
 
 
 def silent_agents(case: Case) -> Iterator[Finding]:
     """CS106: an agent does not answer though its pod is Ready."""
-    if not case.known("pods"):
+    if not case.known(PODS):
         return
     found = tuple(sorted(_silences(case), key=_order))
     if not found:
@@ -105,7 +102,7 @@ def silent_agents(case: Case) -> Iterator[Finding]:
 
 def controllers(case: Case) -> Iterator[Finding]:
     """CS110: a controller of agents keeps failing."""
-    if not case.snapshot.health_of("cilium_status").known:
+    if not case.snapshot.health_of(CILIUM_STATUS).known:
         return
     failing: dict[str, list[tuple[AgentStatus, FailingController]]] = {}
     for agent in agent_statuses(case):
@@ -119,7 +116,7 @@ def controllers(case: Case) -> Iterator[Finding]:
 
 def unmanaged(case: Case) -> Iterator[Finding]:
     """CS113: pods that Cilium does not manage, as `cilium status` counts them."""
-    status = next(iter(case.snapshot.cilium_status.values()), None)
+    status = next(iter(case.snapshot.records[CILIUM_STATUS].values()), None)
     # The command counts endpoints of agents: one that was not reached makes the count worthless.
     if status is None or status.collection_errors or status.pods_all is None:
         return
@@ -134,8 +131,8 @@ def unmanaged(case: Case) -> Iterator[Finding]:
         subject=Ref("Cluster"),
         summary=f"{outside} of {status.pods_all} pods are not managed by Cilium",
         evidence=(
-            case.saw("cilium_status", "Cluster", "pods_count.by_cilium", status.pods_managed),
-            case.saw("cilium_status", "Cluster", "pods_count.all", status.pods_all),
+            case.saw(CILIUM_STATUS, "Cluster", "pods_count.by_cilium", status.pods_managed),
+            case.saw(CILIUM_STATUS, "Cluster", "pods_count.all", status.pods_all),
         ),
         remedy="pods that started before Cilium, or through another CNI, join when they are "
         "restarted",
@@ -170,7 +167,7 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
     node, pod = one.pod.spec.node_name, one.pod
     heard_elsewhere = _answers(case, pod)
     part = f", though it answers {', '.join(heard_elsewhere)}" if heard_elsewhere else ""
-    removed = case.known("nodes") and node not in case.snapshot.nodes
+    removed = case.known(NODES) and node not in case.snapshot.records[NODES]
     return Finding(
         code="CS106",
         severity=Severity.WARN if heard_elsewhere else Severity.FAIL,
@@ -234,19 +231,9 @@ def _evidence(case: Case, silence: Silence) -> Evidence:
 def _answers(case: Case, pod: Pod) -> tuple[str, ...]:
     """The commands that this agent does answer."""
     snapshot, node = case.snapshot, pod.spec.node_name
-    kinds = [
-        kind
-        for kind, readings in (
-            ("bgp_peers", snapshot.bgp_peers),
-            ("routes_advertised_ipv4", snapshot.routes_advertised_ipv4),
-            ("routes_advertised_ipv6", snapshot.routes_advertised_ipv6),
-            ("routes_available_ipv4", snapshot.routes_available_ipv4),
-            ("routes_available_ipv6", snapshot.routes_available_ipv6),
-        )
-        if node in readings
-    ]
+    kinds: list[Kind[object]] = [kind for kind in _BY_AGENT if node in snapshot.records[kind]]
     if any(agent.pod == pod.name and agent.answered for agent in agent_statuses(case)):
-        kinds.append("cilium_status")
+        kinds.append(CILIUM_STATUS)
     return tuple(f"`{snapshot.health_of(kind).label}`" for kind in kinds)
 
 
@@ -256,7 +243,7 @@ def _stuck_commands(case: Case) -> tuple[Ref, ...]:
 
 
 def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingController]]) -> Finding:
-    pods = {pod.name: pod for pod in case.snapshot.pods.values()}
+    pods = {pod.name: pod for pod in case.snapshot.records[PODS].values()}
     worst = max((controller for _, controller in found), key=lambda each: each.failures)
     where = some([agent.node or agent.pod for agent, _ in found])
     known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
@@ -270,7 +257,7 @@ def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingContro
         f"last with: {quoted(worst.message) or 'no message'}",
         evidence=tuple(
             case.saw(
-                "cilium_status",
+                CILIUM_STATUS,
                 f"Pod {namespace}/{agent.pod}",
                 f"controllers[{name}].status.consecutive-failure-count",
                 f"{controller.failures}: {controller.message}",

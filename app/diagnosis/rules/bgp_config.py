@@ -5,7 +5,7 @@ The rules on what the configuration says are in the modules beside this one; `RU
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.rules import (
     bgp_config_adverts,
@@ -22,23 +22,31 @@ from app.diagnosis.rules.bgp_config_facts import (
     services_seen,
     waiting,
 )
-from app.model.bgp_crds import BGP_KINDS, unserved
+from app.model.bgp_crds import unserved
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.desired_peerings import BGP_CLASS, agents_say, bgp_enabled, peerings, reads_policies
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lb_class import enabled
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    NODE_CONFIGS,
+    NODES,
+    OF_OBJECT,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    POOLS,
+    Kind,
+)
 from app.state.snapshot import State
 
-_POOLS = {"pools": "ciliumloadbalancerippools"}
-_KINDS = {
-    "CiliumBGPClusterConfig": "cluster_configs",
-    "CiliumBGPPeeringPolicy": "peering_policies",
-}
-_LISTED = {
-    "CiliumBGPClusterConfig": "ciliumbgpclusterconfigs,ciliumbgppeerconfigs,"
-    "ciliumbgpadvertisements",
-    "CiliumBGPPeeringPolicy": "ciliumbgppeeringpolicies",
+_LISTED: Mapping[Kind[object], Sequence[Kind[object]]] = {
+    CLUSTER_CONFIGS: (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS),
+    PEERING_POLICIES: (PEERING_POLICIES,),
 }
 _SETTING = "enable-bgp-control-plane"
 _SHOWN = 3
@@ -49,14 +57,18 @@ def control_plane_off(case: Case) -> Iterator[Finding]:
     wanted = _asking(case)
     if bgp_enabled(case) is False and wanted:
         yield _off_everywhere(case, wanted)
-    elif bgp_enabled(case) and case.snapshot.health_of("bgp_peers").state is State.FRESH:
+    elif bgp_enabled(case) and case.snapshot.health_of(BGP_PEERS).state is State.FRESH:
         yield from _off_on_nodes(case)
 
 
 def _asking(case: Case) -> tuple[Ref, ...]:
     """The objects that configure sessions, as far as this Cilium reads them."""
-    configs = [Ref("CiliumBGPClusterConfig", name) for name in case.snapshot.cluster_configs]
-    policies = [Ref("CiliumBGPPeeringPolicy", name) for name in case.snapshot.peering_policies]
+    configs = [
+        Ref("CiliumBGPClusterConfig", name) for name in case.snapshot.records[CLUSTER_CONFIGS]
+    ]
+    policies = [
+        Ref("CiliumBGPPeeringPolicy", name) for name in case.snapshot.records[PEERING_POLICIES]
+    ]
     return tuple(sorted([*configs, *(policies if reads_policies(case) else [])]))
 
 
@@ -84,12 +96,12 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
         evidence=(
             _setting_seen(case),
             *(_disabled(case, node) for node in silent[:_SHOWN]),
-            *(case.saw(_KINDS[ref.kind], str(ref), "metadata.name", ref.name) for ref in wanted),
+            *(case.saw(OF_OBJECT[ref.kind], str(ref), "metadata.name", ref.name) for ref in wanted),
         ),
         remedy=remedy,
         command=f"kubectl -n {case.snapshot.cilium_namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{_SETTING}}}'",
-        about=(*wanted, *node_refs(case.snapshot.cilium_nodes)),
+        about=(*wanted, *node_refs(case.snapshot.records[CILIUM_NODES])),
         blames=() if enabled(case, _SETTING, "false") else (Ref("Setting", _SETTING),),
     )
 
@@ -104,8 +116,8 @@ def _off_on_nodes(case: Case) -> Iterator[Finding]:
         yield Finding(
             code="CS301",
             severity=Severity.FAIL if everywhere else Severity.WARN,
-            subject=Ref("Node", node) if node in case.snapshot.nodes else CLUSTER,
-            detail="" if node in case.snapshot.nodes else node,
+            subject=Ref("Node", node) if node in case.snapshot.records[NODES] else CLUSTER,
+            detail="" if node in case.snapshot.records[NODES] else node,
             summary=f"The agent of {node} runs without the BGP control plane, though it is on "
             f"elsewhere and {node} is to peer",
             evidence=(_disabled(case, node), _setting_seen(case)),
@@ -120,11 +132,11 @@ def _setting_seen(case: Case) -> Evidence:
     config = case.config
     value = "(config map not known)" if config is None else config.get(_SETTING, "(not set: false)")
     name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
-    return case.saw("config_maps", name, f"data.{_SETTING}", value)
+    return case.saw(CONFIG_MAPS, name, f"data.{_SETTING}", value)
 
 
 def _disabled(case: Case, node: str) -> Evidence:
-    return case.saw("bgp_peers", f"agent of {node}", "answer", "BGP Control Plane is disabled")
+    return case.saw(BGP_PEERS, f"agent of {node}", "answer", "BGP Control Plane is disabled")
 
 
 def not_configured(case: Case) -> Iterator[Finding]:
@@ -133,44 +145,42 @@ def not_configured(case: Case) -> Iterator[Finding]:
     On a Cilium that merely has the switch on and is asked for nothing that is only worth knowing.
     """
     snapshot = case.snapshot
-    policies = ("peering_policies",) if reads_policies(case) else ()
-    if not bgp_enabled(case) or not case.known("cluster_configs", "node_configs", *policies):
+    policies = (PEERING_POLICIES,) if reads_policies(case) else ()
+    if not bgp_enabled(case) or not case.known(CLUSTER_CONFIGS, NODE_CONFIGS, *policies):
         return
-    if (
-        _lacks_v2(case)
-        or snapshot.cluster_configs
-        or snapshot.node_configs
-        or snapshot.peering_policies
+    if _lacks_v2(case) or any(
+        snapshot.records[kind] for kind in (CLUSTER_CONFIGS, NODE_CONFIGS, PEERING_POLICIES)
     ):
         return
     services = waiting(case)
     parts = [
-        *(f"CiliumBGPPeerConfig {name}" for name in sorted(snapshot.peer_configs)),
-        *(f"CiliumBGPAdvertisement {name}" for name in sorted(snapshot.advertisements)),
+        *(f"CiliumBGPPeerConfig {name}" for name in sorted(snapshot.records[PEER_CONFIGS])),
+        *(f"CiliumBGPAdvertisement {name}" for name in sorted(snapshot.records[ADVERTISEMENTS])),
     ]
     wait = f"{counted(keys(services), 'LoadBalancer service')} count on it" if services else ""
     exist = f"{named(parts)} exist" if parts else ""
     told = " and ".join(filter(None, (wait, exist)))
-    kinds = [
-        *(["CiliumBGPClusterConfig"] if _reads_v2(case) else []),
-        *(["CiliumBGPPeeringPolicy"] if policies else []),
+    kinds: list[Kind[object]] = [
+        *([CLUSTER_CONFIGS] if _reads_v2(case) else []),
+        *([PEERING_POLICIES] if policies else []),
     ]
     yield Finding(
         code="CS302",
         severity=Severity.FAIL if told else Severity.INFO,
         subject=CLUSTER,
-        summary=f"The BGP control plane is on and there is no {' or '.join(kinds)}: no node peers "
-        "with anybody" + (f", while {told}" if told else ""),
+        summary="The BGP control plane is on and there is no "
+        f"{' or '.join(kind.object_kind for kind in kinds)}: no node peers with anybody"
+        + (f", while {told}" if told else ""),
         evidence=(
             _setting_seen(case),
-            *(case.saw(_KINDS[kind], kind, "items", "none") for kind in kinds),
+            *(case.saw(kind, kind.object_kind, "items", "none") for kind in kinds),
             *services_seen(case, services),
         ),
         remedy=_configure(case, kinds)
         if told
         else "Nothing, if BGP is not used; `bgpControlPlane.enabled: false` then says so",
-        command="kubectl get " + ",".join(_LISTED[kind] for kind in kinds),
-        about=node_refs(snapshot.cilium_nodes),
+        command="kubectl get " + ",".join(each.plural for kind in kinds for each in _LISTED[kind]),
+        about=node_refs(snapshot.records[CILIUM_NODES]),
     )
 
 
@@ -181,19 +191,19 @@ def _reads_v2(case: Case) -> bool:
     """
     if case.version > (0, 0):
         return case.version >= (1, 16)
-    return not _absent(case, "cluster_configs") or _absent(case, "peering_policies")
+    return not _absent(case, CLUSTER_CONFIGS) or _absent(case, PEERING_POLICIES)
 
 
 def _lacks_v2(case: Case) -> bool:
     """Whether it reads CiliumBGPClusterConfig, and the kind is not served: CS318 says so."""
-    return _reads_v2(case) and _absent(case, "cluster_configs")
+    return _reads_v2(case) and _absent(case, CLUSTER_CONFIGS)
 
 
-def _absent(case: Case, kind: str) -> bool:
+def _absent(case: Case, kind: Kind[object]) -> bool:
     return case.snapshot.health_of(kind).state is State.ABSENT
 
 
-def _configure(case: Case, kinds: Sequence[str]) -> str:
+def _configure(case: Case, kinds: Sequence[Kind[object]]) -> str:
     """What to apply, by what this version reads."""
     v2 = (
         "Apply a CiliumBGPClusterConfig with the routers as peers (spec.bgpInstances[].peers[]), "
@@ -204,7 +214,7 @@ def _configure(case: Case, kinds: Sequence[str]) -> str:
         "a CiliumBGPPeeringPolicy with the routers as neighbours "
         "(spec.virtualRouters[].neighbors[]) and a serviceSelector"
     )
-    if kinds == ["CiliumBGPPeeringPolicy"]:
+    if list(kinds) == [PEERING_POLICIES]:
         advice = f"Apply {v1}"
     elif len(kinds) == 1:
         advice = v2
@@ -218,28 +228,28 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
     """CS318: BGP is on, and the API server does not know the kinds it is configured with."""
     if not bgp_enabled(case) or any(p.plane == "v1" for p in peerings(case)):
         return
-    missing = [BGP_KINDS[kind] for kind in unserved(case)] if _reads_v2(case) else []
-    if _absent(case, "pools") and _asks_for_pool(case):
-        missing.extend(_POOLS.values())
+    missing = list(unserved(case)) if _reads_v2(case) else []
+    if _absent(case, POOLS) and _asks_for_pool(case):
+        missing.append(POOLS)
     if not missing:
         return
     yield Finding(
         code="CS318",
         severity=Severity.FAIL,
         subject=CLUSTER,
-        summary=f"The BGP control plane is on and the API server serves no {named(missing)}",
+        summary="The BGP control plane is on and the API server serves no "
+        + named([kind.plural for kind in missing]),
         evidence=(
             _setting_seen(case),
             *(
-                case.saw(kind, f"{plural}.cilium.io", "CustomResourceDefinition", "not served")
-                for kind, plural in {**BGP_KINDS, **_POOLS}.items()
-                if plural in missing
+                case.saw(kind, f"{kind.plural}.cilium.io", "CustomResourceDefinition", "not served")
+                for kind in missing
             ),
         ),
         remedy="The operator installs these definitions when it starts: look at its log and its "
         "right to create customresourcedefinitions, and at `skip-crd-creation`",
         command="kubectl get crd -o name | grep cilium.io",
-        about=node_refs(case.snapshot.cilium_nodes),
+        about=node_refs(case.snapshot.records[CILIUM_NODES]),
     )
 
 

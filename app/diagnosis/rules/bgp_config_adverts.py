@@ -31,6 +31,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import describe
+from app.state.kinds import ADVERTISEMENTS, CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, SERVICES
 from collectors.cilium_records import AdvertisementEntry
 
 _KIND = "CiliumBGPAdvertisement"
@@ -69,15 +70,15 @@ def no_advertisement_selected(case: Case) -> Iterator[Finding]:
 
 
 def _judgeable(case: Case) -> bool:
-    kinds = ("advertisements", "peer_configs")
-    known = case.known(*kinds, "services") and not unserved(case, kinds)  # else CS318 says so
+    kinds = (ADVERTISEMENTS, PEER_CONFIGS)
+    known = case.known(*kinds, SERVICES) and not unserved(case, kinds)  # else CS318 says so
     return known and bool(bgp_enabled(case))
 
 
 def _nothing_announced(
     case: Case, ref: Ref, hit: Sequence[Peering], families: Sequence[PeeringFamily]
 ) -> Finding:
-    asked = bool(waiting(case) or case.snapshot.advertisements)
+    asked = bool(waiting(case) or case.snapshot.records[ADVERTISEMENTS])
     peers = sorted({p.peer or p.peer_address for p in hit})
     if hit[0].peer_config:
         wanted = "; ".join(dict.fromkeys(_selected_by(family) for family in families))
@@ -96,7 +97,7 @@ def _nothing_announced(
         evidence=(
             *(
                 case.saw(
-                    "peer_configs",
+                    PEER_CONFIGS,
                     str(ref),
                     f"spec.families[{family.afi}/{family.safi}].advertisements",
                     selector_words(family.selector, "none"),
@@ -128,7 +129,7 @@ def _family_matches_none(case: Case, ref: Ref, family: PeeringFamily) -> Finding
         f"{_have(case)}{need}",
         evidence=(
             case.saw(
-                "peer_configs",
+                PEER_CONFIGS,
                 str(ref),
                 f"spec.families[{name}].advertisements",
                 selector_words(family.selector, "none"),
@@ -146,7 +147,7 @@ def _selected_by(family: PeeringFamily) -> str:
 
 def _have(case: Case) -> str:
     """The labels that advertisements have instead, in words."""
-    found = case.snapshot.advertisements
+    found = case.snapshot.records[ADVERTISEMENTS]
     if not found:
         return f"; there is no {_KIND}"
     labels = [f"{name} has {label_words(a.metadata.labels)}" for name, a in sorted(found.items())]
@@ -154,12 +155,12 @@ def _have(case: Case) -> str:
 
 
 def _labels_seen(case: Case) -> Iterator[Evidence]:
-    found = case.snapshot.advertisements
+    found = case.snapshot.records[ADVERTISEMENTS]
     if not found:
-        yield case.saw("advertisements", _KIND, "items", "none exists")
+        yield case.saw(ADVERTISEMENTS, _KIND, "items", "none exists")
     for name, advertisement in sorted(found.items())[:_SHOWN]:
         words = label_words(advertisement.metadata.labels)
-        yield case.saw("advertisements", f"{_KIND} {name}", "metadata.labels", words)
+        yield case.saw(ADVERTISEMENTS, f"{_KIND} {name}", "metadata.labels", words)
 
 
 def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
@@ -169,7 +170,7 @@ def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
             "Add advertisements: {matchLabels: …} to spec.families[] of the PeerConfig, matching "
             f"labels of the {_KIND} (absent selects none, {{}} selects all)"
         )
-    nearest = nearest_by_labels(selector, case.snapshot.advertisements.values())
+    nearest = nearest_by_labels(selector, case.snapshot.records[ADVERTISEMENTS].values())
     if nearest is None:
         return f"Apply a {_KIND} whose metadata.labels fulfil {describe(selector)}"
     closest, reasons = nearest
@@ -187,14 +188,14 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
 
     Says nothing while a PeerConfig is missing: what that would select is not known.
     """
-    if not _judgeable(case) or not case.known("cluster_configs", "node_configs"):
+    if not _judgeable(case) or not case.known(CLUSTER_CONFIGS, NODE_CONFIGS):
         return
     found = [p for p in peerings(case) if p.plane == "v2"]
     if not found or any(p.problem or not p.certain for p in found):
         return
     used = {selected.advertisement for selected in used_advertisements(found)}
     configs = sorted({p.peer_config for p in found if p.peer_config})
-    for name, advertisement in sorted(case.snapshot.advertisements.items()):
+    for name, advertisement in sorted(case.snapshot.records[ADVERTISEMENTS].items()):
         if name in used or not advertisement.spec.advertisements:
             continue
         yield Finding(
@@ -205,7 +206,7 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
             f"({label_words(advertisement.metadata.labels)}): nothing in it is announced",
             evidence=(
                 case.saw(
-                    "advertisements",
+                    ADVERTISEMENTS,
                     f"{_KIND} {name}",
                     "metadata.labels",
                     label_words(advertisement.metadata.labels),
@@ -225,7 +226,7 @@ def _selectors_seen(case: Case, found: Sequence[Peering]) -> Iterator[Evidence]:
         for family in families:
             field = f"spec.families[{family.afi}/{family.safi}].advertisements"
             words = selector_words(family.selector, "none")
-            yield case.saw("peer_configs", f"CiliumBGPPeerConfig {name}", field, words)
+            yield case.saw(PEER_CONFIGS, f"CiliumBGPPeerConfig {name}", field, words)
 
 
 def entry_without_selector(case: Case) -> Iterator[Finding]:
@@ -247,7 +248,7 @@ def _entries(case: Case) -> Mapping[tuple[str, int], AdvertisementEntry]:
         return {}
     used = used_advertisements(p for p in peerings(case) if p.plane == "v2")
     return {
-        (selected.advertisement, selected.index): case.snapshot.advertisements[
+        (selected.advertisement, selected.index): case.snapshot.records[ADVERTISEMENTS][
             selected.advertisement
         ].spec.advertisements[selected.index]
         for selected in used
@@ -269,7 +270,7 @@ def _without_selector(
         summary=f"Entry {index} ({entry.advertisement_type}) of {_KIND} {name} has no selector and "
         f"so selects no {what}{lost}",
         evidence=(
-            case.saw("advertisements", f"{_KIND} {name}", field, "absent (selects none)"),
+            case.saw(ADVERTISEMENTS, f"{_KIND} {name}", field, "absent (selects none)"),
             *services_seen(case, hit),
         ),
         remedy=f"Add {field}, beside `service` and not inside it (there it is dropped as an "
@@ -309,7 +310,7 @@ def _without_addresses(
         f"and not LoadBalancerIP: nothing advertises {counted(keys(hit), 'service')} "
         "that it selects",
         evidence=(
-            case.saw("advertisements", f"{_KIND} {name}", field, ", ".join(addresses) or "empty"),
+            case.saw(ADVERTISEMENTS, f"{_KIND} {name}", field, ", ".join(addresses) or "empty"),
             *services_seen(case, hit),
         ),
         remedy=f"Add LoadBalancerIP to {field}",

@@ -18,6 +18,7 @@ from app.model.lb_class import enabled, other_writers
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, farness, misses, nearest
 from app.model.selectors import describe, selects, service_labels
+from app.state.kinds import CILIUM_NODES, CLUSTER_CONFIGS, L2_POLICIES, SERVICES
 from collectors.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
@@ -90,13 +91,13 @@ def _announced_by_l2(case: Case, balancer: LoadBalancer) -> bool:
     """Whether an L2 announcement may take its address; "may" where that could not be read."""
     if enabled(case, "enable-l2-announcements", "false") is False:
         return False
-    if not case.known("l2_policies"):
+    if not case.known(L2_POLICIES):
         return True
     labels = service_labels(balancer.service)
     return any(
         policy.spec.load_balancer_ips
         and (policy.spec.service_selector is None or selects(policy.spec.service_selector, labels))
-        for policy in case.snapshot.l2_policies.values()
+        for policy in case.snapshot.records[L2_POLICIES].values()
     )
 
 
@@ -120,7 +121,10 @@ def used_advertisements(found: Iterable[Peering]) -> tuple[SelectedAdvertisement
 def existing_owner(case: Case, peering: Peering) -> Ref:
     """The object to edit; the node's CiliumBGPNodeConfig where its owner is gone."""
     kind = "CiliumBGPClusterConfig"
-    gone = peering.owner.kind == kind and peering.owner.name not in case.snapshot.cluster_configs
+    gone = (
+        peering.owner.kind == kind
+        and peering.owner.name not in case.snapshot.records[CLUSTER_CONFIGS]
+    )
     return Ref("CiliumBGPNodeConfig", peering.node) if gone else peering.owner
 
 
@@ -138,7 +142,7 @@ def services_seen(case: Case, balancers: Iterable[LoadBalancer]) -> tuple[Eviden
     """The addresses and labels of the first few services."""
     found = sorted(balancers, key=lambda balancer: balancer.service.key)[:_NAMES]
     return tuple(
-        case.saw("services", f"Service {balancer.service.key}", field, value)
+        case.saw(SERVICES, f"Service {balancer.service.key}", field, value)
         for balancer in found
         for field, value in (
             ("status.loadBalancer.ingress", ", ".join(map(str, balancer.addresses)) or "none"),
@@ -149,10 +153,10 @@ def services_seen(case: Case, balancers: Iterable[LoadBalancer]) -> tuple[Eviden
 
 def labels_seen(case: Case, nodes: Iterable[str]) -> tuple[Evidence, ...]:
     """The labels of the first few of these CiliumNodes."""
-    found = case.snapshot.cilium_nodes
+    found = case.snapshot.records[CILIUM_NODES]
     return tuple(
         case.saw(
-            "cilium_nodes",
+            CILIUM_NODES,
             f"CiliumNode {name}",
             "metadata.labels",
             label_words(found[name].metadata.labels),

@@ -28,6 +28,14 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
+from app.state.kinds import (
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    NODE_CONFIGS,
+    NODES,
+    PEERING_POLICIES,
+    Kind,
+)
 from collectors.cilium_records import ClusterConfig, PeeringPolicy
 from collectors.records import LabelSelector, Object
 
@@ -36,20 +44,20 @@ CONFLICTING = "cilium.io/ConflictingClusterConfig"
 
 _SHOWN = 3
 _NODE_LABELS = "kubectl get ciliumnodes --show-labels"
-_Selecting: TypeAlias = tuple[str, Ref, ClusterConfig | PeeringPolicy]
+_Selecting: TypeAlias = tuple[Kind[object], Ref, ClusterConfig | PeeringPolicy]
 """Snapshot kind, reference and record of what selects nodes."""
 
 
 def _selecting(case: Case) -> tuple[_Selecting, ...]:
     """Every object that selects nodes, as far as this Cilium reads it."""
     configs: list[_Selecting] = [
-        ("cluster_configs", Ref("CiliumBGPClusterConfig", name), config)
-        for name, config in sorted(case.snapshot.cluster_configs.items())
+        (CLUSTER_CONFIGS, Ref("CiliumBGPClusterConfig", name), config)
+        for name, config in sorted(case.snapshot.records[CLUSTER_CONFIGS].items())
     ]
     if reads_policies(case):
         configs += [
-            ("peering_policies", Ref("CiliumBGPPeeringPolicy", name), policy)
-            for name, policy in sorted(case.snapshot.peering_policies.items())
+            (PEERING_POLICIES, Ref("CiliumBGPPeeringPolicy", name), policy)
+            for name, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
         ]
     return tuple(configs)
 
@@ -58,22 +66,24 @@ def no_node_selected(case: Case) -> Iterator[Finding]:
     """CS303: a `nodeSelector` that matches no CiliumNode, of a ClusterConfig or a live policy."""
     if not bgp_enabled(case):
         return
-    nodes = case.snapshot.cilium_nodes
+    nodes = case.snapshot.records[CILIUM_NODES]
     for kind, ref, config in _selecting(case):
         selector = config.spec.node_selector
-        if nodes and case.known("cilium_nodes"):
+        if nodes and case.known(CILIUM_NODES):
             if selector and not any(selects_node(selector, node) for node in nodes.values()):
                 yield _selects_nobody(case, kind, ref, selector)
         elif isinstance(config, ClusterConfig) and _true(config, NO_MATCHING_NODE):
             yield _said_to_select_nobody(case, ref)
 
 
-def _selects_nobody(case: Case, kind: str, ref: Ref, selector: LabelSelector) -> Finding:
-    nodes = case.snapshot.cilium_nodes
+def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSelector) -> Finding:
+    nodes = case.snapshot.records[CILIUM_NODES]
     nearest = nearest_by_labels(selector, nodes.values())
     reasons = f": it {nearest[1]}" if nearest else ""
     labelled = sorted(
-        node.key for node in case.snapshot.nodes.values() if selects(selector, node.metadata.labels)
+        node.key
+        for node in case.snapshot.records[NODES].values()
+        if selects(selector, node.metadata.labels)
     )
     note = f"; Node {named(labelled)} has that, its CiliumNode does not" if labelled else ""
     idle = set(nodes) - {peering.node for peering in peerings(case)}
@@ -100,7 +110,7 @@ def _said_to_select_nobody(case: Case, ref: Ref) -> Finding:
         severity=Severity.FAIL,
         subject=ref,
         summary=f"The operator says that {ref} selects no node",
-        evidence=(case.saw("cluster_configs", str(ref), field, "True"),),
+        evidence=(case.saw(CLUSTER_CONFIGS, str(ref), field, "True"),),
         remedy="Compare its spec.nodeSelector with the labels of the CiliumNodes",
         command=_NODE_LABELS,
     )
@@ -118,11 +128,11 @@ def conflicting_configs(case: Case) -> Iterator[Finding]:
     """
     if not bgp_enabled(case):
         return
-    if case.snapshot.cilium_nodes:
+    if case.snapshot.records[CILIUM_NODES]:
         for (loser, rivals), nodes in sorted(_disputes(case).items()):
             yield _conflict(case, loser, rivals, sorted(nodes))
         return
-    for name, config in sorted(case.snapshot.cluster_configs.items()):
+    for name, config in sorted(case.snapshot.records[CLUSTER_CONFIGS].items()):
         if _true(config, CONFLICTING):
             yield _conflict(case, name, (), [])
 
@@ -130,12 +140,12 @@ def conflicting_configs(case: Case) -> Iterator[Finding]:
 def _disputes(case: Case) -> Mapping[tuple[str, tuple[str, ...]], list[str]]:
     """The nodes that a ClusterConfig selects in vain, by it and by those it disputes them with."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for name, node in case.snapshot.cilium_nodes.items():
-        selecting = cluster_configs_of(case.snapshot.cluster_configs.values(), node)
+    for name, node in case.snapshot.records[CILIUM_NODES].items():
+        selecting = cluster_configs_of(case.snapshot.records[CLUSTER_CONFIGS].values(), node)
         if len(selecting) < 2:
             continue
         names = [config.key for config in selecting]
-        rendered = case.snapshot.node_configs.get(name)
+        rendered = case.snapshot.records[NODE_CONFIGS].get(name)
         keeper = owner_of(rendered).name if rendered else ""
         if keeper not in names:
             keeper = min(selecting, key=_age).name
@@ -172,18 +182,18 @@ def _conflict(case: Case, name: str, rivals: tuple[str, ...], nodes: list[str]) 
 
 def _conflict_seen(case: Case, names: Iterable[str], nodes: list[str]) -> Iterator[Evidence]:
     for name in names:
-        config = case.snapshot.cluster_configs[name]
+        config = case.snapshot.records[CLUSTER_CONFIGS][name]
         what = f"CiliumBGPClusterConfig {name}"
         words = selector_words(config.spec.node_selector)
-        yield case.saw("cluster_configs", what, "spec.nodeSelector", words)
+        yield case.saw(CLUSTER_CONFIGS, what, "spec.nodeSelector", words)
         condition = condition_of(config.status.conditions, CONFLICTING)
         if condition is not None:
             said = f"{condition.status} {condition.message}".strip()
-            yield case.saw("cluster_configs", what, f"status.conditions[{CONFLICTING}]", said)
+            yield case.saw(CLUSTER_CONFIGS, what, f"status.conditions[{CONFLICTING}]", said)
     for node in nodes[:_SHOWN]:
-        if rendered := case.snapshot.node_configs.get(node):
+        if rendered := case.snapshot.records[NODE_CONFIGS].get(node):
             what, owner = f"CiliumBGPNodeConfig {node}", str(owner_of(rendered))
-            yield case.saw("node_configs", what, "metadata.ownerReferences", owner)
+            yield case.saw(NODE_CONFIGS, what, "metadata.ownerReferences", owner)
     yield from labels_seen(case, nodes)
 
 
@@ -191,13 +201,13 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
     """CS307: nodes that nothing selects, where others run BGP; one finding for all of them."""
     if not bgp_enabled(case) or not peerings_known(case) or not peerings(case):
         return
-    nodes = case.snapshot.cilium_nodes
+    nodes = case.snapshot.records[CILIUM_NODES]
     selecting = _selecting(case)
     selectors = [config.spec.node_selector for _, _, config in selecting]
     without = [
         name
         for name, node in sorted(nodes.items())
-        if name not in case.snapshot.node_configs
+        if name not in case.snapshot.records[NODE_CONFIGS]
         and not any(selects_node(selector, node) for selector in selectors)
     ]
     if not without:

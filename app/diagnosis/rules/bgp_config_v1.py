@@ -28,6 +28,14 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
+from app.state.kinds import (
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    DAEMON_SETS,
+    NODE_CONFIGS,
+    PEERING_POLICIES,
+)
 from app.state.snapshot import State
 from collectors.cilium_records import PeeringPolicy
 
@@ -42,8 +50,8 @@ def policies_unread(case: Case) -> Iterator[Finding]:
     A failure where nothing else gives their nodes a session: such a cluster lost BGP when it was
     upgraded. Where BGPv2 has taken over, or BGP is off, they only mislead.
     """
-    policies = case.snapshot.peering_policies
-    known = case.known("cluster_configs", "node_configs", "cilium_nodes")
+    policies = case.snapshot.records[PEERING_POLICIES]
+    known = case.known(CLUSTER_CONFIGS, NODE_CONFIGS, CILIUM_NODES)
     if reads_policies(case) or not policies or not known or bgp_enabled(case) is None:
         return
     peering = {found.node for found in peerings(case)}
@@ -63,17 +71,17 @@ def policies_unread(case: Case) -> Iterator[Finding]:
             ),
             evidence=(
                 case.saw(
-                    "daemon_sets",
+                    DAEMON_SETS,
                     f"DaemonSet {case.snapshot.cilium_namespace}/cilium",
                     "image",
                     version,
                 ),
                 _selector_seen(case, policy),
                 case.saw(
-                    "cluster_configs",
+                    CLUSTER_CONFIGS,
                     "CiliumBGPClusterConfig",
                     "metadata.name",
-                    ", ".join(sorted(case.snapshot.cluster_configs)) or "none exists",
+                    ", ".join(sorted(case.snapshot.records[CLUSTER_CONFIGS])) or "none exists",
                 ),
             ),
             remedy="Write the same as CiliumBGPClusterConfig, CiliumBGPPeerConfig and "
@@ -87,13 +95,14 @@ def policies_unread(case: Case) -> Iterator[Finding]:
 
 def policy_shadows(case: Case) -> Iterator[Finding]:
     """CS309: a policy selects nodes that BGPv2 is configured for too, and wins there."""
-    if not _live(case) or not case.snapshot.cluster_configs:
+    if not _live(case) or not case.snapshot.records[CLUSTER_CONFIGS]:
         return
-    for _, policy in sorted(case.snapshot.peering_policies.items()):
+    for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items()):
         shadowed: dict[str, tuple[str, ...]] = {}
         for node in _nodes_of(case, policy):
             configs = cluster_configs_of(
-                case.snapshot.cluster_configs.values(), case.snapshot.cilium_nodes[node]
+                case.snapshot.records[CLUSTER_CONFIGS].values(),
+                case.snapshot.records[CILIUM_NODES][node],
             )
             if configs:
                 shadowed[node] = tuple(config.key for config in configs)
@@ -115,10 +124,10 @@ def _shadowing(
             _selector_seen(case, policy),
             *(
                 case.saw(
-                    "cluster_configs",
+                    CLUSTER_CONFIGS,
                     f"CiliumBGPClusterConfig {name}",
                     "spec.nodeSelector",
-                    selector_words(case.snapshot.cluster_configs[name].spec.node_selector),
+                    selector_words(case.snapshot.records[CLUSTER_CONFIGS][name].spec.node_selector),
                 )
                 for name in configs
             ),
@@ -132,13 +141,13 @@ def _shadowing(
 
 def policies_collide(case: Case) -> Iterator[Finding]:
     """CS310: two policies select one node; its agent then applies no change of either."""
-    if not _live(case) or len(case.snapshot.peering_policies) < 2:
+    if not _live(case) or len(case.snapshot.records[PEERING_POLICIES]) < 2:
         return
     nodes: dict[tuple[str, ...], list[str]] = {}
-    for name, node in sorted(case.snapshot.cilium_nodes.items()):
+    for name, node in sorted(case.snapshot.records[CILIUM_NODES].items()):
         selecting = [
             policy.key
-            for _, policy in sorted(case.snapshot.peering_policies.items())
+            for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
             if selects_node(policy.spec.node_selector, node)
         ]
         if len(selecting) > 1:
@@ -156,7 +165,10 @@ def _collision(case: Case, names: tuple[str, ...], nodes: list[str]) -> Finding:
         summary=f"{_KIND} {' and '.join(names)} select the same {counted(nodes, 'node')}: an agent "
         "wants one policy alone, so it keeps what it ran before and applies no change any more",
         evidence=(
-            *(_selector_seen(case, case.snapshot.peering_policies[name]) for name in names),
+            *(
+                _selector_seen(case, case.snapshot.records[PEERING_POLICIES][name])
+                for name in names
+            ),
             *labels_seen(case, nodes),
         ),
         remedy="Put all virtual routers of a node into one policy, or narrow spec.nodeSelector so "
@@ -174,13 +186,13 @@ def policies_deprecated(case: Case) -> Iterator[Finding]:
     if not _live(case) or case.version == (0, 0):
         return
     version = ".".join(map(str, case.version))
-    for name in sorted(case.snapshot.peering_policies):
+    for name in sorted(case.snapshot.records[PEERING_POLICIES]):
         yield Finding(
             code="CS317",
             severity=Severity.INFO,
             subject=Ref(_KIND, name),
             summary=f"{_KIND} {name} works in Cilium {version} and is read no more from 1.19 on",
-            evidence=(case.saw("peering_policies", f"{_KIND} {name}", "kind", _KIND),),
+            evidence=(case.saw(PEERING_POLICIES, f"{_KIND} {name}", "kind", _KIND),),
             remedy="Before upgrading to 1.19, write the same as CiliumBGPClusterConfig, "
             "CiliumBGPPeerConfig and CiliumBGPAdvertisement, and delete the policy last: while it "
             "selects a node, it wins",
@@ -201,7 +213,7 @@ def router_without_service_selector(case: Case) -> Iterator[Finding]:
             for index, router in enumerate(policy.spec.virtual_routers)
             if router.service_selector is None
         ]
-        for name, policy in sorted(case.snapshot.peering_policies.items())
+        for name, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
         if _nodes_of(case, policy)
     }
     services = uncovered(case) if any(lacking.values()) else ()
@@ -213,7 +225,7 @@ def router_without_service_selector(case: Case) -> Iterator[Finding]:
 def _selects_no_service(
     case: Case, name: str, indexes: list[int], services: Sequence[LoadBalancer]
 ) -> Finding:
-    routers = case.snapshot.peering_policies[name].spec.virtual_routers
+    routers = case.snapshot.records[PEERING_POLICIES][name].spec.virtual_routers
     which = named([f"virtualRouters[{index}] (AS {routers[index].local_asn})" for index in indexes])
     return Finding(
         code="CS313",
@@ -224,7 +236,7 @@ def _selects_no_service(
         evidence=(
             *(
                 case.saw(
-                    "peering_policies",
+                    PEERING_POLICIES,
                     f"{_KIND} {name}",
                     f"spec.virtualRouters[{index}].serviceSelector",
                     "absent (selects none)",
@@ -245,7 +257,7 @@ def router_without_addresses(case: Case) -> Iterator[Finding]:
         return
     suspects = [
         (policy.key, index, selected)
-        for _, policy in sorted(case.snapshot.peering_policies.items())
+        for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
         if _nodes_of(case, policy)
         for index, router in enumerate(policy.spec.virtual_routers)
         for selected in router_advertisements(policy.key, index, router)
@@ -271,7 +283,7 @@ def _without_address(
         f"addresses and not LoadBalancerIP: nothing advertises {counted(keys(hit), 'service')} "
         "that it selects",
         evidence=(
-            case.saw("peering_policies", f"{_KIND} {name}", field, ", ".join(addresses) or "empty"),
+            case.saw(PEERING_POLICIES, f"{_KIND} {name}", field, ", ".join(addresses) or "empty"),
             *services_seen(case, hit),
         ),
         remedy=f"Add LoadBalancerIP to {field}; Cilium 1.17 applies this to a running policy only "
@@ -285,7 +297,7 @@ def password_not_used(case: Case) -> Iterator[Finding]:
 
     Policies have no status; the agent itself says whether a password is in use.
     """
-    if not _live(case) or case.snapshot.health_of("bgp_peers").state is not State.FRESH:
+    if not _live(case) or case.snapshot.health_of(BGP_PEERS).state is not State.FRESH:
         return
     wanted = [
         peering
@@ -315,10 +327,10 @@ def _unprotected(case: Case, owner: Ref, secret: str, hit: list[Peering]) -> Fin
         summary=f"{counted(sorted(p.node for p in hit), 'agent')} use no password for the sessions "
         f"of {owner}, which names Secret {full}: it is missing, or its `password` is empty",
         evidence=(
-            case.saw("peering_policies", str(owner), "neighbors[].authSecretRef", secret),
+            case.saw(PEERING_POLICIES, str(owner), "neighbors[].authSecretRef", secret),
             *(
                 case.saw(
-                    "bgp_peers",
+                    BGP_PEERS,
                     f"agent of {peering.node}",
                     f"{peering.peer_address} tcp-password-enabled",
                     "false",
@@ -342,14 +354,14 @@ def _live(case: Case) -> bool:
 def _nodes_of(case: Case, policy: PeeringPolicy) -> list[str]:
     return [
         name
-        for name, node in sorted(case.snapshot.cilium_nodes.items())
+        for name, node in sorted(case.snapshot.records[CILIUM_NODES].items())
         if selects_node(policy.spec.node_selector, node)
     ]
 
 
 def _selector_seen(case: Case, policy: PeeringPolicy) -> Evidence:
     words = selector_words(policy.spec.node_selector)
-    return case.saw("peering_policies", f"{_KIND} {policy.key}", "spec.nodeSelector", words)
+    return case.saw(PEERING_POLICIES, f"{_KIND} {policy.key}", "spec.nodeSelector", words)
 
 
 RULES = (

@@ -25,6 +25,7 @@ from app.model.configuration import config_map
 from app.model.finding import Finding, Ref, Severity
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
+from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
 from app.state.snapshot import State
 from collectors.records import Condition, ManagedField, Node
 
@@ -36,13 +37,13 @@ LEASES_MISSED = 2
 
 def leader(case: Case) -> Iterator[Finding]:
     """CS104: the operator's lease is not renewed, so nobody leads."""
-    health = case.snapshot.health_of("leases")
+    health = case.snapshot.health_of(LEASES)
     if not health.known or health.state not in (State.FRESH, State.STALE):
         return
     lease = operator_lease(case.snapshot)
     if lease is None or lease.spec.renew_time is None or _operator_starts(case):
         return
-    now = heard(case, "leases")
+    now = heard(case, LEASES)
     silent = since(lease.spec.renew_time, now) or 0.0
     duration = lease.spec.lease_duration_seconds or 15
     if silent <= LEASES_MISSED * duration:
@@ -56,8 +57,8 @@ def leader(case: Case) -> Iterator[Finding]:
         summary=f"no operator leads: {holder} last renewed lease {LEASE} {span(silent)} ago, "
         f"and it is good for {duration} s",
         evidence=(
-            case.saw("leases", f"Lease {LEASE}", "spec.renewTime", lease.spec.renew_time),
-            case.saw("leases", f"Lease {LEASE}", "spec.holderIdentity", holder),
+            case.saw(LEASES, f"Lease {LEASE}", "spec.renewTime", lease.spec.renew_time),
+            case.saw(LEASES, f"Lease {LEASE}", "spec.holderIdentity", holder),
         ),
         remedy="see why no operator renews it: its pods, and in their log the errors of leader "
         "election (rights on leases, a slow API server); until then LB-IPAM and the BGP "
@@ -74,7 +75,7 @@ def leader(case: Case) -> Iterator[Finding]:
 def older_than_configuration(case: Case) -> Iterator[Finding]:
     """CS111: agents or operators that started before cilium-config was last written."""
     found = config_map(case.snapshot)
-    if found is None or not case.known("pods", "config_maps"):
+    if found is None or not case.known(PODS, CONFIG_MAPS):
         return
     written = max((m for m in found.metadata.managed_fields if m.time), key=_time, default=None)
     created = found.metadata.creation_timestamp
@@ -82,7 +83,7 @@ def older_than_configuration(case: Case) -> Iterator[Finding]:
         return
     if (since(created, written.time) or 0.0) < STARTING:
         return  # written when it was made: the installation itself
-    if (since(written.time, heard(case, "pods")) or 0.0) < JUST_NOW:
+    if (since(written.time, heard(case, PODS)) or 0.0) < JUST_NOW:
         return  # the restart that belongs to it may just be beginning
     for component, container in (("agent", "cilium-agent"), ("operator", "cilium-operator")):
         old = [p for p in live(case, component) if started(p, container) < written.time]
@@ -92,10 +93,12 @@ def older_than_configuration(case: Case) -> Iterator[Finding]:
 
 def nodes(case: Case) -> Iterator[Finding]:
     """CS112: a node is NotReady."""
-    if not case.known("nodes"):
+    if not case.known(NODES):
         return
-    now = heard(case, "nodes")
-    for node, ready in case.memo.of("nodes down", (case.snapshot.nodes,), lambda: _down(case)):
+    now = heard(case, NODES)
+    for node, ready in case.memo.of(
+        "nodes down", (case.snapshot.records[NODES],), lambda: _down(case)
+    ):
         young = (since(node.metadata.creation_timestamp, now) or STARTING) < STARTING
         yield _not_ready(case, node, ready, young=young, now=now)
 
@@ -104,14 +107,14 @@ def _down(case: Case) -> tuple[tuple[Node, Condition], ...]:
     """The nodes that are not Ready, each with what its condition says."""
     found = (
         (node, condition_of(node.status.conditions, "Ready"))
-        for _, node in sorted(case.snapshot.nodes.items())
+        for _, node in sorted(case.snapshot.records[NODES].items())
     )
     return tuple((node, ready) for node, ready in found if ready and ready.status != "True")
 
 
 def _operator_starts(case: Case) -> bool:
     """Whether an operator is only just coming up, and may have yet to take the lease."""
-    now = heard(case, "pods")
+    now = heard(case, PODS)
     for each in live(case, "operator"):
         told = trouble(case, each)
         if told is not None and told.kind == "starting":
@@ -127,11 +130,11 @@ def _rolling(case: Case, component: str) -> bool:
     """Whether the component's pods are being replaced, which ends what is told of them."""
     namespace = case.snapshot.cilium_namespace
     if component == "agent":
-        agents = case.snapshot.daemon_sets.get(f"{namespace}/cilium")
+        agents = case.snapshot.records[DAEMON_SETS].get(f"{namespace}/cilium")
         return agents is not None and (
             agents.status.updated_number_scheduled < agents.status.desired_number_scheduled
         )
-    found = case.snapshot.deployments.get(f"{namespace}/cilium-operator")
+    found = case.snapshot.records[DEPLOYMENTS].get(f"{namespace}/cilium-operator")
     return found is not None and (
         found.status.updated_replicas < found.spec.replicas
         or found.status.replicas > found.spec.replicas
@@ -157,9 +160,9 @@ def _older(
         f"cilium-config was last written{by} at {written:%Y-%m-%d %H:%M:%S} UTC, so what changed "
         f"then may not be in force: {names}",
         evidence=(
-            case.saw("config_maps", map_name, "metadata.managedFields[].time", written),
+            case.saw(CONFIG_MAPS, map_name, "metadata.managedFields[].time", written),
             *(
-                case.saw("pods", f"Pod {p.pod.key}", "status.startTime", p.pod.status.start_time)
+                case.saw(PODS, f"Pod {p.pod.key}", "status.startTime", p.pod.status.start_time)
                 for p in old[:NAMED]
             ),
         ),
@@ -184,9 +187,7 @@ def _not_ready(case: Case, node: Node, ready: Condition, *, young: bool, now: da
         severity=Severity.INFO if young else Severity.FAIL,
         subject=Ref("Node", node.name),
         summary=f"node {node.name} is NotReady{for_}{said}",
-        evidence=(
-            case.saw("nodes", f"Node {node.name}", "status.conditions[Ready]", ready.status),
-        ),
+        evidence=(case.saw(NODES, f"Node {node.name}", "status.conditions[Ready]", ready.status),),
         remedy="see whether the node is up and its kubelet runs (on Talos: `talosctl health`); "
         "what the API says of BGP sessions there is its agent's last word",
         command=f"kubectl describe node {node.name}",

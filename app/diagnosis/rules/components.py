@@ -14,18 +14,19 @@ from app.model.case import Case
 from app.model.configuration import config_map
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS, Kind
 from collectors.records import DaemonSet, Deployment, Node
 
 
 def agents(case: Case) -> Iterator[Finding]:
     """CS101: n of m agents are ready."""
-    if not case.known("daemon_sets", "pods"):
+    if not case.known(DAEMON_SETS, PODS):
         return
-    found = case.snapshot.daemon_sets.get(f"{case.snapshot.cilium_namespace}/cilium")
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
     if found is None:
         if not live(case, "agent"):
             yield _no_agents(case, "there is neither a DaemonSet cilium nor an agent pod")
-    elif not found.status.desired_number_scheduled and case.snapshot.nodes:
+    elif not found.status.desired_number_scheduled and case.snapshot.records[NODES]:
         yield _no_agents(case, "the DaemonSet cilium wants no pod: its node selector fits no node")
     else:
         yield from _daemon_set(case, "CS101", "agent", found)
@@ -33,16 +34,18 @@ def agents(case: Case) -> Iterator[Finding]:
 
 def envoy(case: Case) -> Iterator[Finding]:
     """CS108: the Envoy DaemonSet is not ready, where it is deployed."""
-    found = case.snapshot.daemon_sets.get(f"{case.snapshot.cilium_namespace}/cilium-envoy")
-    if found is not None and case.known("pods"):
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium-envoy")
+    if found is not None and case.known(PODS):
         yield from _daemon_set(case, "CS108", "envoy", found)
 
 
 def operator(case: Case) -> Iterator[Finding]:
     """CS103: no operator pod is ready."""
-    if not case.known("deployments", "pods"):
+    if not case.known(DEPLOYMENTS, PODS):
         return
-    found = case.snapshot.deployments.get(f"{case.snapshot.cilium_namespace}/cilium-operator")
+    found = case.snapshot.records[DEPLOYMENTS].get(
+        f"{case.snapshot.cilium_namespace}/cilium-operator"
+    )
     pods = live(case, "operator")
     if not pods and (found is None or found.status.ready_replicas):
         return  # a provider may run it out of sight: whether somebody leads, the lease tells
@@ -58,7 +61,7 @@ def operator(case: Case) -> Iterator[Finding]:
         severity=Severity.INFO if starting else Severity.FAIL,
         subject=ref if found else Ref("Cluster"),
         summary=_operator_summary(replicas, bad),
-        evidence=_workload_evidence(case, "deployments", found, bad),
+        evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
         remedy=_operator_remedy(replicas, bad),
         command=f"kubectl -n {ref.namespace} get deployment,pods -l name=cilium-operator -o wide",
         about=(ref, *_refs(bad)),
@@ -68,9 +71,9 @@ def operator(case: Case) -> Iterator[Finding]:
 
 def missing_agents(case: Case) -> Iterator[Finding]:
     """CS105: a node that the DaemonSet wants a pod on has none."""
-    if not case.known("daemon_sets", "pods", "nodes"):
+    if not case.known(DAEMON_SETS, PODS, NODES):
         return
-    found = case.snapshot.daemon_sets.get(f"{case.snapshot.cilium_namespace}/cilium")
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
     if found is None:
         return
     lacking = found.status.desired_number_scheduled - len(live(case, "agent"))
@@ -92,13 +95,13 @@ def missing_agents(case: Case) -> Iterator[Finding]:
         f"{found.status.desired_number_scheduled} pods and there are {len(live(case, 'agent'))}",
         evidence=(
             case.saw(
-                "daemon_sets",
+                DAEMON_SETS,
                 status,
                 "status.desiredNumberScheduled",
                 found.status.desired_number_scheduled,
             ),
             *(
-                case.saw("pods", f"Node {node.name}", "pods with k8s-app=cilium", 0)
+                case.saw(PODS, f"Node {node.name}", "pods with k8s-app=cilium", 0)
                 for node in bare[:NAMED]
             ),
         ),
@@ -111,11 +114,11 @@ def missing_agents(case: Case) -> Iterator[Finding]:
 
 def hubble(case: Case) -> Iterator[Finding]:
     """CS109: Hubble relay or UI is deployed and not ready."""
-    if not case.known("deployments", "pods"):
+    if not case.known(DEPLOYMENTS, PODS):
         return
     for component in ("hubble-relay", "hubble-ui"):
         ref = workload(case, component)
-        found = case.snapshot.deployments.get(f"{ref.namespace}/{ref.name}")
+        found = case.snapshot.records[DEPLOYMENTS].get(f"{ref.namespace}/{ref.name}")
         bad = _of(case, component)
         if found is None or found.status.ready_replicas >= found.spec.replicas:
             continue
@@ -129,7 +132,7 @@ def hubble(case: Case) -> Iterator[Finding]:
             subject=ref,
             summary=f"{found.status.ready_replicas} of {found.spec.replicas} {component} pods are "
             f"ready{told}",
-            evidence=_workload_evidence(case, "deployments", found, bad),
+            evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
             remedy="announcements do not depend on it; see the pod's events and log, and for the "
             "relay whether it reaches the agents on TCP 4244",
             command=f"kubectl -n {ref.namespace} get pods -l k8s-app={component} -o wide",
@@ -160,7 +163,7 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
         severity=Severity.INFO if passing else Severity.FAIL,
         subject=ref,
         summary=f"{ready} of {desired} {component} pods are ready: {told}",
-        evidence=_workload_evidence(case, "daemon_sets", found, bad),
+        evidence=_workload_evidence(case, DAEMON_SETS, found, bad),
         remedy="wait: they come up" if passing else _daemon_set_remedy(component),
         command=f"kubectl -n {ref.namespace} get pods -l k8s-app={ref.name} -o wide",
         about=tuple(dict.fromkeys((*_refs(bad), *(Ref("Node", node.name) for node in bare)))),
@@ -170,7 +173,7 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
 
 def _no_agents(case: Case, what: str) -> Finding:
     ref = workload(case, "agent")
-    there = f"{ref.namespace}/{ref.name}" in case.snapshot.daemon_sets
+    there = f"{ref.namespace}/{ref.name}" in case.snapshot.records[DAEMON_SETS]
     installed = config_map(case.snapshot) is not None
     return Finding(
         code="CS101",
@@ -178,7 +181,7 @@ def _no_agents(case: Case, what: str) -> Finding:
         subject=ref if there else Ref("Cluster"),
         summary=f"{what}, in {ref.namespace}"
         + (", though cilium-config is there" if installed else ""),
-        evidence=(case.saw("daemon_sets", f"DaemonSet {ref.name}", "spec, status", what),),
+        evidence=(case.saw(DAEMON_SETS, f"DaemonSet {ref.name}", "spec, status", what),),
         remedy="install Cilium again from its chart, or give the DaemonSet its node selector back"
         if installed
         else "where Cilium runs in another namespace, name it with --namespace",
@@ -221,15 +224,15 @@ def _explained(case: Case, bad: Trouble) -> bool:
     """Whether another finding says why: its container (CS102, CS114) or its node (CS112)."""
     if bad.kind in ("crashing", "held"):
         return True
-    node = case.snapshot.nodes.get(bad.pod.spec.node_name)
+    node = case.snapshot.records[NODES].get(bad.pod.spec.node_name)
     ready = condition_of(node.status.conditions, "Ready") if node else None
     return ready is not None and ready.status != "True"
 
 
 def _workload_evidence(
-    case: Case, kind: str, found: DaemonSet | Deployment | None, bad: list[Trouble]
+    case: Case, kind: Kind[object], found: DaemonSet | Deployment | None, bad: list[Trouble]
 ) -> tuple[Evidence, ...]:
-    told = [case.saw("pods", f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
+    told = [case.saw(PODS, f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
     if isinstance(found, DaemonSet):
         name, field, value = f"DaemonSet {found.name}", "numberReady", found.status.number_ready
         return (case.saw(kind, name, f"status.{field}", value), *told)
@@ -261,7 +264,7 @@ def _in_motion(case: Case, found: DaemonSet) -> bool:
     status = found.status
     if status.observed_generation < found.metadata.generation:
         return True
-    now = heard(case, "pods")
+    now = heard(case, PODS)
     return any(
         (since(each.pod.metadata.creation_timestamp, now) or STARTING) < STARTING
         for each in live(case, "agent")
@@ -271,10 +274,10 @@ def _in_motion(case: Case, found: DaemonSet) -> bool:
 def _bare_nodes(case: Case) -> tuple[Node, ...]:
     """Nodes without a live agent pod, but for those that joined just now."""
     housed = {found.pod.spec.node_name for found in live(case, "agent")}
-    now = heard(case, "nodes")
+    now = heard(case, NODES)
     return tuple(
         node
-        for _, node in sorted(case.snapshot.nodes.items())
+        for _, node in sorted(case.snapshot.records[NODES].items())
         if node.name not in housed
         and (since(node.metadata.creation_timestamp, now) or STARTING) >= STARTING
     )

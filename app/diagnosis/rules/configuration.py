@@ -19,6 +19,15 @@ from app.model.health import BGPV1_REMOVED, pod_ready
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import selects, service_labels
 from app.model.setting_match import fulfils
+from app.state.kinds import (
+    ADVERTISEMENTS,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    L2_POLICIES,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SERVICES,
+)
 from collectors.cilium_records import AdvertisementEntry, L2Policy
 
 
@@ -196,7 +205,7 @@ def combinations(case: Case) -> Iterator[Finding]:
 
 def both_announcers(case: Case) -> Iterator[Finding]:
     """CS706: services that are announced by BGP and by L2 announcements alike."""
-    if not case.known("services", "l2_policies", "config_maps") or case.config is None:
+    if not case.known(SERVICES, L2_POLICIES, CONFIG_MAPS) or case.config is None:
         return
     if not all(_on(case.config, f"enable-{name}") for name in _ANNOUNCERS):
         return
@@ -204,7 +213,7 @@ def both_announcers(case: Case) -> Iterator[Finding]:
         (balancer.service.key, policy.name)
         for balancer in case.balancers
         if balancer.service.spec.load_balancer_class is None and _by_bgp(case, balancer)
-        for policy in case.snapshot.l2_policies.values()
+        for policy in case.snapshot.records[L2_POLICIES].values()
         if _by_l2(policy, balancer)
     ]
     if selected:
@@ -219,15 +228,15 @@ def _ref(case: Case) -> Ref:
 
 
 def _not_judged(case: Case) -> Finding:
-    source = case.snapshot.health_of("config_maps")
-    why = "it does not exist" if case.known("config_maps") else f"it is not known ({source.state})"
+    source = case.snapshot.health_of(CONFIG_MAPS)
+    why = "it does not exist" if case.known(CONFIG_MAPS) else f"it is not known ({source.state})"
     return Finding(
         code="CS701",
         severity=Severity.UNKNOWN,
         subject=_ref(case),
         summary=f"{len(case.expected)} expected settings cannot be compared with {CONFIG_MAP} in "
         f"{case.snapshot.cilium_namespace}: {why}",
-        evidence=(case.saw("config_maps", str(_ref(case)), "data", why),),
+        evidence=(case.saw(CONFIG_MAPS, str(_ref(case)), "data", why),),
         remedy="where Cilium runs in another namespace, name it with --namespace",
         command="kubectl get configmaps -A --field-selector metadata.name=cilium-config",
         blames=(Ref("Source", source.label),),
@@ -258,7 +267,7 @@ def _difference(
         summary=f"{name} {is_}; {wanted} is expected{place}",
         evidence=(
             case.saw(
-                "config_maps",
+                CONFIG_MAPS,
                 str(ref),
                 f"data[{expected.key}]",
                 here if written is None else written,
@@ -299,7 +308,7 @@ def _combination(case: Case, found: Combination) -> Finding:
         detail=found.detail,
         summary=f"agents {when} with {told}: {quoted(found.says)}",
         evidence=tuple(
-            case.saw("config_maps", str(ref), f"data[{key}]", config.get(key, "not set"))
+            case.saw(CONFIG_MAPS, str(ref), f"data[{key}]", config.get(key, "not set"))
             for key in found.keys
         ),
         remedy=found.remedy,
@@ -318,7 +327,7 @@ def _by_l2(policy: L2Policy, balancer: LoadBalancer) -> bool:
 def _by_bgp(case: Case, balancer: LoadBalancer) -> bool:
     """Whether something that a peer carries selects the service's load-balancer addresses."""
     labels, snapshot = service_labels(balancer.service), case.snapshot
-    policies = snapshot.peering_policies.values() if case.version < BGPV1_REMOVED else ()
+    policies = snapshot.records[PEERING_POLICIES].values() if case.version < BGPV1_REMOVED else ()
     return any(
         router.service_selector is not None
         and router.neighbors
@@ -334,19 +343,19 @@ def _carried(case: Case) -> Iterator[AdvertisementEntry]:
     snapshot = case.snapshot
     used = {
         peer.peer_config_ref.name
-        for config in snapshot.cluster_configs.values()
+        for config in snapshot.records[CLUSTER_CONFIGS].values()
         for instance in config.spec.bgp_instances
         for peer in instance.peers
         if peer.peer_config_ref
     }
     selectors = [
         family.advertisements
-        for config in snapshot.peer_configs.values()
+        for config in snapshot.records[PEER_CONFIGS].values()
         if config.name in used
         for family in config.spec.families or ()
         if family.advertisements is not None
     ]
-    for advertisement in snapshot.advertisements.values():
+    for advertisement in snapshot.records[ADVERTISEMENTS].values():
         if any(selects(selector, advertisement.metadata.labels) for selector in selectors):
             yield from advertisement.spec.advertisements
 
@@ -373,11 +382,11 @@ def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
         f"CiliumL2AnnouncementPolicy {', '.join(policies)} selects them, and so does BGP",
         evidence=(
             *(
-                case.saw("config_maps", str(_ref(case)), f"data[enable-{name}]", "true")
+                case.saw(CONFIG_MAPS, str(_ref(case)), f"data[enable-{name}]", "true")
                 for name in _ANNOUNCERS
             ),
             *(
-                case.saw("l2_policies", f"CiliumL2AnnouncementPolicy {name}", "spec", "selects")
+                case.saw(L2_POLICIES, f"CiliumL2AnnouncementPolicy {name}", "spec", "selects")
                 for name in policies
             ),
         ),

@@ -13,6 +13,7 @@ from app.model.peering import session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
 from app.model.session_logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
 from app.model.sessions import Session
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 
 SHOWN = 3
 """Of so many nodes the evidence is shown; the others say the same."""
@@ -51,10 +52,10 @@ def told(case: Case, session: Session) -> Evidence:
     """The state of a session as the witness that is shown tells it."""
     if session.cli is not None and session.shown == session.cli.source:
         name = f"Session {session.node}/{session.peer_address}"
-        return case.saw("bgp_peers", name, "session-state", session.cli.state)
+        return case.saw(BGP_PEERS, name, "session-state", session.cli.state)
     state = session.api.state if session.api else session.state
     field = f"status.bgpInstances[{session.instance}].peers[{session.peer}].peeringState"
-    return case.saw("node_configs", f"CiliumBGPNodeConfig {session.node}", field, state)
+    return case.saw(NODE_CONFIGS, f"CiliumBGPNodeConfig {session.node}", field, state)
 
 
 def counted(bgp: Bgp, found: Sequence[Session]) -> str:
@@ -241,7 +242,7 @@ def _evidence(bgp: Bgp, group: Sequence[Down]) -> Iterator[Evidence]:
     if first.reported is not None and group[0].code in ("CS401", "CS405"):
         name = f"Session {first.node}/{first.peer_address}"
         words = str(first.reported.tcp_password).lower()
-        yield bgp.case.saw("bgp_peers", name, "tcp-password-enabled", words)
+        yield bgp.case.saw(BGP_PEERS, name, "tcp-password-enabled", words)
 
 
 def _clock(event: SessionEvent) -> str:

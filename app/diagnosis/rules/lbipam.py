@@ -28,6 +28,7 @@ from app.model.ip_sharing import request_of
 from app.model.lb_class import Responsibility, responsible, serves_by_node
 from app.model.lbipam import Address, LoadBalancer
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
+from app.state.kinds import SERVICES
 from collectors.records import Service
 
 __all__ = ["RULES", "address_findings", "matching_pools", "responsible"]
@@ -70,7 +71,7 @@ def missing_addresses(case: Case) -> Iterator[Finding]:
 
 def _answers(case: Case) -> Mapping[str, tuple[Finding, ...]]:
     """The findings by service; once a case, since what services share takes all of them."""
-    if not case.known("services"):
+    if not case.known(SERVICES):
         return {}
     return case.memo.of("lbipam answers", (case.snapshot,), lambda: _worked_out(case))
 

@@ -22,12 +22,13 @@ from app.model.finding import Evidence, Finding, Severity
 from app.model.lb_class import enabled
 from app.model.lbipam import POOL_CONFLICT, Overlap, overlaps
 from app.model.pool_matching import in_conflict
+from app.state.kinds import POOLS
 from collectors.cilium_records import Pool
 
 
 def conflicting_pools(case: Case) -> Iterator[Finding]:
     """CS207: a pool overlaps another one (or itself) and gives no new addresses."""
-    if not case.known("pools"):
+    if not case.known(POOLS):
         return
     pairs = overlaps(case.usages)
     active = enabled(case, "enable-lb-ipam", "true")
@@ -88,7 +89,7 @@ def _conflict(case: Case, pool: Pool, pairs: list[Overlap]) -> Finding:
         evidence=(
             *(
                 case.saw(
-                    "pools",
+                    POOLS,
                     str(pool_ref(pair.other.name)),
                     "spec.blocks",
                     f"{pair.other_range} overlaps {pair.range} of {pool.name}",
@@ -124,7 +125,7 @@ def _stale_conflict(case: Case, pool: Pool) -> Finding:
 def _conflict_seen(case: Case, pool: Pool) -> tuple[Evidence, ...]:
     return tuple(
         case.saw(
-            "pools",
+            POOLS,
             str(pool_ref(pool.name)),
             f"status.conditions[{condition.type}]",
             f"{condition.status} {condition.message}".rstrip(),

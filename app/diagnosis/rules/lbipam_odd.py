@@ -24,11 +24,12 @@ from app.model.finding import Finding, Severity
 from app.model.ip_sharing import obstacle, request_of, sharing_key
 from app.model.lb_class import other_writers, responsible
 from app.model.lbipam import LoadBalancer
+from app.state.kinds import SERVICES
 
 
 def foreign_addresses(case: Case) -> Iterator[Finding]:
     """CS213: LB-IPAM is responsible, and the service has what LB-IPAM never gave it."""
-    if not case.known("services") or pools_unread(case) or case.config is None:
+    if not case.known(SERVICES) or pools_unread(case) or case.config is None:
         return
     if not case.usages:
         return  # Without a pool LB-IPAM sleeps, and every address is another controller's.
@@ -43,7 +44,7 @@ def foreign_addresses(case: Case) -> Iterator[Finding]:
 
 def ignored_requests(case: Case) -> Iterator[Finding]:
     """CS203: a service asks for something that is no address, and has got another."""
-    if not case.known("services"):
+    if not case.known(SERVICES):
         return
     for balancer in case.those(case.balancers, _asks):
         finding = unreadable_request(case, balancer)
@@ -57,7 +58,7 @@ def unshared_addresses(case: Case) -> Iterator[Finding]:
     LB-IPAM gives a service that cannot share an address of its own, without a word (cilium#33808,
     cilium#38766). That may be wanted, so it is no more than worth knowing.
     """
-    if not case.known("services"):
+    if not case.known(SERVICES):
         return
     groups: dict[str, list[LoadBalancer]] = {}
     for balancer in case.those(case.balancers, _shares):
@@ -102,14 +103,14 @@ def _foreign(case: Case, balancer: LoadBalancer) -> Finding:
         ),
         evidence=(
             case.saw(
-                "services",
+                SERVICES,
                 str(service_ref(service)),
                 "status.loadBalancer.ingress",
                 ", ".join([*map(str, balancer.addresses), *balancer.hostnames]),
             ),
             *(
                 case.saw(
-                    "services",
+                    SERVICES,
                     str(service_ref(service)),
                     "metadata.managedFields[subresource=status].manager",
                     writer,
@@ -144,9 +145,7 @@ def _apart(case: Case, key: str, first: LoadBalancer, other: LoadBalancer) -> It
             f"{other.service.key} has sharing key {key!r} like {first.service.key}, but an address"
             f" of its own ({named(map(str, alike))}): {found.reason}"
         ),
-        evidence=(
-            case.saw("services", str(service_ref(other.service)), found.field, found.reason),
-        ),
+        evidence=(case.saw(SERVICES, str(service_ref(other.service)), found.field, found.reason),),
         remedy=found.remedy,
         command=show_service(other.service),
     )

@@ -24,6 +24,7 @@ from app.model.lb_class import config_ref, enabled, responsible, setting_seen
 from app.model.lbipam import PoolUsage
 from app.model.pool_matching import Room, accounts, in_conflict, out_of_use
 from app.model.selectors import selects, service_labels
+from app.state.kinds import POOLS, SERVICES
 from collectors.records import LabelSelector, Service
 
 NEARLY = 10
@@ -34,7 +35,7 @@ SMALL = 2
 
 def refused_pools(case: Case) -> Iterator[Finding]:
     """CS214: a pool with a block that Cilium refuses."""
-    if not case.known("pools"):
+    if not case.known(POOLS):
         return
     for usage in case.usages:
         if not usage.invalid_blocks:
@@ -47,7 +48,7 @@ def refused_pools(case: Case) -> Iterator[Finding]:
             subject=pool_ref(name),
             summary=f"Cilium refuses pool {name}: {'; '.join(usage.invalid_blocks[:3])}",
             evidence=tuple(
-                case.saw("pools", str(pool_ref(name)), "spec.blocks", problem)
+                case.saw(POOLS, str(pool_ref(name)), "spec.blocks", problem)
                 for problem in usage.invalid_blocks
             ),
             remedy=(
@@ -63,7 +64,7 @@ def refused_pools(case: Case) -> Iterator[Finding]:
 
 def silent_pools(case: Case) -> Iterator[Finding]:
     """CS214: a pool of which LB-IPAM has not said how many addresses it has."""
-    if not case.known("pools") or not enabled(case, "enable-lb-ipam", "true"):
+    if not case.known(POOLS) or not enabled(case, "enable-lb-ipam", "true"):
         return
     for usage in case.usages:
         counted = usage.total is not None or usage.invalid_blocks
@@ -79,7 +80,7 @@ def silent_pools(case: Case) -> Iterator[Finding]:
             + (f": {trouble}" if trouble else ", so it may not have taken it up"),
             evidence=(
                 case.saw(
-                    "pools", str(pool_ref(name)), "status.conditions[cilium.io/IPsTotal]", "(none)"
+                    POOLS, str(pool_ref(name)), "status.conditions[cilium.io/IPsTotal]", "(none)"
                 ),
             ),
             remedy="Bring an operator back: LB-IPAM runs in it alone"
@@ -93,7 +94,7 @@ def silent_pools(case: Case) -> Iterator[Finding]:
 
 def nearly_exhausted_pools(case: Case) -> Iterator[Finding]:
     """CS216: a pool will soon have no address left."""
-    if not case.known("pools", "services"):
+    if not case.known(POOLS, SERVICES):
         return
     for usage in case.usages:
         rooms = accounts(case).rooms[usage.pool.key]
@@ -105,7 +106,7 @@ def nearly_exhausted_pools(case: Case) -> Iterator[Finding]:
 
 def addresses_at_risk(case: Case) -> Iterator[Finding]:
     """CS218: services hold addresses that an operator would not take over at its start."""
-    if not case.known("pools", "services"):
+    if not case.known(POOLS, SERVICES):
         return
     unsafe = [u for u in case.usages if u.pool.spec.disabled or in_conflict(u.pool)]
     if not unsafe:
@@ -113,14 +114,16 @@ def addresses_at_risk(case: Case) -> Iterator[Finding]:
     ours = {b.service.key for b in case.balancers if responsible(case, b).responsible}
     for usage in unsafe:
         held = {key for keys in usage.holders.values() for key in keys} & ours
-        risky = sorted(key for key in held if _at_risk(case, usage, case.snapshot.services[key]))
+        risky = sorted(
+            key for key in held if _at_risk(case, usage, case.snapshot.records[SERVICES][key])
+        )
         if risky:
-            yield _risk(case, usage, [case.snapshot.services[key] for key in risky])
+            yield _risk(case, usage, [case.snapshot.records[SERVICES][key] for key in risky])
 
 
 def left_over_addresses(case: Case) -> Iterator[Finding]:
     """CS210: LB-IPAM is off, and services still have addresses that it once gave."""
-    if not case.known("pools", "services") or enabled(case, "enable-lb-ipam", "true") is not False:
+    if not case.known(POOLS, SERVICES) or enabled(case, "enable-lb-ipam", "true") is not False:
         return
     left = [b.service for b in case.balancers if b.condition is not None and any(b.pools)]
     if not left:
@@ -156,13 +159,13 @@ def _nearly(case: Case, usage: PoolUsage, family: int, room: Room) -> Finding:
         + (f" of its {room.usable} IPv{family} ones" if not room.free else f" (IPv{family})"),
         evidence=(
             case.saw(
-                "pools",
+                POOLS,
                 str(pool_ref(name)),
                 "status.conditions[cilium.io/IPsAvailable]",
                 "(none)" if usage.available is None else usage.available,
             ),
             case.saw(
-                "services", "all services", "status.loadBalancer.ingress", f"{room.used} in {name}"
+                SERVICES, "all services", "status.loadBalancer.ingress", f"{room.used} in {name}"
             ),
         ),
         remedy=f"Add a block to spec.blocks of CiliumLoadBalancerIPPool {name}, or release"
@@ -201,7 +204,7 @@ def _risk(case: Case, usage: PoolUsage, services: list[Service]) -> Finding:
             " of it: a restart of the operator may give them others"
         ),
         evidence=tuple(
-            case.saw("services", str(service_ref(service)), "status.loadBalancer.ingress", address)
+            case.saw(SERVICES, str(service_ref(service)), "status.loadBalancer.ingress", address)
             for address, keys in usage.holders.items()
             for service in services[:8]
             if service.key in keys

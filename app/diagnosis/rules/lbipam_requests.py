@@ -23,6 +23,7 @@ from app.model.ip_sharing import SHARING_KEY, obstacle, request_of, sharing_key
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
+from app.state.kinds import POOLS, SERVICES
 from collectors.records import Service
 
 _LOOKED_AT = 4096
@@ -181,7 +182,7 @@ def _unshareable(
             _request_seen(case, service),
             *_holders_seen(case, address, holders),
             *(
-                case.saw("services", str(service_ref(other)), reason.field, reason.reason)
+                case.saw(SERVICES, str(service_ref(other)), reason.field, reason.reason)
                 for other, reason in obstacles
             ),
             verdict_seen(case, balancer),
@@ -221,18 +222,18 @@ def _free_one(case: Case, giving: list[PoolMatch], family: int) -> str:
 def _request_seen(case: Case, service: Service) -> Evidence:
     request = request_of(service)
     asked = ", ".join((*map(str, request.addresses), *request.unreadable))
-    return case.saw("services", str(service_ref(service)), request.place, asked)
+    return case.saw(SERVICES, str(service_ref(service)), request.place, asked)
 
 
 def _holders_seen(case: Case, address: Address, holders: list[Service]) -> list[Evidence]:
     field = "status.loadBalancer.ingress"
-    return [case.saw("services", str(service_ref(h)), field, str(address)) for h in holders]
+    return [case.saw(SERVICES, str(service_ref(h)), field, str(address)) for h in holders]
 
 
 def _ranges_seen(case: Case) -> list[Evidence]:
     return [
         case.saw(
-            "pools",
+            POOLS,
             str(pool_ref(usage.pool.name)),
             "spec.blocks",
             ", ".join(map(str, usage.ranges)) or "(none)",

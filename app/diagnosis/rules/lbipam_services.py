@@ -28,6 +28,7 @@ from app.model.lb_class import CLASSES, Responsibility, config_ref
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts
+from app.state.kinds import CONFIG_MAPS, POOLS, SERVICES
 from collectors.records import Service
 
 _GATEWAY = "gateway.networking.k8s.io/gateway-name"
@@ -47,7 +48,7 @@ def not_selected(
         subject=service_ref(service),
         summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
         evidence=(
-            case.saw("services", str(service_ref(service)), "metadata.labels", _labels(service)),
+            case.saw(SERVICES, str(service_ref(service)), "metadata.labels", _labels(service)),
             verdict_seen(case, balancer),
             *pools_seen(case, matches, family),
         ),
@@ -73,7 +74,7 @@ def family_not_served(
         summary=_family_summary(balancer, family, pools),
         evidence=(
             case.saw(
-                "services",
+                SERVICES,
                 str(service_ref(service)),
                 "spec.ipFamilyPolicy",
                 f"{service.spec.ip_family_policy} {','.join(service.spec.ip_families)}",
@@ -161,7 +162,7 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
         command=show_service(service),
         blames=tuple(
-            Ref("Source", case.snapshot.health_of(kind).label) for kind in ("pools", "config_maps")
+            Ref("Source", case.snapshot.health_of(kind).label) for kind in (POOLS, CONFIG_MAPS)
         ),
     )
 

@@ -19,6 +19,7 @@ from app.model.lb_class import config_ref, setting_seen
 from app.model.lbipam import PoolUsage
 from app.model.pool_matching import accounts, out_of_use
 from app.model.selectors import selects, service_labels
+from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import State
 from collectors.records import LabelSelector, Service
 
@@ -58,7 +59,7 @@ def disabled(case: Case, waiting: Waiting, pool: str) -> Finding:
         severity=Severity.WARN,
         subject=pool_ref(pool),
         summary=f"pool {pool} is disabled, no other could serve what it selects: {_wait(waiting)}",
-        evidence=(case.saw("pools", str(pool_ref(pool)), "spec.disabled", "true"),),
+        evidence=(case.saw(POOLS, str(pool_ref(pool)), "spec.disabled", "true"),),
         remedy=(
             f"Remove spec.disabled from {POOL} {pool}, or label the services for"
             " a pool that is in use"
@@ -70,7 +71,7 @@ def disabled(case: Case, waiting: Waiting, pool: str) -> Finding:
 
 def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS209: services ask for addresses, and there is no pool at all."""
-    absent = case.snapshot.health_of("pools").state is State.ABSENT
+    absent = case.snapshot.health_of(POOLS).state is State.ABSENT
     told = "(not served)" if absent else "(none exists)"
     return Finding(
         code="CS209",
@@ -79,7 +80,7 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
         detail="other-controller" if others else "",
         summary=f"there is no CiliumLoadBalancerIPPool, so LB-IPAM sleeps{_asks(others)}:"
         f" {_wait(waiting)}",
-        evidence=(case.saw("pools", POOL, "metadata.name", told),),
+        evidence=(case.saw(POOLS, POOL, "metadata.name", told),),
         remedy=_other_remedy(others)
         or "Create a CiliumLoadBalancerIPPool with the addresses that services may have",
         command="kubectl get ciliumloadbalancerippools",
@@ -164,7 +165,7 @@ def _counts_seen(case: Case, usage: PoolUsage) -> list[Evidence]:
     told = {"IPsTotal": usage.total, "IPsAvailable": usage.available, "IPsUsed": usage.used}
     name = str(pool_ref(usage.pool.name))
     return [
-        case.saw("pools", name, f"status.conditions[cilium.io/{count}]", value)
+        case.saw(POOLS, name, f"status.conditions[cilium.io/{count}]", value)
         for count, value in told.items()
         if value is not None
     ]
@@ -172,7 +173,7 @@ def _counts_seen(case: Case, usage: PoolUsage) -> list[Evidence]:
 
 def _holders_seen(case: Case, usage: PoolUsage) -> list[Evidence]:
     return [
-        case.saw("services", f"Service {key}", "status.loadBalancer.ingress", str(address))
+        case.saw(SERVICES, f"Service {key}", "status.loadBalancer.ingress", str(address))
         for address, keys in list(usage.holders.items())[:_HOLDERS_SHOWN]
         for key in keys
     ]

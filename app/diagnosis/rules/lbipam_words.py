@@ -17,6 +17,7 @@ from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer
 from app.model.pool_matching import PoolMatch
 from app.model.selectors import describe
+from app.state.kinds import DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
 from collectors.cilium_records import Pool
 from collectors.records import LabelSelector, Metadata, Service
 
@@ -50,15 +51,15 @@ def operator_refs(case: Case) -> tuple[Ref, ...]:
 def operator_trouble(case: Case) -> str:
     """Why LB-IPAM stands still, as far as it can be seen from outside, or ""."""
     namespace = case.snapshot.cilium_namespace
-    deployment = case.snapshot.deployments.get(f"{namespace}/{OPERATOR}")
+    deployment = case.snapshot.records[DEPLOYMENTS].get(f"{namespace}/{OPERATOR}")
     if deployment is not None and deployment.spec.replicas == 0:
         return f"the Deployment {namespace}/{OPERATOR} is scaled to 0"
     operators = case.those(case.pods, _is_operator)
-    if case.known("pods") and (operators or deployment) and not any(p.ready for p in operators):
+    if case.known(PODS) and (operators or deployment) and not any(p.ready for p in operators):
         return "no operator pod is ready"
     lease = operator_lease(case.snapshot)
-    if lease is not None and lease_lost(lease, heard(case, "leases")):
-        renewed = since(lease.spec.renew_time, heard(case, "leases"))
+    if lease is not None and lease_lost(lease, heard(case, LEASES)):
+        renewed = since(lease.spec.renew_time, heard(case, LEASES))
         told = "was never renewed" if renewed is None else f"was last renewed {span(renewed)} ago"
         return f"no operator leads (the lease {LEASE} {told})"
     return ""
@@ -70,8 +71,8 @@ def _is_operator(found: CiliumPod) -> bool:
 
 def pools_unread(case: Case) -> str:
     """Why it is not known which pools there are, or ""."""
-    health = case.snapshot.health_of("pools")
-    if not case.known("pools"):
+    health = case.snapshot.health_of(POOLS)
+    if not case.known(POOLS):
         return f"{health.label} could not be read"
     return f"not all of {health.label} could be read" if health.problems else ""
 
@@ -88,7 +89,7 @@ def settled_at(
     case: Case, changed: Iterable[Metadata], verdicts: Iterable[datetime | None]
 ) -> datetime | None:
     """From when on they can be judged, as for `settling`; None: now."""
-    moment = heard(case, "services", "pools")
+    moment = heard(case, SERVICES, POOLS)
     lease = operator_lease(case.snapshot)
     moments = [last_change(metadata) for metadata in changed] + list(verdicts)
     graces = [(found, GRACE) for found in moments]
@@ -121,7 +122,7 @@ def verdict_seen(case: Case, balancer: LoadBalancer) -> Evidence:
     ):
         said += f" (of generation {found.observed_generation or 0})"
     kind = REQUEST_SATISFIED[0] if found is None else found.type
-    return case.saw("services", str(service_ref(balancer.service)), _condition(kind), said)
+    return case.saw(SERVICES, str(service_ref(balancer.service)), _condition(kind), said)
 
 
 def pools_seen(
@@ -131,7 +132,7 @@ def pools_seen(
     matches = tuple(matches)
     seen = [
         case.saw(
-            "pools",
+            POOLS,
             str(pool_ref(match.name)),
             "spec",
             f"serviceSelector {selector_words(match.usage.pool)}: "
@@ -141,7 +142,7 @@ def pools_seen(
     ]
     if len(matches) > _POOLS_SHOWN:
         rest = ", ".join(match.name for match in matches[_POOLS_SHOWN:])
-        seen.append(case.saw("pools", "the other pools", "spec", f"do not serve it: {rest}"))
+        seen.append(case.saw(POOLS, "the other pools", "spec", f"do not serve it: {rest}"))
     return tuple(seen)
 
 

@@ -15,6 +15,7 @@ from app.model.peering import loss_ref, session_ref
 from app.model.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 from collectors.capabilities import families_of
 
 DISAGREEMENT = timedelta(seconds=3 * REPORTING_LAG)
@@ -134,8 +135,8 @@ def _disagreeing(bgp: Bgp, session: Session, change: SessionEvent) -> Finding:
         summary=f"{node} calls the session with {session.peer_address} {written}, though its agent "
         f"calls it {told} and has logged no change since {change.at:%H:%M:%S} UTC",
         evidence=(
-            case.saw("bgp_peers", f"Session {session.node}", "session-state", told),
-            case.saw("node_configs", node, "peeringState", written),
+            case.saw(BGP_PEERS, f"Session {session.node}", "session-state", told),
+            case.saw(NODE_CONFIGS, node, "peeringState", written),
             log_line(bgp, session.node, change),
         ),
         remedy="Believe the agent, and see why it cannot write its status: its log says Failed to "
@@ -181,7 +182,7 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
         f"{family}: it is configured here, and the peer did not offer it",
         evidence=tuple(
             bgp.case.saw(
-                "bgp_peers",
+                BGP_PEERS,
                 f"Session {session.node}/{peer}",
                 "remote-capabilities",
                 ", ".join(theirs) or "no multiprotocol capability",
@@ -229,7 +230,7 @@ def _unlike(
         summary=f"The session of {session.node} with {session.peer_address} has {name} "
         f"{values[odd]}, those of {nodes_of(others)} have {usual}, though all are configured alike",
         evidence=tuple(
-            bgp.case.saw("bgp_peers", f"Session {each.node}/{each.peer_address}", name, value)
+            bgp.case.saw(BGP_PEERS, f"Session {each.node}/{each.peer_address}", name, value)
             for each, value in ((session, values[odd]), (others[0], usual))
         ),
         remedy=f"Compare what the router has configured for {session.node} with its other "

@@ -18,6 +18,7 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
+from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, PODS
 from collectors.records import ContainerStatus, ContainerTerminated, Pod
 
 STARTING = 120.0
@@ -95,7 +96,7 @@ def workload(case: Case, component: str) -> Ref:
 
 def live(case: Case, component: str) -> tuple[CiliumPod, ...]:
     """The component's pods that count: one that was evicted, or has ended, is only left over."""
-    return case.memo.of("live pods", (case.snapshot.pods,), lambda: _live(case))[component]
+    return case.memo.of("live pods", (case.snapshot.records[PODS],), lambda: _live(case))[component]
 
 
 def started(found: CiliumPod, container: str) -> datetime:
@@ -108,7 +109,7 @@ def started(found: CiliumPod, container: str) -> datetime:
 
 def trouble(case: Case, found: CiliumPod) -> Trouble | None:
     """What is the matter with a live pod; None when it is Ready and stays so."""
-    now = heard(case, "pods")
+    now = heard(case, PODS)
     gone = _leaving(found, now)
     if gone is not None:
         return gone
@@ -145,7 +146,7 @@ def _live(case: Case) -> Mapping[str, tuple[CiliumPod, ...]]:
 
 
 def _troubles(case: Case) -> tuple[Trouble, ...]:
-    pods = case.memo.of("suspects", (case.snapshot.pods,), lambda: _suspects(case))
+    pods = case.memo.of("suspects", (case.snapshot.records[PODS],), lambda: _suspects(case))
     found = (trouble(case, pod) for pod in pods)
     return tuple(each for each in found if each is not None)
 
@@ -216,7 +217,7 @@ def _unready(found: CiliumPod, now: datetime) -> Trouble:
 
 def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Finding:
     one = bad[0]
-    now = heard(case, "pods")
+    now = heard(case, PODS)
     told = some([f"{t.place} {_ending(t, now)}" for t in bad], "; ")
     several = f"{len(bad)} {component} pods" if len(bad) > 1 else f"pod {one.place}"
     summary = f"container {container} {one.words} in {several}: " + (
@@ -266,7 +267,7 @@ def _exit_evidence(case: Case, bad: Trouble) -> Evidence:
     value = bad.words if ended is None else f"exitCode {ended.exit_code}, reason {ended.reason}"
     message = f": {ended.message}" if ended is not None and ended.message else ""
     field = f"status.containerStatuses[{bad.container}]"
-    return case.saw("pods", str(pod_ref(bad.pod)), field, value + message)
+    return case.saw(PODS, str(pod_ref(bad.pod)), field, value + message)
 
 
 def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
@@ -274,7 +275,7 @@ def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
     end = bad.ended.finished_at if bad.ended else None
     lines = [
         entry
-        for log in (case.snapshot.agent_logs, case.snapshot.operator_log)
+        for log in (case.snapshot.records[AGENT_LOGS], case.snapshot.records[OPERATOR_LOG])
         for entry in log.values()
         if (entry.pod, entry.container) == (bad.pod.name, bad.container)
         and entry.marker in ("", "previous")
@@ -336,7 +337,7 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
         subject=pod_ref(one.pod) if len(bad) == 1 else workload(case, component),
         summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {told}",
         evidence=tuple(
-            case.saw("pods", str(pod_ref(t.pod)), field if t.container else "status", t.words)
+            case.saw(PODS, str(pod_ref(t.pod)), field if t.container else "status", t.words)
             for t, field in zip(bad[:NAMED], fields, strict=True)
         ),
         remedy="another operator is ready and does the work; set `operator.replicas` to what the "

@@ -12,14 +12,13 @@ from app.diagnosis.rules.times import quoted
 from app.diagnosis.service_path.announcing import SHOWN, named, service_ref, verb
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
-from app.model.policies import ENDPOINTS, Policy, policies
+from app.model.policies import Policy, policies
 from app.model.policy_impact import AUDIT, ENFORCEMENT, Policed, enforced, policed, read
-
-_PLURAL = {
-    "network_policies": "networkpolicies",
-    "cilium_policies": "ciliumnetworkpolicies",
-    "clusterwide_policies": "ciliumclusterwidenetworkpolicies",
-}
+from app.state.kinds import (
+    CILIUM_ENDPOINTS,
+    CONFIG_MAPS,
+    NETWORK_POLICIES,
+)
 
 
 def invalid(case: Case) -> Iterator[Finding]:
@@ -122,7 +121,7 @@ def _name(policy: Policy) -> str:
 
 
 def _selector_seen(case: Case, policy: Policy) -> Evidence:
-    field = "spec.podSelector" if policy.source == "network_policies" else "spec.endpointSelector"
+    field = "spec.podSelector" if policy.source == NETWORK_POLICIES else "spec.endpointSelector"
     return case.saw(policy.source, _name(policy), field, policy.selector)
 
 
@@ -130,7 +129,7 @@ def _endpoint_seen(case: Case, found: Policed) -> Evidence:
     endpoint = found.endpoints[0]
     labels = ", ".join(endpoint.status.identity.labels)
     name = f"CiliumEndpoint {endpoint.key}"
-    return case.saw(ENDPOINTS, name, "status.identity.labels", labels)
+    return case.saw(CILIUM_ENDPOINTS, name, "status.identity.labels", labels)
 
 
 def _mode_seen(case: Case) -> Iterator[Evidence]:
@@ -138,16 +137,16 @@ def _mode_seen(case: Case) -> Iterator[Evidence]:
     for key in (ENFORCEMENT, AUDIT):
         value = None if case.config is None else case.config.get(key)
         if value is not None:
-            yield case.saw("config_maps", name, key, value)
+            yield case.saw(CONFIG_MAPS, name, key, value)
 
 
 def _list(policy: Policy) -> str:
     namespace = policy.record.namespace
     where = f" -n {namespace}" if namespace else ""
-    return f"kubectl get {_PLURAL[policy.source]}{where} -o yaml"
+    return f"kubectl get {policy.source.plural}{where} -o yaml"
 
 
 def _show(policy: Policy) -> str:
     namespace = policy.record.namespace
     where = f" -n {namespace}" if namespace else ""
-    return f"kubectl get {_PLURAL[policy.source]} {policy.record.name}{where} -o yaml"
+    return f"kubectl get {policy.source.plural} {policy.record.name}{where} -o yaml"

@@ -18,6 +18,15 @@ from app.model.lbipam import condition_of
 from app.model.peering import Peering, session_ref
 from app.model.session_causes import SETTLING, Bgp, bgp_of
 from app.model.sessions import UNKNOWN, Session
+from app.state.kinds import (
+    BGP_PEERS,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    NODE_CONFIGS,
+    NODES,
+    PEERING_POLICIES,
+    PODS,
+)
 from app.state.snapshot import State
 from collectors.cilium_records import NodeConfig
 
@@ -41,7 +50,7 @@ def last_words(case: Case) -> Iterator[Finding]:
     for node, sessions in by_node.items():
         if not case.agent_speaks(node):
             # A node that was removed leaves its NodeConfig behind for a while.
-            removed = case.known("nodes") and node not in case.snapshot.nodes
+            removed = case.known(NODES) and node not in case.snapshot.records[NODES]
             kind = "CiliumBGPNodeConfig" if removed else "Node"
             yield _last_word(case, Ref(kind, node), sessions, _agent_refs(case, node))
 
@@ -73,7 +82,7 @@ def missing_sessions(case: Case) -> Iterator[Finding]:
 
 def unknown_sessions(case: Case) -> Iterator[Finding]:
     """CS401 as unknown: nothing tells whether a session is up."""
-    if case.snapshot.health_of("bgp_peers").state is State.LOADING:
+    if case.snapshot.health_of(BGP_PEERS).state is State.LOADING:
         return
     agents = agents_say(case)
     groups: dict[tuple[str, str], list[Session]] = {}
@@ -105,7 +114,7 @@ def _last_word(
         f"{why}",
         evidence=tuple(
             case.saw(
-                "node_configs",
+                NODE_CONFIGS,
                 f"CiliumBGPNodeConfig {session.node}",
                 f"status.bgpInstances[{session.instance}].peers[{session.peer}].peeringState",
                 session.api.state if session.api else "",
@@ -154,25 +163,25 @@ def _left_over(case: Case, subject: Ref, sessions: Sequence[Session]) -> tuple[s
 
 
 def _config_of(case: Case, session: Session) -> NodeConfig | None:
-    return case.snapshot.node_configs.get(session.node)
+    return case.snapshot.records[NODE_CONFIGS].get(session.node)
 
 
 def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
     """What says that the status is nobody's word any more: the agent, its pod, its node."""
     node, agent = session.node, case.agent(session.node)
-    if case.known("nodes") and node not in case.snapshot.nodes:
-        yield case.saw("nodes", f"Node {node}", "", "does not exist")
+    if case.known(NODES) and node not in case.snapshot.records[NODES]:
+        yield case.saw(NODES, f"Node {node}", "", "does not exist")
     elif not case.agent_speaks(node):
         ready = condition_of(agent.status.conditions, "Ready") if agent else None
         name = f"Pod {agent.key}" if agent else f"Node {node}"
         value = (ready.status if ready else "not told") if agent else "no agent pod"
-        yield case.saw("pods", name, "status.conditions[Ready]", value)
+        yield case.saw(PODS, name, "status.conditions[Ready]", value)
     elif agents_say(case).get(node) is False:
-        yield case.saw("bgp_peers", f"agent of {node}", "answer", "BGP Control Plane is disabled")
+        yield case.saw(BGP_PEERS, f"agent of {node}", "answer", "BGP Control Plane is disabled")
     elif case.config is not None:
         name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
         value = case.config.get(_SWITCH, "(not set: false)")
-        yield case.saw("config_maps", name, f"data[{_SWITCH}]", value)
+        yield case.saw(CONFIG_MAPS, name, f"data[{_SWITCH}]", value)
 
 
 def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
@@ -199,14 +208,14 @@ def _missing(case: Case, peering: Peering, agents: Mapping[str, bool]) -> str:
     if peering.node in agents:
         silent = "the agent has no such peer"
         return silent if agents[peering.node] else "the agent's BGP control plane is off"
-    config = case.snapshot.node_configs.get(peering.node)
+    config = case.snapshot.records[NODE_CONFIGS].get(peering.node)
     reported = peering.plane == "v2" and config is not None and config.status is not None
     return "the agent reports no such peer" if reported and case.agent_speaks(peering.node) else ""
 
 
 def _explained(case: Case, peering: Peering, agents: Mapping[str, bool]) -> bool:
     """Whether the node itself says what is wrong: its BGP is off, or it reports an error."""
-    config = case.snapshot.node_configs.get(peering.node)
+    config = case.snapshot.records[NODE_CONFIGS].get(peering.node)
     conditions = config.status.conditions if config and config.status else ()
     failed = any(c.type == RECONCILE_ERROR and c.status == "True" for c in conditions)
     return failed or agents.get(peering.node) is False
@@ -216,9 +225,9 @@ def _young(case: Case, peering: Peering) -> bool:
     """Whether it was asked for, or its agent started, so recently that it may just not be yet."""
     snapshot, owner = case.snapshot, peering.owner.name
     objects = (
-        snapshot.node_configs.get(peering.node),
-        snapshot.cluster_configs.get(owner),
-        snapshot.peering_policies.get(owner) if peering.plane == "v1" else None,
+        snapshot.records[NODE_CONFIGS].get(peering.node),
+        snapshot.records[CLUSTER_CONFIGS].get(owner),
+        snapshot.records[PEERING_POLICIES].get(owner) if peering.plane == "v1" else None,
         case.agent(peering.node),
     )
     made = [found.metadata.creation_timestamp for found in objects if found is not None]
@@ -285,23 +294,23 @@ def _missing_remedy(case: Case, first: Peering) -> str:
 
 
 def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
-    kind = "cluster_configs" if peering.plane == "v2" else "peering_policies"
+    kind = CLUSTER_CONFIGS if peering.plane == "v2" else PEERING_POLICIES
     wanted = f"{peering.peer or peering.peer_address} (AS {peering.peer_asn})"
     yield case.saw(kind, str(peering.owner), "peers", wanted)
     node_config = f"CiliumBGPNodeConfig {peering.node}"
     agents = agents_say(case)
     if not peering.rendered:
-        yield case.saw("node_configs", node_config, "", "does not exist")
+        yield case.saw(NODE_CONFIGS, node_config, "", "does not exist")
     elif peering.node in agents:
         told = "no such peer" if agents[peering.node] else "BGP Control Plane is disabled"
-        yield case.saw("bgp_peers", f"Node {peering.node}", "peers", told)
+        yield case.saw(BGP_PEERS, f"Node {peering.node}", "peers", told)
     else:  # nobody asked the agent: its status in the API tells
-        yield case.saw("node_configs", node_config, "status.bgpInstances[].peers", "no such peer")
+        yield case.saw(NODE_CONFIGS, node_config, "status.bgpInstances[].peers", "no such peer")
 
 
 def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Finding:
     case = bgp.case
-    health = case.snapshot.health_of("bgp_peers")
+    health = case.snapshot.health_of(BGP_PEERS)
     blames = {Ref("Source", health.label)}
     for session in sessions:
         blames.update(_agent_refs(case, session.node))
@@ -315,7 +324,7 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         detail=f"{reason} {sessions[0].node}",
         summary=f"Whether the {whose} of {nodes_of(sessions)} with {peer} "
         f"{'is' if len(sessions) == 1 else 'are'} up is not known: {why}",
-        evidence=(case.saw("bgp_peers", f"Node {sessions[0].node}", "peers", why),),
+        evidence=(case.saw(BGP_PEERS, f"Node {sessions[0].node}", "peers", why),),
         remedy=f"{_to_know(bgp, sessions[0])}, or ask the router (`show bgp summary`)",
         command="cilium bgp peers"
         if case.agent_speaks(sessions[0].node)
@@ -329,7 +338,7 @@ def _to_know(bgp: Bgp, session: Session) -> str:
     """What it takes for the state of a session to be known."""
     if not bgp.case.agent_speaks(session.node):
         return f"Bring the agent of {session.node} back to work"
-    state = bgp.case.snapshot.health_of("bgp_peers").state
+    state = bgp.case.snapshot.health_of(BGP_PEERS).state
     if state is State.OFF:
         return "Run without --no-cli: the API has no status of it, so only the agents can tell"
     if state in (State.FORBIDDEN, State.ABSENT):

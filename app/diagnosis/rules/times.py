@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from app.model.case import Case
+from app.state.kinds import VERSION, Kind
 from collectors.sanitize import one_line
 
 NAMED = 4
@@ -16,11 +17,11 @@ CLOCKS_AGREE = 5.0
 
 def clock_skew(case: Case) -> float | None:
     """Seconds the API server's clock is ahead of ours; None when it is not known."""
-    version = next(iter(case.snapshot.version.values()), None)
+    version = next(iter(case.snapshot.records[VERSION].values()), None)
     return None if version is None else version.clock_skew
 
 
-def heard(case: Case, *kinds: str) -> datetime:
+def heard(case: Case, *kinds: Kind[object]) -> datetime:
     """The moment, by the API server's clock, for which what is known of these kinds holds.
 
     That is when the one that is silent for longest was last heard, not now: what a pod was when the

@@ -16,6 +16,7 @@ from app.model.desired_routes import Configuration
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import parse_address
 from app.model.route_coverage import Scene, changed_at, scene
+from app.state.kinds import CILIUM_NODES, ROUTES_ADVERTISED_IPV6, SERVICES
 from collectors.records import Service
 
 _POD_NETWORKS = ("cluster-pool", "kubernetes")
@@ -36,7 +37,7 @@ class _Mapped:
 def unasked(case: Case) -> Iterator[Finding]:
     """CS509: a prefix that no selected service has, no pod network is, and that is announced."""
     now = scene(case)
-    if not case.known("services", "cilium_nodes") or not _complete(case, now.config):
+    if not case.known(SERVICES, CILIUM_NODES) or not _complete(case, now.config):
         return
     if not _settled(now) or not any(table.nodes for table in now.tables.values()):
         return
@@ -54,7 +55,7 @@ def unasked(case: Case) -> Iterator[Finding]:
 
 def mapped_next_hops(case: Case) -> Iterator[Finding]:
     """CS510: IPv6 prefixes whose next hop is an IPv4 address in IPv6 clothes, one a peer."""
-    routes = case.snapshot.routes_advertised_ipv6
+    routes = case.snapshot.records[ROUTES_ADVERTISED_IPV6]
     table = scene(case).tables[6]
     if table.read_at is None:
         return
@@ -137,7 +138,7 @@ def _holder(case: Case, prefix: str) -> Service | None:
 
 
 def _of_pods(case: Case) -> Iterator[str]:
-    for node in case.snapshot.cilium_nodes.values():
+    for node in case.snapshot.records[CILIUM_NODES].values():
         yield from map(canonical, node.spec.ipam.pod_cidrs)
 
 
@@ -150,7 +151,7 @@ def _of_other_addresses(now: Scene) -> Iterator[str]:
         for s in family.advertisements
         if s.type == "Service" and set(s.addresses) != {LOAD_BALANCER_IP}
     }
-    for service in now.case.snapshot.services.values() if selected else ():
+    for service in now.case.snapshot.records[SERVICES].values() if selected else ():
         for advertisement in selected.values():
             if selects_service(advertisement, service):
                 yield from _other_addresses(advertisement, service)
@@ -202,7 +203,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
 
 def _mapped(case: Case, table: Announced) -> Mapping[str, _Mapped]:
     drafts: dict[str, tuple[set[str], set[str], set[str]]] = {}
-    for reading in case.snapshot.routes_advertised_ipv6.values():
+    for reading in case.snapshot.records[ROUTES_ADVERTISED_IPV6].values():
         for route in reading.routes:
             hop = next((path.attributes.next_hop for path in route.paths), "")
             prefix = canonical(route.prefix)

@@ -16,6 +16,7 @@ from app.diagnosis.rules.times import heard, since
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.health import CiliumPod, pod_ready
+from app.state.kinds import CILIUM_STATUS, PODS, Kind
 from collectors.agent_answers import ONE_FAILS_ALL
 from collectors.cilium_status import NO_TEXT
 
@@ -30,7 +31,7 @@ _MINOR = re.compile(r"v?(\d+\.\d+)\b")
 
 def versions(case: Case) -> Iterator[Finding]:
     """CS107: agents of two versions, or an operator of another minor version than the agents."""
-    if not case.known("pods"):
+    if not case.known(PODS):
         return
     agents, operators = _tagged(live(case, "agent")), _tagged(live(case, "operator"))
     if len(agents) > 1:
@@ -54,10 +55,10 @@ def command_version(case: Case) -> Iterator[Finding]:
             return
     if any(NO_TEXT in agent.error for agent in agent_statuses(case)):
         told = "`cilium status` gives no text for its errors"
-        yield _old_command(case, "cilium_status", "0.16.17", told, NO_TEXT)
+        yield _old_command(case, CILIUM_STATUS, "0.16.17", told, NO_TEXT)
 
 
-def _old_command(case: Case, kind: str, needs: str, told: str, said: str) -> Finding:
+def _old_command(case: Case, kind: Kind[object], needs: str, told: str, said: str) -> Finding:
     return Finding(
         code="CS107",
         severity=Severity.WARN,
@@ -88,7 +89,7 @@ def _told(tagged: dict[str, list[CiliumPod]]) -> str:
 
 
 def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: str) -> Finding:
-    now = heard(case, "pods")
+    now = heard(case, PODS)
     pods = [pod for each in tagged.values() for pod in each]
     ages = [since(pod.pod.metadata.creation_timestamp, now) for pod in pods]
     under_way = min((age for age in ages if age is not None), default=ROLLOUT) < ROLLOUT
@@ -102,7 +103,7 @@ def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: st
         summary=f"{what}: {told}"
         + ("; an upgrade is under way" if under_way else "; none of them has started lately"),
         evidence=tuple(
-            case.saw("pods", f"Pod {pod.pod.key}", "spec.containers[0].image", pod.version)
+            case.saw(PODS, f"Pod {pod.pod.key}", "spec.containers[0].image", pod.version)
             for each in tagged.values()
             for pod in each[:SHOWN]
         ),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from app.diagnosis.inputs import not_granted
-from app.diagnosis.rules.agent_health import COMMANDS, agent_errors, commands, exec_forbidden
+from app.diagnosis.rules.agent_health import agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
 from app.diagnosis.rules.refusals import refusals
 from app.diagnosis.rules.times import CLOCKS_AGREE, clock_skew, quoted
@@ -19,15 +19,20 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED
 from app.model.lbipam import condition_of
+from app.state.kinds import (
+    AGENT_LOGS,
+    CLI_VERSION,
+    COMMANDS,
+    KINDS,
+    LOGS,
+    NODES,
+    OPERATOR_LOG,
+    PEERING_POLICIES,
+    VERSION,
+    Kind,
+)
 from app.state.snapshot import SourceHealth, State
 from collectors.resources import Rights, resources
-
-API_SERVER = "version"
-"""The kind whose source is the pulse of the API server."""
-LOGS = ("operator_log", "agent_logs")
-
-_UNJUDGED = "cli_version"
-"""What nothing is judged by: that it cannot be read changes no answer."""
 
 WAITING = 15.0
 """Seconds after which a source that has not answered yet, or no more, is worth a word."""
@@ -38,11 +43,11 @@ _COMMANDS_WHY = (
     "what only the agents know is unknown: sessions as they see them, the routes they announce, "
     "their own status"
 )
-_WHY = MappingProxyType(
+_WHY: Mapping[Kind[object], str] = MappingProxyType(
     {
-        API_SERVER: "it is unknown whether the API server answers, and which version it is",
-        "operator_log": "what the operator did and refused is known from conditions alone",
-        "agent_logs": "why a session is down can be told from its state alone",
+        VERSION: "it is unknown whether the API server answers, and which version it is",
+        OPERATOR_LOG: "what the operator did and refused is known from conditions alone",
+        AGENT_LOGS: "why a session is down can be told from its state alone",
         **dict.fromkeys(COMMANDS, _COMMANDS_WHY),
     }
 )
@@ -69,7 +74,7 @@ def failing(case: Case) -> Iterator[Finding]:
     """CS802: a source fails, is stale, or has not answered yet."""
     why = _reading_list(case.snapshot.cilium_namespace)[1]
     for health in case.snapshot.health.values():
-        if health.kind == _UNJUDGED:
+        if health.kind is CLI_VERSION:  # nothing is judged by it
             continue
         waits = case.age(health.since) or 0.0
         late = health.state in (State.LOADING, State.STALE) and waits >= WAITING
@@ -80,7 +85,7 @@ def failing(case: Case) -> Iterator[Finding]:
 def command(case: Case) -> Iterator[Finding]:
     """CS803: there is no `cilium` command that can be used."""
     tried = [each for each in commands(case) if each.state not in (State.OFF, State.LOADING)]
-    if not tried or case.snapshot.health_of(API_SERVER).state in (State.FAILING, State.STALE):
+    if not tried or case.snapshot.health_of(VERSION).state in (State.FAILING, State.STALE):
         return  # it is not run, or fails as everything does
     broken = [each for each in tried if _unusable(each)]
     if any(_TOO_OLD in each.error for each in tried):
@@ -97,7 +102,7 @@ def clocks(case: Case) -> Iterator[Finding]:
     skew = clock_skew(case)
     if skew is None:
         return
-    health = case.snapshot.health_of(API_SERVER)
+    health = case.snapshot.health_of(VERSION)
     # The answer may have been on its way for half the time the request took.
     if abs(skew) - (health.took or 0.0) / 2 <= CLOCKS_AGREE:
         return
@@ -107,25 +112,27 @@ def clocks(case: Case) -> Iterator[Finding]:
         severity=Severity.WARN,
         subject=Ref("Cluster"),
         summary=f"the API server's clock is {span(abs(skew))} {order} the local one",
-        evidence=(case.saw(API_SERVER, "GET /version", "Date", f"{skew:+.1f} s"),),
+        evidence=(case.saw(VERSION, "GET /version", "Date", f"{skew:+.1f} s"),),
         remedy="set both clocks by NTP; until then ages shown here are off by as much, leases and "
         "certificates may seem expired or not yet valid",
         command="date -u; kubectl get --raw /version -v=8 2>&1 | grep -i 'date:'",
     )
 
 
-def _reading_list(namespace: str) -> tuple[Mapping[str, Rights], Mapping[str, str]]:
+def _reading_list(
+    namespace: str,
+) -> tuple[Mapping[Kind[object], Rights], Mapping[Kind[object], str]]:
     """What right each kind takes, and what cannot be judged without it."""
     known = resources(namespace)
     execs = Rights(("",), ("pods/exec",), ("create", "get"), (), namespace)
     log = Rights(("",), ("pods/log",), ("get",), (), namespace)
-    rules = {
-        **{each.kind: each.rights() for each in known},
+    rules: dict[Kind[object], Rights] = {
+        **{KINDS[each.kind]: each.rights() for each in known},
         **dict.fromkeys(COMMANDS, execs),
         **dict.fromkeys(LOGS, log),
-        API_SERVER: Rights((), ("/version",), ("get",), (), ""),
+        VERSION: Rights((), ("/version",), ("get",), (), ""),
     }
-    return rules, {**_WHY, **{each.kind: each.why for each in known}}
+    return rules, {**_WHY, **{KINDS[each.kind]: each.why for each in known}}
 
 
 def _label(health: SourceHealth) -> str:
@@ -166,7 +173,7 @@ def _labels(sources: list[SourceHealth]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _exec_warning(kind: str) -> str:
+def _exec_warning(kind: Kind[object]) -> str:
     if kind not in COMMANDS:
         return ""
     return "\nor run without it, by --no-cli: exec into the agents is as good as root on the nodes"
@@ -209,7 +216,7 @@ def _can_i(rights: Rights, refused: str) -> str:
 
 def _failing(case: Case, health: SourceHealth, why: str) -> Finding:
     ref = Ref("Source", health.label)
-    api = health.kind == API_SERVER
+    api = health.kind == VERSION
     return Finding(
         code="CS802",
         severity=Severity.UNKNOWN,
@@ -229,21 +236,23 @@ def _blamed(case: Case, health: SourceHealth) -> tuple[Ref, ...]:
     comes from the kubelet of the container's node.
     """
     refs = [Ref("Source", health.label)]
-    refs.append(Ref("Source", case.snapshot.health_of(API_SERVER).label))
+    refs.append(Ref("Source", case.snapshot.health_of(VERSION).label))
     if health.kind in (*COMMANDS, *LOGS):
-        refs += [Ref("Node", node) for node in sorted(case.snapshot.nodes) if _down(case, node)]
-    if health.kind == "operator_log":
+        refs += [
+            Ref("Node", node) for node in sorted(case.snapshot.records[NODES]) if _down(case, node)
+        ]
+    if health.kind == OPERATOR_LOG:
         refs += [pod_ref(found.pod) for found in live(case, "operator")]
     return tuple(refs)
 
 
 def _down(case: Case, node: str) -> bool:
-    ready = condition_of(case.snapshot.nodes[node].status.conditions, "Ready")
+    ready = condition_of(case.snapshot.records[NODES][node].status.conditions, "Ready")
     return ready is not None and ready.status != "True"
 
 
 def _failing_words(case: Case, health: SourceHealth) -> str:
-    name = "the API server" if health.kind == API_SERVER else health.label
+    name = "the API server" if health.kind == VERSION else health.label
     for_ = span(case.age(health.since) or 0.0)
     if health.state is State.LOADING:
         return f"{name}: no answer yet after {for_}"
@@ -255,7 +264,7 @@ def _failing_words(case: Case, health: SourceHealth) -> str:
 
 
 def _failing_remedy(health: SourceHealth) -> str:
-    if health.kind == API_SERVER:
+    if health.kind == VERSION:
         return (
             "see that the API server runs, that this machine reaches it, and that the credentials "
             "are still good; what is shown is what was last known"
@@ -290,7 +299,7 @@ def _upgrade_words() -> str:
 
 def _command(case: Case, tried: list[SourceHealth], what: str, remedy: str) -> Finding:
     bad = next((each for each in tried if _TOO_OLD in each.error), tried[0])
-    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.snapshot.peering_policies)
+    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.snapshot.records[PEERING_POLICIES])
     lost = (
         "sessions and routes of BGPv1 are not known at all, as nothing else tells them"
         if v1

@@ -20,6 +20,20 @@ from app.model.peering import loss_ref
 from app.model.route_coverage import Reach, Scene
 from app.model.selectors import describe, service_labels
 from app.model.service_endpoints import Serving
+from app.state.kinds import (
+    ADVERTISED,
+    ADVERTISEMENTS,
+    BGP_PEERS,
+    CILIUM_NODES,
+    CLUSTER_CONFIGS,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    NODE_CONFIGS,
+    OF_OBJECT,
+    PEERING_POLICIES,
+    SERVICES,
+    Kind,
+)
 from collectors.records import Service
 
 SHOWN = 3
@@ -60,9 +74,9 @@ def not_configured(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...])
     owners = tuple(dict.fromkeys(ref for group in config.groups for ref in group.refs))
     snapshot = scene.case.snapshot
     kinds = {
-        "CiliumBGPClusterConfig": snapshot.cluster_configs,
-        "CiliumBGPPeeringPolicy": snapshot.peering_policies,
-        "CiliumNode": snapshot.cilium_nodes,
+        "CiliumBGPClusterConfig": snapshot.records[CLUSTER_CONFIGS],
+        "CiliumBGPPeeringPolicy": snapshot.records[PEERING_POLICIES],
+        "CiliumNode": snapshot.records[CILIUM_NODES],
     }
     configured = tuple(
         Ref("Node" if kind == "CiliumNode" else kind, name)
@@ -162,7 +176,7 @@ def without_endpoint(
             table_seen(scene, found),
             endpoints_seen(scene.case, service, serving),
             scene.case.saw(
-                "services", f"Service {service.key}", "spec.externalTrafficPolicy", "Local"
+                SERVICES, f"Service {service.key}", "spec.externalTrafficPolicy", "Local"
             ),
         ),
         remedy=f"Make the endpoint on {named(alive)} ready, or take it away"
@@ -207,7 +221,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
         f"{'announces' if any('selects it' in why for why in told) else 'selects'} it: {reasons}",
         evidence=(
             scene.case.saw(
-                "services",
+                SERVICES,
                 f"Service {service.key}",
                 "metadata.labels",
                 describe_labels(service),
@@ -229,9 +243,7 @@ def foreign_class(case: Case, balancer: LoadBalancer) -> Finding:
         severity=Severity.INFO,
         subject=service_ref(service),
         summary=f"{service.key} is not announced by BGP: its loadBalancerClass is {wanted}",
-        evidence=(
-            case.saw("services", f"Service {service.key}", "spec.loadBalancerClass", wanted),
-        ),
+        evidence=(case.saw(SERVICES, f"Service {service.key}", "spec.loadBalancerClass", wanted),),
         remedy="Nothing, if that is meant; the class of a service cannot be changed, only the "
         "service made anew",
         command=f"kubectl get svc -n {service.namespace} {service.name} -o yaml",
@@ -291,7 +303,7 @@ def table_seen(scene: Scene, found: Reach) -> Evidence:
     table = scene.tables[version]
     source = show_routes(version)
     if table.read_at is None:
-        health = scene.case.snapshot.health_of(f"routes_advertised_ipv{version}")
+        health = scene.case.snapshot.health_of(ADVERTISED[version])
         return Evidence(source, prefix, "nodes", f"not read ({health.state})")
     held = table.held_back.get(prefix, ())
     value = named(found.actual or ()) or "no node"
@@ -302,7 +314,7 @@ def table_seen(scene: Scene, found: Reach) -> Evidence:
 def links_seen(scene: Scene, links: Iterable[Link]) -> Iterator[Evidence]:
     """How some sessions are, the first of them."""
     case = scene.case
-    kind = "bgp_peers" if case.snapshot.health_of("bgp_peers").known else "node_configs"
+    kind: Kind[object] = BGP_PEERS if case.snapshot.health_of(BGP_PEERS).known else NODE_CONFIGS
     for node, address in list(links)[:SHOWN]:
         state = scene.links.get((node, address))
         told = state.state if state else "no such session"
@@ -312,7 +324,7 @@ def links_seen(scene: Scene, links: Iterable[Link]) -> Iterator[Evidence]:
 def endpoints_seen(case: Case, service: Service, serving: Serving) -> Evidence:
     """What the endpoint slices of a service say."""
     value = f"{serving.ready} of {serving.total} ready, on {named(serving.nodes) or 'no node'}"
-    return case.saw("endpoint_slices", f"Service {service.key}", "endpoints", value)
+    return case.saw(ENDPOINT_SLICES, f"Service {service.key}", "endpoints", value)
 
 
 def endpoints_command(service: Service) -> str:
@@ -351,7 +363,7 @@ def _distinct(config: Configuration, address: Address) -> list[tuple[Ref, Select
 
 def _unselecting(scene: Scene) -> tuple[Ref, ...]:
     """Every advertisement there is: one that no peer selects may be the one that was meant."""
-    names = sorted(scene.case.snapshot.advertisements)
+    names = sorted(scene.case.snapshot.records[ADVERTISEMENTS])
     return tuple(Ref("CiliumBGPAdvertisement", name) for name in names)
 
 
@@ -368,32 +380,27 @@ def _selector_seen(case: Case, ref: Ref, selected: SelectedAdvertisement) -> Evi
     field = "virtualRouters" if v1 else "advertisements"
     last = "serviceSelector" if v1 else "selector"
     value = "(absent: nothing)" if selected.selector is None else describe(selected.selector)
-    kind = "peering_policies" if v1 else "advertisements"
+    kind: Kind[object] = PEERING_POLICIES if v1 else ADVERTISEMENTS
     return case.saw(kind, str(ref), f"spec.{field}[{selected.index}].{last}", value)
 
 
 def _families_seen(scene: Scene, ref: Ref) -> Evidence:
-    kinds = {
-        "CiliumBGPPeerConfig": "peer_configs",
-        "CiliumBGPPeeringPolicy": "peering_policies",
-        "CiliumBGPClusterConfig": "cluster_configs",
-    }
     group = next(group for group in scene.config.groups if ref in group.refs)
     value = ", ".join(f"{f.afi}/{f.safi}" for f in group.families) or "none"
-    return scene.case.saw(kinds.get(ref.kind, "node_configs"), str(ref), "families", value)
+    return scene.case.saw(OF_OBJECT[ref.kind], str(ref), "families", value)
 
 
 def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> Evidence:
     """The addresses of a service."""
     field = "status.loadBalancer.ingress"
-    return case.saw("services", f"Service {service.key}", field, named(map(str, addresses)))
+    return case.saw(SERVICES, f"Service {service.key}", field, named(map(str, addresses)))
 
 
 def _switch_seen(case: Case) -> Iterator[Evidence]:
     value = case.setting("enable-bgp-control-plane", "false")
     if value is not None:
         name = f"ConfigMap {case.snapshot.cilium_namespace}/cilium-config"
-        yield case.saw("config_maps", name, "data[enable-bgp-control-plane]", value)
+        yield case.saw(CONFIG_MAPS, name, "data[enable-bgp-control-plane]", value)
 
 
 def _peers(links: Iterable[Link]) -> tuple[Ref, ...]:

@@ -24,6 +24,7 @@ from app.model.finding import Evidence, Finding, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Reach, Scene, wanted_by_others
 from app.model.service_endpoints import Serving
+from app.state.kinds import ENDPOINT_SLICES, POOLS, SERVICES
 
 _IN_CLASS = ("CS210", "CS211", "CS217")
 """LB-IPAM's findings that are told at the hop of the class."""
@@ -107,7 +108,7 @@ def address_hops(way: Way) -> tuple[Hop, Hop, Hop]:
         "address": addresses or "no address",
     }
     seen = way.scene.case.saw(
-        "services", f"Service {service.key}", "status.loadBalancer.ingress", addresses or "none"
+        SERVICES, f"Service {service.key}", "status.loadBalancer.ingress", addresses or "none"
     )
     first = _found("class", said["class"], by_hop["class"])
     pool = _found("pool", said["pool"], by_hop["pool"])
@@ -130,7 +131,7 @@ def endpoints_hop(way: Way) -> Hop:
     """The endpoints: whether anything can answer, and on which nodes."""
     case, serving, service = way.scene.case, way.serving, way.balancer.service
     if serving is None:
-        label = case.snapshot.health_of("endpoint_slices").label
+        label = case.snapshot.health_of(ENDPOINT_SLICES).label
         return Hop("endpoints", HopState.UNKNOWN, f"{label} could not be read")
     if by_proxy(service):
         reason = "served by Cilium's own Ingress or Gateway on every node"
@@ -271,7 +272,7 @@ def _routes_findings(way: Way) -> list[Finding]:
 
 
 def _pools_unserved(case: Case) -> str:
-    return "the API server does not serve pools" if unserved(case, ["pools"]) else ""
+    return "the API server does not serve pools" if unserved(case, [POOLS]) else ""
 
 
 def _cover(scene: Scene, reach: Reach) -> str:

@@ -24,6 +24,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.service_endpoints import Serving
+from app.state.kinds import CILIUM_NODES, CLUSTER_CONFIGS, PEERING_POLICIES, SERVICES, Kind
 from collectors.cilium_records import ClusterConfig, PeeringPolicy
 
 
@@ -52,34 +53,34 @@ def off_bgp(
         f"on {', and on '.join(filter(None, places))}",
         evidence=(
             address_seen(case, service, (entry.address for entry in kept)),
-            case.saw("services", f"Service {service.key}", "spec.externalTrafficPolicy", "Local"),
+            case.saw(SERVICES, f"Service {service.key}", "spec.externalTrafficPolicy", "Local"),
             endpoints_seen(case, service, serving),
             *_selectors_seen(case, kind, configs),
         ),
         remedy=_remedy(scene, balancer, kept, kind, without),
         command=endpoints_command(service),
         blames=(
-            *(Ref(kind, name) for name in sorted(configs)),
+            *(Ref(kind.object_kind, name) for name in sorted(configs)),
             *(ref for g in scene.config.groups if {*with_peers} & {*g.nodes} for ref in g.refs),
         ),
     )
 
 
-def _configs(scene: Scene) -> tuple[str, Mapping[str, ClusterConfig | PeeringPolicy]]:
+def _configs(scene: Scene) -> tuple[Kind[object], Mapping[str, ClusterConfig | PeeringPolicy]]:
     """The kind of the objects that select the nodes, and all there are."""
     snapshot = scene.case.snapshot
     if any(group.plane == "v1" for group in scene.config.groups):
-        return "CiliumBGPPeeringPolicy", snapshot.peering_policies
-    return "CiliumBGPClusterConfig", snapshot.cluster_configs
+        return PEERING_POLICIES, snapshot.records[PEERING_POLICIES]
+    return CLUSTER_CONFIGS, snapshot.records[CLUSTER_CONFIGS]
 
 
 def _without_bgp(
     case: Case,
-    kind: str,
+    kind: Kind[object],
     configs: Mapping[str, ClusterConfig | PeeringPolicy],
     nodes: tuple[str, ...],
 ) -> str:
-    known = [case.snapshot.cilium_nodes.get(node) for node in nodes]
+    known = [case.snapshot.records[CILIUM_NODES].get(node) for node in nodes]
     selected = any(
         node is None or selects_node(config.spec.node_selector, node)
         for node in known
@@ -88,7 +89,7 @@ def _without_bgp(
     runs = verb(nodes, "run")
     if selected:
         return f"{named(nodes)}, which {runs} without BGP (no peer is configured there)"
-    return f"{named(nodes)}, which no {kind} selects ({runs} without BGP)"
+    return f"{named(nodes)}, which no {kind.object_kind} selects ({runs} without BGP)"
 
 
 def _untold(scene: Scene, nodes: tuple[str, ...]) -> str:
@@ -102,13 +103,15 @@ def _remedy(
     scene: Scene,
     balancer: LoadBalancer,
     kept: tuple[Kept, ...],
-    kind: str,
+    kind: Kind[object],
     without: tuple[str, ...],
 ) -> str:
     config, service = scene.config, balancer.service
     able = named(sorted(announcers(config, service, kept[0].address)))
-    owners = dict.fromkeys(str(ref) for g in config.groups for ref in g.owners if ref.kind == kind)
-    where = f"spec.nodeSelector of {' or '.join(owners) or kind}"
+    owners = dict.fromkeys(
+        str(ref) for g in config.groups for ref in g.owners if ref.kind == kind.object_kind
+    )
+    where = f"spec.nodeSelector of {' or '.join(owners) or kind.object_kind}"
     first = (
         f"Select {named(without)} in {where}"
         if without
@@ -121,9 +124,8 @@ def _remedy(
 
 
 def _selectors_seen(
-    case: Case, kind: str, configs: Mapping[str, ClusterConfig | PeeringPolicy]
+    case: Case, kind: Kind[object], configs: Mapping[str, ClusterConfig | PeeringPolicy]
 ) -> Iterator[Evidence]:
-    source = "cluster_configs" if kind == "CiliumBGPClusterConfig" else "peering_policies"
     for name, config in sorted(configs.items()):
         words = selector_words(config.spec.node_selector)
-        yield case.saw(source, f"{kind} {name}", "spec.nodeSelector", words)
+        yield case.saw(kind, f"{kind.object_kind} {name}", "spec.nodeSelector", words)

@@ -28,6 +28,7 @@ from app.model.case import Case
 from app.model.finding import Finding
 from app.model.lbipam import LoadBalancer, balancers_by_service
 from app.model.route_coverage import Scene, reach, scene, strays
+from app.state.kinds import SERVICES
 from collectors.records import EndpointSlice
 
 _NAMES: tuple[HopName, ...] = (
@@ -103,7 +104,7 @@ def _all(case: Case) -> _Paths:
 
 
 def _judged(case: Case) -> _Paths:
-    if not case.known("services"):
+    if not case.known(SERVICES):
         return _Paths((), ())
     now = scene(case)
     told = tuple(now.tables[version].answered for version in (4, 6))

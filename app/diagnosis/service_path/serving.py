@@ -20,6 +20,7 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.service_endpoints import Serving, slices_of
+from app.state.kinds import ENDPOINT_SLICES, SERVICES
 from collectors.records import Endpoint, EndpointConditions, EndpointSlice
 
 
@@ -43,7 +44,7 @@ def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding
         evidence=(
             endpoints_seen(case, service, serving),
             *_slices_seen(case, slices),
-            case.saw("services", f"Service {service.key}", "spec.selector", selector or "(none)"),
+            case.saw(SERVICES, f"Service {service.key}", "spec.selector", selector or "(none)"),
         ),
         remedy=remedy,
         command=f"kubectl get pods -n {service.namespace} -l {selector} -o wide --show-labels"
@@ -114,10 +115,10 @@ def _slices_seen(case: Case, slices: Sequence[EndpointSlice]) -> Iterator[Eviden
     for each in slices[:SHOWN]:
         name = f"EndpointSlice {each.key}"
         if not each.endpoints:
-            yield case.saw("endpoint_slices", name, "endpoints", "none")
+            yield case.saw(ENDPOINT_SLICES, name, "endpoints", "none")
         for place, endpoint in enumerate(each.endpoints[:SHOWN]):
             field = f"endpoints[{place}].conditions"
-            yield case.saw("endpoint_slices", name, field, _conditions(endpoint.conditions))
+            yield case.saw(ENDPOINT_SLICES, name, field, _conditions(endpoint.conditions))
 
 
 def _conditions(conditions: EndpointConditions) -> str:

@@ -16,6 +16,7 @@ from app.diagnosis.service_path.path import Hop, HopState
 from app.model.advertised_routes import SETTLED
 from app.model.desired_routes import Obstacle
 from app.model.finding import Finding, Ref, Severity
+from app.state.kinds import BGP_PEERS
 from app.state.snapshot import State
 
 _JUDGED = ("endpoints", "advertised", "sessions", "routes")
@@ -47,7 +48,7 @@ def _all_read(way: Way, hop: Hop) -> bool:
     if way.doubtful and is_announced(way) and not is_odd(way):
         return False  # some agents did not tell, or not yet, and that is told of them
     if hop.name == "sessions":
-        return way.scene.case.snapshot.health_of("bgp_peers").state is State.FRESH
+        return way.scene.case.snapshot.health_of(BGP_PEERS).state is State.FRESH
     return all(reach.actual is not None for reach in way.reaches)
 
 
