@@ -146,8 +146,8 @@ def inner_imports() -> int:
         for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in node.body
-        for inner in ast.walk(inner)
+        for statement in node.body
+        for inner in ast.walk(statement)
     )
 
 
