@@ -16,8 +16,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
-from collectors import bgp_peers, bgp_routes, cilium_status, cli_version
+from collectors import bgp_peers, bgp_routes, cilium_status
 from collectors.cilium_answer import Answer, CiliumCommand, Reading, Refusal
+from collectors.cli_version import VERSION_COMMAND
 from collectors.command import (
     CommandMissing,
     CommandNotStarted,
@@ -44,7 +45,7 @@ helps nobody, and every try may start a credential plugin that opens a browser."
 JITTER = 0.1
 """Part of a pause by which it varies, so that polls do not march in step."""
 
-_ALLOWED = {command.argv: command for command in (*COMMANDS.values(), cli_version.COMMAND)}
+_ALLOWED = {command.argv: command for command in (*COMMANDS.values(), VERSION_COMMAND)}
 _REMEDY_MISSING = "install cilium-cli 0.18.6 or later, or use --no-cli"
 _WAITS = "bgp"
 _MARGIN = 0.25

@@ -59,7 +59,7 @@ def parse_version(completed: Completed) -> Answer:
     return Refusal(Reason.UNREADABLE, f"{_LABEL} printed what is no version")
 
 
-COMMAND = CiliumCommand(
+VERSION_COMMAND = CiliumCommand(
     KIND,
     ARGV,
     parse_version,

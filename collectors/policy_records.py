@@ -12,49 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from collectors.cilium_records import ConditionsStatus
-from collectors.records import LabelSelector, Object, Part
-
-
-class Opaque(Part, frozen=True):
-    """Something of which only that it is there is read."""
-
-
-# --- NetworkPolicy
-
-
-class NetworkPeer(Part, frozen=True):
-    """One entry of `from`: pods by labels, or an address range."""
-
-    pod_selector: LabelSelector | None = None
-    namespace_selector: LabelSelector | None = None
-    ip_block: Opaque | None = None
-
-
-class NetworkIngress(Part, frozen=True):
-    """One entry of `spec.ingress`. Without any `from` it lets everybody in."""
-
-    from_: tuple[NetworkPeer, ...] = msgspec.field(default=(), name="from")
-    ports: tuple[Opaque, ...] = ()
-
-
-class NetworkPolicySpec(Part, frozen=True):
-    """`spec` of a NetworkPolicy."""
-
-    pod_selector: LabelSelector = LabelSelector()
-    """An empty one selects every pod of the namespace."""
-    policy_types: tuple[str, ...] = ()
-    """`Ingress`, `Egress`; without any it is about ingress, and egress where it has such rules."""
-    ingress: tuple[NetworkIngress, ...] = ()
-    egress: tuple[Opaque, ...] = ()
-
-
-class NetworkPolicy(Object, frozen=True):
-    """A policy of Kubernetes; it has no status, so that nobody says whether it is valid."""
-
-    spec: NetworkPolicySpec = NetworkPolicySpec()
-
-
-# --- CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy
+from collectors.records import LabelSelector, Object, Opaque, Part
 
 
 class CiliumIngress(Part, frozen=True):

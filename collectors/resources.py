@@ -19,12 +19,7 @@ from collectors.cilium_records import (
     PeeringPolicy,
     Pool,
 )
-from collectors.policy_records import (
-    CiliumEndpoint,
-    CiliumPolicy,
-    ClusterwidePolicy,
-    NetworkPolicy,
-)
+from collectors.policy_records import CiliumEndpoint, CiliumPolicy, ClusterwidePolicy
 from collectors.records import (
     ConfigMap,
     DaemonSet,
@@ -33,6 +28,7 @@ from collectors.records import (
     Event,
     Lease,
     Namespace,
+    NetworkPolicy,
     Node,
     Object,
     Pod,

@@ -13,7 +13,7 @@ import pytest
 from collectors import bgp_peers, bgp_routes, cilium_status
 from collectors.cilium_answer import CiliumCommand, Reading
 from collectors.cilium_cli import COMMANDS, RETRY_DENIED, RETRY_MISSING, CiliumCli, PolledCommand
-from collectors.cli_version import COMMAND as VERSION
+from collectors.cli_version import VERSION_COMMAND
 from collectors.command import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
 from tests.cilium_runs import NAMES, calls, recorded, stand_in
@@ -71,9 +71,9 @@ def test_these_six_commands_are_run_and_no_other() -> None:
 
 
 def test_beside_them_the_command_is_asked_for_its_own_version() -> None:
-    words = CiliumCli("cilium", "/kc", "home").command_line(*VERSION.argv, timeout=5)
+    words = CiliumCli("cilium", "/kc", "home").command_line(*VERSION_COMMAND.argv, timeout=5)
     assert words[-2:] == ("version", "--client")
-    assert VERSION.label == "cilium version --client"
+    assert VERSION_COMMAND.label == "cilium version --client"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium_answer import Reading, Refusal
 from collectors.cilium_cli import CiliumCli, PolledCommand
-from collectors.cli_version import COMMAND, LONGEST, CliVersion, parse_version
+from collectors.cli_version import LONGEST, VERSION_COMMAND, CliVersion, parse_version
 from collectors.command import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, Reason, Replaced, Update
@@ -116,7 +116,7 @@ async def test_its_request_to_the_internet_leads_nowhere(
     told = 'cilium-cli: v$(echo "$HTTPS_PROXY|$https_proxy|$NO_PROXY|$no_proxy" | tr -d "\\n")'
     program.write_text(f'#!/bin/sh\necho "{told}"\n')
     program.chmod(0o700)
-    update = await first(PolledCommand(CiliumCli(str(program)), COMMAND))
+    update = await first(PolledCommand(CiliumCli(str(program)), VERSION_COMMAND))
     assert isinstance(update, Replaced)
     assert update.records == (CliVersion("vhttp://127.0.0.1:0|http://127.0.0.1:0||"),)
 
@@ -148,7 +148,7 @@ async def test_without_the_command_nothing_is_run() -> None:
 
 
 async def test_a_program_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
-    update = await first(PolledCommand(CiliumCli(str(tmp_path / "cilium")), COMMAND))
+    update = await first(PolledCommand(CiliumCli(str(tmp_path / "cilium")), VERSION_COMMAND))
     assert isinstance(update, Failed)
     assert update.reason is Reason.ABSENT
     assert "install cilium-cli" in update.message
@@ -169,13 +169,18 @@ async def with_version(
     snapshot = await snapshot_of("healthy")
     now = snapshot.taken_at
     health = SourceHealth(
-        COMMAND.label, "cli_version", state, now, now if version is not None else None, error=error
+        VERSION_COMMAND.label,
+        "cli_version",
+        state,
+        now,
+        now if version is not None else None,
+        error=error,
     )
     known = {} if version is None else {"version": CliVersion(version)}
     return changed(
         snapshot,
         cli_version=MappingProxyType(known),
-        health=MappingProxyType({**snapshot.health, COMMAND.label: health}),
+        health=MappingProxyType({**snapshot.health, VERSION_COMMAND.label: health}),
         **more,
     )
 
@@ -210,8 +215,8 @@ async def test_nothing_is_judged_by_it_and_its_age_is_not_that_of_the_sessions()
     broken = await with_version(None, State.FAILING, "it was ended")
     assert list(failing(Case(broken))) == []
     old = await with_version("v0.19.7", State.FRESH)
-    source = old.health[COMMAND.label]
+    source = old.health[VERSION_COMMAND.label]
     assert source.read_at is not None
     aged = replace(source, read_at=source.read_at.replace(year=2020))
-    aside = changed(old, health=MappingProxyType({**old.health, COMMAND.label: aged}))
+    aside = changed(old, health=MappingProxyType({**old.health, VERSION_COMMAND.label: aged}))
     assert tiers(aside) == tiers(old)

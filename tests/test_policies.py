@@ -17,9 +17,8 @@ from collectors.policy_records import (
     ClusterwidePolicy,
     EndpointIdentity,
     EndpointStatus,
-    NetworkPolicy,
 )
-from collectors.records import Metadata, Object
+from collectors.records import Metadata, NetworkPolicy, Object
 from collectors.sanitize import JsonValue
 from tests.lab_cluster import NOON
 from tests.test_decode import VALUES

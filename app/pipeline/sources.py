@@ -19,7 +19,7 @@ from collectors.bgp_routes import COMMANDS as ROUTES
 from collectors.cilium_answer import CiliumCommand
 from collectors.cilium_cli import CiliumCli, PolledCommand
 from collectors.cilium_status import COMMAND as STATUS
-from collectors.cli_version import COMMAND as CLI_VERSION
+from collectors.cli_version import VERSION_COMMAND
 from collectors.cluster_version import VersionSource
 from collectors.command import end_all
 from collectors.log_targets import (
@@ -146,8 +146,8 @@ class Wiring:
     def own_version(self) -> Iterator[Feed]:
         """The version of the `cilium` command, which nothing is judged by; none where it is off."""
         if self.settings.cli:
-            limit = 1.5 * CLI_VERSION.interval + CLI_VERSION.deadline
-            yield Feed(PolledCommand(self._cli(), CLI_VERSION), stale_after=limit)
+            limit = 1.5 * VERSION_COMMAND.interval + VERSION_COMMAND.deadline
+            yield Feed(PolledCommand(self._cli(), VERSION_COMMAND), stale_after=limit)
 
     def _cli(self) -> CiliumCli:
         settings = self.settings

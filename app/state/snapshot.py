@@ -35,12 +35,7 @@ if TYPE_CHECKING:
     from collectors.cli_version import CliVersion
     from collectors.cluster_version import ClusterVersion
     from collectors.pod_logs import LogEntry
-    from collectors.policy_records import (
-        CiliumEndpoint,
-        CiliumPolicy,
-        ClusterwidePolicy,
-        NetworkPolicy,
-    )
+    from collectors.policy_records import CiliumEndpoint, CiliumPolicy, ClusterwidePolicy
     from collectors.records import (
         ConfigMap,
         DaemonSet,
@@ -49,6 +44,7 @@ if TYPE_CHECKING:
         Event,
         Lease,
         Namespace,
+        NetworkPolicy,
         Node,
         Pod,
         Service,
