@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.model.finding import Ref
 from app.model.health import CiliumPod, Health, cilium_pods
 from app.state.snapshot import State
-from collectors.cilium_answer import TOO_OLD
+from collectors.cilium.answer import TOO_OLD
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
 from screens.empty_state import content

@@ -19,7 +19,7 @@ from screens.widgets.lines import plain
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.log_entries import LogEntry
+    from collectors.logs.joining import LogEntry
 
 READS: Mapping[bool, tuple[str, ...]] = {
     True: ("operator_log", "services", "pools", "daemon_sets", "pods", "leases"),

@@ -25,8 +25,7 @@ from app.diagnosis.service_path.paths import service_paths
 from app.model.case import Case
 from app.state.derived import Memo
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.bgp_routes import NodeRoutes, Path, Route
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AdvertisedService,
     Advertisement,
     AdvertisementEntry,
@@ -51,7 +50,8 @@ from collectors.cilium_records import (
     PoolSpec,
     RouteCount,
 )
-from collectors.records import (
+from collectors.cilium.routes import NodeRoutes, Path, Route
+from collectors.kubernetes.records import (
     Condition,
     ConfigMap,
     Container,

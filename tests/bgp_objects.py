@@ -19,7 +19,7 @@ from app.diagnosis.rules.bgp_config import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     Advertisement,
     CiliumNode,
     ClusterConfig,
@@ -28,7 +28,7 @@ from collectors.cilium_records import (
     PeerConfig,
     PeeringPolicy,
 )
-from collectors.records import Condition, LabelSelector, Metadata, Object
+from collectors.kubernetes.records import Condition, LabelSelector, Metadata, Object
 from collectors.source import Keyed
 from tests.recorded import changed, snapshot_of
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from hypothesis import strategies as st
 
-from collectors.cilium_answer import Answer, Reading, Refusal
-from collectors.command import Completed
+from collectors.cilium.answer import Answer, Reading, Refusal
+from collectors.process import Completed
 from collectors.sanitize import printable, printable_bytes
 
 RECORDINGS = Path(__file__).parent / "recordings"

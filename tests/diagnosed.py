@@ -19,7 +19,7 @@ from app.diagnosis.rules.visibility import RULES as VIEW
 from app.model.case import Case
 from app.model.finding import Finding
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     ContainerState,
     ContainerStatus,

@@ -24,26 +24,26 @@ from app.model.session_logs import FOLLOWED
 from app.pipeline.agent_logs import suspects
 from app.pipeline.sources import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_answer import CiliumCommand, Reading
-from collectors.cilium_cli import COMMANDS, CiliumCli
-from collectors.cluster_version import ClusterVersion, VersionSource
-from collectors.command import Completed
-from collectors.decode import decode_page
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import (
+from collectors.cilium.answer import CiliumCommand, Reading
+from collectors.cilium.cli import COMMANDS, CiliumCli
+from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.resources import Resource, resources
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import (
     AGENT_CONTAINER,
     OPERATOR_CONTAINER,
     Target,
     leader_pod,
     target_of,
 )
-from collectors.resources import Resource, resources
+from collectors.process import Completed
 from collectors.source import Failed, Keyed, Reason, Replaced, Update
 from tests.lab_cluster import NOON, HandClock
 from tests.recorded import changed
 
 TAIL = 1000
-"""Lines of a log that are read at most, as `collectors.pod_logs` begins."""
+"""Lines of a log that are read at most, as `collectors.logs.follow` begins."""
 
 _STATES = {Reason.FORBIDDEN: State.FORBIDDEN, Reason.ABSENT: State.ABSENT}
 

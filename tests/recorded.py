@@ -17,15 +17,15 @@ import yaml
 
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.bgp_peers import COMMAND as PEERS
-from collectors.bgp_routes import COMMANDS as ROUTES
-from collectors.cilium_answer import Reading
-from collectors.cilium_status import COMMAND as STATUS
-from collectors.command import Completed
-from collectors.decode import decode_page
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import target_of
-from collectors.resources import Resource, resources
+from collectors.cilium.answer import Reading
+from collectors.cilium.peers import COMMAND as PEERS
+from collectors.cilium.routes import COMMANDS as ROUTES
+from collectors.cilium.status import COMMAND as STATUS
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.resources import Resource, resources
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import target_of
+from collectors.process import Completed
 from collectors.source import Failed, Reason, Replaced, Update
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.agent_answers import ONE_FAILS_ALL, agent_failures
-from collectors.bgp_peers import BgpPeer, NodePeers, PeerFamily, parse_peers
-from collectors.capabilities import families_of
-from collectors.cilium_answer import Reading, Refusal
-from collectors.command import Completed
+from collectors.cilium.answer import ONE_FAILS_ALL, Reading, Refusal, agent_failures
+from collectors.cilium.bgp_messages import families_of
+from collectors.cilium.peers import BgpPeer, NodePeers, PeerFamily, parse_peers
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,

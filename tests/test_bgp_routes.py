@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.bgp_routes import COMMANDS, NodeRoutes, Path, Route, parse_routes
-from collectors.cilium_answer import Reading
-from collectors.command import Completed
-from collectors.path_attributes import AsPathSegment, Malformed, PathAttributes
+from collectors.cilium.answer import Reading
+from collectors.cilium.path_attributes import AsPathSegment, Malformed, PathAttributes
+from collectors.cilium.routes import COMMANDS, NodeRoutes, Path, Route, parse_routes
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,

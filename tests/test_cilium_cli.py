@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from collectors import bgp_peers, bgp_routes, cilium_status
-from collectors.cilium_answer import CiliumCommand, Reading
-from collectors.cilium_cli import COMMANDS, RETRY_DENIED, RETRY_MISSING, CiliumCli, PolledCommand
-from collectors.cli_version import VERSION_COMMAND
-from collectors.command import CommandTimedOut
+from collectors.cilium import peers as bgp_peers
+from collectors.cilium import routes as bgp_routes
+from collectors.cilium import status as cilium_status
+from collectors.cilium.answer import CiliumCommand, Reading
+from collectors.cilium.cli import (
+    COMMANDS,
+    RETRY_DENIED,
+    RETRY_MISSING,
+    VERSION_COMMAND,
+    CiliumCli,
+    PolledCommand,
+)
+from collectors.process import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
 from tests.cilium_runs import NAMES, calls, recorded, stand_in
 from tests.test_command import assert_gone, group_in, members

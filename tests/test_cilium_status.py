@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.agent_status import AgentStatus, FailingController, StaleProbe
-from collectors.cilium_status import (
+from collectors.cilium.status import (
     NO_TEXT,
+    AgentStatus,
     CiliumStatus,
     Component,
     ComponentMessage,
+    FailingController,
+    StaleProbe,
     parse_status,
 )
-from collectors.command import Completed
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,

@@ -18,10 +18,16 @@ from app.lab.launch import RunningLab, start_lab
 from app.model.case import Case
 from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_answer import Reading, Refusal
-from collectors.cilium_cli import CiliumCli, PolledCommand
-from collectors.cli_version import LONGEST, VERSION_COMMAND, CliVersion, parse_version
-from collectors.command import Completed
+from collectors.cilium.answer import Reading, Refusal
+from collectors.cilium.cli import (
+    LONGEST,
+    VERSION_COMMAND,
+    CiliumCli,
+    CliVersion,
+    PolledCommand,
+    parse_version,
+)
+from collectors.process import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, Reason, Replaced, Update
 from screens import config_versions

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.connectivity_output import LONGEST, ConnectivityOutput
-from collectors.connectivity_progress import (
+from collectors.cilium.connectivity import (
+    LONGEST,
+    ConnectivityOutput,
     Line,
     NamespaceMade,
     Summary,

@@ -8,7 +8,7 @@ import pytest
 
 from app.model.finding import Ref
 from app.state.snapshot import Snapshot
-from collectors.objects import KINDS
+from collectors.kubernetes.objects import KINDS
 from screens.describe import FIELDS, describe
 from screens.equivalents import equivalents_of
 from screens.selection import Selection

@@ -16,7 +16,7 @@ from app.diagnosis.rules.visibility import failing
 from app.model.case import Case
 from app.model.finding import Finding
 from app.state.snapshot import Snapshot, State
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 from tests.diagnosed import (
     ended,
     one,

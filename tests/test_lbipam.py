@@ -12,8 +12,8 @@ from app.model.endpoints import backends
 from app.model.lbipam import block_range, load_balancers, parse_address, pool_usages
 from app.model.routes import announcers, announcers_of, routes
 from app.model.selectors import describe, selects, service_labels
-from collectors.cilium_records import PoolBlock
-from collectors.records import LabelSelector, Requirement
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import LabelSelector, Requirement
 from tests.recorded import snapshot_of
 
 

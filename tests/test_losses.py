@@ -16,8 +16,8 @@ from app.model.flap_history import FlapLedger
 from app.pipeline import session_losses as losses
 from app.pipeline.session_losses import count_losses
 from app.state.snapshot import Snapshot
-from collectors.bgp_peers import BgpPeer, NodePeers
-from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
+from collectors.cilium.peers import BgpPeer, NodePeers
+from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until
 

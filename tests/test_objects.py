@@ -12,8 +12,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.api import ApiSession
-from collectors.objects import KINDS, NotReadable, as_yaml, read_object
+from collectors.kubernetes.api import ApiSession
+from collectors.kubernetes.objects import KINDS, NotReadable, as_yaml, read_object
 from collectors.sanitize import printable
 from tests.api_server import Answer, ApiServer, serving, status
 

@@ -18,7 +18,7 @@ from app.model.policies import ENDPOINTS, ON_DEMAND, POLICIES
 from app.pipeline.sources import Wiring
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
-from collectors.resources import resources
+from collectors.kubernetes.resources import resources
 from tests.api_server import Answer, ApiServer, serving
 from tests.commands import ciliscope, pointing_at
 from tests.lab_asked import asked_lab, asking

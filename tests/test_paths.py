@@ -22,8 +22,8 @@ from app.model.desired_routes import Obstacle, configuration, expectation
 from app.model.service_endpoints import serving
 from app.state.derived import Memo
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import AdvertisedService
-from collectors.records import (
+from collectors.cilium.records import AdvertisedService
+from collectors.kubernetes.records import (
     Endpoint,
     EndpointConditions,
     EndpointSlice,

@@ -16,7 +16,7 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Ref
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AutoDiscovery,
     ClusterConfig,
     ClusterInstance,
@@ -26,7 +26,7 @@ from collectors.cilium_records import (
     PeerFamily,
     PeerTimers,
 )
-from collectors.records import LabelSelector, OwnerReference
+from collectors.kubernetes.records import LabelSelector, OwnerReference
 from tests.bgp_objects import (
     NODES,
     clusters,

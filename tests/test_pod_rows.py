@@ -11,7 +11,7 @@ import pytest
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.state.snapshot import Snapshot
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     Container,
     ContainerState,

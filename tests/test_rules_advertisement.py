@@ -22,14 +22,9 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.state.derived import Memo
 from app.state.snapshot import Snapshot
-from collectors.bgp_routes import Path, Route
-from collectors.cilium_records import (
-    AdvertisedService,
-    L2Policy,
-    L2PolicySpec,
-    PeerFamily,
-)
-from collectors.records import LabelSelector, Metadata, Requirement
+from collectors.cilium.records import AdvertisedService, L2Policy, L2PolicySpec, PeerFamily
+from collectors.cilium.routes import Path, Route
+from collectors.kubernetes.records import LabelSelector, Metadata, Requirement
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import DUAL, GRAFANA, INGRESS, NODES, announce, config_of, later, with_service
 from tests.test_rules_workload import endpoint, served_by

@@ -13,7 +13,7 @@ from msgspec import structs
 from app.diagnosis.catalog.bgp_config import CODES
 from app.model.finding import Ref, Severity
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AdvertisementEntry,
     ClusterInstance,
     L2Policy,
@@ -26,9 +26,7 @@ from collectors.cilium_records import (
     OverridePeer,
     PeerFamily,
 )
-from collectors.log_entries import LogEntry
-from collectors.log_lines import LogLine
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     Container,
     DaemonSetSpec,
@@ -38,6 +36,8 @@ from collectors.records import (
     PodSpec,
     PodTemplate,
 )
+from collectors.logs.joining import LogEntry
+from collectors.logs.lines import LogLine
 from tests.bgp_objects import (
     NODES,
     WITHOUT_KEY,

@@ -13,10 +13,10 @@ import yaml
 from app.diagnosis.rules.visibility import RULES, WAITING, rights_yaml
 from app.model.finding import Finding
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_answer import TOO_OLD
-from collectors.cluster_version import ClusterVersion
-from collectors.records import Condition
-from collectors.resources import resources
+from collectors.cilium.answer import TOO_OLD
+from collectors.kubernetes.cluster_version import ClusterVersion
+from collectors.kubernetes.records import Condition
+from collectors.kubernetes.resources import resources
 from tests.diagnosed import diagnosed, one, put, told, with_health, with_source
 from tests.recorded import NAMES, changed, snapshot_of
 

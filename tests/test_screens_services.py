@@ -15,7 +15,7 @@ from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import PoolBlock
+from collectors.cilium.records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
 from screens.route_rows import PREFIXES

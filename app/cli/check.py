@@ -21,7 +21,7 @@ from app.report.findings_text import Pen, short, text
 from app.report.junit import junit
 from app.report.markdown import markdown
 from app.state.monitor import Monitor
-from collectors.cilium_cli import COMMANDS
+from collectors.cilium.cli import COMMANDS
 
 NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
 """Exit codes; 2 is a command line that cannot be used."""

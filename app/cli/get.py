@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from app.pipeline.sources import Wiring
 from app.report.subjects import SUBJECTS, Subject
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_cli import COMMANDS
+from collectors.cilium.cli import COMMANDS
 
 READ = 0
 UNREADABLE = 3

@@ -38,7 +38,7 @@ from app.runbooks.subjects import FORMS, BadParameter, missing
 from app.runbooks.transcript import Document, changed, encoded, run_of
 from app.runbooks.transcript_files import Recorder, whoever
 from app.state.snapshot import Snapshot
-from collectors.cilium_cli import COMMANDS
+from collectors.cilium.cli import COMMANDS
 from collectors.sanitize import one_line, printable
 
 OUTPUTS = ("text", "json", "markdown")

@@ -21,7 +21,7 @@ from app.model.health import Health
 from app.model.lbipam import AddressRange
 from app.model.route_coverage import reach, scene
 from app.model.routes import Prefix
-from collectors.bgp_routes import NodeRoutes, Route
+from collectors.cilium.routes import NodeRoutes, Route
 
 POD_NETWORKS = ("cluster-pool", "kubernetes")
 """IPAM modes in which the pod networks of a node are in its CiliumNode."""

@@ -12,7 +12,7 @@ from app.diagnosis.ignore_file import Ignored
 from app.diagnosis.inputs import INPUTS, not_granted, switched_off, unread
 from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot, SourceHealth
-from collectors.cilium_cli import COMMANDS
+from collectors.cilium.cli import COMMANDS
 
 COUNTED = (Severity.FAIL, Severity.WARN, Severity.UNKNOWN, Severity.INFO)
 """In the order in which they are told."""

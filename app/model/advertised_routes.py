@@ -18,7 +18,7 @@ from app.model.health import Version
 from app.model.sessions import ESTABLISHED, UNKNOWN, Session
 from app.state.derived import Memo
 from app.state.snapshot import Snapshot, State
-from collectors.bgp_routes import NodeRoutes, Route
+from collectors.cilium.routes import NodeRoutes, Route
 
 SETTLED = 30.0
 """Seconds after which agents and routers have followed a change, or not at all."""

@@ -21,7 +21,7 @@ from app.model.routes import NodeRoute, Prefix, announcers, routes
 from app.model.sessions import Session, sessions
 from app.state.derived import Memo
 from app.state.snapshot import Snapshot, State
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.records import ConfigMap
+    from collectors.kubernetes.records import ConfigMap
 
 CONFIG_MAP = "cilium-config"
 

@@ -22,7 +22,7 @@ from app.model.lb_class import BGP_CLASS, enabled
 from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement, session_ref
 from app.model.selectors import selects, service_labels
 from app.state.snapshot import State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     Advertisement,
     AdvertisementEntry,
     CiliumNode,
@@ -41,7 +41,7 @@ from collectors.cilium_records import (
     PeerTimers,
     VirtualRouter,
 )
-from collectors.records import LabelSelector, Service
+from collectors.kubernetes.records import LabelSelector, Service
 
 __all__ = [
     "BGP_CLASS",

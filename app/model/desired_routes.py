@@ -32,8 +32,8 @@ from app.model.health import Version
 from app.model.lbipam import Address, parse_address
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import Serving
-from collectors.cilium_records import L2Policy
-from collectors.records import Ingress, Service
+from collectors.cilium.records import L2Policy
+from collectors.kubernetes.records import Ingress, Service
 
 READS_FRONTENDS: Version = (1, 19)
 """The first Cilium whose BGP reads the datapath's frontends instead of Service objects."""

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from app.state.snapshot import Snapshot, State
-from collectors.log_targets import leader_pod
+from collectors.logs.targets import leader_pod
 
 if TYPE_CHECKING:
-    from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
+    from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Lease, Pod
 
 Version = tuple[int, int]
 

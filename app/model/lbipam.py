@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.cilium_records import Pool, PoolBlock
-    from collectors.records import Condition, Service
+    from collectors.cilium.records import Pool, PoolBlock
+    from collectors.kubernetes.records import Condition, Service
 
 Address = IPv4Address | IPv6Address
 

@@ -17,8 +17,8 @@ from app.model.selectors import describe, selects
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.policy_records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
-    from collectors.records import LabelSelector, NetworkIngress, NetworkPolicy, Object
+    from collectors.cilium.records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
+    from collectors.kubernetes.records import LabelSelector, NetworkIngress, NetworkPolicy, Object
 
 POLICIES = {
     "network_policies": "NetworkPolicy",

@@ -13,8 +13,8 @@ from app.model.case import Case
 from app.model.policies import ENDPOINTS, POLICIES, Policy, Subject, labels_of, policies
 from app.model.service_endpoints import slices_of
 from app.state.snapshot import State
-from collectors.policy_records import CiliumEndpoint
-from collectors.records import Service
+from collectors.cilium.records import CiliumEndpoint
+from collectors.kubernetes.records import Service
 
 ENFORCEMENT, AUDIT, KUBE_PROXY = "enable-policy", "policy-audit-mode", "kube-proxy-replacement"
 """Keys of `cilium-config`."""

@@ -26,7 +26,7 @@ from app.model.desired_routes import (
 )
 from app.model.lbipam import Address
 from app.model.service_endpoints import Serving, serving, slices_of
-from collectors.records import EndpointSlice, Object, Service
+from collectors.kubernetes.records import EndpointSlice, Object, Service
 
 _MISSING = LinkState("missing")
 """A session that is configured and that nobody has: neither witness has ever told of it."""

@@ -17,7 +17,7 @@ from app.model.sessions import sessions
 if TYPE_CHECKING:
     from app.model.lbipam import Address
     from app.state.snapshot import Snapshot
-    from collectors.bgp_routes import NodeRoutes, Route
+    from collectors.cilium.routes import NodeRoutes, Route
 
 Prefix = IPv4Network | IPv6Network
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from app.model.case import Case
-from collectors.records import Endpoint, EndpointSlice
+from collectors.kubernetes.records import Endpoint, EndpointSlice
 
 
 @dataclass(frozen=True, slots=True)

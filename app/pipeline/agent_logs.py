@@ -17,7 +17,7 @@ from app.model.sessions import UNKNOWN, Session, sessions
 from app.pipeline.sources import Wiring
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 
 LINGER = 60.0
 """Seconds that a log is still read after its node's sessions are well."""

@@ -12,28 +12,21 @@ from app.model.finding import Ref
 from app.model.health import operator_lease
 from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
-from collectors.api import ApiSession
-from collectors.api_errors import ApiError
-from collectors.bgp_peers import COMMAND as PEERS
-from collectors.bgp_routes import COMMANDS as ROUTES
-from collectors.cilium_answer import CiliumCommand
-from collectors.cilium_cli import CiliumCli, PolledCommand
-from collectors.cilium_status import COMMAND as STATUS
-from collectors.cli_version import VERSION_COMMAND
-from collectors.cluster_version import VersionSource
-from collectors.command import end_all
-from collectors.log_targets import (
-    AGENT_CONTAINER,
-    OPERATOR_CONTAINER,
-    Aim,
-    leader_pod,
-    target_of,
-)
-from collectors.objects import NotReadable, read_object
-from collectors.pod_logs import FollowedLog
-from collectors.records import Pod
-from collectors.reflector import Reflector
-from collectors.resources import resources
+from collectors.cilium.answer import CiliumCommand
+from collectors.cilium.cli import VERSION_COMMAND, CiliumCli, PolledCommand
+from collectors.cilium.peers import COMMAND as PEERS
+from collectors.cilium.routes import COMMANDS as ROUTES
+from collectors.cilium.status import COMMAND as STATUS
+from collectors.kubernetes.api import ApiSession
+from collectors.kubernetes.cluster_version import VersionSource
+from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.objects import NotReadable, read_object
+from collectors.kubernetes.records import Pod
+from collectors.kubernetes.reflector import Reflector
+from collectors.kubernetes.resources import resources
+from collectors.logs.follow import FollowedLog
+from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Aim, leader_pod, target_of
+from collectors.process import end_all
 
 WATCH_SILENCE = 150.0
 """Seconds; an API server sends a bookmark about every minute where nothing changes."""

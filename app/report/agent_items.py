@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.report.items import Item
 from app.report.table import UNKNOWN, Column
 from app.state.snapshot import Snapshot
-from collectors.agent_status import AgentStatus
+from collectors.cilium.status import AgentStatus
 
 
 class ControllerItem(Item, frozen=True):

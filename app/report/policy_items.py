@@ -11,7 +11,7 @@ from app.model.policies import Policy, labels_of, policies
 from app.report.items import Item, age_of
 from app.report.table import UNKNOWN, Column, listed, sign
 from app.state.snapshot import Snapshot
-from collectors.policy_records import CiliumEndpoint, EndpointPolicy, Enforcement
+from collectors.cilium.records import CiliumEndpoint, EndpointPolicy, Enforcement
 
 
 class DirectionItem(Item, frozen=True):

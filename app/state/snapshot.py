@@ -18,12 +18,15 @@ from app.state.derived import Memo
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.bgp_peers import NodePeers
-    from collectors.bgp_routes import NodeRoutes
-    from collectors.cilium_records import (
+    from collectors.cilium.cli import CliVersion
+    from collectors.cilium.peers import NodePeers
+    from collectors.cilium.records import (
         Advertisement,
+        CiliumEndpoint,
         CiliumNode,
+        CiliumPolicy,
         ClusterConfig,
+        ClusterwidePolicy,
         L2Policy,
         NodeConfig,
         NodeConfigOverride,
@@ -31,12 +34,10 @@ if TYPE_CHECKING:
         PeeringPolicy,
         Pool,
     )
-    from collectors.cilium_status import CiliumStatus
-    from collectors.cli_version import CliVersion
-    from collectors.cluster_version import ClusterVersion
-    from collectors.pod_logs import LogEntry
-    from collectors.policy_records import CiliumEndpoint, CiliumPolicy, ClusterwidePolicy
-    from collectors.records import (
+    from collectors.cilium.routes import NodeRoutes
+    from collectors.cilium.status import CiliumStatus
+    from collectors.kubernetes.cluster_version import ClusterVersion
+    from collectors.kubernetes.records import (
         ConfigMap,
         DaemonSet,
         Deployment,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Pod,
         Service,
     )
+    from collectors.logs.follow import LogEntry
 
 
 class State(StrEnum):

@@ -18,8 +18,8 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import pod_ready
 from app.model.lbipam import condition_of
 from app.state.snapshot import SourceHealth
-from collectors.agent_status import AgentStatus, FailingController
-from collectors.records import Pod
+from collectors.cilium.status import AgentStatus, FailingController
+from collectors.kubernetes.records import Pod
 
 COMMANDS = (
     "bgp_peers",

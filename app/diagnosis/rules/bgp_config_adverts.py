@@ -31,7 +31,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import describe
-from collectors.cilium_records import AdvertisementEntry
+from collectors.cilium.records import AdvertisementEntry
 
 _KIND = "CiliumBGPAdvertisement"
 _SHOWN = 5

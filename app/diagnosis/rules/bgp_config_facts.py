@@ -18,7 +18,7 @@ from app.model.lb_class import enabled, other_writers
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, farness, misses, nearest
 from app.model.selectors import describe, selects, service_labels
-from collectors.records import LabelSelector, Object
+from collectors.kubernetes.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
 _NAMES = 3

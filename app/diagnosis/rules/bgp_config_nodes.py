@@ -28,8 +28,8 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
-from collectors.cilium_records import ClusterConfig, PeeringPolicy
-from collectors.records import LabelSelector, Object
+from collectors.cilium.records import ClusterConfig, PeeringPolicy
+from collectors.kubernetes.records import LabelSelector, Object
 
 NO_MATCHING_NODE = "cilium.io/NoMatchingNode"
 CONFLICTING = "cilium.io/ConflictingClusterConfig"

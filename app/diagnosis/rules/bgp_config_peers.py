@@ -13,7 +13,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.model.near_misses import nearest
 from app.state.snapshot import State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     ClusterConfig,
     ClusterInstance,
     NodeConfig,

@@ -29,7 +29,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.state.snapshot import State
-from collectors.cilium_records import PeeringPolicy
+from collectors.cilium.records import PeeringPolicy
 
 _KIND = "CiliumBGPPeeringPolicy"
 _SHOWN = 3

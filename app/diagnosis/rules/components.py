@@ -14,7 +14,7 @@ from app.model.case import Case
 from app.model.configuration import config_map
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
-from collectors.records import DaemonSet, Deployment, Node
+from collectors.kubernetes.records import DaemonSet, Deployment, Node
 
 
 def agents(case: Case) -> Iterator[Finding]:

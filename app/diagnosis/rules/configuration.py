@@ -19,7 +19,7 @@ from app.model.health import BGPV1_REMOVED, pod_ready
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import selects, service_labels
 from app.model.setting_match import fulfils
-from collectors.cilium_records import AdvertisementEntry, L2Policy
+from collectors.cilium.records import AdvertisementEntry, L2Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from app.model.ip_sharing import SHARING_KEY, obstacle, request_of, sharing_key
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 _LOOKED_AT = 4096
 """How many addresses of a range are tried to name a free one."""

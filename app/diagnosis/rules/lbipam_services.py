@@ -28,7 +28,7 @@ from app.model.lb_class import CLASSES, Responsibility, config_ref
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 _GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _OWNING_GATEWAY = "io.cilium.gateway/owning-gateway"

@@ -19,7 +19,7 @@ from app.model.peering import Peering, session_ref
 from app.model.session_causes import SETTLING, Bgp, bgp_of
 from app.model.sessions import UNKNOWN, Session
 from app.state.snapshot import State
-from collectors.cilium_records import NodeConfig
+from collectors.cilium.records import NodeConfig
 
 Key = tuple[str, str, int]
 """Node, peer address, local AS."""

@@ -20,7 +20,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED
 from app.model.lbipam import condition_of
 from app.state.snapshot import SourceHealth, State
-from collectors.resources import Rights, resources
+from collectors.kubernetes.resources import Rights, resources
 
 API_SERVER = "version"
 """The kind whose source is the pulse of the API server."""
@@ -47,9 +47,9 @@ _WHY = MappingProxyType(
     }
 )
 _TOO_OLD = "does not know"
-"""What the refusal of a program that is too old says: `collectors.cilium_answer`."""
+"""What the refusal of a program that is too old says: `collectors.cilium.answer`."""
 _ENDED = "had not ended after"
-"""What is said of a command that took too long: an agent may keep it (`collectors.cilium_cli`)."""
+"""What is said of a command that took too long: an agent may keep it (`collectors.cilium.cli`)."""
 
 
 def forbidden(case: Case) -> Iterator[Finding]:

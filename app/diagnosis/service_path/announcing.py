@@ -20,7 +20,7 @@ from app.model.peering import loss_ref
 from app.model.route_coverage import Reach, Scene
 from app.model.selectors import describe, service_labels
 from app.model.service_endpoints import Serving
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 SHOWN = 3
 """How many names a sentence lists before it counts the rest."""

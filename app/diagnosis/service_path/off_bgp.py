@@ -24,7 +24,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.service_endpoints import Serving
-from collectors.cilium_records import ClusterConfig, PeeringPolicy
+from collectors.cilium.records import ClusterConfig, PeeringPolicy
 
 
 def off_bgp(

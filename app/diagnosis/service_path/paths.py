@@ -28,7 +28,7 @@ from app.model.case import Case
 from app.model.finding import Finding
 from app.model.lbipam import LoadBalancer, balancers_by_service
 from app.model.route_coverage import Scene, reach, scene, strays
-from collectors.records import EndpointSlice
+from collectors.kubernetes.records import EndpointSlice
 
 _NAMES: tuple[HopName, ...] = (
     "class",

@@ -20,7 +20,7 @@ from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.service_endpoints import Serving, slices_of
-from collectors.records import Endpoint, EndpointConditions, EndpointSlice
+from collectors.kubernetes.records import Endpoint, EndpointConditions, EndpointSlice
 
 
 def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding:
