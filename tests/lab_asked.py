@@ -34,13 +34,13 @@ from app.lab.store import Cluster
 from app.lab.world import World
 from app.pipeline import settle, sources
 from app.state import monitor
-from collectors.api import ApiResponse, ApiSession
-from collectors.api_connection import Query
-from collectors.api_errors import refusal
-from collectors.cilium_cli import CiliumCli
-from collectors.command import CommandTimedOut, Completed
-from collectors.log_entries import ContainerLog
-from collectors.pod_logs import FollowedLog
+from collectors.cilium.cli import CiliumCli
+from collectors.kubernetes.api import ApiResponse, ApiSession
+from collectors.kubernetes.connection import Query
+from collectors.kubernetes.errors import refusal
+from collectors.logs.follow import FollowedLog
+from collectors.logs.joining import ContainerLog
+from collectors.process import CommandTimedOut, Completed
 from collectors.sanitize import printable_bytes
 from collectors.source import Appended, Update
 from tests.lab_cluster import NOON, HandClock
