@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from app.lab.fault_descriptions import deeds
+from app.lab.fault_descriptions import changes_made
 from app.lab.scenario import FOLDER, ScenarioError, read_base, read_scenario
 
 _NOT_DRAWN = frozenset({"large"})
@@ -25,7 +25,7 @@ class Exercise:
     """What is to be concluded."""
     codes: tuple[str, ...]
     """Codes of the findings that lead there; at least one."""
-    deeds: tuple[str, ...]
+    changes: tuple[str, ...]
     """What was done to the cluster, one sentence each."""
 
     @property
@@ -48,7 +48,7 @@ def exercise(name: str) -> Exercise:
         description=scenario.description,
         sentence=" ".join(scenario.expect.sentence.split()),
         codes=codes,
-        deeds=deeds(scenario, read_base(name)),
+        changes=changes_made(scenario, read_base(name)),
     )
 
 

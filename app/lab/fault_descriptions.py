@@ -43,7 +43,7 @@ WORDS: Mapping[FaultName, str] = {
 """What each fault is."""
 
 
-def deeds(scenario: Scenario, base: Scenario | None) -> tuple[str, ...]:
+def changes_made(scenario: Scenario, base: Scenario | None) -> tuple[str, ...]:
     """What was done to the cluster, one sentence each: what differs from the scenario that it
     extends, what was changed in it since, what broke."""
     told = [*_settings(scenario, base), *_objects(scenario, base)]
