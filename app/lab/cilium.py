@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from app.lab import cilium_status, cilium_tables, wire
+from app.lab import cilium_status, wire
+from app.lab.cilium_tables import LOCAL_COLUMNS, PEER_COLUMNS, ROUTE_COLUMNS, peer_rows, route_rows, table
 from app.lab.agents import Agent
 from app.lab.command_line import Request, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
@@ -133,7 +134,7 @@ class CiliumCommand:
         out = (
             _json(found)
             if request.json
-            else cilium_tables.table(cilium_tables.PEER_COLUMNS, cilium_tables.peer_rows(found))
+            else table(PEER_COLUMNS, peer_rows(found))
         )
         return _partial(out, "Errors retrieving peering state", failures)
 
@@ -237,9 +238,9 @@ class CiliumCommand:
             out = _json(found)
         else:
             note = "" if arguments else _DEFAULTING
-            out = note.encode() + cilium_tables.table(
-                cilium_tables.ROUTE_COLUMNS if wanted.advertised else cilium_tables.LOCAL_COLUMNS,
-                cilium_tables.route_rows(found, wanted.advertised),
+            out = note.encode() + table(
+                ROUTE_COLUMNS if wanted.advertised else LOCAL_COLUMNS,
+                route_rows(found, wanted.advertised),
             )
         return _partial(out, "Errors by retrieving routes", failures)
 

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.lab import connectivity_namespaces as testbed
+from app.lab.connectivity_namespaces import CREATE_NAMESPACES, DELETE_NAMESPACES, POLICY_NAMESPACES, deploy, exists, pods_of, remove, usable_nodes
 from app.lab.command_line import Request, duration
 from app.lab.execs import ExecFailed, Site, reach
 from app.lab.fields import name_of
-from app.lab.fields import text as text_of
+from app.lab.fields import text
 from app.lab.plane import NAMESPACE
 from app.lab.store import Answer
 from app.lab.workloads import is_ready
@@ -109,26 +109,26 @@ class ConnectivityTest:
             return Answer(b"", b"unknown flag: --cleanup\n", 1)
         said = [f"{_INFO} 🧹 Cleanup mode enabled - removing all connectivity test artifacts"]
         said.append(f"🔥 [{self._cluster}] Deleting connectivity check deployments...")
-        there = [name for name in self._all if testbed.exists(self._site.plane, name)]
-        if testbed.DELETE_NAMESPACES in self._site.forbidden and there:
+        there = [name for name in self._all if exists(self._site.plane, name)]
+        if DELETE_NAMESPACES in self._site.forbidden and there:
             denied = _DENIED.format(what=f'namespaces "{there[0]}"', verb="delete")
             said.append(f"⚠️  Cleanup encountered errors: {denied}")
         else:
             for name in there:
-                testbed.remove(self._site.plane, name)
+                remove(self._site.plane, name)
         said.append(f"{_INFO} ✅ Cleanup complete")
         return Answer("".join(f"{line}\n" for line in said).encode(), b"", 0, 3 * _STEP)
 
     @property
     def _all(self) -> tuple[str, ...]:
-        return (self._namespace, *testbed.POLICY_NAMESPACES)
+        return (self._namespace, *POLICY_NAMESPACES)
 
     def _run(self) -> Iterator[str]:
         self._reach_agents()
         if self._request.given("force-deploy"):
             yield f"🔥 [{self._cluster}] Deleting connectivity check deployments..."
             for name in self._all:
-                testbed.remove(self._site.plane, name)
+                remove(self._site.plane, name)
         yield f"{_INFO} Monitor aggregation detected, will skip some flow validation steps"
         yield from self._deploy()
         yield f"{_INFO} Cilium version: {self._site.plane.cilium}"
@@ -146,22 +146,22 @@ class ConnectivityTest:
                 reach(self._site, agent)
             except ExecFailed as failed:
                 place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
-                text = f"failed to fetch cilium status: {place}: {failed.error}"
-                raise _Fails(text, failed.seconds) from failed
+                said = f"failed to fetch cilium status: {place}: {failed.error}"
+                raise _Fails(said, failed.seconds) from failed
 
     def _deploy(self) -> Iterator[str]:
         plane, cluster = self._site.plane, self._cluster
-        nodes = testbed.usable_nodes(plane)
+        nodes = usable_nodes(plane)
         if self._request.given("single-node"):
             nodes = nodes[:1]
         for name in self._all:
-            if testbed.exists(plane, name):
+            if exists(plane, name):
                 continue
             yield f"✨ [{cluster}] Creating namespace {name} for connectivity check..."
-            if testbed.CREATE_NAMESPACES in self._site.forbidden:
+            if CREATE_NAMESPACES in self._site.forbidden:
                 denied = _DENIED.format(what="namespaces", verb="create")
                 raise _Fails(f"unable to create namespace {name}: {denied}")
-            testbed.deploy(plane, self._site.workloads, name, nodes)
+            deploy(plane, self._site.workloads, name, nodes)
         for what in ("echo-same-node service", "same-node deployment", "client deployment"):
             yield f"✨ [{cluster}] Deploying {what}..."
         for what in ("client", "client2", "echo-same-node"):
@@ -202,9 +202,9 @@ class ConnectivityTest:
         if "l7" not in name:
             return ""
         for pod in self._site.workloads.pods("k8s-app", "cilium-envoy"):
-            node = text_of(pod, "spec", "nodeName")
-            for client in testbed.pods_of(self._site.plane, self._namespace, "client"):
-                if not is_ready(pod) and text_of(client, "spec", "nodeName") == node:
+            node = text(pod, "spec", "nodeName")
+            for client in pods_of(self._site.plane, self._namespace, "client"):
+                if not is_ready(pod) and text(client, "spec", "nodeName") == node:
                     place = f"pod={self._namespace}/{name_of(client)}, container=client"
                     return (
                         'command "curl --silent --fail --show-error" failed: command failed'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from app.lab import pod_faults
+from app.lab.pod_faults import image_missing, missing, restarted, unready, upgraded
 from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
 from app.lab.components import components
@@ -150,11 +150,11 @@ def _minutes(count: int) -> str:
 
 
 def _agent_restarted(world: Simulation, plan: FaultPlan) -> Undo:
-    return pod_faults.restarted(world, _agent_pods(world, plan))
+    return restarted(world, _agent_pods(world, plan))
 
 
 def _operator_restarted(world: Simulation, _: FaultPlan) -> Undo:
-    return pod_faults.restarted(world, world.workloads.pods("name", "cilium-operator"))
+    return restarted(world, world.workloads.pods("name", "cilium-operator"))
 
 
 def _lease_stuck(world: Simulation, _: FaultPlan) -> Undo:
@@ -265,11 +265,11 @@ _FAULTS: dict[FaultName, Callable[[Simulation, FaultPlan], Undo]] = {
     "operator-down": _operator_down,
     "node-not-ready": _node_not_ready,
     "bgp-off": _bgp_off,
-    "unready": pod_faults.unready,
-    "pod-missing": pod_faults.missing,
-    "image-missing": pod_faults.image_missing,
+    "unready": unready,
+    "pod-missing": missing,
+    "image-missing": image_missing,
     "operator-restarted": _operator_restarted,
-    "agent-upgraded": pod_faults.upgraded,
+    "agent-upgraded": upgraded,
     "lease-stuck": _lease_stuck,
     "controller-fails": _agent_fault(_controller_fails),
     "status-stuck": _agent_fault(_status_stuck),
