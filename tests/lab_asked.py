@@ -22,12 +22,11 @@ from unittest.mock import patch
 
 import msgspec
 
+from app.lab.access import NoSuchPath, Refusal, locate, not_found, permit
 from app.lab.container_logs import log_query, log_text
-from app.lab.discovery import discovery_document
 from app.lab.listing import list_document, page_of, with_type
 from app.lab.recording import load_recording
-from app.lab.refusals import NoSuchPath, Refusal, not_found
-from app.lab.routes import locate, permit
+from app.lab.resources import discovery_document
 from app.lab.scenario import Scenario, read_scenario
 from app.lab.server import kubeconfig
 from app.lab.store import Cluster

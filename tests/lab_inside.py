@@ -13,8 +13,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
+from app.lab.access import covered
 from app.lab.fields import name_of
-from app.lab.routes import covered
 from app.lab.scenario import Scenario
 from app.lab.store import Cluster
 from app.lab.store import ContainerLog as LabLog

@@ -21,8 +21,7 @@ from app.dashboard.practice_solution import TASK, Practice, Section, solution, t
 from app.dashboard.practice_trail import PathTaken
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnoser import Judge
-from app.lab.exercise import drawn, exercise, names
-from app.lab.fault_descriptions import WORDS
+from app.lab.exercise import WORDS, drawn, exercise, names
 from app.lab.launch import start_lab
 from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
 from app.model.finding import Ref
