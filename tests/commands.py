@@ -43,7 +43,8 @@ def ciliscope(*words: str, **more: str) -> Done:
 def run_here(words: Sequence[str], variables: Mapping[str, str], folder: Path = ROOT) -> Done:
     """The same with exactly these environment variables, in a folder."""
     encoding = variables.get("PYTHONIOENCODING", "utf-8")
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
+    out = io.TextIOWrapper(io.BytesIO(), encoding)
+    err = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace")
     with (
         open(os.devnull) as nothing,
         patch.dict(os.environ, {"COLUMNS": "80", **variables}, clear=True),

@@ -9,8 +9,8 @@ labs as processes are read in `tests.lab_reading`; `test_lab_inside` compares th
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
@@ -44,8 +44,8 @@ from collectors.sanitize import printable_bytes
 from collectors.source import Appended, Update
 from tests.lab_cluster import NOON, HandClock
 
-URL = "https://127.0.0.1:6443"
-"""Where the lab says that it is. Nothing is asked there."""
+_PORTS = itertools.count(1)
+"""Where each lab says that it is served; nothing is asked there."""
 
 
 class Lab(Protocol):
@@ -80,7 +80,7 @@ class AskedLab:
 
 
 _LABS: dict[str, AskedLab] = {}
-"""The labs there are, by their kubeconfigs and their `cilium` programs."""
+"""The labs there are, by the server in their kubeconfigs and by their `cilium` programs."""
 
 
 @contextmanager
@@ -90,9 +90,9 @@ def asked_lab(
     """A lab for the length of the block. A scenario stands still at noon, as a recording does."""
     with tempfile.TemporaryDirectory(prefix="asked-lab-") as folder:
         lab = _lab(scenario, replay, Path(folder))
-        config = kubeconfig(URL, b"", "token", lab.context)
-        lab.kubeconfig.write_text(json.dumps(config))
-        names = (str(lab.kubeconfig), str(lab.cilium))
+        server = f"https://127.0.0.1:{next(_PORTS)}"
+        lab.kubeconfig.write_text(json.dumps(kubeconfig(server, b"", "token", lab.context)))
+        names = (server, str(lab.cilium))
         _LABS.update(dict.fromkeys(names, lab))
         try:
             yield lab
@@ -122,7 +122,7 @@ def asking() -> Iterator[None]:
     """
     with ExitStack() as stack:
         for module, name, instead in (
-            (sources, "ApiSession", _session),
+            (sources, "ApiSession", _AskedSession),
             (sources, "CiliumCli", _AskedCli),
             (sources, "FollowedLog", _WholeLog),
             (settle, "QUIET", 0.0),
@@ -133,22 +133,14 @@ def asking() -> Iterator[None]:
         yield
 
 
-def _session(kubeconfig: str | None, context: str | None) -> ApiSession:
-    path = kubeconfig or os.environ.get("KUBECONFIG", "")
-    lab = _LABS.get(path)
-    return ApiSession(kubeconfig, context) if lab is None else _AskedSession(lab, path, context)
-
-
 class _AskedSession(ApiSession):
-    """The API of a lab. What names it is read from the kubeconfig."""
-
-    def __init__(self, lab: AskedLab, path: str, context: str | None) -> None:
-        super().__init__(path, context)
-        self._cluster = lab.cluster
+    """The API of the lab that the kubeconfig names; of another server, as ever."""
 
     async def open(self) -> None:
         """Be ready to ask."""
         await self.identify()
+        if self.server not in _LABS:
+            await super().open()
 
     async def get(
         self,
@@ -160,10 +152,13 @@ class _AskedSession(ApiSession):
     ) -> ApiResponse:
         """The lab's answer. Raises ApiError."""
         await self.identify()
-        status, body = await _answer(self._cluster, path, dict(query))
+        lab = _LABS.get(self.server)
+        if lab is None:
+            return await super().get(path, query, timeout=timeout, accept=accept)
+        status, body = await _answer(lab.cluster, path, dict(query))
         if status != 200:
             raise refusal(path, self.server, status, body, {})
-        return ApiResponse(body, self._cluster.clock().replace(microsecond=0))
+        return ApiResponse(body, lab.cluster.clock().replace(microsecond=0))
 
     def lines(
         self,
@@ -174,7 +169,9 @@ class _AskedSession(ApiSession):
         answer: float | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A watch of a cluster in which nothing happens."""
-        return _silent()
+        if self.server in _LABS:
+            return _silent()
+        return super().lines(path, query, idle=idle, answer=answer)
 
 
 @asynccontextmanager
