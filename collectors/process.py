@@ -23,10 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
 from collectors.sanitize import one_line, printable_bytes
+from collectors.source import ReadError, Reason
 
 if TYPE_CHECKING:
     import sh
@@ -53,24 +54,37 @@ _threads = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="command")
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-class CommandFailure(Exception):
-    """A command gave no answer. The message is one printable sentence."""
+class CommandFailure(ReadError):
+    """A command gave no answer."""
+
+    cause: ClassVar[Reason]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.cause, message)
 
 
 class CommandMissing(CommandFailure):
     """The program is not installed, or what has its name is not executable."""
 
+    cause = Reason.ABSENT
+
 
 class CommandNotStarted(CommandFailure):
     """The program is there and the system cannot start it: wrong architecture, no memory."""
+
+    cause = Reason.REFUSED
 
 
 class CommandTimedOut(CommandFailure):
     """The command was still running when its time ran out; its process group was ended."""
 
+    cause = Reason.TIMED_OUT
+
 
 class OutputTooLarge(CommandFailure):
     """The command printed more than it may; its process group was killed at that moment."""
+
+    cause = Reason.UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +338,7 @@ async def end(child: Child, ended: asyncio.Future[int], out: Stream, err: Stream
         err.close()
         _live.discard(child)
         if ended.done() and not ended.cancelled():
-            ended.exception()  # looked at, so that nobody is told of an error nobody waits for
+            ended.exception()  # looked at, or asyncio logs an error that nothing waits for
 
 
 def _printable_error(stream: Stream) -> str:

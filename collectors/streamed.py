@@ -1,9 +1,8 @@
 """Run one command that takes minutes, and read its lines while it runs.
 
 Started and ended as every command is (`collectors.process`: a session of its own, a deadline, the
-whole group ended, `end_all`). What differs: its output is told line by line, and it is asked to
-stop the way an operator asks, with SIGINT, and given time for that, because it has something to
-tidy up.
+whole group ended, `end_all`). What differs: its output is read line by line, and it is stopped
+as an operator does it, with SIGINT, and with time to clean up.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> bytes:
-        """What stands after the last newline; it counts as told then."""
+        """The rest after the last newline, which is kept no longer."""
         line = bytes(self._rest)
         self._rest.clear()
         return line

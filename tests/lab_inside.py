@@ -24,7 +24,7 @@ from app.model.session_logs import FOLLOWED
 from app.pipeline.agent_logs import suspects
 from app.pipeline.sources import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.answer import CiliumCommand, Reading
+from collectors.cilium.answer import CiliumCommand
 from collectors.cilium.cli import COMMANDS, CiliumCli
 from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
 from collectors.kubernetes.decode import decode_page
@@ -38,7 +38,7 @@ from collectors.logs.targets import (
     target_of,
 )
 from collectors.process import Completed
-from collectors.source import Failed, Keyed, Reason, Replaced, Update
+from collectors.source import Failed, Keyed, ReadError, Reason, Replaced, Update
 from tests.lab_cluster import NOON, HandClock
 from tests.recorded import changed
 
@@ -111,10 +111,12 @@ def _command(cluster: Cluster, command: CiliumCommand) -> Update:
     if said.seconds > command.deadline:
         late = f"{command.label} had not ended after {command.deadline:g} s and was ended"
         return Failed(command.kind, Reason.TIMED_OUT, late, command.interval)
-    answer = command.parse(Completed(said.exit, said.stdout, said.stderr.decode(), said.seconds))
-    if isinstance(answer, Reading):
-        return Replaced(command.kind, answer.records, said.seconds, answer.problems)
-    return Failed(command.kind, answer.reason, answer.message, command.interval)
+    completed = Completed(said.exit, said.stdout, said.stderr.decode(), said.seconds)
+    try:
+        answer = command.parse(completed)
+    except ReadError as problem:
+        return Failed(command.kind, problem.reason, problem.message, command.interval)
+    return Replaced(command.kind, answer.records, said.seconds, answer.problems)
 
 
 def _with_operator_log(snapshot: Snapshot, cluster: Cluster) -> Snapshot:

@@ -24,7 +24,7 @@ from collectors.cilium.cli import (
 )
 from collectors.process import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
-from tests.cilium_runs import NAMES, calls, recorded, stand_in
+from tests.cilium_runs import NAMES, answer_of, calls, recorded, stand_in
 from tests.test_command import assert_gone, group_in, members
 
 PEERS = bgp_peers.COMMAND
@@ -98,7 +98,7 @@ async def test_nothing_else_is_ever_run(argv: tuple[str, ...], tmp_path: Path) -
 async def test_every_recording_through_a_real_program(name: str, tmp_path: Path) -> None:
     cli = CiliumCli(str(stand_in(tmp_path, name)))
     for command in (STATUS, PEERS, bgp_routes.ADVERTISED_IPV6):
-        expected = command.parse(recorded(name, *command.argv))
+        expected = answer_of(command.parse, recorded(name, *command.argv))
         update = await first(PolledCommand(cli, command))
         if isinstance(expected, Reading):
             assert isinstance(update, Replaced)

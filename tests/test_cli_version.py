@@ -18,7 +18,7 @@ from app.lab.launch import RunningLab, start_lab
 from app.model.case import Case
 from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.answer import Reading, Refusal
+from collectors.cilium.answer import Reading
 from collectors.cilium.cli import (
     LONGEST,
     VERSION_COMMAND,
@@ -29,10 +29,10 @@ from collectors.cilium.cli import (
 )
 from collectors.process import Completed
 from collectors.sanitize import one_line
-from collectors.source import Failed, Reason, Replaced, Update
+from collectors.source import Failed, ReadError, Reason, Replaced, Update
 from screens import config_versions
 from screens.widgets.source_bar import tiers
-from tests.cilium_runs import completed_runs
+from tests.cilium_runs import answer_of, completed_runs, refused
 from tests.recorded import RECORDINGS, changed, snapshot_of
 
 
@@ -43,9 +43,7 @@ def completed(out: str, err: str = "", code: int = 0) -> Completed:
 
 def version_in(out: str) -> str:
     """The version that is read from this."""
-    answer = parse_version(completed(out))
-    assert isinstance(answer, Reading), answer
-    (record,) = answer.records
+    (record,) = parse_version(completed(out)).records
     assert isinstance(record, CliVersion)
     return record.version
 
@@ -83,24 +81,22 @@ def test_a_release_is_told_as_numbers(version: str, release: tuple[int, int, int
 
 
 def test_what_is_no_version_is_refused_in_one_sentence() -> None:
-    strange = parse_version(completed("hello\n"))
-    assert strange == Refusal(
-        Reason.UNREADABLE, "cilium version --client printed what is no version"
-    )
-    unknown = parse_version(completed("", "Error: unknown flag: --client\n", 1))
-    assert isinstance(unknown, Refusal)
+    strange = refused(parse_version, completed("hello\n"))
+    assert strange.reason is Reason.UNREADABLE
+    assert strange.message == "cilium version --client printed what is no version"
+    unknown = refused(parse_version, completed("", "Error: unknown flag: --client\n", 1))
     assert "does not know `cilium version --client`" in unknown.message
     assert "\n" not in unknown.message
 
 
 @given(completed_runs(st.binary(max_size=200)))
 def test_whatever_is_printed_becomes_an_answer(run: Completed) -> None:
-    assert isinstance(parse_version(run), Reading | Refusal)
+    assert isinstance(answer_of(parse_version, run), Reading | ReadError)
 
 
 @given(st.text(max_size=200))
 def test_a_version_is_short_and_printable(text: str) -> None:
-    answer = parse_version(completed(f"cilium-cli: {text}"))
+    answer = answer_of(parse_version, completed(f"cilium-cli: {text}"))
     for record in answer.records if isinstance(answer, Reading) else ():
         assert isinstance(record, CliVersion)
         assert len(record.version) <= LONGEST

@@ -19,14 +19,14 @@ from collectors.cilium.routes import COMMANDS as ROUTES
 from collectors.cilium.status import COMMAND as STATUS
 from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.cluster_version import VersionSource
-from collectors.kubernetes.errors import ApiError
-from collectors.kubernetes.objects import NotReadable, read_object
+from collectors.kubernetes.objects import read_object
 from collectors.kubernetes.records import Pod
 from collectors.kubernetes.reflector import Reflector
 from collectors.kubernetes.resources import resources
 from collectors.logs.follow import FollowedLog
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Aim, leader_pod, target_of
 from collectors.process import end_all
+from collectors.source import ReadError
 
 WATCH_SILENCE = 150.0
 """Seconds; an API server sends a bookmark about every minute where nothing changes."""
@@ -116,8 +116,8 @@ class Wiring:
         """One object as printable YAML; where it cannot be read, a sentence that says why."""
         try:
             return await read_object(self._session, ref.kind, ref.namespace, ref.name)
-        except NotReadable as problem:
-            return f"{problem}\n"
+        except ReadError as problem:
+            return f"{problem.message}\n"
 
     def feeds(self) -> Iterator[Feed]:
         """Every source, in the order in which they are told of."""
@@ -175,7 +175,7 @@ class Wiring:
         """Tell the monitor which context it reads; the kubeconfig may name it only when read."""
         try:
             await self._session.identify()
-        except ApiError:
+        except ReadError:
             return  # every source will say so
         monitor.name(self._session.context)
 

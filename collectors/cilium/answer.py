@@ -1,4 +1,4 @@
-"""The answer to one run of the `cilium` command: a reading, whole or in part, or a refusal.
+"""The answer to one run of the `cilium` command: a reading, whole or in part, or a ReadError.
 
 The command reports in four places: the exit code, JSON on stdout, text on stderr, and what is
 missing from the JSON. Which of them counts differs per subcommand and version
@@ -19,14 +19,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import NoReturn, Protocol, TypeAlias, TypeVar, cast
+from typing import NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 
-from collectors.kubernetes.decode import without_nulls
+from collectors.kubernetes.decode import Undecodable, without_nulls
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
-from collectors.source import Keyed, Reason
+from collectors.source import Keyed, ReadError, Reason
 
 MAX_MESSAGE = 400
 """Characters of what the command said that go into a message."""
@@ -48,18 +48,6 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The command gave no answer that can be used."""
-
-    reason: Reason
-    message: str
-    """One printable sentence."""
-
-
-Answer: TypeAlias = Reading | Refusal
-
-
-@dataclass(frozen=True, slots=True)
 class CiliumCommand:
     """One wrapped command: what to ask, how long, how often, and how to read the answer."""
 
@@ -67,8 +55,8 @@ class CiliumCommand:
     """The kind its records are of."""
     argv: tuple[str, ...]
     """The arguments, without the program and the options that name the cluster."""
-    parse: Callable[[Completed], Answer]
-    """Pure, and never raises whatever the command printed."""
+    parse: Callable[[Completed], Reading]
+    """Pure. Raises ReadError when there is no answer that can be used."""
     deadline: float
     """Seconds until the command is ended."""
     interval: float
@@ -80,10 +68,6 @@ class CiliumCommand:
     def label(self) -> str:
         """The command as one types it: `cilium bgp peers`."""
         return " ".join(("cilium", *takewhile(lambda word: word != "-o", self.argv)))
-
-
-class NotJson(Exception):
-    """Standard output is not the JSON it should be; the message says in what way."""
 
 
 _NULL = b"null"
@@ -118,61 +102,61 @@ _UNKNOWN = re.compile(
 _NO_KUBECONFIG = "http://localhost:8080"
 
 
-def refusal(completed: Completed, label: str) -> Refusal:
+def refusal(completed: Completed, label: str) -> ReadError:
     """Why the command failed as a whole, from what it said on stderr."""
     said = completed.err.strip()
     if _UNKNOWN.search(said) or is_help(completed.out):
         return _too_old(label, said)
     reason = next((reason for reason, sign in _SIGNS if sign.search(said)), Reason.REFUSED)
     if not said:
-        return Refusal(reason, f"{label} failed without a word: {exit_text(completed.code)}")
+        return ReadError(reason, f"{label} failed without a word: {exit_text(completed.code)}")
     hint = ""
     if _NO_KUBECONFIG in said:
         hint = "; no kubeconfig was found, so it tried localhost: set KUBECONFIG or --kubeconfig"
-    return Refusal(reason, f"{label}: {shortened(_PREFIX.sub('', said))}{hint}")
+    return ReadError(reason, f"{label}: {shortened(_PREFIX.sub('', said))}{hint}")
 
 
-def unreadable(completed: Completed, label: str, problem: NotJson) -> Refusal:
-    """The refusal when a command that says it succeeded printed something else than JSON."""
+def unreadable(completed: Completed, label: str, problem: Undecodable) -> ReadError:
+    """The error of a command that claims success and prints something else than JSON."""
     if completed.code:
         return refusal(completed, label)
     if is_help(completed.out):
         return _too_old(label, completed.err.strip())
-    return Refusal(Reason.UNREADABLE, f"{label} printed what is not its JSON: {problem}")
+    return ReadError(Reason.UNREADABLE, f"{label} printed what is not its JSON: {problem}")
 
 
 def read_map(raw: bytes) -> dict[str, msgspec.Raw]:
-    """A JSON object whose values are still bytes; `null` is an empty one. Raises NotJson.
+    """A JSON object whose values are still bytes; `null` is an empty one. Raises Undecodable.
 
     The names and what is in the values is not printable yet.
     """
     if raw.strip() == _NULL:
         return {}
     if not raw.strip():
-        raise NotJson("nothing at all")
+        raise Undecodable("nothing at all")
     try:
         return _MAP.decode(raw.decode("utf-8", "replace"))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
-        return _reread_map(raw, NotJson(one_line(str(problem))))
+        return _reread_map(raw, Undecodable(one_line(str(problem))))
 
 
 def read_value(raw: bytes) -> JsonValue:
-    """JSON with every string in it printable, and null members left out. Raises NotJson."""
+    """JSON with every string in it printable, and null members left out. Raises Undecodable."""
     value = _parsed(raw)
     try:
         return without_nulls(printable_json(value))
     except RecursionError as problem:
-        raise NotJson(one_line(str(problem))) from None
+        raise Undecodable(one_line(str(problem))) from None
 
 
-def _reread_map(raw: bytes, problem: NotJson) -> dict[str, msgspec.Raw]:
+def _reread_map(raw: bytes, problem: Undecodable) -> dict[str, msgspec.Raw]:
     """The object for a more lenient parser: lone surrogates and raw control characters are let in.
 
     Raises `problem` when it is no object for that one either.
     """
     try:
         value = _parsed(raw)
-    except NotJson:
+    except Undecodable:
         raise problem from None
     if not isinstance(value, dict):
         raise problem
@@ -186,7 +170,7 @@ def _parsed(raw: bytes) -> JsonValue:
     try:
         value = json.loads(raw.decode("utf-8", "replace"), strict=False, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
-        raise NotJson(one_line(str(problem))) from None
+        raise Undecodable(one_line(str(problem))) from None
     return cast("JsonValue", value)
 
 
@@ -201,9 +185,11 @@ def shortened(said: str) -> str:
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 2] + " …"
 
 
-def _too_old(label: str, said: str) -> Refusal:
+def _too_old(label: str, said: str) -> ReadError:
     quoted = f" (it says: {shortened(said)})" if said else ""
-    return Refusal(Reason.REFUSED, f"the cilium program does not know `{label}`: {TOO_OLD}{quoted}")
+    return ReadError(
+        Reason.REFUSED, f"the cilium program does not know `{label}`: {TOO_OLD}{quoted}"
+    )
 
 
 def is_help(out: bytes) -> bool:
@@ -268,26 +254,27 @@ def parse_agents(
     label: str,
     answered: Callable[[str, bytes], AgentRecord],
     failed: Callable[[AgentFailure], AgentRecord],
-) -> Answer:
-    """The answer of a command that asks all agents. Never raises unless a callable does.
+) -> Reading:
+    """The answer of a command that asks all agents. Raises ReadError.
 
     `answered` makes a record from a node's printable name and its agent's JSON, `failed` from a
     failure. A map without nodes and `null` are answers: no agent was found.
     """
     failures = agent_failures(completed.err)
     if completed.code and not failures:
-        return refusal(completed, label)
-    told = tuple(f"agent {failure.pod}: {failure.error}" for failure in failures)
+        raise refusal(completed, label)
+    unanswered = tuple(f"agent {failure.pod}: {failure.error}" for failure in failures)
     if completed.code and not completed.out.strip():
-        forbidden = _forbidden(failures, label)
-        return forbidden or Reading(tuple(map(failed, failures)), (*told, ONE_FAILS_ALL))
+        if all(failure.forbidden for failure in failures):
+            raise _exec_forbidden(failures, label)
+        return Reading(tuple(map(failed, failures)), (*unanswered, ONE_FAILS_ALL))
     try:
         nodes = read_map(completed.out)
-    except NotJson as problem:
-        return unreadable(completed, label, problem)
+    except Undecodable as problem:
+        raise unreadable(completed, label, problem) from None
     records = [answered(one_line(name), bytes(raw)) for name, raw in sorted(nodes.items())]
     broken = tuple(f"node {record.key}: {record.error}" for record in records if record.error)
-    return Reading((*records, *map(failed, failures)), broken + told)
+    return Reading((*records, *map(failed, failures)), broken + unanswered)
 
 
 def agent_failures(err: str) -> tuple[AgentFailure, ...]:
@@ -305,11 +292,8 @@ def agent_failures(err: str) -> tuple[AgentFailure, ...]:
     return tuple(sorted(failures, key=lambda failure: failure.pod))
 
 
-def _forbidden(failures: tuple[AgentFailure, ...], label: str) -> Refusal | None:
-    """The refusal when every agent failed because we may not exec; None when that is not so."""
-    if not all(failure.forbidden for failure in failures):
-        return None
-    return Refusal(
+def _exec_forbidden(failures: tuple[AgentFailure, ...], label: str) -> ReadError:
+    return ReadError(
         Reason.FORBIDDEN,
         f"{label} may not exec in the {len(failures)} agent pods: {failures[0].error};"
         " grant create on pods/exec, or use --no-cli",
@@ -331,7 +315,7 @@ def read_items(
             pass  # the slow way finds out whether only a null was in the way
     try:
         values = read_value(raw)
-    except NotJson as problem:
+    except Undecodable as problem:
         return (), f"what the agent said cannot be read: {problem}"
     if values is None:
         return (), ""

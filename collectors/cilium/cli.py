@@ -25,18 +25,11 @@ from collections.abc import AsyncIterator
 from collectors.cilium import peers as bgp_peers
 from collectors.cilium import routes as bgp_routes
 from collectors.cilium import status as cilium_status
-from collectors.cilium.answer import Answer, CiliumCommand, Reading, Refusal, is_help, refusal
+from collectors.cilium.answer import CiliumCommand, Reading, is_help, refusal
 from collectors.kubernetes.records import Part
-from collectors.process import (
-    CommandMissing,
-    CommandNotStarted,
-    CommandTimedOut,
-    Completed,
-    OutputTooLarge,
-    run,
-)
+from collectors.process import CommandMissing, CommandTimedOut, Completed, run
 from collectors.sanitize import one_line, printable_bytes
-from collectors.source import Failed, Reason, Replaced, Update
+from collectors.source import Failed, ReadError, Reason, Replaced, Update
 
 KIND = "cli_version"
 ARGV = ("version", "--client")
@@ -56,7 +49,7 @@ class CliVersion(Part, frozen=True):
     """What the command says of itself; there is one record of this kind."""
 
     version: str = ""
-    """`v0.19.7`; "" where whoever built it did not tell."""
+    """`v0.19.7`; "" for a build without a version."""
 
     @property
     def key(self) -> str:
@@ -70,15 +63,15 @@ class CliVersion(Part, frozen=True):
         return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def parse_version(completed: Completed) -> Answer:
-    """The version that a run told, or why it told none."""
+def parse_version(completed: Completed) -> Reading:
+    """The version that a run printed. Raises ReadError."""
     found = _LINE.search(printable_bytes(completed.out))
     if found is not None:
         version = one_line(f"{found[1]} ".partition(_COMPILED)[0])
         return Reading((CliVersion(version[:LONGEST].rstrip()),))
     if completed.code or is_help(completed.out):
-        return refusal(completed, _LABEL)
-    return Refusal(Reason.UNREADABLE, f"{_LABEL} printed what is no version")
+        raise refusal(completed, _LABEL)
+    raise ReadError(Reason.UNREADABLE, f"{_LABEL} printed what is no version")
 
 
 VERSION_COMMAND = CiliumCommand(
@@ -199,39 +192,38 @@ class PolledCommand:
         """Replaced for every answer, Failed for every run without one, until cancelled."""
         while True:
             self._wanted.clear()
-            answer, took = await self._ask()
-            pause = self._pause(answer)
-            if isinstance(answer, Reading):
-                yield Replaced(self.kind, answer.records, took, answer.problems)
-            else:
-                yield Failed(self.kind, answer.reason, answer.message, pause)
+            try:
+                update: Update = await self._replaced()
+                pause = self._pause()
+            except ReadError as problem:
+                pause = self._pause_after(problem.reason)
+                update = Failed(self.kind, problem.reason, problem.message, pause)
+            yield update
             await self._wait(pause)
 
-    async def _ask(self) -> tuple[Answer, float]:
+    async def _replaced(self) -> Replaced:
         try:
             completed = await self._cli.run(*self._command.argv, timeout=self._deadline)
         except CommandMissing as problem:
-            return Refusal(Reason.ABSENT, f"{problem}; {_REMEDY_MISSING}"), 0.0
-        except CommandNotStarted as problem:
-            return Refusal(Reason.REFUSED, str(problem)), 0.0
+            raise CommandMissing(f"{problem.message}; {_REMEDY_MISSING}") from None
         except CommandTimedOut:
             message = f"{self.label} had not ended after {self._deadline:g} s and was ended"
-            return Refusal(Reason.TIMED_OUT, message), self._deadline
-        except OutputTooLarge as problem:
-            return Refusal(Reason.UNREADABLE, str(problem)), 0.0
+            raise CommandTimedOut(message) from None
         if len(completed.out) < _BIG:
-            return self._command.parse(completed), completed.took
-        return await asyncio.to_thread(self._command.parse, completed), completed.took
+            reading = self._command.parse(completed)
+        else:
+            reading = await asyncio.to_thread(self._command.parse, completed)
+        return Replaced(self.kind, reading.records, completed.took, reading.problems)
 
-    def _pause(self, answer: Answer) -> float:
+    def _pause(self) -> float:
+        self._slower = 1.0
+        return self._interval * (1 - JITTER + 2 * _jitter())
+
+    def _pause_after(self, failure: Reason) -> float:
         """Seconds until the next run: doubled by each failure, up to `_SLOWEST` intervals."""
-        jitter = JITTER * random.random()  # noqa: S311 - nothing is kept secret by it
-        if isinstance(answer, Reading):
-            self._slower = 1.0
-            return self._interval * (1 - JITTER + 2 * jitter)
-        pause = max(self._interval * self._slower, _RETRY_AFTER.get(answer.reason, 0.0))
+        pause = max(self._interval * self._slower, _RETRY_AFTER.get(failure, 0.0))
         self._slower = min(2 * self._slower, _SLOWEST)
-        return pause * (1 + jitter)
+        return pause * (1 + _jitter())
 
     async def _wait(self, pause: float) -> None:
         try:
@@ -239,6 +231,10 @@ class PolledCommand:
                 await self._wanted.wait()
         except TimeoutError:
             pass
+
+
+def _jitter() -> float:
+    return JITTER * random.random()  # noqa: S311 - nothing is kept secret by it
 
 
 _RETRY_AFTER = {

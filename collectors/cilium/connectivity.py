@@ -184,7 +184,7 @@ class TestSkipped:
 
 @dataclass(frozen=True, slots=True)
 class TestFailed:
-    """A test has failed; told once, with the first thing that went wrong."""
+    """A test has failed; reported once, with the first thing that went wrong."""
 
     __test__ = False
     name: str
@@ -203,7 +203,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The test was not run, and nothing was changed. The last thing told."""
+    """The test was not run, and nothing was changed. The last record."""
 
     why: str
     """One sentence."""
@@ -223,7 +223,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class CleanedUp:
-    """What became of what the test had made. The last thing told."""
+    """What became of what the test had made. The last record."""
 
     ok: bool
     """Whether nothing is left."""
@@ -231,11 +231,11 @@ class CleanedUp:
     """One sentence; when something is left, with the command that removes it."""
 
 
-Told: TypeAlias = Line | NamespaceMade | TestStarted | TestSkipped | TestFailed | Summary
-"""What the program's output tells."""
+Output: TypeAlias = Line | NamespaceMade | TestStarted | TestSkipped | TestFailed | Summary
+"""A record of the program's output."""
 
-Progress: TypeAlias = Told | Refused | Ended | CleanedUp
-"""What a run tells."""
+Progress: TypeAlias = Output | Refused | Ended | CleanedUp
+"""A record of a run."""
 
 
 LONGEST = 400
@@ -267,13 +267,13 @@ class ConnectivityOutput:
         self._test = ""
         self._failed: set[str] = set()
 
-    def read(self, raw: bytes) -> tuple[Told, ...]:
-        """What a line tells: the line itself, and at most one thing it means."""
+    def read(self, raw: bytes) -> tuple[Output, ...]:
+        """The line itself, and at most one record of its meaning."""
         text = _line(raw)
         meaning = self._meaning(text)
         return (Line(text),) if meaning is None else (Line(text), meaning)
 
-    def _meaning(self, text: str) -> Told | None:
+    def _meaning(self, text: str) -> Output | None:
         if found := _TEST.search(text):
             return self._begun(found)
         if found := _MADE.search(text):
@@ -290,7 +290,7 @@ class ConnectivityOutput:
         self._failed.add(self._test)
         return TestFailed(self._test, _shortened(found["why"]))
 
-    def _begun(self, found: re.Match[str]) -> Told:
+    def _begun(self, found: re.Match[str]) -> Output:
         numbers = int(found["number"] or 0), int(found["total"] or 0)
         if found["skips"]:
             return TestSkipped(found["name"], _shortened(found["why"] or ""), *numbers)

@@ -37,9 +37,9 @@ from collectors.cilium.connectivity import (
     Ended,
     Line,
     NamespaceMade,
+    Output,
     Progress,
     Refused,
-    Told,
     command_text,
     deletion,
 )
@@ -118,14 +118,14 @@ class Cleanup:
             left = await self._left(made, 0.0 if problem else DEADLINE)
         except ApiError as error:
             if problem:
-                return self._told(made, problem)
+                return self._remaining(made, problem)
             unseen = f"{_listed(made)} should be gone: the command says so, and {error.message}"
             return CleanedUp(True, unseen)
         if left:
-            return self._told(left, problem or "being deleted, and that is not over")
+            return self._remaining(left, problem or "being deleted, and that is not over")
         return CleanedUp(True, f"{_listed(made)} {'are' if len(made) > 1 else 'is'} gone")
 
-    def _told(self, left: Collection[str], problem: str) -> CleanedUp:
+    def _remaining(self, left: Collection[str], problem: str) -> CleanedUp:
         return CleanedUp(
             False,
             f"{_listed(left)} {'are' if len(left) > 1 else 'is'} still there ({problem});"
@@ -198,7 +198,7 @@ class ConnectivityRun:
         self._settled = True
 
     def cancel(self) -> None:
-        """Stop it: SIGINT first, then by force. `progress` tells the rest, and must be read on."""
+        """Stop it: SIGINT first, then by force. Read `progress` on to its end."""
         self._cancelled = True
         if not self._settled:
             self._running.interrupt()
@@ -218,7 +218,7 @@ class ConnectivityRun:
         )
 
     async def progress(self) -> AsyncGenerator[Progress, None]:
-        """Run it and tell how it goes; the last is Refused, or Ended and CleanedUp.
+        """Run it and report how it goes; the last record is Refused, or Ended and CleanedUp.
 
         Never raises for what the program or the cluster does. Raises RuntimeError the second time:
         one consent is for one run. Close it (`contextlib.aclosing`) when it is not read to its end.
@@ -239,8 +239,8 @@ class ConnectivityRun:
             return
         self._settled = False
         last: Refused | Ended | None = None
-        async with aclosing(self._run()) as told:
-            async for each in told:
+        async with aclosing(self._run()) as records:
+            async for each in records:
                 if isinstance(each, NamespaceMade):
                     self._made.add(each.name)
                 if isinstance(each, Refused | Ended):
@@ -253,7 +253,7 @@ class ConnectivityRun:
         self._settled = True
         yield cleaned
 
-    async def _run(self) -> AsyncGenerator[Told | Refused | Ended, None]:
+    async def _run(self) -> AsyncGenerator[Output | Refused | Ended, None]:
         """The program from its start to its end."""
         output = ConnectivityOutput()
         said: deque[str] = deque(maxlen=_LAST)

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from collectors.cilium.answer import AgentFailure, Answer, CiliumCommand, parse_agents, read_items
+from collectors.cilium.answer import AgentFailure, CiliumCommand, Reading, parse_agents, read_items
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
 from collectors.kubernetes.records import Part
 from collectors.process import Completed
@@ -152,8 +152,8 @@ class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
 _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
 
 
-def parse_peers(completed: Completed) -> Answer:
-    """Read what `cilium bgp peers -o json` printed and how it ended. Never raises."""
+def parse_peers(completed: Completed) -> Reading:
+    """Read what `cilium bgp peers -o json` printed and how it ended. Raises ReadError."""
     return parse_agents(completed, "cilium bgp peers", _answered, _failed)
 
 

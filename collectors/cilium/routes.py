@@ -16,7 +16,7 @@ from functools import partial
 
 import msgspec
 
-from collectors.cilium.answer import AgentFailure, Answer, CiliumCommand, parse_agents, read_items
+from collectors.cilium.answer import AgentFailure, CiliumCommand, Reading, parse_agents, read_items
 from collectors.cilium.path_attributes import (
     Malformed,
     PathAttributes,
@@ -108,8 +108,8 @@ class _Route(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
 _ROUTES = msgspec.json.Decoder(tuple[_Route, ...])
 
 
-def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> Answer:
-    """Read what `cilium bgp routes … -o json` printed and how it ended. Never raises.
+def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> Reading:
+    """Read what `cilium bgp routes … -o json` printed and how it ended. Raises ReadError.
 
     `label` is the command as a message names it.
     """

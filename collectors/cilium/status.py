@@ -20,9 +20,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from collectors.cilium.answer import (
-    Answer,
     CiliumCommand,
-    NotJson,
     Reading,
     read_map,
     read_value,
@@ -30,6 +28,7 @@ from collectors.cilium.answer import (
     shortened,
     unreadable,
 )
+from collectors.kubernetes.decode import Undecodable
 from collectors.kubernetes.records import Part
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, one_line
@@ -189,7 +188,7 @@ def read_agent(pod: str, raw: bytes, error: str) -> AgentStatus:
         if value is None:
             return AgentStatus(pod, error=error or "the command could not exec in the pod")
         return _status(pod, msgspec.convert(value, _Agent))
-    except (NotJson, msgspec.ValidationError) as problem:
+    except (Undecodable, msgspec.ValidationError) as problem:
         return AgentStatus(
             pod, error=f"what the agent said cannot be read: {one_line(str(problem))}"
         )
@@ -371,18 +370,18 @@ _COLLECTED = ("image_count", "phase_count", "pod_state", "cilium_status")
 _FAILED = re.compile(r"^(?:Error: )?(?:Unable to determine status: )?(?:status check failed: )?")
 
 
-def parse_status(completed: Completed) -> Answer:
-    """Read what `cilium status -o json` printed and how it ended. Never raises.
+def parse_status(completed: Completed) -> Reading:
+    """Read what `cilium status -o json` printed and how it ended. Raises ReadError.
 
     JSON that came with exit code 1 is a reading with problems, unless nothing at all could be
     collected: then the command's own words say why, and there is no status.
     """
     try:
         parts = read_map(completed.out)
-    except NotJson as problem:
-        return unreadable(completed, _LABEL, problem)
+    except Undecodable as problem:
+        raise unreadable(completed, _LABEL, problem) from None
     if completed.code and not any(name in parts for name in _COLLECTED):
-        return refusal(completed, _LABEL)
+        raise refusal(completed, _LABEL)
     top, problems = _read_top(parts)
     agents, unread = _read_agents(parts)
     status = CiliumStatus(
@@ -411,7 +410,7 @@ def _read_top(parts: dict[str, msgspec.Raw]) -> tuple[_Top, tuple[str, ...]]:
             if value is not None:
                 msgspec.convert({name: value}, _Top)
                 fitting[name] = value
-        except (NotJson, msgspec.ValidationError) as problem:
+        except (Undecodable, msgspec.ValidationError) as problem:
             problems.append(f"{_LABEL}: {name} cannot be read: {one_line(str(problem))}")
     return msgspec.convert(fitting, _Top), tuple(problems)
 
@@ -420,7 +419,7 @@ def _read_agents(parts: dict[str, msgspec.Raw]) -> tuple[dict[str, bytes], tuple
     """What each agent pod said, as bytes, and why there is nothing of it."""
     try:
         agents = read_map(bytes(parts.get("cilium_status", _NULL)))
-    except NotJson as problem:
+    except Undecodable as problem:
         return {}, (f"{_LABEL}: cilium_status cannot be read: {problem}",)
     return {one_line(pod): bytes(raw) for pod, raw in agents.items()}, ()
 

@@ -317,7 +317,7 @@ class _ExecRequest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def exec_info(access: Access, plugin: Exec) -> bytes:
-    """`KUBERNETES_EXEC_INFO`: what a plugin is told. There is nobody to ask: not interactive."""
+    """`KUBERNETES_EXEC_INFO`: the input of a plugin. Not interactive: it has no terminal."""
     cluster = _cluster_info(access) if plugin.provide_cluster_info else msgspec.UNSET
     request = _ExecRequest(plugin.api_version, "ExecCredential", _ExecSpec(False, cluster))
     return msgspec.json.encode(request)

@@ -15,6 +15,7 @@ import msgspec
 
 from collectors.kubernetes.records import Object
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
+from collectors.source import ReadError, Reason
 
 Record = TypeVar("Record", bound=Object)
 
@@ -23,8 +24,11 @@ _DIFFICULT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot read at once, deep nesting included."""
 
 
-class Undecodable(Exception):
-    """The bytes are not an object of this kind; the message says why, in one printable sentence."""
+class Undecodable(ReadError):
+    """The bytes are not an object of this kind."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.UNREADABLE, message)
 
 
 class ListMetadata(msgspec.Struct, frozen=True, rename="camel"):

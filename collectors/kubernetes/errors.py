@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from collectors.sanitize import one_line, printable_bytes
-from collectors.source import Reason
+from collectors.source import ReadError, Reason
 
 MAX_MESSAGE = 600
 """Characters kept of what the other side said."""
@@ -26,12 +26,11 @@ _REASONS = {401: Reason.UNAUTHORIZED, 403: Reason.FORBIDDEN, 404: Reason.ABSENT}
 Headers: TypeAlias = Mapping[str, str]
 
 
-class ApiError(Exception):
+class ApiError(ReadError):
     """The API could not be read.
 
-    `reason` says which kind of failure it is, `status` is the HTTP status (or the code of an ERROR
-    event of a watch) when the server answered, `retry_after` are the seconds the other side asks us
-    to wait, `message` is one printable sentence.
+    `status` is the HTTP status (or the code of an ERROR event of a watch) when the server answered,
+    `retry_after` the seconds that the other side asks us to wait.
     """
 
     def __init__(
@@ -42,11 +41,9 @@ class ApiError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.reason = reason
-        self.message = shortened(message)
+        super().__init__(reason, shortened(message))
         self.status = status
         self.retry_after = retry_after
-        super().__init__(self.message)
 
 
 class _Status(msgspec.Struct):

@@ -16,7 +16,7 @@ from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.resources import CILIUM_GROUP
 from collectors.sanitize import JsonValue, one_line, printable, printable_json
-from collectors.source import Reason
+from collectors.source import ReadError, Reason
 
 TIMEOUT = 10.0
 """Seconds in which one object must be there."""
@@ -86,44 +86,42 @@ KINDS: Mapping[str, Kind] = {
 """Kinds that can be read, by their Kubernetes name. Secrets are not among them."""
 
 
-class NotReadable(Exception):
-    """An object is not shown; one printable sentence that says why."""
-
-
 async def read_object(session: ApiSession, kind: str, namespace: str, name: str) -> str:
-    """The object as printable YAML, a newline at the end. Raises NotReadable, never ApiError."""
+    """The object as printable YAML, a newline at the end. Raises ReadError."""
     if kind.lower() in ("secret", "secrets"):
-        raise NotReadable("Secrets are never read")
+        raise ReadError(Reason.REFUSED, "Secrets are never read")
     served = KINDS.get(kind)
     if served is None:
-        raise NotReadable(f"a {one_line(kind)} is no object of the API that can be read")
+        text = f"a {one_line(kind)} is no object of the API that can be read"
+        raise ReadError(Reason.ABSENT, text)
     if not _usable(name) or (served.namespaced and not _usable(namespace)):
-        raise NotReadable(f"{one_line(f'{namespace}/{name}')!r} is no name of an object")
+        text = f"{one_line(f'{namespace}/{name}')!r} is no name of an object"
+        raise ReadError(Reason.ABSENT, text)
     absent: ApiError | None = None
     for version in served.versions:
         try:
             answer = await session.get(served.path(version, namespace, name), timeout=TIMEOUT)
         except ApiError as problem:
             if problem.reason is not Reason.ABSENT:
-                raise NotReadable(problem.message) from None
+                raise
             absent = absent or problem
             continue
         return await asyncio.to_thread(as_yaml, answer.body)
-    raise NotReadable(absent.message if absent else f"there is no {kind} {name}")
+    raise absent or ReadError(Reason.ABSENT, f"there is no {kind} {name}")
 
 
 def as_yaml(body: bytes) -> str:
-    """A JSON object as printable YAML, without what only repeats the rest. Raises NotReadable."""
+    """A JSON object as printable YAML, without what only repeats the rest. Raises ReadError."""
     import yaml
 
     try:
         document: JsonValue = json.loads(body)
     except (ValueError, RecursionError):
-        raise NotReadable("the answer of the API server is no JSON") from None
+        raise ReadError(Reason.UNREADABLE, "the answer of the API server is no JSON") from None
     if not isinstance(document, dict):
-        raise NotReadable("the answer of the API server is no object")
+        raise ReadError(Reason.UNREADABLE, "the answer of the API server is no object")
     if document.get("kind") == "Secret":
-        raise NotReadable("Secrets are never read")
+        raise ReadError(Reason.REFUSED, "Secrets are never read")
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text = yaml.dump(
         printable_json(_pruned(document)),

@@ -1,6 +1,6 @@
 """One kind of object, mirrored: listed once, then watched, for ever.
 
-What client-go's Reflector does, with the failures told instead of logged. A watch that ends is the
+What client-go's Reflector does, with failures reported instead of logged. A watch that ends is the
 normal case and never looks like a deletion; only a new list replaces what is known, all at once.
 Source: Kubernetes, "Efficient detection of changes" (API concepts); client-go/tools/cache.
 """
@@ -145,14 +145,14 @@ class Reflector:
             self._incomplete = bool(problems)
             return Replaced(self.kind, records, monotonic() - begun, problems)
         self._served = ""
-        told = (
+        text = (
             f"{self._session.server} does not serve {self._name()} "
             f"({' or '.join(self._resource.versions)})"
         )
         if self._resource.custom:
-            raise ApiError(Reason.ABSENT, told)
+            raise ApiError(Reason.ABSENT, text)
         # Not an answer that there are none: something between us and the API server is wrong.
-        raise ApiError(Reason.REFUSED, f"{told}, as every Kubernetes API server does")
+        raise ApiError(Reason.REFUSED, f"{text}, as every Kubernetes API server does")
 
     async def _pages(self, version: str) -> list[Page[Object]]:
         pages: list[Page[Object]] = []

@@ -18,7 +18,7 @@ Topic: TypeAlias = Literal["ipam", "bgp", ""]
 def topic(line: LogLine) -> Topic:
     """What the line is about: LB-IPAM, BGP, or "" for anything else.
 
-    Told by its module, in either form: `module=….lbipam` (1.18 and later) or `subsys=lbipam`. A
+    Known by its module, in either form: `module=….lbipam` (1.18 and later) or `subsys=lbipam`. A
     line without one counts when its message is known, or when it complains about our kinds.
     """
     known = _MODULE.search(line.module)

@@ -31,7 +31,7 @@ class Target:
     restarts: int = 0
     """How often the kubelet says it restarted."""
     started: datetime | None = None
-    """When the container that runs now began, where that is told."""
+    """When the current container started; None if not known."""
     held_back: bool = False
     """It has ended and waits to be started again: its log is still that of the one that ended."""
 
