@@ -1,8 +1,8 @@
 """The contract between what reads the outside world and what folds it: sources and their updates.
 
-A source is something that can be read for ever. It never raises for anything the outside world
-can do: a refusal, a time-out or nonsense becomes `Failed`, and the source goes on. An exception out
-of a source is a bug of ours.
+A source can be read for ever. It never raises for anything the outside world can do: a refusal, a
+time-out or nonsense becomes `Failed`, and the source goes on. Below a source every such failure is
+a `ReadError`. Any other exception out of a source is a bug of ours.
 """
 
 from __future__ import annotations
@@ -38,6 +38,15 @@ class Reason(StrEnum):
     """The server answered with another error (429, 5xx), or a command exited with one."""
     UNREADABLE = "unreadable"
     """An answer came, and it is not what it should be."""
+
+
+class ReadError(Exception):
+    """Something outside could not be read. `message` is one printable sentence."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

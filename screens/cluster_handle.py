@@ -14,7 +14,7 @@ from screens.ui_state import Frame
 if TYPE_CHECKING:
     from app.model.finding import Ref
     from app.state.monitor import Feed, Monitor
-    from collectors.records import Pod
+    from collectors.kubernetes.records import Pod
 
 
 class LogFeed(Protocol):

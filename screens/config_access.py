@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.state.snapshot import SourceHealth, State
-from collectors.resources import resources
+from collectors.kubernetes.resources import resources
 from screens.config_section import Entry, Section, counted, fact, finding_lines
 from screens.empty_state import next_try
 from screens.format import NOTHING, SIGN, age_of, count, time_of_day

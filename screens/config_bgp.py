@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from app.model.health import Health
     from app.model.peering import PeeringFamily, SelectedAdvertisement
     from app.state.snapshot import Snapshot
-    from collectors.cilium_records import ClusterConfig, ClusterPeer, PeeringPolicy
-    from collectors.records import LabelSelector
+    from collectors.cilium.records import ClusterConfig, ClusterPeer, PeeringPolicy
+    from collectors.kubernetes.records import LabelSelector
 
 COLUMNS = (
     Column("name", "OBJECT", cut_to=30),
@@ -211,7 +211,7 @@ def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
 def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     """A peer, the families of its PeerConfig, and what each selects."""
     from app.model.desired_peerings import peer_families  # the rules come with it
-    from collectors.cilium_records import PeerConfigSpec
+    from collectors.cilium.records import PeerConfigSpec
 
     snapshot = tree.case.snapshot
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.model.finding import Finding
     from app.model.health import Health
     from app.state.snapshot import Snapshot
-    from collectors.agent_status import AgentStatus
+    from collectors.cilium.status import AgentStatus
 
 COLUMNS = (
     Column("name", "PARAMETER", cut_to=22),

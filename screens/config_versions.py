@@ -20,7 +20,7 @@ from app.state.kinds import (
     VERSION,
 )
 from app.state.snapshot import State
-from collectors.cilium_answer import TOO_OLD
+from collectors.cilium.answer import TOO_OLD
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
 from screens.empty_state import content

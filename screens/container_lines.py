@@ -13,7 +13,7 @@ from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.health import Health
-    from collectors.records import ContainerStatus, ContainerTerminated, Pod
+    from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
 
 _ON_THE_WAY = ("", "PodInitializing", "ContainerCreating")
 """Reasons for which a container waits that is well."""

@@ -17,7 +17,14 @@ from screens.widgets.lines import Line, Span, Tone, plain
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.records import Condition, ContainerState, ContainerStatus, Event, Object, Pod
+    from collectors.kubernetes.records import (
+        Condition,
+        ContainerState,
+        ContainerStatus,
+        Event,
+        Object,
+        Pod,
+    )
 
 _GOOD = {"Ready": "True", "ContainersReady": "True", "Initialized": "True", "PodScheduled": "True"}
 _BAD = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
@@ -52,7 +59,7 @@ def describe(snapshot: Snapshot, ref: Ref, findings: Sequence[Finding] = ()) -> 
 
 
 def _parts(snapshot: Snapshot, ref: Ref, record: Object) -> Iterator[Line]:
-    from collectors.records import Pod
+    from collectors.kubernetes.records import Pod
 
     now = snapshot.taken_at
     if isinstance(record, Pod):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from collectors.log_excerpts import event
+from collectors.logs.excerpts import event
 from screens.format import SIGN, age_of, time_of_day
 from screens.log_refs import named
 from screens.log_rows import GAPS, full_time, health_of
@@ -15,7 +15,7 @@ from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition
-    from collectors.log_entries import LogEntry
+    from collectors.logs.joining import LogEntry
     from screens.widgets.lines import Tone
 
 MANY = 100

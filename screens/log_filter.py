@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.model.finding import Ref
-from collectors.log_excerpts import topic
+from collectors.logs.excerpts import topic
 from screens.log_refs import names
 from screens.log_rows import GAPS, Times, health_of, tells
 
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition
-    from collectors.log_entries import LogEntry
+    from collectors.logs.joining import LogEntry
 
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]
 

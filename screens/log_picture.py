@@ -29,7 +29,7 @@ from screens.widgets.lines import plain
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.log_entries import LogEntry
+    from collectors.logs.joining import LogEntry
 
 READS: Mapping[bool, tuple[Kind[object], ...]] = {
     True: (OPERATOR_LOG, SERVICES, POOLS, DAEMON_SETS, PODS, LEASES),

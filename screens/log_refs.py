@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.peering import session_ref
-from collectors.log_excerpts import topic
+from collectors.logs.excerpts import topic
 from screens.selection import Selection
 
 if TYPE_CHECKING:
-    from collectors.log_entries import LogEntry
-    from collectors.log_lines import LogLine
+    from collectors.logs.joining import LogEntry
+    from collectors.logs.lines import LogLine
 
 POOL = "CiliumLoadBalancerIPPool"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from collectors.log_excerpts import event, is_noise, topic
-from collectors.log_targets import OPERATOR_CONTAINER
+from collectors.logs.excerpts import event, is_noise, topic
+from collectors.logs.targets import OPERATOR_CONTAINER
 from screens.format import SIGN, age_of, time_of_day
 from screens.log_refs import named
 from screens.widgets.columns import Cell, Column, Row
@@ -18,7 +18,7 @@ from screens.widgets.columns import Cell, Column, Row
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition
     from app.model.health import Health
-    from collectors.log_entries import LogEntry
+    from collectors.logs.joining import LogEntry
     from screens.widgets.lines import Tone
 
 COLUMNS = (

@@ -16,7 +16,7 @@ from textual.containers import Container
 from app.model.finding import Ref
 from app.model.health import operator_lease
 from app.state.kinds import PODS, Kind
-from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
+from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
@@ -36,7 +36,7 @@ from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.records import Pod
+    from collectors.kubernetes.records import Pod
     from screens.widgets.columns import Row
 
 MOST_AGENTS = 20

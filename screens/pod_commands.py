@@ -13,7 +13,7 @@ from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.records import ContainerStatus, Pod
+    from collectors.kubernetes.records import ContainerStatus, Pod
     from screens.pod_status import PodTold
 
 

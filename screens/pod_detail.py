@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from app.model.finding import Finding
     from app.model.health import CiliumPod, Health
     from app.state.snapshot import Snapshot
-    from collectors.records import Condition, Event
+    from collectors.kubernetes.records import Condition, Event
     from screens.pod_status import PodTold
 
 _BAD_WHEN_TRUE = ("DisruptionTarget",)

@@ -15,7 +15,7 @@ from screens.widgets.lines import Line, Span, Tone, plain, wrapped
 if TYPE_CHECKING:
     from app.model.finding import Ref
     from app.state.snapshot import Snapshot
-    from collectors.records import Event
+    from collectors.kubernetes.records import Event
 
 MOST = 15
 """Events shown of one object."""

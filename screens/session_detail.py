@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from app.model.flap_history import Flaps
     from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement
     from app.state.snapshot import Snapshot
-    from collectors.bgp_peers import BgpPeer
-    from collectors.capabilities import Capability
-    from collectors.cilium_records import AdvertisedAttributes
+    from collectors.cilium.bgp_messages import Capability
+    from collectors.cilium.peers import BgpPeer
+    from collectors.cilium.records import AdvertisedAttributes
 
 _LABEL = 13
 """Width of what stands before each line, so that the eye finds it."""

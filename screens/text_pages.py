@@ -92,7 +92,7 @@ def info(facts: Callable[[], Mapping[str, str]]) -> Text:
 
 def object_of(about: Selection, snapshot: Snapshot) -> Ref | None:
     """The object of the API that stands for a thing; None where there is none."""
-    from collectors.objects import KINDS
+    from collectors.kubernetes.objects import KINDS
 
     if about.ref.kind in KINDS:
         return about.ref

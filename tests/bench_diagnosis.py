@@ -26,8 +26,7 @@ from app.model.case import Case
 from app.state.derived import Memo
 from app.state.kinds import KINDS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.bgp_routes import NodeRoutes, Path, Route
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AdvertisedService,
     Advertisement,
     AdvertisementEntry,
@@ -52,7 +51,8 @@ from collectors.cilium_records import (
     PoolSpec,
     RouteCount,
 )
-from collectors.records import (
+from collectors.cilium.routes import NodeRoutes, Path, Route
+from collectors.kubernetes.records import (
     Condition,
     ConfigMap,
     Container,

@@ -20,7 +20,7 @@ from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.kinds import CONFIG_MAPS, SERVICES
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     Advertisement,
     CiliumNode,
     ClusterConfig,
@@ -29,7 +29,7 @@ from collectors.cilium_records import (
     PeerConfig,
     PeeringPolicy,
 )
-from collectors.records import Condition, LabelSelector, Metadata, Object
+from collectors.kubernetes.records import Condition, LabelSelector, Metadata, Object
 from collectors.source import Keyed
 from tests.recorded import changed, records_of, snapshot_of
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from hypothesis import strategies as st
 
-from collectors.cilium_answer import Answer, Reading, Refusal
-from collectors.command import Completed
+from collectors.cilium.answer import Reading
+from collectors.process import Completed
 from collectors.sanitize import printable, printable_bytes
+from collectors.source import ReadError
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = tuple(sorted(path.parent.parent.name for path in RECORDINGS.glob("*/cli/index.json")))
 """The recordings that hold runs of the command."""
+
+Parse: TypeAlias = Callable[[Completed], Reading]
 
 _STAND_IN = """#!{python} -S
 import json, os, sys
@@ -105,21 +109,24 @@ def calls(program: Path) -> list[list[str]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def reading(answer: Answer) -> Reading:
-    """The answer, which must be a reading."""
-    assert isinstance(answer, Reading), answer
+def answer_of(parse: Parse, completed: Completed) -> Reading | ReadError:
+    """What a command's run comes to: a reading, or the error in its place."""
+    try:
+        return parse(completed)
+    except ReadError as problem:
+        return problem
+
+
+def refused(parse: Parse, completed: Completed) -> ReadError:
+    """The error that the run of a command comes to."""
+    answer = answer_of(parse, completed)
+    assert isinstance(answer, ReadError), answer
     return answer
 
 
-def refused(answer: Answer) -> Refusal:
-    """The answer, which must be a refusal."""
-    assert isinstance(answer, Refusal), answer
-    return answer
-
-
-def assert_printable(answer: Answer) -> None:
+def assert_printable(answer: Reading | ReadError) -> None:
     """Every string of an answer may be printed."""
-    if isinstance(answer, Refusal):
+    if isinstance(answer, ReadError):
         strings = [answer.message]
     else:
         strings = [*answer.problems, *map(_text, answer.records)]

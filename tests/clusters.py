@@ -23,17 +23,14 @@ from app.state import kinds
 from app.state.derived import Memo
 from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors import (
-    bgp_peers,
-    bgp_routes,
-    cilium_records,
-    cilium_status,
-    cli_version,
-    cluster_version,
-    log_entries,
-    policy_records,
-)
-from collectors import records as kubernetes_records
+from collectors.cilium import cli as cilium_cli
+from collectors.cilium import peers as bgp_peers
+from collectors.cilium import records as cilium_records
+from collectors.cilium import routes as bgp_routes
+from collectors.cilium import status as cilium_status
+from collectors.kubernetes import cluster_version
+from collectors.kubernetes import records as kubernetes_records
+from collectors.logs import joining as log_entries
 from collectors.source import Keyed
 from tests.recorded import NAMES, changed, snapshot_of
 
@@ -119,11 +116,10 @@ def record_types() -> Mapping[str, type]:
     modules = (
         kubernetes_records,
         cilium_records,
-        policy_records,
         bgp_peers,
         bgp_routes,
         cilium_status,
-        cli_version,
+        cilium_cli,
         cluster_version,
         log_entries,
     )

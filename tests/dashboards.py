@@ -13,9 +13,9 @@ from textual.widget import Widget
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.theme import Look
 from app.state.monitor import Feed, Monitor
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.source import Appended, Update
 from screens.cluster_handle import ClusterLink
 from tests.recorded import RECORDINGS, Said, feeds, taken_at

@@ -20,7 +20,7 @@ from app.model.case import Case
 from app.model.finding import Finding
 from app.state.kinds import CONFIG_MAPS, LEASES, PODS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     ContainerState,
     ContainerStatus,

@@ -33,10 +33,10 @@ from app.lab.plane import (
     SERVICES,
     ResourceKey,
 )
-from app.lab.routers import Router
 from app.lab.scenario import FaultPlan
-from app.lab.simulation import Simulation
+from app.lab.sessions import Router
 from app.lab.store import JsonObject
+from app.lab.world import Simulation
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

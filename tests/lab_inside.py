@@ -13,8 +13,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
+from app.lab.access import covered
 from app.lab.fields import name_of
-from app.lab.routes import covered
 from app.lab.scenario import Scenario
 from app.lab.store import Cluster
 from app.lab.store import ContainerLog as LabLog
@@ -24,26 +24,26 @@ from app.model.session_logs import FOLLOWED
 from app.pipeline.agent_logs import suspects
 from app.state.kinds import AGENT_LOGS, KINDS, OPERATOR_LOG, PODS, Kind, Records
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_answer import CiliumCommand, Reading
-from collectors.cilium_cli import COMMANDS, CiliumCli
-from collectors.cluster_version import ClusterVersion, VersionSource
-from collectors.command import Completed
-from collectors.decode import decode_page
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import (
+from collectors.cilium.answer import CiliumCommand
+from collectors.cilium.cli import COMMANDS, CiliumCli
+from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.resources import Resource, resources
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import (
     AGENT_CONTAINER,
     OPERATOR_CONTAINER,
     Target,
     leader_pod,
     target_of,
 )
-from collectors.resources import Resource, resources
-from collectors.source import Failed, Keyed, Reason, Replaced, Update
+from collectors.process import Completed
+from collectors.source import Failed, Keyed, ReadError, Reason, Replaced, Update
 from tests.lab_cluster import NOON, HandClock
 from tests.recorded import changed
 
 TAIL = 1000
-"""Lines of a log that are read at most, as `collectors.pod_logs` begins."""
+"""Lines of a log that are read at most, as `collectors.logs.follow` begins."""
 
 _STATES = {Reason.FORBIDDEN: State.FORBIDDEN, Reason.ABSENT: State.ABSENT}
 
@@ -113,10 +113,12 @@ def _command(cluster: Cluster, command: CiliumCommand) -> Update:
     if said.seconds > command.deadline:
         late = f"{command.label} had not ended after {command.deadline:g} s and was ended"
         return Failed(command.kind, Reason.TIMED_OUT, late, command.interval)
-    answer = command.parse(Completed(said.exit, said.stdout, said.stderr.decode(), said.seconds))
-    if isinstance(answer, Reading):
-        return Replaced(command.kind, answer.records, said.seconds, answer.problems)
-    return Failed(command.kind, answer.reason, answer.message, command.interval)
+    completed = Completed(said.exit, said.stdout, said.stderr.decode(), said.seconds)
+    try:
+        answer = command.parse(completed)
+    except ReadError as problem:
+        return Failed(command.kind, problem.reason, problem.message, command.interval)
+    return Replaced(command.kind, answer.records, said.seconds, answer.problems)
 
 
 def _with_operator_log(snapshot: Snapshot, cluster: Cluster) -> Snapshot:

@@ -15,8 +15,8 @@ from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import ConditionsStatus, Pool, PoolBlock
-from collectors.records import (
+from collectors.cilium.records import ConditionsStatus, Pool, PoolBlock
+from collectors.kubernetes.records import (
     Condition,
     Deployment,
     Event,

@@ -19,16 +19,15 @@ import yaml
 from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.bgp_peers import COMMAND as PEERS
-from collectors.bgp_routes import COMMANDS as ROUTES
-from collectors.cilium_answer import Reading
-from collectors.cilium_status import COMMAND as STATUS
-from collectors.command import Completed
-from collectors.decode import decode_page
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import target_of
-from collectors.resources import Resource, resources
-from collectors.source import Failed, Reason, Replaced, Update
+from collectors.cilium.peers import COMMAND as PEERS
+from collectors.cilium.routes import COMMANDS as ROUTES
+from collectors.cilium.status import COMMAND as STATUS
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.resources import Resource, resources
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import target_of
+from collectors.process import Completed
+from collectors.source import Failed, ReadError, Reason, Replaced, Update
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = tuple(sorted(path.parent.name for path in RECORDINGS.glob("*/recording.yaml")))
@@ -144,9 +143,9 @@ def _commands(name: str) -> Iterable[tuple[list[str], Update]]:
             err=(folder / entry["stderr"]).read_text(),
             took=entry["seconds"],
         )
-        answer = command.parse(completed)
-        if isinstance(answer, Reading):
+        try:
+            answer = command.parse(completed)
             update: Update = Replaced(command.kind, answer.records, completed.took, answer.problems)
-        else:
-            update = Failed(command.kind, answer.reason, answer.message, 30.0)
+        except ReadError as problem:
+            update = Failed(command.kind, problem.reason, problem.message, 30.0)
         yield entry["argv"], update

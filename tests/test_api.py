@@ -21,9 +21,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.api import ApiError, ApiSession, split_lines
-from collectors.api_errors import MAX_MESSAGE, refusal, seconds_to_wait
-from collectors.proxies import proxy_for
+from collectors.kubernetes.api import ApiError, ApiSession, split_lines
+from collectors.kubernetes.connection import proxy_for
+from collectors.kubernetes.errors import MAX_MESSAGE, refusal, seconds_to_wait
 from collectors.sanitize import one_line
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status
@@ -542,7 +542,8 @@ async def test_private_keys_do_not_stay_on_the_disk(
 
 def test_importing_the_session_loads_nothing_heavy() -> None:
     program = (
-        "import sys, json, collectors.reflector, collectors.cluster_version, collectors.resources;"
+        "import sys, json, collectors.kubernetes.reflector, collectors.kubernetes.cluster_version;"
+        "import collectors.kubernetes.resources;"
         "heavy = {'kubernetes', 'aiohttp', 'yaml', 'sh'};"
         "print(json.dumps(sorted(heavy & set(sys.modules))))"
     )

@@ -8,20 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.agent_answers import ONE_FAILS_ALL, agent_failures
-from collectors.bgp_peers import BgpPeer, NodePeers, PeerFamily, parse_peers
-from collectors.capabilities import families_of
-from collectors.cilium_answer import Reading, Refusal
-from collectors.command import Completed
+from collectors.cilium.answer import ONE_FAILS_ALL, Reading, agent_failures
+from collectors.cilium.bgp_messages import families_of
+from collectors.cilium.peers import BgpPeer, NodePeers, PeerFamily, parse_peers
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,
     NAMES,
+    answer_of,
     assert_printable,
     completed_runs,
     error_case,
     error_cases,
-    reading,
     recorded,
     refused,
     shaped_like,
@@ -40,7 +39,7 @@ def nodes_of(name: str) -> tuple[NodePeers, ...]:
 
 
 def nodes_in(completed: Completed) -> tuple[NodePeers, ...]:
-    records = reading(parse_peers(completed)).records
+    records = parse_peers(completed).records
     assert all(isinstance(record, NodePeers) for record in records)
     return tuple(record for record in records if isinstance(record, NodePeers))
 
@@ -164,7 +163,7 @@ def test_a_family_that_only_the_router_lacks_shows_in_the_capabilities() -> None
 def test_an_agent_that_failed_is_a_record_beside_the_others(
     completed: Completed, pod: str, error: str
 ) -> None:
-    answer = reading(parse_peers(completed))
+    answer = parse_peers(completed)
     *others, last = nodes_in(completed)
     assert [(node.error, len(node.peers)) for node in others] == [("", 1), ("", 1)]
     assert last == NodePeers("", pod, error=error)
@@ -173,7 +172,7 @@ def test_an_agent_that_failed_is_a_record_beside_the_others(
 
 
 def test_agents_without_bgp_say_so_in_words() -> None:
-    answer = reading(parse_peers(recorded("bgp-disabled", *ARGV)))
+    answer = parse_peers(recorded("bgp-disabled", *ARGV))
     nodes = nodes_of("bgp-disabled")
     assert [node.key for node in nodes] == [
         "pod:cilium-7sgt4",
@@ -212,7 +211,7 @@ def test_when_every_agent_fails_there_is_a_record_for_each() -> None:
     [recorded("rights-no-exec", *ARGV), error_case("rbac-viewer-noexec-bgp-peers--o-json")],
 )
 def test_when_exec_is_forbidden_everywhere_the_source_is_forbidden(completed: Completed) -> None:
-    refusal = refused(parse_peers(completed))
+    refusal = refused(parse_peers, completed)
     assert refusal.reason is Reason.FORBIDDEN
     assert "may not exec in the 3 agent pods" in refusal.message
     assert 'User "bench-viewer" cannot create resource "pods/exec"' in refusal.message
@@ -231,7 +230,7 @@ def test_when_exec_is_forbidden_everywhere_the_source_is_forbidden(completed: Co
     ],
 )
 def test_a_command_that_fails_as_a_whole_says_why(name: str, reason: Reason, words: str) -> None:
-    refusal = refused(parse_peers(error_case(name)))
+    refusal = refused(parse_peers, error_case(name))
     assert refusal.reason is reason
     assert words in refusal.message
     assert refusal.message.startswith("cilium bgp peers: ")
@@ -320,7 +319,7 @@ def test_each_spelling_of_partial_failure_is_read(introduction: str) -> None:
 
 def test_an_old_command_that_drops_all_answers_for_one_failure_says_so() -> None:
     err = "\nError: Unable to get peering status: failed to fetch bgp state from a: down\n"
-    answer = reading(parse_peers(failed(err)))
+    answer = parse_peers(failed(err))
     assert answer.problems == ("agent a: down", ONE_FAILS_ALL)
 
 
@@ -345,7 +344,7 @@ def test_agents_that_may_not_be_asked_beside_one_that_failed_are_records() -> No
     ids=["empty", "table", "truncated", "list", "deep"],
 )
 def test_what_is_not_its_json_is_unreadable(out: bytes, words: str) -> None:
-    refusal = refused(parse_peers(Completed(0, out, "", 0.1)))
+    refusal = refused(parse_peers, Completed(0, out, "", 0.1))
     assert refusal.reason is Reason.UNREADABLE
     assert refusal.message.startswith("cilium bgp peers printed what is not its JSON: ")
     assert words in refusal.message
@@ -366,7 +365,7 @@ def test_a_peer_that_cannot_be_read_costs_only_itself() -> None:
 @pytest.mark.parametrize("broken", [b"", b"\\ud800"])
 def test_nesting_however_deep_is_not_our_failure(depth: int, broken: bytes) -> None:
     out = b'{"%s": [{"families": %s}]}' % (broken, b"[" * depth + b"]" * depth)
-    assert_printable(parse_peers(Completed(0, out, "", 0.1)))
+    assert_printable(answer_of(parse_peers, Completed(0, out, "", 0.1)))
 
 
 def test_bytes_that_are_not_utf_8_and_escapes_do_not_get_through() -> None:
@@ -385,7 +384,7 @@ def test_bytes_that_are_not_utf_8_and_escapes_do_not_get_through() -> None:
     ],
 )
 def test_a_command_that_is_too_old_says_which_is_needed(err: str) -> None:
-    refusal = refused(parse_peers(failed(err)))
+    refusal = refused(parse_peers, failed(err))
     assert refusal.reason is Reason.REFUSED
     assert "0.16.0 or later" in refusal.message
     assert "0.18.6 or later" in refusal.message
@@ -393,23 +392,23 @@ def test_a_command_that_is_too_old_says_which_is_needed(err: str) -> None:
 
 def test_a_command_that_prints_its_help_instead_is_too_old() -> None:
     out = b"Access to BGP\n\nUsage:\n  cilium bgp [command]\n\nAvailable Commands:\n  peers  x\n"
-    assert "0.16.0 or later" in refused(parse_peers(Completed(0, out, "", 0.1))).message
+    assert "0.16.0 or later" in refused(parse_peers, Completed(0, out, "", 0.1)).message
 
 
 def test_a_command_that_fails_without_a_word_says_how() -> None:
-    assert parse_peers(failed("", -9)) == Refusal(
-        Reason.REFUSED, "cilium bgp peers failed without a word: ended by signal 9"
-    )
+    problem = refused(parse_peers, failed("", -9))
+    assert problem.reason is Reason.REFUSED
+    assert problem.message == "cilium bgp peers failed without a word: ended by signal 9"
 
 
 def test_its_own_wait_that_ran_out_is_a_time_out() -> None:
     err = "\nError: Unable to get peering status: context deadline exceeded\n"
-    assert refused(parse_peers(failed(err))).reason is Reason.TIMED_OUT
+    assert refused(parse_peers, failed(err)).reason is Reason.TIMED_OUT
 
 
 @given(completed_runs(st.binary(max_size=200)))
 def test_no_output_raises(completed: Completed) -> None:
-    assert_printable(parse_peers(completed))
+    assert_printable(answer_of(parse_peers, completed))
 
 
 @given(
@@ -420,8 +419,9 @@ def test_no_output_raises(completed: Completed) -> None:
     )
 )
 def test_no_json_raises_and_every_node_is_kept(completed: Completed) -> None:
-    answer = parse_peers(completed)
+    answer = answer_of(parse_peers, completed)
     assert_printable(answer)
     if completed.code == 0:
-        kept = len(reading(answer).records) - len(agent_failures(completed.err))
+        assert isinstance(answer, Reading), answer
+        kept = len(answer.records) - len(agent_failures(completed.err))
         assert kept == len(json.loads(completed.out))

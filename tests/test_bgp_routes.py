@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.bgp_routes import COMMANDS, NodeRoutes, Path, Route, parse_routes
-from collectors.cilium_answer import Reading
-from collectors.command import Completed
-from collectors.path_attributes import AsPathSegment, Malformed, PathAttributes
+from collectors.cilium.answer import Reading
+from collectors.cilium.path_attributes import AsPathSegment, Malformed, PathAttributes
+from collectors.cilium.routes import COMMANDS, NodeRoutes, Path, Route, parse_routes
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,
     NAMES,
+    answer_of,
     assert_printable,
     completed_runs,
     error_case,
     error_cases,
-    reading,
     recorded,
     refused,
     shaped_like,
@@ -35,7 +35,7 @@ def argv(table: str, afi: str) -> tuple[str, ...]:
 
 
 def nodes_in(completed: Completed) -> tuple[NodeRoutes, ...]:
-    records = reading(parse_routes(completed)).records
+    records = parse_routes(completed).records
     assert all(isinstance(record, NodeRoutes) for record in records)
     return tuple(record for record in records if isinstance(record, NodeRoutes))
 
@@ -217,7 +217,7 @@ def test_when_every_agent_fails_there_is_a_record_for_each() -> None:
 def test_a_command_that_fails_as_a_whole_says_why(
     completed: Completed, reason: Reason, words: str
 ) -> None:
-    refusal = refused(COMMANDS[0].parse(completed))
+    refusal = refused(COMMANDS[0].parse, completed)
     assert refusal.reason is reason
     assert words in refusal.message
     assert "cilium bgp routes available ipv4 unicast" in refusal.message
@@ -267,12 +267,12 @@ def test_a_route_that_cannot_be_read_costs_only_itself() -> None:
     (node,) = nodes_in(Completed(0, out, "", 0.1))
     assert node.routes == (Route("10.0.0.0/8"),)
     assert node.error.startswith("1 of 2 entries cannot be read: ")
-    assert reading(parse_routes(Completed(0, out, "", 0.1))).problems == (f"node a: {node.error}",)
+    assert parse_routes(Completed(0, out, "", 0.1)).problems == (f"node a: {node.error}",)
 
 
 @given(completed_runs(st.binary(max_size=200)))
 def test_no_output_raises(completed: Completed) -> None:
-    assert_printable(parse_routes(completed))
+    assert_printable(answer_of(parse_routes, completed))
 
 
 PATHS = shaped_like(("age-nanoseconds", "best", "stale", "family", "nlri", "path-attributes"))
@@ -289,4 +289,4 @@ ROUTES = st.fixed_dictionaries(
     )
 )
 def test_no_json_raises(completed: Completed) -> None:
-    assert_printable(parse_routes(completed))
+    assert_printable(answer_of(parse_routes, completed))

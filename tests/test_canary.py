@@ -8,17 +8,17 @@ sends. What is hostile is still seen: as U+FFFD and the letters that followed it
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from app.lab.launch import start_lab
+from tests.commands import run_here
 from tests.hostile import PAYLOADS, foreign, foreign_text, poisoned
-from tests.ptys import F_KEYS, ROOT, Program, clean_environment, program
+from tests.lab_asked import Lab, asked_lab
+from tests.ptys import F_KEYS, Program, clean_environment, program
 
 TEXTS = (b"\r", b"v", b"x", b"y", b"d", b"l", b"p", b"?")
 """Keys that show a text about what the cursor is on, where a screen has them."""
@@ -26,32 +26,52 @@ ESCAPE = b"\x1b"
 SIGN = "\ufffd"
 
 
-@contextmanager
-def hostile_lab(recording: str, folder: Path) -> Iterator[list[str]]:
-    """A lab that serves a hostile recording: the flags that name it, its context hostile too."""
-    with start_lab(replay=poisoned(recording, folder)) as lab:
-        config = json.loads(lab.kubeconfig.read_text())
-        context = f"canary{''.join(PAYLOADS.values())}"
-        config["current-context"] = config["contexts"][0]["name"] = context
-        file = folder / "kubeconfig"
-        file.write_text(json.dumps(config))
-        assert lab.at is not None
-        at = lab.at.isoformat()
-        yield ["--kubeconfig", str(file), "--cilium", str(lab.cilium), "--at", at]
+def hostile_flags(lab: Lab, folder: Path) -> list[str]:
+    """The flags that name a lab by a kubeconfig of its own, in which its context is hostile too."""
+    config = json.loads(lab.kubeconfig.read_text())
+    context = f"canary{''.join(PAYLOADS.values())}"
+    config["current-context"] = config["contexts"][0]["name"] = context
+    file = folder / f"{lab.context}-{lab.kubeconfig.parent.name}"
+    file.write_text(json.dumps(config))
+    assert lab.at is not None
+    at = lab.at.isoformat()
+    return ["--kubeconfig", str(file), "--cilium", str(lab.cilium), "--at", at]
+
+
+KILLED, REFUSED = "agent-just-killed", "rights-no-exec"
+"""A cluster with a container that was killed, and with its logs; and one that refuses."""
 
 
 @pytest.fixture(scope="module")
-def flags(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """A cluster with a container that was killed, and with its logs."""
-    with hostile_lab("agent-just-killed", tmp_path_factory.mktemp("killed")) as words:
-        yield words
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where these clusters' files are."""
+    return tmp_path_factory.mktemp("hostile")
 
 
 @pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """A cluster that refuses, in hostile words."""
-    with hostile_lab("rights-no-exec", tmp_path_factory.mktemp("refused")) as words:
-        yield words
+def recordings(folder: Path) -> dict[str, Path]:
+    """Both recordings, hostile throughout."""
+    return {name: poisoned(name, folder / name) for name in (KILLED, REFUSED)}
+
+
+@pytest.fixture(scope="module")
+def live(recordings: dict[str, Path], folder: Path) -> Iterator[dict[str, list[str]]]:
+    """The flags that name each, served by a process."""
+    with ExitStack() as labs:
+        yield {
+            name: hostile_flags(labs.enter_context(start_lab(replay=path)), folder)
+            for name, path in recordings.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def flags(recordings: dict[str, Path], folder: Path) -> Iterator[dict[str, list[str]]]:
+    """The flags that name each, in this process."""
+    with ExitStack() as labs:
+        yield {
+            name: hostile_flags(labs.enter_context(asked_lab(replay=path)), folder)
+            for name, path in recordings.items()
+        }
 
 
 def visit(running: Program, keys: tuple[bytes, ...]) -> list[str]:
@@ -80,14 +100,13 @@ def runbook(running: Program) -> str:
     return "\n".join(pictures)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("size", "keys"), [((80, 24), TEXTS), ((140, 40), (b"j",))], ids=["80x24", "140x40"]
 )
 def test_no_screen_passes_on_what_is_written_in_the_cluster(
-    flags: list[str], size: tuple[int, int], keys: tuple[bytes, ...]
+    live: dict[str, list[str]], size: tuple[int, int], keys: tuple[bytes, ...]
 ) -> None:
-    with program(*flags, size=size) as running:
+    with program(*live[KILLED], size=size) as running:
         seen = visit(running, keys)
         seen.append(runbook(running))
         running.type(b":\x1b[200~canary\x1b]0;canary\x07\x1b[201~\r")
@@ -99,9 +118,8 @@ def test_no_screen_passes_on_what_is_written_in_the_cluster(
         assert SIGN in text or place == "configuration", f"{place} shows nothing that is hostile"
 
 
-@pytest.mark.timeout(120)
-def test_no_refusal_passes_on_what_it_is_made_of(refused: list[str]) -> None:
-    with program(*refused, size=(140, 40)) as running:
+def test_no_refusal_passes_on_what_it_is_made_of(live: dict[str, list[str]]) -> None:
+    with program(*live[REFUSED], size=(140, 40)) as running:
         running.shows("API 0s")
         seen = [running.go(place) for place in F_KEYS]
         running.type(b"\x03")
@@ -112,15 +130,9 @@ def test_no_refusal_passes_on_what_it_is_made_of(refused: list[str]) -> None:
 
 def said(*words: str) -> str:
     """What a command without a screen writes, to both of its outputs."""
-    done = subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        timeout=60,
-    )
+    done = run_here(words, clean_environment())
     assert done.returncode in (0, 1, 2, 3), done.stderr
-    return (done.stdout + done.stderr).decode("utf-8", "surrogateescape")
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,15 +149,15 @@ def said(*words: str) -> str:
     ],
     ids=" ".join,
 )
-def test_no_report_passes_it_on(flags: list[str], words: tuple[str, ...]) -> None:
-    text = said(*words, *flags)
+def test_no_report_passes_it_on(flags: dict[str, list[str]], words: tuple[str, ...]) -> None:
+    text = said(*words, *flags[KILLED])
     assert foreign_text(text) == []
     assert SIGN in text
 
 
 @pytest.mark.parametrize("words", [("check",), ("get", "sources"), ("get", "pods")], ids=" ".join)
-def test_no_report_passes_on_a_refusal(refused: list[str], words: tuple[str, ...]) -> None:
-    text = said(*words, *refused)
+def test_no_report_passes_on_a_refusal(flags: dict[str, list[str]], words: tuple[str, ...]) -> None:
+    text = said(*words, *flags[REFUSED])
     assert foreign_text(text) == []
     assert SIGN in text or words == ("get", "pods")
 

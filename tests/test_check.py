@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,6 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.ignore_file import Entry, Ignored
 from app.diagnosis.verdict import Verdict
-from app.lab.launch import RunningLab, start_lab
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.report.findings_json import findings_json
 from app.report.findings_text import VALUE, Pen, evidence_line, short, text
@@ -33,53 +28,14 @@ from app.report.markdown import code, escape, markdown
 from app.state.kinds import SERVICES
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
+from tests.commands import ciliscope, environment, pointing_at, run_here
+from tests.lab_asked import asked_lab
 from tests.recorded import NAMES, RECORDINGS, changed, feeds, snapshot_of, taken_at
 from tests.verdicts import BAD
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "findings.schema.json"
 ALL = Request(categories=CATEGORIES)
 HOSTILE = "a `b` | **c** <script>&\x00\x1b[31m\ud800 [x](http://y) @all\n# d"
-
-
-def ciliscope(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
-    return ciliscope_in(Path.cwd(), *words, **environment)
-
-
-def ciliscope_in(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end in a folder."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CILISCOPE_", "KUBECONFIG"))}
-    root = str(Path(__file__).parent.parent)
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        env={**clean, "CILISCOPE_CONFIG": os.devnull, "PYTHONPATH": root, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=50,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-
-
-def pointing_at(lab: RunningLab) -> dict[str, str]:
-    told = {"KUBECONFIG": str(lab.kubeconfig), "CILISCOPE_CILIUM": str(lab.cilium)}
-    return told if lab.at is None else {**told, "CILISCOPE_AT": lab.at.isoformat()}
-
-
-@pytest.fixture(scope="module")
-def killed() -> Iterator[dict[str, str]]:
-    """The environment in which a cluster whose router was killed is the cluster."""
-    with start_lab(replay=RECORDINGS / "router-killed") as lab:
-        yield pointing_at(lab)
-
-
-@pytest.fixture(scope="module")
-def healthy() -> Iterator[dict[str, str]]:
-    """The environment in which a healthy recording is the cluster."""
-    with start_lab(replay=RECORDINGS / "healthy") as lab:
-        yield pointing_at(lab)
 
 
 def finding(code_: str, severity: Severity, name: str, causes: tuple[str, ...] = ()) -> Finding:
@@ -168,7 +124,7 @@ def test_signs_are_ascii_where_nothing_else_can_be_printed(healthy: dict[str, st
 
 
 def test_what_could_not_be_judged_is_an_exit_code_of_its_own() -> None:
-    with start_lab(replay=RECORDINGS / "rights-no-exec") as lab:
+    with asked_lab(replay=RECORDINGS / "rights-no-exec") as lab:
         done = ciliscope("check", **pointing_at(lab))
         assert done.returncode == UNJUDGED
         assert "resources: [pods/exec]" in done.stdout
@@ -179,7 +135,7 @@ def test_what_could_not_be_judged_is_an_exit_code_of_its_own() -> None:
 def test_a_cluster_that_is_not_there_is_not_called_healthy(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\n")
-    done = ciliscope("check", "--no-cli", "--timeout", "5s", KUBECONFIG=str(config))
+    done = ciliscope("check", "--no-cli", "--timeout", "1s", KUBECONFIG=str(config))
     assert done.returncode == UNJUDGED
     assert "✓" not in done.stdout.replace("✓ configuration", "")
 
@@ -187,14 +143,16 @@ def test_a_cluster_that_is_not_there_is_not_called_healthy(tmp_path: Path) -> No
 def test_what_is_ignored_is_listed_with_its_reason(killed: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "ciliscope-ignore.yaml"
     file.write_text("- {code: CS401, subject: 'Peer 172.*', reason: being replaced}\n")
-    done = ciliscope_in(tmp_path, "check", **killed)
+    done = run_here(("check",), environment(**killed), tmp_path)
     assert done.returncode == NOTHING_FOUND
     assert "ignored: CS401 Peer 172.29.51.1: being replaced" in done.stdout
-    told = json.loads(ciliscope_in(tmp_path, "check", "-o", "json", **killed).stdout)
+    told = json.loads(run_here(("check", "-o", "json"), environment(**killed), tmp_path).stdout)
     assert {"CS401", "CS501"} <= {each["id"].split("/")[0] for each in told["ignored"]}
-    assert ciliscope_in(tmp_path, "check", "--no-ignore-file", **killed).returncode == FOUND
+    assert (
+        run_here(("check", "--no-ignore-file"), environment(**killed), tmp_path).returncode == FOUND
+    )
     file.write_text("- {code: CS401, reason: being replaced, expires: 2026-11-22}\n")
-    done = ciliscope_in(tmp_path, "check", **killed)
+    done = run_here(("check",), environment(**killed), tmp_path)
     assert done.returncode == FOUND
     assert "! CS805 ciliscope-ignore.yaml, entry 1 ignored CS401 until 2026-11-22" in done.stdout
 
@@ -330,7 +288,7 @@ async def waited(name: str, condition: str, capsys: pytest.CaptureFixture[str]) 
     running = asyncio.create_task(monitor.run())
     request = replace(ALL, deadline=5.0, condition=parse_condition(condition))
     try:
-        _, held = await wait(monitor, request, 6.0)
+        _, held = await wait(monitor, request, 2.5)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -10,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from collectors import bgp_peers, bgp_routes, cilium_status
-from collectors.cilium_answer import CiliumCommand, Reading
-from collectors.cilium_cli import COMMANDS, RETRY_DENIED, RETRY_MISSING, CiliumCli, PolledCommand
-from collectors.cli_version import COMMAND as VERSION
-from collectors.command import CommandTimedOut
+from collectors.cilium import peers as bgp_peers
+from collectors.cilium import routes as bgp_routes
+from collectors.cilium import status as cilium_status
+from collectors.cilium.answer import CiliumCommand, Reading
+from collectors.cilium.cli import (
+    COMMANDS,
+    RETRY_DENIED,
+    RETRY_MISSING,
+    VERSION_COMMAND,
+    CiliumCli,
+    PolledCommand,
+)
+from collectors.process import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
-from tests.cilium_runs import NAMES, calls, recorded, stand_in
+from tests.cilium_runs import NAMES, answer_of, calls, recorded, stand_in
 from tests.test_command import assert_gone, group_in, members
 
 PEERS = bgp_peers.COMMAND
@@ -71,9 +79,9 @@ def test_these_six_commands_are_run_and_no_other() -> None:
 
 
 def test_beside_them_the_command_is_asked_for_its_own_version() -> None:
-    words = CiliumCli("cilium", "/kc", "home").command_line(*VERSION.argv, timeout=5)
+    words = CiliumCli("cilium", "/kc", "home").command_line(*VERSION_COMMAND.argv, timeout=5)
     assert words[-2:] == ("version", "--client")
-    assert VERSION.label == "cilium version --client"
+    assert VERSION_COMMAND.label == "cilium version --client"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ async def test_nothing_else_is_ever_run(argv: tuple[str, ...], tmp_path: Path) -
 async def test_every_recording_through_a_real_program(name: str, tmp_path: Path) -> None:
     cli = CiliumCli(str(stand_in(tmp_path, name)))
     for command in (STATUS, PEERS, bgp_routes.ADVERTISED_IPV6):
-        expected = command.parse(recorded(name, *command.argv))
+        expected = answer_of(command.parse, recorded(name, *command.argv))
         update = await first(PolledCommand(cli, command))
         if isinstance(expected, Reading):
             assert isinstance(update, Replaced)

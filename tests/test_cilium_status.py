@@ -9,24 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.agent_status import AgentStatus, FailingController, StaleProbe
-from collectors.cilium_status import (
+from collectors.cilium.status import (
     NO_TEXT,
+    AgentStatus,
     CiliumStatus,
     Component,
     ComponentMessage,
+    FailingController,
+    StaleProbe,
     parse_status,
 )
-from collectors.command import Completed
+from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
     JSON,
     NAMES,
+    answer_of,
     assert_printable,
     completed_runs,
     error_case,
     error_cases,
-    reading,
     recorded,
     refused,
     shaped_like,
@@ -37,7 +39,7 @@ NODES = {"talos-cp-1", "talos-cp-2", "talos-cp-3"}
 
 
 def status_in(completed: Completed) -> CiliumStatus:
-    (record,) = reading(parse_status(completed)).records
+    (record,) = parse_status(completed).records
     assert isinstance(record, CiliumStatus)
     assert record.key == "status"
     return record
@@ -58,7 +60,7 @@ def agent_in(value: object) -> AgentStatus:
 
 def test_a_healthy_cluster() -> None:
     status = status_of("healthy")
-    assert reading(parse_status(recorded("healthy", *ARGV))).problems == ()
+    assert parse_status(recorded("healthy", *ARGV)).problems == ()
     assert (status.pods_managed, status.pods_all) == (5, 5)
     assert status.helm_chart_version == "1.21.0-dev"
     assert (status.config_errors, status.collection_errors) == ((), ())
@@ -141,7 +143,7 @@ def test_an_older_cilium_is_read_too() -> None:
 
 
 def test_an_agent_that_was_killed_shows_on_three_levels() -> None:
-    answer = reading(parse_status(recorded("agent-just-killed", *ARGV)))
+    answer = parse_status(recorded("agent-just-killed", *ARGV))
     status = status_of("agent-just-killed")
     agents = status.components[0]
     assert (agents.ready, agents.unavailable) == (2, 1)
@@ -186,7 +188,7 @@ def test_without_the_right_to_exec_the_upper_half_is_there_all_the_same() -> Non
 
 
 def test_the_wrong_namespace_is_an_answer_with_problems() -> None:
-    answer = reading(parse_status(error_case("wrongns-status--o-json")))
+    answer = parse_status(error_case("wrongns-status--o-json"))
     status = status_in(error_case("wrongns-status--o-json"))
     assert status.agents == ()
     assert status.components[0].messages[0].text == 'daemonsets.apps "cilium" not found'
@@ -210,7 +212,7 @@ def test_the_wrong_namespace_is_an_answer_with_problems() -> None:
 def test_when_nothing_could_be_collected_there_is_no_status(
     name: str, reason: Reason, words: str
 ) -> None:
-    refusal = refused(parse_status(error_case(name)))
+    refusal = refused(parse_status, error_case(name))
     assert refusal.reason is reason
     assert words in refusal.message
     assert len(refusal.message) < 600
@@ -235,7 +237,7 @@ def test_no_recorded_failure_is_left_out() -> None:
 
 
 def test_the_summary_for_people_is_not_json() -> None:
-    refusal = refused(parse_status(error_case("status-agents-crashloop")))
+    refusal = refused(parse_status, error_case("status-agents-crashloop"))
     assert refusal.reason is Reason.UNREADABLE
 
 
@@ -332,7 +334,7 @@ def test_a_key_that_cannot_be_read_costs_only_itself() -> None:
     }
     status = status_in(printed(value))
     assert (status.pods_all, status.components[0].desired, status.agents) == (None, 3, ())
-    assert reading(parse_status(printed(value))).problems == (
+    assert parse_status(printed(value)).problems == (
         "cilium status: pods_count cannot be read: Expected `object | null`, got `str`"
         " - at `$.pods_count`",
         "cilium status: cilium_status cannot be read: Expected `object`, got `array`",
@@ -344,12 +346,12 @@ def test_hostile_text_does_not_get_through() -> None:
         "cilium_status": {"\x1b]0;x\x07": {"cilium": {"msg": "\x1b[2J"}}},
         "errors": {"\u202ecilium": {"a\nb": {"Errors": ["\x9b31m"]}}},
     }
-    assert_printable(parse_status(printed(value)))
+    assert_printable(answer_of(parse_status, printed(value)))
 
 
 @given(completed_runs(st.binary(max_size=200)))
 def test_no_output_raises(completed: Completed) -> None:
-    assert_printable(parse_status(completed))
+    assert_printable(answer_of(parse_status, completed))
 
 
 AGENTS = shaped_like(
@@ -375,4 +377,4 @@ TOPS = st.fixed_dictionaries(
 
 @given(completed_runs((JSON | TOPS).map(lambda value: json.dumps(value).encode())))
 def test_no_json_raises(completed: Completed) -> None:
-    assert_printable(parse_status(completed))
+    assert_printable(answer_of(parse_status, completed))

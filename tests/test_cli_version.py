@@ -19,15 +19,21 @@ from app.model.case import Case
 from app.pipeline.sources import Wiring
 from app.state.kinds import CLI_VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium_answer import Reading, Refusal
-from collectors.cilium_cli import CiliumCli, PolledCommand
-from collectors.cli_version import COMMAND, LONGEST, CliVersion, parse_version
-from collectors.command import Completed
+from collectors.cilium.answer import Reading
+from collectors.cilium.cli import (
+    LONGEST,
+    VERSION_COMMAND,
+    CiliumCli,
+    CliVersion,
+    PolledCommand,
+    parse_version,
+)
+from collectors.process import Completed
 from collectors.sanitize import one_line
-from collectors.source import Failed, Reason, Replaced, Update
+from collectors.source import Failed, ReadError, Reason, Replaced, Update
 from screens import config_versions
 from screens.widgets.source_bar import tiers
-from tests.cilium_runs import completed_runs
+from tests.cilium_runs import answer_of, completed_runs, refused
 from tests.recorded import RECORDINGS, changed, snapshot_of
 
 
@@ -38,9 +44,7 @@ def completed(out: str, err: str = "", code: int = 0) -> Completed:
 
 def version_in(out: str) -> str:
     """The version that is read from this."""
-    answer = parse_version(completed(out))
-    assert isinstance(answer, Reading), answer
-    (record,) = answer.records
+    (record,) = parse_version(completed(out)).records
     assert isinstance(record, CliVersion)
     return record.version
 
@@ -78,24 +82,22 @@ def test_a_release_is_told_as_numbers(version: str, release: tuple[int, int, int
 
 
 def test_what_is_no_version_is_refused_in_one_sentence() -> None:
-    strange = parse_version(completed("hello\n"))
-    assert strange == Refusal(
-        Reason.UNREADABLE, "cilium version --client printed what is no version"
-    )
-    unknown = parse_version(completed("", "Error: unknown flag: --client\n", 1))
-    assert isinstance(unknown, Refusal)
+    strange = refused(parse_version, completed("hello\n"))
+    assert strange.reason is Reason.UNREADABLE
+    assert strange.message == "cilium version --client printed what is no version"
+    unknown = refused(parse_version, completed("", "Error: unknown flag: --client\n", 1))
     assert "does not know `cilium version --client`" in unknown.message
     assert "\n" not in unknown.message
 
 
 @given(completed_runs(st.binary(max_size=200)))
 def test_whatever_is_printed_becomes_an_answer(run: Completed) -> None:
-    assert isinstance(parse_version(run), Reading | Refusal)
+    assert isinstance(answer_of(parse_version, run), Reading | ReadError)
 
 
 @given(st.text(max_size=200))
 def test_a_version_is_short_and_printable(text: str) -> None:
-    answer = parse_version(completed(f"cilium-cli: {text}"))
+    answer = answer_of(parse_version, completed(f"cilium-cli: {text}"))
     for record in answer.records if isinstance(answer, Reading) else ():
         assert isinstance(record, CliVersion)
         assert len(record.version) <= LONGEST
@@ -117,7 +119,7 @@ async def test_its_request_to_the_internet_leads_nowhere(
     told = 'cilium-cli: v$(echo "$HTTPS_PROXY|$https_proxy|$NO_PROXY|$no_proxy" | tr -d "\\n")'
     program.write_text(f'#!/bin/sh\necho "{told}"\n')
     program.chmod(0o700)
-    update = await first(PolledCommand(CiliumCli(str(program)), COMMAND))
+    update = await first(PolledCommand(CiliumCli(str(program)), VERSION_COMMAND))
     assert isinstance(update, Replaced)
     assert update.records == (CliVersion("vhttp://127.0.0.1:0|http://127.0.0.1:0||"),)
 
@@ -149,7 +151,7 @@ async def test_without_the_command_nothing_is_run() -> None:
 
 
 async def test_a_program_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
-    update = await first(PolledCommand(CiliumCli(str(tmp_path / "cilium")), COMMAND))
+    update = await first(PolledCommand(CiliumCli(str(tmp_path / "cilium")), VERSION_COMMAND))
     assert isinstance(update, Failed)
     assert update.reason is Reason.ABSENT
     assert "install cilium-cli" in update.message
@@ -170,13 +172,18 @@ async def with_version(
     snapshot = await snapshot_of("healthy")
     now = snapshot.taken_at
     health = SourceHealth(
-        COMMAND.label, CLI_VERSION, state, now, now if version is not None else None, error=error
+        VERSION_COMMAND.label,
+        CLI_VERSION,
+        state,
+        now,
+        now if version is not None else None,
+        error=error,
     )
     known = {} if version is None else {"version": CliVersion(version)}
     return changed(
         snapshot,
         cli_version=MappingProxyType(known),
-        health=MappingProxyType({**snapshot.health, COMMAND.label: health}),
+        health=MappingProxyType({**snapshot.health, VERSION_COMMAND.label: health}),
         **more,
     )
 
@@ -211,8 +218,8 @@ async def test_nothing_is_judged_by_it_and_its_age_is_not_that_of_the_sessions()
     broken = await with_version(None, State.FAILING, "it was ended")
     assert list(failing(Case(broken))) == []
     old = await with_version("v0.19.7", State.FRESH)
-    source = old.health[COMMAND.label]
+    source = old.health[VERSION_COMMAND.label]
     assert source.read_at is not None
     aged = replace(source, read_at=source.read_at.replace(year=2020))
-    aside = changed(old, health=MappingProxyType({**old.health, COMMAND.label: aged}))
+    aside = changed(old, health=MappingProxyType({**old.health, VERSION_COMMAND.label: aged}))
     assert tiers(aside) == tiers(old)

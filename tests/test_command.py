@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.command import (
+from collectors.process import (
     AT_ONCE,
     ERROR_LIMIT,
     CommandMissing,
@@ -252,7 +252,7 @@ def test_a_program_that_calls_end_all_leaves_nothing_when_it_is_terminated(tmp_p
     script = f"trap '' TERM; echo $$ > {file}; sleep 60 & sleep 60; sleep 60"
     program = (
         "import asyncio, signal, sys\n"
-        "from collectors.command import end_all, run\n"
+        "from collectors.process import end_all, run\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
         f"try: asyncio.run(run('sh', '-c', {script!r}, timeout=60))\n"
         "finally: end_all()\n"
@@ -290,6 +290,6 @@ async def test_nothing_is_left_open(tmp_path: Path) -> None:
 
 
 def test_importing_the_module_does_not_import_sh() -> None:
-    program = "import sys, collectors.command; sys.exit('sh' in sys.modules)"
+    program = "import sys, collectors.process; sys.exit('sh' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0

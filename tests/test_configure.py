@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.commands import Done, run_here
 
 FILE = """\
 context = "home-ops"
@@ -22,16 +22,10 @@ enable-hubble = true
 """
 
 
-def ciliscope(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def ciliscope(*words: str, **environment: str) -> Done:
+    """Run the program to its end; the config file is where the system has it, unless named."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("CILISCOPE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    return run_here(words, {**clean, **environment})
 
 
 @pytest.fixture

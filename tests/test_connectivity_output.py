@@ -8,22 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.connectivity_output import LONGEST, ConnectivityOutput
-from collectors.connectivity_progress import (
+from collectors.cilium.connectivity import (
+    LONGEST,
+    ConnectivityOutput,
     Line,
     NamespaceMade,
+    Output,
     Summary,
     TestFailed,
     TestSkipped,
     TestStarted,
-    Told,
 )
 from collectors.sanitize import printable
 
 RECORDED = Path(__file__).parent / "recordings/cli-errors/connectivity-test-75s-then-SIGTERM.stdout"
 
 
-def meanings(text: str) -> list[Told]:
+def meanings(text: str) -> list[Output]:
     """What the lines mean, without the lines."""
     output = ConnectivityOutput()
     told = [each for line in text.encode().split(b"\n") for each in output.read(line)]
@@ -66,7 +67,7 @@ def test_every_line_is_told_as_it_is_with_its_indentation() -> None:
         ("❌ not in any test", None),
     ],
 )
-def test_lines_of_every_version(line: str, meaning: Told | None) -> None:
+def test_lines_of_every_version(line: str, meaning: Output | None) -> None:
     assert meanings(line) == ([] if meaning is None else [meaning])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.lab.command_line import parse
-from collectors.connectivity_plan import (
+from collectors.cilium.connectivity import (
     FIXED_NAMESPACES,
     ConnectivityPlan,
     command_text,

@@ -19,13 +19,11 @@ from app.config.settings import Settings
 from app.lab.launch import RunningLab, start_lab
 from app.runbooks import connectivity
 from app.runbooks.connectivity import Proposal, connectivity_run, left_behind, proposal
-from collectors import connectivity_cleanup, connectivity_test
-from collectors.api import ApiSession
-from collectors.command import run as run_command
-from collectors.connectivity_cleanup import Cleanup, namespaces_of
-from collectors.connectivity_plan import ConnectivityPlan
-from collectors.connectivity_progress import (
+from collectors.cilium import connectivity_test
+from collectors.cilium import connectivity_test as connectivity_cleanup
+from collectors.cilium.connectivity import (
     CleanedUp,
+    ConnectivityPlan,
     Consent,
     Ended,
     Line,
@@ -36,7 +34,9 @@ from collectors.connectivity_progress import (
     TestFailed,
     TestStarted,
 )
-from collectors.connectivity_test import ConnectivityRun
+from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
+from collectors.kubernetes.api import ApiSession
+from collectors.process import run as run_command
 from tests.test_cilium_cli import script
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
@@ -292,12 +292,11 @@ PROGRAM = """
 import asyncio, sys
 from contextlib import aclosing
 from datetime import UTC, datetime
-from app.clusters import end_commands
-from app.connectivity import connectivity_run, proposal
-from app.settings import Settings
-from app.terminal import whole_terminal
-from collectors.connectivity_plan import ConnectivityPlan
-from collectors.connectivity_progress import Consent, TestStarted
+from app.dashboard.clusters import end_commands
+from app.runbooks.connectivity import connectivity_run, proposal
+from app.config.settings import Settings
+from app.dashboard.terminal import whole_terminal
+from collectors.cilium.connectivity import ConnectivityPlan, Consent, TestStarted
 
 async def main():
     settings = Settings(kubeconfig=sys.argv[1], cilium=sys.argv[2])

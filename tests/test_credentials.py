@@ -21,10 +21,16 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.api import ApiError, ApiSession
-from collectors.credentials import Credential, ExecPlugin, Renewable, TokenFile, usable_token
-from collectors.kubeconfig import Exec, read_access
-from collectors.oidc import token_end
+from collectors.kubernetes.api import ApiError, ApiSession
+from collectors.kubernetes.credentials import (
+    Credential,
+    ExecPlugin,
+    Renewable,
+    TokenFile,
+    usable_token,
+)
+from collectors.kubernetes.kubeconfig import Exec, read_access
+from collectors.kubernetes.login import token_end
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status
 

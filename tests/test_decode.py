@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.cilium_records import Pool
-from collectors.decode import Undecodable, decode_event, decode_object, decode_page
-from collectors.policy_records import CiliumEndpoint, CiliumPolicy, NetworkPolicy
-from collectors.records import Event, Node, Object, Pod, Service
-from collectors.resources import Resource, resources
+from collectors.cilium.records import CiliumEndpoint, CiliumPolicy, Pool
+from collectors.kubernetes.decode import Undecodable, decode_event, decode_object, decode_page
+from collectors.kubernetes.records import Event, NetworkPolicy, Node, Object, Pod, Service
+from collectors.kubernetes.resources import Resource, resources
 from collectors.sanitize import MAX_LINE, JsonValue, printable
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -9,7 +9,7 @@ import pytest
 from app.model.finding import Ref
 from app.state.kinds import AGENT_LOGS, OF_OBJECT, PODS
 from app.state.snapshot import Snapshot
-from collectors.objects import KINDS
+from collectors.kubernetes.objects import KINDS
 from screens.describe import describe
 from screens.equivalents import equivalents_of
 from screens.selection import Selection

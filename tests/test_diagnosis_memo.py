@@ -111,7 +111,6 @@ def _altered(draw: DrawFn, known: object, made: object) -> object:
     return msgspec.structs.replace(known, **{name: value})
 
 
-@pytest.mark.timeout(300)
 @settings(
     max_examples=60,
     deadline=None,

@@ -68,7 +68,6 @@ def test_records_of_every_kind_can_be_made_up(kind: str) -> None:
     made()
 
 
-@pytest.mark.timeout(300)
 @SLOW
 @given(clusters())
 def test_no_rule_dies_and_nothing_is_said_of_what_is_not_there(cluster: Cluster) -> None:
@@ -85,7 +84,6 @@ def test_no_rule_dies_and_nothing_is_said_of_what_is_not_there(cluster: Cluster)
     assert told | {root.id for root in roots(found)} == set(ids)
 
 
-@pytest.mark.timeout(300)
 @SLOW
 @given(clusters(), st.integers(1, 12))
 def test_the_order_of_records_changes_nothing(cluster: Cluster, order: int) -> None:

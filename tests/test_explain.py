@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,7 +16,6 @@ from app.diagnosis.diagnose import diagnose
 from app.diagnosis.explain import ABOUT, NoSuchThing
 from app.diagnosis.explain_query import BadQuestion, question
 from app.diagnosis.explanation import Explanation
-from app.lab.launch import start_lab
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.report.findings_text import Pen
@@ -25,9 +24,10 @@ from app.report.paths_text import explanation_json, explanation_text
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
 from screens.explain_lines import explanation_lines
+from tests.commands import ciliscope, pointing_at
 from tests.diagnosed import with_health
+from tests.lab_asked import asked_lab
 from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of
-from tests.test_check import ciliscope, pointing_at
 from tests.test_paths import later
 from tests.test_rules_advertisement import lacking
 
@@ -35,13 +35,6 @@ from tests.test_rules_advertisement import lacking
 async def explained(snapshot: Snapshot, kind: str, *names: str) -> Explanation:
     case = Case(snapshot)
     return ABOUT[kind](case, diagnose(case), names)
-
-
-@pytest.fixture(scope="module")
-def killed() -> Iterator[dict[str, str]]:
-    """The environment in which a cluster whose router was killed is the cluster."""
-    with start_lab(replay=RECORDINGS / "router-killed") as lab:
-        yield pointing_at(lab)
 
 
 def codes(findings: Sequence[Finding]) -> list[str]:
@@ -102,7 +95,7 @@ def test_a_code_is_explained_without_a_cluster() -> None:
 
 def test_what_cannot_be_read_is_an_exit_code_of_its_own() -> None:
     done = ciliscope(
-        *("explain", "pool", "x", "--no-cli", "--timeout", "3s"), KUBECONFIG=os.devnull
+        *("explain", "pool", "x", "--no-cli", "--timeout", "1s"), KUBECONFIG=os.devnull
     )
     assert done.returncode == 3
     assert "it is not known whether there is a pool x" in done.stderr
@@ -306,7 +299,7 @@ async def test_what_was_switched_off_is_not_missed() -> None:
 
 def test_explain_says_by_its_exit_code_that_not_all_was_read() -> None:
     """The recording's account may not exec in pods, so no route is read."""
-    with start_lab(replay=RECORDINGS / "rights-no-exec") as lab:
+    with asked_lab(replay=RECORDINGS / "rights-no-exec") as lab:
         done = ciliscope("explain", "service", "home/grafana", **pointing_at(lab))
     assert done.returncode == 3
     assert (

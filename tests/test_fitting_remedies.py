@@ -17,7 +17,7 @@ from app.model.case import Case
 from app.model.finding import Finding
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, State
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 from tests.diagnosed import (
     ended,
     one,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.model.flap_history import KEPT, SLACK, FlapLedger, Flaps, Sight, followed, key_of
 from app.model.session_logs import SessionLog, session_events
 from app.model.sessions import ESTABLISHED, Session
-from collectors.log_entries import ContainerLog
-from collectors.log_targets import Target
+from collectors.logs.joining import ContainerLog
+from collectors.logs.targets import Target
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SILENT = SessionLog((), "not asked for", None)

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.lab.launch import RunningLab, start_lab
 from app.report.subjects import SUBJECTS
+from tests.commands import ciliscope, pointing_at
+from tests.lab_asked import asked_lab
 from tests.recorded import RECORDINGS
-
-
-def ciliscope(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CILISCOPE_", "KUBECONFIG"))}
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        env={**clean, "CILISCOPE_CONFIG": os.devnull, **environment},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def healthy() -> Iterator[dict[str, str]]:
-    """The environment in which a healthy recording is the cluster."""
-    with start_lab(replay=RECORDINGS / "healthy") as lab:
-        yield pointing_at(lab)
-
-
-def pointing_at(lab: RunningLab) -> dict[str, str]:
-    assert lab.at is not None
-    return {
-        "KUBECONFIG": str(lab.kubeconfig),
-        "CILISCOPE_CILIUM": str(lab.cilium),
-        "CILISCOPE_AT": lab.at.isoformat(),
-    }
 
 
 def rows(text: str) -> list[list[str]]:
@@ -116,7 +83,7 @@ def test_without_the_command_the_api_answers(healthy: dict[str, str]) -> None:
 
 
 def test_what_could_not_be_read_is_told_and_the_rest_is_printed() -> None:
-    with start_lab(replay=RECORDINGS / "exec-fails-one-node") as lab:
+    with asked_lab(replay=RECORDINGS / "exec-fails-one-node") as lab:
         done = ciliscope("get", "sessions", **pointing_at(lab))
     assert done.returncode == 3
     assert [row[:1] for row in rows(done.stdout)[1:]] == [[f"talos-cp-{i}"] for i in (1, 2, 3)]
@@ -125,7 +92,7 @@ def test_what_could_not_be_read_is_told_and_the_rest_is_printed() -> None:
 
 
 def test_a_missing_right_is_told() -> None:
-    with start_lab(replay=RECORDINGS / "rights-no-exec") as lab:
+    with asked_lab(replay=RECORDINGS / "rights-no-exec") as lab:
         done = ciliscope("get", "logs", **pointing_at(lab))
     assert done.returncode == 3
     assert "leases" in done.stderr
@@ -212,48 +179,7 @@ def test_help_and_version_answer() -> None:
     assert "DURATION" in ciliscope("get", "--help").stdout
 
 
-def test_get_loads_no_terminal_framework_and_help_nothing_heavy() -> None:
-    code = (
-        "import sys; sys.argv=['ciliscope']\n"
-        "import app.cli, app.get\n"
-        "print(sorted({'textual', 'kubernetes', 'sh', 'aiohttp'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
 def test_what_only_the_command_tells_is_not_empty_without_it(healthy: dict[str, str]) -> None:
     done = ciliscope("get", "routes", "--no-cli", **healthy)
     assert done.returncode == 3
     assert "only the cilium command" in done.stderr
-
-
-@pytest.mark.parametrize("words", [["get", "pods"], ["lab", "--list"], ["--version"]])
-def test_output_that_cannot_be_written_is_told(healthy: dict[str, str], words: list[str]) -> None:
-    for redirection, told in (("> /dev/full", "No space left"), (">&-", "is closed")):
-        done = subprocess.run(
-            ["sh", "-c", f'"$0" -m app {" ".join(words)} {redirection}', sys.executable],
-            env={**os.environ, "CILISCOPE_CONFIG": os.devnull, **healthy},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 2
-        assert told in done.stderr
-        assert done.stderr.count("\n") == 1
-
-
-def test_a_reader_that_leaves_early_is_no_error(healthy: dict[str, str]) -> None:
-    done = subprocess.run(
-        ["sh", "-c", '"$0" -m app get pods | head -1', sys.executable],
-        env={**os.environ, "CILISCOPE_CONFIG": os.devnull, **healthy},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.stdout.startswith("COMPONENT")
-    assert done.stderr == ""

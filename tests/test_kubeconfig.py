@@ -12,8 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors.api_errors import ApiError
-from collectors.kubeconfig import Access, context_names, read_access
+from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.kubeconfig import Access, context_names, read_access
 from collectors.sanitize import one_line
 from collectors.source import Reason
 from tests.api_server import Json

@@ -14,8 +14,8 @@ from app.lab import faults
 from app.lab.agents import Agent
 from app.lab.fields import mapping, merged, objects, text
 from app.lab.plane import NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, PODS, SECRETS
-from app.lab.routers import Greeting, Router
 from app.lab.scenario import FaultName, FaultPlan
+from app.lab.sessions import Greeting, Router
 from app.lab.store import JsonObject
 from app.lab.wire import Attributes, community, large_community, nlri, path_attributes
 from tests.lab_cluster import Lab, advertisement, balancer, lab, peering, pool

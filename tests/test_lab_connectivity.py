@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.lab import command_line, faults
-from app.lab.connectivity_namespaces import CREATE_NAMESPACES, DELETE_NAMESPACES
+from app.lab.connectivity import CREATE_NAMESPACES, DELETE_NAMESPACES
 from app.lab.fields import labels_of, name_of, text
 from app.lab.plane import NAMESPACES, PODS
 from app.lab.scenario import FaultPlan

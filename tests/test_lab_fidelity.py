@@ -12,8 +12,8 @@ import pytest
 from app.lab.cilium import CiliumCommand
 from app.lab.fields import address_of, mapping, name_of, objects, text
 from app.lab.plane import CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, POOLS, SERVICES, ResourceKey
-from app.lab.simulation import Simulation
 from app.lab.store import JsonObject
+from app.lab.world import Simulation
 from tests.lab_history import RECORDINGS, Recording, simulate
 
 NAMES = sorted(path.parent.name for path in RECORDINGS.glob("*/recording.yaml"))

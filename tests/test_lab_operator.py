@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.lab.fields import mapping, merged, objects, selects, text
+from app.lab.ip_requests import BadBlock, FreeBlocks, Range, ranges_of
 from app.lab.plane import (
     CILIUM_NODES,
     CLUSTER_CONFIGS,
@@ -20,7 +21,6 @@ from app.lab.plane import (
     SECRETS,
     SERVICES,
 )
-from app.lab.ranges import BadBlock, FreeBlocks, Range, ranges_of
 from app.lab.store import JsonObject
 from tests.lab_cluster import Lab, balancer, lab, labelled, peering, pool
 

@@ -14,8 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lab.recorded_commands import question
-from app.lab.recording import RecordingUnreadable, load_recording
+from app.lab.recording import RecordingUnreadable, load_recording, question
 from app.lab.store import Cluster
 from tests.lab_serving import Served, serving
 

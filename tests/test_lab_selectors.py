@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.lab.access_review import ResourceAttributes, ReviewSpec, decode_review
-from app.lab.refusals import Refusal
+from app.lab.access import Refusal, ResourceAttributes, ReviewSpec, decode_review
 from app.lab.resources import RESOURCES
 from app.lab.selectors import (
     BadSelector,

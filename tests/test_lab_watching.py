@@ -9,9 +9,9 @@ from contextlib import aclosing
 
 import pytest
 
-from app.lab.routes import locate
+from app.lab.access import locate
+from app.lab.listing import watch_lines, watch_of
 from app.lab.store import Cluster, JsonObject
-from app.lab.watching import watch_lines, watch_of
 from tests.lab_serving import (
     PODS,
     POOLS,

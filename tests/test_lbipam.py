@@ -13,8 +13,8 @@ from app.model.lbipam import block_range, load_balancers, parse_address, pool_us
 from app.model.routes import announcers, announcers_of, routes
 from app.model.selectors import describe, selects, service_labels
 from app.state.kinds import SERVICES
-from collectors.cilium_records import PoolBlock
-from collectors.records import LabelSelector, Requirement
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import LabelSelector, Requirement
 from tests.recorded import snapshot_of
 
 

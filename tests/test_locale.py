@@ -43,7 +43,7 @@ def test_the_first_variable_that_is_set_decides(environment: dict[str, str], utf
 def test_python_making_utf_8_of_the_c_locale_changes_nothing(
     environment: dict[str, str], ascii_only: str
 ) -> None:
-    code = "from app.settings import Settings; print(Settings().ascii_only)"
+    code = "from app.config.settings import Settings; print(Settings().ascii_only)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], **environment},

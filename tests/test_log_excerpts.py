@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.bgp_notifications import notification_words
-from collectors.log_excerpts import event, is_noise, topic
-from collectors.log_lines import LogLine, parse_line
+from collectors.cilium.bgp_messages import notification_words
+from collectors.logs.excerpts import event, is_noise, topic
+from collectors.logs.lines import LogLine, parse_line
 from collectors.sanitize import printable
 
 RECORDINGS = Path(__file__).parent / "recordings"

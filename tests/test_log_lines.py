@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.log_lines import LogLine, parse_line
+from collectors.logs.lines import LogLine, parse_line
 from collectors.sanitize import MAX_LINE, printable
 
 RECORDINGS = Path(__file__).parent / "recordings"

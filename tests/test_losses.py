@@ -17,8 +17,8 @@ from app.pipeline import session_losses as losses
 from app.pipeline.session_losses import count_losses
 from app.state.kinds import BGP_PEERS
 from app.state.snapshot import Snapshot
-from collectors.bgp_peers import BgpPeer, NodePeers
-from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
+from collectors.cilium.peers import BgpPeer, NodePeers
+from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until
 from tests.recorded import changed

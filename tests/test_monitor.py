@@ -12,7 +12,7 @@ import pytest
 from app.state.kinds import AGENT_LOGS, NAMESPACES, NODES, OPERATOR_LOG, VERSION
 from app.state.monitor import RATE, STREAM_LENGTH, Feed, Monitor
 from app.state.snapshot import Snapshot, State
-from collectors.records import Metadata, Namespace
+from collectors.kubernetes.records import Metadata, Namespace
 from collectors.source import (
     Appended,
     Deleted,

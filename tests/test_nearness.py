@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.model.lbipam import AddressRange, block_range
 from app.model.near_misses import Miss, distance, farness, masked, misses, nearest, nearest_range
 from app.model.selectors import selects
-from collectors.cilium_records import PoolBlock
-from collectors.records import LabelSelector, Requirement
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import LabelSelector, Requirement
 
 words = st.text(alphabet="ab-1", max_size=8)
 

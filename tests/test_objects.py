@@ -12,9 +12,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.api import ApiSession
-from collectors.objects import KINDS, NotReadable, as_yaml, read_object
+from collectors.kubernetes.api import ApiSession
+from collectors.kubernetes.objects import KINDS, as_yaml, read_object
 from collectors.sanitize import printable
+from collectors.source import ReadError
 from tests.api_server import Answer, ApiServer, serving, status
 
 GRAFANA = "/api/v1/namespaces/home/services/grafana"
@@ -84,13 +85,13 @@ async def test_the_older_version_is_asked_where_the_newer_is_not_served(
 async def test_a_secret_is_refused_before_anything_is_asked(
     server: ApiServer, session: ApiSession, kind: str
 ) -> None:
-    with pytest.raises(NotReadable, match="Secrets are never read"):
+    with pytest.raises(ReadError, match="Secrets are never read"):
         await read_object(session, kind, "home", "password")
     assert server.asked == []
 
 
 def test_a_secret_that_comes_unasked_is_not_told() -> None:
-    with pytest.raises(NotReadable, match="never read"):
+    with pytest.raises(ReadError, match="never read"):
         as_yaml(b'{"kind": "Secret", "data": {"p": "cGFzcw=="}}')
     assert not any("secret" in kind.lower() for kind in KINDS)
 
@@ -99,9 +100,9 @@ async def test_what_is_forbidden_or_gone_is_one_sentence(
     server: ApiServer, session: ApiSession
 ) -> None:
     server.on(GRAFANA, status(403, 'services "grafana" is forbidden'))
-    with pytest.raises(NotReadable, match="is forbidden"):
+    with pytest.raises(ReadError, match="is forbidden"):
         await read_object(session, "Service", "home", "grafana")
-    with pytest.raises(NotReadable, match="does not serve"):
+    with pytest.raises(ReadError, match="does not serve"):
         await read_object(session, "Pod", "kube-system", "gone")
 
 
@@ -109,7 +110,7 @@ async def test_what_is_forbidden_or_gone_is_one_sentence(
 async def test_a_name_that_would_lead_elsewhere_is_refused(
     server: ApiServer, session: ApiSession, name: str
 ) -> None:
-    with pytest.raises(NotReadable, match="is no name"):
+    with pytest.raises(ReadError, match="is no name"):
         await read_object(session, "Service", "home", name)
     assert server.asked == []
 

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from app.config.settings import Settings
-from app.lab.launch import RunningLab, start_lab
 from app.pipeline.sources import Wiring
 from app.state.kinds import (
     CILIUM_ENDPOINTS,
@@ -27,11 +26,13 @@ from app.state.kinds import (
 )
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot, State
-from collectors.resources import resources
+from collectors.kubernetes.resources import resources
 from tests.api_server import Answer, ApiServer, serving
-from tests.lab_reading import read_lab
+from tests.commands import ciliscope, pointing_at
+from tests.lab_asked import asked_lab, asking
+from tests.lab_reading import read_here
 from tests.recorded import RECORDINGS
-from tests.test_get import ciliscope, rows
+from tests.test_get import rows
 
 DEADLINE = 30.0
 
@@ -111,10 +112,10 @@ async def test_who_wants_them_sees_them_change(server: ApiServer) -> None:
 
 
 async def test_a_check_reads_what_policies_are_enforced_on_only_where_there_are_some() -> None:
-    snapshot = await read_lab("healthy")
+    snapshot = await read_here("healthy")
     assert snapshot.health_of(CILIUM_ENDPOINTS).state is State.OFF
     assert {snapshot.health_of(kind).state for kind in POLICIES} == {State.FRESH}
-    snapshot = await read_lab("policy-shuts-out")
+    snapshot = await read_here("policy-shuts-out")
     assert states(snapshot) == {State.FRESH}
     assert len(snapshot.records[CILIUM_POLICIES]) == 2
     assert len(snapshot.records[CILIUM_ENDPOINTS]) > 10
@@ -128,7 +129,7 @@ async def test_kinds_that_a_recording_lacks_are_not_there(tmp_path: Path) -> Non
         for file in (folder / "api" / "apis" / group).glob("*.json"):
             if "policies" in file.name or file.name == "ciliumendpoints.json":
                 file.unlink()
-    with start_lab(replay=folder) as lab:
+    with asked_lab(replay=folder) as lab, asking():
         async with following(str(lab.kubeconfig), lab.context) as monitor:
             with monitor.demand(*OPTIONAL):
                 snapshot = await monitor.settled(OPTIONAL, DEADLINE)
@@ -137,13 +138,8 @@ async def test_kinds_that_a_recording_lacks_are_not_there(tmp_path: Path) -> Non
                 assert snapshot.health_of(NETWORK_POLICIES).state is State.FAILING
 
 
-def pointing_at(lab: RunningLab) -> dict[str, str]:
-    """The environment in which a lab is the cluster."""
-    return {"KUBECONFIG": str(lab.kubeconfig), "CILISCOPE_CILIUM": str(lab.cilium)}
-
-
 def test_policies_and_endpoints_are_printed() -> None:
-    with start_lab("policy-shuts-out") as lab:
+    with asked_lab("policy-shuts-out") as lab:
         where = pointing_at(lab)
         done = ciliscope("get", "policies", **where)
         assert (done.returncode, done.stderr) == (0, "")
@@ -178,7 +174,7 @@ def test_policies_and_endpoints_are_printed() -> None:
 
 
 def test_an_invalid_policy_is_a_warning_of_the_check() -> None:
-    with start_lab("policy-invalid") as lab:
+    with asked_lab("policy-invalid") as lab:
         where = pointing_at(lab)
         assert ciliscope("check", "workload", "-o", "short", **where).returncode == 0
         done = ciliscope("check", "workload", "-o", "short", "--fail-on", "warn", **where)
@@ -200,7 +196,7 @@ def test_who_does_not_grant_what_is_optional_is_told_so_and_judged(tmp_path: Pat
         )
     )
     told = "network policies, cilium policies, clusterwide policies"
-    with start_lab(str(scenario)) as lab:
+    with asked_lab(str(scenario)) as lab:
         where = pointing_at(lab)
         done = ciliscope("check", **where)
         assert done.returncode == 0
@@ -227,7 +223,7 @@ def test_a_cluster_without_the_kinds_of_cilium_has_none_of_them(tmp_path: Path) 
             }
         )
     )
-    with start_lab(str(scenario)) as lab:
+    with asked_lab(str(scenario)) as lab:
         done = ciliscope("get", "policies", **pointing_at(lab))
         assert (done.returncode, done.stderr) == (0, "")
         assert ciliscope("check", **pointing_at(lab)).returncode == 0

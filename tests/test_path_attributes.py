@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.path_attributes import (
+from collectors.cilium.path_attributes import (
     AsPathSegment,
     Malformed,
     MpReach,

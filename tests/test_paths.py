@@ -30,8 +30,8 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import AdvertisedService
-from collectors.records import (
+from collectors.cilium.records import AdvertisedService
+from collectors.kubernetes.records import (
     Endpoint,
     EndpointConditions,
     EndpointSlice,

@@ -25,7 +25,7 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AutoDiscovery,
     ClusterConfig,
     ClusterInstance,
@@ -35,7 +35,7 @@ from collectors.cilium_records import (
     PeerFamily,
     PeerTimers,
 )
-from collectors.records import LabelSelector, OwnerReference
+from collectors.kubernetes.records import LabelSelector, OwnerReference
 from tests.bgp_objects import (
     NODE_NAMES,
     clusters,

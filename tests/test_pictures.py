@@ -10,7 +10,6 @@ import pytest
 from tests.pictures import FOLDER, PICTURES, Picture, drawn
 
 
-@pytest.mark.timeout(180)  # each shows all screens in each theme
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 async def test_the_screens_look_as_they_did(picture: Picture) -> None:
     path = FOLDER / f"{picture.name}.txt"

@@ -8,7 +8,7 @@ import msgspec
 
 from app.model.finding import Ref
 from app.state.snapshot import State
-from collectors.records import Event, EventSeries, Metadata, ObjectReference
+from collectors.kubernetes.records import Event, EventSeries, Metadata, ObjectReference
 from screens.pod_events import events_by_object, events_of
 from tests.diagnosed import NAMESPACE, agent_of, seconds_ago, with_health
 from tests.pod_pages import detail

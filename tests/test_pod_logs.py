@@ -13,12 +13,19 @@ from typing import TypeVar
 import pytest
 from aiohttp import web
 
-from collectors.api import ApiSession
-from collectors.decode import decode_page
-from collectors.log_targets import Aim, Target, leader_pod, target_of
-from collectors.pacing import Timing
-from collectors.pod_logs import MAX_BATCH, FollowedLog, LogEntry, Pace
-from collectors.records import Condition, Lease, LeaseSpec, Metadata, Pod, PodSpec, PodStatus
+from collectors.kubernetes.api import ApiSession, Timing
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.records import (
+    Condition,
+    Lease,
+    LeaseSpec,
+    Metadata,
+    Pod,
+    PodSpec,
+    PodStatus,
+)
+from collectors.logs.follow import MAX_BATCH, FollowedLog, LogEntry, Pace
+from collectors.logs.targets import Aim, Target, leader_pod, target_of
 from collectors.source import Appended, Failed, Heard, Reason, Update
 from tests.api_server import Answer, ApiServer, serving, status
 

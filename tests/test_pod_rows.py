@@ -12,7 +12,7 @@ from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS
 from app.state.snapshot import Snapshot
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     Container,
     ContainerState,

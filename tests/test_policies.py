@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 
 from app.model.policies import Policy, Subject, labels_of, policies
 from app.state.snapshot import Snapshot
-from collectors.decode import Undecodable, decode_object
-from collectors.policy_records import (
+from collectors.cilium.records import (
     CiliumEndpoint,
     CiliumPolicy,
     ClusterwidePolicy,
     EndpointIdentity,
     EndpointStatus,
-    NetworkPolicy,
 )
-from collectors.records import Metadata, Object
+from collectors.kubernetes.decode import Undecodable, decode_object
+from collectors.kubernetes.records import Metadata, NetworkPolicy, Object
 from collectors.sanitize import JsonValue
 from tests.lab_cluster import NOON
 from tests.recorded import changed

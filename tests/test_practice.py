@@ -21,8 +21,7 @@ from app.dashboard.practice_solution import TASK, Practice, Section, solution, t
 from app.dashboard.practice_trail import PathTaken
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnoser import Judge
-from app.lab.exercise import drawn, exercise, names
-from app.lab.fault_descriptions import WORDS
+from app.lab.exercise import WORDS, drawn, exercise, names
 from app.lab.launch import start_lab
 from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
 from app.model.finding import Ref
@@ -42,7 +41,7 @@ ANYBODY = Hand("somebody@somewhere", NOON)
 TYPO = Practice(
     sentence="home/typo has no address because its label is misspelt.",
     codes=("CS201", "CS406"),
-    deeds=("25m before you began: Service home/typo was created",),
+    changes=("25m before you began: Service home/typo was created",),
     description="A label matches no pool",
     again="ciliscope lab something",
 )
@@ -54,7 +53,7 @@ def practice_of(name: str) -> Practice:
     return Practice(
         sentence=found.sentence,
         codes=found.codes,
-        deeds=found.deeds,
+        changes=found.changes,
         description=found.description,
         again=found.command,
     )
@@ -96,7 +95,7 @@ def test_a_scenario_of_ones_own_is_an_exercise(tmp_path: Path) -> None:
     )
     found = exercise(str(file))
     assert (found.codes, found.command) == (("CS106",), f"ciliscope lab '{file}'")
-    assert found.deeds == (
+    assert found.changes == (
         "90s after you began for 5m, every 20m: the agent hangs and answers no question "
         "(talos-cp-2)",
         "10m before you began: the router has another AS number (AS 64999)",
@@ -135,7 +134,7 @@ def test_every_fault_has_words() -> None:
     ],
 )
 def test_what_was_done_to_a_cluster_is_told_in_words(name: str, told: str) -> None:
-    assert exercise(name).deeds == (told,)
+    assert exercise(name).changes == (told,)
 
 
 # --- the solution

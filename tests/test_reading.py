@@ -12,10 +12,10 @@ from app.pipeline.settle import QUIET, settled
 from app.state.kinds import AGENT_LOGS, CILIUM_ENDPOINTS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import State
-from collectors.log_entries import LogEntry
-from collectors.log_lines import LogLine
-from collectors.policy_records import CiliumPolicy
-from collectors.records import Metadata
+from collectors.cilium.records import CiliumPolicy
+from collectors.kubernetes.records import Metadata
+from collectors.logs.joining import LogEntry
+from collectors.logs.lines import LogLine
 from collectors.source import Appended, Heard, Replaced, Update
 from tests.lab_reading import read_lab
 from tests.recorded import Said, feeds, taken_at

@@ -13,13 +13,12 @@ from typing import TypeVar
 
 import pytest
 
-from collectors.api import ApiSession
-from collectors.cilium_records import Pool
-from collectors.cluster_version import ClusterVersion, VersionSource
-from collectors.pacing import Timing
-from collectors.records import Node
-from collectors.reflector import Reflector
-from collectors.resources import Resource, resources
+from collectors.cilium.records import Pool
+from collectors.kubernetes.api import ApiSession, Timing
+from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
+from collectors.kubernetes.records import Node
+from collectors.kubernetes.reflector import Reflector
+from collectors.kubernetes.resources import Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing
 

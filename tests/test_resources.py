@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.decode import decode_page
-from collectors.resources import Resource, resources
+from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.resources import Resource, resources
 
 RECORDINGS = Path(__file__).parent / "recordings"
 CLUSTERS = sorted(path.parent for path in RECORDINGS.glob("*/recording.yaml"))

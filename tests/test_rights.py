@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collectors.resources import Resource, resources
+from collectors.kubernetes.resources import Resource, resources
 
 RIGHTS = Path(__file__).parent.parent / "docs" / "rights.md"
 

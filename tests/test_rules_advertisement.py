@@ -31,14 +31,14 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot
-from collectors.bgp_routes import Path, Route
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AdvertisedService,
     L2Policy,
     L2PolicySpec,
     PeerFamily,
 )
-from collectors.records import LabelSelector, Metadata, Requirement
+from collectors.cilium.routes import Path, Route
+from collectors.kubernetes.records import LabelSelector, Metadata, Requirement
 from tests.recorded import NAMES, changed, records_of, snapshot_of
 from tests.test_paths import (
     DUAL,

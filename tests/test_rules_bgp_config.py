@@ -26,7 +26,7 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     AdvertisementEntry,
     ClusterInstance,
     L2Policy,
@@ -39,9 +39,7 @@ from collectors.cilium_records import (
     OverridePeer,
     PeerFamily,
 )
-from collectors.log_entries import LogEntry
-from collectors.log_lines import LogLine
-from collectors.records import (
+from collectors.kubernetes.records import (
     Condition,
     Container,
     DaemonSetSpec,
@@ -51,6 +49,8 @@ from collectors.records import (
     PodSpec,
     PodTemplate,
 )
+from collectors.logs.joining import LogEntry
+from collectors.logs.lines import LogLine
 from tests.bgp_objects import (
     NODE_NAMES,
     WITHOUT_KEY,

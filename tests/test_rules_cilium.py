@@ -18,10 +18,8 @@ from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
 from app.state.snapshot import Snapshot, State
-from collectors.cluster_version import ClusterVersion
-from collectors.log_entries import ContainerLog
-from collectors.log_targets import Target
-from collectors.records import (
+from collectors.kubernetes.cluster_version import ClusterVersion
+from collectors.kubernetes.records import (
     Condition,
     DaemonSet,
     DaemonSetStatus,
@@ -32,6 +30,8 @@ from collectors.records import (
     Pod,
     PodStatus,
 )
+from collectors.logs.joining import ContainerLog
+from collectors.logs.targets import Target
 from tests.diagnosed import (
     NAMESPACE,
     aged,

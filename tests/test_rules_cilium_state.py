@@ -12,14 +12,9 @@ from app.diagnosis.rules.cilium import RULES
 from app.model.finding import Ref
 from app.state.kinds import BGP_PEERS, CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, NODES, PODS
 from app.state.snapshot import Snapshot
-from collectors.agent_answers import ONE_FAILS_ALL
-from collectors.agent_status import AgentStatus, FailingController
-from collectors.cilium_status import NO_TEXT
-from collectors.records import (
-    Condition,
-    ManagedField,
-    Pod,
-)
+from collectors.cilium.answer import ONE_FAILS_ALL
+from collectors.cilium.status import NO_TEXT, AgentStatus, FailingController
+from collectors.kubernetes.records import Condition, ManagedField, Pod
 from tests.diagnosed import (
     NAMESPACE,
     aged,

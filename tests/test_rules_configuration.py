@@ -17,8 +17,8 @@ from app.model.finding import Ref
 from app.model.setting_match import fulfils
 from app.state.kinds import ADVERTISEMENTS, CONFIG_MAPS, DAEMON_SETS, SERVICES
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import L2Policy, L2PolicySpec
-from collectors.records import LabelSelector, ManagedField, Metadata
+from collectors.cilium.records import L2Policy, L2PolicySpec
+from collectors.kubernetes.records import LabelSelector, ManagedField, Metadata
 from tests.diagnosed import (
     NAMESPACE,
     agent_of,

@@ -10,8 +10,8 @@ import pytest
 
 from app.diagnosis.rules.lbipam_words import GRACE
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import PoolBlock
-from collectors.records import ServicePort
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import ServicePort
 from tests.lbipam_clusters import (
     FAIL,
     IN_DEFAULT,

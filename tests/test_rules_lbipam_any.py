@@ -16,8 +16,8 @@ from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, 
 from app.model.case import Case
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import PoolBlock
-from collectors.records import LabelSelector, Requirement
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import LabelSelector, Requirement
 from tests.lbipam_clusters import (
     ASKS,
     CATALOGUE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import PoolBlock
+from collectors.cilium.records import PoolBlock
 from tests.lbipam_clusters import (
     FAIL,
     IN_DEFAULT,

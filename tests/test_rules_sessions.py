@@ -20,9 +20,9 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES, SERVICES
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.bgp_peers import NodePeers
-from collectors.capabilities import MULTIPROTOCOL, Capability
-from collectors.records import Condition
+from collectors.cilium.bgp_messages import MULTIPROTOCOL, Capability
+from collectors.cilium.peers import NodePeers
+from collectors.kubernetes.records import Condition
 from tests.recorded import NAMES, changed, snapshot_of, with_logs
 from tests.test_session_causes import (
     ADDED,

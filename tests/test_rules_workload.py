@@ -14,7 +14,12 @@ from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.kinds import ENDPOINT_SLICES, SERVICES
 from app.state.snapshot import Snapshot
-from collectors.records import Endpoint, EndpointConditions, EndpointSlice, ObjectReference
+from collectors.kubernetes.records import (
+    Endpoint,
+    EndpointConditions,
+    EndpointSlice,
+    ObjectReference,
+)
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import GRAFANA, later, with_service
 

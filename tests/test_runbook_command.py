@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import stat
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.cli.main import main
-from app.lab.launch import RunningLab, start_lab
+from app.lab.fields import mapping
+from app.lab.plane import SERVICES
+from app.lab.store import Cluster
+from app.lab.world import load_scenario
 from app.runbooks.shelf import Shelf
 from app.runbooks.transcript import read
-from tests.recorded import RECORDINGS
+from tests.commands import Done, environment, run_here
+from tests.lab_serving import Served, serving
 from tests.runbook_files import SMALL
 
-ROOT = Path(__file__).parent.parent
 GOOD, FOUND, USAGE, OPEN = 0, 1, 2, 3
 
-MENDED = """\
-description: A pool label with a typo, which somebody mends after a while
+BROKEN = """\
+description: A pool label with a typo
 extends: base
-changes:
-  - at: -5m
-    manifests:
-      - &service
-        apiVersion: v1
-        kind: Service
-        metadata: {name: frigate, namespace: home, labels: {io.cilium/lb-ipam-pool: bgp-defualt}}
-        spec: {type: LoadBalancer, selector: {app: frigate}, ports: [{name: http, port: 5000}]}
-  - at: 40s
-    manifests:
-      - <<: *service
-        metadata: {name: frigate, namespace: home, labels: {io.cilium/lb-ipam-pool: bgp-default}}
+manifests:
+  - apiVersion: v1
+    kind: Service
+    metadata: {name: frigate, namespace: home, labels: {io.cilium/lb-ipam-pool: bgp-defualt}}
+    spec: {type: LoadBalancer, selector: {app: frigate}, ports: [{name: http, port: 5000}]}
 backends:
   home/frigate: [talos-cp-2]
 expect:
@@ -46,46 +41,9 @@ expect:
 """
 
 
-def environment(state: Path, **more: str) -> dict[str, str]:
-    """What the program is told by its environment; transcripts go to `state`."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CILISCOPE_", "KUBECONFIG"))}
-    own = {"CILISCOPE_CONFIG": os.devnull, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(state)}
-    return {**clean, **own, **more}
-
-
-def runbook(state: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run `ciliscope runbook` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", "runbook", *words],
-        env=environment(state, **more),
-        cwd=state,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=150,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-
-
-def pointing_at(lab: RunningLab) -> dict[str, str]:
-    """The environment in which a lab is the cluster."""
-    told = {"KUBECONFIG": str(lab.kubeconfig), "CILISCOPE_CILIUM": str(lab.cilium)}
-    return told if lab.at is None else {**told, "CILISCOPE_AT": lab.at.isoformat()}
-
-
-@pytest.fixture(scope="module")
-def killed() -> Iterator[dict[str, str]]:
-    """A cluster whose router was killed."""
-    with start_lab(replay=RECORDINGS / "router-killed") as lab:
-        yield pointing_at(lab)
-
-
-@pytest.fixture(scope="module")
-def healthy() -> Iterator[dict[str, str]]:
-    """A cluster in which nothing is wrong."""
-    with start_lab(replay=RECORDINGS / "healthy") as lab:
-        yield pointing_at(lab)
+def runbook(state: Path, *words: str, **more: str) -> Done:
+    """Run `ciliscope runbook` to its end; transcripts go to `state`."""
+    return run_here(("runbook", *words), environment(XDG_STATE_HOME=str(state), **more), state)
 
 
 def transcripts(state: Path) -> list[Path]:
@@ -183,19 +141,11 @@ def test_validate_tells_whether_a_file_can_be_followed(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_command_line_that_cannot_be_used_is_told_so(
-    tmp_path: Path,
-    words: tuple[str, ...],
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path, words: tuple[str, ...], told: str
 ) -> None:
-    for name, value in environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    assert main(("runbook", *words)) == USAGE
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert told in err
+    done = runbook(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert told in done.stderr
     assert transcripts(tmp_path) == []
 
 
@@ -310,7 +260,7 @@ def test_a_cluster_that_does_not_answer_leaves_everything_open(
         "run",
         "bgp-session-down",
         "--timeout",
-        "3s",
+        "1s",
         **{**healthy, "KUBECONFIG": str(config)},
     )
     assert done.returncode == OPEN
@@ -320,34 +270,74 @@ def test_a_cluster_that_does_not_answer_leaves_everything_open(
 # Waiting
 
 
-def test_waiting_ends_with_the_fix_and_a_kill_on_the_way_loses_nothing(tmp_path: Path) -> None:
-    scenario = tmp_path / "mended.yaml"
-    scenario.write_text(MENDED)
-    with start_lab(str(scenario)) as lab:
-        words = ["run", "lb-no-address", "--param", "service=home/frigate", "--wait", "100s"]
-        with subprocess.Popen(
-            [sys.executable, "-m", "app", "runbook", *words],
-            env=environment(tmp_path, **pointing_at(lab)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            while said and "waiting at fixed" not in said:
-                said = process.stderr.readline()
+@asynccontextmanager
+async def living(scenario: Path) -> AsyncIterator[tuple[Cluster, Served]]:
+    """A scenario's cluster that lives and is served in this process, so that a test can mend it."""
+    cluster = load_scenario(str(scenario))
+    life = asyncio.ensure_future(cluster.run())
+    try:
+        async with serving(cluster) as served:
+            yield cluster, served
+    finally:
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+
+
+def mend(cluster: Cluster) -> None:
+    """Write the label as it was meant."""
+    broken = cluster.store.get(SERVICES, "home", "frigate")
+    assert broken is not None
+    metadata = mapping(broken, "metadata")
+    labels = {"io.cilium/lb-ipam-pool": "bgp-default"}
+    cluster.store.put(SERVICES, {**broken, "metadata": {**metadata, "labels": labels}})
+
+
+@asynccontextmanager
+async def waiting(words: Sequence[str], state: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the program that waits for the fix."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "runbook", *words),
+        env=environment(XDG_STATE_HOME=str(state)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        while line := await process.stderr.readline():
+            if b"ciliscope: waiting at fixed: " in line:
+                break
+        assert line
+        yield process
+    finally:
+        if process.returncode is None:
             process.kill()
-        assert "ciliscope: waiting at fixed: " in said
+            await process.wait()
+
+
+async def test_waiting_ends_with_the_fix_and_a_kill_on_the_way_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    scenario = tmp_path / "broken.yaml"
+    scenario.write_text(BROKEN)
+    async with living(scenario) as (cluster, served):
+        config = str(served.write_kubeconfig(tmp_path))
+        flags = ("--no-cli", "--kubeconfig", config, "--wait", "1h")
+        words = ("run", "lb-no-address", "--param", "service=home/frigate")
+        async with waiting((*words, *flags), tmp_path) as process:
+            process.kill()
+            await process.wait()
         (kept,) = transcripts(tmp_path)
         told = read(kept)
         assert told.result == "a cause was found"
         codes = {f.code for e in told.entries for f in getattr(e, "findings", ())}
         assert "CS201" in codes
-        done = runbook(tmp_path, "resume", str(kept), "--wait", "120s", **pointing_at(lab))
-    assert done.returncode == GOOD
-    assert done.stdout.splitlines()[-1] == "✓ fixed"
-    assert done.stderr.count("waiting at fixed") == 1
+        async with waiting(("resume", str(kept), *flags), tmp_path) as process:
+            mend(cluster)
+            out, err = await process.communicate()
+    assert process.returncode == GOOD
+    assert out.decode().splitlines()[-1] == "✓ fixed"
+    assert b"waiting at fixed" not in err
     again = read(kept)
     assert again.entries[: len(told.entries)] == told.entries
     assert again.result == "fixed"

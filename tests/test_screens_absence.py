@@ -21,7 +21,13 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.records import LoadBalancerStatus, Metadata, Service, ServiceSpec, ServiceStatus
+from collectors.kubernetes.records import (
+    LoadBalancerStatus,
+    Metadata,
+    Service,
+    ServiceSpec,
+    ServiceStatus,
+)
 from collectors.source import Failed, Heard, Reason, Replaced
 from screens.empty_state import absence, notice
 from screens.widgets.lines import text_of

@@ -16,7 +16,7 @@ from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.state.kinds import CONFIG_MAPS, PODS
 from app.state.snapshot import Snapshot
-from collectors.records import ManagedField
+from collectors.kubernetes.records import ManagedField
 from screens import config_access, config_bgp, config_parameters, config_versions
 from screens.config_section import Section
 from screens.configuration import ConfigurationScreen

@@ -16,9 +16,9 @@ from app.diagnosis.explain_query import BadQuestion, question
 from app.model.finding import Ref
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.log_entries import ContainerLog, LogEntry, Marker
-from collectors.log_lines import LogLine, parse_line
-from collectors.log_targets import Target
+from collectors.logs.joining import ContainerLog, LogEntry, Marker
+from collectors.logs.lines import LogLine, parse_line
+from collectors.logs.targets import Target
 from collectors.source import Appended
 from screens.format import to_ascii
 from screens.log_filter import OPERATOR, TOGETHER, Choice

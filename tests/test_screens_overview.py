@@ -18,8 +18,8 @@ from app.model.finding import Ref
 from app.model.lbipam import pool_usages
 from app.state.kinds import NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
-from collectors.log_entries import ContainerLog
-from collectors.log_targets import OPERATOR_CONTAINER, Target
+from collectors.logs.joining import ContainerLog
+from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
 from screens.format import FIXED_SPACE
 from screens.log_rows import merged

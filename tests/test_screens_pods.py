@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.model.finding import Ref
 from app.state.kinds import PODS
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen
 from screens.widgets.lines import text_of as told

@@ -16,7 +16,7 @@ from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
-from collectors.cilium_records import PoolBlock
+from collectors.cilium.records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
 from screens.route_rows import PREFIXES

@@ -16,7 +16,7 @@ from app.diagnosis.session_status import healths, standings
 from app.model.finding import Finding, Ref, Severity
 from app.model.flap_history import Flaps, Loss
 from app.model.peering import session_ref
-from collectors.cilium_records import PeeringPolicy
+from collectors.cilium.records import PeeringPolicy
 from screens.session_detail import detail
 from screens.session_rows import sparkline
 from screens.sessions import SessionsScreen

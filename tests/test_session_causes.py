@@ -17,9 +17,9 @@ from app.model.session_causes import FLAPS, Bgp, down, flaps
 from app.model.session_logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.log_entries import ContainerLog, LogEntry
-from collectors.log_targets import target_of
-from collectors.records import NodeAddress
+from collectors.kubernetes.records import NodeAddress
+from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.targets import target_of
 from tests.recorded import changed, snapshot_of, with_logs
 
 PEER = "172.29.51.1"

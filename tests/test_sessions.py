@@ -12,7 +12,7 @@ import pytest
 from app.model.sessions import REPORTING_LAG, sessions
 from app.state.kinds import BGP_PEERS, DAEMON_SETS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, State
-from collectors.cilium_records import NodeConfigSpec
+from collectors.cilium.records import NodeConfigSpec
 from tests.recorded import changed, snapshot_of
 
 NODE_NAMES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]

@@ -14,8 +14,8 @@ import pytest
 
 from app.cli.check import FOUND, UNJUDGED, Request, exit_code, once
 from app.state.monitor import Feed, Monitor
-from collectors.cilium_cli import COMMANDS
-from collectors.records import EndpointSlice, ManagedField
+from collectors.cilium.cli import COMMANDS
+from collectors.kubernetes.records import EndpointSlice, ManagedField
 from collectors.source import Replaced, Update
 from tests.recorded import Said, feeds, taken_at
 from tests.test_paths import GRAFANA

@@ -18,7 +18,7 @@ from app.model.ip_sharing import (
     request_of,
     sharing_key,
 )
-from collectors.records import Metadata, Service, ServicePort, ServiceSpec
+from collectors.kubernetes.records import Metadata, Service, ServicePort, ServiceSpec
 
 
 def service(

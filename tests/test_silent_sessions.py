@@ -11,7 +11,13 @@ import pytest
 from app.model.finding import Finding
 from app.state.kinds import DAEMON_SETS, NODES
 from app.state.snapshot import Snapshot
-from collectors.records import Container, DaemonSetSpec, NodeAddress, PodSpec, PodTemplate
+from collectors.kubernetes.records import (
+    Container,
+    DaemonSetSpec,
+    NodeAddress,
+    PodSpec,
+    PodTemplate,
+)
 from tests.recorded import changed, snapshot_of
 from tests.test_rules_sessions import codes, found, one_peer, only
 from tests.test_session_causes import (

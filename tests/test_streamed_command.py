@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import streamed_command
-from collectors.command import CommandMissing, OutputTooLarge, end_all
-from collectors.streamed_command import MAX_LINE, LineSplitter, StreamedCommand
+from collectors import streamed as streamed_command
+from collectors.process import CommandMissing, OutputTooLarge, end_all
+from collectors.streamed import MAX_LINE, LineSplitter, StreamedCommand
 from tests.test_command import assert_gone, members
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")

@@ -23,8 +23,8 @@ from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot
-from collectors.bgp_peers import BgpPeer, NodePeers
-from collectors.records import Condition, Metadata, Pod, PodSpec, PodStatus
+from collectors.cilium.peers import BgpPeer, NodePeers
+from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Heard, Replaced, Update
 from tests.recorded import RECORDINGS, Said, changed, snapshot_of
 

@@ -107,7 +107,6 @@ def test_a_terminal_gets_the_colours_and_signs_it_has(flags: list[str], kind: Ki
 SIZES = [(60, 15), (80, 24), (140, 40), (400, 100), (20, 5), (1, 1), (59, 15), (119, 24), (120, 24)]
 
 
-@pytest.mark.timeout(120)
 def test_it_may_be_resized_at_any_moment(flags: list[str]) -> None:
     chosen = random.Random(20261123)
     with program(*flags) as running:
@@ -134,7 +133,6 @@ def test_it_may_be_resized_at_any_moment(flags: list[str]) -> None:
         assert running.ended() == 0
 
 
-@pytest.mark.timeout(180)
 def test_a_screen_on_which_nothing_changes_writes_nothing(flags: list[str]) -> None:
     with program(*flags) as running:
         running.shows(VERDICT)
@@ -169,7 +167,6 @@ REPLIES = [
 ]
 
 
-@pytest.mark.timeout(120)
 def test_a_reply_and_a_paste_do_nothing_on_a_list_and_in_the_prompt(flags: list[str]) -> None:
     with program(*flags) as running:
         running.shows(VERDICT)
@@ -190,7 +187,6 @@ def test_a_reply_and_a_paste_do_nothing_on_a_list_and_in_the_prompt(flags: list[
     assert b"never awaited" not in running.written
 
 
-@pytest.mark.timeout(120)
 def test_what_is_no_key_is_ignored_and_the_next_key_is_obeyed(flags: list[str]) -> None:
     with program(*flags) as running:
         running.shows(VERDICT)

@@ -312,7 +312,7 @@ def _practice(options: argparse.Namespace, inner: list[str] | None) -> int:
             practice = Practice(
                 sentence=drawn.sentence,
                 codes=drawn.codes,
-                deeds=drawn.deeds,
+                changes=drawn.changes,
                 description=drawn.description,
                 again=drawn.command,
             )

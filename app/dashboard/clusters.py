@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.model.finding import Ref
     from app.pipeline.sources import Wiring
     from app.state.monitor import Feed
-    from collectors.records import Pod
+    from collectors.kubernetes.records import Pod
 
 
 def wall_clock() -> datetime:
@@ -131,8 +131,8 @@ class KubeconfigContexts:
 
     def names(self) -> tuple[str, ...]:
         """All contexts, in the order of the files."""
-        from collectors.api_errors import ApiError
-        from collectors.kubeconfig import context_names
+        from collectors.kubernetes.errors import ApiError
+        from collectors.kubernetes.kubeconfig import context_names
 
         try:
             return context_names(self._settings.kubeconfig, os.environ)
@@ -146,7 +146,7 @@ class KubeconfigContexts:
 
 def end_commands() -> None:
     """No command is left running."""
-    if "collectors.command" in sys.modules:  # else none was ever started
-        from collectors.command import end_all
+    if "collectors.process" in sys.modules:  # else none was ever started
+        from collectors.process import end_all
 
         end_all()

@@ -32,7 +32,7 @@ class Practice:
     """What is to be concluded."""
     codes: tuple[str, ...]
     """Codes of the findings that lead there."""
-    deeds: tuple[str, ...]
+    changes: tuple[str, ...]
     """What was done to the cluster, one sentence each."""
     description: str
     """The cluster in one line, under the name that it was hidden by."""
@@ -62,7 +62,7 @@ def solution(
     kept = tuple(str(stop.transcript) for stop in path.stops if stop.transcript is not None)
     sections = (
         Section("What was wrong", (practice.sentence, *titles)),
-        Section("What was done to the cluster", practice.deeds),
+        Section("What was done to the cluster", practice.changes),
         Section("The runbook that leads there", tuple(_ways(practice, shelf, view, hand))),
         Section("Your path", tuple(map(_stop, path.stops))),
         Section("Transcripts of your runbooks", kept),

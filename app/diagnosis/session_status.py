@@ -19,7 +19,7 @@ from app.model.peering import Peering, session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import Session
-from collectors.bgp_notifications import notification_words
+from collectors.cilium.bgp_messages import notification_words
 
 NO_SESSION = "no session"
 

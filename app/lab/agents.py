@@ -1,4 +1,4 @@
-"""The Cilium agents: per node, BGP instances with their sessions, and the status each one reports.
+"""The Cilium agents: per node, BGP instances with their sessions, and what an exec into one gives.
 
 After `pkg/bgp` of Cilium (`pkg/bgpv1` up to 1.18). A node runs BGPv1 (a CiliumBGPPeeringPolicy, up
 to 1.18) or the instances of its CiliumBGPNodeConfig. The reported status follows the truth by up to
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
-from app.lab.desired import desired
 from app.lab.fields import (
     integer,
     mapping,
@@ -22,8 +23,8 @@ from app.lab.fields import (
     seconds,
     text,
 )
-from app.lab.node_status import Instance, write_status
-from app.lab.peers import MissingPasswordKey, peers_of
+from app.lab.ip_requests import AnyAddress
+from app.lab.node_config import Instance, MissingPasswordKey, desired, peers_of, write_status
 from app.lab.plane import (
     NAMESPACE,
     NODES,
@@ -31,10 +32,9 @@ from app.lab.plane import (
     Plane,
 )
 from app.lab.prefixes import NOTHING, Offer, Prefixes
-from app.lab.ranges import AnyAddress
-from app.lab.routers import AFI_NAMES, Router
-from app.lab.sessions import PeerSettings, Session
+from app.lab.sessions import AFI_NAMES, PeerSettings, Router, Session
 from app.lab.store import JsonObject
+from app.lab.workloads import Workloads
 
 STATUS_PERIOD = 5.0
 """Seconds between two chances to write a status (crd_status.go of Cilium)."""
@@ -430,3 +430,64 @@ class Agent:
 def _asn_of(wanted: dict[str, tuple[int, JsonObject]], name: str) -> int | None:
     found = wanted.get(name)
     return found[0] if found is not None else None
+
+
+EXEC_SECONDS = 0.2
+"""How long a run takes when every agent answers."""
+
+NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
+
+_EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
+_FORBIDDEN = (
+    'unable to upgrade connection: pods "{pod}" is forbidden: User "lab" cannot create resource '
+    '"pods/exec" in API group "" in the namespace "{space}"'
+)
+
+
+class Site(Protocol):
+    """The part of a cluster that the command talks to."""
+
+    plane: Plane
+    agents: dict[str, Agent]
+    dark: set[str]
+    exec_errors: dict[str, tuple[str, float]]
+    forbidden: frozenset[str]
+    workloads: Workloads
+    cli: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exec that failed."""
+
+    pod: str
+    error: str
+    seconds: float
+
+
+class ExecFailed(Exception):
+    """An exec into an agent's pod failed."""
+
+    def __init__(self, error: str, seconds: float) -> None:
+        super().__init__(error)
+        self.error = error
+        self.seconds = seconds
+
+    def within(self, limit: float) -> ExecFailed:
+        """The failure as a caller sees it who waits no longer than `limit` seconds."""
+        return self if self.seconds <= limit else ExecFailed("context deadline exceeded", limit)
+
+
+def reach(site: Site, agent: Agent) -> None:
+    """Reach into the agent's container. Raises ExecFailed."""
+    if site.forbidden & _EXEC_PATHS:
+        raise ExecFailed(_FORBIDDEN.format(pod=agent.pod, space=NAMESPACE), EXEC_SECONDS)
+    if agent.node in site.dark:
+        address = agent.address(4)
+        dial = f"dial tcp {address}:10250: connect: no route to host"
+        raise ExecFailed(f"Internal error occurred: error dialing backend: {dial}", 3.0)
+    if not agent.running:
+        raise ExecFailed(NO_CONTAINER, EXEC_SECONDS)
+    error = site.exec_errors.get(agent.node)
+    if error is not None:
+        raise ExecFailed(*error)

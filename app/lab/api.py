@@ -18,22 +18,32 @@ from email.utils import format_datetime
 import msgspec
 from aiohttp import web
 
-from app.lab.access_review import REVIEWS_PATH, review
-from app.lab.container_logs import log_query, log_text
-from app.lab.discovery import discovery_document
-from app.lab.listing import list_document, list_version, page_of, truth, with_type
-from app.lab.refusals import (
+from app.lab.access import (
+    REVIEWS_PATH,
     NoSuchPath,
     Refusal,
+    Target,
     bad_request,
+    locate,
     method_not_allowed,
     not_found,
+    permit,
+    review,
     unauthorized,
 )
-from app.lab.routes import Target, locate, permit
+from app.lab.container_logs import log_query, log_text
+from app.lab.listing import (
+    list_document,
+    list_version,
+    page_of,
+    truth,
+    watch_lines,
+    watch_of,
+    with_type,
+)
+from app.lab.resources import discovery_document
 from app.lab.store import Cluster, JsonObject
 from app.lab.tables import table
-from app.lab.watching import watch_lines, watch_of
 
 CILIUM_PATH = "/lab/cilium"
 """Where the lab's `cilium` command posts `{"argv": […]}`."""

@@ -1,7 +1,8 @@
 """The answers of the `cilium` command (cilium-cli v0.19.7) about a simulated cluster.
 
 Output, error texts, streams and exit codes are those of the recordings (`docs/cilium.md`): JSON
-indented by one space with omitted zeros, partial results with the failures on stderr and exit 0.
+indented by one space with omitted zeros, or a table; partial results with the failures on stderr
+and exit 0.
 """
 
 from __future__ import annotations
@@ -11,18 +12,89 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from app.lab import cilium_status, cilium_tables, wire
-from app.lab.agents import Agent
-from app.lab.command_line import Request, UsageError, parse
+from app.lab import cilium_status, wire
+from app.lab.agents import EXEC_SECONDS, Agent, ExecFailed, Failure, Site, reach
+from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
-from app.lab.execs import EXEC_SECONDS, ExecFailed, Failure, Site, reach
 from app.lab.fields import mapping
-from app.lab.node_status import Instance
+from app.lab.ip_requests import AnyAddress
+from app.lab.node_config import Instance
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
-from app.lab.ranges import AnyAddress
-from app.lab.route_question import RouteQuestion
 from app.lab.sessions import Session
 from app.lab.store import Answer, JsonObject
+
+_PEER_COLUMNS = (
+    "Node",
+    "Local AS",
+    "Peer AS",
+    "Peer Address",
+    "Session State",
+    "Uptime",
+    "Family",
+    "Received",
+    "Advertised",
+)
+_LOCAL_COLUMNS = ("Node", "VRouter", "Prefix", "NextHop", "Age", "Attrs")
+_ROUTE_COLUMNS = ("Node", "VRouter", "Peer", "Prefix", "NextHop", "Age", "Attrs")
+
+
+def _peer_rows(found: dict[str, list[JsonObject]]) -> Iterator[Sequence[object]]:
+    """The rows of `bgp peers`: one per family, the peer's own cells on the first."""
+    for node, peers in found.items():
+        name = node
+        for peer in peers:
+            uptime = peer.get("uptime-nanoseconds")
+            words: list[object] = [
+                name,
+                peer["local-asn"],
+                peer.get("peer-asn", 0),
+                peer["peer-address"],
+                peer["session-state"],
+                _elapsed(uptime if isinstance(uptime, int) else 0),
+            ]
+            families = peer["families"]
+            for family in families if isinstance(families, list) else []:
+                counts = (family.get("received", 0), family.get("advertised", 0))
+                yield [*words, f"{family['afi']}/{family['safi']}", *counts]
+                words = [""] * len(words)
+            name = ""
+
+
+def _route_rows(found: dict[str, list[JsonObject]], advertised: bool) -> Iterator[Sequence[object]]:
+    """The rows of `bgp routes`: one per path."""
+    for node, routes in found.items():
+        name = node
+        for route in routes:
+            paths = route["paths"]
+            for path in paths if isinstance(paths, list) else []:
+                attributes = [wire.read(each["base64"]) for each in path["path-attributes"]]
+                hop = next((a[1] for a in attributes if a[0] == "Nexthop"), "")
+                shown = " ".join(f"{{{kind}: {value}}}" for kind, value in attributes)
+                peer = [route["neighbor"]] if advertised else []
+                age = _elapsed(path["age-nanoseconds"])
+                yield [name, route["router-asn"], *peer, route["prefix"], hop, age, f"[{shown}]"]
+                name = ""
+
+
+def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> bytes:
+    """Columns padded by three spaces, as Go's tabwriter does here."""
+    lines = [columns, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    text = ""
+    for line in lines:
+        cells = [f"{cell:<{width + 3}}" for cell, width in zip(line[:-1], widths, strict=False)]
+        text += "".join(cells) + line[-1] + "\n"
+    return text.encode()
+
+
+def _elapsed(nanoseconds: int) -> str:
+    """A duration as Go prints it, rounded to seconds."""
+    whole = round(nanoseconds / 1e9)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
 
 ALL_OR_NOTHING_BEFORE = (0, 18, 6)
 """Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
@@ -130,11 +202,7 @@ class CiliumCommand:
         found, failures = self._gather(request, "peers", self._peers_of)
         if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
             return _all_failed("Unable to get peering status", failures)
-        out = (
-            _json(found)
-            if request.json
-            else cilium_tables.table(cilium_tables.PEER_COLUMNS, cilium_tables.peer_rows(found))
-        )
+        out = _json(found) if request.json else _table(_PEER_COLUMNS, _peer_rows(found))
         return _partial(out, "Errors retrieving peering state", failures)
 
     def _peers_of(self, agent: Agent) -> list[JsonObject]:
@@ -237,9 +305,9 @@ class CiliumCommand:
             out = _json(found)
         else:
             note = "" if arguments else _DEFAULTING
-            out = note.encode() + cilium_tables.table(
-                cilium_tables.ROUTE_COLUMNS if wanted.advertised else cilium_tables.LOCAL_COLUMNS,
-                cilium_tables.route_rows(found, wanted.advertised),
+            out = note.encode() + _table(
+                _ROUTE_COLUMNS if wanted.advertised else _LOCAL_COLUMNS,
+                _route_rows(found, wanted.advertised),
             )
         return _partial(out, "Errors by retrieving routes", failures)
 

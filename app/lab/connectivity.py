@@ -1,25 +1,125 @@
-"""`cilium connectivity test` in a lab: what it says step by step, and what becomes of the cluster.
+"""`cilium connectivity test` in a lab: what it prints step by step, and what it makes and removes.
 
 It runs a few of the real tests, in their order. They fail where the lab's faults would make the
 real ones fail, and nowhere else: an agent that cannot be reached ends the run before anything is
-made, an Envoy that is not ready fails what is about layer 7. What BGP does is no subject of theirs.
-As the real program, it leaves its namespaces behind until it runs with `--cleanup`.
+made, an Envoy that is not ready fails the tests of layer 7. No test looks at BGP. Like the real
+program, it leaves its namespaces behind until it runs with `--cleanup`.
+
+Names, labels and containers are those of cilium-cli 0.19 (cilium-cli/connectivity/check/
+deployment.go). Only namespaces and pods are made: a troubleshooter sees nothing else of it.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.lab import connectivity_namespaces as testbed
+from app.lab.agents import ExecFailed, Site, reach
 from app.lab.command_line import Request, duration
-from app.lab.execs import ExecFailed, Site, reach
-from app.lab.fields import name_of
-from app.lab.fields import text as text_of
-from app.lab.plane import NAMESPACE
-from app.lab.store import Answer
-from app.lab.workloads import is_ready
+from app.lab.fields import labels_of, mapping, name_of, text, texts
+from app.lab.plane import EVENTS, NAMESPACE, NAMESPACES, NODES, PODS, Plane
+from app.lab.store import Answer, JsonObject
+from app.lab.workloads import Workloads, is_ready
+
+POLICY_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
+"""Made whatever the namespace of the test is called."""
+
+CREATE_NAMESPACES = "create /api/v1/namespaces"
+DELETE_NAMESPACES = "delete /api/v1/namespaces"
+"""What `Cluster.forbidden` holds where the user may not do this."""
+
+_CURL = "quay.io/cilium/alpine-curl:v1.10.0"
+_ECHO = "gcr.io/k8s-staging-gateway-api/echo-advanced:v20251204-v1.4.1"
+_CLIENTS = ("client", "client2", "client3")
+
+
+def _exists(plane: Plane, name: str) -> bool:
+    """Whether there is a namespace."""
+    return plane.get(NAMESPACES, name) is not None
+
+
+def _usable_nodes(plane: Plane) -> list[str]:
+    """The nodes that pods are put on: those that are ready."""
+    return [name_of(node) for node in plane.all(NODES) if is_ready(node)]
+
+
+def _deploy(plane: Plane, workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:
+    """Make one namespace and the pods that are in it."""
+    plane.put(
+        NAMESPACES,
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": namespace,
+                "labels": {
+                    "app.kubernetes.io/name": "cilium-cli",
+                    "kubernetes.io/metadata.name": namespace,
+                },
+            },
+            "spec": {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"},
+        },
+        "cilium",
+    )
+    for name, node in _places(namespace, nodes):
+        _pod(plane, workloads, namespace, name, node)
+
+
+def _remove(plane: Plane, namespace: str) -> None:
+    """Delete a namespace with what is in it; nothing where there is none."""
+    for resource in (PODS, EVENTS):
+        for obj in plane.store.all(resource, namespace):
+            plane.store.delete(resource, namespace, name_of(obj))
+    plane.store.delete(NAMESPACES, "", namespace)
+
+
+def _pods_of(plane: Plane, namespace: str, name: str) -> list[JsonObject]:
+    """The pods of one of the test's deployments."""
+    return [p for p in plane.store.all(PODS, namespace) if labels_of(p).get("name") == name]
+
+
+def _places(namespace: str, nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pods of a namespace by deployment, and where each runs."""
+    if not nodes:
+        return
+    if namespace in POLICY_NAMESPACES:
+        yield "client-ccnp", nodes[0]
+        return
+    for number, client in enumerate(_CLIENTS[: 2 if len(nodes) == 1 else 3]):
+        yield client, nodes[1 if number == 2 else 0]
+    yield "echo-same-node", nodes[0]
+    if len(nodes) > 1:
+        yield "echo-other-node", nodes[1]
+    for node in nodes:
+        yield "host-netns", node
+
+
+def _pod(plane: Plane, workloads: Workloads, namespace: str, name: str, node: str) -> None:
+    template, kind = workloads.suffix(10), name.partition("-")[0].rstrip("23")
+    workloads.create_pod(
+        {
+            "name": f"{name}-{template}-{workloads.suffix()}",
+            "generateName": f"{name}-{template}-",
+            "namespace": namespace,
+            "labels": {"kind": kind, "name": name, "pod-template-hash": template},
+        },
+        [(name, _ECHO if kind == "echo" else _CURL)],
+        node,
+        host_network=name == "host-netns",
+        address=_address(plane, node),
+    )
+
+
+def _address(plane: Plane, node: str) -> str:
+    """An address of the node's range that no pod has."""
+    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
+    taken = {text(mapping(pod, "status"), "podIP") for pod in plane.all(PODS)}
+    hosts = ipaddress.ip_network(cidrs[0]).hosts() if cidrs else ()
+    return next((str(ip) for ip in hosts if str(ip) not in taken), "")
+
 
 CLEANUP_SINCE = (0, 19, 1)
 """The first cilium-cli after `--cleanup` was merged (February 2026, #44075)."""
@@ -109,26 +209,26 @@ class ConnectivityTest:
             return Answer(b"", b"unknown flag: --cleanup\n", 1)
         said = [f"{_INFO} 🧹 Cleanup mode enabled - removing all connectivity test artifacts"]
         said.append(f"🔥 [{self._cluster}] Deleting connectivity check deployments...")
-        there = [name for name in self._all if testbed.exists(self._site.plane, name)]
-        if testbed.DELETE_NAMESPACES in self._site.forbidden and there:
+        there = [name for name in self._all if _exists(self._site.plane, name)]
+        if DELETE_NAMESPACES in self._site.forbidden and there:
             denied = _DENIED.format(what=f'namespaces "{there[0]}"', verb="delete")
             said.append(f"⚠️  Cleanup encountered errors: {denied}")
         else:
             for name in there:
-                testbed.remove(self._site.plane, name)
+                _remove(self._site.plane, name)
         said.append(f"{_INFO} ✅ Cleanup complete")
         return Answer("".join(f"{line}\n" for line in said).encode(), b"", 0, 3 * _STEP)
 
     @property
     def _all(self) -> tuple[str, ...]:
-        return (self._namespace, *testbed.POLICY_NAMESPACES)
+        return (self._namespace, *POLICY_NAMESPACES)
 
     def _run(self) -> Iterator[str]:
         self._reach_agents()
         if self._request.given("force-deploy"):
             yield f"🔥 [{self._cluster}] Deleting connectivity check deployments..."
             for name in self._all:
-                testbed.remove(self._site.plane, name)
+                _remove(self._site.plane, name)
         yield f"{_INFO} Monitor aggregation detected, will skip some flow validation steps"
         yield from self._deploy()
         yield f"{_INFO} Cilium version: {self._site.plane.cilium}"
@@ -146,22 +246,22 @@ class ConnectivityTest:
                 reach(self._site, agent)
             except ExecFailed as failed:
                 place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
-                text = f"failed to fetch cilium status: {place}: {failed.error}"
-                raise _Fails(text, failed.seconds) from failed
+                said = f"failed to fetch cilium status: {place}: {failed.error}"
+                raise _Fails(said, failed.seconds) from failed
 
     def _deploy(self) -> Iterator[str]:
         plane, cluster = self._site.plane, self._cluster
-        nodes = testbed.usable_nodes(plane)
+        nodes = _usable_nodes(plane)
         if self._request.given("single-node"):
             nodes = nodes[:1]
         for name in self._all:
-            if testbed.exists(plane, name):
+            if _exists(plane, name):
                 continue
             yield f"✨ [{cluster}] Creating namespace {name} for connectivity check..."
-            if testbed.CREATE_NAMESPACES in self._site.forbidden:
+            if CREATE_NAMESPACES in self._site.forbidden:
                 denied = _DENIED.format(what="namespaces", verb="create")
                 raise _Fails(f"unable to create namespace {name}: {denied}")
-            testbed.deploy(plane, self._site.workloads, name, nodes)
+            _deploy(plane, self._site.workloads, name, nodes)
         for what in ("echo-same-node service", "same-node deployment", "client deployment"):
             yield f"✨ [{cluster}] Deploying {what}..."
         for what in ("client", "client2", "echo-same-node"):
@@ -202,9 +302,9 @@ class ConnectivityTest:
         if "l7" not in name:
             return ""
         for pod in self._site.workloads.pods("k8s-app", "cilium-envoy"):
-            node = text_of(pod, "spec", "nodeName")
-            for client in testbed.pods_of(self._site.plane, self._namespace, "client"):
-                if not is_ready(pod) and text_of(client, "spec", "nodeName") == node:
+            node = text(pod, "spec", "nodeName")
+            for client in _pods_of(self._site.plane, self._namespace, "client"):
+                if not is_ready(pod) and text(client, "spec", "nodeName") == node:
                     place = f"pod={self._namespace}/{name_of(client)}, container=client"
                     return (
                         'command "curl --silent --fail --show-error" failed: command failed'

@@ -11,9 +11,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.lab.access import Target, bad_request, invalid, not_found
 from app.lab.listing import truth, whole_number
-from app.lab.refusals import bad_request, invalid, not_found
-from app.lab.routes import Target
 from app.lab.store import Cluster, JsonObject
 
 

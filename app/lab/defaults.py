@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from app.lab.components import components, node_labels, node_object
 from app.lab.fields import address_of, labels_of, mapping, merged, name_of, objects, text, texts
+from app.lab.operator import with_types
 from app.lab.plane import (
     CILIUM_NODES,
     CONFIG_MAPS,
@@ -21,7 +22,6 @@ from app.lab.plane import (
     SERVICES,
     Plane,
 )
-from app.lab.policies import with_types
 from app.lab.scenario import Node, Scenario
 from app.lab.store import JsonObject, stamp
 from app.lab.workloads import Workloads

@@ -1,14 +1,180 @@
-"""Scenarios to practise on: one is drawn, and what there is to be found in it is told apart."""
+"""A scenario as a practice exercise: which one is drawn, and what was changed in its cluster."""
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from app.lab.fault_descriptions import deeds
-from app.lab.scenario import FOLDER, ScenarioError, read_base, read_scenario
+from app.lab.fields import merged
+from app.lab.scenario import (
+    FOLDER,
+    ChangePlan,
+    FaultName,
+    FaultPlan,
+    Scenario,
+    ScenarioError,
+    identity,
+    read_base,
+    read_scenario,
+)
+from app.lab.store import JsonObject
+
+_LONGEST = 60
+"""Characters of a value that are told."""
+
+_CONFIG = "ConfigMap/kube-system/cilium-config"
+"""An object that is there without being in any scenario."""
+
+WORDS: Mapping[FaultName, str] = {
+    "router-killed": "the router is gone",
+    "router-frozen": "the router hangs: it answers nothing and closes nothing",
+    "router-refuses": "the router has no neighbour entry any more",
+    "router-shutdown": "the router's administrator shut the sessions down",
+    "router-asn": "the router has another AS number",
+    "password-mismatch": "the router has another password",
+    "session-reset": "the session is reset",
+    "agent-crashed": "the agent crash-loops",
+    "agent-restarted": "the agent was restarted",
+    "agent-frozen": "the agent hangs and answers no question",
+    "exec-fails": "exec into the agent fails",
+    "operator-down": "the operator crash-loops",
+    "node-not-ready": "the node went off",
+    "bgp-off": "enable-bgp-control-plane was set to false and Cilium restarted",
+    "unready": "a pod is not ready",
+    "pod-missing": "a pod is missing",
+    "image-missing": "a pod was made anew and its image cannot be pulled",
+    "operator-restarted": "the operator was restarted",
+    "agent-upgraded": "the agent was upgraded",
+    "lease-stuck": "the operator cannot renew its lease",
+    "controller-fails": "a controller of the agent fails",
+    "status-stuck": "the agent reports no state of its sessions any more",
+    "routes-stuck": "the agent withdraws no route any more",
+}
+"""What each fault is."""
+
+
+def changes_made(scenario: Scenario, base: Scenario | None) -> tuple[str, ...]:
+    """What was done to the cluster, one sentence each: what differs from the scenario that it
+    extends, what was changed in it since, what broke."""
+    told = [*_settings(scenario, base), *_objects(scenario, base)]
+    known = {identity(each): each for each in scenario.manifests}
+    for change in scenario.changes:
+        told += _changed(change, known)
+    told += (_broken(each) for each in scenario.faults if base is None or each not in base.faults)
+    for each in scenario.life.flaps:
+        if base is None or each not in base.life.flaps:
+            told.append(f"about every {each.every}: the sessions of {each.node} are reset")
+    return tuple(told)
+
+
+def _settings(scenario: Scenario, base: Scenario | None) -> Iterator[str]:
+    """What is otherwise about the installation and what surrounds it."""
+    if base is None:
+        return
+    if scenario.cilium != base.cilium:
+        yield f"Cilium is {scenario.cilium}, with what was configured for {base.cilium}"
+    if scenario.cli != base.cli:
+        yield f"the cilium command is {scenario.cli}"
+    for key, value in scenario.config.items():
+        if base.config.get(key) != value:
+            yield f"cilium-config: {key} is {value or 'not set'}"
+    for kind, served in scenario.crds.items():
+        if base.crds.get(kind) != served:
+            yield f"the kind {kind} is {'still' if served else 'not'} served"
+    for router in scenario.routers:
+        if router not in base.routers:
+            hops = f", {router.hops} hops away" if router.hops > 1 else ""
+            secret = ", with a password" if router.password else ""
+            yield f"the router is {router.name}, {router.address}, AS {router.asn}{hops}{secret}"
+    for service, nodes in scenario.backends.items():
+        if service in base.backends and base.backends[service] != nodes:
+            yield f"{service} has ready pods on {', '.join(nodes) or 'no node'}"
+    for rule in scenario.forbidden:
+        if rule not in base.forbidden:
+            yield f"you may not read {rule}"
+
+
+def _objects(scenario: Scenario, base: Scenario | None) -> Iterator[str]:
+    """The objects that the scenario brings itself."""
+    if base is not None:
+        known = {identity(each): each for each in base.manifests}
+        for manifest in scenario.manifests:
+            yield from _put("", manifest, known)
+
+
+def _changed(change: ChangePlan, known: dict[str, JsonObject]) -> Iterator[str]:
+    """What somebody did; `known` are the objects before, and then those after."""
+    when = f"{_when(change.at)}: "
+    for manifest in change.manifests:
+        name = identity(manifest)
+        after = merged(known.get(name, {}), manifest)
+        yield from _put(when, after, known)
+        known[name] = after
+    yield from (f"{when}{_spoken(name)} was deleted" for name in change.remove)
+
+
+def _put(when: str, after: JsonObject, known: Mapping[str, JsonObject]) -> Iterator[str]:
+    """How an object came to be as it is."""
+    name = identity(after)
+    if name in known or name == _CONFIG:
+        before = known.get(name) or {**after, "data": {}}
+        for told in _differences("", before, after):
+            yield f"{when}{_spoken(name)}: {told}"
+    else:
+        yield f"{when}{_spoken(name)} was created"
+
+
+def _differences(path: str, before: object, after: object) -> Iterator[str]:
+    """Each field that is otherwise, as deep as the two are alike."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys((*before, *after)):
+            below = f"{path}.{key}" if path else str(key)
+            yield from _differences(below, before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(f"{path}[{place}]", one, other)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from (f"{path} lost {_short(each)}" for each in before if each not in after)
+        yield from (f"{path} got {_short(each)}" for each in after if each not in before)
+    elif before != after:
+        if after is None:
+            yield f"{path} is gone, was {_short(before)}"
+        else:
+            was = "" if before is None else f", was {_short(before)}"
+            yield f"{path} is {_short(after)}{was}"
+
+
+def _broken(plan: FaultPlan) -> str:
+    about = [plan.node, plan.router]
+    if plan.fault in ("unready", "pod-missing", "image-missing"):
+        about.insert(0, plan.component)
+    if plan.fault == "router-asn":
+        about.append(f"AS {plan.asn}")
+    about.append(plan.version)
+    named = ", ".join(filter(None, about))
+    lasts = f" for {plan.lasts}" if plan.lasts else ""
+    every = f", every {plan.every}" if plan.every else ""
+    where = f" ({named})" if named else ""
+    return f"{_when(plan.at)}{lasts}{every}: {WORDS[plan.fault]}{where}"
+
+
+def _when(at: str) -> str:
+    return f"{at[1:]} before you began" if at.startswith("-") else f"{at} after you began"
+
+
+def _spoken(name: str) -> str:
+    """`Kind/namespace/name` as `Kind namespace/name`."""
+    return name.replace("/", " ", 1)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
 
 _NOT_DRAWN = frozenset({"large"})
 """Scenarios that are about something else than a fault."""
@@ -25,7 +191,7 @@ class Exercise:
     """What is to be concluded."""
     codes: tuple[str, ...]
     """Codes of the findings that lead there; at least one."""
-    deeds: tuple[str, ...]
+    changes: tuple[str, ...]
     """What was done to the cluster, one sentence each."""
 
     @property
@@ -48,7 +214,7 @@ def exercise(name: str) -> Exercise:
         description=scenario.description,
         sentence=" ".join(scenario.expect.sentence.split()),
         codes=codes,
-        deeds=deeds(scenario, read_base(name)),
+        changes=changes_made(scenario, read_base(name)),
     )
 
 

@@ -1,23 +1,120 @@
-"""What can break in a running lab cluster, and how each is mended again."""
+"""What can break in a running lab cluster, and how each fault is undone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from app.lab import pod_faults
 from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
 from app.lab.components import components
-from app.lab.fields import mapping, name_of, seconds, text
+from app.lab.fields import mapping, name_of, objects, seconds, text
 from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
-from app.lab.routers import Router
 from app.lab.scenario import FaultName, FaultPlan, Scenario, ScenarioError
+from app.lab.sessions import Router
 from app.lab.store import JsonObject
-from app.lab.workloads import CRASHED
+from app.lab.workloads import CRASHED, first_status
 
 if TYPE_CHECKING:
-    from app.lab.simulation import Simulation
+    from app.lab.world import Simulation
+
+
+def _hit(world: Simulation, plan: FaultPlan) -> list[JsonObject]:
+    """The pods of the plan's workload, on its node where it names one."""
+    return [
+        pod
+        for pod in world.store.all(PODS, NAMESPACE)
+        if _owner(pod) == plan.component and plan.node in ("", text(pod, "spec", "nodeName"))
+    ]
+
+
+def _unready(world: Simulation, plan: FaultPlan) -> Callable[[], None]:
+    """The containers run, and their readiness probes fail."""
+    pods = [name_of(pod) for pod in _hit(world, plan)]
+
+    def switch(ready: bool) -> None:
+        for pod in _those_there(world, pods):
+            status = {**first_status(pod), "ready": ready}
+            world.workloads.set_container(pod, status, ready=ready)
+
+    switch(False)
+    return lambda: switch(True)
+
+
+def _pod_missing(world: Simulation, plan: FaultPlan) -> Callable[[], None]:
+    """The pods are deleted, and for a while nobody makes new ones."""
+    gone = _hit(world, plan)
+    for pod in gone:
+        world.store.delete(PODS, NAMESPACE, name_of(pod))
+    world.workloads.refresh()
+
+    def undo() -> None:
+        for pod in gone:
+            world.workloads.replace(pod)
+
+    return undo
+
+
+def _image_missing(world: Simulation, plan: FaultPlan) -> Callable[[], None]:
+    """The pods are made anew, and their image is not to be had."""
+    held = [name_of(world.workloads.replace(pod)) for pod in _hit(world, plan)]
+    for pod in _those_there(world, held):
+        world.workloads.set_container(pod, _without_image(pod), ready=False)
+        pending: JsonObject = {**mapping(world.plane.get(PODS, name_of(pod), NAMESPACE), "status")}
+        pending["phase"] = "Pending"
+        world.plane.put(PODS, {**pod, "status": pending}, "kubelet")
+
+    def undo() -> None:
+        for pod in _those_there(world, held):
+            world.workloads.replace(pod)
+
+    return undo
+
+
+def _upgraded(world: Simulation, plan: FaultPlan) -> Callable[[], None]:
+    """The pods are made anew with the image of another version; nothing mends that."""
+    for pod in _hit(world, plan):
+        listed = objects(pod, "spec", "containers")
+        images = [{**each, "image": _tagged(text(each, "image"), plan.version)} for each in listed]
+        spec: JsonObject = {**mapping(pod, "spec"), "containers": list[object](images)}
+        world.workloads.replace({**pod, "spec": spec})
+    return lambda: None
+
+
+def _restarted(world: Simulation, pods: Iterable[JsonObject]) -> Callable[[], None]:
+    """The containers end and start again at once; there is nothing to mend."""
+    for pod in pods:
+        world.workloads.restart(pod)
+    return lambda: None
+
+
+def _owner(pod: JsonObject) -> str:
+    """The workload of a pod, by the name that was generated for it."""
+    generated = text(pod, "metadata", "generateName").rstrip("-")
+    owners = objects(pod, "metadata", "ownerReferences")
+    daemon = any(text(owner, "kind") == "DaemonSet" for owner in owners)
+    return generated if daemon else generated.rpartition("-")[0]
+
+
+def _those_there(world: Simulation, names: Iterable[str]) -> list[JsonObject]:
+    found = (world.plane.get(PODS, name, NAMESPACE) for name in names)
+    return [pod for pod in found if pod is not None]
+
+
+def _without_image(pod: JsonObject) -> JsonObject:
+    status = first_status(pod)
+    image = text(status, "image")
+    waiting: JsonObject = {
+        "reason": "ImagePullBackOff",
+        "message": f'Back-off pulling image "{image}": ErrImagePull: rpc error: code = NotFound '
+        f'desc = failed to pull and unpack image "{image}": {image}: not found',
+    }
+    return {**status, "state": {"waiting": waiting}, "ready": False, "started": False}
+
+
+def _tagged(image: str, version: str) -> str:
+    return f"{image.rpartition(':')[0]}:v{version}"
+
 
 Undo = Callable[[], None]
 """Mends what a fault broke."""
@@ -150,11 +247,11 @@ def _minutes(count: int) -> str:
 
 
 def _agent_restarted(world: Simulation, plan: FaultPlan) -> Undo:
-    return pod_faults.restarted(world, _agent_pods(world, plan))
+    return _restarted(world, _agent_pods(world, plan))
 
 
 def _operator_restarted(world: Simulation, _: FaultPlan) -> Undo:
-    return pod_faults.restarted(world, world.workloads.pods("name", "cilium-operator"))
+    return _restarted(world, world.workloads.pods("name", "cilium-operator"))
 
 
 def _lease_stuck(world: Simulation, _: FaultPlan) -> Undo:
@@ -265,11 +362,11 @@ _FAULTS: dict[FaultName, Callable[[Simulation, FaultPlan], Undo]] = {
     "operator-down": _operator_down,
     "node-not-ready": _node_not_ready,
     "bgp-off": _bgp_off,
-    "unready": pod_faults.unready,
-    "pod-missing": pod_faults.missing,
-    "image-missing": pod_faults.image_missing,
+    "unready": _unready,
+    "pod-missing": _pod_missing,
+    "image-missing": _image_missing,
     "operator-restarted": _operator_restarted,
-    "agent-upgraded": pod_faults.upgraded,
+    "agent-upgraded": _upgraded,
     "lease-stuck": _lease_stuck,
     "controller-fails": _agent_fault(_controller_fails),
     "status-stuck": _agent_fault(_status_stuck),

@@ -21,10 +21,18 @@ from app.lab.fields import (
     text,
     truth,
 )
-from app.lab.ip_requests import Refusal, Wish, is_responsible, unshareable, wish_of
-from app.lab.log_text import LBIPAM_MODULE
-from app.lab.plane import POOLS, SERVICES, Plane
-from app.lab.ranges import AnyAddress, BadBlock, Range, ranges_of
+from app.lab.ip_requests import (
+    AnyAddress,
+    BadBlock,
+    Range,
+    Refusal,
+    Wish,
+    is_responsible,
+    ranges_of,
+    unshareable,
+    wish_of,
+)
+from app.lab.plane import LBIPAM_MODULE, POOLS, SERVICES, Plane
 from app.lab.store import JsonObject
 
 SATISFIED = "cilium.io/IPAMRequestSatisfied"

@@ -1,23 +1,26 @@
-"""One object, or a list of them in pages, as the API server writes them.
+"""Objects as the API server gives them: one, a list in pages, or a watch on their changes.
 
-A page token carries the version of the first page, so that all pages together are one moment of
-the cluster; when the store no longer knows that moment the token is answered with 410
-(Kubernetes API concepts, "Retrieving large results sets in chunks").
+A page token carries the version of the first page, so that all pages show the cluster at one
+moment. When the store no longer has that moment, the answer is 410 (Kubernetes API concepts,
+"Retrieving large results sets in chunks").
+
+What a watch shows is relative to its selection: an object that comes to match is ADDED, one that
+ceases to match is DELETED ("Efficient detection of changes").
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-from app.lab.refusals import bad_request, too_large, too_old
-from app.lab.routes import Target, collection_path
+from app.lab.access import Target, bad_request, collection_path, too_large, too_old
 from app.lab.selectors import BadSelector, Selection, selection
-from app.lab.store import Cluster, Expired, JsonObject
+from app.lab.store import Cluster, Event, Expired, JsonObject
 
 _EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -171,3 +174,109 @@ def _place(obj: JsonObject) -> str:
     metadata = obj["metadata"]
     assert isinstance(metadata, dict)  # noqa: S101 - the store took it by its metadata
     return f"{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+_DEFAULT_SECONDS = 1800
+
+Present = Callable[[JsonObject], JsonObject]
+"""Turns the object of an event into the event's `object` (a plain object, or a Table)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a client asked to be told."""
+
+    target: Target
+    selection: Selection
+    since: int | None
+    """Tell what happened after this version; None: begin with everything there is."""
+    seconds: float
+    """After how long the server ends it."""
+    bookmarks: bool
+    marked_start: bool
+    """Whether a bookmark tells the end of the initial objects (`sendInitialEvents`)."""
+
+
+def watch_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Watch:
+    """The watch a query asks for. Raises a Refusal with 400 or 504."""
+    asked = query.get("resourceVersion", "")
+    initial = truth(query, "sendInitialEvents")
+    from_start = asked in ("", "0") or initial
+    seconds = whole_number(query, "timeoutSeconds")
+    return Watch(
+        target,
+        selected(target, query),
+        None if from_start else check_version(cluster, asked),
+        _DEFAULT_SECONDS if seconds is None or seconds <= 0 else seconds,
+        truth(query, "allowWatchBookmarks"),
+        initial,
+    )
+
+
+async def watch_lines(
+    cluster: Cluster, watch: Watch, interval: float, present: Present
+) -> AsyncGenerator[JsonObject, None]:
+    """The watch's events until it is too old; a bookmark every `interval` seconds at the latest.
+
+    It does not end by itself: the caller bounds it with `watch.seconds`.
+    """
+    store, target = cluster.store, watch.target
+    version = watch.since
+    if version is None:
+        version = int(list_version(cluster, target))
+        for obj in store.all(target.resource.key, target.namespace):
+            if watch.selection.matches(obj):
+                yield {"type": "ADDED", "object": present(obj)}
+        if watch.marked_start:
+            yield _bookmark(target, version, end_of_start=True)
+    loop = asyncio.get_running_loop()
+    due = loop.time() + interval
+    while True:
+        try:
+            events = store.since(target.resource.key, version)
+        except Expired as expired:
+            yield {"type": "ERROR", "object": too_old(str(expired)).status}
+            return
+        version = max(version, int(list_version(cluster, target)))
+        for event in events:
+            for kind, obj in _told(event, watch):
+                yield {"type": kind, "object": present(obj)}
+        if events:
+            continue
+        try:
+            async with asyncio.timeout_at(due):
+                await store.changed()
+        except TimeoutError:
+            if watch.bookmarks:
+                yield _bookmark(target, version)
+            due = loop.time() + interval
+
+
+def _told(event: Event, watch: Watch) -> Iterator[tuple[str, JsonObject]]:
+    """What one change is for this client: nothing, or one event."""
+    if watch.target.namespace not in ("", _metadata_of(event.object).get("namespace")):
+        return
+    was = event.before is not None and watch.selection.matches(event.before)
+    remains = event.type != "DELETED" and watch.selection.matches(event.object)
+    if remains:
+        yield ("MODIFIED" if was else "ADDED", event.object)
+    elif was:
+        yield ("DELETED", event.object if event.type == "DELETED" else _last_seen(event))
+
+
+def _last_seen(event: Event) -> JsonObject:
+    """The object as the client knew it, with the version at which it left the selection."""
+    before = event.before or event.object
+    return {**before, "metadata": {**_metadata_of(before), "resourceVersion": str(event.version)}}
+
+
+def _metadata_of(obj: JsonObject) -> JsonObject:
+    metadata = obj.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _bookmark(target: Target, version: int, end_of_start: bool = False) -> JsonObject:
+    metadata: JsonObject = {"resourceVersion": str(version), "creationTimestamp": None}
+    if end_of_start:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return {"type": "BOOKMARK", "object": with_type({"metadata": metadata}, target)}

@@ -27,8 +27,8 @@ from app.lab.fields import (
     texts,
     truth,
 )
+from app.lab.ip_requests import AnyAddress
 from app.lab.plane import ADVERTISEMENTS, CILIUM_NODES, ENDPOINT_SLICES, SERVICES, Plane
-from app.lab.ranges import AnyAddress
 from app.lab.store import JsonObject
 from app.lab.wire import (
     WELL_KNOWN_COMMUNITIES,

@@ -1,4 +1,4 @@
-"""One BGP session of an agent: its states over time and what the agent logs about them.
+"""One BGP session between a node and a router: its states over time, and what the agent logs.
 
 RFC 4271 §8 as GoBGP runs it inside Cilium, with the waits seen on real clusters: 5 s of idle after
 a loss, then a connection attempt per retry interval. GoBGP 3 is in Cilium up to 1.19, GoBGP 4 from
@@ -9,10 +9,65 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 from app.lab.fields import seconds
 from app.lab.plane import NAMESPACE, Plane
-from app.lab.routers import Greeting, Router
+
+AFI_NAMES = ("ipv4", "ipv6")
+
+
+class Greeting(Enum):
+    """What comes of an attempt to open a session with a router."""
+
+    WELCOME = "the session comes up"
+    SILENCE = "nobody answers"
+    STUCK = "the connection opens and nobody speaks"
+    WRONG_ASN = "the peer's AS number is not the configured one"
+
+
+@dataclass(slots=True)
+class Router:
+    """One router, by the address that the cluster peers with."""
+
+    name: str
+    address: str
+    asn: int
+    hold_seconds: int = 90
+    families: tuple[str, ...] = AFI_NAMES
+    routes: dict[str, int] = field(default_factory=lambda: {"ipv4": 1})
+    """How many routes it sends, by address family."""
+    password: str = ""
+    hops: int = 1
+    """IP hops from the nodes; a session over more than one needs ebgpMultihop."""
+    holds: dict[str, int] = field(default_factory=dict)
+    """Nodes to which it offers another hold time."""
+    running: bool = True
+    frozen: bool = False
+    refuses: set[str] = field(default_factory=set)
+    """Nodes it has no neighbour for: it closes their connections without a word."""
+    shut_down: set[str] = field(default_factory=set)
+    """Nodes whose neighbour is administratively down on the router."""
+
+    def greeting(self, node: str, peer_asn: int, password: str, ttl: int) -> Greeting:
+        """How it answers a node that connects expecting `peer_asn` (0 accepts any)."""
+        unheard = not self.running or password != self.password or self.hops > max(ttl, 1)
+        if unheard or node in self.refuses or node in self.shut_down:
+            return Greeting.SILENCE
+        if self.frozen:
+            return Greeting.STUCK
+        if peer_asn not in (0, self.asn):
+            return Greeting.WRONG_ASN
+        return Greeting.WELCOME
+
+    def hold_for(self, node: str) -> int:
+        """The hold time that it offers a node, in seconds."""
+        return self.holds.get(node, self.hold_seconds)
+
+    def keeps(self, password: str) -> bool:
+        """Whether an established session still hears keepalives."""
+        return self.running and not self.frozen and password == self.password
+
 
 IDLE_HOLD = 5.0
 """Seconds a session rests after a loss (#26001 of Cilium)."""

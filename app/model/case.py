@@ -22,7 +22,7 @@ from app.model.sessions import Session, sessions
 from app.state.derived import Memo
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 
 T = TypeVar("T")
 

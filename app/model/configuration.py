@@ -14,7 +14,7 @@ from app.state.kinds import CONFIG_MAPS
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.records import ConfigMap
+    from collectors.kubernetes.records import ConfigMap
 
 CONFIG_MAP = "cilium-config"
 

@@ -33,7 +33,7 @@ from app.state.kinds import (
     PODS,
 )
 from app.state.snapshot import State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     Advertisement,
     AdvertisementEntry,
     CiliumNode,
@@ -52,7 +52,7 @@ from collectors.cilium_records import (
     PeerTimers,
     VirtualRouter,
 )
-from collectors.records import LabelSelector, Service
+from collectors.kubernetes.records import LabelSelector, Service
 
 __all__ = [
     "BGP_CLASS",

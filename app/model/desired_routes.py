@@ -42,8 +42,8 @@ from app.state.kinds import (
     PEERING_POLICIES,
     Kind,
 )
-from collectors.cilium_records import L2Policy
-from collectors.records import Ingress, Service
+from collectors.cilium.records import L2Policy
+from collectors.kubernetes.records import Ingress, Service
 
 READS_FRONTENDS: Version = (1, 19)
 """The first Cilium whose BGP reads the datapath's frontends instead of Service objects."""

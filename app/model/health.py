@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, Kind
 from app.state.snapshot import Snapshot, State
-from collectors.log_targets import leader_pod
+from collectors.logs.targets import leader_pod
 
 if TYPE_CHECKING:
-    from collectors.records import ContainerStatus, ContainerTerminated, Lease, Pod
+    from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Lease, Pod
 
 Version = tuple[int, int]
 

@@ -15,7 +15,7 @@ from app.model.configuration import CONFIG_MAP
 from app.model.finding import Evidence, Ref
 from app.model.lbipam import LoadBalancer
 from app.state.kinds import CONFIG_MAPS, SERVICES
-from collectors.records import Event, Service
+from collectors.kubernetes.records import Event, Service
 
 BGP_CLASS = "io.cilium/bgp-control-plane"
 L2_CLASS = "io.cilium/l2-announcer"

@@ -16,8 +16,8 @@ from app.state.kinds import POOLS, SERVICES
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.cilium_records import Pool, PoolBlock
-    from collectors.records import Condition, Service
+    from collectors.cilium.records import Pool, PoolBlock
+    from collectors.kubernetes.records import Condition, Service
 
 Address = IPv4Address | IPv6Address
 

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from app.model.lbipam import Address, AddressRange
 from app.model.selectors import describe, selects
-from collectors.cilium_records import PoolBlock
-from collectors.records import LabelSelector, Requirement
+from collectors.cilium.records import PoolBlock
+from collectors.kubernetes.records import LabelSelector, Requirement
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LONG = 64

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.model.finding import Ref
-from collectors.cilium_records import GracefulRestart, PeerTimers
-from collectors.records import LabelSelector
+from collectors.cilium.records import GracefulRestart, PeerTimers
+from collectors.kubernetes.records import LabelSelector
 
 
 @dataclass(frozen=True, slots=True)

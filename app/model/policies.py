@@ -23,15 +23,8 @@ from app.state.kinds import (
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
-    from collectors.policy_records import (
-        CiliumEndpoint,
-        CiliumIngress,
-        CiliumPolicy,
-        CiliumRule,
-        NetworkIngress,
-        NetworkPolicy,
-    )
-    from collectors.records import LabelSelector, Object
+    from collectors.cilium.records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
+    from collectors.kubernetes.records import LabelSelector, NetworkIngress, NetworkPolicy, Object
 
 _RESERVED = "reserved:"
 """How labels begin that are not a pod's: `reserved:world`, `reserved:host`."""

@@ -24,8 +24,8 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import State
-from collectors.policy_records import CiliumEndpoint
-from collectors.records import Service
+from collectors.cilium.records import CiliumEndpoint
+from collectors.kubernetes.records import Service
 
 ENFORCEMENT, AUDIT, KUBE_PROXY = "enable-policy", "policy-audit-mode", "kube-proxy-replacement"
 """Keys of `cilium-config`."""

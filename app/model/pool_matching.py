@@ -24,8 +24,8 @@ from app.model.lbipam import (
 from app.model.near_misses import Miss, farness, misses
 from app.model.selectors import service_labels
 from app.state.kinds import EVENTS
-from collectors.cilium_records import Pool
-from collectors.records import LabelSelector, Service
+from collectors.cilium.records import Pool
+from collectors.kubernetes.records import LabelSelector, Service
 
 FAMILIES = (4, 6)
 

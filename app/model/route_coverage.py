@@ -35,7 +35,7 @@ from app.state.kinds import (
     PEERING_POLICIES,
     SERVICES,
 )
-from collectors.records import EndpointSlice, Object, Service
+from collectors.kubernetes.records import EndpointSlice, Object, Service
 
 _MISSING = LinkState("missing")
 """A session that is configured and that nobody has: neither witness has ever told of it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.model.case import Case
 from app.state.kinds import ENDPOINT_SLICES
-from collectors.records import Endpoint, EndpointSlice
+from collectors.kubernetes.records import Endpoint, EndpointSlice
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLIC
 from app.state.snapshot import Snapshot, State
 
 if TYPE_CHECKING:
-    from collectors.bgp_peers import BgpPeer, NodePeers
-    from collectors.cilium_records import CiliumNode, NodeConfig, NodePeerStatus, PeeringPolicy
-    from collectors.records import Pod
+    from collectors.cilium.peers import BgpPeer, NodePeers
+    from collectors.cilium.records import CiliumNode, NodeConfig, NodePeerStatus, PeeringPolicy
+    from collectors.kubernetes.records import Pod
 
 REPORTING_LAG = 10.0
 """Seconds by which the status in the API may lag behind the truth (measured: up to 5.2)."""

@@ -18,7 +18,7 @@ from app.pipeline.sources import Wiring
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot
-from collectors.records import Pod
+from collectors.kubernetes.records import Pod
 
 LINGER = 60.0
 """Seconds that a log is still read after its node's sessions are well."""

@@ -13,28 +13,21 @@ from app.model.health import operator_lease
 from app.state.kinds import AGENT_LOGS, KINDS, LEASES, OPERATOR_LOG, PODS, Kind
 from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
-from collectors.api import ApiSession
-from collectors.api_errors import ApiError
-from collectors.bgp_peers import COMMAND as PEERS
-from collectors.bgp_routes import COMMANDS as ROUTES
-from collectors.cilium_answer import CiliumCommand
-from collectors.cilium_cli import CiliumCli, PolledCommand
-from collectors.cilium_status import COMMAND as STATUS
-from collectors.cli_version import COMMAND as CLI_VERSION
-from collectors.cluster_version import VersionSource
-from collectors.command import end_all
-from collectors.log_targets import (
-    AGENT_CONTAINER,
-    OPERATOR_CONTAINER,
-    Aim,
-    leader_pod,
-    target_of,
-)
-from collectors.objects import NotReadable, read_object
-from collectors.pod_logs import FollowedLog
-from collectors.records import Pod
-from collectors.reflector import Reflector
-from collectors.resources import resources
+from collectors.cilium.answer import CiliumCommand
+from collectors.cilium.cli import VERSION_COMMAND, CiliumCli, PolledCommand
+from collectors.cilium.peers import COMMAND as PEERS
+from collectors.cilium.routes import COMMANDS as ROUTES
+from collectors.cilium.status import COMMAND as STATUS
+from collectors.kubernetes.api import ApiSession
+from collectors.kubernetes.cluster_version import VersionSource
+from collectors.kubernetes.objects import read_object
+from collectors.kubernetes.records import Pod
+from collectors.kubernetes.reflector import Reflector
+from collectors.kubernetes.resources import resources
+from collectors.logs.follow import FollowedLog
+from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Aim, leader_pod, target_of
+from collectors.process import end_all
+from collectors.source import ReadError
 
 WATCH_SILENCE = 150.0
 """Seconds; an API server sends a bookmark about every minute where nothing changes."""
@@ -121,8 +114,8 @@ class Wiring:
         """One object as printable YAML; where it cannot be read, a sentence that says why."""
         try:
             return await read_object(self._session, ref.kind, ref.namespace, ref.name)
-        except NotReadable as problem:
-            return f"{problem}\n"
+        except ReadError as problem:
+            return f"{problem.message}\n"
 
     def feeds(self) -> Iterator[Feed]:
         """Every source, in the order in which they are told of."""
@@ -144,8 +137,8 @@ class Wiring:
     def own_version(self) -> Iterator[Feed]:
         """The version of the `cilium` command, which nothing is judged by; none where it is off."""
         if self.settings.cli:
-            limit = 1.5 * CLI_VERSION.interval + CLI_VERSION.deadline
-            yield Feed(PolledCommand(self._cli(), CLI_VERSION), stale_after=limit)
+            limit = 1.5 * VERSION_COMMAND.interval + VERSION_COMMAND.deadline
+            yield Feed(PolledCommand(self._cli(), VERSION_COMMAND), stale_after=limit)
 
     def _cli(self) -> CiliumCli:
         settings = self.settings
@@ -180,7 +173,7 @@ class Wiring:
         """Tell the monitor which context it reads; the kubeconfig may name it only when read."""
         try:
             await self._session.identify()
-        except ApiError:
+        except ReadError:
             return  # every source will say so
         monitor.name(self._session.context)
 

@@ -6,7 +6,7 @@ from app.report.items import Item
 from app.report.table import UNKNOWN, Column
 from app.state.kinds import CILIUM_STATUS
 from app.state.snapshot import Snapshot
-from collectors.agent_status import AgentStatus
+from collectors.cilium.status import AgentStatus
 
 
 class ControllerItem(Item, frozen=True):

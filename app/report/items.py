@@ -20,10 +20,10 @@ from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness, sessions
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, OPERATOR_LOG, POOLS
 from app.state.snapshot import Snapshot, SourceHealth
-from collectors.log_excerpts import event, topic
-from collectors.path_attributes import PathAttributes
-from collectors.pod_logs import LogEntry
-from collectors.records import Node, Object
+from collectors.cilium.path_attributes import PathAttributes
+from collectors.kubernetes.records import Node, Object
+from collectors.logs.excerpts import event, topic
+from collectors.logs.follow import LogEntry
 
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):

@@ -11,7 +11,7 @@ from app.report.table import UNKNOWN, Column, listed, sign
 from app.state.kinds import CILIUM_ENDPOINTS
 from app.state.kinds import POLICIES as KINDS_OF_POLICY
 from app.state.snapshot import Snapshot
-from collectors.policy_records import CiliumEndpoint, EndpointPolicy, Enforcement
+from collectors.cilium.records import CiliumEndpoint, EndpointPolicy, Enforcement
 
 
 class DirectionItem(Item, frozen=True):

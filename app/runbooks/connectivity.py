@@ -1,8 +1,8 @@
 """The connectivity test for whoever shows it: what it would do, the consent, and the run.
 
-The only module that may run `collectors.connectivity_test`, which changes the cluster; a contract
-in `pyproject.toml` sees to that. Plan and records are in `collectors.connectivity_plan` and
-`collectors.connectivity_progress`, which everybody may import.
+The only module that may run `collectors.cilium.connectivity_test`, which changes the cluster; a
+contract in `pyproject.toml` sees to that. Plan and records are in
+`collectors.cilium.connectivity`, which every module may import.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.config.settings import Settings
-from collectors.api import ApiSession
-from collectors.cilium_cli import CiliumCli
-from collectors.connectivity_cleanup import Cleanup, namespaces_of
-from collectors.connectivity_plan import ConnectivityPlan, command_text, effects
-from collectors.connectivity_progress import Consent
-from collectors.connectivity_test import ConnectivityRun
+from collectors.cilium.cli import CiliumCli
+from collectors.cilium.connectivity import ConnectivityPlan, Consent, command_text, effects
+from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
+from collectors.kubernetes.api import ApiSession
 
 _open: set[ConnectivityRun] = set()
 _OFF = "the `cilium` command is switched off (--no-cli, or cilium.enabled in the settings)"

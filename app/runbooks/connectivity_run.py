@@ -15,9 +15,9 @@ from app.runbooks.page import Part
 from app.runbooks.schema import Verdict
 from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
-from collectors.connectivity_plan import ConnectivityPlan
-from collectors.connectivity_progress import (
+from collectors.cilium.connectivity import (
     CleanedUp,
+    ConnectivityPlan,
     Consent,
     Ended,
     Line,

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.bgp_peers import NodePeers
-    from collectors.bgp_routes import NodeRoutes
-    from collectors.cilium_records import (
+    from collectors.cilium.cli import CliVersion
+    from collectors.cilium.peers import NodePeers
+    from collectors.cilium.records import (
         Advertisement,
+        CiliumEndpoint,
         CiliumNode,
+        CiliumPolicy,
         ClusterConfig,
+        ClusterwidePolicy,
         L2Policy,
         NodeConfig,
         NodeConfigOverride,
@@ -25,17 +28,10 @@ if TYPE_CHECKING:
         PeeringPolicy,
         Pool,
     )
-    from collectors.cilium_status import CiliumStatus
-    from collectors.cli_version import CliVersion
-    from collectors.cluster_version import ClusterVersion
-    from collectors.pod_logs import LogEntry
-    from collectors.policy_records import (
-        CiliumEndpoint,
-        CiliumPolicy,
-        ClusterwidePolicy,
-        NetworkPolicy,
-    )
-    from collectors.records import (
+    from collectors.cilium.routes import NodeRoutes
+    from collectors.cilium.status import CiliumStatus
+    from collectors.kubernetes.cluster_version import ClusterVersion
+    from collectors.kubernetes.records import (
         ConfigMap,
         DaemonSet,
         Deployment,
@@ -43,11 +39,13 @@ if TYPE_CHECKING:
         Event,
         Lease,
         Namespace,
+        NetworkPolicy,
         Node,
         Object,
         Pod,
         Service,
     )
+    from collectors.logs.joining import LogEntry
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")

@@ -97,7 +97,7 @@ connection, too many prefixes, an OPEN it does not accept, its hold timer. The l
 On the router: `show bgp neighbors NODE-ADDRESS` (last reset, due to …).""",
         fix="""On the router: enable the neighbour again (`no neighbor … shutdown`), add it \
 (`neighbor … remote-as …`), or raise its limit of prefixes.""",
-        source="RFC 4271 §4.5 and §6, RFC 4486, RFC 8203; `collectors/bgp_notifications.py`.",
+        source="RFC 4271 §4.5 and §6, RFC 4486, RFC 8203; `collectors/cilium/bgp_messages.py`.",
     ),
     Code(
         code="CS405",

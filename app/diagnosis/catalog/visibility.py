@@ -24,7 +24,7 @@ CODES: tuple[Code, ...] = (
             "`docs/rights.md`. For exec, consider `--no-cli` instead: it is as good as root on the "
             "nodes."
         ),
-        source="Kubernetes RBAC; the reading list in collectors/resources.py",
+        source="Kubernetes RBAC; the reading list in collectors/kubernetes/resources.py",
     ),
     Code(
         code="CS802",

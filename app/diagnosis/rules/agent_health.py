@@ -27,10 +27,10 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import SourceHealth
-from collectors.agent_status import AgentStatus, FailingController
-from collectors.bgp_peers import NodePeers
-from collectors.bgp_routes import NodeRoutes
-from collectors.records import Pod
+from collectors.cilium.peers import NodePeers
+from collectors.cilium.routes import NodeRoutes
+from collectors.cilium.status import AgentStatus, FailingController
+from collectors.kubernetes.records import Pod
 
 FAILURES = 5
 """Runs in a row that a controller must fail: below that it is retrying, which is ordinary."""

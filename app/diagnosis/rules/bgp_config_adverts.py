@@ -32,7 +32,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import describe
 from app.state.kinds import ADVERTISEMENTS, CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, SERVICES
-from collectors.cilium_records import AdvertisementEntry
+from collectors.cilium.records import AdvertisementEntry
 
 _KIND = "CiliumBGPAdvertisement"
 _SHOWN = 5

@@ -19,7 +19,7 @@ from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, farness, misses, nearest
 from app.model.selectors import describe, selects, service_labels
 from app.state.kinds import CILIUM_NODES, CLUSTER_CONFIGS, L2_POLICIES, SERVICES
-from collectors.records import LabelSelector, Object
+from collectors.kubernetes.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
 _NAMES = 3

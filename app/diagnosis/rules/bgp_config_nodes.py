@@ -36,8 +36,8 @@ from app.state.kinds import (
     PEERING_POLICIES,
     Kind,
 )
-from collectors.cilium_records import ClusterConfig, PeeringPolicy
-from collectors.records import LabelSelector, Object
+from collectors.cilium.records import ClusterConfig, PeeringPolicy
+from collectors.kubernetes.records import LabelSelector, Object
 
 NO_MATCHING_NODE = "cilium.io/NoMatchingNode"
 CONFLICTING = "cilium.io/ConflictingClusterConfig"

@@ -23,7 +23,7 @@ from app.state.kinds import (
     PEER_CONFIGS,
 )
 from app.state.snapshot import State
-from collectors.cilium_records import (
+from collectors.cilium.records import (
     ClusterConfig,
     ClusterInstance,
     NodeConfig,

@@ -37,7 +37,7 @@ from app.state.kinds import (
     PEERING_POLICIES,
 )
 from app.state.snapshot import State
-from collectors.cilium_records import PeeringPolicy
+from collectors.cilium.records import PeeringPolicy
 
 _KIND = "CiliumBGPPeeringPolicy"
 _SHOWN = 3

@@ -27,7 +27,7 @@ from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
 from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
 from app.state.snapshot import State
-from collectors.records import Condition, ManagedField, Node
+from collectors.kubernetes.records import Condition, ManagedField, Node
 
 JUST_NOW = 15.0
 """Seconds within which the restart that a new configuration asks for need not have begun."""

@@ -15,7 +15,7 @@ from app.model.configuration import config_map
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS, Kind
-from collectors.records import DaemonSet, Deployment, Node
+from collectors.kubernetes.records import DaemonSet, Deployment, Node
 
 
 def agents(case: Case) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from app.state.kinds import (
     PEERING_POLICIES,
     SERVICES,
 )
-from collectors.cilium_records import AdvertisementEntry, L2Policy
+from collectors.cilium.records import AdvertisementEntry, L2Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from app.model.lb_class import Responsibility, responsible, serves_by_node
 from app.model.lbipam import Address, LoadBalancer
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
 from app.state.kinds import SERVICES
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 __all__ = ["RULES", "address_findings", "matching_pools", "responsible"]
 

@@ -23,7 +23,7 @@ from app.model.lb_class import enabled
 from app.model.lbipam import POOL_CONFLICT, Overlap, overlaps
 from app.model.pool_matching import in_conflict
 from app.state.kinds import POOLS
-from collectors.cilium_records import Pool
+from collectors.cilium.records import Pool
 
 
 def conflicting_pools(case: Case) -> Iterator[Finding]:

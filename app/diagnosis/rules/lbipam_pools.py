@@ -25,7 +25,7 @@ from app.model.lbipam import PoolUsage
 from app.model.pool_matching import Room, accounts, in_conflict, out_of_use
 from app.model.selectors import selects, service_labels
 from app.state.kinds import POOLS, SERVICES
-from collectors.records import LabelSelector, Service
+from collectors.kubernetes.records import LabelSelector, Service
 
 NEARLY = 10
 """Percent of its addresses: a pool with fewer left is nearly exhausted."""

@@ -24,7 +24,7 @@ from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
 from app.state.kinds import POOLS, SERVICES
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 _LOOKED_AT = 4096
 """How many addresses of a range are tried to name a free one."""

@@ -29,7 +29,7 @@ from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts
 from app.state.kinds import CONFIG_MAPS, POOLS, SERVICES
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 _GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _OWNING_GATEWAY = "io.cilium.gateway/owning-gateway"

@@ -21,7 +21,7 @@ from app.model.pool_matching import accounts, out_of_use
 from app.model.selectors import selects, service_labels
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import State
-from collectors.records import LabelSelector, Service
+from collectors.kubernetes.records import LabelSelector, Service
 
 _HOLDERS_SHOWN = 20
 

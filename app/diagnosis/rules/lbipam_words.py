@@ -18,8 +18,8 @@ from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer
 from app.model.pool_matching import PoolMatch
 from app.model.selectors import describe
 from app.state.kinds import DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
-from collectors.cilium_records import Pool
-from collectors.records import LabelSelector, Metadata, Service
+from collectors.cilium.records import Pool
+from collectors.kubernetes.records import LabelSelector, Metadata, Service
 
 POOL = "CiliumLoadBalancerIPPool"
 OPERATOR = "cilium-operator"

@@ -19,7 +19,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, PODS
-from collectors.records import ContainerStatus, ContainerTerminated, Pod
+from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
 
 STARTING = 120.0
 """Seconds within which a new pod need not be Ready."""

@@ -12,7 +12,7 @@ from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.model.finding import Ref
 from app.model.near_misses import misses
 from app.model.selectors import service_labels
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 Carried = Sequence[tuple[Ref, SelectedAdvertisement]]
 """The entries for services that a peer carries, each with the object it stands in."""

@@ -28,7 +28,7 @@ from app.state.kinds import (
     PODS,
 )
 from app.state.snapshot import State
-from collectors.cilium_records import NodeConfig
+from collectors.cilium.records import NodeConfig
 
 Key = tuple[str, str, int]
 """Node, peer address, local AS."""

@@ -23,7 +23,7 @@ from app.model.finding import Evidence
 from app.model.health import Version
 from app.model.session_causes import CONNECTING, Bgp, Down, multihop, password
 from app.model.session_logs import Kind
-from collectors.log_excerpts import event
+from collectors.logs.excerpts import event
 
 OWN_OPEN_FIRST: Version = (1, 20)
 """The first Cilium (GoBGP 4) that sends its OPEN beside the state machine: the session stays

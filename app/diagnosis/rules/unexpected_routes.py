@@ -17,7 +17,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import parse_address
 from app.model.route_coverage import Scene, changed_at, scene
 from app.state.kinds import CILIUM_NODES, ROUTES_ADVERTISED_IPV6, SERVICES
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 _POD_NETWORKS = ("cluster-pool", "kubernetes")
 """IPAM modes in which the pod networks of a node are in its CiliumNode."""

@@ -17,8 +17,8 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.health import CiliumPod, pod_ready
 from app.state.kinds import CILIUM_STATUS, PODS, Kind
-from collectors.agent_answers import ONE_FAILS_ALL
-from collectors.cilium_status import NO_TEXT
+from collectors.cilium.answer import ONE_FAILS_ALL
+from collectors.cilium.status import NO_TEXT
 
 ROLLOUT = 900.0
 """Seconds since the newest pod started within which an upgrade is under way."""

@@ -32,7 +32,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import SourceHealth, State
-from collectors.resources import Rights, resources
+from collectors.kubernetes.resources import Rights, resources
 
 WAITING = 15.0
 """Seconds after which a source that has not answered yet, or no more, is worth a word."""
@@ -52,9 +52,9 @@ _WHY: Mapping[Kind[object], str] = MappingProxyType(
     }
 )
 _TOO_OLD = "does not know"
-"""What the refusal of a program that is too old says: `collectors.cilium_answer`."""
+"""What the refusal of a program that is too old says: `collectors.cilium.answer`."""
 _ENDED = "had not ended after"
-"""What is said of a command that took too long: an agent may keep it (`collectors.cilium_cli`)."""
+"""What is said of a command that took too long: an agent may keep it (`collectors.cilium.cli`)."""
 
 
 def forbidden(case: Case) -> Iterator[Finding]:

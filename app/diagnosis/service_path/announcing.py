@@ -34,7 +34,7 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from collectors.records import Service
+from collectors.kubernetes.records import Service
 
 SHOWN = 3
 """How many names a sentence lists before it counts the rest."""

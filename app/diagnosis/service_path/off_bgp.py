@@ -25,7 +25,7 @@ from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.service_endpoints import Serving
 from app.state.kinds import CILIUM_NODES, CLUSTER_CONFIGS, PEERING_POLICIES, SERVICES, Kind
-from collectors.cilium_records import ClusterConfig, PeeringPolicy
+from collectors.cilium.records import ClusterConfig, PeeringPolicy
 
 
 def off_bgp(

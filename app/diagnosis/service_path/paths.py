@@ -29,7 +29,7 @@ from app.model.finding import Finding
 from app.model.lbipam import LoadBalancer, balancers_by_service
 from app.model.route_coverage import Scene, reach, scene, strays
 from app.state.kinds import SERVICES
-from collectors.records import EndpointSlice
+from collectors.kubernetes.records import EndpointSlice
 
 _NAMES: tuple[HopName, ...] = (
     "class",

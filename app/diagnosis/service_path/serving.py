@@ -21,7 +21,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.service_endpoints import Serving, slices_of
 from app.state.kinds import ENDPOINT_SLICES, SERVICES
-from collectors.records import Endpoint, EndpointConditions, EndpointSlice
+from collectors.kubernetes.records import Endpoint, EndpointConditions, EndpointSlice
 
 
 def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding:

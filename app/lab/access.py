@@ -1,0 +1,339 @@
+"""What a request to the API server is about, whether the user may ask it, and how it is refused.
+
+Path grammar: `/api/v1/…` and `/apis/GROUP/VERSION/…`, then `[namespaces/NS/]PLURAL[/NAME[/SUB]]`
+(Kubernetes API concepts, "Resource URIs"). Reasons, codes and messages: Kubernetes
+`apimachinery/pkg/api/errors/errors.go`, and for pod logs `pkg/registry/core/pod/strategy.go`.
+
+A SelfSubjectAccessReview is read as JSON, or as protobuf, which kubectl sends. Field numbers:
+`staging/src/k8s.io/api/authorization/v1/generated.proto`; the envelope:
+`apimachinery/pkg/runtime/serializer/protobuf`. The answer is JSON, which clients accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from app.lab.store import Cluster, JsonObject, Resource
+
+
+class Refusal(Exception):
+    """A request that is answered with a Status of failure."""
+
+    def __init__(
+        self, code: int, reason: str, message: str, details: JsonObject | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        """The HTTP status."""
+        self.status: JsonObject = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            **({} if details is None else {"details": details}),
+            "code": code,
+        }
+        """The body: a `metav1.Status`."""
+
+
+class NoSuchPath(Exception):
+    """A path the server does not know: 404 with the plain text `404 page not found`."""
+
+
+def unauthorized() -> Refusal:
+    """No token, or not the right one."""
+    return Refusal(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(
+    user: str, verb: str, resource: Resource, namespace: str, name: str = "", subresource: str = ""
+) -> Refusal:
+    """The user's rights do not cover the request (`authorizer/errors.go`)."""
+    what = f"{resource.qualified} {quoted(name)}" if name else resource.qualified
+    asked = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    where = f"in the namespace {quoted(namespace)}" if namespace else "at the cluster scope"
+    return Refusal(
+        403,
+        "Forbidden",
+        f"{what} is forbidden: User {quoted(user)} cannot {verb} resource {quoted(asked)} "
+        f"in API group {quoted(resource.group)} {where}",
+        _about(resource, name),
+    )
+
+
+def not_found(resource: Resource, name: str) -> Refusal:
+    """There is no object of that name."""
+    message = f"{resource.qualified} {quoted(name)} not found"
+    return Refusal(404, "NotFound", message, _about(resource, name))
+
+
+def method_not_allowed() -> Refusal:
+    """The lab is read-only, and so is the method list of what it serves."""
+    message = "the server does not allow this method on the requested resource"
+    return Refusal(405, "MethodNotAllowed", message, {})
+
+
+def bad_request(message: str) -> Refusal:
+    """A query the server cannot understand."""
+    return Refusal(400, "BadRequest", message)
+
+
+def invalid(message: str) -> Refusal:
+    """Options that are understood and contradict each other or the type."""
+    return Refusal(422, "Invalid", message)
+
+
+def too_old(message: str) -> Refusal:
+    """The version of a watch, or of a list's next page, is forgotten."""
+    return Refusal(410, "Expired", message)
+
+
+def too_large(version: int, current: int) -> Refusal:
+    """A resourceVersion from the future, such as another cluster's."""
+    return Refusal(
+        504,
+        "Timeout",
+        f"Too large resource version: {version}, current: {current}",
+        {
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
+            "retryAfterSeconds": 1,
+        },
+    )
+
+
+def quoted(text: str) -> str:
+    """A name in double quotes, as Go's `%q` writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _about(resource: Resource, name: str) -> JsonObject:
+    details: JsonObject = {"name": name} if name else {}
+    if resource.group:
+        details["group"] = resource.group
+    return {**details, "kind": resource.plural}
+
+
+_NAMESPACE_PARTS = frozenset({"status", "finalize"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The objects a request is about."""
+
+    resource: Resource
+    version: str
+    """The version the objects are asked in."""
+    namespace: str
+    """"" for a cluster-scoped kind, or for all namespaces."""
+    name: str
+    """"" for the whole collection."""
+    subresource: str
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of what is answered."""
+        return self.resource.api_version(self.version)
+
+    @property
+    def path(self) -> str:
+        """The collection's path in this namespace."""
+        return collection_path(self.resource, self.version, self.namespace)
+
+
+def collection_path(resource: Resource, version: str, namespace: str = "") -> str:
+    """Where a resource's list is served."""
+    root = f"/apis/{resource.group}/{version}" if resource.group else f"/api/{version}"
+    inside = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{inside}/{resource.plural}"
+
+
+def locate(path: str, cluster: Cluster) -> Target:
+    """The target of a resource path. Raises NoSuchPath for anything else."""
+    match path.removeprefix("/").split("/"):
+        case ["api", version, *rest]:
+            group = ""
+        case ["apis", group, version, *rest] if group:
+            pass
+        case _:
+            raise NoSuchPath
+    namespace, (plural, name, subresource) = _names(rest)
+    resource = cluster.store.resources.get((group, plural))
+    if resource is None or version not in resource.versions:
+        raise NoSuchPath
+    if resource.namespaced != bool(namespace) and (namespace or name):
+        raise NoSuchPath
+    if namespace not in cluster.only_in.get(resource.key, {namespace}):
+        raise NoSuchPath
+    return Target(resource, version, namespace, name, subresource)
+
+
+def permit(cluster: Cluster, verb: str, target: Target) -> None:
+    """Return when the user may do this. Raises a Refusal with 403."""
+    if covered(cluster, target.resource, target.namespace, target.subresource):
+        raise forbidden(
+            cluster.user, verb, target.resource, target.namespace, target.name, target.subresource
+        )
+
+
+def covered(cluster: Cluster, resource: Resource, namespace: str, subresource: str = "") -> bool:
+    """Whether the cluster's `forbidden` covers a resource in a namespace ("" for all)."""
+    part = f"/{subresource}" if subresource else ""
+    places = {"", namespace}
+    return any(
+        collection_path(resource, version, place) + part in cluster.forbidden
+        for version in resource.versions
+        for place in places
+    )
+
+
+def _names(rest: Sequence[str]) -> tuple[str, tuple[str, str, str]]:
+    """Namespace, and plural, name and subresource."""
+    match rest:
+        case ["namespaces", name, part] if part in _NAMESPACE_PARTS:
+            return "", ("namespaces", name, part)
+        case ["namespaces", namespace, plural, *more] if namespace:
+            return namespace, _three(plural, more)
+        case [plural, *more]:
+            return "", _three(plural, more)
+    raise NoSuchPath
+
+
+def _three(plural: str, more: Sequence[str]) -> tuple[str, str, str]:
+    match more:
+        case []:
+            return plural, "", ""
+        case [name] if name:
+            return plural, name, ""
+        case [name, subresource] if name and subresource:
+            return plural, name, subresource
+    raise NoSuchPath
+
+
+REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+"""Where a review is posted."""
+
+_READS = ("get", "list", "watch")
+_MAGIC = b"k8s\x00"
+_RESOURCE_FIELDS = {
+    1: "namespace",
+    2: "verb",
+    3: "group",
+    4: "version",
+    5: "resource",
+    6: "subresource",
+    7: "name",
+}
+_PATH_FIELDS = {1: "path", 2: "verb"}
+
+
+class ResourceAttributes(msgspec.Struct, omit_defaults=True):
+    """What is to be done to which objects; an empty namespace means all of them."""
+
+    namespace: str = ""
+    verb: str = ""
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+
+
+class PathAttributes(msgspec.Struct, omit_defaults=True):
+    """What is to be done to a path that is no object's."""
+
+    path: str = ""
+    verb: str = ""
+
+
+class ReviewSpec(msgspec.Struct, rename="camel", omit_defaults=True):
+    """The question; one of the two."""
+
+    resource_attributes: ResourceAttributes | None = None
+    non_resource_attributes: PathAttributes | None = None
+
+
+class _Review(msgspec.Struct):
+    spec: ReviewSpec
+
+
+def review(cluster: Cluster, body: bytes) -> JsonObject:
+    """The review with its answer. Raises a Refusal with 400."""
+    spec = decode_review(body)
+    return {
+        "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {"creationTimestamp": None},
+        "spec": msgspec.to_builtins(spec),
+        "status": {"allowed": _allowed(cluster, spec)},
+    }
+
+
+def decode_review(body: bytes) -> ReviewSpec:
+    """The question in a request's body. Raises a Refusal with 400."""
+    try:
+        if not body.startswith(_MAGIC):
+            return msgspec.json.decode(body, type=_Review).spec
+        envelope = dict(_fields(body[len(_MAGIC) :]))
+        return _spec(dict(_fields(envelope.get(2, b""))).get(2, b""))
+    except (msgspec.DecodeError, ValueError) as problem:
+        raise bad_request(f"the SelfSubjectAccessReview cannot be read: {problem}") from problem
+
+
+def _allowed(cluster: Cluster, spec: ReviewSpec) -> bool:
+    asked = spec.resource_attributes
+    if asked is None:
+        return (spec.non_resource_attributes or PathAttributes()).path not in cluster.forbidden
+    # The lab answers 405 to what writes. An exec is a `create`: the `cilium` command needs it.
+    if asked.verb not in _READS and asked.subresource != "exec":
+        return False
+    resource = cluster.store.resources.get((asked.group, asked.resource))
+    return resource is None or not covered(cluster, resource, asked.namespace, asked.subresource)
+
+
+def _spec(message: bytes) -> ReviewSpec:
+    parts = dict(_fields(message))
+    resource = path = None
+    if 1 in parts:
+        resource = msgspec.convert(_texts(parts[1], _RESOURCE_FIELDS), ResourceAttributes)
+    if 2 in parts:
+        path = msgspec.convert(_texts(parts[2], _PATH_FIELDS), PathAttributes)
+    return ReviewSpec(resource, path)
+
+
+def _texts(message: bytes, names: dict[int, str]) -> dict[str, str]:
+    return {names[n]: value.decode() for n, value in _fields(message) if n in names}
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The length-delimited fields of a protobuf message. Raises ValueError."""
+    place = 0
+    while place < len(message):
+        tag, place = _varint(message, place)
+        if tag & 7 == 0:
+            _, place = _varint(message, place)
+            continue
+        if tag & 7 != 2:
+            raise ValueError(f"protobuf wire type {tag & 7} is not expected here")
+        length, place = _varint(message, place)
+        if place + length > len(message):
+            raise ValueError("the protobuf message is cut short")
+        yield tag >> 3, message[place : place + length]
+        place += length
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(message) and shift < 64:
+        byte = message[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+    raise ValueError("the protobuf message is cut short")

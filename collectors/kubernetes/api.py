@@ -1,0 +1,348 @@
+"""One session with one Kubernetes API server, and its retries: bytes out, failures as ApiError.
+
+All sources share one session, and with it one pool of connections and one set of credentials.
+Nothing here is heavy until the first request: the first frame does not wait for it. There is no way
+to write: the only method is GET. Source for back-off and jitter: client-go/util/wait, tools/cache,
+and RFC 9110 section 10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from collectors.kubernetes.connection import Limits, Query, Response
+from collectors.kubernetes.errors import ApiError, http_date, refusal, unreachable
+from collectors.kubernetes.login import LoggedIn, Login
+from collectors.source import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Every waiting time of a source that reads the API, in seconds."""
+
+    list_timeout: float = 10.0
+    """For one page of a list, and until a watch begins to answer."""
+    silence: float = 90.0
+    """Without a byte on a watch; servers send a bookmark about every minute."""
+    watch: tuple[float, float] = (240.0, 300.0)
+    """How long the server is asked to keep a watch: a random time between the two."""
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    """Pauses after failures double from the first to the longest, with jitter."""
+    absent: float = 60.0
+    """Until a kind that is not served is looked for again."""
+    refused: float = 300.0
+    """Until a 401 or a 403 is tried again."""
+    longest_wait: float = 600.0
+    """The most that a server can make us wait with Retry-After."""
+    short_watch: float = 1.0
+    """A watch that ends sooner, with nothing said, counts as a failure."""
+    poll: float = 10.0
+    """Between two questions of a source that has nothing to watch."""
+
+
+class Pacing:
+    """The pauses of one source, and a way to end them.
+
+    Counts failures in a row; `succeeded` starts the count anew.
+    """
+
+    def __init__(self, session: ApiSession, timing: Timing, jitter: Callable[[], float]) -> None:
+        """`jitter` gives a number from 0 to 1."""
+        self._session = session
+        self._timing = timing
+        self._jitter = jitter
+        self._failures = 0
+        self._waiting: asyncio.Timeout | None = None
+        self.woken = False
+        """Whether `wake` was called; whoever acts on it sets it back."""
+
+    def wake(self) -> None:
+        """End the current wait, or the next one if nobody is waiting."""
+        self.woken = True
+        self._session.try_again()
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(0)
+
+    def succeeded(self) -> None:
+        """The next failure is a first one."""
+        self._failures = 0
+
+    def after(self, error: ApiError) -> float:
+        """Seconds to wait after a failure, which is counted."""
+        back_off = self.back_off()
+        if error.retry_after is not None:
+            return min(max(error.retry_after, self._timing.first_pause), self._timing.longest_wait)
+        if error.reason in (Reason.UNAUTHORIZED, Reason.FORBIDDEN):
+            return self._timing.refused
+        return self._timing.absent if error.reason is Reason.ABSENT else back_off
+
+    def back_off(self) -> float:
+        """Seconds to wait after one more failure: doubled each time, less up to a half."""
+        grown = self._timing.first_pause * (1 << min(self._failures, 20))
+        self._failures += 1
+        return min(self._timing.longest_pause, grown) * (1 - self._jitter() / 2)
+
+    def watch_timeout(self) -> int:
+        """Seconds to ask of the server for a watch: random, so that not all end together."""
+        shortest, longest = self._timing.watch
+        return round(shortest + (longest - shortest) * self._jitter())
+
+    async def pause(self, seconds: float, error: ApiError | None = None) -> None:
+        """Wait; shorter if woken, or if credentials change that were not accepted."""
+        with suppress(TimeoutError):
+            async with self.interruptible(seconds):
+                if error is not None and error.reason is Reason.UNAUTHORIZED:
+                    await self._session.credentials_changed()
+                else:
+                    await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def interruptible(self, seconds: float | None) -> AsyncGenerator[None, None]:
+        """A deadline that `wake` brings forward to now: TimeoutError at its end.
+
+        Whoever enters it must not yield to a consumer before leaving it.
+        """
+        async with asyncio.timeout(0 if self.woken else seconds) as waiting:
+            self._waiting = waiting
+            try:
+                yield
+            finally:
+                self._waiting = None
+
+
+__all__ = ["ApiError", "ApiResponse", "ApiSession", "split_lines"]
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds for name, TCP and TLS."""
+
+MAX_BODY = 512 * 1024 * 1024
+"""Bytes of one answer: a page of 500 objects, most of them as large as etcd stores."""
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of one line of a streamed answer."""
+
+_MAX_REFUSAL = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """A whole answer."""
+
+    body: bytes
+    date: datetime | None
+    """The server's clock when it answered (`Date`, whole seconds); None if it did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    path: str
+    query: Query
+    accept: str
+    limits: Limits
+    answer: float | None
+    """Seconds until the headers must be there; None for no deadline of their own."""
+
+
+class ApiSession:
+    """Reads from the API server of one context, for as long as the program runs."""
+
+    def __init__(
+        self,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        poll: float = 2.0,
+    ) -> None:
+        """Remember what to read; nothing is read yet.
+
+        `kubeconfig` and `context` are as kubectl's flags. `connect_timeout` is in seconds; `poll`
+        is how often, in seconds, `credentials_changed` looks at the files.
+        """
+        self._login = Login(kubeconfig, context, poll=poll)
+        self._connect_timeout = connect_timeout
+
+    @property
+    def context(self) -> str:
+        """Name of the context, "" in a cluster; what was asked for until `identify` has read it."""
+        access = self._login.access
+        return access.context if access else self._login.wanted or ""
+
+    @property
+    def cluster(self) -> str:
+        """Name of the cluster in the kubeconfig; "" until `identify` has read it."""
+        return self._login.access.cluster_name if self._login.access else ""
+
+    @property
+    def server(self) -> str:
+        """URL of the API server; "" until `identify` has read it."""
+        return self._login.access.server if self._login.access else ""
+
+    @property
+    def user(self) -> str:
+        """Name of the user in the kubeconfig; "" until `identify` has read it."""
+        return self._login.access.user_name if self._login.access else ""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the context; "" until `identify` has read it."""
+        return self._login.access.namespace if self._login.access else ""
+
+    async def identify(self) -> None:
+        """Read the kubeconfig and nothing else; the names are known after it. Raises ApiError."""
+        await self._login.identify()
+
+    async def open(self) -> None:
+        """Read the kubeconfig, get credentials, and be ready to ask. Raises ApiError."""
+        connection, _ = await self._login.ready()
+        await connection.release()
+
+    async def close(self) -> None:
+        """Close every connection, also those still being read."""
+        await self._login.close()
+
+    async def credentials_changed(self) -> None:
+        """Return when there is reason to hope for other credentials than those refused so far."""
+        await self._login.changed()
+
+    def try_again(self) -> None:
+        """The operator asks to try now: earlier failures to get credentials count no more."""
+        self._login.try_again()
+
+    async def get(
+        self,
+        path: str,
+        query: Query = (),
+        *,
+        timeout: float = 10.0,
+        accept: str = "application/json",
+    ) -> ApiResponse:
+        """A whole answer, within `timeout` seconds from the first byte sent. Raises ApiError."""
+        limits = Limits(connect=self._connect_timeout, total=timeout)
+        async with self._asked(_Question(path, query, accept, limits, timeout)) as response:
+            body = await self._read(response, path)
+            return ApiResponse(body, http_date(response.headers.get("Date", "")))
+
+    def lines(
+        self,
+        path: str,
+        query: Query = (),
+        *,
+        idle: float = 310.0,
+        answer: float | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The lines of a streamed answer as they come, without their newlines.
+
+        A line may have up to 64 MiB. What stands after the last newline is a line too when the
+        server has ended the answer properly. `idle` is how many seconds may pass without a byte,
+        `answer` how many until the answer begins (that of a quiet log may not begin for long).
+        Both, and everything else that goes wrong, raise ApiError, also out of the iterator.
+        Leaving the context closes the connection at once.
+        """
+        limits = Limits(connect=self._connect_timeout, idle=idle)
+        return self._lines(_Question(path, query, "application/json", limits, answer))
+
+    @asynccontextmanager
+    async def _lines(self, question: _Question) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        where = f"The answer of {self.server} for {question.path}"
+        async with (
+            self._asked(question) as response,
+            aclosing(self._chunks(response, question.path)) as chunks,
+            aclosing(split_lines(chunks, where)) as lines,
+        ):
+            yield lines
+
+    @asynccontextmanager
+    async def _asked(self, question: _Question) -> AsyncGenerator[Response, None]:
+        """A successful answer, before its body; its connection is closed unless read to the end."""
+        login = await self._login.ready()
+        try:
+            response = await self._send(login, question)
+            try:
+                if response.status == 401 and (renewed := await self._login.renewed(login)):
+                    login, refused = renewed, login
+                    response.close()
+                    await refused[0].release()
+                    response = await self._send(login, question)
+                if response.status != 200:
+                    raise await self._refusal(response, question.path)
+                yield response
+            finally:
+                response.close()
+        finally:
+            await login[0].release()
+
+    async def _send(self, login: LoggedIn, question: _Question) -> Response:
+        import aiohttp
+
+        connection, credential = login
+        try:
+            async with asyncio.timeout(question.answer):
+                return await connection.request(
+                    question.path,
+                    question.query,
+                    question.accept,
+                    credential.token,
+                    question.limits,
+                )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(question.path, self.server, error) from None
+
+    async def _refusal(self, response: Response, path: str) -> ApiError:
+        body = b""
+        async with aclosing(self._chunks(response, path)) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > _MAX_REFUSAL:
+                    break
+        return refusal(path, self.server, response.status, body, response.headers)
+
+    async def _chunks(self, response: Response, path: str) -> AsyncGenerator[bytes, None]:
+        import aiohttp
+
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(path, self.server, error) from None
+
+    async def _read(self, response: Response, path: str) -> bytes:
+        body = bytearray()
+        async with aclosing(self._chunks(response, path)) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise ApiError(
+                        Reason.UNREADABLE,
+                        f"{self.server} answered {path} with more than {MAX_BODY} bytes",
+                        status=response.status,
+                    )
+        return bytes(body)
+
+
+async def split_lines(
+    chunks: AsyncIterable[bytes], where: str, limit: int = MAX_LINE
+) -> AsyncGenerator[bytes, None]:
+    """The lines in a stream of chunks, wherever these are cut; a last one without newline too.
+
+    `where` names the stream in the ApiError(UNREADABLE) raised for a line over `limit` bytes.
+    """
+    rest = bytearray()
+    async for chunk in chunks:
+        first, newline, more = chunk.partition(b"\n")
+        rest += first
+        if len(rest) > limit:
+            raise ApiError(Reason.UNREADABLE, f"{where} has a line of more than {limit} bytes")
+        if newline:
+            yield bytes(rest)
+            *lines, last = more.split(b"\n")
+            for line in lines:
+                yield line
+            rest = bytearray(last)
+    if rest:
+        yield bytes(rest)

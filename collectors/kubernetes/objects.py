@@ -1,0 +1,157 @@
+"""One object of the API as it is, as YAML: what `kubectl get -o yaml` prints, made printable.
+
+Only GET, and only kinds that ciliscope needs anyway and a few that explain them. A Secret is
+refused before anything is asked. Left out are `managedFields` and the annotation in which kubectl
+keeps what was last applied: both repeat the rest, and the latter may hold what was taken out since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collectors.kubernetes.api import ApiSession
+from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.resources import CILIUM_GROUP
+from collectors.sanitize import JsonValue, one_line, printable, printable_json
+from collectors.source import ReadError, Reason
+
+TIMEOUT = 10.0
+"""Seconds in which one object must be there."""
+
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where the API serves a kind."""
+
+    group: str
+    """"" for the core."""
+    versions: tuple[str, ...]
+    """Versions to try, best first."""
+    plural: str
+    namespaced: bool = True
+
+    def path(self, version: str, namespace: str, name: str) -> str:
+        """URL path of one object under a version."""
+        root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
+        inside = f"/namespaces/{namespace}" if self.namespaced else ""
+        return f"{root}{inside}/{self.plural}/{name}"
+
+
+_BOTH = ("v2", "v2alpha1")
+
+KINDS: Mapping[str, Kind] = {
+    "Node": Kind("", ("v1",), "nodes", namespaced=False),
+    "Namespace": Kind("", ("v1",), "namespaces", namespaced=False),
+    "Pod": Kind("", ("v1",), "pods"),
+    "Service": Kind("", ("v1",), "services"),
+    "ConfigMap": Kind("", ("v1",), "configmaps"),
+    "Event": Kind("", ("v1",), "events"),
+    "DaemonSet": Kind("apps", ("v1",), "daemonsets"),
+    "Deployment": Kind("apps", ("v1",), "deployments"),
+    "EndpointSlice": Kind("discovery.k8s.io", ("v1",), "endpointslices"),
+    "Lease": Kind("coordination.k8s.io", ("v1",), "leases"),
+    "NetworkPolicy": Kind("networking.k8s.io", ("v1",), "networkpolicies"),
+    "CiliumNetworkPolicy": Kind(CILIUM_GROUP, ("v2",), "ciliumnetworkpolicies"),
+    "CiliumClusterwideNetworkPolicy": Kind(
+        CILIUM_GROUP, ("v2",), "ciliumclusterwidenetworkpolicies", namespaced=False
+    ),
+    "CiliumEndpoint": Kind(CILIUM_GROUP, ("v2",), "ciliumendpoints"),
+    "CiliumNode": Kind(CILIUM_GROUP, ("v2",), "ciliumnodes", namespaced=False),
+    "CiliumLoadBalancerIPPool": Kind(
+        CILIUM_GROUP, _BOTH, "ciliumloadbalancerippools", namespaced=False
+    ),
+    "CiliumBGPClusterConfig": Kind(
+        CILIUM_GROUP, _BOTH, "ciliumbgpclusterconfigs", namespaced=False
+    ),
+    "CiliumBGPPeerConfig": Kind(CILIUM_GROUP, _BOTH, "ciliumbgppeerconfigs", namespaced=False),
+    "CiliumBGPAdvertisement": Kind(
+        CILIUM_GROUP, _BOTH, "ciliumbgpadvertisements", namespaced=False
+    ),
+    "CiliumBGPNodeConfig": Kind(CILIUM_GROUP, _BOTH, "ciliumbgpnodeconfigs", namespaced=False),
+    "CiliumBGPNodeConfigOverride": Kind(
+        CILIUM_GROUP, _BOTH, "ciliumbgpnodeconfigoverrides", namespaced=False
+    ),
+    "CiliumBGPPeeringPolicy": Kind(
+        CILIUM_GROUP, ("v2alpha1",), "ciliumbgppeeringpolicies", namespaced=False
+    ),
+    "CiliumL2AnnouncementPolicy": Kind(
+        CILIUM_GROUP, _BOTH, "ciliuml2announcementpolicies", namespaced=False
+    ),
+}
+"""Kinds that can be read, by their Kubernetes name. Secrets are not among them."""
+
+
+async def read_object(session: ApiSession, kind: str, namespace: str, name: str) -> str:
+    """The object as printable YAML, a newline at the end. Raises ReadError."""
+    if kind.lower() in ("secret", "secrets"):
+        raise ReadError(Reason.REFUSED, "Secrets are never read")
+    served = KINDS.get(kind)
+    if served is None:
+        text = f"a {one_line(kind)} is no object of the API that can be read"
+        raise ReadError(Reason.ABSENT, text)
+    if not _usable(name) or (served.namespaced and not _usable(namespace)):
+        text = f"{one_line(f'{namespace}/{name}')!r} is no name of an object"
+        raise ReadError(Reason.ABSENT, text)
+    absent: ApiError | None = None
+    for version in served.versions:
+        try:
+            answer = await session.get(served.path(version, namespace, name), timeout=TIMEOUT)
+        except ApiError as problem:
+            if problem.reason is not Reason.ABSENT:
+                raise
+            absent = absent or problem
+            continue
+        return await asyncio.to_thread(as_yaml, answer.body)
+    raise absent or ReadError(Reason.ABSENT, f"there is no {kind} {name}")
+
+
+def as_yaml(body: bytes) -> str:
+    """A JSON object as printable YAML, without what only repeats the rest. Raises ReadError."""
+    import yaml
+
+    try:
+        document: JsonValue = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ReadError(Reason.UNREADABLE, "the answer of the API server is no JSON") from None
+    if not isinstance(document, dict):
+        raise ReadError(Reason.UNREADABLE, "the answer of the API server is no object")
+    if document.get("kind") == "Secret":
+        raise ReadError(Reason.REFUSED, "Secrets are never read")
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(
+        printable_json(_pruned(document)),
+        Dumper=dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=1_000_000,
+    )
+    return printable(str(text))
+
+
+def _pruned(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return document
+    kept = {name: value for name, value in metadata.items() if name != "managedFields"}
+    annotations = kept.get("annotations")
+    if isinstance(annotations, dict):
+        left = {name: value for name, value in annotations.items() if name != _APPLIED}
+        kept["annotations"] = left
+        if not left:
+            del kept["annotations"]
+    return {**document, "metadata": kept}
+
+
+def _usable(name: str) -> bool:
+    """Whether a name can stand in a path as it is: DNS labels, dots, and colons of RBAC."""
+    return (
+        bool(name)
+        and all(c.isascii() and (c.isalnum() or c in "-._:") for c in name)
+        and (name not in (".", ".."))
+    )

@@ -1,0 +1,25 @@
+"""What all tests share: clusters that are read often, made once a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.commands import pointing_at
+from tests.lab_asked import asked_lab
+from tests.recorded import RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def healthy() -> Iterator[dict[str, str]]:
+    """The environment in which a healthy recording is the cluster of a command in this process."""
+    with asked_lab(replay=RECORDINGS / "healthy") as lab:
+        yield pointing_at(lab)
+
+
+@pytest.fixture(scope="session")
+def killed() -> Iterator[dict[str, str]]:
+    """The same with a cluster whose router was killed."""
+    with asked_lab(replay=RECORDINGS / "router-killed") as lab:
+        yield pointing_at(lab)
