@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint house bench screenshots pictures lock clean
+.PHONY: demo test lint house bench findings screenshots pictures lock clean
 
 demo: .venv/ready
 	@$(BIN)/ciliscope lab
@@ -25,6 +25,10 @@ house: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
+
+# docs/findings/README.md, from the pages of the catalogue.
+findings: .venv/ready
+	$(BIN)/python -m app.report.pages
 
 screenshots: .venv/ready
 	$(BIN)/python -m tests.screenshots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis import catalog
 from app.diagnosis.explanation import Explanation
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.verdict import docs_page, names
@@ -93,7 +93,7 @@ def finding_lines(finding: Finding, causes: Iterable[Finding] = ()) -> Iterator[
 
 def code_lines(code: str) -> list[Line]:
     """What a code means, how it is seen by hand, and what to do."""
-    entry = CODES[code]
+    entry = catalog.code(code)
     severities = " or ".join(entry.severities)
     lines: list[Line] = [plain(f" {entry.code} {entry.title}", "strong")]
     lines.append(plain(f" category {entry.category}, severity {severities}", "none"))

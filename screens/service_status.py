@@ -157,9 +157,9 @@ def told_of_all(
 def _short(finding: Finding) -> str:
     if finding.code in SHORT:
         return f"{finding.code} {SHORT[finding.code]}"
-    from app.diagnosis.catalog import CODES  # of use only where something is wrong
+    from app.diagnosis import catalog  # of use only where something is wrong
 
-    return f"{finding.code} {CODES[finding.code].title}"
+    return f"{finding.code} {catalog.code(finding.code).title}"
 
 
 def _roots(findings: Iterable[Finding]) -> Mapping[str, tuple[Finding, ...]]:

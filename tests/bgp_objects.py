@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from msgspec import inspect, structs
 
-from app.diagnosis.catalog import collected
-from app.diagnosis.catalog.bgp_config import CODES
 from app.diagnosis.causes import linked
 from app.diagnosis.rules.bgp_config import RULES
 from app.model.case import Case
@@ -54,7 +52,7 @@ def recording(name: str) -> Snapshot:
 def found(snapshot: Snapshot) -> tuple[Finding, ...]:
     """What the rules on the BGP configuration say, with causes."""
     case = Case(snapshot)
-    return linked((finding for rule in RULES for finding in rule(case)), collected(CODES))
+    return linked(finding for rule in RULES for finding in rule(case))
 
 
 def told(snapshot: Snapshot, code: str) -> list[Finding]:

@@ -10,8 +10,7 @@ from types import MappingProxyType
 import msgspec
 
 from app.config.expected_settings import Expected
-from app.diagnosis.catalog import cilium, configuration
-from app.diagnosis.catalog import visibility as view
+from app.diagnosis.catalog import code
 from app.diagnosis.causes import linked
 from app.diagnosis.rules.cilium import RULES as CILIUM
 from app.diagnosis.rules.configuration import RULES as CONFIGURATION
@@ -32,7 +31,6 @@ from tests.recorded import changed
 
 Rules = Iterable[Callable[[Case], Iterator[Finding]]]
 
-CODES = {code.code: code for block in (cilium, configuration, view) for code in block.CODES}
 NAMESPACE = "kube-system"
 
 
@@ -42,7 +40,7 @@ def diagnosed(
     """What the rules of this part say, causes linked."""
     wanted = (*CILIUM, *CONFIGURATION, *VIEW) if rules is None else rules
     case = Case(snapshot, expected)
-    found = linked([finding for rule in wanted for finding in rule(case)], CODES)
+    found = linked([finding for rule in wanted for finding in rule(case)])
     for finding in found:
         check(finding)
     assert len({finding.id for finding in found}) == len(found)
@@ -51,7 +49,7 @@ def diagnosed(
 
 def check(finding: Finding) -> None:
     """What every finding keeps to."""
-    assert finding.severity in CODES[finding.code].severities
+    assert finding.severity in code(finding.code).severities
     assert finding.summary
     assert not finding.summary.endswith(".")
     assert "\n" not in finding.summary

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from app.diagnosis.catalog.lbipam import CODES
+from app.diagnosis.catalog import CODES, code
 from app.diagnosis.causes import linked
 from app.diagnosis.rules.lbipam import RULES
 from app.model.case import Case
@@ -39,7 +39,7 @@ LABEL = "io.cilium/lb-ipam-pool"
 ASKS = "lbipam.cilium.io/ips"
 KEY = "lbipam.cilium.io/sharing-key"
 FAIL, WARN, INFO, UNKNOWN = Severity.FAIL, Severity.WARN, Severity.INFO, Severity.UNKNOWN
-CATALOGUE = {code.code: code for code in CODES}
+CATALOGUE = {name: code(name) for name in CODES if name.startswith("CS2")}
 
 RANGE = PoolBlock(start="10.9.0.1", stop="10.9.0.9")
 OTHER = PoolBlock(start="10.8.0.1", stop="10.8.0.9")
@@ -287,7 +287,7 @@ def new_leader(snapshot: Snapshot) -> Snapshot:
 def diagnosed(snapshot: Snapshot) -> tuple[Finding, ...]:
     """What the rules of this block find, causes linked."""
     case = Case(snapshot)
-    return linked((finding for rule in RULES for finding in rule(case)), CATALOGUE)
+    return linked(finding for rule in RULES for finding in rule(case))
 
 
 def told(findings: tuple[Finding, ...]) -> list[tuple[str, Severity, str]]:

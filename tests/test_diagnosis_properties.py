@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis.catalog import code
 from app.diagnosis.diagnose import consequences, roots
 from app.model.case import Case
 from app.model.finding import Ref, Severity
@@ -77,7 +77,7 @@ def test_no_rule_dies_and_nothing_is_said_of_what_is_not_there(cluster: Cluster)
     assert len(set(ids)) == len(ids)
     for finding in found:
         assert there_is(snapshot, finding.subject), finding.id
-        assert finding.severity in (*CODES[finding.code].severities, Severity.UNKNOWN)
+        assert finding.severity in (*code(finding.code).severities, Severity.UNKNOWN)
         assert set(finding.caused_by) <= set(ids) - {finding.id}
         assert "\n" not in finding.summary
     told = {each.id for root in roots(found) for each in consequences(found, root)}

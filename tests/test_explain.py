@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis.catalog import code
 from app.diagnosis.concerning import concerning
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.explain import ABOUT, NoSuchThing
@@ -88,7 +88,7 @@ def test_what_does_not_exist_is_told_with_what_comes_near(killed: dict[str, str]
 def test_a_code_is_explained_without_a_cluster() -> None:
     done = ciliscope("explain", "cs401", KUBECONFIG=os.devnull)
     assert done.returncode == 0
-    assert done.stdout == page(CODES["CS401"])
+    assert done.stdout == page(code("CS401"))
     told = json.loads(ciliscope("explain", "CS401", "-o", "json", KUBECONFIG=os.devnull).stdout)
     assert (told["code"], told["category"]) == ("CS401", "bgp-sessions")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis.catalog import code
 from app.diagnosis.ignore_file import (
     FILE,
     Entry,
@@ -147,7 +147,7 @@ def test_a_day_counts_to_its_end(tmp_path: Path) -> None:
     (warning,) = expired_entries([entry], datetime(2026, 11, 24, tzinfo=UTC))
     assert (warning.code, warning.severity) == ("CS805", Severity.WARN)
     assert "until 2026-11-23" in warning.summary
-    assert CODES["CS805"].severities == (Severity.WARN,)
+    assert code("CS805").severities == (Severity.WARN,)
 
 
 def test_a_moment_counts_to_itself(tmp_path: Path) -> None:

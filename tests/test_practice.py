@@ -19,7 +19,7 @@ from app.cli.main import main
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.practice_solution import TASK, Practice, Section, solution, text
 from app.dashboard.practice_trail import PathTaken
-from app.diagnosis.catalog import CODES
+from app.diagnosis.catalog import code
 from app.diagnosis.diagnoser import Judge
 from app.lab.exercise import WORDS, drawn, exercise, names
 from app.lab.launch import start_lab
@@ -147,7 +147,7 @@ def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(nam
     told = solution(practice, PathTaken(), Shelf(), view, ANYBODY)
     wrong = section(told, "What was wrong")
     assert wrong[0] == practice.sentence
-    assert wrong[1:] == tuple(f"{code}  {CODES[code].title}" for code in practice.codes)
+    assert wrong[1:] == tuple(f"{each}  {code(each).title}" for each in practice.codes)
     assert section(told, "What was done to the cluster")
     ways = section(told, "The runbook that leads there")
     assert ways

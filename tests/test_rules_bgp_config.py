@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec import structs
 
-from app.diagnosis.catalog.bgp_config import CODES
+from app.diagnosis.catalog import code
 from app.model.finding import Ref, Severity
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -1056,10 +1056,9 @@ def test_whatever_the_objects_hold_no_rule_dies(snapshot: Snapshot) -> None:
     findings = found(snapshot)
     assert len({finding.id for finding in findings}) == len(findings)
     assert sorted(f.id for f in found(turned(snapshot))) == sorted(f.id for f in findings)
-    codes = {entry.code: entry for entry in CODES}
     for finding in findings:
         assert "\n" not in finding.summary
-        assert finding.severity in codes[finding.code].severities
+        assert finding.severity in code(finding.code).severities
         if finding.subject.kind in RECORDS_OF:
             assert finding.subject.name in snapshot.records[KINDS[RECORDS_OF[finding.subject.kind]]]
 

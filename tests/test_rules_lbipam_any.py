@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog.code import Code
-from app.diagnosis.catalog.lbipam import CODES
 from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, responsible
 from app.model.case import Case
 from app.state.kinds import POOLS, SERVICES
@@ -232,15 +230,6 @@ def test_any_cluster_is_diagnosed_and_its_order_does_not_matter(
     assert sorted(findings, key=lambda f: f.id) == sorted(again, key=lambda f: f.id)
 
 
-def test_the_catalogue_is_whole() -> None:
-    for code in CODES:
-        assert isinstance(code, Code)
-        assert code.category == "lb-ipam"
-        assert not code.title.endswith(".")
-        assert all((code.meaning, code.check, code.fix, code.source))
-        assert code.code not in code.follows_from
-
-
 def test_every_code_is_tried() -> None:
     tried = {code for each in (*SERVICE_TRIES, *POOL_TRIES) for code, _ in each.roots}
-    assert tried | {"CS205"} == set(CATALOGUE) == {f"CS{number}" for number in range(201, 219)}
+    assert tried | {"CS205"} == {f"CS{number}" for number in range(201, 219)}

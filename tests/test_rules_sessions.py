@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog.sessions import CODES
+from app.diagnosis.catalog import CODES, code
 from app.diagnosis.causes import linked
 from app.diagnosis.rules.sessions import RULES
 from app.model.case import Case
@@ -39,8 +39,6 @@ from tests.test_session_causes import (
     logged,
     with_peers,
 )
-
-CATALOGUE = {code.code: code for code in CODES}
 
 
 def found(snapshot: Snapshot) -> list[Finding]:
@@ -313,7 +311,7 @@ async def test_what_keeps_an_agent_from_speaking_explains_its_last_word() -> Non
         subject=Ref("DaemonSet", "cilium", "kube-system"),
         summary="2 of 3 agents are ready",
     )
-    _, effect = linked((dead, finding), {**CATALOGUE, "CS101": CATALOGUE["CS403"]})
+    _, effect = linked((dead, finding))
     assert effect.caused_by == (dead.id,)
 
 
@@ -461,8 +459,7 @@ async def test_no_cluster_upsets_a_rule(
     findings = found(snapshot)
     assert len({finding.id for finding in findings}) == len(findings)
     for finding in findings:
-        code = CATALOGUE[finding.code]
-        assert finding.severity in code.severities
+        assert finding.severity in code(finding.code).severities
         assert finding.evidence
         assert not finding.summary.endswith(".")
         assert all(texts(finding))
@@ -474,4 +471,4 @@ async def test_no_cluster_upsets_a_rule(
 
 
 def test_every_code_of_the_block_is_in_the_catalogue() -> None:
-    assert [code.code for code in CODES] == [f"CS4{number:02}" for number in range(1, 13)]
+    assert {f"CS4{number:02}" for number in range(1, 13)} <= set(CODES)

@@ -60,7 +60,7 @@ async def test_v_tells_the_way_to_the_first_broken_hop_and_how_to_mend_it() -> N
             "evidence  Service home/typo: metadata.labels",
             "remedy    ",
             "command   kubectl",
-            "docs/findings/CS201.md",
+            "app/diagnosis/catalog/CS201.md",
         ):
             assert expected in told, expected
         await pilot.press("q")

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis import catalog
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.explain import ABOUT, NoSuchThing
 from app.diagnosis.explain_query import Question
@@ -50,8 +50,8 @@ async def _read(wiring: Wiring, deadline: float) -> Snapshot:
 
 
 def _code(code: str, output: str) -> int:
+    entry = catalog.code(code)
     if output == "json":
-        entry = CODES[code]
         document = {
             "schemaVersion": SCHEMA_VERSION,
             "kind": "Code",
@@ -59,16 +59,16 @@ def _code(code: str, output: str) -> int:
             "category": entry.category,
             "title": entry.title,
             "severities": [str(severity) for severity in entry.severities],
-            "meaning": entry.meaning.strip(),
-            "check": entry.check.strip(),
-            "fix": entry.fix.strip(),
-            "source": entry.source.strip(),
+            "meaning": entry.meaning,
+            "check": entry.check,
+            "fix": entry.fix,
+            "source": entry.source,
             "followsFrom": list(entry.follows_from),
             "docs": docs_page(entry.code),
         }
         print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
-        print_bytes(page(CODES[code]))
+        print_bytes(page(entry))
     return EXPLAINED
 
 

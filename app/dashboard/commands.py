@@ -237,7 +237,7 @@ class CommandingApp(GuidingApp, inherit_bindings=False):
         return Names(
             contexts=self.known_contexts,
             themes=sorted(THEMES),
-            codes=tuple(CODES),
+            codes=CODES,
             categories=CATEGORIES,
             runbooks=lambda: self._shelf.names(),
         )

@@ -56,9 +56,12 @@ def solution(
     `view` is the cluster as it was seen last; None: nothing was read yet. `hand`: for whom and at
     which moment the runbooks are followed.
     """
-    from app.diagnosis.catalog import CODES
+    from app.diagnosis import catalog
 
-    titles = (f"{code}  {CODES[code].title}" if code in CODES else code for code in practice.codes)
+    titles = (
+        f"{code}  {catalog.code(code).title}" if code in catalog.CODES else code
+        for code in practice.codes
+    )
     kept = tuple(str(stop.transcript) for stop in path.stops if stop.transcript is not None)
     sections = (
         Section("What was wrong", (practice.sentence, *titles)),

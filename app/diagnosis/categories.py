@@ -21,6 +21,11 @@ CATEGORIES = tuple(BLOCKS.values())
 """In the order in which `check` prints them."""
 
 
+def category(code: str) -> str:
+    """The category of a code."""
+    return BLOCKS[code[2]]
+
+
 class NoCategory(Exception):
     """A word means no category; one sentence that says so."""
 

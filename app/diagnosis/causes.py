@@ -13,21 +13,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from app.diagnosis.catalog.code import Code
+from app.diagnosis.catalog import code
 from app.model.finding import Finding, Ref, Severity
 
 ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO: 3}
 """The worse before the better."""
 
 
-def linked(findings: Iterable[Finding], codes: Mapping[str, Code]) -> tuple[Finding, ...]:
+def linked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings with `caused_by` filled in, in the same order."""
     findings = tuple(findings)
     by_ref: dict[Ref, list[Finding]] = {}
     for finding in findings:
         for ref in _explains(finding):
             by_ref.setdefault(ref, []).append(finding)
-    shares = [_shares(each, codes[each.code].follows_from, by_ref) for each in findings]
+    shares = [_shares(each, code(each.code).follows_from, by_ref) for each in findings]
     explains = Counter(cause for found in shares for cause in found)
     severities = {finding.id: finding.severity for finding in findings}
 

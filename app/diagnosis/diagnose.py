@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from app.diagnosis.catalog import CODES
 from app.diagnosis.causes import ORDER, linked
 from app.diagnosis.read_commands import in_context
 from app.diagnosis.rules import (
@@ -44,13 +43,12 @@ RULES: tuple[Rule, ...] = (
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """Every finding: roots before what follows from them, worse before better, then by id."""
     context = case.snapshot.context
-    told = (
+    found = (
         replace(finding, command=in_context(finding.command, context))
         for rule in RULES
         for finding in rule(case)
     )
-    found = linked(told, CODES)
-    return tuple(sorted(_weighed(found), key=_rank))
+    return tuple(sorted(_weighed(linked(found)), key=_rank))
 
 
 def roots(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis.categories import category
 from app.diagnosis.diagnose import consequences
 from app.diagnosis.ignore_file import Ignored
 from app.diagnosis.inputs import INPUTS, not_granted, switched_off, unread
@@ -92,12 +92,12 @@ class Verdict:
 
 def category_of(finding: Finding) -> str:
     """The category of a finding's code."""
-    return CODES[finding.code].category
+    return category(finding.code)
 
 
 def docs_page(code: str) -> str:
-    """Where a code is explained."""
-    return f"docs/findings/{code}.md"
+    """The page of a code, from the root of the repository."""
+    return f"app/diagnosis/catalog/{code}.md"
 
 
 def names(findings: Iterable[Finding], limit: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from app.diagnosis import categories
 from app.diagnosis.catalog import CODES
 from app.diagnosis.inputs import labels
 from app.diagnosis.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
@@ -147,7 +148,7 @@ def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
         if off:
             yield from _wrapped(f"{pen.sign(Severity.INFO)} ", off)
         return
-    codes = sum(code.category == category for code in CODES.values())
+    codes = sum(categories.category(code) == category for code in CODES)
     kept = f" ({off})" if off else ""
     yield from _wrapped(f"{pen.sign(_OK)} ", f"{plural(codes, 'code')} tried, nothing found{kept}")
 

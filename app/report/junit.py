@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from app.diagnosis.catalog import CODES, Code
+from app.diagnosis import categories
+from app.diagnosis.catalog import CODES, Code, code
 from app.diagnosis.verdict import Verdict, category_of, names, plural
 from app.model.finding import Finding, Severity
 from app.report.findings_text import Pen, finding_lines, ignored_lines, not_read
@@ -29,7 +30,9 @@ def junit(verdict: Verdict, threshold: Severity) -> str:
     root = ElementTree.Element("testsuites", name="ciliscope check")
     for category in verdict.categories:
         cases = [
-            _case(verdict, code, threshold) for code in CODES.values() if code.category == category
+            _case(verdict, code(name), threshold)
+            for name in CODES
+            if categories.category(name) == category
         ]
         suite = ElementTree.SubElement(
             root,
@@ -55,11 +58,11 @@ def _left_out(verdict: Verdict, category: str) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _case(verdict: Verdict, code: Code, threshold: Severity) -> ElementTree.Element:
+def _case(verdict: Verdict, entry: Code, threshold: Severity) -> ElementTree.Element:
     case = ElementTree.Element(
-        "testcase", classname=code.category, name=f"{code.code} {code.title}", time="0"
+        "testcase", classname=entry.category, name=f"{entry.code} {entry.title}", time="0"
     )
-    found = [top for top in verdict.tops if top.code == code.code]
+    found = [top for top in verdict.tops if top.code == entry.code]
     bad = (Severity.FAIL,) if threshold is Severity.FAIL else (Severity.FAIL, Severity.WARN)
     failing = [top for top in found if top.severity in bad]
     unknown = [top for top in found if top.severity is Severity.UNKNOWN]
@@ -69,7 +72,7 @@ def _case(verdict: Verdict, code: Code, threshold: Severity) -> ElementTree.Elem
             case, "failure" if failing else "skipped", message=_xml(_summary(told))
         )
         if failing:
-            element.set("type", code.code)
+            element.set("type", entry.code)
             element.text = _details(verdict, failing)
     rest = [top for top in found if top not in failing]
     if rest:

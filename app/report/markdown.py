@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from app.diagnosis.catalog import CODES
+from app.diagnosis import catalog
 from app.diagnosis.inputs import answered
 from app.diagnosis.verdict import COUNTED, Verdict, docs_page, plural
 from app.model.finding import Finding
@@ -71,7 +71,7 @@ def _counts(verdict: Verdict) -> str:
 
 
 def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
-    yield f"## {top.severity.upper()} {top.code}: {CODES[top.code].title}"
+    yield f"## {top.severity.upper()} {top.code}: {catalog.code(top.code).title}"
     yield ""
     yield f"{escape(top.summary)}."
     yield ""

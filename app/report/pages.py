@@ -1,78 +1,65 @@
-"""The pages of the codes, `docs/findings/`, from the catalogue: `python -m app.report.pages`."""
+"""The pages of codes: `explain CODE`, and their index `docs/findings/README.md`.
+
+`python -m app.report.pages` writes the index.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from app.diagnosis.catalog import CODES, Code
+from app.diagnosis.catalog import CODES, Code, code
 from app.diagnosis.categories import CATEGORIES
+from app.diagnosis.verdict import docs_page
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
-INDEX = "README.md"
-
-
-def pages(codes: Mapping[str, Code] = CODES) -> dict[str, str]:
-    """Every file of the folder and what it should hold."""
-    written = {f"{entry.code}.md": page(entry, codes) for entry in codes.values()}
-    return {INDEX: _index(codes), **written}
+ROOT = Path(__file__).resolve().parents[2]
+INDEX = ROOT / "docs" / "findings" / "README.md"
 
 
-def page(entry: Code, codes: Mapping[str, Code] = CODES) -> str:
+def page(entry: Code) -> str:
     """The page of a code, as Markdown; `explain CODE` prints it."""
-    return "\n".join([f"# {entry.code}: {entry.title}", "", *_body(entry, codes)])
+    return "\n".join([f"# {entry.code}: {entry.title}", "", *_body(entry)])
 
 
-def write(folder: Path = FOLDER) -> None:
-    """Write every page and remove those of codes that there are not."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = pages()
-    for file in folder.glob("*.md"):
-        if file.name not in wanted:
-            file.unlink()
-    for name, text in wanted.items():
-        (folder / name).write_text(text, "utf-8")
-
-
-def _body(entry: Code, codes: Mapping[str, Code]) -> Iterator[str]:
-    severities = " or ".join(f"**{severity}**" for severity in entry.severities)
-    yield f"Category `{entry.category}`, severity {severities}."
-    yield from ("", entry.meaning.strip(), "")
-    yield from ("## How to see it by hand", "", entry.check.strip(), "")
-    yield from ("## What to do", "", entry.fix.strip(), "")
-    causes = [codes[code] for code in entry.follows_from if code in codes]
-    effects = [each for each in codes.values() if entry.code in each.follows_from]
-    if causes:
-        yield from ("## What it can follow from", "", *_links(causes), "")
-    if effects:
-        yield from ("## What can follow from it", "", *_links(effects), "")
-    yield from ("## Source", "", entry.source.strip(), "")
-
-
-def _links(codes: list[Code]) -> Iterator[str]:
-    return (f"- [{entry.code}]({entry.code}.md) {entry.title}" for entry in codes)
-
-
-def _index(codes: Mapping[str, Code]) -> str:
+def index() -> str:
+    """The index of all codes, as Markdown."""
     lines = [
         "# Findings",
         "",
         "What `ciliscope check` can find. A code never changes its meaning and is never used again",
-        "for another. These pages are written from the catalogue by `python -m app.report.pages`;",
-        "`ciliscope explain CODE` prints one of them.",
+        "for another. `ciliscope explain CODE` prints a page. `make findings` writes this index.",
         "",
     ]
     for category in CATEGORIES:
-        rows = [entry for entry in codes.values() if entry.category == category]
         lines += [f"## {category}", "", "| code | severity | says |", "|---|---|---|"]
         lines += [
-            f"| [{entry.code}]({entry.code}.md) | {', '.join(entry.severities)} | {entry.title} |"
-            for entry in rows
+            f"| [{entry.code}](../../{docs_page(entry.code)}) "
+            f"| {', '.join(entry.severities)} | {entry.title} |"
+            for entry in map(code, CODES)
+            if entry.category == category
         ]
         lines.append("")
     return "\n".join(lines)
 
 
+def _body(entry: Code) -> Iterator[str]:
+    severities = " or ".join(f"**{severity}**" for severity in entry.severities)
+    yield f"Category `{entry.category}`, severity {severities}."
+    yield from ("", entry.meaning, "")
+    yield from ("## How to see it by hand", "", entry.check, "")
+    yield from ("## What to do", "", entry.fix, "")
+    effects = [each for each in map(code, CODES) if entry.code in each.follows_from]
+    if entry.follows_from:
+        causes = map(code, entry.follows_from)
+        yield from ("## What it can follow from", "", *_links(causes), "")
+    if effects:
+        yield from ("## What can follow from it", "", *_links(effects), "")
+    yield from ("## Source", "", entry.source, "")
+
+
+def _links(entries: Iterable[Code]) -> Iterator[str]:
+    return (f"- [{entry.code}]({entry.code}.md) {entry.title}" for entry in entries)
+
+
 if __name__ == "__main__":
-    write(*(Path(word) for word in sys.argv[1:]))
+    INDEX.write_text(index(), "utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from app.diagnosis import categories
 from app.diagnosis.catalog import CODES
 from app.diagnosis.concerning import concerning
 from app.diagnosis.inputs import INPUTS, labels, unread
@@ -118,11 +119,8 @@ def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) ->
 
 def unread_by(look: Look, view: View) -> tuple[SourceHealth, ...]:
     """The sources that the findings of a look are judged from and that told nothing."""
-    categories = dict.fromkeys(
-        code.category for code in CODES.values() if code.code.startswith(tuple(look.findings))
-    )
-    snapshot = view.case.snapshot
-    missing = (health for category in categories for health in unread(snapshot, category))
+    snapshot, codes = view.case.snapshot, tuple(look.findings)
+    missing = (health for name in _categories(codes) for health in unread(snapshot, name))
     return tuple({health.label: health for health in missing}.values())
 
 
@@ -189,7 +187,13 @@ def kinds_judged(runbook: Runbook) -> tuple[Kind[object], ...]:
     """What the findings and hops of a runbook are judged from."""
     looks = [look for step in runbook.steps for look in step.look]
     codes = tuple(code for look in looks for code in look.findings)
-    found = [code.category for code in CODES.values() if codes and code.code.startswith(codes)]
+    found = [*_categories(codes)]
     if any(look.hop for look in looks):
         found += ["lb-ipam", "advertisement"]
     return tuple(dict.fromkeys(kind for category in found for kind in INPUTS[category]))
+
+
+def _categories(codes: tuple[str, ...]) -> Iterable[str]:
+    """The categories of codes and blocks of codes, each once."""
+    meant = (code for code in CODES if codes and code.startswith(codes))
+    return dict.fromkeys(map(categories.category, meant))

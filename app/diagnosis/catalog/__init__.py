@@ -1,50 +1,160 @@
-"""Every code: what it says, what it means to the operator, how to see it by hand, what to do.
+"""The catalogue of findings: one page a code, `CSnnn.md` in this folder.
 
-A code never changes its meaning and is never used again for another. One module a block; `CODES`
-has all of them. `docs/findings/` is generated from here.
+A page has a head (front matter) with the facts of its code, and a text in four parts: what the
+finding means, how to see it by hand, what to do, and its source. A page is read when it is first
+asked for. A code never changes its meaning and is never used again for another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from app.diagnosis.catalog import (
-    advertisement,
-    bgp_config,
-    cilium,
-    configuration,
-    ignore,
-    lbipam,
-    policies,
-    sessions,
-    workload,
-)
-from app.diagnosis.catalog import visibility as view
-from app.diagnosis.catalog.code import Code
+from app.diagnosis.categories import category
+from app.model.finding import Severity
 
-__all__ = ["CODES", "Code", "collected"]
+FOLDER = Path(__file__).parent
 
+CODES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("CS*.md")))
+"""Every code, in order."""
 
-def collected(*blocks: Iterable[Code]) -> dict[str, Code]:
-    """The codes of these blocks by code, in order. Raises ValueError where one stands twice."""
-    codes: dict[str, Code] = {}
-    for entry in sorted(chain(*blocks), key=lambda entry: entry.code):
-        if entry.code in codes:
-            raise ValueError(f"{entry.code} stands twice in the catalogue")
-        codes[entry.code] = entry
-    return codes
+SECTIONS = ("How to see it by hand", "What to do", "Source")
+"""The headings of a page, in order; what the finding means comes before the first."""
+
+TEXTS = ("title", "short", "pod_status", "hop", "step")
+"""Keys of the front matter whose value is a text, in double quotes where YAML asks for them."""
+LISTS = ("severities", "follows_from", "runbooks")
+"""Keys whose value is a list of words, `[a, b]`."""
+
+_FENCE = "---"
+_HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 
 
-CODES: dict[str, Code] = collected(
-    cilium.CODES,
-    lbipam.CODES,
-    bgp_config.CODES,
-    sessions.CODES,
-    advertisement.CODES,
-    workload.CODES,
-    policies.CODES,
-    configuration.CODES,
-    view.CODES,
-    ignore.CODES,
-)
+class BadPage(Exception):
+    """A page that cannot be read; one sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """One code of the catalogue."""
+
+    code: str
+    """`CSnnn`."""
+    title: str
+    """What it says, in general terms, without a full stop."""
+    severities: tuple[Severity, ...]
+    """What it can be; the usual one first."""
+    meaning: str
+    """What that means and why it matters; Markdown paragraphs."""
+    check: str
+    """How to see it by hand; Markdown, with commands that only read."""
+    fix: str
+    """What to do; Markdown, with the manifest to change."""
+    source: str
+    """Where the fact comes from: Cilium file or documentation page and version, or RFC section."""
+    follows_from: tuple[str, ...] = ()
+    """Codes of findings that explain one of this code, when they are about what it blames."""
+    runbooks: tuple[str, ...] = ()
+    """Built-in runbooks to begin with: the best first, then those for when it lacks a parameter."""
+    step: str = ""
+    """The step of the first runbook that looks for it; "": the runbook itself names the code."""
+    hop: str = ""
+    """The hop of a service's path that shows it; "" where the path's own rules decide."""
+    short: str = ""
+    """What it means for a service, in a few words; "": its title says it."""
+    pod_status: str = ""
+    """What is wrong with a pod that runs, in one or two words; "": it says nothing of a pod."""
+
+    @property
+    def category(self) -> str:
+        """The category it belongs to, as `check` names it."""
+        return category(self.code)
+
+
+@cache
+def code(name: str) -> Code:
+    """The entry of a code. Raises KeyError for an unknown one, BadPage for one that is no page."""
+    if name not in CODES:
+        raise KeyError(name)
+    return parse(name, (FOLDER / f"{name}.md").read_text("utf-8"))
+
+
+def parse(name: str, text: str) -> Code:
+    """The entry that a page describes. Raises BadPage."""
+    opening, _, rest = text.partition("\n")
+    head, closing, body = rest.partition(f"\n{_FENCE}\n")
+    if opening != _FENCE or not closing:
+        raise BadPage(f"{name}: front matter between two lines {_FENCE} is missing")
+    texts, lists = _facts(name, head)
+    meaning, check, fix, source = _sections(name, body)
+    return Code(
+        code=name,
+        title=texts["title"],
+        severities=_severities(name, lists["severities"]),
+        meaning=meaning,
+        check=check,
+        fix=fix,
+        source=source,
+        follows_from=lists.get("follows_from", ()),
+        runbooks=lists.get("runbooks", ()),
+        step=texts.get("step", ""),
+        hop=texts.get("hop", ""),
+        short=texts.get("short", ""),
+        pod_status=texts.get("pod_status", ""),
+    )
+
+
+def _facts(name: str, head: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The values of the front matter: texts, and lists of words. Raises BadPage."""
+    texts: dict[str, str] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    for line in head.splitlines():
+        key, colon, value = line.partition(": ")
+        if key in texts or key in lists:
+            raise BadPage(f"{name}: {key} is given twice")
+        if not colon or not value.strip():
+            raise BadPage(f"{name}: {line!r} is not KEY: VALUE")
+        if key in TEXTS:
+            texts[key] = value[1:-1] if value[0] == value[-1] == '"' else value
+        elif key in LISTS:
+            lists[key] = _words(name, key, value)
+        else:
+            raise BadPage(f"{name}: unknown key {key}; keys are {', '.join((*TEXTS, *LISTS))}")
+    for key in ("title", "severities"):
+        if key not in texts and key not in lists:
+            raise BadPage(f"{name}: {key} is missing")
+    return texts, lists
+
+
+def _words(name: str, key: str, value: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in value[1:-1].split(","))
+    if value[0] + value[-1] != "[]" or not all(words):
+        raise BadPage(f"{name}: {key} is {value}; it must be a list, as [a, b]")
+    if len(set(words)) < len(words):
+        raise BadPage(f"{name}: {key} names something twice")
+    return words
+
+
+def _severities(name: str, words: tuple[str, ...]) -> tuple[Severity, ...]:
+    try:
+        return tuple(map(Severity, words))
+    except ValueError as problem:
+        raise BadPage(f"{name}: severities: {problem}; they are {', '.join(Severity)}") from None
+
+
+def _sections(name: str, body: str) -> tuple[str, str, str, str]:
+    """The four parts of the text. Raises BadPage."""
+    meaning, *rest = _HEADING.split(body)
+    headings, texts = rest[::2], [text.strip() for text in (meaning, *rest[1::2])]
+    if tuple(headings) != SECTIONS:
+        raise BadPage(
+            f"{name}: its sections are {', '.join(headings) or 'none'}; "
+            f"they must be {', '.join(SECTIONS)}, in this order"
+        )
+    for heading, text in zip(("the text before the first heading", *SECTIONS), texts, strict=True):
+        if not text:
+            raise BadPage(f"{name}: {heading} is empty")
+    meaning, check, fix, source = texts
+    return meaning, check, fix, source
