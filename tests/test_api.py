@@ -540,6 +540,44 @@ async def test_private_keys_do_not_stay_on_the_disk(
         assert list(scratch.iterdir()) == []
 
 
+async def test_certificates_of_any_size_are_read_from_memory(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    issued = server.authority.issue_cert("jane@ops", common_name="jane")
+    both = issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes()
+    bundle = b"# a comment\n" * 50_000 + server.authority.cert_pem.bytes()
+    config = server.kubeconfig(
+        {"client-certificate-data": base64.b64encode(both).decode()},
+        cluster={"certificate-authority-data": base64.b64encode(bundle).decode()},
+    )
+    server.on("/x", Answer("ok"))
+    async with session_of(config) as session:
+        await session.get("/x")
+        assert "jane" in server.asked[0].client
+
+
+async def test_a_connection_that_is_made_leaves_no_pipe_open(server: ApiServer) -> None:
+    def open_files() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    config = server.kubeconfig()
+    async with session_of(config) as session:
+        await session.open()
+    before = open_files()
+    async with session_of(config) as session:
+        await session.open()
+        assert open_files() <= before
+
+
+async def test_a_certificate_that_is_none_is_named(server: ApiServer) -> None:
+    nonsense = base64.b64encode(b"no certificate" * 9_000).decode()
+    user: dict[str, Json] = {"client-certificate-data": nonsense, "client-key-data": nonsense}
+    error = await failure(server.kubeconfig(user))
+    assert error.reason is Reason.UNREADABLE
+    assert "in the kubeconfig cannot be used" in error.message
+
+
 def test_importing_the_session_loads_nothing_heavy() -> None:
     program = (
         "import sys, json, collectors.kubernetes.reflector, collectors.kubernetes.cluster_version;"

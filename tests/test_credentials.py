@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.kubernetes.api import ApiError, ApiSession
+from collectors.kubernetes.client import token_end
 from collectors.kubernetes.credentials import (
     Credential,
     ExecPlugin,
@@ -30,7 +31,6 @@ from collectors.kubernetes.credentials import (
     usable_token,
 )
 from collectors.kubernetes.kubeconfig import Exec, read_access
-from collectors.kubernetes.login import token_end
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status
 

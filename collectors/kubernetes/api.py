@@ -13,11 +13,15 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from collectors.kubernetes.connection import Limits, Query, Response
-from collectors.kubernetes.errors import ApiError, http_date, refusal, unreachable
-from collectors.kubernetes.login import LoggedIn, Login
+from collectors.kubernetes.connection import ApiRequest, Query
+from collectors.kubernetes.errors import ApiError, http_date, refusal
+from collectors.kubernetes.login import Login
 from collectors.source import Reason
+
+if TYPE_CHECKING:
+    from collectors.kubernetes.client import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +142,6 @@ class ApiResponse:
     """The server's clock when it answered (`Date`, whole seconds); None if it did not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    path: str
-    query: Query
-    accept: str
-    limits: Limits
-    answer: float | None
-    """Seconds until the headers must be there; None for no deadline of their own."""
-
-
 class ApiSession:
     """Reads from the API server of one context, for as long as the program runs."""
 
@@ -223,8 +217,15 @@ class ApiSession:
         accept: str = "application/json",
     ) -> ApiResponse:
         """A whole answer, within `timeout` seconds from the first byte sent. Raises ApiError."""
-        limits = Limits(connect=self._connect_timeout, total=timeout)
-        async with self._asked(_Question(path, query, accept, limits, timeout)) as response:
+        request = ApiRequest(
+            path=path,
+            query=query,
+            accept=accept,
+            connect=self._connect_timeout,
+            total=timeout,
+            answer=timeout,
+        )
+        async with self._asked(request) as response:
             body = await self._read(response, path)
             return ApiResponse(body, http_date(response.headers.get("Date", "")))
 
@@ -244,76 +245,53 @@ class ApiSession:
         Both, and everything else that goes wrong, raise ApiError, also out of the iterator.
         Leaving the context closes the connection at once.
         """
-        limits = Limits(connect=self._connect_timeout, idle=idle)
-        return self._lines(_Question(path, query, "application/json", limits, answer))
+        connect = self._connect_timeout
+        return self._lines(
+            ApiRequest(path=path, query=query, connect=connect, idle=idle, answer=answer)
+        )
 
     @asynccontextmanager
-    async def _lines(self, question: _Question) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        where = f"The answer of {self.server} for {question.path}"
+    async def _lines(self, request: ApiRequest) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        where = f"The answer of {self.server} for {request.path}"
         async with (
-            self._asked(question) as response,
-            aclosing(self._chunks(response, question.path)) as chunks,
+            self._asked(request) as response,
+            aclosing(response.chunks()) as chunks,
             aclosing(split_lines(chunks, where)) as lines,
         ):
             yield lines
 
     @asynccontextmanager
-    async def _asked(self, question: _Question) -> AsyncGenerator[Response, None]:
+    async def _asked(self, request: ApiRequest) -> AsyncGenerator[Response, None]:
         """A successful answer, before its body; its connection is closed unless read to the end."""
         login = await self._login.ready()
         try:
-            response = await self._send(login, question)
+            response = await login[0].send(request, login[1].token)
             try:
                 if response.status == 401 and (renewed := await self._login.renewed(login)):
                     login, refused = renewed, login
                     response.close()
                     await refused[0].release()
-                    response = await self._send(login, question)
+                    response = await login[0].send(request, login[1].token)
                 if response.status != 200:
-                    raise await self._refusal(response, question.path)
+                    raise await self._refusal(response, request.path)
                 yield response
             finally:
                 response.close()
         finally:
             await login[0].release()
 
-    async def _send(self, login: LoggedIn, question: _Question) -> Response:
-        import aiohttp
-
-        connection, credential = login
-        try:
-            async with asyncio.timeout(question.answer):
-                return await connection.request(
-                    question.path,
-                    question.query,
-                    question.accept,
-                    credential.token,
-                    question.limits,
-                )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise unreachable(question.path, self.server, error) from None
-
     async def _refusal(self, response: Response, path: str) -> ApiError:
         body = b""
-        async with aclosing(self._chunks(response, path)) as chunks:
+        async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
                 body += chunk
                 if len(body) > _MAX_REFUSAL:
                     break
         return refusal(path, self.server, response.status, body, response.headers)
 
-    async def _chunks(self, response: Response, path: str) -> AsyncGenerator[bytes, None]:
-        import aiohttp
-
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise unreachable(path, self.server, error) from None
-
     async def _read(self, response: Response, path: str) -> bytes:
         body = bytearray()
-        async with aclosing(self._chunks(response, path)) as chunks:
+        async with aclosing(response.chunks()) as chunks:
             async for chunk in chunks:
                 body += chunk
                 if len(body) > MAX_BODY:

@@ -1,13 +1,11 @@
-"""What the Kubernetes API, or the way to it, can do to us: one exception, in the operator's words.
+"""The error of everything that reads the Kubernetes API, in the operator's words.
 
-It stands below `api`, `kubeconfig` and `credentials`, which all raise it. Whatever aiohttp or the
-server throws becomes a reason and one printable sentence that names the server and what it said.
+A reason and one printable sentence that names the server and what it said. What aiohttp raises is
+turned into one in `collectors.kubernetes.client`.
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -103,79 +101,3 @@ def http_date(value: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def unreachable(path: str, server: str, error: BaseException) -> ApiError:
-    """The error for a connection that was not made, was cut, or spoke something else than HTTP."""
-    import aiohttp
-
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The host of {server} cannot be found (DNS): {_cause(error.os_error)}",
-            )
-        case aiohttp.ClientProxyConnectionError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The proxy {error.host}:{error.port} on the way to {server} cannot be reached: "
-                f"{_cause(error.os_error)}",
-            )
-        case aiohttp.ClientHttpProxyError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The proxy on the way to {server} refuses the connection: "
-                f"{error.message} (HTTP {error.status})",
-            )
-        case aiohttp.ClientConnectorCertificateError():
-            return _untrusted(server, error.certificate_error)
-        case aiohttp.ClientConnectorError():
-            return _no_connection(server, error.os_error)
-        case aiohttp.ConnectionTimeoutError():
-            return ApiError(Reason.UNREACHABLE, f"{server} does not accept a connection in time")
-        case TimeoutError():
-            return ApiError(Reason.TIMED_OUT, f"{server} did not answer {path} in time")
-        case aiohttp.ClientResponseError():
-            return ApiError(
-                Reason.UNREADABLE, f"{server} does not answer {path} in HTTP: {error.message}"
-            )
-        case ssl.SSLCertVerificationError():
-            return _untrusted(server, error)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return ApiError(
-                Reason.UNREADABLE,
-                f"{server}{path} is not an address that can be asked; check `server` and "
-                "`proxy-url` of the cluster in the kubeconfig",
-            )
-        case ValueError():
-            return ApiError(Reason.UNREADABLE, f"{path} of {server} cannot be asked: {error}")
-    return ApiError(
-        Reason.UNREACHABLE, f"The connection to {server} broke while reading {path}: {error}"
-    )
-
-
-def _no_connection(server: str, error: BaseException) -> ApiError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _untrusted(server, error)
-    if isinstance(error, ssl.SSLError):
-        said = f"No TLS connection to {server}: {_cause(error)}"
-    elif isinstance(error, ConnectionRefusedError):
-        said = f"{server} refuses the connection: nothing listens there"
-    else:
-        said = f"{server} cannot be reached: {_cause(error)}"
-    return ApiError(Reason.UNREACHABLE, said)
-
-
-def _untrusted(server: str, error: BaseException) -> ApiError:
-    said = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
-    return ApiError(
-        Reason.UNREACHABLE,
-        f"The certificate of {server} is not trusted (TLS): {said}; check "
-        "`certificate-authority` and `tls-server-name` of the cluster in the kubeconfig",
-    )
-
-
-def _cause(error: BaseException) -> str:
-    if isinstance(error, socket.gaierror | OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
