@@ -18,6 +18,7 @@ from app.model.finding import Ref
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
+    Noted,
     Run,
     advance,
     answer,
@@ -27,8 +28,7 @@ from app.runbooks.engine import (
     observe,
     skip,
 )
-from app.runbooks.entries import Noted
-from app.runbooks.judging import Judgement, View, causes, kinds_judged
+from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
 from app.state.kinds import Kind

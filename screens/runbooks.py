@@ -19,7 +19,7 @@ from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from app.model.health import Health
-    from app.runbooks.shelf import Entry
+    from app.runbooks.library import LibraryEntry
 
 COLUMNS = (
     Column("name", "RUNBOOK", least=16),
@@ -51,7 +51,7 @@ class RunbooksScreen(ClusterScreen[Content]):
     def __init__(
         self,
         link: ClusterLink,
-        entries: Sequence[Entry],
+        entries: Sequence[LibraryEntry],
         offers: Callable[[Snapshot], Sequence[Offer]],
         begins: Callable[[str], Awaitable[None]],
     ) -> None:

@@ -120,9 +120,12 @@ def _identifiers(tree: ast.AST) -> Iterator[str]:
 
 @cache
 def kinds() -> frozenset[str]:
-    """The names of all kinds, as their registry spells them."""
+    """The names of kinds that are no word of anything else, as `pods` is that of a screen.
+
+    That no other text is taken for a kind, their type sees to (`app.state.kinds.Kind`).
+    """
     text = (REPOSITORY / "app/state/kinds.py").read_text(encoding="utf-8")
-    return frozenset(re.findall(r'Kind\(\s*"(\w+)"', text))
+    return frozenset(re.findall(r'Kind\(\s*"(\w+_\w+)"', text))
 
 
 def kind_strings() -> int:

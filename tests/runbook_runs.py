@@ -8,16 +8,16 @@ from itertools import islice
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Finding, Severity
 from app.runbooks.engine import Hand, Run, begin
+from app.runbooks.evaluation import View
 from app.runbooks.headless import follow
-from app.runbooks.judging import View
+from app.runbooks.library import Library, built_in
 from app.runbooks.schema import Runbook, Verdict
-from app.runbooks.shelf import Shelf, built_in
 from app.runbooks.subjects import checked, missing, offered
 from app.runbooks.suggestion import suggest, suggest_for
 from app.state.snapshot import Snapshot
 from tests.verdicts import BAD
 
-SHELF = Shelf()
+SHELF = Library()
 MOST = 3
 """Things of a kind that a runbook is followed for."""
 

@@ -22,7 +22,7 @@ from app.diagnosis.service_path.path import HopName
 from app.diagnosis.verdict import docs_page
 from app.model.finding import Severity
 from app.report.pages import INDEX, ROOT, index
-from app.runbooks.shelf import Shelf, built_in
+from app.runbooks.library import Library, built_in
 from app.state.snapshot import Snapshot
 
 TITLE_LENGTH = 110
@@ -74,7 +74,7 @@ def flaws(entry: Code) -> Iterator[str]:
     if entry.hop and entry.hop not in get_args(HopName):
         yield f"{name}: there is no hop {entry.hop}; hops are {', '.join(get_args(HopName))}"
     for each in entry.runbooks:
-        if each not in Shelf().names():
+        if each not in Library().names():
             yield f"{name}: there is no runbook {each}"
     yield from step_flaws(entry)
 
@@ -86,7 +86,7 @@ def step_flaws(entry: Code) -> Iterator[str]:
     if not entry.runbooks:
         yield f"{entry.code}: step {entry.step} needs a runbook"
         return
-    if entry.runbooks[0] not in Shelf().names():
+    if entry.runbooks[0] not in Library().names():
         return
     steps = {step.id: step for step in built_in(entry.runbooks[0]).steps}
     if entry.step not in steps:

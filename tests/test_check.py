@@ -13,9 +13,17 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from app.cli.check import FOUND, NOTHING_FOUND, OUTPUTS, UNJUDGED, Request, exit_code, wait
+from app.cli.check import (
+    FOUND,
+    NOTHING_FOUND,
+    OUTPUTS,
+    UNJUDGED,
+    Request,
+    exit_code,
+    parse_condition,
+    wait,
+)
 from app.cli.parser import CHECK_OUTPUTS
-from app.cli.wait_condition import parse_condition
 from app.diagnosis import catalog
 from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.ignore_file import Entry, Ignored

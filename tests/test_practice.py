@@ -26,8 +26,8 @@ from app.lab.launch import start_lab
 from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
 from app.model.finding import Ref
 from app.runbooks.engine import Hand
-from app.runbooks.judging import View
-from app.runbooks.shelf import Shelf
+from app.runbooks.evaluation import View
+from app.runbooks.library import Library
 from screens.logs import LogsScreen
 from screens.runbook import RunbookScreen
 from screens.text_view import TextScreen
@@ -144,7 +144,7 @@ def test_what_was_done_to_a_cluster_is_told_in_words(name: str, told: str) -> No
 def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(name: str) -> None:
     practice, snapshot, judge = practice_of(name), read_inside(read_scenario(name)), Judge()
     view = View(judge.case(snapshot), judge.verdict(snapshot))
-    told = solution(practice, PathTaken(), Shelf(), view, ANYBODY)
+    told = solution(practice, PathTaken(), Library(), view, ANYBODY)
     wrong = section(told, "What was wrong")
     assert wrong[0] == practice.sentence
     assert wrong[1:] == tuple(f"{each}  {code(each).title}" for each in practice.codes)
@@ -158,7 +158,7 @@ def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(nam
 
 
 def test_a_solution_before_anything_is_read_names_the_runbook_to_begin_with() -> None:
-    told = solution(TYPO, PathTaken(), Shelf(), None, ANYBODY)
+    told = solution(TYPO, PathTaken(), Library(), None, ANYBODY)
     assert section(told, "The runbook that leads there") == (
         ":run lb-no-address",
         ":run bgp-session-down",
@@ -166,7 +166,7 @@ def test_a_solution_before_anything_is_read_names_the_runbook_to_begin_with() ->
 
 
 def test_a_solution_is_wrapped_for_the_terminal() -> None:
-    shown = text(solution(TYPO, PathTaken(), Shelf(), None, ANYBODY), 40)
+    shown = text(solution(TYPO, PathTaken(), Library(), None, ANYBODY), 40)
     assert max(map(len, shown.splitlines())) <= 40
     assert "  home/typo has no address because its\n      label is misspelt." in shown
 
@@ -197,7 +197,7 @@ def test_the_first_look_at_a_code_counts_until_the_solution_is_shown() -> None:
     path.arrive("Sessions", ["CS406"])
     path.look(["CS406"])
     path.end(claimed=False)
-    told = solution(TYPO, path, Shelf(), None, ANYBODY)
+    told = solution(TYPO, path, Library(), None, ANYBODY)
     assert section(told, "Your path") == (
         "00:00  Overview",
         "03:12  why home/typo  (CS201)",

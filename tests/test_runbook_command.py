@@ -17,7 +17,7 @@ from app.lab.fields import mapping
 from app.lab.plane import SERVICES
 from app.lab.store import Cluster
 from app.lab.world import load_scenario
-from app.runbooks.shelf import Shelf
+from app.runbooks.library import Library
 from app.runbooks.transcript import read
 from tests.commands import Done, environment, run_here
 from tests.lab_serving import Served, serving
@@ -57,10 +57,10 @@ def transcripts(state: Path) -> list[Path]:
 def test_list_names_every_runbook(tmp_path: Path) -> None:
     done = runbook(tmp_path, "list")
     assert (done.returncode, done.stderr) == (GOOD, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(Shelf().names())
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(Library().names())
     told = json.loads(runbook(tmp_path, "list", "-o", "json").stdout)
     assert (told["kind"], told["schemaVersion"]) == ("Runbooks", 1)
-    assert [item["name"] for item in told["items"]] == list(Shelf().names())
+    assert [item["name"] for item in told["items"]] == list(Library().names())
     assert all(item["problem"] is None and not item["own"] for item in told["items"])
 
 

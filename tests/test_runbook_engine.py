@@ -11,9 +11,18 @@ from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.runbooks.engine import (
+    Answered,
+    Back,
+    Begun,
     CannotGoOn,
     Hand,
+    Judged,
+    Moved,
+    Noted,
+    Ran,
+    Resumed,
     Run,
+    Skipped,
     advance,
     answer,
     back,
@@ -24,9 +33,8 @@ from app.runbooks.engine import (
     resume,
     skip,
 )
-from app.runbooks.entries import Answered, Back, Begun, Judged, Moved, Noted, Ran, Resumed, Skipped
+from app.runbooks.evaluation import View
 from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
-from app.runbooks.judging import View
 from app.runbooks.schema import Runbook, Verdict
 from app.state.snapshot import Snapshot, State
 from tests.recorded import snapshot_of

@@ -8,9 +8,9 @@ import pytest
 
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
-from app.runbooks.judging import Judgement, View, causes, judge, kinds_judged, worst
+from app.runbooks.evaluation import Judgement, View, causes, judge, kinds_judged, worst
+from app.runbooks.library import built_in
 from app.runbooks.schema import Look, Parameter, Runbook, Step, Threshold, Verdict
-from app.runbooks.shelf import built_in
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, POOLS, ROUTES_ADVERTISED_IPV4
 from tests.recorded import snapshot_of
 from tests.runbook_files import book, step

@@ -11,8 +11,8 @@ import pytest
 from app.diagnosis.catalog import CODES, code
 from app.runbooks.engine import Hand, begin
 from app.runbooks.headless import exit_code, follow
+from app.runbooks.library import built_in
 from app.runbooks.schema import Runbook, Verdict
-from app.runbooks.shelf import built_in
 from tests.recorded import NAMES, snapshot_of, with_logs
 from tests.runbook_runs import SHELF, astray, followed, view_of
 from tests.verdicts import BAD

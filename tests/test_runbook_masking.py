@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.runbooks.masking import hider, without_secrets
+from app.runbooks.transcript import hider, without_secrets
 
 
 def hidden(text: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.runbooks.engine import answer, judgements, note, observe
+from app.runbooks.library import built_in
 from app.runbooks.page import Part, commands, parts, router_commands
 from app.runbooks.panels import MOST, kinds_of, panels
 from app.runbooks.schema import Verdict
-from app.runbooks.shelf import built_in
 from app.runbooks.subjects import offered
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, POOLS, SERVICES
 from collectors.sanitize import one_line, printable

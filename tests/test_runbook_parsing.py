@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.runbooks.library import load
 from app.runbooks.parsing import LARGEST, BadRunbook, parse
 from app.runbooks.schema import Extension, Runbook
-from app.runbooks.shelf import load
 from collectors.sanitize import one_line
 from tests.runbook_files import SMALL
 

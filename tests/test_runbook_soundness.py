@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from app.runbooks.parsing import BadRunbook
+from app.runbooks.library import Library, built_in, load
+from app.runbooks.parsing import MOST_STEPS, BadRunbook, flaws
 from app.runbooks.schema import END, Choice, Look, Manual, Next, Parameter, Runbook, Step, Verdict
-from app.runbooks.shelf import Shelf, built_in, load
-from app.runbooks.soundness import MOST, flaws
 from tests.runbook_files import SMALL, book, looks, manual, runbooks, sound_runbooks, step
 
 SERVICE = {"service": Parameter(kind="service", ask="Which?")}
@@ -34,7 +33,12 @@ def asked(*keys: str) -> Manual:
     [
         (book(), "('steps',): there is no step"),
         (
-            book(*(step(f"s{n}", f"s{n + 1}" if n < MOST else END) for n in range(MOST + 1))),
+            book(
+                *(
+                    step(f"s{n}", f"s{n + 1}" if n < MOST_STEPS else END)
+                    for n in range(MOST_STEPS + 1)
+                )
+            ),
             "('steps',): there are more than 100 steps",
         ),
         (book(step("a"), title=" "), "('title',): says nothing"),
@@ -185,7 +189,7 @@ def test_a_file_that_leads_nowhere_is_refused(
     assert str(problem.value).startswith(f"{tmp_path}/{told}")
 
 
-@pytest.mark.parametrize("name", Shelf().names())
+@pytest.mark.parametrize("name", Library().names())
 def test_every_built_in_runbook_is_sound(name: str) -> None:
     runbook = built_in(name)
     assert flaws(runbook) == ()
@@ -195,7 +199,7 @@ def test_every_built_in_runbook_is_sound(name: str) -> None:
 
 def test_every_file_of_the_library_is_on_the_shelf() -> None:
     folder = Path(__file__).parent.parent / "app" / "runbooks" / "library"
-    assert set(Shelf().names()) == {path.stem for path in folder.iterdir()}
+    assert set(Library().names()) == {path.stem for path in folder.iterdir()}
 
 
 def reached(runbook: Runbook) -> set[str]:

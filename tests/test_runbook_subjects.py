@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.runbooks.library import built_in
 from app.runbooks.schema import Parameter, ParameterKind, Runbook
-from app.runbooks.shelf import built_in
 from app.runbooks.subjects import (
     BadParameter,
     checked,

@@ -9,8 +9,8 @@ import pytest
 
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
-from app.runbooks.judging import View
-from app.runbooks.shelf import Shelf
+from app.runbooks.evaluation import View
+from app.runbooks.library import Library
 from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for
 from tests.recorded import changed, snapshot_of
 from tests.runbook_files import SMALL
@@ -31,9 +31,9 @@ def told(fit: Suggestion | None) -> Told | None:
     return fit.runbook.name, dict(fit.parameters), fit.finding.code if fit.finding else ""
 
 
-def suggested(view: View, shelf: Shelf = SHELF) -> list[Told | None]:
+def suggested(view: View, library: Library = SHELF) -> list[Told | None]:
     """What is suggested for a cluster."""
-    return [told(fit) for fit in suggest(shelf, view.outcome, view.case)]
+    return [told(fit) for fit in suggest(library, view.outcome, view.case)]
 
 
 def with_findings(view: View, *findings: Finding) -> View:
@@ -148,7 +148,7 @@ async def test_an_own_runbook_is_filled_by_kind_and_comes_first(tmp_path: Path) 
     )
     (tmp_path / "mine.yaml").write_text(text.replace("steps:", "fits: [CS4]\nsteps:", 1))
     view = view_of(await snapshot_of("router-killed"))
-    first, *_ = suggested(view, Shelf(tmp_path))
+    first, *_ = suggested(view, Library(tmp_path))
     assert first is not None
     name, parameters, code = first
     assert (name, code) == ("mine", "CS401")
@@ -163,7 +163,7 @@ async def test_an_own_runbook_that_cannot_be_followed_is_not_suggested(tmp_path:
     (tmp_path / "node-maintenance.yaml").write_text("title: x\n")
     view = view_of(await snapshot_of("healthy"))
     node = Ref("Node", "talos-cp-2")
-    assert suggest_about(Shelf(tmp_path), node, view.outcome, view.case) is None
+    assert suggest_about(Library(tmp_path), node, view.outcome, view.case) is None
     assert suggest_about(SHELF, node, view.outcome, view.case) is not None
 
 

@@ -19,25 +19,26 @@ from hypothesis import strategies as st
 
 from app.report.findings_text import Pen
 from app.runbooks import paper
-from app.runbooks.engine import Run, answer, back, begin, note, resume, skip
-from app.runbooks.entries import Ran
+from app.runbooks.engine import Ran, Run, answer, back, begin, note, resume, skip
 from app.runbooks.headless import follow
-from app.runbooks.masking import hider
+from app.runbooks.library import built_in
 from app.runbooks.schema import Verdict
-from app.runbooks.shelf import built_in
 from app.runbooks.transcript import (
     LARGEST,
     BadTranscript,
     Kept,
+    Recorder,
     changed,
     document,
     encoded,
+    folder,
+    hider,
     new_file,
     parse,
     read,
     run_of,
+    whoever,
 )
-from app.runbooks.transcript_files import Recorder, folder, whoever
 from collectors.sanitize import one_line
 from tests.recorded import snapshot_of
 from tests.runbook_files import EVER, HAND

@@ -9,7 +9,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.runbooks.entries import Answered, Begun, Judged, Moved, Noted, Skipped
+from app.runbooks.engine import Answered, Begun, Judged, Moved, Noted, Skipped
 from app.runbooks.transcript import Document, read
 from app.state.kinds import NODES, SERVICES
 from screens.runbook import RunbookScreen

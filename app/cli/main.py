@@ -148,7 +148,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if options.condition is not None and options.wait is None:
         return _refuse("--for says what to --wait for; give --wait DURATION as well")
     from app.cli import check
-    from app.cli import wait_condition as condition
+    from app.cli import check as condition
     from app.config.expected_settings import expectations
     from app.model.finding import Severity
     from app.pipeline.sources import Wiring
@@ -200,7 +200,7 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
 def _runbook(options: argparse.Namespace, settings: Settings) -> int:
     if options.word == "resume" and not options.output and not _no_dashboard():
         return _resume(options, settings)
-    from app.cli import runbook_command
+    from app.cli import runbook as runbook_command
     from app.config.expected_settings import expectations
 
     config = _config(options)
@@ -240,7 +240,7 @@ def _resume(options: argparse.Namespace, settings: Settings) -> int:
     from app.dashboard.gc_pacing import prepare
 
     prepare()
-    from app.cli.runbook_command import transcript
+    from app.cli.runbook import transcript
     from app.config.expected_settings import expectations
     from app.dashboard.app import run_dashboard
 

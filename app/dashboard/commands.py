@@ -239,7 +239,7 @@ class CommandingApp(GuidingApp, inherit_bindings=False):
             themes=sorted(THEMES),
             codes=CODES,
             categories=CATEGORIES,
-            runbooks=lambda: self._shelf.names(),
+            runbooks=lambda: self._library.names(),
         )
 
     def _facts(self) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.dashboard.practice_solution import Practice
     from app.model.finding import Ref
     from app.runbooks.engine import Run
-    from app.runbooks.transcript_files import Recorder
+    from app.runbooks.transcript import Recorder
 
 Spot = tuple[ClusterScreen[object] | None, bool]
 """The screen that is up, and whether it shows one thing in full."""
@@ -166,12 +166,12 @@ class PractisingApp(CommandingApp, inherit_bindings=False):
     def _solution(
         self, practice: Practice, taken: PathTaken, snapshot: Snapshot
     ) -> tuple[Section, ...]:
-        from app.runbooks.judging import View
+        from app.runbooks.evaluation import View
 
         judge, view = self.link.judge, None
         if not snapshot.setting_up:
             view = View(judge.case(snapshot), judge.verdict(snapshot))
-        return solution(practice, taken, self._shelf, view, self._hand())
+        return solution(practice, taken, self._library, view, self._hand())
 
 
 def _told(spot: Spot, about: Selection | None) -> str:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.dashboard.practice_trail import PathTaken, Stop
     from app.runbooks.engine import Hand, Run
-    from app.runbooks.judging import View
+    from app.runbooks.evaluation import View
+    from app.runbooks.library import Library
     from app.runbooks.schema import Runbook
-    from app.runbooks.shelf import Shelf
 
 TASK = "practice: find what is broken; :solve shows the solution"
 """What somebody who practises is asked."""
@@ -49,7 +49,7 @@ class Section:
 
 
 def solution(
-    practice: Practice, path: PathTaken, shelf: Shelf, view: View | None, hand: Hand
+    practice: Practice, path: PathTaken, library: Library, view: View | None, hand: Hand
 ) -> tuple[Section, ...]:
     """What was wrong, how one gets there, and how one got on.
 
@@ -66,7 +66,7 @@ def solution(
     sections = (
         Section("What was wrong", (practice.sentence, *titles)),
         Section("What was done to the cluster", practice.changes),
-        Section("The runbook that leads there", tuple(_ways(practice, shelf, view, hand))),
+        Section("The runbook that leads there", tuple(_ways(practice, library, view, hand))),
         Section("Your path", tuple(map(_stop, path.stops))),
         Section("Transcripts of your runbooks", kept),
         Section("Found", tuple(_found(practice, path))),
@@ -127,11 +127,11 @@ def _step(run: Run, id_: str) -> str:
     return f"{id_} {told}"
 
 
-def _ways(practice: Practice, shelf: Shelf, view: View | None, hand: Hand) -> Iterator[str]:
+def _ways(practice: Practice, library: Library, view: View | None, hand: Hand) -> Iterator[str]:
     """The way of each runbook that leads to what was wrong."""
     told: set[str] = set()
     for code in practice.codes:
-        way = (view and _way_now(code, practice, shelf, view, hand)) or _way_begun(code, shelf)
+        way = (view and _way_now(code, practice, library, view, hand)) or _way_begun(code, library)
         if way and way not in told:
             told.add(way)
             yield way
@@ -139,14 +139,14 @@ def _ways(practice: Practice, shelf: Shelf, view: View | None, hand: Hand) -> It
         yield "none: :check has what was found"
 
 
-def _way_now(code: str, practice: Practice, shelf: Shelf, view: View, hand: Hand) -> str:
+def _way_now(code: str, practice: Practice, library: Library, view: View, hand: Hand) -> str:
     """The runbook that fits the finding, followed as far as the live data leads."""
     from app.runbooks.engine import begin
     from app.runbooks.headless import follow
     from app.runbooks.suggestion import suggest_for
 
     for finding in (each for each in view.outcome.findings if each.code == code):
-        found = suggest_for(shelf, finding, view.outcome, view.case)
+        found = suggest_for(library, finding, view.outcome, view.case)
         if found is not None:
             run = follow(begin(found.runbook, found.parameters, hand), view, {}, hand)
             return f":run {_called(run)}: {', '.join(_leading(run, practice))}"
@@ -165,13 +165,13 @@ def _leading(run: Run, practice: Practice) -> Iterator[str]:
         yield _step(run, step.id)
 
 
-def _way_begun(code: str, shelf: Shelf) -> str:
+def _way_begun(code: str, library: Library) -> str:
     """The runbook to begin with at a code, where there is nothing to follow it in."""
 
     def exact(runbook: Runbook) -> int:
         return max((len(fit) for fit in runbook.fits if code.startswith(fit)), default=0)
 
-    known = [entry.runbook for entry in shelf.entries() if entry.runbook is not None]
+    known = [entry.runbook for entry in library.entries() if entry.runbook is not None]
     best = max(known, key=exact, default=None)
     return f":run {best.name}" if best is not None and exact(best) else ""
 

@@ -57,7 +57,7 @@ class PathTaken:
 
     def follow(self, run: Run, transcript: Path) -> None:
         """A runbook was begun, or went on; a step that failed has shown what it rests on."""
-        from app.runbooks.entries import Judged
+        from app.runbooks.engine import Judged
         from app.runbooks.schema import Verdict
 
         if self.over is not None:

@@ -18,13 +18,12 @@ from screens.runbooks import Offer, RunbooksScreen
 from screens.widgets.command_line import Question
 
 if TYPE_CHECKING:
-    from app.runbooks.connectivity_run import Trial
+    from app.runbooks.connectivity import Trial
     from app.runbooks.engine import Hand, Run
+    from app.runbooks.library import Library
     from app.runbooks.schema import Runbook
-    from app.runbooks.shelf import Shelf
     from app.runbooks.suggestion import Suggestion
-    from app.runbooks.transcript import Document
-    from app.runbooks.transcript_files import Recorder
+    from app.runbooks.transcript import Document, Recorder
     from screens.runbook import RunbookScreen
     from screens.runbook_hands import Trial as Watched
 
@@ -63,7 +62,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     async def show_runbooks(self) -> None:
         """Which runbooks there are, those that fit what is wrong now first."""
-        known = self._shelf
+        known = self._library
         screen = RunbooksScreen(
             self.link, known.entries(), partial(self._offers, known), self._begin_offered
         )
@@ -77,7 +76,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             await self.show_runbooks()
             return
         try:
-            runbook = self._shelf.runbook(rest[0])
+            runbook = self._library.runbook(rest[0])
         except BadRunbook as problem:
             self.flash(str(problem))
             return
@@ -94,8 +93,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
     async def go_on_with(self, told: Document, path: Path) -> None:
         """Show a run that was begun before, perhaps by somebody else on another machine."""
         from app.runbooks.engine import resume
-        from app.runbooks.transcript import run_of
-        from app.runbooks.transcript_files import Recorder
+        from app.runbooks.transcript import Recorder, run_of
 
         run = resume(run_of(told), self._hand(), self.current.context)
         await self._show_run(run, Recorder(path, told.context), begun_on=told.context)
@@ -134,7 +132,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             return
         known = self.begun.get(_key(runbook, parameters))
         if known is None or known[0].ended:
-            from app.runbooks.transcript_files import Recorder
+            from app.runbooks.transcript import Recorder
 
             recorder = Recorder.anew(runbook.name, self.current.context, self._now())
             known = (begin(runbook, parameters, self._hand()), recorder)
@@ -182,7 +180,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     def _trial(self, key: Key) -> Watched:
         """The test of a run: the one that runs, or a new one."""
-        from app.runbooks.connectivity_run import Trial
+        from app.runbooks.connectivity import Trial
 
         if self.settings is None:
             raise RuntimeError("there is no cluster to run anything in")
@@ -255,12 +253,12 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             outcome, case = judge.verdict(snapshot), judge.case(snapshot)
             for finding in outcome.findings:
                 if finding.id == about.finding:
-                    return suggest_for(self._shelf, finding, outcome, case)
-            return suggest_about(self._shelf, about.ref, outcome, case)
+                    return suggest_for(self._library, finding, outcome, case)
+            return suggest_about(self._library, about.ref, outcome, case)
 
         return await asyncio.to_thread(found)
 
-    def _offers(self, known: Shelf, snapshot: Snapshot) -> Sequence[Offer]:
+    def _offers(self, known: Library, snapshot: Snapshot) -> Sequence[Offer]:
         """What was begun and not ended, then what fits what is wrong now."""
         from app.runbooks.suggestion import suggest
 
@@ -293,8 +291,7 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
 
     def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
         from app.runbooks import paper
-        from app.runbooks.masking import hider
-        from app.runbooks.transcript import changed, encoded
+        from app.runbooks.transcript import changed, encoded, hider
 
         told = changed(recorder.told(run), hider(addresses=hidden))
         text = paper.markdown(told) if form == "markdown" else encoded(told).decode()
@@ -303,14 +300,14 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
         self._save(text, name, ending, "saved:")
 
     @property
-    def _shelf(self) -> Shelf:
-        from app.runbooks.transcript_files import shelf
+    def _library(self) -> Library:
+        from app.runbooks.transcript import library
 
-        return shelf(self.config)
+        return library(self.config)
 
     def _hand(self) -> Hand:
         from app.runbooks.engine import Hand
-        from app.runbooks.transcript_files import whoever
+        from app.runbooks.transcript import whoever
 
         return Hand(whoever(), self._now())
 

@@ -1,19 +1,37 @@
 """The connectivity test for whoever shows it: what it would do, the consent, and the run.
 
-The only module that may run `collectors.cilium.connectivity_test`, which changes the cluster; a
-contract in `pyproject.toml` sees to that. Plan and records are in
-`collectors.cilium.connectivity`, which every module may import.
+The one thing in ciliscope that changes a cluster; only this module runs it. What is offered names
+the command and its effects; a consent is good for one run.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.config.settings import Settings
+from app.runbooks.engine import Hand, Ran
+from app.runbooks.page import Part
+from app.runbooks.schema import Verdict
+from app.state.kinds import NODES
+from app.state.snapshot import Snapshot
 from collectors.cilium.cli import CiliumCli
-from collectors.cilium.connectivity import ConnectivityPlan, Consent, command_text, effects
+from collectors.cilium.connectivity import (
+    CleanedUp,
+    ConnectivityPlan,
+    Consent,
+    Ended,
+    Line,
+    Progress,
+    Refused,
+    Summary,
+    TestFailed,
+    TestStarted,
+    command_text,
+    effects,
+)
 from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
 from collectors.kubernetes.api import ApiSession
 
@@ -101,3 +119,160 @@ def _cli(settings: Settings) -> CiliumCli:
         context=settings.context,
         namespace=settings.namespace,
     )
+
+
+LINES = 200
+"""Lines of its output that are remembered."""
+
+_VERDICTS = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    passed: bool | None
+    """None: it was not run to its end."""
+    says: str
+    """One sentence, what became of what it had made included."""
+    lines: tuple[str, ...]
+    """The end of its output."""
+
+
+Spawn = Callable[["Trial", Hand, str], object]
+"""Has a trial run, for a step, beside everything else."""
+
+
+def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
+    """What the test is to do in a cluster.
+
+    Talos has Pod Security enforce `baseline` in every namespace that is not labelled otherwise, so
+    there the test's namespaces are (`docs/cilium.md`, "The connectivity test").
+    """
+    systems = (node.status.node_info.os_image for node in snapshot.records[NODES].values())
+    return ConnectivityPlan(privileged=any(name.startswith("Talos") for name in systems))
+
+
+def _nowhere(*_: object) -> None:
+    raise RuntimeError("nothing was given that could have it run")
+
+
+class Trial:
+    """One run in the cluster of a context, from the offer to its outcome."""
+
+    def __init__(self, settings: Settings, snapshot: Snapshot, spawn: Spawn = _nowhere) -> None:
+        """In the cluster of this snapshot. Nothing runs before `start`, which needs `spawn`, or
+        `run`."""
+        plan = plan_for(snapshot)
+        self.proposal: Proposal = proposal(settings, plan, context=snapshot.context)
+        self._spawn = spawn
+        self.lines: deque[str] = deque(maxlen=LINES)
+        self.printed = 0
+        """How many lines it has printed."""
+        self.stage = ""
+        """Which test it is at: `test 3 of 12: no-policies`."""
+        self.running = False
+        self.cancelled = False
+        self._failed: list[TestFailed] = []
+        self._summary = ""
+        self._cancel: Callable[[], None] | None = None
+
+    @property
+    def offer(self) -> tuple[Part, ...]:
+        """What it would do, by which command, and how that is removed again."""
+        proposed = self.proposal
+        told = (
+            *proposed.effects,
+            f"It is run as: {proposed.command}",
+            f"By hand it is removed by: {proposed.cleanup}",
+        )
+        return tuple(Part("effect", each) for each in told)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be run here; "" where it can."""
+        return self.proposal.obstacle
+
+    def start(self, hand: Hand, step: str) -> None:
+        """Run it for a step, for it was agreed to."""
+        self.running = True
+        self._spawn(self, hand, step)
+
+    async def run(self, hand: Hand, changed: Callable[[], None]) -> Ran:
+        """Run it with the consent that was given; `changed` is called after each thing told."""
+        outcome = await self._outcome_of(hand, changed)
+        return Ran(
+            at=hand.at,
+            by=hand.by,
+            step="",
+            command=self.proposal.command,
+            verdict=_VERDICTS[outcome.passed],
+            says=outcome.says,
+            lines=outcome.lines,
+        )
+
+    async def _outcome_of(self, hand: Hand, changed: Callable[[], None]) -> Outcome:
+        if self.obstacle:
+            self.running = False
+            return Outcome(None, self.obstacle, ())
+        self.running, cleaned = True, ""
+        last: Refused | Ended | None = None
+        try:
+            consent = Consent(asked_at=hand.at, by=hand.by)
+            async with connectivity_run(self.proposal, consent=consent) as run:
+                self._cancel = run.cancel
+                if self.cancelled:
+                    run.cancel()
+                async with aclosing(run.progress()) as told:
+                    async for each in told:
+                        self._note(each)
+                        if isinstance(each, Refused | Ended):
+                            last = each
+                        elif isinstance(each, CleanedUp):
+                            cleaned = each.text
+                        changed()
+        finally:
+            self.running, self._cancel = False, None
+        return self._outcome(last, cleaned)
+
+    def since(self, printed: int) -> tuple[str, ...]:
+        """The lines behind the first so many, as far as they are remembered."""
+        new = min(self.printed - printed, len(self.lines))
+        return tuple(self.lines)[len(self.lines) - new :]
+
+    def cancel(self) -> None:
+        """Stop it; it cleans up, and `run` returns when that is done."""
+        self.cancelled = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def _note(self, told: Progress) -> None:
+        match told:
+            case Line(text):
+                self.lines.append(text)
+                self.printed += 1
+            case TestStarted(name, number, total):
+                self.stage = f"test {number} of {total}: {name}" if total else name
+            case TestFailed():
+                self._failed.append(told)
+            case Summary(text=text):
+                self._summary = text
+            case Ended():
+                self.stage = "it is over; what it made is being removed"
+
+    def _outcome(self, last: Refused | Ended | None, cleaned: str) -> Outcome:
+        lines = tuple(self.lines)
+        if last is None or isinstance(last, Refused):
+            return Outcome(None, last.why if last else "it did not end", lines)
+        if last.code == 0:
+            return Outcome(True, _joined(self._summary or "all tests passed", cleaned), lines)
+        if self.cancelled:
+            return Outcome(None, _joined("it was cancelled", cleaned), lines)
+        failed = self._failed
+        first = f"{failed[0].name}: {failed[0].why}" if failed else last.why
+        told = self._summary or (f"{len(failed)} tests failed" if failed else "it failed")
+        return Outcome(False, _joined(f"{told}; {first}", cleaned), lines)
+
+
+def _joined(*sentences: str) -> str:
+    return "; ".join(filter(None, (sentence.strip().rstrip(".;") for sentence in sentences)))

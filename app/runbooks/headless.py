@@ -18,7 +18,7 @@ from app.runbooks.engine import (
     judgements,
     observe,
 )
-from app.runbooks.judging import View
+from app.runbooks.evaluation import View
 from app.runbooks.schema import ActionName, Runbook
 
 CODES: Mapping[Result, int] = {NOTHING_WRONG: 0, FIXED: 0, FOUND: 1, OPEN: 3}

@@ -17,10 +17,10 @@ from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.report.findings_text import evidence_line
 from app.runbooks.engine import Run
-from app.runbooks.judging import Judgement, View, causes
+from app.runbooks.evaluation import Judgement, View, causes
 from app.runbooks.panels import Panel
+from app.runbooks.parsing import CONNECTIONS, ROUTERS
 from app.runbooks.schema import Step, Verdict
-from app.runbooks.soundness import CONNECTIONS, ROUTERS
 from app.runbooks.subjects import command, filled
 
 Role: TypeAlias = Literal[

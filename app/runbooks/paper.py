@@ -9,8 +9,20 @@ from app.model.finding import Severity
 from app.report.findings_text import Pen, remedy_lines
 from app.report.markdown import escape
 from app.report.paths_text import behind
-from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, OPEN, Result, Run
-from app.runbooks.entries import Judged, Noted, Noticed, Ran, Resumed, Seen
+from app.runbooks.engine import (
+    FIXED,
+    FOUND,
+    NOTHING_WRONG,
+    OPEN,
+    Judged,
+    Noted,
+    Noticed,
+    Ran,
+    Result,
+    Resumed,
+    Run,
+    Seen,
+)
 from app.runbooks.schema import Step, Verdict
 from app.runbooks.subjects import command, filled
 from app.runbooks.transcript import Document, run_of

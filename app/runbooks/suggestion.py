@@ -18,9 +18,9 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.pool_matching import matching_pools
+from app.runbooks.library import Library
 from app.runbooks.parsing import BadRunbook
 from app.runbooks.schema import ParameterKind, Runbook
-from app.runbooks.shelf import Shelf
 from app.runbooks.subjects import Parameters, has_form
 
 _SESSIONS = ("Session", "Loss")
@@ -38,9 +38,9 @@ class Suggestion:
     """What it is suggested for; None: nothing is found about the thing."""
 
 
-def suggest(shelf: Shelf, outcome: Outcome, case: Case) -> tuple[Suggestion, ...]:
+def suggest(library: Library, outcome: Outcome, case: Case) -> tuple[Suggestion, ...]:
     """The runbooks to begin with, each once: for causes first, the worst of them before others."""
-    known = _known(shelf)
+    known = _known(library)
     found: dict[str, Suggestion] = {}
     for finding in outcome.tops:
         if finding.severity is Severity.INFO:
@@ -54,16 +54,18 @@ def suggest(shelf: Shelf, outcome: Outcome, case: Case) -> tuple[Suggestion, ...
     return tuple(found.values())
 
 
-def suggest_for(shelf: Shelf, finding: Finding, outcome: Outcome, case: Case) -> Suggestion | None:
+def suggest_for(
+    library: Library, finding: Finding, outcome: Outcome, case: Case
+) -> Suggestion | None:
     """The runbook that fits a finding best, of those that can be filled; None: none can."""
-    return _first(_fitting(_known(shelf), finding), finding, outcome, case)
+    return _first(_fitting(_known(library), finding), finding, outcome, case)
 
 
-def suggest_about(shelf: Shelf, ref: Ref, outcome: Outcome, case: Case) -> Suggestion | None:
+def suggest_about(library: Library, ref: Ref, outcome: Outcome, case: Case) -> Suggestion | None:
     """The runbook to begin with at a thing, whether anything is wrong with it or not."""
     name, about = _begun_at(ref, case)
     try:
-        runbook = shelf.runbook(name) if name else None
+        runbook = library.runbook(name) if name else None
     except BadRunbook:  # the operator's own in its place cannot be followed; the list says why
         return None
     given = None if runbook is None else _filled(runbook, (about,), tuple, case)
@@ -73,9 +75,9 @@ def suggest_about(shelf: Shelf, ref: Ref, outcome: Outcome, case: Case) -> Sugge
     return Suggestion(runbook, given, next(bad, None))
 
 
-def _known(shelf: Shelf) -> list[Runbook]:
+def _known(library: Library) -> list[Runbook]:
     """Every runbook that can be followed, the operator's own first."""
-    entries = sorted(shelf.entries(), key=lambda entry: not entry.own)
+    entries = sorted(library.entries(), key=lambda entry: not entry.own)
     return [entry.runbook for entry in entries if entry.runbook is not None]
 
 

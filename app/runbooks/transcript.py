@@ -1,30 +1,130 @@
-"""The record of a run: kept as it happens, taken up on another machine.
+"""What a transcript shows to others: without secrets and, where that is wished, without addresses.
 
-The file holds the runbook too, so that whoever goes on follows the same one. What is read from it
-is as little trusted as anything else from outside.
+The same address has the same number everywhere, so that what belongs together is still seen.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct, structs
 
-from app.runbooks.engine import Run
-from app.runbooks.entries import Back, Begun, Entry, Moved, Resumed, Skipped
-from app.runbooks.parsing import spelled
+from app.config.settings import config_path
+from app.config.state_dir import state_folder
+from app.runbooks.engine import Back, Begun, Entry, Moved, Resumed, Run, Skipped
+from app.runbooks.library import Library
+from app.runbooks.parsing import flaws, spelled
 from app.runbooks.schema import END, Runbook
-from app.runbooks.soundness import flaws
 from app.runbooks.subjects import BadParameter, checked
 from collectors.sanitize import one_line, printable
+
+_HIDDEN = "(hidden)"
+_SECRETS = (
+    # A word for a secret, and what is set to it: `password: x`, `--token=x`, `"secret": "x"`.
+    re.compile(
+        r"""(?P<name>(?:pass(?:word|wd|phrase)?|secret|token|md5|(?:api|auth|authentication|md5|
+        private|access|secret)[-_]?key)["']?\s*(?:=|:\s)\s*)
+        (?P<secret>"[^"]*"|'[^']*'|[^\s,;"'&]+)""",
+        re.IGNORECASE | re.VERBOSE,
+    ),
+    # A flag and its value: `--password x`.
+    re.compile(r"(?P<name>--(?:password|token|secret)\s+)(?P<secret>[^\s-]\S*)", re.IGNORECASE),
+    re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE),
+    # On routers the word stands before the secret, and before that how it is written there:
+    # `neighbor 10.0.0.1 password 7 x` (FRR, IOS), `password "x";` (BIRD), `authentication-key "x"`.
+    re.compile(
+        r"(?P<name>\bneighbor\s+\S+\s+password\s+(?:\d\s+)?+)(?P<secret>[^\s(]\S*)", re.IGNORECASE
+    ),
+    re.compile(
+        r"""(?P<name>\b(?:password|authentication-key)\s+)(?P<secret>"[^"]*"|'[^']*')""",
+        re.IGNORECASE,
+    ),
+    # JSON Web Tokens (RFC 7519): three parts, of which the first is the JSON of a header.
+    re.compile(r"(?P<name>)(?P<secret>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)"),
+    re.compile(r"(?P<name>://[^/\s:@]+:)(?P<secret>[^/\s@]+)(?=@)"),
+    # RFC 7468: a key on lines of its own, or on one.
+    re.compile(
+        r"(?P<name>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<secret>[^-]+)(?=-----END|\Z)", re.DOTALL
+    ),
+)
+_RUN = re.compile(r"[0-9A-Fa-f:.]*[0-9A-Fa-f:][:.][0-9A-Fa-f:.]+")
+"""What may be an address, or have one in it."""
+_IPV4 = re.compile(r"(?<!\d)(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
+_LONGEST = 64
+"""Characters of a run in which an address of IPv6 is looked for: it has 45 at most."""
+
+
+def without_secrets(text: str) -> str:
+    """The text; what looks like a secret is hidden."""
+    for pattern in _SECRETS:
+        text = pattern.sub(rf"\g<name>{_HIDDEN}", text)
+    return text
+
+
+def hider(*, addresses: bool) -> Callable[[str], str]:
+    """What makes texts fit for others; `addresses`: numbers stand for these, the same in all."""
+    numbers: dict[IPv4Address | IPv6Address, int] = {}
+
+    def number(text: str) -> str:
+        address = _address(text)
+        if address is None:
+            return text
+        return f"(address {numbers.setdefault(address, len(numbers) + 1)})"
+
+    def hidden(text: str) -> str:
+        text = without_secrets(text)
+        return _RUN.sub(lambda run: _masked(run, number), text) if addresses else text
+
+    return hidden
+
+
+def _masked(run: re.Match[str], number: Callable[[str], str]) -> str:
+    """A run of digits, colons and dots with its addresses numbered."""
+    text = run[0]
+    glued = run.string[run.end() : run.end() + 1]
+    if text.count(":") > 1 and len(text) <= _LONGEST and not (glued.isalnum() or glued == "_"):
+        first, last = _within(text, run.string[: run.start()][-1:])
+        if first < last:
+            return text[:first] + number(text[first:last]) + text[last:]
+    return _IPV4.sub(lambda found: number(found[0]), text)
+
+
+def _within(text: str, before: str) -> tuple[int, int]:
+    """Where in a run the address of IPv6 begins and ends; (0, 0) where there is none.
+
+    A colon or full stop beside it is punctuation, and so is the end of a word with its colon
+    (`node:fd00::1`).
+    """
+    begin = text.index(":") + 1 if before.isalnum() or before == "_" else 0
+    rest = text[begin:]
+    starts = range(begin, begin + len(rest) - len(rest.lstrip(":.")) + 1)
+    ends = [len(text) - cut for cut in range(len(text) - len(text.rstrip(":.")) + 1)]
+    for first in starts:
+        for last in ends:
+            if first < last and ":" in text[first:last] and _address(text[first:last]) is not None:
+                return first, last
+    return 0, 0
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
 
 SCHEMA_VERSION = 1
 LARGEST = 32 << 20
@@ -210,3 +310,93 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def library(config: Path | None = None) -> Library:
+    """The runbooks that come with ciliscope and, beside the config file, the operator's own."""
+    return Library((config or config_path()).parent / FOLDER)
+
+
+def folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where transcripts are kept."""
+    return state_folder(environ) / FOLDER
+
+
+def whoever() -> str:
+    """Who sits here: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no entry for this number in the password file
+        user = str(os.getuid())
+    return one_line(f"{user}@{socket.gethostname()}")
+
+
+class Recorder:
+    """Keeps one run in its file, whole after each thing that happens."""
+
+    def __init__(self, path: Path, context: str) -> None:
+        """`path`: the file; `context`: that of the kubeconfig."""
+        self._kept = Kept(path)
+        self._context = context
+        self._written = 0
+        self._known = _identity(path)
+        self.moved = ""
+        """Why the run is kept in another file by now: somebody else writes the first one."""
+        self.problem = ""
+        """Why the last thing that happened is not in the file; "" where it is."""
+
+    @classmethod
+    def anew(cls, runbook: str, context: str, now: datetime) -> Recorder:
+        """For a run that begins now, in a file of its own."""
+        return cls(new_file(folder(), runbook, now), context)
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._kept.path
+
+    def told(self, run: Run) -> Document:
+        """The transcript of the run."""
+        return document(run, context=self._context, program=_program())
+
+    def keep(self, run: Run) -> None:
+        """Have all that has happened in the file; where that fails `problem` says why."""
+        if len(run.entries) == self._written:
+            return
+        self._make_way()
+        try:
+            self._kept.write(self.told(run))
+        except OSError as error:
+            self.problem = f"{error.strerror or error} ({self.path})"
+        else:
+            self._written, self.problem = len(run.entries), ""
+            self._known = _identity(self.path)
+
+    def _make_way(self) -> None:
+        """Where somebody else has written the file meanwhile, go on in another one."""
+        if _identity(self.path) in (None, self._known):
+            return
+        old = self.path
+        number = next(n for n in count(2) if not _path_of(old, n).exists())
+        self._kept = Kept(_path_of(old, number))
+        self.moved = f"somebody else goes on with {old.name} too; this run is in {self.path.name}"
+
+
+def _path_of(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells one writing of a file from another; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _program() -> str:
+    try:
+        return version("ciliscope")
+    except PackageNotFoundError:
+        return ""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.runbooks.library import Library, built_in, load
 from app.runbooks.parsing import BadRunbook
-from app.runbooks.shelf import Shelf, built_in, load
 from tests.runbook_files import SMALL
 
 EXTENDED = """\
@@ -37,9 +37,9 @@ steps:
 
 
 def test_the_folder_need_not_be_there(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "gone")
-    assert shelf.names() == Shelf().names()
-    assert all(entry.runbook and not entry.own for entry in shelf.entries())
+    library = Library(tmp_path / "gone")
+    assert library.names() == Library().names()
+    assert all(entry.runbook and not entry.own for entry in library.entries())
 
 
 def test_own_runbooks_stand_behind_or_in_the_place_of_a_namesake(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ def test_own_runbooks_stand_behind_or_in_the_place_of_a_namesake(tmp_path: Path)
     (tmp_path / "also-ours.yml").write_text(SMALL)
     (tmp_path / "bgp-session-down.yaml").write_text(SMALL)
     (tmp_path / "notes.txt").write_text("no runbook")
-    shelf = Shelf(tmp_path)
-    assert shelf.names() == (*Shelf().names(), "also-ours", "ours")
-    assert shelf.runbook("ours").title == "A session is down"
-    assert shelf.runbook("bgp-session-down").title == "A session is down"
-    own = {entry.name for entry in shelf.entries() if entry.own}
+    library = Library(tmp_path)
+    assert library.names() == (*Library().names(), "also-ours", "ours")
+    assert library.runbook("ours").title == "A session is down"
+    assert library.runbook("bgp-session-down").title == "A session is down"
+    own = {entry.name for entry in library.entries() if entry.own}
     assert own == {"also-ours", "bgp-session-down", "ours"}
 
 
@@ -60,27 +60,27 @@ def test_what_cannot_be_followed_is_listed_with_the_reason(tmp_path: Path) -> No
     (tmp_path / "Bad Name.yaml").write_text(SMALL)
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "dangling.yaml").symlink_to(tmp_path / "gone")
-    problems = {e.name: e.problem for e in Shelf(tmp_path).entries() if e.runbook is None}
+    problems = {e.name: e.problem for e in Library(tmp_path).entries() if e.runbook is None}
     assert set(problems) == {"ours", "Bad Name", "folder", "dangling"}
     assert problems["ours"] == f"{tmp_path}/ours.yaml:1: object missing required field `when`"
     assert problems["folder"].endswith("Is a directory")
-    assert len(Shelf(tmp_path).names()) == len(Shelf().names()) + 4
+    assert len(Library(tmp_path).names()) == len(Library().names()) + 4
 
 
 def test_a_folder_that_cannot_be_read_is_told_and_hides_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "runbooks"
     folder.write_text("no folder")
-    *rest, last = Shelf(folder).entries()
+    *rest, last = Library(folder).entries()
     assert (last.name, last.problem) == (str(folder), f"{folder}: Not a directory")
-    assert [entry.name for entry in rest] == list(Shelf().names())
-    assert Shelf(folder).runbook("lb-no-address") == built_in("lb-no-address")
+    assert [entry.name for entry in rest] == list(Library().names())
+    assert Library(folder).runbook("lb-no-address") == built_in("lb-no-address")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_is_forbidden_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "runbooks"
     folder.mkdir(mode=0o000)
-    assert Shelf(folder).entries()[-1].problem == f"{folder}: Permission denied"
+    assert Library(folder).entries()[-1].problem == f"{folder}: Permission denied"
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_a_folder_that_is_forbidden_is_told(tmp_path: Path) -> None:
 )
 def test_a_name_that_there_is_not_is_told_with_the_near_one(name: str, told: str) -> None:
     with pytest.raises(BadRunbook) as problem:
-        Shelf().runbook(name)
+        Library().runbook(name)
     assert str(problem.value).startswith(told)
 
 
 def test_a_runbook_that_extends_another_changes_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text(EXTENDED)
-    ours, base = Shelf(tmp_path).runbook("ours"), built_in("lb-unreachable")
+    ours, base = Library(tmp_path).runbook("ours"), built_in("lb-unreachable")
     assert (ours.name, ours.title, ours.when) == ("ours", "Ours cannot be reached", base.when)
     assert list(ours.parameters) == ["service", "gate"]
     ids = [step.id for step in ours.steps]

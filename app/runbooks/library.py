@@ -9,9 +9,8 @@ from pathlib import Path
 
 from msgspec import UNSET, structs
 
-from app.runbooks.parsing import BadRunbook, Source, parse, read_file
+from app.runbooks.parsing import BadRunbook, Flaw, Source, flaws, parse, read_file
 from app.runbooks.schema import Extension, Runbook, Step, StepChange
-from app.runbooks.soundness import Flaw, flaws
 from collectors.sanitize import one_line
 
 _BUILT_IN = Path(__file__).parent / "library"
@@ -32,7 +31,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LibraryEntry:
     """A runbook that can be begun, or why it cannot."""
 
     name: str
@@ -42,7 +41,7 @@ class Entry:
     problem: str = ""
 
 
-class Shelf:
+class Library:
     """Every runbook by its name; the operator's own stand in the place of their namesakes."""
 
     def __init__(self, own: Path | None = None) -> None:
@@ -65,18 +64,18 @@ class Shelf:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.names())}"
         raise BadRunbook(f"there is no runbook {name!r}; {hint}")
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LibraryEntry, ...]:
         """All of them, those that cannot be followed with the reason; so too the whole folder."""
         problem = self._listed()[1]
-        unread = [Entry(str(self._own), True, None, problem)] if problem else []
+        unread = [LibraryEntry(str(self._own), True, None, problem)] if problem else []
         return (*(self._entry(name) for name in self.names()), *unread)
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> LibraryEntry:
         own = name in self._own_files()
         try:
-            return Entry(name, own, self.runbook(name))
+            return LibraryEntry(name, own, self.runbook(name))
         except BadRunbook as problem:
-            return Entry(name, own, None, str(problem))
+            return LibraryEntry(name, own, None, str(problem))
 
     def _own_files(self) -> dict[str, Path]:
         found = (path for path in self._listed()[0] if path.suffix in (_ENDING, ".yml"))
