@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from app.dashboard.practice_trail import PathTaken, Stop
     from app.runbooks.engine import Hand, Run
     from app.runbooks.judging import View
-    from app.runbooks.schema import Runbook
     from app.runbooks.shelf import Shelf
 
 TASK = "practice: find what is broken; :solve shows the solution"
@@ -168,12 +167,9 @@ def _leading(run: Run, practice: Practice) -> Iterator[str]:
 def _way_begun(code: str, shelf: Shelf) -> str:
     """The runbook to begin with at a code, where there is nothing to follow it in."""
 
-    def exact(runbook: Runbook) -> int:
-        return max((len(fit) for fit in runbook.fits if code.startswith(fit)), default=0)
+    from app.runbooks.suggestion import fitting
 
-    known = [entry.runbook for entry in shelf.entries() if entry.runbook is not None]
-    best = max(known, key=exact, default=None)
-    return f":run {best.name}" if best is not None and exact(best) else ""
+    return next((f":run {runbook.name}" for runbook in fitting(shelf, code)), "")
 
 
 def _clock(seconds: float) -> str:
