@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.diagnosis.catalog import code
 from app.model.facts import pod_health
 from app.model.finding import Finding, Ref, Severity
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
@@ -19,17 +20,6 @@ from screens.severity import health_of, rank
 if TYPE_CHECKING:
     from app.model.case import Case
     from app.model.health import CiliumPod, Health
-
-SHORT = {
-    "CS102": "restarts",
-    "CS104": "nobody leads",
-    "CS106": "no answer",
-    "CS107": "version skew",
-    "CS110": "controller fails",
-    "CS111": "old config",
-    "CS112": "NodeNotReady",
-}
-"""What is wrong with a pod whose own status says that it runs."""
 
 _RUNS = "Running"
 _COUNTED = ("CS101", "CS103", "CS105", "CS108", "CS109")
@@ -198,8 +188,8 @@ def _health(found: CiliumPod, findings: Sequence[Finding]) -> Health:
 def _status(found: CiliumPod, findings: Sequence[Finding], health: Health) -> str:
     if found.status != _RUNS or health in ("ok", "none"):
         return found.status
-    known = (SHORT[f.code] for f in findings if f.code in SHORT and f.severity is not Severity.INFO)
-    return next(known, found.status if found.ready else "not ready")
+    known = (code(f.code).pod_status for f in findings if f.severity is not Severity.INFO)
+    return next(filter(None, known), found.status if found.ready else "not ready")
 
 
 def _gaps(case: Case, about: _About) -> Iterator[PodTold]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
 from app.model.finding import Finding
 from screens.format import count
@@ -13,51 +14,6 @@ from screens.severity import FAULTS, health_of, rank
 
 if TYPE_CHECKING:
     from app.model.health import Health
-
-SHORT = {
-    "CS201": "no pool selects it",
-    "CS202": "the pool is exhausted",
-    "CS203": "asks for an address of no pool",
-    "CS204": "asks for an address of another pool",
-    "CS205": "the address it asks for is taken",
-    "CS206": "cannot share its address",
-    "CS207": "the pool overlaps another",
-    "CS208": "only a disabled pool selects it",
-    "CS209": "there is no pool",
-    "CS210": "LB-IPAM is off",
-    "CS211": "nobody serves its class",
-    "CS212": "lacks an address of a family",
-    "CS213": "its address is of no pool",
-    "CS214": "the pool is refused",
-    "CS215": "LB-IPAM's verdict is missing or old",
-    "CS217": "LB-IPAM leaves it to others",
-    "CS218": "may be renumbered",
-    "CS301": "BGP is switched off",
-    "CS302": "nothing configures BGP",
-    "CS303": "the BGP config selects no node",
-    "CS304": "two BGP configs select a node",
-    "CS305": "the peer config does not exist",
-    "CS306": "the BGP password is missing",
-    "CS311": "no advertisement is selected",
-    "CS313": "the advertisement selects nothing",
-    "CS314": "no LoadBalancerIP is advertised",
-    "CS315": "the agent reports an error",
-    "CS401": "BGP sessions are down",
-    "CS402": "AS number mismatch",
-    "CS403": "the BGP peer fell silent",
-    "CS404": "the BGP peer closed the session",
-    "CS405": "the BGP peer does not answer",
-    "CS407": "a BGP session is missing",
-    "CS501": "no node announces it",
-    "CS502": "too few nodes announce it",
-    "CS503": "announced without endpoint",
-    "CS504": "announced, nothing ready",
-    "CS505": "no advertisement selects it",
-    "CS506": "its class keeps it out of BGP",
-    "CS507": "policy Local, nothing ready",
-    "CS508": "no session for its family",
-}
-"""What the codes that stand on a service's way mean for it; others are told by their title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +111,8 @@ def told_of_all(
 
 
 def _short(finding: Finding) -> str:
-    if finding.code in SHORT:
-        return f"{finding.code} {SHORT[finding.code]}"
-    from app.diagnosis import catalog  # of use only where something is wrong
-
-    return f"{finding.code} {catalog.code(finding.code).title}"
+    entry = code(finding.code)
+    return f"{entry.code} {entry.short or entry.title}"
 
 
 def _roots(findings: Iterable[Finding]) -> Mapping[str, tuple[Finding, ...]]:

@@ -31,11 +31,10 @@ from app.lab.plane import (
     PODS,
     POOLS,
     SERVICES,
-    ResourceKey,
 )
 from app.lab.scenario import FaultPlan
 from app.lab.sessions import Router
-from app.lab.store import JsonObject
+from app.lab.store import JsonObject, ResourceKey
 from app.lab.world import Simulation
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -10,9 +10,9 @@ from functools import cache
 import pytest
 
 from app.lab.cilium import CiliumCommand
-from app.lab.fields import address_of, mapping, name_of, objects, text
-from app.lab.plane import CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, POOLS, SERVICES, ResourceKey
-from app.lab.store import JsonObject
+from app.lab.fields import key_of, mapping, name_of, objects, text
+from app.lab.plane import CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, POOLS, SERVICES
+from app.lab.store import JsonObject, ResourceKey
 from app.lab.world import Simulation
 from tests.lab_history import RECORDINGS, Recording, simulate
 
@@ -76,8 +76,8 @@ def both(
 ) -> tuple[dict[tuple[str, str], object], dict[tuple[str, str], object]]:
     """The same thing of each object: as simulated, as recorded."""
     store = simulated(name).store
-    mine = {address_of(obj): read(obj) for obj in store.all(resource)}
-    theirs = {address_of(obj): read(obj) for obj in Recording(name).all(resource)}
+    mine = {key_of(obj): read(obj) for obj in store.all(resource)}
+    theirs = {key_of(obj): read(obj) for obj in Recording(name).all(resource)}
     return mine, theirs
 
 

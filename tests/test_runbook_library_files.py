@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.diagnosis.catalog import CODES, code
 from app.runbooks.library import Library, built_in, load
 from app.runbooks.parsing import BadRunbook
 from tests.runbook_files import SMALL
@@ -146,3 +147,17 @@ def test_an_extension_that_cannot_be_is_told_where_it_stands(
     with pytest.raises(BadRunbook) as problem:
         load(file)
     assert str(problem.value).startswith(f"{file}{told}")
+
+
+@pytest.mark.parametrize("name", Library().names())
+def test_a_step_shows_the_codes_whose_pages_name_it(name: str) -> None:
+    for entry in map(code, CODES):
+        if entry.step and entry.runbooks[0] == name:
+            looks = built_in(name).step(entry.step).look
+            assert sum(entry.code in look.findings for look in looks) == 1
+
+
+def test_the_codes_of_pages_cannot_stand_in_a_step_that_no_page_names(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text(SMALL.replace("[CS401], about", "[pages], about"))
+    with pytest.raises(BadRunbook, match=r"findings: there is no code 'pages'"):
+        load(tmp_path / "ours.yaml")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from app.diagnosis.catalog import CODES, code
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
 from app.runbooks.evaluation import View
 from app.runbooks.library import Library
-from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for
+from app.runbooks.suggestion import Suggestion, fitting, suggest, suggest_about, suggest_for
 from tests.recorded import changed, snapshot_of
 from tests.runbook_files import SMALL
 from tests.runbook_runs import SHELF, view_of
@@ -171,3 +172,24 @@ async def test_where_services_were_not_read_none_is_named() -> None:
     view = view_of(changed(await snapshot_of("healthy"), services={}))
     ref = Ref("Service", "grafana", "home")
     assert suggest_about(SHELF, ref, replace(view.outcome, findings=()), view.case) is None
+
+
+def test_the_runbooks_of_a_code_are_those_of_its_page() -> None:
+    for name in CODES:
+        assert [runbook.name for runbook in fitting(SHELF, name)] == list(code(name).runbooks)
+
+
+def test_own_runbooks_come_before_those_of_the_page(tmp_path: Path) -> None:
+    for name, fits in (("block", "CS2"), ("exact", "CS201"), ("other", "CS4")):
+        text = SMALL.replace("steps:", f"fits: [{fits}]\nsteps:", 1)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    (tmp_path / "lb-no-address.yaml").write_text("extends: lb-no-address\ntitle: Ours\n")
+    names = [(runbook.name, runbook.title) for runbook in fitting(Library(tmp_path), "CS201")]
+    small = "A session is down"
+    assert names == [("lb-no-address", "Ours"), ("exact", small), ("block", small)]
+
+
+def test_a_namesake_without_fits_keeps_its_place(tmp_path: Path) -> None:
+    (tmp_path / "bgp-session-down.yaml").write_text(SMALL)
+    (own,) = fitting(Library(tmp_path), "CS401")
+    assert (own.name, own.title) == ("bgp-session-down", "A session is down")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from app.runbooks.engine import Hand, Run
     from app.runbooks.evaluation import View
     from app.runbooks.library import Library
-    from app.runbooks.schema import Runbook
 
 TASK = "practice: find what is broken; :solve shows the solution"
 """What somebody who practises is asked."""
@@ -168,12 +167,9 @@ def _leading(run: Run, practice: Practice) -> Iterator[str]:
 def _way_begun(code: str, library: Library) -> str:
     """The runbook to begin with at a code, where there is nothing to follow it in."""
 
-    def exact(runbook: Runbook) -> int:
-        return max((len(fit) for fit in runbook.fits if code.startswith(fit)), default=0)
+    from app.runbooks.suggestion import fitting
 
-    known = [entry.runbook for entry in library.entries() if entry.runbook is not None]
-    best = max(known, key=exact, default=None)
-    return f":run {best.name}" if best is not None and exact(best) else ""
+    return next((f":run {runbook.name}" for runbook in fitting(library, code)), "")
 
 
 def _clock(seconds: float) -> str:

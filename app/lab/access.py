@@ -11,7 +11,7 @@ A SelfSubjectAccessReview is read as JSON, or as protobuf, which kubectl sends. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -144,14 +144,7 @@ class Target:
     @property
     def path(self) -> str:
         """The collection's path in this namespace."""
-        return collection_path(self.resource, self.version, self.namespace)
-
-
-def collection_path(resource: Resource, version: str, namespace: str = "") -> str:
-    """Where a resource's list is served."""
-    root = f"/apis/{resource.group}/{version}" if resource.group else f"/api/{version}"
-    inside = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{inside}/{resource.plural}"
+        return self.resource.path(self.version, self.namespace)
 
 
 def locate(path: str, cluster: Cluster) -> Target:
@@ -163,7 +156,14 @@ def locate(path: str, cluster: Cluster) -> Target:
             pass
         case _:
             raise NoSuchPath
-    namespace, (plural, name, subresource) = _names(rest)
+    namespace = ""
+    if rest[:1] == ["namespaces"] and len(rest) > 2 and rest[2] not in _NAMESPACE_PARTS:
+        _, namespace, *rest = rest
+        if not namespace:
+            raise NoSuchPath
+    if not 1 <= len(rest) <= 3 or not all(rest):
+        raise NoSuchPath
+    plural, name, subresource = [*rest, "", ""][:3]
     resource = cluster.store.resources.get((group, plural))
     if resource is None or version not in resource.versions:
         raise NoSuchPath
@@ -185,35 +185,11 @@ def permit(cluster: Cluster, verb: str, target: Target) -> None:
 def covered(cluster: Cluster, resource: Resource, namespace: str, subresource: str = "") -> bool:
     """Whether the cluster's `forbidden` covers a resource in a namespace ("" for all)."""
     part = f"/{subresource}" if subresource else ""
-    places = {"", namespace}
     return any(
-        collection_path(resource, version, place) + part in cluster.forbidden
+        resource.path(version, place) + part in cluster.forbidden
         for version in resource.versions
-        for place in places
+        for place in ("", namespace)
     )
-
-
-def _names(rest: Sequence[str]) -> tuple[str, tuple[str, str, str]]:
-    """Namespace, and plural, name and subresource."""
-    match rest:
-        case ["namespaces", name, part] if part in _NAMESPACE_PARTS:
-            return "", ("namespaces", name, part)
-        case ["namespaces", namespace, plural, *more] if namespace:
-            return namespace, _three(plural, more)
-        case [plural, *more]:
-            return "", _three(plural, more)
-    raise NoSuchPath
-
-
-def _three(plural: str, more: Sequence[str]) -> tuple[str, str, str]:
-    match more:
-        case []:
-            return plural, "", ""
-        case [name] if name:
-            return plural, name, ""
-        case [name, subresource] if name and subresource:
-            return plural, name, subresource
-    raise NoSuchPath
 
 
 REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -221,20 +197,13 @@ REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 _READS = ("get", "list", "watch")
 _MAGIC = b"k8s\x00"
-_RESOURCE_FIELDS = {
-    1: "namespace",
-    2: "verb",
-    3: "group",
-    4: "version",
-    5: "resource",
-    6: "subresource",
-    7: "name",
-}
-_PATH_FIELDS = {1: "path", 2: "verb"}
 
 
 class ResourceAttributes(msgspec.Struct, omit_defaults=True):
-    """What is to be done to which objects; an empty namespace means all of them."""
+    """What is to be done to which objects, in the order of the field numbers of protobuf.
+
+    An empty namespace means all of them.
+    """
 
     namespace: str = ""
     verb: str = ""
@@ -246,7 +215,7 @@ class ResourceAttributes(msgspec.Struct, omit_defaults=True):
 
 
 class PathAttributes(msgspec.Struct, omit_defaults=True):
-    """What is to be done to a path that is no object's."""
+    """What is to be done to a path of no object, in the order of the field numbers."""
 
     path: str = ""
     verb: str = ""
@@ -301,13 +270,14 @@ def _spec(message: bytes) -> ReviewSpec:
     parts = dict(_fields(message))
     resource = path = None
     if 1 in parts:
-        resource = msgspec.convert(_texts(parts[1], _RESOURCE_FIELDS), ResourceAttributes)
+        resource = msgspec.convert(_texts(parts[1], ResourceAttributes), ResourceAttributes)
     if 2 in parts:
-        path = msgspec.convert(_texts(parts[2], _PATH_FIELDS), PathAttributes)
+        path = msgspec.convert(_texts(parts[2], PathAttributes), PathAttributes)
     return ReviewSpec(resource, path)
 
 
-def _texts(message: bytes, names: dict[int, str]) -> dict[str, str]:
+def _texts(message: bytes, kind: type[msgspec.Struct]) -> dict[str, str]:
+    names = dict(enumerate(kind.__struct_fields__, 1))
     return {names[n]: value.decode() for n, value in _fields(message) if n in names}
 
 

@@ -8,38 +8,23 @@ in the recordings.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from app.lab.fields import (
-    integer,
-    mapping,
-    objects,
-    present,
-    seconds,
-    text,
-)
-from app.lab.ip_requests import AnyAddress
+from app.lab.fields import AnyAddress, integer, ip_address, mapping, objects, present, seconds, text
 from app.lab.node_config import Instance, MissingPasswordKey, desired, peers_of, write_status
-from app.lab.plane import (
-    NAMESPACE,
-    NODES,
-    PEER_CONFIGS,
-    Plane,
-)
+from app.lab.plane import NAMESPACE, NODES, PEER_CONFIGS, Plane
 from app.lab.prefixes import NOTHING, Offer, Prefixes
 from app.lab.sessions import AFI_NAMES, PeerSettings, Router, Session
 from app.lab.store import JsonObject
 from app.lab.workloads import Workloads
 
-STATUS_PERIOD = 5.0
+_STATUS_PERIOD = 5.0
 """Seconds between two chances to write a status (crd_status.go of Cilium)."""
 
-TWO_POLICIES = (
+_TWO_POLICIES = (
     "more then one CiliumBGPPeeringPolicy applies to this node, "
     "please ensure only a single Policy matches this node's labels"
 )
@@ -69,7 +54,7 @@ class Agent:
         self._plane = plane
         self._prefixes = prefixes
         self._routers = routers
-        self._phase = plane.random.uniform(0.0, STATUS_PERIOD)
+        self._phase = plane.random.uniform(0.0, _STATUS_PERIOD)
         self._report_due: datetime | None = None
         self._complaints: list[datetime] = []
         self._halted = False
@@ -81,7 +66,7 @@ class Agent:
         """The process starts with the configuration of this moment."""
         self.running = True
         self.instances.clear()
-        self.bgp = self._plane.configuration().get("enable-bgp-control-plane") == "true"
+        self.bgp = self._plane.enabled("enable-bgp-control-plane")
         if self.bgp:
             message = "Cilium BGP Control Plane Controller now running..."
             self._log("info", message, component="Controller.Run")
@@ -151,8 +136,8 @@ class Agent:
         """Bring instances and peers in line with the objects."""
         if not self.running or not self.bgp:
             return
-        wish = desired(self._plane, self.node)
-        if wish is None:
+        asked = desired(self._plane, self.node)
+        if asked is None:
             if not self._halted:
                 self._halted, self.kept = True, self.offers()
             if not self._complaints:
@@ -162,10 +147,11 @@ class Agent:
         if self._halted:
             self._halted, self.kept = False, {}
         self._complaints.clear()
-        self.legacy = wish.legacy
-        wanted = {name: (asn, spec) for name, asn, spec in wish.instances}
-        for name in [n for n, i in self.instances.items() if _asn_of(wanted, n) != i.asn]:
-            self._remove_instance(self.instances.pop(name))
+        self.legacy = asked.legacy
+        wanted = asked.instances
+        for name, instance in list(self.instances.items()):
+            if name not in wanted or wanted[name][0] != instance.asn:
+                self._remove_instance(self.instances.pop(name))
         error = ""
         for name, (asn, spec) in wanted.items():
             error = self._reconcile_instance(name, asn, spec) or error
@@ -175,12 +161,14 @@ class Agent:
         self._track_prefixes()
 
     def _reconcile_instance(self, name: str, asn: int, spec: JsonObject) -> str:
+        peers: dict[str, PeerSettings] = {}
+        failed = ""
+        warn = partial(self._log, "error")
         try:
-            peers = {peer.name: peer for peer in self._peers(asn, spec)}
+            listed = peers_of(self._plane, asn, spec, self.legacy, warn)
+            peers = {peer.name: peer for peer in listed}
         except MissingPasswordKey as error:
-            peers, failed = {}, str(error)
-        else:
-            failed = ""
+            failed = str(error)
         instance = self.instances.get(name)
         if instance is None:
             instance = self._register(name, asn, spec)
@@ -189,10 +177,10 @@ class Agent:
         elif instance.spec != spec or self._differs(instance, peers):
             instance.spec = spec
             self._reconcile_peers(instance, peers)
-        if failed:
-            fields = {"component": "Controller.Run", "error": failed}
-            self._log("error", "Reconciliation with retries failed", **fields)
-        return f"{name}: {failed}" if failed else ""
+        if not failed:
+            return ""
+        self._log_failure(failed)
+        return f"{name}: {failed}"
 
     def _differs(self, instance: Instance, peers: dict[str, PeerSettings]) -> bool:
         return {n: s.settings for n, s in instance.sessions.items()} != peers
@@ -210,10 +198,8 @@ class Agent:
     def _registered(self, instance: Instance) -> None:
         self._report_soon()
         if self.legacy:
-            message = (
-                f"Successfully registered GoBGP servers for policy with local ASN {instance.asn}"
-            )
-            self._log("info", message, component="manager.registerBGPServer")
+            message = "Successfully registered GoBGP servers for policy with local ASN"
+            self._log("info", f"{message} {instance.asn}", component="manager.registerBGPServer")
             return
         extra: dict[str, object] = {"instance": instance.name}
         if self._plane.version >= (1, 18):
@@ -236,22 +222,22 @@ class Agent:
         if not self._differs(instance, peers):
             return
         if not self.legacy:
-            self._peer_log(instance, "Reconciling peers for instance")
+            self._log_neighbors(instance, "Reconciling peers for instance")
         for name in [n for n in instance.sessions if n not in peers]:
-            self._peer_word(instance, "Removing peer", instance.sessions[name].settings)
+            self._log_peer(instance, "Removing peer", instance.sessions[name].settings)
             self._end(instance.sessions.pop(name))
         for name, settings in peers.items():
             session = instance.sessions.get(name)
             if session is not None and session.settings != settings:
                 fresh = session.settings.resets(settings)
-                word = "Removing peer" if fresh else "Updating peer"
-                self._peer_word(instance, word, settings)
+                action = "Removing peer" if fresh else "Updating peer"
+                self._log_peer(instance, action, settings)
                 self._end(session)
                 session = None
                 if fresh:
-                    self._peer_word(instance, "Adding peer", settings)
+                    self._log_peer(instance, "Adding peer", settings)
             elif session is None:
-                self._peer_word(instance, "Adding peer", settings)
+                self._log_peer(instance, "Adding peer", settings)
             if session is None:
                 self._add(instance, settings)
         self._report_soon()
@@ -266,15 +252,12 @@ class Agent:
             self._routers.get(settings.address),
         )
         instance.sessions[settings.name] = session
-        self._speaker_log(session, "Add a peer configuration")
+        self._log_speaker(session, "Add a peer configuration")
         session.start()
 
     def _end(self, session: Session) -> None:
-        self._speaker_log(session, "Delete a peer configuration")
+        self._log_speaker(session, "Delete a peer configuration")
         session.reset()
-
-    def _peers(self, asn: int, spec: JsonObject) -> Iterator[PeerSettings]:
-        return peers_of(self._plane, asn, spec, self.legacy, partial(self._log, "error"))
 
     # What it offers
 
@@ -346,7 +329,7 @@ class Agent:
                 }
 
     def _track_prefixes(self) -> None:
-        """Remember when own prefixes appeared; GoBGP logs that it tells its peers anew."""
+        """Remember when own prefixes appeared; GoBGP logs that it sends its routes again."""
         now = self._plane.time
         for instance in self.instances.values():
             offers = [
@@ -354,21 +337,20 @@ class Agent:
             ]
             own = {prefix for offer in offers for prefix in offer.own}
             shared = tuple(offer.revision for offer in offers)
-            if own == set(instance.since) and shared == instance.told:
+            if own == set(instance.since) and shared == instance.revisions:
                 continue
-            instance.told = shared
+            instance.revisions = shared
             instance.since = {prefix: instance.since.get(prefix, now) for prefix in own}
             for session in instance.sessions.values():
-                self._speaker_log(session, "Neighbor soft reset out", "Operation")
+                self._log_speaker(session, "Neighbor soft reset out", "Operation")
 
     def address(self, version: int) -> AnyAddress | None:
         """The node's own address of a family: the next hop of what it announces."""
-        node = self._plane.get(NODES, self.node)
-        for entry in objects(node, "status", "addresses"):
-            if text(entry, "type") == "InternalIP":
-                address = ipaddress.ip_address(text(entry, "address"))
-                if address.version == version:
-                    return address
+        for entry in objects(self._plane.get(NODES, self.node), "status", "addresses"):
+            address = ip_address(text(entry, "address"))
+            internal = text(entry, "type") == "InternalIP"
+            if internal and address is not None and address.version == version:
+                return address
         return None
 
     # What it reports
@@ -378,8 +360,8 @@ class Agent:
         if self._report_due is not None:
             return
         now = self._plane.time
-        passed = (now.timestamp() - self._phase) % STATUS_PERIOD
-        self._report_due = now + seconds(STATUS_PERIOD - passed)
+        passed = (now.timestamp() - self._phase) % _STATUS_PERIOD
+        self._report_due = now + seconds(_STATUS_PERIOD - passed)
 
     def _report(self) -> None:
         if not self.legacy and not self.silent:
@@ -390,52 +372,40 @@ class Agent:
 
     def _complain(self) -> None:
         self._complaints.pop(0)
-        self._log("error", "bgp peering policy selection failed", error=TWO_POLICIES)
+        self._log("error", "bgp peering policy selection failed", error=_TWO_POLICIES)
         if not self._complaints:
-            fields = {"component": "Controller.Run", "error": TWO_POLICIES}
-            self._log("error", "Reconciliation with retries failed", **fields)
+            self._log_failure(_TWO_POLICIES)
 
-    def _peer_word(self, instance: Instance, word: str, settings: PeerSettings) -> None:
+    def _log_failure(self, error: str) -> None:
+        message = "Reconciliation with retries failed"
+        self._log("error", message, component="Controller.Run", error=error)
+
+    def _log_peer(self, instance: Instance, action: str, settings: PeerSettings) -> None:
         if self.legacy:
-            direction = {"Adding": "to", "Removing": "from"}.get(word.split()[0], "in")
+            direction = {"Adding": "to", "Removing": "from"}.get(action.split()[0], "in")
             peer = f"{settings.address}/32 {settings.asn}"
-            message = f"{word} {peer} {direction} local ASN {instance.asn}"
+            message = f"{action} {peer} {direction} local ASN {instance.asn}"
             self._log("info", message, component="NeighborReconciler")
         else:
-            self._peer_log(instance, word, peer=settings.name)
+            self._log_neighbors(instance, action, peer=settings.name)
 
-    def _peer_log(self, instance: Instance, message: str, **fields: object) -> None:
+    def _log_neighbors(self, instance: Instance, message: str, **fields: object) -> None:
         self._log("info", message, reconciler="Neighbor", instance=instance.name, **fields)
 
-    def _speaker_log(self, session: Session, message: str, topic: str = "Peer") -> None:
-        settings = session.settings
-        line = self._plane.log_text.speaker(
-            self._plane.time,
-            "info",
-            message,
-            session.instance,
-            settings.local_asn,
-            Topic=topic,
-            Key=settings.address,
+    def _log_speaker(self, session: Session, message: str, topic: str = "Peer") -> None:
+        key, asn = session.settings.address, session.settings.local_asn
+        self._plane.speaker_log(
+            self.pod, "info", message, session.instance, asn, Topic=topic, Key=key
         )
-        self._write(line)
 
     def _log(self, level: str, message: str, **fields: object) -> None:
-        self._write(self._plane.log_text.agent(self._plane.time, level, message, **fields))
-
-    def _write(self, line: str) -> None:
-        self._plane.logs.write(NAMESPACE, self.pod, "cilium-agent", self._plane.time, line)
-
-
-def _asn_of(wanted: dict[str, tuple[int, JsonObject]], name: str) -> int | None:
-    found = wanted.get(name)
-    return found[0] if found is not None else None
+        self._plane.agent_log(self.pod, level, message, **fields)
 
 
 EXEC_SECONDS = 0.2
 """How long a run takes when every agent answers."""
 
-NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
+_NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
 
 _EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
 _FORBIDDEN = (
@@ -456,38 +426,33 @@ class Site(Protocol):
     cli: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An exec that failed."""
-
-    pod: str
-    error: str
-    seconds: float
-
-
 class ExecFailed(Exception):
-    """An exec into an agent's pod failed."""
+    """An exec into an agent's pod failed, after so many seconds."""
 
-    def __init__(self, error: str, seconds: float) -> None:
-        super().__init__(error)
+    def __init__(self, pod: str, error: str, seconds: float) -> None:
+        place = f"pod={NAMESPACE}/{pod}, container=cilium-agent"
+        super().__init__(f"command failed ({place}): {error}")
+        self.pod = pod
         self.error = error
         self.seconds = seconds
 
     def within(self, limit: float) -> ExecFailed:
         """The failure as a caller sees it who waits no longer than `limit` seconds."""
-        return self if self.seconds <= limit else ExecFailed("context deadline exceeded", limit)
+        if self.seconds <= limit:
+            return self
+        return ExecFailed(self.pod, "context deadline exceeded", limit)
 
 
 def reach(site: Site, agent: Agent) -> None:
     """Reach into the agent's container. Raises ExecFailed."""
     if site.forbidden & _EXEC_PATHS:
-        raise ExecFailed(_FORBIDDEN.format(pod=agent.pod, space=NAMESPACE), EXEC_SECONDS)
+        error = _FORBIDDEN.format(pod=agent.pod, space=NAMESPACE)
+        raise ExecFailed(agent.pod, error, EXEC_SECONDS)
     if agent.node in site.dark:
-        address = agent.address(4)
-        dial = f"dial tcp {address}:10250: connect: no route to host"
-        raise ExecFailed(f"Internal error occurred: error dialing backend: {dial}", 3.0)
+        dial = f"dial tcp {agent.address(4)}:10250: connect: no route to host"
+        error = f"Internal error occurred: error dialing backend: {dial}"
+        raise ExecFailed(agent.pod, error, 3.0)
     if not agent.running:
-        raise ExecFailed(NO_CONTAINER, EXEC_SECONDS)
-    error = site.exec_errors.get(agent.node)
-    if error is not None:
-        raise ExecFailed(*error)
+        raise ExecFailed(agent.pod, _NO_CONTAINER, EXEC_SECONDS)
+    if agent.node in site.exec_errors:
+        raise ExecFailed(agent.pod, *site.exec_errors[agent.node])

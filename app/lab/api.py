@@ -36,7 +36,7 @@ from app.lab.listing import (
     list_document,
     list_version,
     page_of,
-    truth,
+    switched_on,
     watch_lines,
     watch_of,
     with_type,
@@ -103,7 +103,7 @@ class KubernetesApi:
         if document is not None:
             return document
         target = locate(path, self._cluster)
-        if truth(request.query, "watch") and not target.name:
+        if switched_on(request.query, "watch") and not target.name:
             permit(self._cluster, "watch", target)
             return await self._watch(request, target)
         permit(self._cluster, "get" if target.name else "list", target)

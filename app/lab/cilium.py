@@ -9,94 +9,21 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from app.lab import cilium_status, wire
-from app.lab.agents import EXEC_SECONDS, Agent, ExecFailed, Failure, Site, reach
+from app.lab.agents import EXEC_SECONDS, Agent, ExecFailed, Site, reach
+from app.lab.cilium_stub import VERSION
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
-from app.lab.fields import mapping
-from app.lab.ip_requests import AnyAddress
+from app.lab.fields import AnyAddress, go_duration, integer, mapping, objects, text
 from app.lab.node_config import Instance
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.sessions import Session
 from app.lab.store import Answer, JsonObject
 
-_PEER_COLUMNS = (
-    "Node",
-    "Local AS",
-    "Peer AS",
-    "Peer Address",
-    "Session State",
-    "Uptime",
-    "Family",
-    "Received",
-    "Advertised",
-)
-_LOCAL_COLUMNS = ("Node", "VRouter", "Prefix", "NextHop", "Age", "Attrs")
-_ROUTE_COLUMNS = ("Node", "VRouter", "Peer", "Prefix", "NextHop", "Age", "Attrs")
-
-
-def _peer_rows(found: dict[str, list[JsonObject]]) -> Iterator[Sequence[object]]:
-    """The rows of `bgp peers`: one per family, the peer's own cells on the first."""
-    for node, peers in found.items():
-        name = node
-        for peer in peers:
-            uptime = peer.get("uptime-nanoseconds")
-            words: list[object] = [
-                name,
-                peer["local-asn"],
-                peer.get("peer-asn", 0),
-                peer["peer-address"],
-                peer["session-state"],
-                _elapsed(uptime if isinstance(uptime, int) else 0),
-            ]
-            families = peer["families"]
-            for family in families if isinstance(families, list) else []:
-                counts = (family.get("received", 0), family.get("advertised", 0))
-                yield [*words, f"{family['afi']}/{family['safi']}", *counts]
-                words = [""] * len(words)
-            name = ""
-
-
-def _route_rows(found: dict[str, list[JsonObject]], advertised: bool) -> Iterator[Sequence[object]]:
-    """The rows of `bgp routes`: one per path."""
-    for node, routes in found.items():
-        name = node
-        for route in routes:
-            paths = route["paths"]
-            for path in paths if isinstance(paths, list) else []:
-                attributes = [wire.read(each["base64"]) for each in path["path-attributes"]]
-                hop = next((a[1] for a in attributes if a[0] == "Nexthop"), "")
-                shown = " ".join(f"{{{kind}: {value}}}" for kind, value in attributes)
-                peer = [route["neighbor"]] if advertised else []
-                age = _elapsed(path["age-nanoseconds"])
-                yield [name, route["router-asn"], *peer, route["prefix"], hop, age, f"[{shown}]"]
-                name = ""
-
-
-def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> bytes:
-    """Columns padded by three spaces, as Go's tabwriter does here."""
-    lines = [columns, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    text = ""
-    for line in lines:
-        cells = [f"{cell:<{width + 3}}" for cell, width in zip(line[:-1], widths, strict=False)]
-        text += "".join(cells) + line[-1] + "\n"
-    return text.encode()
-
-
-def _elapsed(nanoseconds: int) -> str:
-    """A duration as Go prints it, rounded to seconds."""
-    whole = round(nanoseconds / 1e9)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-ALL_OR_NOTHING_BEFORE = (0, 18, 6)
+_ALL_OR_NOTHING_BEFORE = (0, 18, 6)
 """Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
 
 _ABOUT = """\
@@ -121,6 +48,13 @@ Flags:
 
 Use "cilium bgp [command] --help" for more information about a command.
 """
+
+_DEFAULTING = (
+    "(Defaulting to `available ipv4 unicast` routes, please see help for more options)\n\n"
+)
+
+_Found = dict[str, list[JsonObject]]
+"""What the agents answered, by node."""
 
 
 class CiliumCommand:
@@ -168,42 +102,47 @@ class CiliumCommand:
         return sorted(agents, key=lambda agent: agent.node)
 
     def _gather(
-        self, request: Request, what: str, collect: Callable[[Agent], list[JsonObject]]
-    ) -> tuple[dict[str, list[JsonObject]], list[Failure]]:
-        found: dict[str, list[JsonObject]] = {}
-        failures: list[Failure] = []
+        self,
+        request: Request,
+        kind: str,
+        complaints: tuple[str, str],
+        collect: Callable[[Agent], list[JsonObject]],
+        table: Callable[[_Found], bytes],
+    ) -> Answer:
+        """The agents' answers; `complaints` introduce the failures of all, and of some."""
+        found: _Found = {}
+        failures: list[tuple[str, float]] = []
         for agent in self._chosen(request):
             try:
                 reach(self._site, agent)
             except ExecFailed as failed:
                 failed = failed.within(request.wait_seconds)
-                place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
-                text = f"{place}: {failed.error}"
-                if what == "routes":
-                    text = f"({text})"
-                error = f"failed to fetch bgp state from {agent.pod}: {text}"
-                failures.append(Failure(agent.pod, error, failed.seconds))
+                reason = f"({failed})" if kind == "routes" else str(failed)
+                error = f"failed to fetch bgp state from {agent.pod}: {reason}"
+                failures.append((error, failed.seconds))
                 continue
             if not agent.bgp:
                 # The agent says "BGP Control Plane is disabled", which is no JSON.
-                kind = "routes" if what == "routes" else "state"
                 error = (
                     f"failed to unmarshal bgp {kind} from {agent.pod}: "
                     "invalid character 'B' looking for beginning of value"
                 )
-                failures.append(Failure(agent.pod, error, EXEC_SECONDS))
+                failures.append((error, EXEC_SECONDS))
                 continue
             found[agent.node] = collect(agent)
-        return dict(sorted(found.items())), failures
+        errors = "\n".join(error for error, _ in failures)
+        slowest = max((seconds for _, seconds in failures), default=EXEC_SECONDS)
+        if failures and (not found or self._site.cli < _ALL_OR_NOTHING_BEFORE):
+            return Answer(b"", f"\nError: {complaints[0]}: {errors}\n".encode(), 1, slowest)
+        out = _json(found) if request.json else table(found)
+        err = f"{complaints[1]}: {errors}\n\n" if failures else ""
+        return Answer(out, err.encode(), 0, slowest)
 
     # bgp peers
 
     def _peers(self, request: Request) -> Answer:
-        found, failures = self._gather(request, "peers", self._peers_of)
-        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
-            return _all_failed("Unable to get peering status", failures)
-        out = _json(found) if request.json else _table(_PEER_COLUMNS, _peer_rows(found))
-        return _partial(out, "Errors retrieving peering state", failures)
+        complaints = ("Unable to get peering status", "Errors retrieving peering state")
+        return self._gather(request, "state", complaints, self._peers_of, _peer_table)
 
     def _peers_of(self, agent: Agent) -> list[JsonObject]:
         return [
@@ -296,20 +235,14 @@ class CiliumCommand:
             wanted = RouteQuestion.of(words)
         except UsageError as error:
             return _failed(f"\nError: Unable to get BGP routes: {error}\n")
-        found, failures = self._gather(
-            request, "routes", lambda agent: list(self._routes_of(agent, wanted))
+        note = "" if arguments else _DEFAULTING
+        return self._gather(
+            request,
+            "routes",
+            ("Unable to get BGP routes", "Errors by retrieving routes"),
+            lambda agent: list(self._routes_of(agent, wanted)),
+            lambda found: note.encode() + _route_table(found, wanted.advertised),
         )
-        if failures and (not found or self._site.cli < ALL_OR_NOTHING_BEFORE):
-            return _all_failed("Unable to get BGP routes", failures)
-        if request.json:
-            out = _json(found)
-        else:
-            note = "" if arguments else _DEFAULTING
-            out = note.encode() + _table(
-                _ROUTE_COLUMNS if wanted.advertised else _LOCAL_COLUMNS,
-                _route_rows(found, wanted.advertised),
-            )
-        return _partial(out, "Errors by retrieving routes", failures)
 
     def _routes_of(self, agent: Agent, wanted: RouteQuestion) -> Iterator[JsonObject]:
         for instance in agent.instances.values():
@@ -327,7 +260,7 @@ class CiliumCommand:
     def _advertised(
         self, agent: Agent, instance: Instance, session: Session, afi: str
     ) -> Iterator[JsonObject]:
-        """The routes told to a peer, those of a lost session included."""
+        """The routes sent to a peer, those of a lost session included."""
         router = session.router
         if not session.negotiated or router is None or afi not in router.families:
             return
@@ -336,10 +269,10 @@ class CiliumCommand:
         offer = agent.offer(instance, afi, session.settings.name)
         for prefix, attributes in offer.items():
             preference = None if external else attributes.local_preference or 100
-            told = wire.Attributes(attributes.communities, attributes.large_communities, preference)
+            sent = wire.Attributes(attributes.communities, attributes.large_communities, preference)
             path = (instance.asn,) if external else ()
             since = agent.since(instance, offer, prefix)
-            route = self._route(instance.asn, afi, prefix, since, hop, path, told)
+            route = self._route(instance.asn, afi, prefix, since, hop, path, sent)
             yield {"neighbor": session.settings.address, **route}
 
     def _route(
@@ -383,42 +316,32 @@ class CiliumCommand:
                 f'status check failed: [daemonsets.apps "cilium" not found, {missing} not found]'
             )
             return Answer(out, f"{error}\n".encode(), 1)
-        errors: dict[str, tuple[str, float]] = {}
+        errors: dict[str, ExecFailed] = {}
         for agent in self._chosen(request):
             try:
                 reach(self._site, agent)
             except ExecFailed as failed:
-                errors[agent.pod] = (failed.error, failed.seconds)
-        report = cilium_status.report(self._site.plane, self._site.agents.values(), errors)
+                errors[agent.pod] = failed
+        report = cilium_status.report(self._site, errors)
         # Status execs twice per pod, and tries a hanging agent twice (120.5 s were measured).
         seconds = max(
-            (s * (4 if e == cilium_status.FROZEN else 2) for e, s in errors.values()),
+            (f.seconds * (4 if f.error == cilium_status.FROZEN else 2) for f in errors.values()),
             default=EXEC_SECONDS,
         )
         out = _json(report) if request.json else cilium_status.summary(report)
         return Answer(out, b"", 0, seconds)
 
     def _version(self, request: Request) -> Answer:
-        mine = ".".join(map(str, self._site.cli))
-        lines = [
-            f"cilium-cli: v{mine} compiled with go1.27.3 on linux/amd64",
-            "cilium image (default): v1.19.5",
-            "cilium image (stable): unknown",
-        ]
+        lines = VERSION.format(".".join(map(str, self._site.cli)))
         if not request.given("client"):
-            lines.append(f"cilium image (running): {self._site.plane.cilium}")
-        return _printed("\n".join(lines) + "\n")
+            lines += f"cilium image (running): {self._site.plane.cilium}\n"
+        return _printed(lines)
 
     def _config(self) -> Answer:
         config = self._site.plane.get(CONFIG_MAPS, "cilium-config", NAMESPACE)
         data = sorted((key, str(value)) for key, value in mapping(config, "data").items())
         width = max((len(key) for key, _ in data), default=0)
         return _printed("".join(f"{key:<{width}}    {value}\n" for key, value in data))
-
-
-_DEFAULTING = (
-    "(Defaulting to `available ipv4 unicast` routes, please see help for more options)\n\n"
-)
 
 
 def _nanoseconds(elapsed: timedelta) -> int:
@@ -435,30 +358,88 @@ def _capability_list(octets: list[bytes]) -> list[object]:
 
 
 def _json(document: object) -> bytes:
-    text = json.dumps(document, indent=1, ensure_ascii=False)
+    """JSON as Go writes it, with the characters of HTML escaped."""
+    written = json.dumps(document, indent=1, ensure_ascii=False)
     for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return (text + "\n").encode()
+        written = written.replace(character, f"\\u{ord(character):04x}")
+    return (written + "\n").encode()
 
 
-def _printed(text: str) -> Answer:
-    return Answer(text.encode(), b"", 0)
+def _printed(stdout: str) -> Answer:
+    return Answer(stdout.encode(), b"", 0)
 
 
-def _failed(text: str) -> Answer:
-    return Answer(b"", text.encode(), 1)
+def _failed(stderr: str) -> Answer:
+    return Answer(b"", stderr.encode(), 1)
 
 
-def _slowest(failures: Sequence[Failure]) -> float:
-    return max((failure.seconds for failure in failures), default=EXEC_SECONDS)
+def _peer_table(found: _Found) -> bytes:
+    """The table of `bgp peers`: a row per family, the peer's own cells on the first."""
+    rows: list[Sequence[object]] = [
+        (
+            "Node",
+            "Local AS",
+            "Peer AS",
+            "Peer Address",
+            "Session State",
+            "Uptime",
+            "Family",
+            "Received",
+            "Advertised",
+        )
+    ]
+    for node, peers in found.items():
+        name = node
+        for peer in peers:
+            cells: list[object] = [
+                name,
+                peer["local-asn"],
+                integer(peer, "peer-asn"),
+                peer["peer-address"],
+                peer["session-state"],
+                _elapsed(integer(peer, "uptime-nanoseconds")),
+            ]
+            for family in objects(peer, "families"):
+                counts = (integer(family, "received"), integer(family, "advertised"))
+                rows.append([*cells, f"{family['afi']}/{family['safi']}", *counts])
+                cells = [""] * len(cells)
+            name = ""
+    return _table(rows)
 
 
-def _all_failed(what: str, failures: Sequence[Failure]) -> Answer:
-    text = "\n".join(failure.error for failure in failures)
-    return Answer(b"", f"\nError: {what}: {text}\n".encode(), 1, _slowest(failures))
+def _route_table(found: _Found, advertised: bool) -> bytes:
+    """The table of `bgp routes`: a row per path."""
+    columns = ("Prefix", "NextHop", "Age", "Attrs")
+    rows: list[Sequence[object]] = [
+        ("Node", "VRouter", *(["Peer"] if advertised else []), *columns)
+    ]
+    for node, routes in found.items():
+        name = node
+        for route in routes:
+            for path in objects(route, "paths"):
+                octets = [text(each, "base64") for each in objects(path, "path-attributes")]
+                attributes = [wire.read(each) for each in octets]
+                hop = next((value for kind, value in attributes if kind == "Nexthop"), "")
+                shown = " ".join(f"{{{kind}: {value}}}" for kind, value in attributes)
+                peer = [route["neighbor"]] if advertised else []
+                age = _elapsed(integer(path, "age-nanoseconds"))
+                rows.append(
+                    (name, route["router-asn"], *peer, route["prefix"], hop, age, f"[{shown}]")
+                )
+                name = ""
+    return _table(rows)
 
 
-def _partial(out: bytes, what: str, failures: Sequence[Failure]) -> Answer:
-    text = "\n".join(failure.error for failure in failures)
-    err = f"{what}: {text}\n\n" if failures else ""
-    return Answer(out, err.encode(), 0, _slowest(failures))
+def _table(rows: Iterable[Sequence[object]]) -> bytes:
+    """Columns padded by three spaces, as Go's tabwriter does here."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    printed = ""
+    for *cells, last in lines:
+        padded = (f"{cell:<{width + 3}}" for cell, width in zip(cells, widths, strict=False))
+        printed += "".join(padded) + last + "\n"
+    return printed.encode()
+
+
+def _elapsed(nanoseconds: int) -> str:
+    return go_duration(round(nanoseconds / 1e9))

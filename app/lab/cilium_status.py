@@ -1,18 +1,18 @@
 """The document of `cilium status -o json` and its summary, for a simulated cluster.
 
 Shape and key order are those of a recorded run of cilium-cli v0.19.7; of the agents' own status
-only what somebody reads is kept (`cilium-cli/status/status.go`).
+only what a reader uses is kept (`cilium-cli/status/status.go`).
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from math import isqrt
 
-from app.lab.agents import Agent
-from app.lab.fields import integer, labels_of, mapping, name_of, objects, text, texts
+from app.lab.agents import Agent, ExecFailed, Site
+from app.lab.fields import integer, mapping, name_of, objects, text, texts
 from app.lab.plane import (
     CILIUM_NODES,
     DAEMON_SETS,
@@ -23,6 +23,7 @@ from app.lab.plane import (
     Plane,
 )
 from app.lab.store import JsonObject, stamp
+from app.lab.workloads import first_status, on_host_network
 
 _WORKLOADS = (
     ("cilium", "DaemonSet", "k8s-app", "cilium"),
@@ -43,7 +44,7 @@ _FROZEN_ENDPOINTS = (
     '"Error: cannot get endpoint list: Cilium API client timeout exceeded\\n\\n"'
 )
 
-MISSING: JsonObject = {
+_MISSING: JsonObject = {
     "ErrStatus": {
         "metadata": {},
         "status": "Failure",
@@ -64,33 +65,31 @@ def empty_report() -> JsonObject:
         "phase_count": {name: {} for name in _COUNTED_ALWAYS},
         "pods_count": {"all": 0, "by_cilium": 0},
         "errors": dict(sorted(errors.items())),
-        "collection_errors": [MISSING, {}],
+        "collection_errors": [_MISSING, {}],
     }
 
 
-def report(
-    plane: Plane, agents: Iterable[Agent], errors: dict[str, tuple[str, float]]
-) -> JsonObject:
+def report(site: Site, errors: Mapping[str, ExecFailed]) -> JsonObject:
     """The status document; `errors` holds, by pod, why its agent could not be asked."""
-    listed = sorted(agents, key=lambda agent: agent.pod)
+    plane = site.plane
     images: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
     phases: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
     states: JsonObject = {}
     for name, kind, label, value in _WORKLOADS:
-        owner = plane.get(DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS, name, NAMESPACE)
+        owner = _owner(plane, kind, name)
         if owner is None:
             continue
-        pods = _pods(plane, label, value)
+        pods = site.workloads.pods(label, value)
         images[name] = dict(sorted(Counter(_images(pods)).items()))
         phases[name] = dict(Counter(text(pod, "status", "phase") for pod in pods))
         states[name] = _state(kind, owner)
-    pods = [p for p in plane.all(PODS) if mapping(p, "spec").get("hostNetwork") is not True]
     statuses: JsonObject = {}
     endpoints: JsonObject = {}
-    for agent in listed:
+    for agent in sorted(site.agents.values(), key=lambda agent: agent.pod):
         asked = agent.pod not in errors
         statuses[agent.pod] = _agent(plane, agent) if asked else None
         endpoints[agent.pod] = _endpoints(plane, agent) if asked else None
+    pods = [pod for pod in plane.all(PODS) if not on_host_network(pod)]
     return {
         "image_count": dict(sorted(images.items())),
         "phase_count": dict(sorted(phases.items())),
@@ -98,9 +97,13 @@ def report(
         "pods_count": {"all": len(pods), "by_cilium": sum(_managed(plane, pod) for pod in pods)},
         "cilium_status": statuses,
         "cilium_endpoints": endpoints,
-        "errors": _errors(plane, errors),
+        "errors": _errors(site, errors),
         "helm_chart_version": plane.cilium,
     }
+
+
+def _owner(plane: Plane, kind: str, name: str) -> JsonObject | None:
+    return plane.get(DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS, name, NAMESPACE)
 
 
 def _managed(plane: Plane, pod: JsonObject) -> bool:
@@ -109,11 +112,6 @@ def _managed(plane: Plane, pod: JsonObject) -> bool:
     node = plane.get(CILIUM_NODES, text(pod, "spec", "nodeName"))
     networks = map(ipaddress.ip_network, texts(node, "spec", "ipam", "podCIDRs"))
     return not address or any(ipaddress.ip_address(address) in each for each in networks)
-
-
-def _pods(plane: Plane, label: str, value: str) -> list[JsonObject]:
-    pods = plane.store.all(PODS, NAMESPACE)
-    return [pod for pod in pods if labels_of(pod).get(label) == value]
 
 
 def _images(pods: Iterable[JsonObject]) -> Iterable[str]:
@@ -134,18 +132,18 @@ def _state(kind: str, owner: JsonObject) -> JsonObject:
     return {"Type": kind, **counts}
 
 
-def _errors(plane: Plane, errors: dict[str, tuple[str, float]]) -> JsonObject:
+def _errors(site: Site, errors: Mapping[str, ExecFailed]) -> JsonObject:
     listed: dict[str, dict[str, JsonObject]] = {}
     for name, kind, label, value in _WORKLOADS:
-        owner = plane.get(DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS, name, NAMESPACE)
+        owner = _owner(site.plane, kind, name)
         if name != "cilium" or owner is None:
             listed[name] = {name: _entry(disabled=owner is None)}
         lacking = integer(_state(kind, owner or {}), "Unavailable")
         if lacking:
             words = f"{lacking} pods of {kind} {name} are not ready"
             listed.setdefault(name, {})[name] = _entry(words)
-        for pod in _pods(plane, label, value):
-            found = _pod_errors(plane, name, pod, errors)
+        for pod in site.workloads.pods(label, value):
+            found = _pod_errors(site.plane, name, pod, errors)
             if found:
                 listed.setdefault(name, {})[name_of(pod)] = _entry(*found)
     listed["clustermesh-apiserver"] = {"clustermesh-apiserver": _entry(disabled=True)}
@@ -153,10 +151,10 @@ def _errors(plane: Plane, errors: dict[str, tuple[str, float]]) -> JsonObject:
 
 
 def _pod_errors(
-    plane: Plane, component: str, pod: JsonObject, errors: dict[str, tuple[str, float]]
+    plane: Plane, component: str, pod: JsonObject, errors: Mapping[str, ExecFailed]
 ) -> list[str]:
     name = name_of(pod)
-    container = next(iter(objects(pod, "status", "containerStatuses")), {})
+    container = first_status(pod)
     held = text(container, "state", "waiting", "reason") == "CrashLoopBackOff"
     if component == "cilium" and held:
         code = integer(container, "lastState", "terminated", "exitCode")
@@ -166,16 +164,15 @@ def _pod_errors(
     if component == "cilium-operator" and held:
         log = plane.logs.of(NAMESPACE, name, "cilium-operator")
         last = log.lines[-1:] if log is not None else []
-        said = "".join(f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z {line}" for at, line in last)
+        said = "".join(f"{stamp(at, 9)} {line}" for at, line in last)
         where = "container cilium-operator is in CrashLoopBackOff"
         return [f"{where}, pulling previous Pod logs for further investigation:\n{said}"]
     if component == "cilium" and name in errors:
-        place = f"command failed (pod={NAMESPACE}/{name}, container=cilium-agent)"
-        reason = errors[name][0]
-        second = _FROZEN_ENDPOINTS if reason == FROZEN else reason
+        failed = errors[name]
+        second = ExecFailed(name, _FROZEN_ENDPOINTS, 0.0) if failed.error == FROZEN else failed
         return [
-            f"unable to retrieve cilium status: {place}: {reason}",
-            f"unable to retrieve cilium endpoint information: {place}: {second}",
+            f"unable to retrieve cilium status: {failed}",
+            f"unable to retrieve cilium endpoint information: {second}",
         ]
     return []
 
@@ -197,7 +194,7 @@ def _local_pods(plane: Plane, agent: Agent) -> list[JsonObject]:
         pod
         for pod in plane.all(PODS)
         if text(pod, "spec", "nodeName") == agent.node
-        and mapping(pod, "spec").get("hostNetwork") is not True
+        and not on_host_network(pod)
         and _managed(plane, pod)
     ]
 
@@ -209,9 +206,8 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
     names = [f"{config.get('cluster-name', 'default')}/{name_of(n)}" for n in plane.all(NODES)]
     release = text(node, "status", "nodeInfo", "kubeletVersion")
     short = ".".join(release.removeprefix("v").split(".")[:2])
-    hubble = config.get("enable-hubble") == "true"
     return {
-        "attach-mode": "tcx" if config.get("enable-tcx") == "true" else "tc",
+        "attach-mode": "tcx" if plane.enabled("enable-tcx") else "tc",
         "bandwidth-manager": {"devices": None},
         "cilium": {"msg": f"{plane.cilium} (v{plane.cilium})", "state": "Ok"},
         "cluster": {
@@ -222,18 +218,18 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
         "controllers": [_controller(plane, agent, name) for name in _CONTROLLERS],
         "datapath-mode": config.get("datapath-mode", "veth"),
         "encryption": {"mode": "Disabled"},
-        "hubble": {"state": "Ok" if hubble else "Disabled"},
+        "hubble": {"state": "Ok" if plane.enabled("enable-hubble") else "Disabled"},
         "ipam": _ipam(plane, agent),
         "kube-proxy-replacement": _replacement(plane),
         "kubernetes": {"msg": f"{short} ({release}) [linux/amd64]", "state": "Ok"},
         "kvstore": {"state": "Disabled"},
         "masquerading": {
-            "enabled": config.get("enable-ipv4-masquerade") == "true",
+            "enabled": plane.enabled("enable-ipv4-masquerade"),
             "enabledProtocols": {
-                "ipv4": config.get("enable-ipv4-masquerade") == "true",
-                "ipv6": config.get("enable-ipv6-masquerade") == "true",
+                "ipv4": plane.enabled("enable-ipv4-masquerade"),
+                "ipv6": plane.enabled("enable-ipv6-masquerade"),
             },
-            "mode": "BPF" if config.get("enable-bpf-masquerade") == "true" else "iptables",
+            "mode": "BPF" if plane.enabled("enable-bpf-masquerade") else "iptables",
         },
         "routing": {
             "inter-host-routing-mode": text(config, "routing-mode").capitalize(),
@@ -242,26 +238,27 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
     }
 
 
-FAILING_CONTROLLER = "cilium-health-ep"
-"""The one that fails where a scenario wants one to."""
-_CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", "cilium-health-ep")
+_FAILING_CONTROLLER = "cilium-health-ep"
+"""The one that fails in scenarios with a failing controller."""
+_CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", _FAILING_CONTROLLER)
 
 
 def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
+    now = stamp(plane.time).replace("Z", ".000Z")
     status: JsonObject = {
         "last-failure-timestamp": "0001-01-01T00:00:00.000Z",
-        "last-success-timestamp": stamp(plane.time).replace("Z", ".000Z"),
+        "last-success-timestamp": now,
         "success-count": 28,
     }
     since = agent.failing_since
-    if since is not None and name == FAILING_CONTROLLER:
+    if since is not None and name == _FAILING_CONTROLLER:
         # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
         failures = isqrt(2 * int((plane.time - since).total_seconds())) + 1
         status |= {
             "consecutive-failure-count": failures,
             "failure-count": failures,
             "last-failure-msg": 'Get "http://10.96.0.1/hello": context deadline exceeded',
-            "last-failure-timestamp": stamp(plane.time).replace("Z", ".000Z"),
+            "last-failure-timestamp": now,
             "last-success-timestamp": stamp(since).replace("Z", ".000Z"),
         }
     return {
@@ -295,7 +292,7 @@ def _replacement(plane: Plane) -> JsonObject:
             },
             "socketLB": {"enabled": True},
         },
-        "mode": "True" if config.get("kube-proxy-replacement") == "true" else "False",
+        "mode": "True" if plane.enabled("kube-proxy-replacement") else "False",
     }
 
 
@@ -308,28 +305,35 @@ def summary(document: JsonObject) -> bytes:
     for name in mapping(document, "pod_state"):
         state = mapping(document, "pod_state", name)
         lines.append(f"{text(state, 'Type'):<23}{name:<25}{_readiness(state)}")
-    title = "Containers:"
-    for name in mapping(document, "phase_count"):
-        phases = mapping(document, "phase_count", name).items()
-        shown = ", ".join(f"{phase}: {_GREEN}{count}{_PLAIN}" for phase, count in phases)
-        lines.append(f"{title:<23}{name:<25}{shown}")
-        title = ""
+    containers = (
+        f"{name:<25}{_phases(mapping(document, 'phase_count', name))}"
+        for name in mapping(document, "phase_count")
+    )
+    lines += _titled("Containers:", containers)
     counted = mapping(document, "pods_count")
     managed = f"{counted['by_cilium']}/{counted['all']} managed by Cilium"
     lines.append(f"{'Cluster Pods:':<23}{managed}")
     lines.append(f"{'Helm chart version:':<23}{text(document, 'helm_chart_version')}")
-    title = "Image versions"
-    for name in mapping(document, "image_count"):
-        for image, count in mapping(document, "image_count", name).items():
-            lines.append(f"{title:<23}{name:<19}{image}: {count}")
-            title = ""
-    title = "Errors:"
-    for component in mapping(document, "errors"):
-        for pod in mapping(document, "errors", component):
-            for error in texts(document, "errors", component, pod, "Errors"):
-                lines.append(f"{title:<23}{component:<19}{pod:<36}{error}")
-                title = ""
+    images = (
+        f"{name:<19}{image}: {count}"
+        for name in mapping(document, "image_count")
+        for image, count in mapping(document, "image_count", name).items()
+    )
+    errors = (
+        f"{component:<19}{pod:<36}{error}"
+        for component in mapping(document, "errors")
+        for pod in mapping(document, "errors", component)
+        for error in texts(document, "errors", component, pod, "Errors")
+    )
+    lines += [*_titled("Image versions", images), *_titled("Errors:", errors)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
+    """Lines beside a title, which stands on the first."""
+    for line in lines:
+        yield f"{title:<23}{line}"
+        title = ""
 
 
 _GREEN, _RED, _CYAN, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
@@ -353,6 +357,10 @@ def _verdict(component: JsonObject) -> str:
     if any(entry.get("Disabled") is True for entry in entries):
         return f"{_CYAN}disabled{_PLAIN}"
     return f"{_GREEN}OK{_PLAIN}"
+
+
+def _phases(counts: JsonObject) -> str:
+    return ", ".join(f"{phase}: {_GREEN}{count}{_PLAIN}" for phase, count in counts.items())
 
 
 def _readiness(state: JsonObject) -> str:

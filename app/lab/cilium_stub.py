@@ -74,14 +74,12 @@ _UNAUTHORIZED = {
         "code": 401,
     }
 }
-_VERSION = (
-    "cilium-cli: v0.19.7 compiled with go1.27.3 on linux/amd64\n"
+VERSION = (
+    "cilium-cli: v{} compiled with go1.27.3 on linux/amd64\n"
     "cilium image (default): v1.19.5\n"
     "cilium image (stable): unknown\n"
 )
-
-
-_TERMINATED = "terminated signal received"
+"""What `cilium version --client` prints; the version is left open."""
 
 
 class NoClient(Exception):
@@ -324,7 +322,7 @@ def complaint(
         reason = f"kubernetes cluster unreachable: {failed('/version')}"
         running = f"unknown. Unable to obtain cilium version. Reason: {reason}"
         last = "" if "--client" in flags else f"cilium image (running): {running}\n"
-        return _said(_VERSION + last, "", 0)
+        return _said(VERSION.format("0.19.7") + last, "", 0)
     if list(words[:2]) == ["connectivity", "test"]:
         status = failed(_WORKLOADS["cilium"])
         return _said("", f"unable to determine status of Cilium DaemonSet: {status}\n", 1)
@@ -369,7 +367,8 @@ def _status(
 
 
 def _cancel(number: int, _: object) -> NoReturn:
-    raise Cancelled("interrupt signal received" if number == signal.SIGINT else _TERMINATED)
+    name = "interrupt" if number == signal.SIGINT else "terminated"
+    raise Cancelled(f"{name} signal received")
 
 
 def _play(answer: Answer) -> int:

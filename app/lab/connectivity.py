@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 from app.lab.agents import ExecFailed, Site, reach
 from app.lab.command_line import Request, duration
-from app.lab.fields import labels_of, mapping, name_of, text, texts
-from app.lab.plane import EVENTS, NAMESPACE, NAMESPACES, NODES, PODS, Plane
-from app.lab.store import Answer, JsonObject
+from app.lab.fields import labels_of, name_of, text, texts
+from app.lab.plane import EVENTS, NAMESPACES, NODES, PODS, Plane
+from app.lab.store import Answer
 from app.lab.workloads import Workloads, is_ready
 
-POLICY_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
+_POLICY_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
 """Made whatever the namespace of the test is called."""
 
 CREATE_NAMESPACES = "create /api/v1/namespaces"
@@ -34,94 +34,7 @@ _CURL = "quay.io/cilium/alpine-curl:v1.10.0"
 _ECHO = "gcr.io/k8s-staging-gateway-api/echo-advanced:v20251204-v1.4.1"
 _CLIENTS = ("client", "client2", "client3")
 
-
-def _exists(plane: Plane, name: str) -> bool:
-    """Whether there is a namespace."""
-    return plane.get(NAMESPACES, name) is not None
-
-
-def _usable_nodes(plane: Plane) -> list[str]:
-    """The nodes that pods are put on: those that are ready."""
-    return [name_of(node) for node in plane.all(NODES) if is_ready(node)]
-
-
-def _deploy(plane: Plane, workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:
-    """Make one namespace and the pods that are in it."""
-    plane.put(
-        NAMESPACES,
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": namespace,
-                "labels": {
-                    "app.kubernetes.io/name": "cilium-cli",
-                    "kubernetes.io/metadata.name": namespace,
-                },
-            },
-            "spec": {"finalizers": ["kubernetes"]},
-            "status": {"phase": "Active"},
-        },
-        "cilium",
-    )
-    for name, node in _places(namespace, nodes):
-        _pod(plane, workloads, namespace, name, node)
-
-
-def _remove(plane: Plane, namespace: str) -> None:
-    """Delete a namespace with what is in it; nothing where there is none."""
-    for resource in (PODS, EVENTS):
-        for obj in plane.store.all(resource, namespace):
-            plane.store.delete(resource, namespace, name_of(obj))
-    plane.store.delete(NAMESPACES, "", namespace)
-
-
-def _pods_of(plane: Plane, namespace: str, name: str) -> list[JsonObject]:
-    """The pods of one of the test's deployments."""
-    return [p for p in plane.store.all(PODS, namespace) if labels_of(p).get("name") == name]
-
-
-def _places(namespace: str, nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The pods of a namespace by deployment, and where each runs."""
-    if not nodes:
-        return
-    if namespace in POLICY_NAMESPACES:
-        yield "client-ccnp", nodes[0]
-        return
-    for number, client in enumerate(_CLIENTS[: 2 if len(nodes) == 1 else 3]):
-        yield client, nodes[1 if number == 2 else 0]
-    yield "echo-same-node", nodes[0]
-    if len(nodes) > 1:
-        yield "echo-other-node", nodes[1]
-    for node in nodes:
-        yield "host-netns", node
-
-
-def _pod(plane: Plane, workloads: Workloads, namespace: str, name: str, node: str) -> None:
-    template, kind = workloads.suffix(10), name.partition("-")[0].rstrip("23")
-    workloads.create_pod(
-        {
-            "name": f"{name}-{template}-{workloads.suffix()}",
-            "generateName": f"{name}-{template}-",
-            "namespace": namespace,
-            "labels": {"kind": kind, "name": name, "pod-template-hash": template},
-        },
-        [(name, _ECHO if kind == "echo" else _CURL)],
-        node,
-        host_network=name == "host-netns",
-        address=_address(plane, node),
-    )
-
-
-def _address(plane: Plane, node: str) -> str:
-    """An address of the node's range that no pod has."""
-    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
-    taken = {text(mapping(pod, "status"), "podIP") for pod in plane.all(PODS)}
-    hosts = ipaddress.ip_network(cidrs[0]).hosts() if cidrs else ()
-    return next((str(ip) for ip in hosts if str(ip) not in taken), "")
-
-
-CLEANUP_SINCE = (0, 19, 1)
+_CLEANUP_SINCE = (0, 19, 1)
 """The first cilium-cli after `--cleanup` was merged (February 2026, #44075)."""
 
 _STEP = 0.12
@@ -205,11 +118,11 @@ class ConnectivityTest:
         return Answer(b"", complaint.encode(), code, after, script=tuple(said), cancellable=True)
 
     def _cleaned(self) -> Answer:
-        if self._site.cli < CLEANUP_SINCE:
+        if self._site.cli < _CLEANUP_SINCE:
             return Answer(b"", b"unknown flag: --cleanup\n", 1)
         said = [f"{_INFO} 🧹 Cleanup mode enabled - removing all connectivity test artifacts"]
         said.append(f"🔥 [{self._cluster}] Deleting connectivity check deployments...")
-        there = [name for name in self._all if _exists(self._site.plane, name)]
+        there = [name for name in self._all if self._exists(name)]
         if DELETE_NAMESPACES in self._site.forbidden and there:
             denied = _DENIED.format(what=f'namespaces "{there[0]}"', verb="delete")
             said.append(f"⚠️  Cleanup encountered errors: {denied}")
@@ -221,7 +134,10 @@ class ConnectivityTest:
 
     @property
     def _all(self) -> tuple[str, ...]:
-        return (self._namespace, *POLICY_NAMESPACES)
+        return (self._namespace, *_POLICY_NAMESPACES)
+
+    def _exists(self, namespace: str) -> bool:
+        return self._site.plane.get(NAMESPACES, namespace) is not None
 
     def _run(self) -> Iterator[str]:
         self._reach_agents()
@@ -245,23 +161,22 @@ class ConnectivityTest:
             try:
                 reach(self._site, agent)
             except ExecFailed as failed:
-                place = f"command failed (pod={NAMESPACE}/{agent.pod}, container=cilium-agent)"
-                said = f"failed to fetch cilium status: {place}: {failed.error}"
+                said = f"failed to fetch cilium status: {failed}"
                 raise _Fails(said, failed.seconds) from failed
 
     def _deploy(self) -> Iterator[str]:
-        plane, cluster = self._site.plane, self._cluster
-        nodes = _usable_nodes(plane)
+        cluster = self._cluster
+        nodes = [name_of(node) for node in self._site.plane.all(NODES) if is_ready(node)]
         if self._request.given("single-node"):
             nodes = nodes[:1]
         for name in self._all:
-            if _exists(plane, name):
+            if self._exists(name):
                 continue
             yield f"✨ [{cluster}] Creating namespace {name} for connectivity check..."
             if CREATE_NAMESPACES in self._site.forbidden:
                 denied = _DENIED.format(what="namespaces", verb="create")
                 raise _Fails(f"unable to create namespace {name}: {denied}")
-            _deploy(plane, self._site.workloads, name, nodes)
+            _deploy(self._site.workloads, name, nodes)
         for what in ("echo-same-node service", "same-node deployment", "client deployment"):
             yield f"✨ [{cluster}] Deploying {what}..."
         for what in ("client", "client2", "echo-same-node"):
@@ -301,15 +216,15 @@ class ConnectivityTest:
         """Why a test fails in this cluster; "" where it does not."""
         if "l7" not in name:
             return ""
-        for pod in self._site.workloads.pods("k8s-app", "cilium-envoy"):
-            node = text(pod, "spec", "nodeName")
-            for client in _pods_of(self._site.plane, self._namespace, "client"):
-                if not is_ready(pod) and text(client, "spec", "nodeName") == node:
-                    place = f"pod={self._namespace}/{name_of(client)}, container=client"
-                    return (
-                        'command "curl --silent --fail --show-error" failed: command failed'
-                        f" ({place}): command terminated with exit code 28"
-                    )
+        envoys = self._site.workloads.pods("k8s-app", "cilium-envoy")
+        broken = {text(pod, "spec", "nodeName") for pod in envoys if not is_ready(pod)}
+        for pod in self._site.plane.store.all(PODS, self._namespace):
+            if labels_of(pod).get("name") == "client" and text(pod, "spec", "nodeName") in broken:
+                place = f"pod={self._namespace}/{name_of(pod)}, container=client"
+                return (
+                    'command "curl --silent --fail --show-error" failed: command failed'
+                    f" ({place}): command terminated with exit code 28"
+                )
         return ""
 
     def _report(self, count: _Count) -> Iterator[str]:
@@ -330,3 +245,54 @@ class ConnectivityTest:
 
 def _cancelled(reason: str) -> bytes:
     return f"Cancellation request ({reason}) received, cancelling tests...\n".encode()
+
+
+def _deploy(workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:
+    """Make one namespace and the pods that are in it."""
+    workloads.create_namespace(namespace, {"app.kubernetes.io/name": "cilium-cli"}, "cilium")
+    for name, node in _places(namespace, nodes):
+        template, kind = workloads.suffix(10), name.partition("-")[0].rstrip("23")
+        workloads.create_pod(
+            {
+                "name": f"{name}-{template}-{workloads.suffix()}",
+                "generateName": f"{name}-{template}-",
+                "namespace": namespace,
+                "labels": {"kind": kind, "name": name, "pod-template-hash": template},
+            },
+            [(name, _ECHO if kind == "echo" else _CURL)],
+            node,
+            host_network=name == "host-netns",
+            address=_free_address(workloads.plane, node),
+        )
+
+
+def _places(namespace: str, nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pods of a namespace by deployment, and where each runs."""
+    if not nodes:
+        return
+    if namespace in _POLICY_NAMESPACES:
+        yield "client-ccnp", nodes[0]
+        return
+    for number, client in enumerate(_CLIENTS[: 2 if len(nodes) == 1 else 3]):
+        yield client, nodes[1 if number == 2 else 0]
+    yield "echo-same-node", nodes[0]
+    if len(nodes) > 1:
+        yield "echo-other-node", nodes[1]
+    for node in nodes:
+        yield "host-netns", node
+
+
+def _free_address(plane: Plane, node: str) -> str:
+    """An address of the node's range that no pod has."""
+    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
+    taken = {text(pod, "status", "podIP") for pod in plane.all(PODS)}
+    hosts = ipaddress.ip_network(cidrs[0]).hosts() if cidrs else ()
+    return next((str(ip) for ip in hosts if str(ip) not in taken), "")
+
+
+def _remove(plane: Plane, namespace: str) -> None:
+    """Delete a namespace with what is in it; nothing where there is none."""
+    for resource in (PODS, EVENTS):
+        for obj in plane.store.all(resource, namespace):
+            plane.store.delete(resource, namespace, name_of(obj))
+    plane.store.delete(NAMESPACES, "", namespace)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.lab.access import Target, bad_request, invalid, not_found
-from app.lab.listing import truth, whole_number
-from app.lab.store import Cluster, JsonObject
+from app.lab.fields import objects, text
+from app.lab.listing import switched_on, whole_number
+from app.lab.store import Cluster, JsonObject, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ def log_query(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Log
         target.namespace,
         target.name,
         _container(pod, target.name, query.get("container", "")),
-        truth(query, "follow"),
-        truth(query, "previous"),
-        truth(query, "timestamps"),
+        switched_on(query, "follow"),
+        switched_on(query, "previous"),
+        switched_on(query, "timestamps"),
         _positive(query, "tailLines", least=0),
         _since(query, cluster.clock()),
         _positive(query, "limitBytes", least=1),
@@ -77,17 +78,17 @@ async def _pieces(cluster: Cluster, query: LogQuery) -> AsyncGenerator[bytes, No
         yield _text(log.previous, log.previous_stamps, query, query.tail)
         return
     restarts = log.restarts if log else 0
-    told = log.dropped + len(log.lines) if log else 0
+    sent = log.dropped + len(log.lines) if log else 0
     if log is not None:
         yield _text(log.lines, log.stamps, query, query.tail)
     while query.follow:
         log = cluster.logs.of(query.namespace, query.pod, query.container)
         if log is not None and log.restarts != restarts:
-            yield _text(log.previous[max(0, told - log.previous_dropped) :], (), query, None)
+            yield _text(log.previous[max(0, sent - log.previous_dropped) :], (), query, None)
             return
-        if log is not None and told < log.dropped + len(log.lines):
-            fresh = log.lines[max(0, told - log.dropped) :]
-            told = log.dropped + len(log.lines)
+        if log is not None and sent < log.dropped + len(log.lines):
+            fresh = log.lines[max(0, sent - log.dropped) :]
+            sent = log.dropped + len(log.lines)
             yield _text(fresh, (), query, None)
             continue
         if not await _still_there(cluster, query):
@@ -121,35 +122,23 @@ def _text(
         if query.since is not None and at < query.since:
             continue
         if query.timestamps:
-            rows.append(stamps[index] if stamps else f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z")
-            rows.append(" ")
+            line = f"{stamps[index] if stamps else stamp(at, 9)} {line}"
         rows.append(f"{line}\n")
     return "".join(rows).encode("utf-8", "surrogateescape")
 
 
 def _container(pod: JsonObject, name: str, asked: str) -> str:
-    names = _container_names(pod)
+    regular = [text(each, "name") for each in objects(pod, "spec", "containers")]
+    initial = [text(each, "name") for each in objects(pod, "spec", "initContainers")]
     if asked:
-        if asked not in names:
+        if asked not in regular + initial:
             raise bad_request(f"container {asked} is not valid for pod {name}")
         return asked
-    regular = _container_names(pod, initial=False)
     if len(regular) == 1:
         return regular[0]
-    initial = [other for other in names if other not in regular]
     choice = f"choose one of: [{' '.join(regular)}]"
     also = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
     raise bad_request(f"a container name must be specified for pod {name}, {choice}{also}")
-
-
-def _container_names(pod: JsonObject, initial: bool = True) -> list[str]:
-    spec = pod.get("spec")
-    names: list[str] = []
-    for part in ("containers", "initContainers") if initial else ("containers",):
-        listed = spec.get(part) if isinstance(spec, dict) else None
-        containers = listed if isinstance(listed, list) else ()
-        names += [str(each.get("name", "")) for each in containers if isinstance(each, dict)]
-    return names
 
 
 def _positive(query: Mapping[str, str], name: str, least: int) -> int | None:

@@ -1,30 +1,27 @@
-"""What a lab cluster has before anybody applies a manifest: nodes, namespaces, Cilium, settings.
+"""What a lab cluster has before a user applies a manifest: nodes, namespaces, Cilium, settings.
 
-Also what the API server and the controllers add to an applied object: defaults, cluster IPs,
-EndpointSlices and the pods behind them.
+Also the default fields that the API server adds to an applied object. Labels, containers and
+selectors of the workloads are those of the chart (`docs/cilium.md`, Pods); the nodes run Talos.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from app.lab.components import components, node_labels, node_object
-from app.lab.fields import address_of, labels_of, mapping, merged, name_of, objects, text, texts
-from app.lab.operator import with_types
+from app.lab.fields import mapping, merged, objects, text, texts
 from app.lab.plane import (
     CILIUM_NODES,
     CONFIG_MAPS,
-    ENDPOINT_SLICES,
     NAMESPACE,
-    NAMESPACES,
     NODES,
     SERVICES,
     Plane,
+    owner_reference,
 )
 from app.lab.scenario import Node, Scenario
 from app.lab.store import JsonObject, stamp
-from app.lab.workloads import Workloads
+from app.lab.workloads import HELM_RELEASE, Component, Workloads, node_verdict
 
 _SERVICE_NETWORKS = ("10.96.0.0/12", "fd47:25e1:2f96:96::/112")
 
@@ -131,37 +128,22 @@ def generated(scenario: Scenario) -> Iterator[JsonObject]:
         }
 
 
-def found(plane: Plane, scenario: Scenario) -> None:
+def found(workloads: Workloads, scenario: Scenario) -> None:
     """The cluster is founded: namespaces and nodes."""
     spaces = {"default", NAMESPACE, "kube-public", "kube-node-lease"}
     for manifest in (*scenario.manifests, *generated(scenario)):
         spaces.add(text(manifest, "metadata", "namespace") or "default")
     for space in sorted(spaces):
-        plane.put(
-            NAMESPACES,
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": space, "labels": {"kubernetes.io/metadata.name": space}},
-                "spec": {"finalizers": ["kubernetes"]},
-                "status": {"phase": "Active"},
-            },
-        )
+        workloads.create_namespace(space, {})
+    now = stamp(workloads.plane.time)
     for node in nodes_of(scenario):
-        now = stamp(plane.time)
-        plane.put(
-            NODES,
-            node_object(node.name, node.addresses, node.pod_cidrs, now, scenario.kubernetes),
-            "kubelet",
-        )
+        workloads.plane.put(NODES, _node(node, now, scenario.kubernetes), "kubelet")
 
 
-def install(plane: Plane, workloads: Workloads, scenario: Scenario) -> None:
+def install(workloads: Workloads, scenario: Scenario) -> None:
     """Cilium is installed with Helm: settings, CiliumNodes, workloads."""
-    config = {k: v for k, v in _CONFIG.items() if plane.version >= _SINCE.get(k, (0, 0))}
-    config = {
-        k: v for k, v in {**config, **scenario.config}.items() if scenario.config.get(k) != ""
-    }
+    plane, chosen = workloads.plane, scenario.config
+    config = {k: v for k, v in _CONFIG.items() if plane.version >= _SINCE.get(k, (0, 0))} | chosen
     plane.put(
         CONFIG_MAPS,
         {
@@ -171,20 +153,68 @@ def install(plane: Plane, workloads: Workloads, scenario: Scenario) -> None:
                 "name": "cilium-config",
                 "namespace": NAMESPACE,
                 "labels": {"app.kubernetes.io/managed-by": "Helm"},
-                "annotations": {
-                    "meta.helm.sh/release-name": "cilium",
-                    "meta.helm.sh/release-namespace": NAMESPACE,
-                },
+                "annotations": HELM_RELEASE,
             },
-            "data": dict(sorted(config.items())),
+            "data": {k: v for k, v in sorted(config.items()) if chosen.get(k) != ""},
         },
         "helm",
     )
-    for node in nodes_of(scenario):
+    nodes = nodes_of(scenario)
+    for node in nodes:
         plane.put(CILIUM_NODES, _cilium_node(plane, node), "cilium-agent")
-    names = [node.name for node in nodes_of(scenario)]
+    names = [node.name for node in nodes]
     for component in components(scenario.cilium):
         workloads.deploy(component, names, helm=component.name != "coredns")
+
+
+def _node(node: Node, now: str, kubernetes: str) -> JsonObject:
+    """A Talos node that is ready since `now`."""
+    addresses = [{"type": "InternalIP", "address": address} for address in node.addresses]
+    kinds = ("NetworkUnavailable", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
+    size: JsonObject = {"cpu": "4", "memory": "16220432Ki", "pods": "110"}
+    usable: JsonObject = {**size, "cpu": "3950m"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": node.name, "labels": _node_labels(node.name)},
+        "spec": {"podCIDR": next(iter(node.pod_cidrs), ""), "podCIDRs": list(node.pod_cidrs)},
+        "status": {
+            "capacity": size,
+            "allocatable": usable,
+            "conditions": [
+                {
+                    "type": kind,
+                    **node_verdict(kind, True),
+                    "lastHeartbeatTime": now,
+                    "lastTransitionTime": now,
+                }
+                for kind in kinds
+            ],
+            "addresses": [*addresses, {"type": "Hostname", "address": node.name}],
+            "nodeInfo": {
+                "kernelVersion": "6.12.57-talos",
+                "osImage": "Talos (v1.11.5)",
+                "containerRuntimeVersion": "containerd://2.1.5",
+                "kubeletVersion": kubernetes,
+                "kubeProxyVersion": "",
+                "operatingSystem": "linux",
+                "architecture": "amd64",
+            },
+        },
+    }
+
+
+def _node_labels(name: str) -> JsonObject:
+    """The labels of a node, which its CiliumNode copies; a name with `-wk-` is a worker's."""
+    role = "worker" if "-wk-" in name else "control-plane"
+    return {
+        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        f"node-role.kubernetes.io/{role}": "",
+    }
 
 
 def _cilium_node(plane: Plane, node: Node) -> JsonObject:
@@ -196,18 +226,11 @@ def _cilium_node(plane: Plane, node: Node) -> JsonObject:
         "kind": "CiliumNode",
         "metadata": {
             "name": node.name,
-            "labels": dict(node_labels(node.name)),
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Node",
-                    "name": node.name,
-                    "uid": text(owner, "metadata", "uid"),
-                }
-            ],
+            "labels": _node_labels(node.name),
+            "ownerReferences": [owner_reference("Node", node.name, text(owner, "metadata", "uid"))],
         },
         "spec": {
-            "addresses": list[object](addresses),
+            "addresses": addresses,
             "health": {},
             "ingress": {},
             "ipam": {"podCIDRs": list(node.pod_cidrs), "pools": {}},
@@ -215,7 +238,73 @@ def _cilium_node(plane: Plane, node: Node) -> JsonObject:
     }
 
 
-# What is added to an applied object
+def components(cilium: str) -> tuple[Component, ...]:
+    """The workloads of a Cilium installation of this version, and the cluster's DNS."""
+    part = ("app.kubernetes.io/part-of", "cilium")
+    chart = ("helm.sh/chart", f"cilium-{cilium}")
+
+    def labels(name: str, *others: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        return (("app.kubernetes.io/name", name), part, chart, *others)
+
+    agent = ("k8s-app", "cilium")
+    envoy = ("k8s-app", "cilium-envoy")
+    relay = ("k8s-app", "hubble-relay")
+    interface = ("k8s-app", "hubble-ui")
+    operator = (("io.cilium/app", "operator"), ("name", "cilium-operator"))
+    dns = ("k8s-app", "kube-dns")
+    image = "quay.io/cilium/"
+    return (
+        Component(
+            "cilium",
+            "DaemonSet",
+            (("cilium-agent", f"{image}cilium:v{cilium}"),),
+            labels("cilium-agent", agent),
+            (agent,),
+            host_network=True,
+        ),
+        Component(
+            "cilium-envoy",
+            "DaemonSet",
+            (("cilium-envoy", f"{image}cilium-envoy:v1.35.9-1770979049"),),
+            labels("cilium-envoy", envoy, ("name", "cilium-envoy")),
+            (envoy,),
+            host_network=True,
+        ),
+        Component(
+            "cilium-operator",
+            "Deployment",
+            (("cilium-operator", f"{image}operator-generic:v{cilium}"),),
+            labels("cilium-operator", *operator),
+            operator,
+            host_network=True,
+        ),
+        Component(
+            "hubble-relay",
+            "Deployment",
+            (("hubble-relay", f"{image}hubble-relay:v{cilium}"),),
+            labels("hubble-relay", relay),
+            (relay,),
+        ),
+        Component(
+            "hubble-ui",
+            "Deployment",
+            (
+                ("frontend", f"{image}hubble-ui:v0.13.3"),
+                ("backend", f"{image}hubble-ui-backend:v0.13.3"),
+            ),
+            labels("hubble-ui", interface),
+            (interface,),
+        ),
+        Component(
+            "coredns",
+            "Deployment",
+            (("coredns", "registry.k8s.io/coredns/coredns:v1.13.1"),),
+            (dns, ("kubernetes.io/name", "CoreDNS")),
+            (dns,),
+            replicas=2,
+        ),
+    )
+
 
 _DEFAULTS: dict[str, JsonObject] = {
     "CiliumLoadBalancerIPPool": {"disabled": False},
@@ -240,7 +329,7 @@ def admitted(plane: Plane, manifest: JsonObject) -> JsonObject:
     if text(obj, "kind") == "Service":
         obj = _admitted_service(plane, obj)
     if text(obj, "kind") == "NetworkPolicy":
-        obj = with_types(obj)
+        obj = _with_types(obj)
     return obj
 
 
@@ -279,97 +368,10 @@ def _admitted_service(plane: Plane, service: JsonObject) -> JsonObject:
     }
 
 
-def back(plane: Plane, workloads: Workloads, service: JsonObject, nodes: Sequence[str]) -> None:
-    """Give a service ready pods on the nodes, and the EndpointSlice that lists them."""
-    namespace, name = address_of(service)
-    labels = mapping(service, "spec", "selector")
-    template = workloads.suffix(10)
-    endpoints: list[object] = []
-    for number, node in enumerate(nodes):
-        address = _pod_address(plane, node, number)
-        pod = workloads.create_pod(
-            {
-                "name": f"{name}-{template}-{workloads.suffix()}",
-                "generateName": f"{name}-{template}-",
-                "namespace": namespace,
-                "labels": {**labels, "pod-template-hash": template},
-            },
-            [(name, f"ghcr.io/home-operations/{name}:rolling")],
-            node,
-            address=address,
-        )
-        endpoints.append(_endpoint(node, address, pod))
-    _slice(plane, workloads, service, endpoints)
-
-
-def back_generated(plane: Plane, workloads: Workloads, service: JsonObject, node: str) -> None:
-    """Give a generated service one ready endpoint; its pod is not made."""
-    endpoint = _endpoint(node, _pod_address(plane, node, 0), {})
-    _slice(plane, workloads, service, [endpoint])
-
-
-def _pod_address(plane: Plane, node: str, number: int) -> str:
-    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
-    index = 20 + (len(plane.all(SERVICES)) * 7 + number) % 200
-    return str(ipaddress.ip_network(cidrs[0])[index]) if cidrs else ""
-
-
-def _slice(
-    plane: Plane, workloads: Workloads, service: JsonObject, endpoints: list[object]
-) -> None:
-    namespace, name = address_of(service)
-    ports = [
-        {
-            "name": text(port, "name"),
-            "protocol": text(port, "protocol"),
-            "port": port.get("targetPort"),
-        }
-        for port in objects(service, "spec", "ports")
-    ]
-    labels: JsonObject = {
-        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-        **labels_of(service),
-        "kubernetes.io/service-name": name,
-    }
-    plane.put(
-        ENDPOINT_SLICES,
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": f"{name}-{workloads.suffix()}",
-                "generateName": f"{name}-",
-                "namespace": namespace,
-                "labels": labels,
-                "ownerReferences": [
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Service",
-                        "name": name,
-                        "uid": text(service, "metadata", "uid"),
-                        "controller": True,
-                        "blockOwnerDeletion": True,
-                    }
-                ],
-            },
-            "addressType": "IPv4",
-            "endpoints": endpoints,
-            "ports": list[object](ports),
-        },
-        "kube-controller-manager",
-    )
-
-
-def _endpoint(node: str, address: str, pod: JsonObject) -> JsonObject:
-    target: JsonObject = {
-        "kind": "Pod",
-        "namespace": text(pod, "metadata", "namespace"),
-        "name": name_of(pod),
-        "uid": text(pod, "metadata", "uid"),
-    }
-    return {
-        "addresses": [address],
-        "conditions": {"ready": True, "serving": True, "terminating": False},
-        **({"targetRef": target} if pod else {}),
-        "nodeName": node,
-    }
+def _with_types(policy: JsonObject) -> JsonObject:
+    """A NetworkPolicy with the `policyTypes` that the API server fills in."""
+    spec = mapping(policy, "spec")
+    if spec.get("policyTypes"):
+        return policy
+    types = ["Ingress", *(["Egress"] if objects(spec, "egress") else [])]
+    return {**policy, "spec": {**spec, "policyTypes": types}}

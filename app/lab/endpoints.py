@@ -1,27 +1,121 @@
-"""CiliumEndpoints: a pod as the agent of its node has it, for as long as the pod is there.
+"""The pods behind services, and what lists them: EndpointSlices and CiliumEndpoints.
 
-An agent that does not run writes none; those that it wrote stay. Which labels of a pod make its
-identity: Cilium `pkg/labelsfilter/filter.go`; the shape is that of the recordings. Numbers follow
-from names and labels, so that nothing else in the cluster changes its own by them.
+A CiliumEndpoint is a pod as the agent of its node has it, for as long as the pod is there. An agent
+that does not run writes none; those that it wrote stay. Which labels of a pod make its identity:
+Cilium `pkg/labelsfilter/filter.go`; the shape is that of the recordings. Numbers follow from names
+and labels, so that nothing else in the cluster changes its own because of them.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from app.lab.fields import address_of, labels_of, mapping, name_of, objects, text
-from app.lab.plane import CILIUM_ENDPOINTS, PODS, Plane
+from app.lab.fields import key_of, labels_of, mapping, objects, text, texts
+from app.lab.plane import (
+    CILIUM_ENDPOINTS,
+    ENDPOINT_SLICES,
+    NODES,
+    PODS,
+    SERVICES,
+    Plane,
+    owner_reference,
+)
 from app.lab.store import JsonObject
+from app.lab.workloads import Workloads, on_host_network
 
 _NAMES = uuid.UUID("b5f2b8f0-6d0e-4d2e-9f0e-0c1e6a7b9d11")
 _LEFT_OUT = ("pod-template-hash", "pod-template-generation", "controller-revision-hash")
 _LEFT_OUT_DOMAINS = ("io.kubernetes", "kubernetes.io", "k8s.io")
 
 
-class Endpoints:
-    """Keeps the endpoints as the pods are."""
+def back(workloads: Workloads, service: JsonObject, nodes: Sequence[str]) -> None:
+    """Give a service ready pods on the nodes, and the EndpointSlice that lists them."""
+    namespace, name = key_of(service)
+    labels = mapping(service, "spec", "selector")
+    template = workloads.suffix(10)
+    endpoints: list[object] = []
+    for number, node in enumerate(nodes):
+        address = _pod_address(workloads.plane, node, number)
+        pod = workloads.create_pod(
+            {
+                "name": f"{name}-{template}-{workloads.suffix()}",
+                "generateName": f"{name}-{template}-",
+                "namespace": namespace,
+                "labels": {**labels, "pod-template-hash": template},
+            },
+            [(name, f"ghcr.io/home-operations/{name}:rolling")],
+            node,
+            address=address,
+        )
+        endpoints.append(_endpoint(node, address, pod))
+    _put_slice(workloads, service, endpoints)
+
+
+def back_generated(workloads: Workloads, service: JsonObject, node: str) -> None:
+    """Give a generated service one ready endpoint; its pod is not made."""
+    endpoint = _endpoint(node, _pod_address(workloads.plane, node, 0), {})
+    _put_slice(workloads, service, [endpoint])
+
+
+def _pod_address(plane: Plane, node: str, number: int) -> str:
+    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
+    index = 20 + (len(plane.all(SERVICES)) * 7 + number) % 200
+    return str(ipaddress.ip_network(cidrs[0])[index]) if cidrs else ""
+
+
+def _put_slice(workloads: Workloads, service: JsonObject, endpoints: list[object]) -> None:
+    namespace, name = key_of(service)
+    uid = text(service, "metadata", "uid")
+    ports = [
+        {
+            "name": text(port, "name"),
+            "protocol": text(port, "protocol"),
+            "port": port.get("targetPort"),
+        }
+        for port in objects(service, "spec", "ports")
+    ]
+    labels: JsonObject = {
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        **labels_of(service),
+        "kubernetes.io/service-name": name,
+    }
+    workloads.plane.put(
+        ENDPOINT_SLICES,
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{name}-{workloads.suffix()}",
+                "generateName": f"{name}-",
+                "namespace": namespace,
+                "labels": labels,
+                "ownerReferences": [owner_reference("Service", name, uid, controller=True)],
+            },
+            "addressType": "IPv4",
+            "endpoints": endpoints,
+            "ports": ports,
+        },
+        "kube-controller-manager",
+    )
+
+
+def _endpoint(node: str, address: str, pod: JsonObject) -> JsonObject:
+    namespace, name = key_of(pod)
+    uid = text(pod, "metadata", "uid")
+    target: JsonObject = {"kind": "Pod", "namespace": namespace, "name": name, "uid": uid}
+    return {
+        "addresses": [address],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        **({"targetRef": target} if pod else {}),
+        "nodeName": node,
+    }
+
+
+class CiliumEndpoints:
+    """Keeps the CiliumEndpoints in line with the pods."""
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
@@ -31,8 +125,8 @@ class Endpoints:
         plane = self._plane
         if CILIUM_ENDPOINTS not in plane.store.resources:
             return
-        pods = {address_of(pod): pod for pod in plane.all(PODS) if _has_endpoint(pod)}
-        known = {address_of(each) for each in plane.all(CILIUM_ENDPOINTS)}
+        pods = {key_of(pod): pod for pod in plane.all(PODS) if _has_endpoint(pod)}
+        known = {key_of(each) for each in plane.all(CILIUM_ENDPOINTS)}
         for namespace, name in sorted(known - pods.keys()):
             plane.store.delete(CILIUM_ENDPOINTS, namespace, name)
         for place in sorted(pods.keys() - known):
@@ -40,7 +134,7 @@ class Endpoints:
                 plane.put(CILIUM_ENDPOINTS, self._endpoint(pods[place]), "cilium-agent")
 
     def _endpoint(self, pod: JsonObject) -> JsonObject:
-        namespace, name = address_of(pod)
+        namespace, name = key_of(pod)
         uid = text(pod, "metadata", "uid")
         labels = sorted(self._identity(pod))
         return {
@@ -51,17 +145,12 @@ class Endpoints:
                 "namespace": namespace,
                 "uid": str(uuid.uuid5(_NAMES, uid)),
                 "labels": dict[str, object](labels_of(pod)),
-                "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "Pod", "name": name_of(pod), "uid": uid}
-                ],
+                "ownerReferences": [owner_reference("Pod", name, uid)],
             },
             "status": {
                 "id": _number(uid, 4000),
                 "identity": {"id": 256 + _number(",".join(labels), 65_000), "labels": labels},
-                "networking": {
-                    "addressing": [_pair(pod)],
-                    "node": text(pod, "status", "hostIP"),
-                },
+                "networking": {"addressing": [_pair(pod)], "node": text(pod, "status", "hostIP")},
                 "state": "ready",
             },
         }
@@ -80,8 +169,7 @@ class Endpoints:
 
 def _has_endpoint(pod: JsonObject) -> bool:
     """Whether a pod is Cilium's to connect: not on the host's network, and with an address."""
-    on_host = mapping(pod, "spec").get("hostNetwork") is True
-    return not on_host and bool(text(pod, "status", "podIP"))
+    return not on_host_network(pod) and bool(text(pod, "status", "podIP"))
 
 
 def _pair(pod: JsonObject) -> JsonObject:

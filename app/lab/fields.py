@@ -7,13 +7,13 @@ the Go structs of the real components do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from app.lab.store import JsonObject
+from app.lab.store import JsonObject, ObjectKey
 
-Address = tuple[str, str]
-"""Namespace ("" for cluster-scoped) and name of an object."""
+AnyAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def mapping(obj: object, *path: str) -> JsonObject:
@@ -56,12 +56,20 @@ def present(obj: object, *path: str) -> bool:
     return _at(obj, path) is not None
 
 
+def shown(obj: object, path: str, missing: str = "") -> str:
+    """Any value at a path such as `spec.nodeName`, as columns and field selectors show it."""
+    value = _at(obj, path.split("."))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return missing if value is None else str(value)
+
+
 def name_of(obj: JsonObject) -> str:
     """`metadata.name`."""
     return text(obj, "metadata", "name")
 
 
-def address_of(obj: JsonObject) -> Address:
+def key_of(obj: JsonObject) -> ObjectKey:
     """Namespace and name."""
     return (text(obj, "metadata", "namespace"), name_of(obj))
 
@@ -95,8 +103,8 @@ def selects(selector: Mapping[str, object], labels: Mapping[str, str]) -> bool:
     What an absent selector means differs per field (`docs/cilium.md`, Selectors) and is the
     caller's.
     """
-    wanted = mapping(selector, "matchLabels")
-    if any(labels.get(key) != value for key, value in wanted.items()):
+    required = mapping(selector, "matchLabels")
+    if any(labels.get(key) != value for key, value in required.items()):
         return False
     return all(_meets(rule, labels) for rule in objects(selector, "matchExpressions"))
 
@@ -117,7 +125,7 @@ def _meets(rule: JsonObject, labels: Mapping[str, str]) -> bool:
             return False
 
 
-def _at(obj: object, path: tuple[str, ...]) -> object:
+def _at(obj: object, path: Sequence[str]) -> object:
     for step in path:
         if not isinstance(obj, dict):
             return None
@@ -136,6 +144,36 @@ def merged(base: JsonObject, patch: Mapping[str, object]) -> JsonObject:
         else:
             result[key] = value
     return result
+
+
+def with_status(obj: JsonObject, **parts: object) -> JsonObject:
+    """A copy with these parts of its status replaced."""
+    return {**obj, "status": {**mapping(obj, "status"), **parts}}
+
+
+def service_labels(service: JsonObject) -> dict[str, str]:
+    """The labels that Cilium's service selectors see: the service's own and two virtual ones."""
+    namespace, name = key_of(service)
+    return labels_of(service) | {
+        "io.kubernetes.service.name": name,
+        "io.kubernetes.service.namespace": namespace,
+    }
+
+
+def ip_address(word: str) -> AnyAddress | None:
+    """An IP address, None for what is none."""
+    try:
+        return ipaddress.ip_address(word)
+    except ValueError:
+        return None
+
+
+def go_duration(seconds: int) -> str:
+    """A length of time as Go prints it: `41s`, `5m0s`, `1h0m41s`."""
+    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def seconds(count: float) -> timedelta:

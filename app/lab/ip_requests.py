@@ -12,10 +12,19 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.lab.fields import Address, address_of, annotation, labels_of, mapping, objects, text, texts
-from app.lab.store import JsonObject
-
-AnyAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from app.lab.fields import (
+    AnyAddress,
+    annotation,
+    integer,
+    ip_address,
+    key_of,
+    mapping,
+    objects,
+    service_labels,
+    text,
+    texts,
+)
+from app.lab.store import JsonObject, ObjectKey
 
 
 class BadBlock(Exception):
@@ -67,7 +76,7 @@ class Range:
     last: AnyAddress
     reserved: int = 0
     """How many addresses (first and last) were never for use."""
-    holders: dict[AnyAddress, list[Address]] = field(default_factory=dict)
+    holders: dict[AnyAddress, list[ObjectKey]] = field(default_factory=dict)
     """Services by address; more than one share it."""
     free: FreeBlocks = field(init=False)
 
@@ -106,7 +115,7 @@ class Range:
             int(self.first) <= int(other.last) and int(other.first) <= int(self.last)
         )
 
-    def allocate_any(self, holder: Address) -> AnyAddress | None:
+    def allocate_any(self, holder: ObjectKey) -> AnyAddress | None:
         """Give the holder some free address, or None when there is none."""
         number = self.free.take_any()
         if number is None:
@@ -115,14 +124,14 @@ class Range:
         self.holders[address] = [holder]
         return address
 
-    def allocate(self, address: AnyAddress, holder: Address) -> bool:
+    def allocate(self, address: AnyAddress, holder: ObjectKey) -> bool:
         """Give exactly this address; False when it is taken or reserved."""
         if not self.free.take(int(address)):
             return False
         self.holders[address] = [holder]
         return True
 
-    def release(self, address: AnyAddress, holder: Address) -> None:
+    def release(self, address: AnyAddress, holder: ObjectKey) -> None:
         """The holder no longer has the address; it is free once nobody has it."""
         rest = [each for each in self.holders.get(address, []) if each != holder]
         if rest:
@@ -161,14 +170,15 @@ Refusal = tuple[str, str]
 
 
 @dataclass(slots=True, eq=False)
-class Wish:
+class IpRequest:
     """What a service asks for, and the addresses it has."""
 
-    address: Address
+    service: ObjectKey
     labels: dict[str, str]
     """The service's labels and the two virtual ones."""
     families: tuple[int, ...]
-    requested: tuple[AnyAddress, ...]
+    addresses: tuple[AnyAddress, ...]
+    """The addresses it names; () takes any."""
     sharing_key: str
     sharing_with: frozenset[str]
     ports: frozenset[tuple[int, str]]
@@ -180,15 +190,15 @@ class Wish:
 
     @property
     def satisfied(self) -> bool:
-        """Whether every requested address, or one per family, is held."""
-        if self.requested:
-            return all(address in self.held for address in self.requested)
+        """Whether every address it names, or one per family, is held."""
+        if self.addresses:
+            return all(address in self.held for address in self.addresses)
         return all(any(a.version == family for a in self.held) for family in self.families)
 
     @property
     def full_name(self) -> str:
         """`namespace/name`, as log lines call it."""
-        return "/".join(self.address)
+        return "/".join(self.service)
 
 
 def is_responsible(service: JsonObject, config: JsonObject) -> bool:
@@ -206,31 +216,27 @@ def is_responsible(service: JsonObject, config: JsonObject) -> bool:
             return False
 
 
-def wish_of(service: JsonObject, config: JsonObject, refused: Callable[[str], None]) -> Wish:
-    """What a service asks for; `refused` is told of an address that cannot be read."""
-    namespace, name = address_of(service)
-    labels = labels_of(service) | {
-        "io.kubernetes.service.name": name,
-        "io.kubernetes.service.namespace": namespace,
-    }
-    with_ = annotation(
+def request_of(
+    service: JsonObject, config: JsonObject, refused: Callable[[str], None]
+) -> IpRequest:
+    """What a service asks for; calls `refused` for an address that cannot be read."""
+    sharing_with = annotation(
         service,
         "lbipam.cilium.io/sharing-cross-namespace",
         "io.cilium/lb-ipam-sharing-cross-namespace",
     )
-    return Wish(
-        address=(namespace, name),
-        labels=labels,
+    return IpRequest(
+        service=key_of(service),
+        labels=service_labels(service),
         families=_families(service, config),
-        requested=_requested(service, refused),
+        addresses=_addresses(service, refused),
         sharing_key=annotation(
             service, "lbipam.cilium.io/sharing-key", "io.cilium/lb-ipam-sharing-key"
         ),
-        sharing_with=frozenset(part.strip() for part in with_.split(",") if part.strip()),
+        sharing_with=frozenset(part.strip() for part in sharing_with.split(",") if part.strip()),
         ports=frozenset(
-            (port if isinstance(port, int) else 0, text(entry, "protocol") or "TCP")
+            (integer(entry, "port"), text(entry, "protocol") or "TCP")
             for entry in objects(service, "spec", "ports")
-            for port in [entry.get("port")]
         ),
         local=text(service, "spec", "externalTrafficPolicy") == "Local",
         selector=tuple(sorted(mapping(service, "spec", "selector").items())),
@@ -249,23 +255,23 @@ def _families(service: JsonObject, config: JsonObject) -> tuple[int, ...]:
             return tuple(own[:1]) or (4,)
 
 
-def _requested(service: JsonObject, refused: Callable[[str], None]) -> tuple[AnyAddress, ...]:
-    listed = annotation(service, "lbipam.cilium.io/ips", "io.cilium/lb-ipam-ips")
-    wanted = [text(service, "spec", "loadBalancerIP"), *listed.split(",")]
-    requested: list[AnyAddress] = []
-    for word in filter(None, (word.strip() for word in wanted)):
-        try:
-            requested.append(ipaddress.ip_address(word))
-        except ValueError:
+def _addresses(service: JsonObject, refused: Callable[[str], None]) -> tuple[AnyAddress, ...]:
+    listed = annotation(service, "lbipam.cilium.io/ips", "io.cilium/lb-ipam-ips").split(",")
+    found: list[AnyAddress] = []
+    for word in map(str.strip, [text(service, "spec", "loadBalancerIP"), *listed]):
+        address = ip_address(word)
+        if address is not None:
+            found.append(address)
+        elif word:
             refused(f'ParseAddr("{word}"): unable to parse IP')
-    return tuple(dict.fromkeys(requested))
+    return tuple(dict.fromkeys(found))
 
 
-def unshareable(mine: Wish, theirs: Wish) -> str | None:
+def unshareable(mine: IpRequest, theirs: IpRequest) -> str | None:
     """Why two services cannot share an address (service_store.go:88-141), or None."""
     if not mine.sharing_key or mine.sharing_key != theirs.sharing_key:
         return "different sharing key"
-    if mine.address[0] != theirs.address[0] and not (
+    if mine.service[0] != theirs.service[0] and not (
         _permits(mine, theirs) and _permits(theirs, mine)
     ):
         return "different and not permitted namespace"
@@ -278,5 +284,5 @@ def unshareable(mine: Wish, theirs: Wish) -> str | None:
     return None
 
 
-def _permits(one: Wish, other: Wish) -> bool:
-    return bool(one.sharing_with & {"*", other.address[0]})
+def _permits(one: IpRequest, other: IpRequest) -> bool:
+    return bool(one.sharing_with & {"*", other.service[0]})

@@ -6,14 +6,15 @@ depends on the order of a Go map, the cluster's seeded random decides.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from app.lab.fields import (
-    Address,
-    address_of,
+    AnyAddress,
     created,
+    integer,
+    ip_address,
+    key_of,
     mapping,
     name_of,
     objects,
@@ -22,25 +23,24 @@ from app.lab.fields import (
     truth,
 )
 from app.lab.ip_requests import (
-    AnyAddress,
     BadBlock,
+    IpRequest,
     Range,
     Refusal,
-    Wish,
     is_responsible,
     ranges_of,
+    request_of,
     unshareable,
-    wish_of,
 )
 from app.lab.plane import LBIPAM_MODULE, POOLS, SERVICES, Plane
-from app.lab.store import JsonObject
+from app.lab.store import JsonObject, ObjectKey, stamp
 
-SATISFIED = "cilium.io/IPAMRequestSatisfied"
-NO_POOL = (
+_SATISFIED = "cilium.io/IPAMRequestSatisfied"
+_NO_POOL = (
     "no_pool",
     "There are no enabled CiliumLoadBalancerIPPools that match this service",
 )
-OUT_OF_IPS = (
+_OUT_OF_IPS = (
     "out_of_ips",
     "All enabled CiliumLoadBalancerIPPools that match this service ran out of allocatable IPs",
 )
@@ -60,9 +60,9 @@ class Pool:
         """Whether it gives out addresses."""
         return not self.conflict and not truth(self.object, "spec", "disabled")
 
-    def takes(self, service: Wish) -> bool:
+    def takes(self, request: IpRequest) -> bool:
         """Whether its selector matches; an absent one matches every service."""
-        return selects(mapping(self.object, "spec", "serviceSelector"), service.labels)
+        return selects(mapping(self.object, "spec", "serviceSelector"), request.labels)
 
 
 class LoadBalancerIpam:
@@ -71,7 +71,7 @@ class LoadBalancerIpam:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._pools: dict[str, Pool] = {}
-        self._wishes: dict[Address, Wish] = {}
+        self._requests: dict[ObjectKey, IpRequest] = {}
         self._running = False
         self._importing = True
         """Whether addresses that a service already has are taken over."""
@@ -80,14 +80,14 @@ class LoadBalancerIpam:
     def restart(self) -> None:
         """Forget everything, as a new leader has: addresses are imported from the services."""
         self._pools.clear()
-        self._wishes.clear()
+        self._requests.clear()
         self._running = False
         self._seen = 0
 
     def sync(self) -> None:
         """Process what changed since the last call."""
         plane = self._plane
-        if plane.configuration().get("enable-lb-ipam", "true") != "true":
+        if not plane.enabled("enable-lb-ipam", "true"):
             return
         pools = plane.all(POOLS)
         if not self._running and not pools:
@@ -107,10 +107,10 @@ class LoadBalancerIpam:
             return
         for event in pool_events:
             self._pool_changed(name_of(event.object))
-        touched = {address_of(event.object) for event in service_events}
-        for address in touched:
-            self._service_changed(address)
-        self._settle(set(self._wishes) if pool_events else touched)
+        touched = {key_of(event.object) for event in service_events}
+        for key in touched:
+            self._service_changed(key)
+        self._settle(set(self._requests) if pool_events else touched)
 
     # Life cycle
 
@@ -120,33 +120,33 @@ class LoadBalancerIpam:
         for pool in sorted(self._plane.all(POOLS), key=created):
             self._pool_changed(name_of(pool))
         self._settle_conflicts()
-        services = self._plane.all(SERVICES)
-        for service in services:
-            self._service_changed(address_of(service))
+        for service in self._plane.all(SERVICES):
+            self._service_changed(key_of(service))
         self._info("LB-IPAM done initializing")
         self._importing = True
-        self._settle(set(self._wishes))
+        self._settle(set(self._requests))
         # A 1.17 operator imports at its start only: a live edit renumbers (cilium#40358).
         self._importing = self._plane.version >= (1, 18)
 
-    def _settle(self, addresses: set[Address]) -> None:
+    def _settle(self, services: set[ObjectKey]) -> None:
         self._settle_conflicts()
-        unsatisfied = {a for a, wish in self._wishes.items() if not wish.satisfied}
-        work = [self._wishes[a] for a in sorted(addresses | unsatisfied) if a in self._wishes]
-        for wish in work:
-            self._strip_or_import(wish)
-        order = [wish for wish in work if not wish.satisfied]
+        unsatisfied = {key for key, request in self._requests.items() if not request.satisfied}
+        keys = sorted(services | unsatisfied)
+        work = [self._requests[key] for key in keys if key in self._requests]
+        for request in work:
+            self._strip_or_import(request)
+        order = [request for request in work if not request.satisfied]
         self._plane.random.shuffle(order)
-        for wish in sorted(order, key=self._arrival):
-            self._satisfy(wish)
-        for wish in work:
-            self._write_service(wish)
+        for request in sorted(order, key=self._arrival):
+            self._satisfy(request)
+        for request in work:
+            self._write_service(request)
         for pool in self._pools.values():
             self._write_pool(pool)
         self._seen = self._plane.store.version
 
-    def _arrival(self, wish: Wish) -> str:
-        service = self._service(wish.address)
+    def _arrival(self, request: IpRequest) -> str:
+        service = self._service(request.service)
         return text(service, "metadata", "creationTimestamp")
 
     # Pools
@@ -185,9 +185,9 @@ class LoadBalancerIpam:
 
     def _drop_ranges(self, ranges: Iterable[Range]) -> None:
         gone = list(ranges)
-        for wish in self._wishes.values():
-            for address in [a for a, r in wish.held.items() if any(r is g for g in gone)]:
-                del wish.held[address]
+        for request in self._requests.values():
+            for address in [a for a, r in request.held.items() if any(r is g for g in gone)]:
+                del request.held[address]
 
     def _settle_conflicts(self) -> None:
         for pool in self._pools.values():
@@ -224,7 +224,7 @@ class LoadBalancerIpam:
             return
         total = sum(r.size for r in pool.ranges)
         used = sum(r.used for r in pool.ranges)
-        generation = mapping(stored, "metadata").get("generation", 1)
+        generation = integer(stored, "metadata", "generation", default=1)
         conflict = ("True", "cidr_overlap") if pool.conflict else ("False", "resolved")
         conditions = [("cilium.io/PoolConflict", *conflict, pool.conflict)] + [
             (f"cilium.io/IPs{kind}", "Unknown", "noreason", str(count))
@@ -247,68 +247,66 @@ class LoadBalancerIpam:
 
     # Services
 
-    def _service(self, address: Address) -> JsonObject | None:
-        return self._plane.get(SERVICES, address[1], address[0])
+    def _service(self, key: ObjectKey) -> JsonObject | None:
+        return self._plane.get(SERVICES, key[1], key[0])
 
-    def _service_changed(self, address: Address) -> None:
-        service = self._service(address)
-        known = self._wishes.get(address)
+    def _service_changed(self, key: ObjectKey) -> None:
+        service = self._service(key)
+        known = self._requests.get(key)
         if service is None or not is_responsible(service, self._plane.configuration()):
             if known is not None:
                 self._release(known, list(known.held))
-                del self._wishes[address]
+                del self._requests[key]
                 if service is not None:
                     self._give_up(service)
             return
-        wish = wish_of(service, self._plane.configuration(), self._unreadable)
+        request = request_of(service, self._plane.configuration(), self._unreadable)
         if known is not None:
-            wish.held = known.held
-        self._wishes[address] = wish
+            request.held = known.held
+        self._requests[key] = request
 
     # Validation
 
-    def _strip_or_import(self, wish: Wish) -> None:
-        stale = [a for a, r in wish.held.items() if not self._keeps(wish, a, r)]
-        self._release(wish, stale)
-        service = self._service(wish.address)
+    def _strip_or_import(self, request: IpRequest) -> None:
+        stale = [a for a, r in request.held.items() if not self._keeps(request, a, r)]
+        self._release(request, stale)
+        service = self._service(request.service)
         present = [
             text(entry, "ip") for entry in objects(service, "status", "loadBalancer", "ingress")
         ]
         for word in present:
-            try:
-                address = ipaddress.ip_address(word)
-            except ValueError:
-                continue
-            if self._importing and address not in wish.held:
-                self._import(wish, address)
-        lost = [word for word in present if word not in {str(a) for a in wish.held}]
+            address = ip_address(word)
+            if self._importing and address is not None and address not in request.held:
+                self._import(request, address)
+        lost = [word for word in present if word not in {str(a) for a in request.held}]
         if lost and self._plane.version >= (1, 20):
             self._info(
-                "Removing Ingress IPs", serviceName=wish.full_name, ipAddrs=f"[{' '.join(lost)}]"
+                "Removing Ingress IPs", serviceName=request.full_name, ipAddrs=f"[{' '.join(lost)}]"
             )
 
-    def _keeps(self, wish: Wish, address: AnyAddress, range_: Range) -> bool:
+    def _keeps(self, request: IpRequest, address: AnyAddress, range_: Range) -> bool:
         pool = self._pools.get(range_.pool)
-        others = [h for h in range_.holders.get(address, []) if h != wish.address]
+        holders = [h for h in range_.holders.get(address, []) if h != request.service]
+        others = [self._requests[h] for h in holders if h in self._requests]
         return (
             pool is not None
-            and pool.takes(wish)
-            and self._wanted(wish, address)
-            and all(unshareable(wish, self._wishes[o]) is None for o in others if o in self._wishes)
+            and pool.takes(request)
+            and self._wanted(request, address)
+            and all(unshareable(request, other) is None for other in others)
         )
 
-    def _wanted(self, wish: Wish, address: AnyAddress) -> bool:
-        if wish.requested:
-            return address in wish.requested
-        return address.version in wish.families
+    def _wanted(self, request: IpRequest, address: AnyAddress) -> bool:
+        if request.addresses:
+            return address in request.addresses
+        return address.version in request.families
 
-    def _import(self, wish: Wish, address: AnyAddress) -> None:
-        range_, _ = self._range_of(wish, address)
-        service = wish.full_name
+    def _import(self, request: IpRequest, address: AnyAddress) -> None:
+        range_, _ = self._range_of(request, address)
+        service = request.full_name
         later = "deferring to regular allocation logic"
-        if range_ is None or not self._wanted(wish, address):
+        if range_ is None or not self._wanted(request, address):
             message = f"Current IP does not belong to any matching range, {later}"
-        elif self._take(wish, address, range_) is not None:
+        elif self._take(request, address, range_) is not None:
             message = f"Current IP is already allocated by another service, {later}"
         else:
             return
@@ -317,82 +315,84 @@ class LoadBalancerIpam:
 
     # Allocation
 
-    def _satisfy(self, wish: Wish) -> None:
-        wish.refusal = None
-        if wish.requested:
-            for address in wish.requested:
-                if address not in wish.held:
-                    wish.refusal = self._give(wish, address) or wish.refusal
+    def _satisfy(self, request: IpRequest) -> None:
+        request.refusal = None
+        if request.addresses:
+            for address in request.addresses:
+                if address not in request.held:
+                    request.refusal = self._give(request, address) or request.refusal
             return
-        for family in wish.families:
-            if not any(address.version == family for address in wish.held):
-                wish.refusal = self._give_any(wish, family) or wish.refusal
+        for family in request.families:
+            if not any(address.version == family for address in request.held):
+                request.refusal = self._give_any(request, family) or request.refusal
 
-    def _give(self, wish: Wish, address: AnyAddress) -> Refusal | None:
-        range_, refusal = self._range_of(wish, address)
+    def _give(self, request: IpRequest, address: AnyAddress) -> Refusal | None:
+        range_, refusal = self._range_of(request, address)
         if range_ is None:
             return refusal
-        refusal = self._take(wish, address, range_)
+        refusal = self._take(request, address, range_)
         if refusal is None:
-            self._assigned(wish, address)
+            self._assigned(request, address)
         return refusal
 
-    def _range_of(self, wish: Wish, address: AnyAddress) -> tuple[Range | None, Refusal | None]:
+    def _range_of(
+        self, request: IpRequest, address: AnyAddress
+    ) -> tuple[Range | None, Refusal | None]:
         found = False
         for range_ in self._usable_ranges():
             if address in range_:
                 found = True
-                if self._pools[range_.pool].takes(wish):
+                if self._pools[range_.pool].takes(request):
                     return range_, None
         if found:
             message = f"The pool with the CIDR containing '{address}', doesn't select this service"
             return None, ("pool_selector_mismatch", message)
         return None, ("no_pool", f"No pool exists with a CIDR containing '{address}'")
 
-    def _take(self, wish: Wish, address: AnyAddress, range_: Range) -> Refusal | None:
+    def _take(self, request: IpRequest, address: AnyAddress, range_: Range) -> Refusal | None:
         holders = range_.holders.get(address, [])
         if not holders:
-            if range_.allocate(address, wish.address):
-                wish.held[address] = range_
+            if range_.allocate(address, request.service):
+                request.held[address] = range_
                 return None
             return _taken(address)
-        if not wish.sharing_key:
+        if not request.sharing_key:
             return _taken(address)
         for holder in holders:
-            reason = unshareable(wish, self._wishes[holder])
+            reason = unshareable(request, self._requests[holder])
             if reason is not None:
                 return (
                     "already_allocated_incompatible_service",
                     f"The IP '{address}' is already allocated to an incompatible service. "
                     f"Reason: {reason}",
                 )
-        holders.append(wish.address)
-        wish.held[address] = range_
+        holders.append(request.service)
+        request.held[address] = range_
         return None
 
-    def _give_any(self, wish: Wish, family: int) -> Refusal | None:
-        if wish.sharing_key and self._join(wish, family):
+    def _give_any(self, request: IpRequest, family: int) -> Refusal | None:
+        if request.sharing_key and self._join(request, family):
             return None
         full = False
         for range_ in self._usable_ranges():
-            if range_.first.version != family or not self._pools[range_.pool].takes(wish):
+            if range_.first.version != family or not self._pools[range_.pool].takes(request):
                 continue
-            address = range_.allocate_any(wish.address)
+            address = range_.allocate_any(request.service)
             if address is not None:
-                wish.held[address] = range_
-                self._assigned(wish, address)
+                request.held[address] = range_
+                self._assigned(request, address)
                 return None
             full = True
-        return OUT_OF_IPS if full else NO_POOL
+        return _OUT_OF_IPS if full else _NO_POOL
 
-    def _join(self, wish: Wish, family: int) -> bool:
-        for other in list(self._wishes.values()):
-            if other is wish or other.sharing_key != wish.sharing_key:
+    def _join(self, request: IpRequest, family: int) -> bool:
+        for other in list(self._requests.values()):
+            if other is request or other.sharing_key != request.sharing_key:
                 continue
             for address, range_ in other.held.items():
-                fits = address.version == family and self._pools[range_.pool].takes(wish)
-                if fits and self._take(wish, address, range_) is None:
-                    self._assigned(wish, address)
+                fits = address.version == family and self._pools[range_.pool].takes(request)
+                if fits and self._take(request, address, range_) is None:
+                    self._assigned(request, address)
                     return True
         return False
 
@@ -402,49 +402,45 @@ class LoadBalancerIpam:
             self._plane.random.shuffle(pools)
         return [range_ for pool in pools for range_ in pool.ranges]
 
-    def _assigned(self, wish: Wish, address: AnyAddress) -> None:
+    def _assigned(self, request: IpRequest, address: AnyAddress) -> None:
         if self._plane.version >= (1, 20):
-            self._info("Assigning Ingress IP", serviceName=wish.full_name, ipAddr=address)
+            self._info("Assigning Ingress IP", serviceName=request.full_name, ipAddr=address)
 
     # Writing
 
-    def _release(self, wish: Wish, addresses: Iterable[AnyAddress]) -> None:
+    def _release(self, request: IpRequest, addresses: Iterable[AnyAddress]) -> None:
         for address in addresses:
-            wish.held.pop(address).release(address, wish.address)
+            request.held.pop(address).release(address, request.service)
 
     def _release_all(self) -> None:
-        for wish in self._wishes.values():
-            wish.held.clear()
-            wish.refusal = NO_POOL
-            self._write_service(wish)
+        for request in self._requests.values():
+            request.held.clear()
+            request.refusal = _NO_POOL
+            self._write_service(request)
 
-    def _write_service(self, wish: Wish) -> None:
-        service = self._service(wish.address)
+    def _write_service(self, request: IpRequest) -> None:
+        service = self._service(request.service)
         if service is None:
             return
         balancer: JsonObject = {}
-        if wish.held:
-            balancer["ingress"] = [{"ip": str(a), "ipMode": "VIP"} for a in wish.held]
-        reason, message = ("satisfied", "") if wish.satisfied else wish.refusal or NO_POOL
-        status = "True" if wish.satisfied else "False"
+        if request.held:
+            balancer["ingress"] = [{"ip": str(a), "ipMode": "VIP"} for a in request.held]
+        reason, message = ("satisfied", "") if request.satisfied else request.refusal or _NO_POOL
+        status = "True" if request.satisfied else "False"
         condition = self._condition(service, status, reason, message)
-        others = [
-            each
-            for each in objects(service, "status", "conditions")
-            if text(each, "type") != SATISFIED
-        ]
-        wanted: JsonObject = {"loadBalancer": balancer, "conditions": [*others, condition]}
+        conditions = [*_other_conditions(service), condition]
+        wanted: JsonObject = {"loadBalancer": balancer, "conditions": conditions}
         if mapping(service, "status") != wanted:
             self._plane.set_status(SERVICES, service, wanted)
 
     def _condition(self, service: JsonObject, status: str, reason: str, message: str) -> JsonObject:
-        since = self._plane.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = stamp(self._plane.time)
         for each in objects(service, "status", "conditions"):
-            if text(each, "type") == SATISFIED and text(each, "status") == status:
+            if text(each, "type") == _SATISFIED and text(each, "status") == status:
                 since = text(each, "lastTransitionTime")
         # No observedGeneration: the API server keeps no generation of a Service, and Go omits 0.
         return {
-            "type": SATISFIED,
+            "type": _SATISFIED,
             "status": status,
             "lastTransitionTime": since,
             "reason": reason,
@@ -452,17 +448,12 @@ class LoadBalancerIpam:
         }
 
     def _give_up(self, service: JsonObject) -> None:
-        namespace, name = address_of(service)
         if self._plane.version >= (1, 20):
-            self._info("Removing all Ingress IPs and conditions", serviceName=f"{namespace}/{name}")
-        others = [
-            each
-            for each in objects(service, "status", "conditions")
-            if text(each, "type") != SATISFIED
-        ]
+            message = "Removing all Ingress IPs and conditions"
+            self._info(message, serviceName="/".join(key_of(service)))
         status: JsonObject = {"loadBalancer": {}}
-        if others:
-            status["conditions"] = list[object](others)
+        if others := _other_conditions(service):
+            status["conditions"] = others
         self._plane.set_status(SERVICES, service, status)
 
     def _unreadable(self, error: str) -> None:
@@ -478,6 +469,12 @@ class LoadBalancerIpam:
 def _newer(pool: Pool, other: Pool) -> bool:
     mine, theirs = created(pool.object), created(other.object)
     return (mine, name_of(pool.object)) > (theirs, name_of(other.object))
+
+
+def _other_conditions(service: JsonObject) -> list[JsonObject]:
+    """The conditions of a service that are not LB-IPAM's."""
+    conditions = objects(service, "status", "conditions")
+    return [each for each in conditions if text(each, "type") != _SATISFIED]
 
 
 def _taken(address: AnyAddress) -> Refusal:

@@ -132,8 +132,8 @@ def serve(lab: RunningLab, out: TextIO) -> int:
 
 def scenarios() -> list[tuple[str, str]]:
     """The names of the scenarios and what each shows."""
-    # Imported here: only this question needs the simulation in the parent.
-    from app.lab.world import scenario_list
+    # Imported here: only this question needs the scenarios' types in the parent.
+    from app.lab.scenario import scenario_list
 
     return scenario_list()
 

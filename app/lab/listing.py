@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.lab.access import Target, bad_request, collection_path, too_large, too_old
+from app.lab.access import Target, bad_request, too_large, too_old
+from app.lab.fields import key_of, mapping
 from app.lab.selectors import BadSelector, Selection, selection
 from app.lab.store import Cluster, Event, Expired, JsonObject
 
@@ -72,7 +73,7 @@ def list_document(page: Page, target: Target) -> JsonObject:
 
 def list_version(cluster: Cluster, target: Target) -> str:
     """The resourceVersion a list has now."""
-    everywhere = collection_path(target.resource, target.version)
+    everywhere = target.resource.path(target.version)
     recorded = cluster.list_versions
     return recorded.get(target.path) or recorded.get(everywhere) or str(cluster.store.version)
 
@@ -93,20 +94,20 @@ def selected(target: Target, query: Mapping[str, str]) -> Selection:
 
 def page_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Page:
     """The part of a collection that a query asks for. Raises a Refusal with 400, 410 or 504."""
-    wanted = selected(target, query)
+    chosen = selected(target, query)
     limit = whole_number(query, "limit") or 0
     token = _token(query.get("continue", ""))
     version = str(token.rv) if token else _asked_version(cluster, target, query)
-    found = [obj for obj in _objects(cluster, target, version) if wanted.matches(obj)]
+    found = [obj for obj in _objects(cluster, target, version) if chosen.matches(obj)]
     rest = [obj for obj in found if token is None or _place(obj) >= token.start]
     items = rest[:limit] if limit > 0 else rest
     metadata: JsonObject = {"resourceVersion": version}
     if len(items) < len(rest):
         metadata["continue"] = _continue(version, rest[limit])
-        if wanted.everything:
+        if chosen.everything:
             metadata["remainingItemCount"] = len(rest) - len(items)
     now = version == list_version(cluster, target)
-    complete = wanted.everything and len(items) == len(found)
+    complete = chosen.everything and len(items) == len(found)
     return Page(items, metadata, now and complete)
 
 
@@ -121,7 +122,7 @@ def whole_number(query: Mapping[str, str], name: str) -> int | None:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from problem
 
 
-def truth(query: Mapping[str, str], name: str) -> bool:
+def switched_on(query: Mapping[str, str], name: str) -> bool:
     """A query parameter that is a switch."""
     return query.get(name, "") in ("1", "t", "T", "true", "True", "TRUE")
 
@@ -171,9 +172,7 @@ def _continue(version: str, first: JsonObject) -> str:
 
 def _place(obj: JsonObject) -> str:
     """An object's key in etcd, by which lists are ordered."""
-    metadata = obj["metadata"]
-    assert isinstance(metadata, dict)  # noqa: S101 - the store took it by its metadata
-    return f"{metadata.get('namespace', '')}/{metadata['name']}"
+    return "/".join(key_of(obj))
 
 
 _DEFAULT_SECONDS = 1800
@@ -184,23 +183,23 @@ Present = Callable[[JsonObject], JsonObject]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a client asked to be told."""
+    """What a client wants to watch."""
 
     target: Target
     selection: Selection
     since: int | None
-    """Tell what happened after this version; None: begin with everything there is."""
+    """Report what happened after this version; None: begin with every object."""
     seconds: float
     """After how long the server ends it."""
     bookmarks: bool
     marked_start: bool
-    """Whether a bookmark tells the end of the initial objects (`sendInitialEvents`)."""
+    """Whether a bookmark marks the end of the initial objects (`sendInitialEvents`)."""
 
 
 def watch_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Watch:
     """The watch a query asks for. Raises a Refusal with 400 or 504."""
     asked = query.get("resourceVersion", "")
-    initial = truth(query, "sendInitialEvents")
+    initial = switched_on(query, "sendInitialEvents")
     from_start = asked in ("", "0") or initial
     seconds = whole_number(query, "timeoutSeconds")
     return Watch(
@@ -208,7 +207,7 @@ def watch_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Watc
         selected(target, query),
         None if from_start else check_version(cluster, asked),
         _DEFAULT_SECONDS if seconds is None or seconds <= 0 else seconds,
-        truth(query, "allowWatchBookmarks"),
+        switched_on(query, "allowWatchBookmarks"),
         initial,
     )
 
@@ -239,7 +238,7 @@ async def watch_lines(
             return
         version = max(version, int(list_version(cluster, target)))
         for event in events:
-            for kind, obj in _told(event, watch):
+            for kind, obj in _seen(event, watch):
                 yield {"type": kind, "object": present(obj)}
         if events:
             continue
@@ -252,9 +251,9 @@ async def watch_lines(
             due = loop.time() + interval
 
 
-def _told(event: Event, watch: Watch) -> Iterator[tuple[str, JsonObject]]:
+def _seen(event: Event, watch: Watch) -> Iterator[tuple[str, JsonObject]]:
     """What one change is for this client: nothing, or one event."""
-    if watch.target.namespace not in ("", _metadata_of(event.object).get("namespace")):
+    if watch.target.namespace not in ("", key_of(event.object)[0]):
         return
     was = event.before is not None and watch.selection.matches(event.before)
     remains = event.type != "DELETED" and watch.selection.matches(event.object)
@@ -267,12 +266,8 @@ def _told(event: Event, watch: Watch) -> Iterator[tuple[str, JsonObject]]:
 def _last_seen(event: Event) -> JsonObject:
     """The object as the client knew it, with the version at which it left the selection."""
     before = event.before or event.object
-    return {**before, "metadata": {**_metadata_of(before), "resourceVersion": str(event.version)}}
-
-
-def _metadata_of(obj: JsonObject) -> JsonObject:
-    metadata = obj.get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
+    metadata = {**mapping(before, "metadata"), "resourceVersion": str(event.version)}
+    return {**before, "metadata": metadata}
 
 
 def _bookmark(target: Target, version: int, end_of_start: bool = False) -> JsonObject:

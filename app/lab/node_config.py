@@ -21,7 +21,8 @@ from app.lab.store import JsonObject, stamp
 class Desired:
     """What the objects ask of a node."""
 
-    instances: tuple[tuple[str, int, JsonObject], ...]
+    instances: dict[str, tuple[int, JsonObject]]
+    """AS number and specification by name."""
     legacy: bool
     """Whether a CiliumBGPPeeringPolicy asks for it."""
 
@@ -38,13 +39,11 @@ def desired(plane: Plane, node: str) -> Desired | None:
         return None
     if policies:
         routers = objects(policies[0], "spec", "virtualRouters")
-        numbered = [(integer(r, "localASN"), r) for r in routers]
-        return Desired(tuple((str(asn), asn, r) for asn, r in numbered), legacy=True)
-    config = plane.get(NODE_CONFIGS, node)
-    listed = objects(config, "spec", "bgpInstances")
-    return Desired(
-        tuple((text(i, "name"), integer(i, "localASN"), i) for i in listed), legacy=False
-    )
+        numbered = [(integer(each, "localASN"), each) for each in routers]
+        return Desired({str(asn): (asn, each) for asn, each in numbered}, legacy=True)
+    listed = objects(plane.get(NODE_CONFIGS, node), "spec", "bgpInstances")
+    instances = {text(each, "name"): (integer(each, "localASN"), each) for each in listed}
+    return Desired(instances, legacy=False)
 
 
 class MissingPasswordKey(Exception):
@@ -56,59 +55,54 @@ def peers_of(
 ) -> Iterator[PeerSettings]:
     """The peers of a BGPv2 instance, or of a BGPv1 virtual router (`legacy`).
 
-    A peer whose configuration does not exist is left out, as by Cilium; `warn` is told of a
+    A peer whose configuration does not exist is left out, as by Cilium. BGPv1 calls `warn` for a
     missing Secret. Raises MissingPasswordKey.
     """
     if legacy:
         for neighbor in objects(spec, "neighbors"):
-            yield _legacy_peer(plane, asn, neighbor, warn)
+            address = text(neighbor, "peerAddress").partition("/")[0]
+            yield PeerSettings(
+                name=address,
+                address=address,
+                asn=integer(neighbor, "peerASN"),
+                local_asn=asn,
+                port=integer(neighbor, "peerPort", default=179),
+                multihop=integer(neighbor, "eBGPMultihopTTL", default=1),
+                families=_families(neighbor) or ("ipv4", "ipv6"),
+                password=_password(plane, text(neighbor, "authSecretRef"), warn),
+                restart=_restart(neighbor),
+                **_timers(neighbor),
+            )
         return
     for peer in objects(spec, "peers"):
-        config = plane.get(PEER_CONFIGS, text(peer, "peerConfigRef", "name"))
-        if config is not None and text(peer, "peerAddress"):
-            yield _peer(plane, asn, peer, mapping(config, "spec"))
+        stored = plane.get(PEER_CONFIGS, text(peer, "peerConfigRef", "name"))
+        if stored is None or not text(peer, "peerAddress"):
+            continue
+        config = mapping(stored, "spec")
+        yield PeerSettings(
+            name=text(peer, "name"),
+            address=text(peer, "peerAddress"),
+            asn=integer(peer, "peerASN"),
+            local_asn=asn,
+            port=integer(config, "transport", "peerPort", default=179),
+            multihop=integer(config, "ebgpMultihop", default=1),
+            families=_families(config) or ("ipv6", "ipv4"),
+            password=_password(plane, text(config, "authSecretRef"), None),
+            restart=_restart(config),
+            **_timers(mapping(config, "timers")),
+        )
 
 
-def _legacy_peer(
-    plane: Plane, asn: int, neighbor: JsonObject, warn: Callable[[str], None]
-) -> PeerSettings:
-    restart = mapping(neighbor, "gracefulRestart")
-    address = text(neighbor, "peerAddress").partition("/")[0]
-    listed = objects(neighbor, "families")
-    families = tuple(text(f, "afi") for f in listed) if listed else ("ipv4", "ipv6")
-    return PeerSettings(
-        name=address,
-        address=address,
-        asn=integer(neighbor, "peerASN"),
-        local_asn=asn,
-        port=integer(neighbor, "peerPort", default=179),
-        hold=integer(neighbor, "holdTimeSeconds", default=90),
-        keepalive=integer(neighbor, "keepAliveTimeSeconds", default=30),
-        retry=integer(neighbor, "connectRetryTimeSeconds", default=120),
-        multihop=integer(neighbor, "eBGPMultihopTTL", default=1),
-        restart=_restart(restart),
-        families=families,
-        password=_password(plane, text(neighbor, "authSecretRef"), warn),
-    )
+def _families(config: JsonObject) -> tuple[str, ...]:
+    return tuple(text(family, "afi") for family in objects(config, "families"))
 
 
-def _peer(plane: Plane, asn: int, peer: JsonObject, config: JsonObject) -> PeerSettings:
-    timers = mapping(config, "timers")
-    listed = [text(family, "afi") for family in objects(config, "families")]
-    return PeerSettings(
-        name=text(peer, "name"),
-        address=text(peer, "peerAddress"),
-        asn=integer(peer, "peerASN"),
-        local_asn=asn,
-        port=integer(config, "transport", "peerPort", default=179),
-        hold=integer(timers, "holdTimeSeconds", default=90),
-        keepalive=integer(timers, "keepAliveTimeSeconds", default=30),
-        retry=integer(timers, "connectRetryTimeSeconds", default=120),
-        multihop=integer(config, "ebgpMultihop", default=1),
-        restart=_restart(mapping(config, "gracefulRestart")),
-        families=tuple(listed) if listed else ("ipv6", "ipv4"),
-        password=_password(plane, text(config, "authSecretRef"), None),
-    )
+def _timers(timers: JsonObject) -> dict[str, int]:
+    return {
+        "hold": integer(timers, "holdTimeSeconds", default=90),
+        "keepalive": integer(timers, "keepAliveTimeSeconds", default=30),
+        "retry": integer(timers, "connectRetryTimeSeconds", default=120),
+    }
 
 
 def _password(plane: Plane, secret: str, warn: Callable[[str], None] | None) -> str:
@@ -127,10 +121,10 @@ def _password(plane: Plane, secret: str, warn: Callable[[str], None] | None) -> 
     return password
 
 
-def _restart(settings: JsonObject) -> int | None:
-    if not truth(settings, "enabled"):
+def _restart(config: JsonObject) -> int | None:
+    if not truth(config, "gracefulRestart", "enabled"):
         return None
-    return integer(settings, "restartTimeSeconds", default=120)
+    return integer(config, "gracefulRestart", "restartTimeSeconds", default=120)
 
 
 @dataclass(slots=True, eq=False)
@@ -144,8 +138,8 @@ class Instance:
     sessions: dict[str, Session] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     """When a prefix that not every node offers entered the local RIB."""
-    told: tuple[int, ...] = ()
-    """Revisions of the shared offers as of the last look."""
+    revisions: tuple[int, ...] = ()
+    """Of the shared offers, as of the last look."""
 
 
 Counts = Callable[[Instance, Session, str], tuple[int, int]]
@@ -157,8 +151,7 @@ def write_status(
 ) -> None:
     """Write the sessions, and the reconciliation error if there is or was one."""
     config = plane.get(NODE_CONFIGS, node)
-    enabled = plane.configuration().get("enable-bgp-control-plane-status-report", "true")
-    if config is None or enabled != "true":
+    if config is None or not plane.enabled("enable-bgp-control-plane-status-report", "true"):
         return
     listed: list[object] = [_instance_status(instance, counts) for instance in instances]
     status: JsonObject = {"bgpInstances": listed} if listed else {}

@@ -6,7 +6,7 @@ the condition is that of `operator/pkg/networkpolicy/validator.go`. It has no re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.lab.fields import (
     created,
@@ -32,12 +32,11 @@ from app.lab.plane import (
     PEER_CONFIGS,
     SECRETS,
     Plane,
-    ResourceKey,
-    matters,
 )
-from app.lab.store import JsonObject
+from app.lab.store import JsonObject, ResourceKey
 
 _BGP_INPUTS = (CLUSTER_CONFIGS, PEER_CONFIGS, NODE_CONFIGS, OVERRIDES, CILIUM_NODES, SECRETS)
+_POLICY_INPUTS = (CILIUM_POLICIES, CLUSTERWIDE_POLICIES)
 
 
 class Operator:
@@ -54,14 +53,10 @@ class Operator:
         self.running = True
         self._seen = 0
         self._ipam.restart()
-        if self._bgp_enabled():
-            self._plane.operator_log(
-                "info",
-                "BGP control plane operator started"
-                if self._plane.version >= (1, 19)
-                else "BGPv2 control plane operator started",
-                BGP_OPERATOR_MODULE,
-            )
+        if self._bgp_enabled:
+            name = "BGP" if self._plane.version >= (1, 19) else "BGPv2"
+            started = f"{name} control plane operator started"
+            self._plane.operator_log("info", started, BGP_OPERATOR_MODULE)
 
     def stop(self) -> None:
         """The leader is gone: statuses stay as they are from now on."""
@@ -74,27 +69,24 @@ class Operator:
         self._ipam.sync()
         version = self._plane.store.version
         if self._changed(_BGP_INPUTS):
-            if self._bgp_enabled():
+            if self._bgp_enabled:
                 self._render()
             version = self._plane.store.version
-        if self._changed(POLICY_INPUTS):
-            judge(self._plane)
+        if self._changed(_POLICY_INPUTS):
+            _check_policies(self._plane)
             version = self._plane.store.version
         self._seen = version
 
-    def _changed(self, resources: tuple[ResourceKey, ...]) -> bool:
-        return any(
-            matters(event)
-            for resource in resources
-            for event in self._plane.changes(resource, self._seen)
-        )
+    def _changed(self, resources: Iterable[ResourceKey]) -> bool:
+        return any(self._plane.matters(resource, self._seen) for resource in resources)
 
+    @property
     def _bgp_enabled(self) -> bool:
-        return self._plane.configuration().get("enable-bgp-control-plane") == "true"
+        return self._plane.enabled("enable-bgp-control-plane")
 
+    @property
     def _reports(self) -> bool:
-        reported = self._plane.configuration().get("enable-bgp-control-plane-status-report", "true")
-        return reported == "true"
+        return self._plane.enabled("enable-bgp-control-plane-status-report", "true")
 
     def _render(self) -> None:
         wanted: set[str] = set()
@@ -104,7 +96,7 @@ class Operator:
             if name_of(stale) not in wanted:
                 self._plane.store.delete(NODE_CONFIGS, "", name_of(stale))
         for peer_config in self._plane.all(PEER_CONFIGS):
-            self._judge_secret(peer_config)
+            self._check_secret(peer_config)
 
     def _render_config(self, config: JsonObject) -> set[str]:
         """Render one ClusterConfig for the nodes that it selects and that no other one owns."""
@@ -122,18 +114,14 @@ class Operator:
                 continue
             owned.add(node)
             self._write_node_config(node, config)
-        if self._reports():
-            self._judge_config(config, bool(nodes), sorted(rivals))
+        if self._reports:
+            self._check_config(config, bool(nodes), sorted(rivals))
         return owned
 
     def _owner(self, node: str) -> str:
         """The ClusterConfig that owns a node's configuration, if it still exists and selects it."""
-        existing = self._plane.get(NODE_CONFIGS, node)
-        if existing is None:
-            return ""
-        owner = next(
-            (text(each, "name") for each in objects(existing, "metadata", "ownerReferences")), ""
-        )
+        owners = objects(self._plane.get(NODE_CONFIGS, node), "metadata", "ownerReferences")
+        owner = text(owners[0], "name") if owners else ""
         config = self._plane.get(CLUSTER_CONFIGS, owner)
         cilium_node = self._plane.get(CILIUM_NODES, node)
         if config is None or cilium_node is None:
@@ -154,7 +142,7 @@ class Operator:
             "name": name_of(config),
             "uid": text(config, "metadata", "uid"),
         }
-        spec: JsonObject = {"bgpInstances": list[object](instances)}
+        spec: JsonObject = {"bgpInstances": instances}
         if existing is None:
             existing = {
                 "apiVersion": self._plane.api_version,
@@ -166,7 +154,7 @@ class Operator:
         if wanted != existing:
             self._plane.put(NODE_CONFIGS, wanted, "cilium-operator-generic")
 
-    def _judge_config(self, config: JsonObject, selects_any: bool, rivals: list[str]) -> None:
+    def _check_config(self, config: JsonObject, selects_any: bool, rivals: list[str]) -> None:
         referenced = {
             text(peer, "peerConfigRef", "name")
             for instance in objects(config, "spec", "bgpInstances")
@@ -187,8 +175,8 @@ class Operator:
         ]
         self._set(CLUSTER_CONFIGS, config, verdicts)
 
-    def _judge_secret(self, peer_config: JsonObject) -> None:
-        if not self._reports():
+    def _check_secret(self, peer_config: JsonObject) -> None:
+        if not self._reports:
             return
         secret = text(peer_config, "spec", "authSecretRef")
         namespace = text(self._plane.configuration(), "bgp-secrets-namespace")
@@ -199,10 +187,7 @@ class Operator:
         self._set(PEER_CONFIGS, peer_config, [("MissingAuthSecret", missing, message)])
 
     def _set(
-        self,
-        resource: tuple[str, str],
-        obj: JsonObject,
-        verdicts: list[tuple[str, bool, str]],
+        self, resource: ResourceKey, obj: JsonObject, verdicts: Iterable[tuple[str, bool, str]]
     ) -> None:
         stored = self._plane.get(resource, name_of(obj))
         if stored is None:
@@ -244,7 +229,7 @@ def _overridden(instance: JsonObject, override: JsonObject | None) -> JsonObject
         peers = [_first_named(objects(each, "peers"), peer) for peer in objects(instance, "peers")]
         instance = merged(instance, own)
         if present(instance, "peers"):
-            instance["peers"] = list[object](peers)
+            instance["peers"] = peers
     return instance
 
 
@@ -253,23 +238,12 @@ def _first_named(overrides: list[JsonObject], peer: JsonObject) -> JsonObject:
     return merged(peer, found)
 
 
-POLICY_INPUTS = (CILIUM_POLICIES, CLUSTERWIDE_POLICIES)
-
 _PEERS = ("Endpoints", "CIDR", "CIDRSet", "Entities", "Nodes", "Groups")
 
 
-def with_types(policy: JsonObject) -> JsonObject:
-    """A NetworkPolicy with the `policyTypes` that the API server fills in."""
-    spec = mapping(policy, "spec")
-    if spec.get("policyTypes"):
-        return policy
-    types = ["Ingress", *(["Egress"] if objects(spec, "egress") else [])]
-    return {**policy, "spec": {**spec, "policyTypes": list[object](types)}}
-
-
-def judge(plane: Plane) -> None:
-    """Say of every policy of Cilium's whether it is valid."""
-    for resource in POLICY_INPUTS:
+def _check_policies(plane: Plane) -> None:
+    """Set the condition Valid of every policy of Cilium."""
+    for resource in _POLICY_INPUTS:
         for policy in plane.all(resource):
             fault = "\n".join(filter(None, map(_fault, _rules(policy))))
             condition: JsonObject = {

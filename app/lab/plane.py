@@ -18,76 +18,7 @@ from datetime import datetime
 from random import Random
 
 from app.lab.fields import labels_of, mapping, objects, text
-from app.lab.store import Event, Expired, JsonObject, Logs, Store, stamp
-
-LBIPAM_MODULE = "operator.operator-controlplane.leader-lifecycle.lbipam"
-BGP_OPERATOR_MODULE = "operator.operator-controlplane.leader-lifecycle.bgp-cp-operator"
-AGENT_BGP_MODULE = "agent.controlplane.bgp-control-plane"
-
-
-@dataclass(frozen=True, slots=True)
-class LogText:
-    """The log formats of one minor version."""
-
-    version: tuple[int, int]
-
-    def operator(
-        self, time: datetime, level: str, message: str, module: str, **fields: object
-    ) -> str:
-        """A line of the operator; 1.17 writes whole seconds."""
-        when = (
-            _nanoseconds(time) if self.version >= (1, 18) else time.strftime("%Y-%m-%dT%H:%M:%SZ")
-        )
-        return _slog(when, level, message, {"module": module, **fields})
-
-    def agent(self, time: datetime, level: str, message: str, **fields: object) -> str:
-        """A line of an agent's BGP control plane."""
-        when = _nanoseconds(time)
-        if self.version >= (1, 18):
-            return _slog(when, level, message, {"module": AGENT_BGP_MODULE, **fields})
-        words = "warning" if level == "warn" else level
-        ordered = {**dict(sorted(fields.items())), "subsys": "bgp-control-plane"}
-        return f'time="{when}" level={words} msg={_quoted(message)}' + _fields(ordered)
-
-    def speaker(
-        self, time: datetime, level: str, message: str, instance: str, asn: int, **fields: object
-    ) -> str:
-        """A line of the BGP implementation inside an agent; `fields` begin with Topic and Key."""
-        component = "gobgp-server" if self.version >= (1, 20) else "gobgp.BgpServerInstance"
-        if self.version < (1, 18):
-            return self.agent(time, level, message, component=component, asn=asn, **fields)
-        return self.agent(
-            time, level, message, instance=instance, component=component, asn=asn, **fields
-        )
-
-
-def _slog(when: str, level: str, message: str, fields: dict[str, object]) -> str:
-    return f"time={when} level={level} msg={_value(message)}" + _fields(fields)
-
-
-def _fields(fields: dict[str, object]) -> str:
-    return "".join(f" {name}={_value(value)}" for name, value in fields.items())
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    words = str(value)
-    plain = words and not any(c in ' "=' or not c.isprintable() for c in words)
-    return words if plain else _quoted(words)
-
-
-def _quoted(words: str) -> str:
-    escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _nanoseconds(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
-
-
-ResourceKey = tuple[str, str]
-"""Group and plural, as `Resource.key`."""
+from app.lab.store import Event, Expired, JsonObject, Logs, ResourceKey, Store, stamp
 
 NODES: ResourceKey = ("", "nodes")
 NAMESPACES: ResourceKey = ("", "namespaces")
@@ -122,6 +53,9 @@ _STATUS_WRITERS: dict[ResourceKey, str] = {
 NAMESPACE = "kube-system"
 """Where Cilium runs."""
 
+LBIPAM_MODULE = "operator.operator-controlplane.leader-lifecycle.lbipam"
+BGP_OPERATOR_MODULE = "operator.operator-controlplane.leader-lifecycle.bgp-cp-operator"
+_AGENT_MODULE = "agent.controlplane.bgp-control-plane"
 
 Minor = tuple[int, int]
 """A minor version of Cilium, such as (1, 17); compare it with tuples."""
@@ -153,7 +87,7 @@ class Plane:
     random: Random
     time: datetime
     horizon: datetime
-    """History before this moment is told in outline only: endless retries are skipped."""
+    """History before this moment is an outline: endless retries are skipped."""
     operator_pod: str = "cilium-operator"
     """Name of the leading operator's pod, which writes the operator's log."""
 
@@ -167,15 +101,14 @@ class Plane:
         """Group and version of the pool and BGP kinds: v2alpha1 alone before 1.18."""
         return "cilium.io/v2" if self.version >= (1, 18) else "cilium.io/v2alpha1"
 
-    @property
-    def log_text(self) -> LogText:
-        """How this version writes its log lines."""
-        return LogText(self.version)
-
     def configuration(self) -> JsonObject:
         """The data of the ConfigMap `cilium-config` as it is now."""
         config = self.store.get(CONFIG_MAPS, NAMESPACE, "cilium-config")
         return mapping(config, "data")
+
+    def enabled(self, key: str, default: str = "false") -> bool:
+        """Whether a setting of `cilium-config` is true; `default` where it is not set."""
+        return self.configuration().get(key, default) == "true"
 
     def changes(self, resource: ResourceKey, since: int) -> list[Event]:
         """The changes of a resource; everything as added when the history is lost."""
@@ -186,6 +119,18 @@ class Plane:
         except Expired:
             version = self.store.version
             return [Event(version, "ADDED", resource, o, None) for o in self.all(resource)]
+
+    def matters(self, resource: ResourceKey, since: int) -> bool:
+        """Whether a change of a resource can alter what a controller does.
+
+        A change of a BGP object's status alone cannot.
+        """
+        return any(
+            event.before is None
+            or event.type == "DELETED"
+            or _essence(event.object) != _essence(event.before)
+            for event in self.changes(resource, since)
+        )
 
     def all(self, resource: ResourceKey) -> list[JsonObject]:
         """The objects of a resource; none when this version does not serve it."""
@@ -205,9 +150,29 @@ class Plane:
         return self.store.put(resource, {**obj, "metadata": metadata}, manager)
 
     def operator_log(self, level: str, message: str, module: str, **fields: object) -> None:
-        """Write a line to the leading operator's log."""
-        line = self.log_text.operator(self.time, level, message, module, **fields)
+        """Write a line to the leading operator's log; 1.17 writes whole seconds."""
+        time = stamp(self.time, 9 if self.version >= (1, 18) else 0)
+        line = _slog(time, level, message, {"module": module, **fields})
         self.logs.write(NAMESPACE, self.operator_pod, "cilium-operator", self.time, line)
+
+    def agent_log(self, pod: str, level: str, message: str, **fields: object) -> None:
+        """Write a line of the BGP control plane to an agent's log."""
+        time = stamp(self.time, 9)
+        if self.version >= (1, 18):
+            line = _slog(time, level, message, {"module": _AGENT_MODULE, **fields})
+        else:
+            word = "warning" if level == "warn" else level
+            ordered = {**dict(sorted(fields.items())), "subsys": "bgp-control-plane"}
+            line = f'time="{time}" level={word} msg={_quoted(message)}' + _fields(ordered)
+        self.logs.write(NAMESPACE, pod, "cilium-agent", self.time, line)
+
+    def speaker_log(
+        self, pod: str, level: str, message: str, instance: str, asn: int, **fields: object
+    ) -> None:
+        """Write a line of the BGP speaker inside an agent; `fields` begin with Topic and Key."""
+        named: dict[str, object] = {"instance": instance} if self.version >= (1, 18) else {}
+        component = "gobgp-server" if self.version >= (1, 20) else "gobgp.BgpServerInstance"
+        self.agent_log(pod, level, message, **named, component=component, asn=asn, **fields)
 
     def set_status(self, resource: ResourceKey, obj: JsonObject, status: JsonObject) -> None:
         """Replace an object's status, as the subresource does."""
@@ -218,30 +183,48 @@ class Plane:
         self, resource: ResourceKey, obj: JsonObject, conditions: Iterable[JsonObject]
     ) -> None:
         """Set conditions by type; a transition time changes with the status only."""
-        known = mapping(obj, "status").get("conditions")
-        order: dict[str, JsonObject] = {}
-        for condition in known if isinstance(known, list) else []:
-            order[text(condition, "type")] = condition
+        known = objects(obj, "status", "conditions")
+        by_type = {text(condition, "type"): condition for condition in known}
         for condition in conditions:
-            before = order.get(text(condition, "type"))
-            since = stamp(self.time)
-            if before is not None and before.get("status") == condition.get("status"):
-                since = text(before, "lastTransitionTime")
-            order[text(condition, "type")] = dict(
-                sorted({**condition, "lastTransitionTime": since}.items())
-            )
-        listed = list(order.values())
-        if listed != known:
-            self.set_status(
-                resource, obj, {**mapping(obj, "status"), "conditions": list[object](listed)}
-            )
+            before = by_type.get(text(condition, "type"), {})
+            same = before.get("status") == condition["status"]
+            since = text(before, "lastTransitionTime") if same else stamp(self.time)
+            new = {**condition, "lastTransitionTime": since}
+            by_type[text(condition, "type")] = dict(sorted(new.items()))
+        if (listed := list(by_type.values())) != known:
+            status = {**mapping(obj, "status"), "conditions": list[object](listed)}
+            self.set_status(resource, obj, status)
 
 
-def matters(event: Event) -> bool:
-    """Whether a change can alter what a controller does; a BGP object's status cannot."""
-    if event.before is None or event.type == "DELETED":
-        return True
-    return _essence(event.object) != _essence(event.before)
+def _slog(time: str, level: str, message: str, fields: dict[str, object]) -> str:
+    return f"time={time} level={level} msg={_value(message)}" + _fields(fields)
+
+
+def _fields(fields: dict[str, object]) -> str:
+    return "".join(f" {name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    words = str(value)
+    plain = words and not any(c in ' "=' or not c.isprintable() for c in words)
+    return words if plain else _quoted(words)
+
+
+def _quoted(words: str) -> str:
+    escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def owner_reference(
+    kind: str, name: str, uid: str, *, api: str = "v1", controller: bool = False
+) -> JsonObject:
+    """An entry of an object's `metadata.ownerReferences`."""
+    reference: JsonObject = {"apiVersion": api, "kind": kind, "name": name, "uid": uid}
+    if controller:
+        reference |= {"controller": True, "blockOwnerDeletion": True}
+    return reference
 
 
 def _essence(obj: JsonObject) -> JsonObject:

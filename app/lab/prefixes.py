@@ -14,22 +14,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.lab.fields import (
-    Address,
-    address_of,
+    AnyAddress,
     annotation,
     integer,
+    ip_address,
+    key_of,
     labels_of,
     mapping,
     objects,
     present,
     selects,
+    service_labels,
     text,
     texts,
     truth,
 )
-from app.lab.ip_requests import AnyAddress
 from app.lab.plane import ADVERTISEMENTS, CILIUM_NODES, ENDPOINT_SLICES, SERVICES, Plane
-from app.lab.store import JsonObject
+from app.lab.store import JsonObject, ObjectKey
 from app.lab.wire import (
     WELL_KNOWN_COMMUNITIES,
     AnyNetwork,
@@ -119,9 +120,9 @@ class Prefixes:
     plane: Plane
     _selected: dict[tuple[str, int], Selected] = field(default_factory=dict)
     _before: dict[tuple[str, int], Selected] = field(default_factory=dict)
-    _endpoints: dict[tuple[str, str], frozenset[str]] | None = None
+    _endpoints: dict[ObjectKey, frozenset[str]] | None = None
     _config: JsonObject | None = None
-    _steady: dict[str, dict[Address, tuple[JsonObject, tuple[ServiceOffer, ...]]]] = field(
+    _steady: dict[str, dict[ObjectKey, tuple[JsonObject, tuple[ServiceOffer, ...]]]] = field(
         default_factory=dict
     )
     """By selection and service: the object that was looked at, and what came of it."""
@@ -204,14 +205,14 @@ class Prefixes:
             self._steady.clear()
         steady = self._steady.setdefault(repr(selection), {})
         for service in self.plane.all(SERVICES):
-            address = address_of(service)
-            known = steady.get(address)
+            key = key_of(service)
+            known = steady.get(key)
             if known is not None and known[0] is service:
                 yield from known[1]
                 continue
             offers = tuple(self._offers(service, selection))
             if self._is_steady(offers, config):
-                steady[address] = (service, offers)
+                steady[key] = (service, offers)
             yield from offers
 
     def _is_steady(self, offers: tuple[ServiceOffer, ...], config: JsonObject) -> bool:
@@ -220,11 +221,7 @@ class Prefixes:
         return routable and all(offer.nodes is None for offer in offers)
 
     def _offers(self, service: JsonObject, selection: Selection) -> Iterator[ServiceOffer]:
-        namespace, name = address_of(service)
-        labels = labels_of(service) | {
-            "io.kubernetes.service.name": name,
-            "io.kubernetes.service.namespace": namespace,
-        }
+        labels = service_labels(service)
         if selects(selection.selector or {}, labels) and self._offered(service):
             for kind in selection.kinds:
                 yield self._service(service, kind, selection.aggregation)
@@ -263,22 +260,20 @@ class Prefixes:
                 ]
             case "ClusterIP":
                 words = texts(service, "spec", "clusterIPs")
-            case "ExternalIP":
-                words = texts(service, "spec", "externalIPs")
             case _:
-                words = []
-        return [address for word in words if (address := _address(word)) is not None]
+                words = texts(service, "spec", "externalIPs")
+        return [address for word in words if (address := ip_address(word)) is not None]
 
     def _local_nodes(self, service: JsonObject) -> frozenset[str]:
         """Nodes with a backend that counts: a ready one; up to 1.18 any that is not terminating."""
         if self._endpoints is None:
-            by_service: dict[tuple[str, str], set[str]] = {}
+            by_service: dict[ObjectKey, set[str]] = {}
             for slice_ in self.plane.all(ENDPOINT_SLICES):
-                namespace, _ = address_of(slice_)
+                namespace, _ = key_of(slice_)
                 name = text(slice_, "metadata", "labels", "kubernetes.io/service-name")
                 by_service.setdefault((namespace, name), set()).update(self._backends(slice_))
             self._endpoints = {key: frozenset(nodes) for key, nodes in by_service.items()}
-        return self._endpoints.get(address_of(service), frozenset())
+        return self._endpoints.get(key_of(service), frozenset())
 
     def _backends(self, slice_: JsonObject) -> Iterable[str]:
         for endpoint in objects(slice_, "endpoints"):
@@ -347,10 +342,3 @@ def _virtual_router_entries(router: JsonObject) -> list[JsonObject]:
     }
     pods: list[JsonObject] = [{"advertisementType": "PodCIDR"}]
     return [services, *(pods if truth(router, "exportPodCIDR") else [])]
-
-
-def _address(word: str) -> AnyAddress | None:
-    try:
-        return ipaddress.ip_address(word)
-    except ValueError:
-        return None

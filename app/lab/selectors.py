@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from app.lab.fields import labels_of, shown
 from app.lab.store import JsonObject, Resource
 
 Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
@@ -19,6 +20,7 @@ Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
 _NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
+_INTEGER = re.compile(r"-?[0-9]+")
 _TOKEN = re.compile(r"\s*(==|!=|[=,()!<>]|[^\s=,()!<>]+)")
 _FIELD = re.compile(r"(?P<path>(?:[^\\=!,]|\\.)+)(?P<op>==|!=|=)(?P<value>(?:[^\\=!,]|\\.)*)")
 
@@ -58,6 +60,10 @@ _SELECTABLE: Mapping[tuple[str, str], frozenset[str]] = {
 }
 
 
+_SOURCE = ("source.component", "reportingComponent")
+"""What the field `source` of an event selects by: the first of these that is set."""
+
+
 class BadSelector(ValueError):
     """The selector cannot be understood, or names a field the kind cannot be selected by."""
 
@@ -73,20 +79,13 @@ class Requirement:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether labels fulfil it; `!=` and `notin` are fulfilled by a missing key."""
         value = labels.get(self.key)
-        if self.operator == "absent":
-            return value is None
-        if self.operator == "notin":
-            return value is None or value not in self.values
-        if value is None:
-            return False
-        return self._compares(value) if self.operator in ("gt", "lt") else self._holds(value)
-
-    def _holds(self, value: str) -> bool:
-        return self.operator == "exists" or value in self.values
-
-    def _compares(self, value: str) -> bool:
+        match self.operator:
+            case "exists" | "absent":
+                return (value is None) is (self.operator == "absent")
+            case "in" | "notin":
+                return (value in self.values) is (self.operator == "in")
         (bound,) = self.values
-        if not re.fullmatch(r"-?[0-9]+", value):
+        if value is None or not _INTEGER.fullmatch(value):
             return False
         return int(value) > int(bound) if self.operator == "gt" else int(value) < int(bound)
 
@@ -101,7 +100,9 @@ class FieldRequirement:
 
     def matches(self, obj: JsonObject) -> bool:
         """Whether the object fulfils it."""
-        return (_text_at(obj, self.path) == self.value) is self.equal
+        paths = _SOURCE if self.path == "source" else (self.path,)
+        value = next(filter(None, (shown(obj, path) for path in paths)), "")
+        return (value == self.value) is self.equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class Selection:
     def matches(self, obj: JsonObject) -> bool:
         """Whether the object is selected."""
         labels = labels_of(obj)
-        return all(r.matches(labels) for r in self.labels) and all(
-            r.matches(obj) for r in self.fields
+        return all(each.matches(labels) for each in self.labels) and all(
+            each.matches(obj) for each in self.fields
         )
 
 
@@ -129,13 +130,6 @@ def selection(resource: Resource, label_selector: str, field_selector: str) -> S
     return Selection(
         parse_label_selector(label_selector), parse_field_selector(field_selector, resource)
     )
-
-
-def labels_of(obj: JsonObject) -> dict[str, str]:
-    """An object's labels."""
-    metadata = obj.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return labels if isinstance(labels, dict) else {}
 
 
 def parse_label_selector(text: str) -> tuple[Requirement, ...]:
@@ -153,7 +147,8 @@ def parse_label_selector(text: str) -> tuple[Requirement, ...]:
 
 def parse_field_selector(text: str, resource: Resource) -> tuple[FieldRequirement, ...]:
     """The requirements of `status.phase!=Failed,metadata.name=x`. Raises BadSelector."""
-    return tuple(_field(term, text, resource) for term in _terms(text) if term)
+    terms = re.findall(r"(?:[^\\,]|\\.?)+", text, re.DOTALL)
+    return tuple(_field(term, text, resource) for term in terms)
 
 
 class _Tokens:
@@ -214,7 +209,7 @@ def _value(tokens: _Tokens) -> str:
 
 def _bound(tokens: _Tokens) -> frozenset[str]:
     word = tokens.take()
-    if not re.fullmatch(r"-?[0-9]+", word):
+    if not _INTEGER.fullmatch(word):
         raise BadSelector("for 'Gt', 'Lt' operators, the value must be an integer")
     return frozenset({word})
 
@@ -222,10 +217,7 @@ def _bound(tokens: _Tokens) -> frozenset[str]:
 def _set(tokens: _Tokens) -> Iterator[str]:
     tokens.expect("(")
     while tokens.peek() != ")":
-        if tokens.peek() == ",":
-            yield ""
-        else:
-            yield _valid(_VALUE, tokens.take(), "label value")
+        yield _value(tokens)
         if tokens.peek() != ")":
             tokens.expect(",")
             if tokens.peek() == ")":
@@ -240,10 +232,6 @@ def _valid(pattern: re.Pattern[str], word: str, what: str) -> str:
     return word
 
 
-def _terms(text: str) -> list[str]:
-    return re.findall(r"(?:[^\\,]|\\.?)+", text, re.DOTALL)
-
-
 def _field(term: str, text: str, resource: Resource) -> FieldRequirement:
     found = _FIELD.fullmatch(term)
     if found is None:
@@ -253,14 +241,3 @@ def _field(term: str, text: str, resource: Resource) -> FieldRequirement:
         raise BadSelector(f"field label not supported: {path}")
     value = re.sub(r"\\(.)", r"\1", found["value"])
     return FieldRequirement(path, found["op"] != "!=", value)
-
-
-def _text_at(obj: JsonObject, path: str) -> str:
-    if path == "source":
-        return _text_at(obj, "source.component") or _text_at(obj, "reportingComponent")
-    value: object = obj
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)

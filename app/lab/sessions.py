@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from app.lab.fields import seconds
-from app.lab.plane import NAMESPACE, Plane
+from app.lab.plane import Plane
 
 AFI_NAMES = ("ipv4", "ipv6")
 
@@ -143,8 +143,6 @@ class Session:
                 self._come_up()
             case "established" if self._expiring:
                 self._expire()
-            case _:
-                pass
         return (self.state, self.established) != before
 
     def router_changed(self) -> bool:
@@ -171,13 +169,12 @@ class Session:
             self._after(self.applied_hold - self._random(0.0, float(self.applied_keepalive)))
         return False
 
-    def lose(self) -> None:
+    def lose(self, reason: str = "read-failed") -> None:
         """The TCP connection broke."""
         if self.settings.restart is not None:
             self._log("info", "peer graceful restart", State="BGP_FSM_ESTABLISHED")
-            self._fall("graceful-restart")
-        else:
-            self._fall("read-failed")
+            reason = "graceful-restart"
+        self._fall(reason)
 
     def reset(self) -> None:
         """The agent itself ends the session, because its configuration changed."""
@@ -251,11 +248,7 @@ class Session:
             self._log("info", "sent notification", State="BGP_FSM_ESTABLISHED", **_code(4, 0))
         else:
             self._log("warn", "sent notification", Data="hold timer expired")
-        if self.settings.restart is not None:
-            self._log("info", "peer graceful restart", State="BGP_FSM_ESTABLISHED")
-            self._fall("graceful-restart")
-        else:
-            self._fall("hold-timer-expired")
+        self.lose("hold-timer-expired")
 
     def _notified(self, code: int, subcode: int, words: str) -> None:
         if self._new_speaker:
@@ -296,17 +289,8 @@ class Session:
         self._log_topic(level, message, "Peer", Key=self.settings.address, **fields)
 
     def _log_topic(self, level: str, message: str, topic: str, **fields: object) -> None:
-        plane = self.plane
-        line = plane.log_text.speaker(
-            plane.time,
-            level,
-            message,
-            self.instance,
-            self.settings.local_asn,
-            Topic=topic,
-            **fields,
-        )
-        plane.logs.write(NAMESPACE, self.pod, "cilium-agent", plane.time, line)
+        asn = self.settings.local_asn
+        self.plane.speaker_log(self.pod, level, message, self.instance, asn, Topic=topic, **fields)
 
 
 def _code(code: int, subcode: int) -> dict[str, object]:

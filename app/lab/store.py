@@ -22,6 +22,17 @@ JsonObject = dict[str, object]
 Clock = Callable[[], datetime]
 """The cluster's time, aware and in UTC. A recording's clock stands still."""
 
+ResourceKey = tuple[str, str]
+"""Group and plural: what identifies a resource in the store."""
+
+ObjectKey = tuple[str, str]
+"""Namespace ("" for cluster-scoped) and name."""
+
+
+def api_root(group: str, version: str) -> str:
+    """Where the kinds of a group ("" for core) are served in a version."""
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -52,9 +63,14 @@ class Resource:
         """The `apiVersion` of its objects when they are served under `version`."""
         return f"{self.group}/{version}" if self.group else version
 
+    def path(self, version: str, namespace: str = "") -> str:
+        """Where its list is served, of all namespaces or of one."""
+        inside = f"/namespaces/{namespace}" if namespace else ""
+        return f"{api_root(self.group, version)}{inside}/{self.plural}"
+
     @property
-    def key(self) -> tuple[str, str]:
-        """What identifies the resource in the store: group and plural."""
+    def key(self) -> ResourceKey:
+        """What identifies the resource in the store."""
         return (self.group, self.plural)
 
 
@@ -71,17 +87,14 @@ _WITHOUT_GENERATION = frozenset(
 )
 """Kinds of which an API server counts no generation (Kubernetes 1.36, from the recordings)."""
 
-ObjectKey = tuple[str, str]
-"""Namespace ("" for cluster-scoped) and name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change, as a watch tells it. `before` is the object it replaced, if any."""
+    """One change, as a watch reports it. `before` is the object it replaced, if any."""
 
     version: int
     type: Literal["ADDED", "MODIFIED", "DELETED"]
-    resource: tuple[str, str]
+    resource: ResourceKey
     object: JsonObject
     before: JsonObject | None
 
@@ -94,7 +107,24 @@ class CannotServe(Exception):
     """A scenario or a recording that cannot be shown; its text is one sentence for the user."""
 
 
-class Store:
+class _Changing:
+    """Something whose next change can be awaited."""
+
+    _changed: asyncio.Event | None = None
+
+    def changed(self) -> Coroutine[object, object, object]:
+        """Wait for the next change of anything in it, from this call on (not from the await)."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        return self._changed.wait()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+
+class Store(_Changing):
     """Objects by resource, a global version counter, and the last `history` changes."""
 
     def __init__(
@@ -103,25 +133,24 @@ class Store:
         """`oldest` is the oldest version that can still be watched from, `version` by default."""
         self.clock = clock
         self.version = version
-        self.resources: dict[tuple[str, str], Resource] = {}
-        self._objects: dict[tuple[str, str], dict[ObjectKey, JsonObject]] = {}
+        self.resources: dict[ResourceKey, Resource] = {}
+        self._objects: dict[ResourceKey, dict[ObjectKey, JsonObject]] = {}
         self._events: deque[Event] = deque(maxlen=history)
         self._oldest = version if oldest is None else oldest
-        self._changed: asyncio.Event | None = None
 
     def register(self, resource: Resource) -> None:
         """Serve a resource; its objects may be put from now on."""
         self.resources[resource.key] = resource
         self._objects.setdefault(resource.key, {})
 
-    def all(self, resource: tuple[str, str], namespace: str = "") -> list[JsonObject]:
+    def all(self, resource: ResourceKey, namespace: str = "") -> list[JsonObject]:
         """A resource's objects (of one namespace) in the order of their keys in etcd.
 
         Do not change them.
         """
         return _ordered(self._objects[resource], namespace)
 
-    def at(self, resource: tuple[str, str], version: int, namespace: str = "") -> list[JsonObject]:
+    def at(self, resource: ResourceKey, version: int, namespace: str = "") -> list[JsonObject]:
         """What `all` answered when the store had `version`. Raises Expired."""
         objects = dict(self._objects[resource])
         for event in reversed(self.since(resource, version)):
@@ -131,22 +160,21 @@ class Store:
                 objects[_key(event.before)] = event.before
         return _ordered(objects, namespace)
 
-    def get(self, resource: tuple[str, str], namespace: str, name: str) -> JsonObject | None:
+    def get(self, resource: ResourceKey, namespace: str, name: str) -> JsonObject | None:
         """One object, or None. Do not change it; `put` a changed copy."""
         return self._objects[resource].get((namespace, name))
 
-    def load(self, resource: tuple[str, str], obj: JsonObject) -> None:
+    def load(self, resource: ResourceKey, obj: JsonObject) -> None:
         """Add an object as it is, with its own versions and times, and no event (a recording)."""
         self._objects[resource][_key(obj)] = obj
 
-    def put(self, resource: tuple[str, str], obj: JsonObject, manager: str = "") -> JsonObject:
-        """Create or replace an object and tell the watchers; returns what was stored.
+    def put(self, resource: ResourceKey, obj: JsonObject, manager: str = "") -> JsonObject:
+        """Create or replace an object and wake the watchers; returns what was stored.
 
         Fills `metadata`: uid, creationTimestamp, resourceVersion; generation, where the kind has
         one, which goes up when anything beside metadata and status changed; managedFields when
         `manager` is named, without field paths, and as of the subresource where nothing but the
-        status changed. A put that changes nothing stores nothing and
-        tells nobody.
+        status changed. A put that changes nothing stores nothing and wakes no watcher.
         """
         new = copy.deepcopy(obj)
         old = self._objects[resource].get(_key(new))
@@ -175,21 +203,21 @@ class Store:
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
         self._objects[resource][_key(new)] = new
-        self._tell(Event(self.version, "MODIFIED" if old else "ADDED", resource, new, old))
+        self._record(Event(self.version, "MODIFIED" if old else "ADDED", resource, new, old))
         return new
 
-    def delete(self, resource: tuple[str, str], namespace: str, name: str) -> JsonObject | None:
-        """Remove an object and tell the watchers; returns it, or None when it was not there."""
+    def delete(self, resource: ResourceKey, namespace: str, name: str) -> JsonObject | None:
+        """Remove an object and wake the watchers; returns it, or None when it was not there."""
         old = self._objects[resource].pop((namespace, name), None)
         if old is None:
             return None
         self.version += 1
         last = copy.deepcopy(old)
         _metadata(last)["resourceVersion"] = str(self.version)
-        self._tell(Event(self.version, "DELETED", resource, last, old))
+        self._record(Event(self.version, "DELETED", resource, last, old))
         return last
 
-    def since(self, resource: tuple[str, str], version: int) -> list[Event]:
+    def since(self, resource: ResourceKey, version: int) -> list[Event]:
         """The changes of a resource after `version`, oldest first. Raises Expired."""
         if version < self._oldest:
             raise Expired(f"too old resource version: {version} ({self.version})")
@@ -201,19 +229,11 @@ class Store:
         self._events.clear()
         self._oldest = self.version
 
-    def changed(self) -> Coroutine[object, object, object]:
-        """Wait for the next change of anything. It counts from the call, not from the await."""
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        return self._changed.wait()
-
-    def _tell(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         if len(self._events) == self._events.maxlen:
             self._oldest = self._events[0].version
         self._events.append(event)
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        self._wake()
 
 
 @dataclass(slots=True)
@@ -234,14 +254,13 @@ class ContainerLog:
     """How often the container started anew."""
 
 
-class Logs:
+class Logs(_Changing):
     """Container logs by namespace, pod and container."""
 
     def __init__(self, keep: int = 20_000) -> None:
         """Of a container at least the last `keep` lines are kept, and at most twice as many."""
         self._keep = keep
         self._logs: dict[tuple[str, str, str], ContainerLog] = {}
-        self._changed: asyncio.Event | None = None
 
     def of(self, namespace: str, pod: str, container: str) -> ContainerLog | None:
         """The log of a container, or None when it never wrote."""
@@ -268,17 +287,6 @@ class Logs:
         log.previous_dropped, log.dropped = log.dropped, 0
         log.restarts += 1
         self._wake()
-
-    def changed(self) -> Coroutine[object, object, object]:
-        """Wait for the next line of any container. It counts from the call, not from the await."""
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        return self._changed.wait()
-
-    def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,15 +327,19 @@ class Cluster:
     the store's resources."""
     list_versions: Mapping[str, str] = field(default_factory=dict)
     """The resourceVersion a list at this path answers with (a recording); else the store's."""
-    only_in: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    only_in: Mapping[ResourceKey, frozenset[str]] = field(default_factory=dict)
     """Resources that are served in these namespaces alone (a recording); elsewhere 404."""
     user: str = "lab"
     """Who the client is, as messages name it."""
 
 
-def stamp(moment: datetime, micro: bool = False) -> str:
-    """A moment as Kubernetes writes it: whole seconds, or microseconds for MicroTime fields."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+def stamp(moment: datetime, digits: Literal[0, 6, 9] = 0) -> str:
+    """A moment as Kubernetes writes it: whole seconds, or so many digits of them.
+
+    MicroTime fields have six digits, log lines nine.
+    """
+    fraction = f".{moment:%f}000"[: digits + 1] if digits else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def _metadata(obj: JsonObject) -> dict[str, object]:

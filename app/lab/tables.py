@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.lab.fields import integer, labels_of, objects, shown, texts, truth
 from app.lab.store import JsonObject, Resource
 
 Cell = Callable[[JsonObject, datetime], object]
@@ -17,7 +18,7 @@ Cell = Callable[[JsonObject, datetime], object]
 
 def table(
     resource: Resource,
-    objects: Sequence[JsonObject],
+    found: Sequence[JsonObject],
     metadata: JsonObject,
     now: datetime,
     include: str = "Metadata",
@@ -29,7 +30,7 @@ def table(
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": [_definition(name) for name in columns],
-        "rows": [_row(obj, columns.values(), now, include) for obj in objects],
+        "rows": [_row(obj, columns.values(), now, include) for obj in found],
     }
 
 
@@ -71,36 +72,15 @@ def _row(obj: JsonObject, cells: Iterable[Cell], now: datetime, include: str) ->
         row["object"] = obj
     elif include != "None":
         kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-        row["object"] = {**kind, "metadata": _at(obj, "metadata")}
+        row["object"] = {**kind, "metadata": obj.get("metadata")}
     return row
-
-
-def _at(obj: object, path: str) -> object:
-    value = obj
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _text(obj: object, path: str, missing: str = "") -> str:
-    value = _at(obj, path)
-    return missing if value is None else str(value)
-
-
-def _several(obj: object, path: str) -> list[object]:
-    value = _at(obj, path)
-    return value if isinstance(value, list) else []
-
-
-def _name(obj: JsonObject, _: datetime) -> str:
-    return _text(obj, "metadata.name")
 
 
 def _since(*paths: str) -> Cell:
     """How long ago the first of some times was that the object has."""
 
     def cell(obj: JsonObject, now: datetime) -> str:
-        text = next(filter(None, (_text(obj, path) for path in paths)), "")
+        text = next(filter(None, (shown(obj, path) for path in paths)), "")
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
@@ -111,115 +91,105 @@ def _since(*paths: str) -> Cell:
 
 
 def _field(path: str, missing: str = "") -> Cell:
-    return lambda obj, _: _text(obj, path, missing)
-
-
-def _switch(path: str) -> Cell:
-    return lambda obj, _: str(_at(obj, path) is True).lower()
+    return lambda obj, _: shown(obj, path, missing)
 
 
 def _status_of(kind: str, part: str = "status") -> Cell:
     """A part of the condition of one type."""
-    return lambda obj, _: _condition(obj, kind, part)
+    return lambda obj, _: _typed(objects(obj, "status", "conditions"), kind, part)
 
 
-def _condition(obj: JsonObject, kind: str, part: str = "status") -> str:
-    conditions = _several(obj, "status.conditions")
-    return next((_text(c, part) for c in conditions if _text(c, "type") == kind), "")
+def _address(kind: str) -> Cell:
+    return lambda node, _: _typed(objects(node, "spec", "addresses"), kind, "ip")
+
+
+def _typed(entries: Iterable[JsonObject], kind: str, part: str) -> str:
+    return next((shown(each, part) for each in entries if shown(each, "type") == kind), "")
 
 
 def _ready(pod: JsonObject, _: datetime) -> str:
-    statuses = _several(pod, "status.containerStatuses")
-    ready = sum(_at(status, "ready") is True for status in statuses)
-    return f"{ready}/{len(_several(pod, 'spec.containers'))}"
+    statuses = objects(pod, "status", "containerStatuses")
+    ready = sum(truth(status, "ready") for status in statuses)
+    return f"{ready}/{len(objects(pod, 'spec', 'containers'))}"
 
 
 def _pod_status(pod: JsonObject, _: datetime) -> str:
-    if _at(pod, "metadata.deletionTimestamp"):
+    if shown(pod, "metadata.deletionTimestamp"):
         return "Terminating"
-    for status in _several(pod, "status.containerStatuses"):
-        reason = _text(status, "state.waiting.reason") or _text(status, "state.terminated.reason")
+    for status in objects(pod, "status", "containerStatuses"):
+        reason = shown(status, "state.waiting.reason") or shown(status, "state.terminated.reason")
         if reason:
             return reason
-    return _text(pod, "status.reason") or _text(pod, "status.phase")
+    return shown(pod, "status.reason") or shown(pod, "status.phase")
 
 
 def _restarts(pod: JsonObject, _: datetime) -> str:
-    counts = (_at(s, "restartCount") for s in _several(pod, "status.containerStatuses"))
-    return str(sum(count for count in counts if isinstance(count, int)))
+    statuses = objects(pod, "status", "containerStatuses")
+    return str(sum(integer(status, "restartCount") for status in statuses))
 
 
 def _external_ip(service: JsonObject, _: datetime) -> str:
     addresses = [
-        _text(ingress, "ip") or _text(ingress, "hostname")
-        for ingress in _several(service, "status.loadBalancer.ingress")
-    ] + [str(address) for address in _several(service, "spec.externalIPs")]
-    waiting = "<pending>" if _text(service, "spec.type") == "LoadBalancer" else "<none>"
+        shown(ingress, "ip") or shown(ingress, "hostname")
+        for ingress in objects(service, "status", "loadBalancer", "ingress")
+    ] + texts(service, "spec", "externalIPs")
+    waiting = "<pending>" if shown(service, "spec.type") == "LoadBalancer" else "<none>"
     return ",".join(addresses) or waiting
 
 
 def _ports(service: JsonObject, _: datetime) -> str:
-    texts = []
-    for port in _several(service, "spec.ports"):
-        node = _at(port, "nodePort")
-        number = f"{_text(port, 'port')}:{node}" if node else _text(port, "port")
-        texts.append(f"{number}/{_text(port, 'protocol', 'TCP')}")
-    return ",".join(texts) or "<none>"
+    listed = []
+    for port in objects(service, "spec", "ports"):
+        node = shown(port, "nodePort")
+        number = f"{shown(port, 'port')}:{node}" if node else shown(port, "port")
+        listed.append(f"{number}/{shown(port, 'protocol', 'TCP')}")
+    return ",".join(listed) or "<none>"
 
 
 def _node_status(node: JsonObject, _: datetime) -> str:
-    ready = _condition(node, "Ready")
+    ready = _typed(objects(node, "status", "conditions"), "Ready", "status")
     word = "Ready" if ready == "True" else "NotReady" if ready else "Unknown"
-    return f"{word},SchedulingDisabled" if _at(node, "spec.unschedulable") is True else word
+    return f"{word},SchedulingDisabled" if truth(node, "spec", "unschedulable") else word
 
 
 def _roles(node: JsonObject, _: datetime) -> str:
-    labels = _at(node, "metadata.labels")
-    keys = [str(key) for key in labels] if isinstance(labels, Mapping) else []
     prefix = "node-role.kubernetes.io/"
-    names = sorted(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+    names = sorted(key.removeprefix(prefix) for key in labels_of(node) if key.startswith(prefix))
     return ",".join(names) or "<none>"
-
-
-def _address(kind: str) -> Cell:
-    def cell(node: JsonObject, _: datetime) -> str:
-        addresses = _several(node, "spec.addresses")
-        return next((_text(a, "ip") for a in addresses if _text(a, "type") == kind), "")
-
-    return cell
 
 
 def _pair(family: str) -> Cell:
     def cell(endpoint: JsonObject, _: datetime) -> str:
-        pairs = _several(endpoint, "status.networking.addressing")
-        return next(filter(None, (_text(pair, family) for pair in pairs)), "")
+        pairs = objects(endpoint, "status", "networking", "addressing")
+        return next(filter(None, (shown(pair, family) for pair in pairs)), "")
 
     return cell
 
 
 def _event_object(event: JsonObject, _: datetime) -> str:
-    kind = _text(event, "involvedObject.kind").lower()
-    return f"{kind}/{_text(event, 'involvedObject.name')}"
+    kind = shown(event, "involvedObject.kind").lower()
+    return f"{kind}/{shown(event, 'involvedObject.name')}"
 
 
 def _replicas_ready(deployment: JsonObject, _: datetime) -> str:
-    wanted = _text(deployment, "spec.replicas", "1")
-    return f"{_text(deployment, 'status.readyReplicas', '0')}/{wanted}"
+    wanted = shown(deployment, "spec.replicas", "1")
+    return f"{shown(deployment, 'status.readyReplicas', '0')}/{wanted}"
 
 
+_NAME = _field("metadata.name")
 _AGE = _since("metadata.creationTimestamp")
-_ANY_KIND: Mapping[str, Cell] = {"Name": _name, "Age": _AGE}
-_POLICY: Mapping[str, Cell] = {"Name": _name, "Age": _AGE, "Valid": _status_of("Valid")}
+_ANY_KIND: Mapping[str, Cell] = {"Name": _NAME, "Age": _AGE}
+_POLICY: Mapping[str, Cell] = {"Name": _NAME, "Age": _AGE, "Valid": _status_of("Valid")}
 _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
     ("", "pods"): {
-        "Name": _name,
+        "Name": _NAME,
         "Ready": _ready,
         "Status": _pod_status,
         "Restarts": _restarts,
         "Age": _AGE,
     },
     ("", "services"): {
-        "Name": _name,
+        "Name": _NAME,
         "Type": _field("spec.type"),
         "Cluster-IP": _field("spec.clusterIP", "<none>"),
         "External-IP": _external_ip,
@@ -227,13 +197,13 @@ _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
         "Age": _AGE,
     },
     ("", "nodes"): {
-        "Name": _name,
+        "Name": _NAME,
         "Status": _node_status,
         "Roles": _roles,
         "Age": _AGE,
         "Version": _field("status.nodeInfo.kubeletVersion"),
     },
-    ("", "namespaces"): {"Name": _name, "Status": _field("status.phase"), "Age": _AGE},
+    ("", "namespaces"): {"Name": _NAME, "Status": _field("status.phase"), "Age": _AGE},
     ("", "events"): {
         "Last Seen": _since("lastTimestamp", "eventTime", "metadata.creationTimestamp"),
         "Type": _field("type"),
@@ -242,27 +212,27 @@ _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
         "Message": _field("message"),
     },
     ("apps", "daemonsets"): {
-        "Name": _name,
+        "Name": _NAME,
         "Desired": _field("status.desiredNumberScheduled", "0"),
         "Current": _field("status.currentNumberScheduled", "0"),
         "Ready": _field("status.numberReady", "0"),
         "Age": _AGE,
     },
     ("apps", "deployments"): {
-        "Name": _name,
+        "Name": _NAME,
         "Ready": _replicas_ready,
         "Up-to-date": _field("status.updatedReplicas", "0"),
         "Available": _field("status.availableReplicas", "0"),
         "Age": _AGE,
     },
     ("coordination.k8s.io", "leases"): {
-        "Name": _name,
+        "Name": _NAME,
         "Holder": _field("spec.holderIdentity"),
         "Age": _AGE,
     },
     ("cilium.io", "ciliumloadbalancerippools"): {
-        "Name": _name,
-        "Disabled": _switch("spec.disabled"),
+        "Name": _NAME,
+        "Disabled": _field("spec.disabled", "false"),
         "Conflicting": _status_of("cilium.io/PoolConflict"),
         "IPs Available": _status_of("cilium.io/IPsAvailable", "message"),
         "Age": _AGE,
@@ -270,14 +240,14 @@ _COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
     ("cilium.io", "ciliumnetworkpolicies"): _POLICY,
     ("cilium.io", "ciliumclusterwidenetworkpolicies"): _POLICY,
     ("cilium.io", "ciliumendpoints"): {
-        "Name": _name,
+        "Name": _NAME,
         "Security Identity": _field("status.identity.id"),
         "Endpoint State": _field("status.state"),
         "IPv4": _pair("ipv4"),
         "IPv6": _pair("ipv6"),
     },
     ("cilium.io", "ciliumnodes"): {
-        "Name": _name,
+        "Name": _NAME,
         "CiliumInternalIP": _address("CiliumInternalIP"),
         "InternalIP": _address("InternalIP"),
         "Age": _AGE,

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.lab.ip_requests import AnyAddress
+from app.lab.fields import AnyAddress
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -7,11 +7,12 @@ are those of the recordings.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from app.lab.components import Component, node_verdict
 from app.lab.fields import (
+    integer,
     labels_of,
     mapping,
     moment,
@@ -19,91 +20,121 @@ from app.lab.fields import (
     objects,
     selects,
     text,
+    truth,
+    with_status,
 )
-from app.lab.plane import DAEMON_SETS, DEPLOYMENTS, EVENTS, NAMESPACE, NODES, PODS, Plane
+from app.lab.plane import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACE,
+    NAMESPACES,
+    NODES,
+    PODS,
+    Plane,
+    owner_reference,
+)
 from app.lab.store import ContainerLog, JsonObject, stamp
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-"""What Kubernetes makes name suffixes of."""
+HELM_RELEASE = {
+    "meta.helm.sh/release-name": "cilium",
+    "meta.helm.sh/release-namespace": NAMESPACE,
+}
+"""The annotations of what Helm installed."""
 
 CRASHED = 137
 """Exit code of a killed container."""
 
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""What Kubernetes makes name suffixes of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One workload of kube-system."""
+
+    name: str
+    kind: str
+    """DaemonSet or Deployment."""
+    containers: tuple[tuple[str, str], ...]
+    """Names and images."""
+    labels: tuple[tuple[str, str], ...]
+    selector: tuple[tuple[str, str], ...]
+    replicas: int = 1
+    host_network: bool = False
+
 
 class Workloads:
-    """Creates pods and changes what they and their owners say."""
+    """Creates pods and changes their status and that of their owners."""
 
     def __init__(self, plane: Plane) -> None:
-        self._plane = plane
+        self.plane = plane
 
     def suffix(self, length: int = 5) -> str:
         """A random name suffix."""
-        return "".join(self._plane.random.choices(_ALPHABET, k=length))
+        return "".join(self.plane.random.choices(_ALPHABET, k=length))
+
+    def create_namespace(self, name: str, labels: JsonObject, manager: str = "") -> None:
+        """Create a namespace with its own label and others."""
+        self.plane.put(
+            NAMESPACES,
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {
+                    "name": name,
+                    "labels": {**labels, "kubernetes.io/metadata.name": name},
+                },
+                "spec": {"finalizers": ["kubernetes"]},
+                "status": {"phase": "Active"},
+            },
+            manager,
+        )
 
     def deploy(self, component: Component, nodes: Sequence[str], helm: bool) -> None:
         """Create a workload and its pods on the given nodes, all up since now."""
         daemon = component.kind == "DaemonSet"
-        resource = DAEMON_SETS if daemon else DEPLOYMENTS
-        metadata: JsonObject = {
-            "name": component.name,
-            "namespace": NAMESPACE,
-            "labels": dict(component.labels),
-        }
+        labels = dict(component.labels)
+        metadata: JsonObject = {"name": component.name, "namespace": NAMESPACE, "labels": labels}
         if helm:
-            metadata["labels"] = {"app.kubernetes.io/managed-by": "Helm", **dict(component.labels)}
-            metadata["annotations"] = {
-                "meta.helm.sh/release-name": "cilium",
-                "meta.helm.sh/release-namespace": NAMESPACE,
-            }
-        spec: JsonObject = {
-            "selector": {"matchLabels": dict(component.selector)},
-            "template": {
-                "metadata": {"labels": dict(component.labels)},
-                "spec": {
-                    "containers": [
-                        {"name": name, "image": image} for name, image in component.containers
-                    ]
-                },
-            },
-        }
-        if not daemon:
-            spec = {"replicas": component.replicas, **spec}
-        owner = self._plane.put(
-            resource,
+            metadata["labels"] = {"app.kubernetes.io/managed-by": "Helm", **labels}
+            metadata["annotations"] = HELM_RELEASE
+        containers = [{"name": name, "image": image} for name, image in component.containers]
+        owner = self.plane.put(
+            DAEMON_SETS if daemon else DEPLOYMENTS,
             {
                 "apiVersion": "apps/v1",
                 "kind": component.kind,
                 "metadata": metadata,
-                "spec": spec,
+                "spec": {
+                    **({} if daemon else {"replicas": component.replicas}),
+                    "selector": {"matchLabels": dict(component.selector)},
+                    "template": {
+                        "metadata": {"labels": labels},
+                        "spec": {"containers": containers},
+                    },
+                },
             },
             "helm" if helm else "talos",
         )
         template = self.suffix(10)
         places = nodes if daemon else [nodes[i % len(nodes)] for i in range(component.replicas)]
         for node in places:
-            self._create(component, owner, template, node)
+            self._create(component, text(owner, "metadata", "uid"), template, node)
         self.refresh()
 
-    def _create(self, component: Component, owner: JsonObject, template: str, node: str) -> None:
+    def _create(self, component: Component, owner: str, template: str, node: str) -> None:
         daemon = component.kind == "DaemonSet"
-        middle = "" if daemon else f"{template}-"
-        labels = {**dict(component.labels)}
-        labels["controller-revision-hash" if daemon else "pod-template-hash"] = template
         parent = component.name if daemon else f"{component.name}-{template}"
+        kind = "DaemonSet" if daemon else "ReplicaSet"
+        hash_label = "controller-revision-hash" if daemon else "pod-template-hash"
         metadata: JsonObject = {
-            "name": f"{component.name}-{middle}{self.suffix()}",
-            "generateName": f"{component.name}-{middle}",
+            "name": f"{parent}-{self.suffix()}",
+            "generateName": f"{parent}-",
             "namespace": NAMESPACE,
-            "labels": labels,
+            "labels": {**dict(component.labels), hash_label: template},
             "ownerReferences": [
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "DaemonSet" if daemon else "ReplicaSet",
-                    "name": parent,
-                    "uid": text(owner, "metadata", "uid"),
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
+                owner_reference(kind, parent, owner, api="apps/v1", controller=True)
             ],
         }
         self.create_pod(metadata, component.containers, node, host_network=component.host_network)
@@ -118,7 +149,7 @@ class Workloads:
         address: str = "",
     ) -> JsonObject:
         """Create a pod that runs and is ready since now."""
-        now = stamp(self._plane.time)
+        now = stamp(self.plane.time)
         host = self._host_addresses(node)
         own = host if host_network else [address] if address else []
         listed = list(containers)
@@ -154,93 +185,97 @@ class Workloads:
                 ],
             },
         }
-        return self._plane.put(PODS, pod, "kubelet")
+        return self.plane.put(PODS, pod, "kubelet")
 
     def _host_addresses(self, node: str) -> list[str]:
-        entries = objects(self._plane.get(NODES, node), "status", "addresses")
+        entries = objects(self.plane.get(NODES, node), "status", "addresses")
         return [text(e, "address") for e in entries if text(e, "type") == "InternalIP"]
 
     # Changes
 
     def pods(self, label: str, value: str) -> list[JsonObject]:
         """The kube-system pods with this label."""
-        pods = self._plane.store.all(PODS, NAMESPACE)
+        pods = self.plane.store.all(PODS, NAMESPACE)
         return [pod for pod in pods if labels_of(pod).get(label) == value]
 
     def crash(self, pod: JsonObject, exit_code: int = CRASHED, back_off: str = "10s") -> None:
         """The first container died and is held back for a while before the next start."""
         status = first_status(pod)
-        started = text(status, "state", "running", "startedAt") or stamp(self._plane.time)
+        started = text(status, "state", "running", "startedAt") or stamp(self.plane.time)
         uid = text(pod, "metadata", "uid")
         name = text(status, "name")
         message = (
             f"back-off {back_off} restarting failed container={name} "
             f"pod={name_of(pod)}_{NAMESPACE}({uid})"
         )
-        changed: JsonObject = {
-            **status,
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
-            "lastState": {"terminated": self._terminated(exit_code, "Error", started)},
-            "ready": False,
-            "restartCount": _count(status) + 1,
-            "started": False,
-        }
-        log = self._plane.logs.of(NAMESPACE, name_of(pod), name)
+        log = self.plane.logs.of(NAMESPACE, name_of(pod), name)
         if log is not None:
             # While a container is held back, its last log is both the present and the previous.
             kept = ContainerLog(log.lines, list(log.lines))
-            self._plane.logs.load(NAMESPACE, name_of(pod), name, kept)
+            self.plane.logs.load(NAMESPACE, name_of(pod), name, kept)
+        changed: JsonObject = {
+            **status,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
+            "lastState": self._terminated(exit_code, started),
+            "ready": False,
+            "restartCount": integer(status, "restartCount") + 1,
+            "started": False,
+        }
         self.set_container(pod, changed, ready=False)
         self.event(pod, "BackOff", message.capitalize(), "Warning")
 
     def recover(self, pod: JsonObject) -> None:
         """The first container runs again and is ready."""
         status = first_status(pod)
-        changed: JsonObject = {
-            **status,
-            "state": {"running": {"startedAt": stamp(self._plane.time)}},
-            "ready": True,
-            "started": True,
-        }
-        self._plane.logs.restarted(NAMESPACE, name_of(pod), text(status, "name"))
-        self.set_container(pod, changed, ready=True)
+        self._restarted(pod, {**status, "state": self._running(), "ready": True, "started": True})
         self.event(pod, "Started", f"Started container {text(status, 'name')}")
 
     def restart(self, pod: JsonObject) -> None:
         """The first container ends and a new one takes its place at once."""
         status = first_status(pod)
-        started = text(status, "state", "running", "startedAt")
         changed: JsonObject = {
             **status,
-            "state": {"running": {"startedAt": stamp(self._plane.time)}},
-            "lastState": {"terminated": self._terminated(1, "Error", started)},
-            "restartCount": _count(status) + 1,
+            "state": self._running(),
+            "lastState": self._terminated(1, text(status, "state", "running", "startedAt")),
+            "restartCount": integer(status, "restartCount") + 1,
         }
-        name = text(status, "name")
-        self._plane.logs.restarted(NAMESPACE, name_of(pod), name)
-        self.set_container(pod, changed, ready=True)
-        image = text(status, "image")
+        self._restarted(pod, changed)
+        name, image = text(status, "name"), text(status, "image")
         self.event(pod, "Pulled", f'Container image "{image}" already present on machine')
         self.event(pod, "Created", f"Created container: {name}")
         self.event(pod, "Started", f"Started container {name}")
 
+    def _restarted(self, pod: JsonObject, status: JsonObject) -> None:
+        self.plane.logs.restarted(NAMESPACE, name_of(pod), text(status, "name"))
+        self.set_container(pod, status, ready=True)
+
+    def _running(self) -> JsonObject:
+        return {"running": {"startedAt": stamp(self.plane.time)}}
+
+    def _terminated(self, exit_code: int, started: str) -> JsonObject:
+        return {
+            "terminated": {
+                "exitCode": exit_code,
+                "reason": "Error",
+                "startedAt": started,
+                "finishedAt": stamp(self.plane.time),
+            }
+        }
+
     def replace(self, pod: JsonObject) -> JsonObject:
         """The pod is deleted and its owner makes a new one on the same node."""
-        metadata = {
-            key: value
-            for key, value in mapping(pod, "metadata").items()
-            if key in ("generateName", "namespace", "labels", "ownerReferences")
-        }
+        kept = ("generateName", "namespace", "labels", "ownerReferences")
+        metadata = {key: v for key, v in mapping(pod, "metadata").items() if key in kept}
         metadata["name"] = f"{text(pod, 'metadata', 'generateName')}{self.suffix()}"
         containers = [
             (text(each, "name"), text(each, "image")) for each in objects(pod, "spec", "containers")
         ]
-        self._plane.store.delete(PODS, text(pod, "metadata", "namespace"), name_of(pod))
+        self.plane.store.delete(PODS, text(pod, "metadata", "namespace"), name_of(pod))
         new = self.create_pod(
             metadata,
             containers,
             text(pod, "spec", "nodeName"),
-            host_network=mapping(pod, "spec").get("hostNetwork") is True,
+            host_network=on_host_network(pod),
             address=text(pod, "status", "podIP"),
         )
         self.event(new, "Started", f"Started container {containers[0][0]}")
@@ -249,63 +284,59 @@ class Workloads:
 
     def node_ready(self, name: str, ready: bool) -> None:
         """The node's heartbeat comes, or has stopped coming."""
-        node = self._plane.get(NODES, name)
-        if node is None:
-            return
-        now = stamp(self._plane.time)
-        conditions = [
-            {**each, **node_verdict(text(each, "type"), ready), "lastTransitionTime": now}
-            for each in objects(node, "status", "conditions")
-        ]
-        status: JsonObject = {**mapping(node, "status"), "conditions": list[object](conditions)}
-        self._plane.put(NODES, {**node, "status": status}, "kube-controller-manager")
-        for pod in self._plane.store.all(PODS):
+        now = stamp(self.plane.time)
+
+        def changed(condition: JsonObject) -> JsonObject:
+            verdict = node_verdict(text(condition, "type"), ready)
+            return {**condition, **verdict, "lastTransitionTime": now}
+
+        self._set_node(name, changed, "kube-controller-manager")
+        for pod in self.plane.store.all(PODS):
             if text(pod, "spec", "nodeName") == name:
-                fresh = {**mapping(pod, "status"), "conditions": _pod_conditions(now, ready)}
-                self._plane.put(PODS, {**pod, "status": fresh}, "kube-controller-manager")
+                fresh = with_status(pod, conditions=_pod_conditions(now, ready))
+                self.plane.put(PODS, fresh, "kube-controller-manager")
         self.refresh()
 
     def node_seen(self, name: str) -> None:
         """The node's kubelet reports that nothing changed."""
-        node = self._plane.get(NODES, name)
-        if node is None:
-            return
-        now = stamp(self._plane.time)
-        conditions = [
-            {**each, "lastHeartbeatTime": now}
-            if text(each, "type") != "NetworkUnavailable"
-            else each
-            for each in objects(node, "status", "conditions")
-        ]
-        status: JsonObject = {**mapping(node, "status"), "conditions": list[object](conditions)}
-        self._plane.put(NODES, {**node, "status": status}, "kubelet")
+        now = stamp(self.plane.time)
+
+        def seen(condition: JsonObject) -> JsonObject:
+            kubelets = text(condition, "type") != "NetworkUnavailable"
+            return {**condition, "lastHeartbeatTime": now} if kubelets else condition
+
+        self._set_node(name, seen, "kubelet")
+
+    def _set_node(
+        self, name: str, change: Callable[[JsonObject], JsonObject], manager: str
+    ) -> None:
+        node = self.plane.get(NODES, name)
+        if node is not None:
+            conditions = [change(each) for each in objects(node, "status", "conditions")]
+            self.plane.put(NODES, with_status(node, conditions=conditions), manager)
 
     def refresh(self) -> None:
         """Recount the workloads of kube-system from their pods."""
-        pods = self._plane.store.all(PODS, NAMESPACE)
+        pods = self.plane.store.all(PODS, NAMESPACE)
         for resource in (DAEMON_SETS, DEPLOYMENTS):
-            for owner in self._plane.store.all(resource, NAMESPACE):
-                owner_spec = mapping(owner, "spec")
-                selector = mapping(owner_spec, "selector")
+            for owner in self.plane.store.all(resource, NAMESPACE):
+                selector = mapping(owner, "spec", "selector")
                 own = [pod for pod in pods if selects(selector, labels_of(pod))]
                 ready = sum(is_ready(pod) for pod in own)
-                wanted = owner_spec.get("replicas")
+                desired = integer(owner, "spec", "replicas", default=len(own))
                 if resource == DAEMON_SETS:
-                    wanted = len(self._plane.all(NODES))
-                desired = wanted if isinstance(wanted, int) else len(own)
-                status = _counts(owner, desired, len(own), ready, stamp(self._plane.time))
-                if {k: v for k, v in mapping(owner, "status").items() if k != "conditions"} != {
-                    k: v for k, v in status.items() if k != "conditions"
-                }:
-                    manager = "kube-controller-manager"
-                    self._plane.put(resource, {**owner, "status": status}, manager)
+                    desired = len(self.plane.all(NODES))
+                status = _counts(owner, desired, len(own), ready, stamp(self.plane.time))
+                if _numbers(mapping(owner, "status")) != _numbers(status):
+                    new = {**owner, "status": status}
+                    self.plane.put(resource, new, "kube-controller-manager")
 
     def event(self, pod: JsonObject, reason: str, message: str, kind: str = "Normal") -> None:
         """Record a Kubernetes event about a pod."""
-        now = self._plane.time
+        now = self.plane.time
         name = f"{name_of(pod)}.{int(now.timestamp() * 1e9):x}"
-        namespace = text(pod, "metadata", "namespace")
-        self._plane.put(
+        namespace, node = text(pod, "metadata", "namespace"), text(pod, "spec", "nodeName")
+        self.plane.put(
             EVENTS,
             {
                 "apiVersion": "v1",
@@ -320,42 +351,36 @@ class Workloads:
                 },
                 "reason": reason,
                 "message": message,
-                "source": {"component": "kubelet", "host": text(pod, "spec", "nodeName")},
+                "source": {"component": "kubelet", "host": node},
                 "firstTimestamp": stamp(now),
                 "lastTimestamp": stamp(now),
                 "count": 1,
                 "type": kind,
                 "eventTime": None,
                 "reportingComponent": "kubelet",
-                "reportingInstance": text(pod, "spec", "nodeName"),
+                "reportingInstance": node,
             },
             "kubelet",
         )
 
-    def _terminated(self, exit_code: int, reason: str, started: str) -> JsonObject:
-        return {
-            "exitCode": exit_code,
-            "reason": reason,
-            "startedAt": started,
-            "finishedAt": stamp(self._plane.time),
-        }
-
     def set_container(self, pod: JsonObject, first: JsonObject, *, ready: bool) -> None:
         """The pod's first container is in this state, and the pod is ready or not."""
         others = objects(pod, "status", "containerStatuses")[1:]
-        status: JsonObject = {
-            **mapping(pod, "status"),
-            "conditions": _pod_conditions(stamp(self._plane.time), ready),
-            "containerStatuses": [first, *others],
-        }
-        self._plane.put(PODS, {**pod, "status": status}, "kubelet")
+        conditions = _pod_conditions(stamp(self.plane.time), ready)
+        changed = with_status(pod, conditions=conditions, containerStatuses=[first, *others])
+        self.plane.put(PODS, changed, "kubelet")
         self.refresh()
 
 
-def is_ready(pod: JsonObject) -> bool:
-    """Whether the pod's Ready condition is True."""
-    conditions = objects(pod, "status", "conditions")
+def is_ready(obj: JsonObject) -> bool:
+    """Whether the Ready condition of a pod or a node is True."""
+    conditions = objects(obj, "status", "conditions")
     return any(text(c, "type") == "Ready" and text(c, "status") == "True" for c in conditions)
+
+
+def on_host_network(pod: JsonObject) -> bool:
+    """Whether a pod has the network of its node."""
+    return truth(pod, "spec", "hostNetwork")
 
 
 def container_runs(pod: JsonObject) -> bool:
@@ -368,6 +393,31 @@ def container_started(pod: JsonObject) -> datetime:
     return moment(text(first_status(pod), "state", "running", "startedAt"))
 
 
+def first_status(pod: JsonObject) -> JsonObject:
+    """The status of the pod's first container."""
+    return next(iter(objects(pod, "status", "containerStatuses")), {})
+
+
+def node_verdict(kind: str, ready: bool) -> JsonObject:
+    """Status, reason and message of a node condition, heartbeats coming or not."""
+    if kind == "NetworkUnavailable":
+        message = "Cilium is running on this node"
+        return {"status": "False", "reason": "CiliumIsUp", "message": message}
+    if not ready:
+        message = "Kubelet stopped posting node status."
+        return {"status": "Unknown", "reason": "NodeStatusUnknown", "message": message}
+    if kind == "Ready":
+        message = "kubelet is posting ready status"
+        return {"status": "True", "reason": "KubeletReady", "message": message}
+    what = {"MemoryPressure": "sufficient memory available", "DiskPressure": "no disk pressure"}
+    reason = {"MemoryPressure": "SufficientMemory", "DiskPressure": "NoDiskPressure"}
+    return {
+        "status": "False",
+        "reason": f"KubeletHas{reason.get(kind, 'SufficientPID')}",
+        "message": f"kubelet has {what.get(kind, 'sufficient PID available')}",
+    }
+
+
 def _pod_conditions(now: str, ready: bool) -> list[object]:
     word = "True" if ready else "False"
     states = {"Initialized": "True", "PodScheduled": "True", "ContainersReady": word, "Ready": word}
@@ -377,14 +427,8 @@ def _pod_conditions(now: str, ready: bool) -> list[object]:
     ]
 
 
-def first_status(pod: JsonObject) -> JsonObject:
-    """The status of the pod's first container."""
-    return next(iter(objects(pod, "status", "containerStatuses")), {})
-
-
-def _count(status: JsonObject) -> int:
-    count = status.get("restartCount")
-    return count if isinstance(count, int) else 0
+def _numbers(status: JsonObject) -> JsonObject:
+    return {key: value for key, value in status.items() if key != "conditions"}
 
 
 def _counts(owner: JsonObject, desired: int, pods: int, ready: int, now: str) -> JsonObject:

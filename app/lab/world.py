@@ -16,12 +16,21 @@ from functools import partial
 from random import Random
 from types import MappingProxyType
 
-from app.lab import defaults as furnishing
-from app.lab import faults
+from app.lab import defaults, faults
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
-from app.lab.endpoints import Endpoints
-from app.lab.fields import address_of, labels_of, mapping, merged, name_of, objects, seconds, text
+from app.lab.endpoints import CiliumEndpoints, back, back_generated
+from app.lab.fields import (
+    integer,
+    key_of,
+    labels_of,
+    mapping,
+    merged,
+    name_of,
+    objects,
+    seconds,
+    text,
+)
 from app.lab.operator import Operator
 from app.lab.plane import (
     ADVERTISEMENTS,
@@ -36,8 +45,6 @@ from app.lab.plane import (
     SECRETS,
     SERVICES,
     Plane,
-    ResourceKey,
-    matters,
     release,
 )
 from app.lab.prefixes import Prefixes, check_advertisement
@@ -51,14 +58,15 @@ from app.lab.scenario import (
     duration,
     identity,
     read_scenario,
-    scenario_list,
 )
 from app.lab.sessions import Router
-from app.lab.store import Answer, Clock, Cluster, JsonObject, Logs, Store, stamp
+from app.lab.store import Answer, Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
 from app.lab.workloads import Workloads, container_runs, container_started
 
 STEP = 0.5
 """Longest wall time between two looks at what is due, in seconds."""
+
+_LEASE = "cilium-operator-resource-lock"
 
 _AGENT_INPUTS: tuple[ResourceKey, ...] = (
     NODE_CONFIGS,
@@ -87,9 +95,9 @@ class Simulation:
     ) -> None:
         self._source = clock
         self.loaded = clock()
-        """The moment up to which the history is told before the cluster is shown."""
+        """The moment up to which the history is replayed before the cluster is shown."""
         self._inside = True
-        self._calendar: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._calendar: list[tuple[datetime, int, Callable[[], object]]] = []
         self._entries = 0
         self._seen = 0
         self.store = Store(self.clock)
@@ -102,7 +110,7 @@ class Simulation:
         self.prefixes = Prefixes(self.plane)
         self.operator = Operator(self.plane)
         self.workloads = Workloads(self.plane)
-        self.endpoints = Endpoints(self.plane)
+        self.endpoints = CiliumEndpoints(self.plane)
         self.agents: dict[str, Agent] = {}
         """By pod name."""
         self.dark: set[str] = set()
@@ -123,10 +131,21 @@ class Simulation:
         """The cluster's time: the event's while one happens, else the clock's."""
         return self.plane.time if self._inside else self._source()
 
-    def at(self, time: datetime, act: Callable[[], None]) -> None:
+    def at(self, time: datetime, act: Callable[[], object]) -> None:
         """Enter something in the calendar."""
         self._entries += 1
         heapq.heappush(self._calendar, (time, self._entries, act))
+
+    def repeat(
+        self, time: datetime, wait: Callable[[], timedelta], act: Callable[[], object]
+    ) -> None:
+        """Enter something that happens again and again, each time after a wait."""
+
+        def happen() -> None:
+            act()
+            self.repeat(time + wait(), wait, act)
+
+        self.at(time, happen)
 
     def advance(self, to: datetime) -> None:
         """Let everything happen that is due up to a moment."""
@@ -192,11 +211,7 @@ class Simulation:
             since, self._seen = self._seen, self.store.version
             self._follow_pods(since)
             self.operator.sync()
-            if any(
-                matters(event)
-                for resource in _AGENT_INPUTS
-                for event in self.plane.changes(resource, since)
-            ):
+            if any(self.plane.matters(resource, since) for resource in _AGENT_INPUTS):
                 self.prefixes.forget()
                 for agent in self.agents.values():
                     agent.reconcile()
@@ -248,25 +263,20 @@ class Simulation:
         self.operator.start()
 
     def _acquire_lease(self, node: str) -> None:
-        known = self.plane.get(LEASES, "cilium-operator-resource-lock", NAMESPACE)
-        transitions = mapping(known, "spec").get("leaseTransitions")
-        now = stamp(self.plane.time, micro=True)
-        count = transitions + 1 if isinstance(transitions, int) else 0
+        known = self.plane.get(LEASES, _LEASE, NAMESPACE)
+        now = stamp(self.plane.time, digits=6)
         self.plane.put(
             LEASES,
             {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {
-                    "name": "cilium-operator-resource-lock",
-                    "namespace": NAMESPACE,
-                },
+                "metadata": {"name": _LEASE, "namespace": NAMESPACE},
                 "spec": {
                     "holderIdentity": f"{node}-{self.workloads.suffix(10)}",
                     "leaseDurationSeconds": 15,
                     "acquireTime": now,
                     "renewTime": now,
-                    "leaseTransitions": count,
+                    "leaseTransitions": integer(known, "spec", "leaseTransitions", default=-1) + 1,
                 },
             },
             "cilium-operator-generic",
@@ -274,18 +284,15 @@ class Simulation:
 
     def renew_lease(self) -> None:
         """The leader, if there is one, says that it still leads."""
-        lease = self.plane.get(LEASES, "cilium-operator-resource-lock", NAMESPACE)
+        lease = self.plane.get(LEASES, _LEASE, NAMESPACE)
         if lease is not None and self.operator.running and not self.lease_stuck:
-            spec = {**mapping(lease, "spec"), "renewTime": stamp(self.plane.time, micro=True)}
+            spec = {**mapping(lease, "spec"), "renewTime": stamp(self.plane.time, digits=6)}
             self.plane.put(LEASES, {**lease, "spec": spec}, "cilium-operator-generic")
 
     def routers_changed(self) -> None:
         """A router behaves differently from now on."""
         for agent in self.agents.values():
             agent.routers_changed()
-
-
-__all__ = ["World", "load_scenario", "scenario_list"]
 
 
 def load_scenario(name_or_path: str, seed: int = 0) -> Cluster:
@@ -325,6 +332,7 @@ class World(Simulation):
 
     def __init__(self, scenario: Scenario, seed: int, clock: Clock) -> None:
         self.scenario = scenario
+        self._nodes = [node.name for node in defaults.nodes_of(scenario)]
         if scenario.clock:
             clock = _ahead(clock, duration(scenario.clock, f"{scenario.name}: clock"))
         started = clock() - duration(scenario.history, f"{scenario.name}: history")
@@ -345,19 +353,22 @@ class World(Simulation):
         """Enter the whole scenario: objects at their age, changes, faults, life."""
         scenario = self.scenario
         installed = started + timedelta(minutes=5)
-        self.at(started, lambda: furnishing.found(self.plane, scenario))
-        self.at(installed, lambda: furnishing.install(self.plane, self.workloads, scenario))
-        manifests = [*scenario.manifests, *furnishing.generated(scenario)]
+        self.at(started, lambda: defaults.found(self.workloads, scenario))
+        self.at(installed, lambda: defaults.install(self.workloads, scenario))
+        manifests = [*scenario.manifests, *defaults.generated(scenario)]
         for number, manifest in enumerate(manifests):
             later = seconds(300 + 2 * min(number, 30))
-            self.at(self._created(manifest, installed + later), self._creation(manifest))
+            self.at(self._created(manifest, installed + later), partial(self.create, manifest))
         for change in scenario.changes:
-            self._plan_change(change)
+            time = self.loaded + duration(change.at, f"{scenario.name}: changes")
+            self.at(time, partial(self._change, change))
         for plan in scenario.faults:
             self._plan_fault(plan)
         self._plan_life()
-        self.at(self.loaded - seconds(10), self._renew)
-        self.at(self.loaded - seconds(130), self._report_nodes)
+        # The lease is renewed every 2 s, as client-go's leader election does by default; kubelets
+        # repeat an unchanged status every five minutes.
+        self.repeat(self.loaded - seconds(10), lambda: seconds(2), self.renew_lease)
+        self.repeat(self.loaded - seconds(130), lambda: seconds(300), self._report_nodes)
 
     def _created(self, manifest: JsonObject, default: datetime) -> datetime:
         """When an object is made: `metadata.creationTimestamp` is an offset or a time."""
@@ -372,15 +383,12 @@ class World(Simulation):
         except ValueError as error:
             raise ScenarioError(f"{where}: {words!r} is no time: {error}") from error
 
-    def _creation(self, manifest: JsonObject) -> Callable[[], None]:
-        return lambda: self.create(manifest)
-
     def create(self, manifest: JsonObject) -> None:
         """Create an object as a user does, with what the API server and controllers add.
 
         Raises ScenarioError for what an API server would refuse.
         """
-        obj = furnishing.admitted(self.plane, manifest)
+        obj = defaults.admitted(self.plane, manifest)
         resource = self._resource(obj)
         try:
             check_advertisement(obj)
@@ -391,14 +399,13 @@ class World(Simulation):
             self._back(stored)
 
     def _back(self, service: JsonObject) -> None:
-        """Give a service the endpoints that the scenario wants it to have."""
-        nodes = self.scenario.backends.get("/".join(address_of(service)))
+        """Give a service its endpoints in this scenario."""
+        nodes = self.scenario.backends.get("/".join(key_of(service)))
         if nodes is not None:
-            furnishing.back(self.plane, self.workloads, service, nodes)
-        elif labels_of(service).get("io.cilium/lb-ipam-pool") == furnishing.GENERATED_POOL:
-            names = [node.name for node in furnishing.nodes_of(self.scenario)]
-            node = names[len(self.plane.all(SERVICES)) % len(names)]
-            furnishing.back_generated(self.plane, self.workloads, service, node)
+            back(self.workloads, service, nodes)
+        elif labels_of(service).get("io.cilium/lb-ipam-pool") == defaults.GENERATED_POOL:
+            place = len(self.plane.all(SERVICES)) % len(self._nodes)
+            back_generated(self.workloads, service, self._nodes[place])
 
     def _resource(self, obj: JsonObject) -> ResourceKey:
         kind = text(obj, "kind")
@@ -409,11 +416,6 @@ class World(Simulation):
             f"{self.scenario.name}: this cluster does not serve {identity(obj)}; "
             f"Cilium {self.scenario.cilium} has no such kind, or the lab does not know it"
         )
-
-    def _plan_change(self, change: ChangePlan) -> None:
-        where = f"{self.scenario.name}: changes"
-        time = self.loaded + duration(change.at, where)
-        self.at(time, lambda: self._change(change))
 
     def _change(self, change: ChangePlan) -> None:
         for manifest in change.manifests:
@@ -439,25 +441,25 @@ class World(Simulation):
             for obj in self.store.all(resource):
                 owners = objects(obj, "metadata", "ownerReferences")
                 if any(text(each, "uid") == owner for each in owners):
-                    self.store.delete(resource, *address_of(obj))
+                    self.store.delete(resource, *key_of(obj))
                     self._collect(text(obj, "metadata", "uid"))
 
     def _plan_fault(self, plan: FaultPlan) -> None:
         where = f"{self.scenario.name}: faults"
-        nodes = [node.name for node in furnishing.nodes_of(self.scenario)]
-        faults.check(plan, self.scenario, nodes, where)
+        faults.check(plan, self.scenario, self._nodes, where)
         at = self.loaded + duration(plan.at, where)
         every = duration(plan.every, where) if plan.every else None
         lasts = duration(plan.lasts, where) if plan.lasts else None
 
-        def happen(time: datetime) -> None:
+        def happen() -> None:
             undo = faults.apply(self, plan)
             if lasts is not None:
-                self.at(time + lasts, undo)
-            if every is not None:
-                self.at(time + every, lambda: happen(time + every))
+                self.at(self.plane.time + lasts, undo)
 
-        self.at(at, lambda: happen(at))
+        if every is None:
+            self.at(at, happen)
+        else:
+            self.repeat(at, lambda: every, happen)
 
     def _plan_life(self) -> None:
         life = self.scenario.life
@@ -467,23 +469,15 @@ class World(Simulation):
             self._recur(since, duration(life.restarts, where), self._restart_some_pod)
         for flaps in life.flaps:
             plan = FaultPlan(fault="session-reset", node=flaps.node)
-            self._recur(since, duration(flaps.every, where), partial(self._happen_once, plan))
+            self._recur(since, duration(flaps.every, where), partial(faults.apply, self, plan))
 
-    def _happen_once(self, plan: FaultPlan) -> None:
-        faults.apply(self, plan)
-
-    def _recur(self, since: datetime, every: timedelta, act: Callable[[], None]) -> None:
+    def _recur(self, since: datetime, every: timedelta, act: Callable[[], object]) -> None:
         """About every so often, a third more or less."""
 
-        def happen(time: datetime) -> None:
-            act()
-            plan(time)
+        def wait() -> timedelta:
+            return every * self.plane.random.uniform(0.67, 1.33)
 
-        def plan(time: datetime) -> None:
-            following = time + every * self.plane.random.uniform(0.67, 1.33)
-            self.at(following, lambda: happen(following))
-
-        plan(since)
+        self.repeat(since + wait(), wait, act)
 
     def _restart_some_pod(self) -> None:
         apart = ("cilium-agent", "cilium-operator")
@@ -495,14 +489,7 @@ class World(Simulation):
         if pods:
             self.workloads.restart(self.plane.random.choice(pods))
 
-    def _renew(self) -> None:
-        """The lease is renewed every 2 s, as client-go's leader election does by default."""
-        self.renew_lease()
-        self.at(self.plane.time + seconds(2), self._renew)
-
     def _report_nodes(self) -> None:
-        """Kubelets repeat an unchanged status every five minutes."""
-        for node in furnishing.nodes_of(self.scenario):
-            if node.name not in self.dark:
-                self.workloads.node_seen(node.name)
-        self.at(self.plane.time + timedelta(minutes=5), self._report_nodes)
+        for name in self._nodes:
+            if name not in self.dark:
+                self.workloads.node_seen(name)

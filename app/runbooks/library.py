@@ -9,8 +9,9 @@ from pathlib import Path
 
 from msgspec import UNSET, structs
 
+from app.diagnosis.catalog import CODES, code
 from app.runbooks.parsing import BadRunbook, Flaw, Source, flaws, parse, read_file
-from app.runbooks.schema import Extension, Runbook, Step, StepChange
+from app.runbooks.schema import PAGES, Extension, Look, Runbook, Step, StepChange
 from collectors.sanitize import one_line
 
 _BUILT_IN = Path(__file__).parent / "library"
@@ -102,7 +103,28 @@ def load(path: Path, name: str = "") -> Runbook:
     found, source = parse(read_file(path), str(path), name or path.stem)
     if isinstance(found, Extension):
         return _extended(found, source)
-    return _sound(found, source)
+    return _sound(_with_pages(found), source)
+
+
+def _with_pages(runbook: Runbook) -> Runbook:
+    """The runbook with what the pages of codes say of it: where to begin, and what a step shows."""
+    named = [entry for entry in map(code, CODES) if entry.runbooks[:1] == (runbook.name,)]
+
+    def look_of(step: Step, look: Look) -> Look:
+        codes = tuple(entry.code for entry in named if entry.step == step.id)
+        if PAGES not in look.findings or not codes:
+            return look
+        others = (each for each in look.findings if each != PAGES)
+        return structs.replace(look, findings=(*codes, *others))
+
+    return structs.replace(
+        runbook,
+        fits=runbook.fits or tuple(entry.code for entry in named),
+        steps=tuple(
+            structs.replace(step, look=tuple(look_of(step, look) for look in step.look))
+            for step in runbook.steps
+        ),
+    )
 
 
 def _sound(runbook: Runbook, source: Source) -> Runbook:

@@ -59,6 +59,10 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """A part of a runbook's file."""
 
 
+PAGES = "pages"
+"""In a built-in runbook: the codes whose pages in the catalogue name the step."""
+
+
 class Parameter(_Part, frozen=True):
     """Something that the operator names once, and steps are about."""
 
@@ -76,7 +80,7 @@ class Look(_Part, frozen=True):
     """
 
     findings: tuple[str, ...] = ()
-    """Codes (`CS201`), or whole blocks of them (`CS2`)."""
+    """Codes (`CS201`), whole blocks of them (`CS2`), or `PAGES`."""
     about: str = ""
     """Of the findings, table or log only what concerns this parameter; "": all."""
     threshold: Threshold = "warn"
@@ -159,7 +163,7 @@ class Runbook(_Part, frozen=True):
     """What one sees when it is the right one, in a sentence."""
     steps: tuple[Step, ...]
     fits: tuple[str, ...] = ()
-    """Codes, or blocks of them, with which to begin here."""
+    """Codes, or blocks of them, with which to begin here; (): those whose pages name it first."""
     parameters: dict[str, Parameter] = {}
     name: str = ""
     """How it is called; its file's name without the ending."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 
+from app.diagnosis.catalog import code
 from app.diagnosis.concerning import concerning
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
@@ -45,12 +46,12 @@ def suggest(library: Library, outcome: Outcome, case: Case) -> tuple[Suggestion,
     for finding in outcome.tops:
         if finding.severity is Severity.INFO:
             continue
-        fitting = _fitting(known, finding)
+        fitting = _fitting(known, finding.code)
         if not fitting or fitting[0].name in found:
             continue
-        told = _first(fitting, finding, outcome, case)
-        if told is not None:
-            found.setdefault(told.runbook.name, told)
+        suggestion = _first(fitting, finding, outcome, case)
+        if suggestion is not None:
+            found.setdefault(suggestion.runbook.name, suggestion)
     return tuple(found.values())
 
 
@@ -58,7 +59,12 @@ def suggest_for(
     library: Library, finding: Finding, outcome: Outcome, case: Case
 ) -> Suggestion | None:
     """The runbook that fits a finding best, of those that can be filled; None: none can."""
-    return _first(_fitting(_known(library), finding), finding, outcome, case)
+    return _first(fitting(library, finding.code), finding, outcome, case)
+
+
+def fitting(library: Library, name: str) -> list[Runbook]:
+    """The runbooks for a code, best first: the operator's own that name it, then its page's."""
+    return _fitting(_known(library), name)
 
 
 def suggest_about(library: Library, ref: Ref, outcome: Outcome, case: Case) -> Suggestion | None:
@@ -75,19 +81,21 @@ def suggest_about(library: Library, ref: Ref, outcome: Outcome, case: Case) -> S
     return Suggestion(runbook, given, next(bad, None))
 
 
-def _known(library: Library) -> list[Runbook]:
-    """Every runbook that can be followed, the operator's own first."""
-    entries = sorted(library.entries(), key=lambda entry: not entry.own)
-    return [entry.runbook for entry in entries if entry.runbook is not None]
+def _known(library: Library) -> list[tuple[bool, Runbook]]:
+    """Every runbook that can be followed, and whether it is the operator's own."""
+    return [(entry.own, entry.runbook) for entry in library.entries() if entry.runbook is not None]
 
 
-def _fitting(known: Iterable[Runbook], finding: Finding) -> list[Runbook]:
-    """Those that name the code of a finding, the most exact first."""
+def _fitting(known: Sequence[tuple[bool, Runbook]], name: str) -> list[Runbook]:
+    """Those that name a code, own ones and exact ones first; then those that its page names."""
     fits = [
-        (max((len(c) for c in runbook.fits if finding.code.startswith(c)), default=0), runbook)
-        for runbook in known
+        (not own, -max((len(fit) for fit in book.fits if name.startswith(fit)), default=0), book)
+        for own, book in known
     ]
-    return [runbook for length, runbook in sorted(fits, key=lambda fit: -fit[0]) if length]
+    naming = [book for _, length, book in sorted(fits, key=lambda fit: fit[:2]) if length]
+    by_name = {book.name: book for _, book in known}
+    paged = [by_name[each] for each in code(name).runbooks if each in by_name]
+    return list({book.name: book for book in (*naming, *paged)}.values())
 
 
 def _first(

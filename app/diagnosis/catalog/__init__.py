@@ -61,7 +61,7 @@ class Code:
     step: str = ""
     """The step of the first runbook that looks for it; "": the runbook itself names the code."""
     hop: str = ""
-    """The hop of a service's path that shows it; "" where the path's own rules decide."""
+    """The hop that shows why a service lacks an address: class or pool; "": address."""
     short: str = ""
     """What it means for a service, in a few words; "": its title says it."""
     pod_status: str = ""

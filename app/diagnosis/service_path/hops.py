@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.diagnosis.catalog import code
 from app.diagnosis.rules.lbipam_words import pools_unread
 from app.diagnosis.service_path import announcing as say
 from app.diagnosis.service_path.announcing import named
@@ -26,10 +27,6 @@ from app.model.route_coverage import Reach, Scene, wanted_by_others
 from app.model.service_endpoints import Serving
 from app.state.kinds import ENDPOINT_SLICES, POOLS, SERVICES
 
-_IN_CLASS = ("CS210", "CS211", "CS217")
-"""LB-IPAM's findings that are told at the hop of the class."""
-_IN_POOL = ("CS201", "CS202", "CS204", "CS207", "CS208", "CS209", "CS214")
-"""Those that are told at the hop of the pool; all others at the address."""
 _UNJUDGED = frozenset({Obstacle.UNUSED, Obstacle.CLASS})
 """What keeps an address out of BGP because somebody else is to announce it."""
 
@@ -98,10 +95,9 @@ def address_hops(way: Way) -> tuple[Hop, Hop, Hop]:
     wanted = service.spec.load_balancer_class
     addresses = named([*map(str, balancer.addresses), *balancer.hostnames])
     pools = named(filter(None, balancer.pools))
-    by_hop: dict[HopName, list[Finding]] = {"class": [], "pool": [], "address": []}
+    by_hop: dict[str, list[Finding]] = {"class": [], "pool": [], "address": []}
     for finding in way.lacking:
-        hop: HopName = "class" if finding.code in _IN_CLASS else "address"
-        by_hop["pool" if finding.code in _IN_POOL else hop].append(finding)
+        by_hop[code(finding.code).hop or "address"].append(finding)
     said = {
         "class": f"loadBalancerClass {wanted}" if wanted else "no loadBalancerClass",
         "pool": f"pool {pools}" if pools else "its address lies in no pool of LB-IPAM",
