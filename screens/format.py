@@ -1,69 +1,11 @@
-"""How numbers, moments and states are written on screen, so that every screen writes them alike."""
+"""How numbers and moments are written on screen, so that every screen writes them alike."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from app.model.durations import age
-
-if TYPE_CHECKING:
-    from app.model.health import Health
-
-SIGN: dict[Health, str] = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?", "none": "·"}
-"""A sign for each state, so that colour is never the only one to tell."""
-
-NOTHING = "-"
-"""Where there is no value to show."""
-
-LEADER = "★"
-
-FIXED_SPACE = "\u00a0"
-"""A space at which no line is broken."""
-
-TIMES = "\u00d7"
-"""Before a number: so many times."""
-
-_ASCII = str.maketrans(
-    {
-        FIXED_SPACE: " ",
-        "✓": "+",
-        "✗": "x",
-        "·": ".",
-        "…": "~",
-        "≠": "!=",
-        TIMES: "*",
-        "≤": "<=",
-        "←": "<-",
-        "→": "->",
-        "★": "*",
-        "▇": "#",
-        "▁": "-",
-        "█": "#",
-        "▄": "+",
-        "▓": "%",
-        "≈": "~",
-        "▃": "=",
-        "▅": "%",
-        "─": "-",
-        "┄": "-",
-        "│": "|",
-        "▏": "|",
-        "▶": ">",
-        "◀": "<",
-        "↵": "enter",
-        "↑": "^",
-        "↓": "v",
-        "▲": "^",
-        "▼": "v",
-        "»": ">",
-    }
-)
-
-
-def to_ascii(text: str) -> str:
-    """The text in ASCII alone: our signs by their twins, any other character as `?`."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+from app.report.lines import NOTHING
 
 
 def age_of(moment: datetime | None, now: datetime) -> str:

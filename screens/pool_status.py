@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.model.finding import Finding
     from app.model.health import Health
     from app.model.lbipam import PoolUsage
-    from screens.widgets.lines import Tone
+    from app.report.lines import Tone
 
 
 def pool_note(usage: PoolUsage) -> tuple[str, Tone]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
+from app.report.lines import Line, plain
 from app.state.kinds import NODE_CONFIGS
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
@@ -13,7 +14,6 @@ from screens.command_words import kubectl
 from screens.equivalents import ciliscope, explain_command
 from screens.selection import Equivalent, Selection
 from screens.text_view import Text
-from screens.widgets.lines import Line, plain
 
 if TYPE_CHECKING:
     from app.model.case import Case
