@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.model.finding import Ref
 from app.model.selectors import describe
 from app.model.severity import rank
+from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -31,7 +32,6 @@ from app.state.kinds import (
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
-from screens.format import count
 from screens.selection import Equivalent
 from screens.widgets.columns import Cell, Column, Row
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, plain, wrapped
 from collectors.logs.excerpts import event
-from screens.format import age_of, time_of_day
 from screens.log_refs import named
 from screens.log_rows import GAPS, full_time, health_of
 

@@ -16,6 +16,7 @@ from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import PoolUsage
+from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -51,7 +52,6 @@ from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import content, next_try
 from screens.equivalents import ciliscope
-from screens.format import age_of, time_of_day
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip

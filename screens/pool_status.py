@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.model.finding import Severity
-from screens.format import count
+from app.report.format import count
 
 if TYPE_CHECKING:
     from app.model.finding import Finding

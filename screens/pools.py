@@ -12,13 +12,13 @@ from textual.binding import Binding, BindingType
 from app.model.finding import Ref
 from app.model.selectors import describe
 from app.model.severity import rank
+from app.report.format import bar, count
 from app.report.lines import NOTHING, SIGN, Line, Span
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
 from screens.equivalents import ciliscope
-from screens.format import bar, count
 from screens.pool_detail import PoolTold, pool_lines
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Cell, Column, Content, Row

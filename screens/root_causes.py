@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from app.model.finding import Finding, Severity
 from app.model.severity import health_of
 from app.report.findings_text import evidence_line
+from app.report.format import count
 from app.report.headline import affected
 from app.report.lines import SIGN, Line, Span, plain
-from screens.format import count
 from screens.selection import Selection
 from screens.widgets.block_list import Block
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.report.format import count
 from app.report.lines import SIGN, Line, Span, Tone
-from screens.format import count
 from screens.route_rows import attribute_words, state_of
 from screens.session_detail import labelled
 

@@ -14,6 +14,7 @@ from textual.containers import Container, Vertical
 
 from app.model.finding import Ref
 from app.model.severity import rank
+from app.report.format import count
 from app.report.lines import SIGN, Line, Span, cut, plain, text_of
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -39,7 +40,6 @@ from app.state.snapshot import State
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import absence, content
-from screens.format import count
 from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
 from screens.selection import Equivalent, Selection

@@ -10,7 +10,7 @@ from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
 from app.model.finding import Finding
 from app.model.severity import FAULTS, health_of, rank
-from screens.format import count
+from app.report.format import count
 
 if TYPE_CHECKING:
     from app.model.health import Health

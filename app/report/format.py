@@ -1,4 +1,4 @@
-"""How numbers and moments are written on screen, so that every screen writes them alike."""
+"""How numbers and moments are written, on screen and in reports alike."""
 
 from __future__ import annotations
 
