@@ -23,6 +23,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.model.finding import Ref
+from app.report.lines import Line, Span, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
 from screens.cluster_handle import ClusterLink
@@ -30,7 +31,6 @@ from screens.header import PROMPT_KEYS, identity, keys_line, title
 from screens.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.filtering import filtering
-from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.source_bar import tiers

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
+from app.model.severity import rank
+from app.report.format import age_of, count, time_of_day
+from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import resources
 from screens.config_section import Entry, Section, counted, fact, finding_lines
 from screens.empty_state import next_try
-from screens.format import NOTHING, SIGN, age_of, count, time_of_day
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.selectors import describe
+from app.model.severity import rank
+from app.report.format import count
+from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,
@@ -29,11 +32,8 @@ from app.state.kinds import (
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
-from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from app.model.configuration import CONFIG_MAP, Parameter, parameters
 from app.model.finding import Ref
 from app.model.setting_match import fulfils
+from app.model.severity import rank
+from app.report.format import count
+from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
-from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.config.expected_settings import Expected

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from screens.format import SIGN
-from screens.severity import health_of, rank
+from app.model.severity import health_of, rank
+from app.report.lines import SIGN, Line, Span, plain
 from screens.widgets.columns import Column, Content
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.model.finding import Finding, Ref

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.health import CiliumPod, Health, cilium_pods
+from app.model.severity import rank
+from app.report.format import count
+from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_STATUS,
@@ -24,11 +27,8 @@ from collectors.cilium.answer import TOO_OLD
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
 from screens.empty_state import content
-from screens.format import NOTHING, SIGN, count
 from screens.selection import Equivalent
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.durations import duration
+from app.report.format import age_of, count
+from app.report.lines import SIGN, Line, Span, plain, wrapped
 from collectors.sanitize import one_line
-from screens.format import SIGN, age_of, count
-from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.health import Health

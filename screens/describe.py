@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Ref
+from app.report.format import age_of, time_of_day
+from app.report.lines import NOTHING, Line, Span, Tone, plain
 from app.state.kinds import (
     EVENTS,
     OF_OBJECT,
 )
 from screens.explain_lines import findings_lines
-from screens.format import NOTHING, age_of, time_of_day
-from screens.widgets.lines import Line, Span, Tone, plain
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot

@@ -11,11 +11,10 @@ from app.diagnosis.verdict import docs_page, names
 from app.model.durations import age
 from app.model.finding import Evidence, Finding
 from app.model.health import Health
+from app.model.severity import health_of
+from app.report.lines import SIGN, Line, Span, Tone, plain
 from app.report.paths_text import announced_words
 from collectors.sanitize import one_line, printable
-from screens.format import SIGN
-from screens.severity import health_of
-from screens.widgets.lines import Line, Span, Tone, plain
 
 _HOP: dict[HopState, Health] = {
     HopState.OK: "ok",

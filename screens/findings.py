@@ -9,16 +9,16 @@ from textual import on
 from textual.app import ComposeResult
 
 from app.model.finding import Finding, Ref
+from app.model.severity import health_of, rank
+from app.report.format import count
+from app.report.lines import SIGN, Line, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
-from screens.format import SIGN, count
 from screens.selection import Equivalent, Selection
-from screens.severity import health_of, rank
 from screens.widgets.columns import Cell, Column, Content, Row
-from screens.widgets.lines import Line, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 

@@ -8,9 +8,9 @@ from rich.cells import cell_len
 from textual.binding import ActiveBinding, Binding
 
 from app.model.health import cilium_version
+from app.report.lines import Line, Span, cut, length
 from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot
-from screens.widgets.lines import Line, Span, cut, length
 from screens.widgets.source_bar import sources
 
 _ALWAYS = frozenset({"prompt", "help"})

@@ -12,9 +12,8 @@ from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
+from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
 from screens.command_table import COMMANDS, PLACES
-from screens.format import LEADER, SIGN
-from screens.widgets.lines import Line, Span, length, plain, wrapped
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.report.format import age_of, count
+from app.report.lines import Line, Span, Tone, plain
 from app.state.snapshot import Snapshot, State
-from screens.format import age_of, count
-from screens.widgets.lines import Line, Span, Tone, plain
 
 _TONE: dict[State, Tone] = {
     State.FRESH: "ok",

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.report.format import age_of, time_of_day
+from app.report.lines import SIGN, Line, Span, plain, wrapped
 from collectors.logs.excerpts import event
-from screens.format import SIGN, age_of, time_of_day
 from screens.log_refs import named
 from screens.log_rows import GAPS, full_time, health_of
-from screens.widgets.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition
+    from app.report.lines import Tone
     from collectors.logs.joining import LogEntry
-    from screens.widgets.lines import Tone
 
 MANY = 100
 """Lines of a fold that are listed at most: the first and the last of them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from screens.format import TIMES
+from app.report.lines import TIMES
 from screens.widgets.columns import Cell, Row
 
 TIME = 0

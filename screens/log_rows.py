@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec.structs import replace
 
+from app.report.format import age_of, time_of_day
+from app.report.lines import SIGN
 from collectors.logs.excerpts import event, is_noise, topic
 from collectors.logs.targets import OPERATOR_CONTAINER
-from screens.format import SIGN, age_of, time_of_day
 from screens.log_refs import named
 from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition
     from app.model.health import Health
+    from app.report.lines import Tone
     from collectors.logs.joining import LogEntry
-    from screens.widgets.lines import Tone
 
 COLUMNS = (
     Column("time", "TIME", least=8, marks=False, holds="time"),

@@ -15,6 +15,7 @@ from textual.containers import Container
 
 from app.model.finding import Ref
 from app.model.health import operator_lease
+from app.report.lines import Line, Span, wrapped
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.cluster_handle import ClusterLink
@@ -29,7 +30,6 @@ from screens.log_refs import SCREEN_OF, named, selection_of
 from screens.log_rows import Times
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
-from screens.widgets.lines import Line, Span, wrapped
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView
 from screens.widgets.scroll_text import ScrollText

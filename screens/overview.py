@@ -16,6 +16,8 @@ from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import PoolUsage
+from app.report.format import age_of, time_of_day
+from app.report.lines import SIGN, Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,
     AGENT_LOGS,
@@ -50,7 +52,6 @@ from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import content, next_try
 from screens.equivalents import ciliscope
-from screens.format import SIGN, age_of, time_of_day
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
@@ -58,7 +59,6 @@ from screens.pool_bars import pool_rows, worst_first
 from screens.selection import Equivalent, Selection
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import Column, Content, Row
-from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView

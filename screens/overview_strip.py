@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from app.model.facts import configuration_known, session_health
 from app.model.health import Component, components
+from app.report.format import age_of
+from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_NODES,
@@ -18,8 +20,6 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, State
-from screens.format import FIXED_SPACE, SIGN, age_of
-from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
     from app.model.case import Case

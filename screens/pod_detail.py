@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.model.lbipam import condition_of
+from app.model.severity import health_of
+from app.report.format import age_of
+from app.report.lines import LEADER, SIGN, Line, Span, headed, plain, wrapped
 from app.state.kinds import NODES
 from collectors.sanitize import one_line
 from screens.container_lines import container_lines
 from screens.empty_state import absence
-from screens.format import LEADER, SIGN, age_of
 from screens.pod_events import event_lines
-from screens.severity import health_of
-from screens.widgets.lines import Line, Span, headed, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.finding import Finding

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.report.format import age_of
+from app.report.lines import TIMES, Line, Span, Tone, plain, wrapped
 from app.state.kinds import EVENTS
 from collectors.sanitize import one_line
 from screens.empty_state import absence
-from screens.format import TIMES, age_of
-from screens.widgets.lines import Line, Span, Tone, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.finding import Ref

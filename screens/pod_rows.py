@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.lbipam import parse_address
-from screens.format import LEADER, NOTHING, SIGN, age_of
-from screens.severity import rank
+from app.model.severity import rank
+from app.report.format import age_of
+from app.report.lines import LEADER, NOTHING, SIGN
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:

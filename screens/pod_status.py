@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from app.diagnosis.catalog import code
 from app.model.facts import pod_health
 from app.model.finding import Finding, Ref, Severity
+from app.model.severity import health_of, rank
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
-from screens.severity import health_of, rank
 
 if TYPE_CHECKING:
     from app.model.case import Case

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
+from app.report.format import count
+from app.report.lines import Line, Span, Tone
 from app.state.kinds import (
     CILIUM_STATUS,
     CONFIG_MAPS,
@@ -23,7 +25,6 @@ from app.state.kinds import (
 )
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
-from screens.format import count
 from screens.pod_commands import pod_commands
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import Events, events_by_object, events_of
@@ -31,7 +32,6 @@ from screens.pod_rows import COLUMNS, ORDER, KeptRow, pod_rows
 from screens.pod_status import PodTold, told_of_pods
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
-from screens.widgets.lines import Line, Span, Tone
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from screens.format import bar
+from app.report.format import bar
 from screens.pool_status import pool_note
 from screens.widgets.columns import GAP, Cell, Column, Row, cell_widths, wanted_widths
 

@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.model.selectors import describe
-from screens.format import SIGN
+from app.model.severity import health_of
+from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
 from screens.pool_status import pool_state
-from screens.severity import health_of
-from screens.widgets.lines import Line, Span, headed, plain, wrapped
 from screens.widgets.pool_lines import cell_words, draw_map, legend, number, short_range
 from screens.widgets.pool_map import Marks, PoolMap
 from screens.widgets.pool_text import PoolPage

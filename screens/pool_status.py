@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.model.finding import Severity
-from screens.format import count
+from app.report.format import count
 
 if TYPE_CHECKING:
     from app.model.finding import Finding
     from app.model.health import Health
     from app.model.lbipam import PoolUsage
-    from screens.widgets.lines import Tone
+    from app.report.lines import Tone
 
 
 def pool_note(usage: PoolUsage) -> tuple[str, Tone]:

@@ -11,17 +11,17 @@ from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
 from app.model.selectors import describe
+from app.model.severity import rank
+from app.report.format import bar, count
+from app.report.lines import NOTHING, SIGN, Line, Span
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
 from screens.command_words import kubectl
 from screens.detail_screen import DetailScreen
 from screens.empty_state import content
 from screens.equivalents import ciliscope
-from screens.format import NOTHING, SIGN, bar, count
 from screens.pool_detail import PoolTold, pool_lines
 from screens.selection import Equivalent, Selection
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Content, Row
-from screens.widgets.lines import Line, Span
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.pool_lines import short_range
 from screens.widgets.pool_text import PoolText

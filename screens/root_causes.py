@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Severity
+from app.model.severity import health_of
 from app.report.findings_text import evidence_line
+from app.report.format import count
 from app.report.headline import affected
-from screens.format import SIGN, count
+from app.report.lines import SIGN, Line, Span, plain
 from screens.selection import Selection
-from screens.severity import health_of
 from screens.widgets.block_list import Block
-from screens.widgets.lines import Line, Span, plain
 
 if TYPE_CHECKING:
     from app.diagnosis.verdict import Verdict

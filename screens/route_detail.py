@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from screens.format import SIGN, count
+from app.report.format import count
+from app.report.lines import SIGN, Line, Span, Tone
 from screens.route_rows import attribute_words, state_of
 from screens.session_detail import labelled
-from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held

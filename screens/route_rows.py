@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from screens.format import NOTHING, SIGN
+from app.model.severity import rank
+from app.report.lines import NOTHING, SIGN, Tone
 from screens.session_rows import address_order
-from screens.severity import rank
 from screens.widgets.columns import Cell, Column, Row, SortValue
-from screens.widgets.lines import Tone
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held

@@ -13,6 +13,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from app.model.finding import Ref
+from app.model.severity import rank
+from app.report.format import count
+from app.report.lines import SIGN, Line, Span, cut, plain, text_of
 from app.state.kinds import (
     ADVERTISEMENTS,
     AGENT_LOGS,
@@ -37,14 +40,11 @@ from app.state.snapshot import State
 from screens.bgp_commands import route_commands
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import absence, content
-from screens.format import SIGN, count
 from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT
-from screens.severity import rank
 from screens.widgets.columns import Content, Row
-from screens.widgets.lines import Line, Span, cut, plain, text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 

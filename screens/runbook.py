@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from app.model.finding import Ref
+from app.report.lines import SIGN, Line, Span, plain
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
@@ -37,13 +38,11 @@ from screens.cluster_handle import ClusterLink
 from screens.detail_screen import DetailScreen
 from screens.equivalents import ciliscope
 from screens.findings import about
-from screens.format import SIGN
 from screens.runbook_hands import Exporter, Keeper, Trial
 from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
-from screens.widgets.lines import Line, Span, plain
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:

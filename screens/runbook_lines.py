@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.model.severity import health_of
+from app.report.lines import SIGN, Line, Span, Tone, cut, plain, wrapped
 from app.runbooks.page import Part, Role
 from app.runbooks.schema import Verdict
 from app.runbooks.subjects import filled
 from collectors.sanitize import one_line, printable
-from screens.format import SIGN
-from screens.severity import health_of
 from screens.widgets.columns import Cell, Column, Row
-from screens.widgets.lines import Line, Span, Tone, cut, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.health import Health

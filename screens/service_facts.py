@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
-from screens.format import age_of
-from screens.widgets.lines import Line, Span, plain, wrapped
+from app.report.format import age_of
+from app.report.lines import Line, Span, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.lbipam import LoadBalancer

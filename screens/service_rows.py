@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import HopState, PrefixPath
 from app.model.facts import balancer_health, condition_words
-from screens.format import NOTHING, SIGN, age_of
-from screens.severity import rank
+from app.model.severity import rank
+from app.report.format import age_of
+from app.report.lines import NOTHING, SIGN
 from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServicePath
     from app.model.endpoints import Backends
     from app.model.lbipam import Address, LoadBalancer
+    from app.report.lines import Tone
     from screens.service_status import Told
-    from screens.widgets.lines import Tone
 
 COLUMNS = (
     Column("service", "SERVICE", cut_to=24),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
 from app.model.finding import Finding
-from screens.format import count
-from screens.severity import FAULTS, health_of, rank
+from app.model.severity import FAULTS, health_of, rank
+from app.report.format import count
 
 if TYPE_CHECKING:
     from app.model.health import Health

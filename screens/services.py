@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 
 from app.model.endpoints import backends
 from app.model.finding import Ref
+from app.report.lines import Line, Span, Tone
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,
@@ -44,7 +45,6 @@ from screens.service_rows import COLUMNS, KeptRow, service_rows
 from screens.service_status import Told, told_of_all
 from screens.used_by import in_namespace
 from screens.widgets.columns import Content
-from screens.widgets.lines import Line, Span, Tone
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.service_path import path_lines, short_lines
 

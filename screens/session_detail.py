@@ -11,11 +11,11 @@ from app.model.durations import duration
 from app.model.facts import configuration_known
 from app.model.selectors import describe
 from app.model.sessions import CLI_SOURCE, Witness, readings_by_node
+from app.report.format import age_of, count, time_of_day
+from app.report.lines import SIGN, Line, Span, Tone
 from app.state.kinds import ADVERTISEMENTS, BGP_PEERS, PEERING_POLICIES
 from app.state.snapshot import State
-from screens.format import SIGN, age_of, count, time_of_day
 from screens.session_rows import WINDOW, proof, sparkline, state_words
-from screens.widgets.lines import Line, Span, Tone
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing

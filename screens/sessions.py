@@ -14,6 +14,8 @@ from textual.containers import Container, VerticalScroll
 
 from app.model.finding import Ref
 from app.model.flap_history import key_of as link_of
+from app.model.severity import rank
+from app.report.lines import SIGN, Line, Span
 from app.state.kinds import (
     ADVERTISEMENTS,
     AGENT_LOGS,
@@ -33,13 +35,10 @@ from app.state.kinds import (
 from screens.bgp_commands import session_commands
 from screens.cluster_screen import ClusterScreen
 from screens.empty_state import content
-from screens.format import SIGN
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT, detail
 from screens.session_rows import BY_NODE, BY_PEER, key_of, row
-from screens.severity import rank
 from screens.widgets.columns import Column, Content
-from screens.widgets.lines import Line, Span
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.session_matrix import matrix

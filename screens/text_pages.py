@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.finding import Ref
-from app.state.kinds import NODE_CONFIGS
+from app.report.lines import Line, plain
+from app.state.kinds import NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
 from screens.equivalents import ciliscope, explain_command
 from screens.selection import Equivalent, Selection
 from screens.text_view import Text
-from screens.widgets.lines import Line, plain
 
 if TYPE_CHECKING:
     from app.model.case import Case
@@ -92,9 +92,7 @@ def info(facts: Callable[[], Mapping[str, str]]) -> Text:
 
 def object_of(about: Selection, snapshot: Snapshot) -> Ref | None:
     """The object of the API that stands for a thing; None where there is none."""
-    from collectors.kubernetes.objects import KINDS
-
-    if about.ref.kind in KINDS:
+    if about.ref.kind in OF_OBJECT:
         return about.ref
     node = about.ref.name.split("/", 1)[0]
     if about.ref.kind == "Session" and node in snapshot.records[NODE_CONFIGS]:

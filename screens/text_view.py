@@ -15,12 +15,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from app.report.lines import Line, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.selection import Equivalent, Selection
-from screens.widgets.lines import Line, plain
 from screens.widgets.text_pane import TextPane
 
 Teller = Callable[[Snapshot], Sequence[Line]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from app.diagnosis.diagnoser import Judge
+from app.report.lines import text_of
 from app.state.snapshot import Snapshot
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import events_of
 from screens.pods import PodsPicture, picture
-from screens.widgets.lines import text_of
 
 
 def seen(snapshot: Snapshot) -> PodsPicture:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.model.ages import span
 from app.model.durations import age
-from screens.format import age_of
+from app.report.format import age_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

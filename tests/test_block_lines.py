@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.report.lines import Span, length, plain, text_of
 from screens.widgets.block_list import Block, block_lines
-from screens.widgets.lines import Span, length, plain, text_of
 
 WORDS = st.lists(st.text(alphabet="abcdefgh(),:", min_size=1, max_size=12), min_size=1, max_size=30)
 

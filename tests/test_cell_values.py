@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.dashboard.app import CiliscopeApp
-from screens.format import to_ascii
+from app.report.lines import to_ascii
 from screens.widgets.cell_values import Value, value
 from screens.widgets.columns import Cell, Column, Holds
 from screens.widgets.live_table import LiveTable

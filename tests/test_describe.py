@@ -7,13 +7,13 @@ import shlex
 import pytest
 
 from app.model.finding import Ref
+from app.report.lines import text_of
 from app.state.kinds import AGENT_LOGS, OF_OBJECT, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.objects import KINDS
 from screens.describe import describe
 from screens.equivalents import equivalents_of
 from screens.selection import Selection
-from screens.widgets.lines import text_of
 from tests.dashboards import NOON
 from tests.recorded import NAMES, snapshot_of
 

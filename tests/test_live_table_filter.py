@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.report.lines import text_of as line_text
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.filter import LONGEST, Filter, parsed
-from screens.widgets.lines import text_of as line_text
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView
 from tests.dashboards import text_of as shown

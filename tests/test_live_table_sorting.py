@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.model.health import Health
-from screens.format import NOTHING
+from app.report.lines import NOTHING
 from screens.widgets.arrangement import Arrangement
 from screens.widgets.columns import Cell, Column, Content, Row, SortValue
 from screens.widgets.live_table import LiveTable

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from app.model.lbipam import Address, AddressRange
-from screens.widgets.lines import text_of
+from app.report.lines import text_of
 from screens.widgets.pool_lines import GLYPHS, cell_words, draw_map, legend, short_range
 from screens.widgets.pool_map import (
     CELLS,

@@ -13,19 +13,20 @@ from typing import TypeVar
 
 import pytest
 
+import collectors.kubernetes.client  # noqa: F401 - its second of import is in no test's time
 from collectors.cilium.records import Pool
 from collectors.kubernetes.api import ApiSession, Timing
 from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
 from collectors.kubernetes.records import Node
 from collectors.kubernetes.reflector import Reflector
-from collectors.kubernetes.resources import Resource, resources
+from collectors.kubernetes.resources import ApiGroup, Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing
 
 NODE_NAMES = "/api/v1/nodes"
-NODE = Resource("nodes", "", ("v1",), "nodes", Node, "nothing is known")
+NODE = Resource("nodes", "Node", ApiGroup("", ("v1",)), Node)
 V2, ALPHA = (f"/apis/cilium.io/{version}/pools" for version in ("v2", "v2alpha1"))
-POOL = Resource("pools", "cilium.io", ("v2", "v2alpha1"), "pools", Pool, "nothing is known")
+POOL = Resource("pools", "Pool", ApiGroup("cilium.io", ("v2", "v2alpha1")), Pool)
 
 QUICK = Timing(
     list_timeout=30,

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from app.dashboard.app import CiliscopeApp
+from app.report.lines import text_of
 from app.state.kinds import (
     BGP_PEERS,
     ENDPOINT_SLICES,
@@ -30,7 +31,6 @@ from collectors.kubernetes.records import (
 )
 from collectors.source import Failed, Heard, Reason, Replaced
 from screens.empty_state import absence, notice
-from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.source_bar import sources, tiers
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until

@@ -14,13 +14,13 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.explain_query import BadQuestion, question
 from app.model.finding import Ref
+from app.report.lines import text_of, to_ascii
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.logs.joining import ContainerLog, LogEntry, Marker
 from collectors.logs.lines import LogLine, parse_line
 from collectors.logs.targets import Target
 from collectors.source import Appended
-from screens.format import to_ascii
 from screens.log_filter import OPERATOR, TOGETHER, Choice
 from screens.log_fold import folded, folds
 from screens.log_picture import LogsPicture, picture
@@ -28,7 +28,6 @@ from screens.log_refs import POOL, named, names, selection_of
 from screens.log_rows import EVENT, GAPS
 from screens.logs import LogsScreen
 from screens.widgets.columns import Cell, Row
-from screens.widgets.lines import text_of
 from tests.dashboards import (
     NOON,
     Script,

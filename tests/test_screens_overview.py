@@ -16,20 +16,19 @@ from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
 from app.model.lbipam import pool_usages
+from app.report.lines import FIXED_SPACE, wrapped
+from app.report.lines import text_of as span_text
 from app.state.kinds import NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from collectors.logs.joining import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
-from screens.format import FIXED_SPACE
 from screens.log_rows import merged
 from screens.overview import OverviewScreen
 from screens.overview_strip import strip
 from screens.pool_bars import LONGEST, SHORTEST, fitting, pool_rows
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
-from screens.widgets.lines import text_of as span_text
-from screens.widgets.lines import wrapped
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView
 from tests.dashboards import (

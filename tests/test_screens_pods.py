@@ -10,11 +10,11 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.model.finding import Ref
+from app.report.lines import text_of as told
 from app.state.kinds import PODS
 from collectors.kubernetes.records import Pod
 from collectors.source import Replaced
 from screens.pods import PodsScreen
-from screens.widgets.lines import text_of as told
 from tests.dashboards import (
     NOON,
     Script,

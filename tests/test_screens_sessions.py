@@ -16,11 +16,11 @@ from app.diagnosis.session_status import healths, standings
 from app.model.finding import Finding, Ref, Severity
 from app.model.flap_history import Flaps, Loss
 from app.model.peering import session_ref
+from app.report.lines import text_of
 from collectors.cilium.records import PeeringPolicy
 from screens.session_detail import detail
 from screens.session_rows import sparkline
 from screens.sessions import SessionsScreen
-from screens.widgets.lines import text_of
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.session_matrix import matrix

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from app.diagnosis.diagnoser import Judge
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.model.finding import Finding, Ref, Severity
+from app.report.lines import text_of
 from screens.service_status import Told, told_of_all, verdict_words
-from screens.widgets.lines import text_of
 from screens.widgets.service_path import path_lines, prefix_lines, short_lines
 from tests.recorded import NAMES, snapshot_of
 

@@ -14,11 +14,11 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.model.finding import Ref
+from app.report.lines import plain
 from app.state.kinds import POOLS, SERVICES
 from collectors.source import Replaced
 from screens.cluster_screen import STYLES, ClusterScreen
 from screens.text_view import TextScreen
-from screens.widgets.lines import plain
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.text_pane import TextPane

@@ -15,6 +15,7 @@ from textual import events
 from app.dashboard.commands import CommandingApp
 from app.dashboard.practice_solution import TASK, Section, solution
 from app.dashboard.practice_trail import PathTaken
+from app.report.lines import Line, plain
 from app.state.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 from screens.command_table import SOLVE, Place, Word
@@ -22,7 +23,6 @@ from screens.detail_screen import DetailScreen
 from screens.logs import LogsScreen
 from screens.selection import Selection
 from screens.text_view import Text, TextScreen
-from screens.widgets.lines import Line, plain
 
 if TYPE_CHECKING:
     from app.dashboard.practice_solution import Practice

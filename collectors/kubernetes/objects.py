@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.errors import ApiError
-from collectors.kubernetes.resources import CILIUM_GROUP
+from collectors.kubernetes.resources import Resource, resources
 from collectors.sanitize import JsonValue, one_line, printable, printable_json
 from collectors.source import ReadError, Reason
 
@@ -24,65 +23,7 @@ TIMEOUT = 10.0
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Where the API serves a kind."""
-
-    group: str
-    """"" for the core."""
-    versions: tuple[str, ...]
-    """Versions to try, best first."""
-    plural: str
-    namespaced: bool = True
-
-    def path(self, version: str, namespace: str, name: str) -> str:
-        """URL path of one object under a version."""
-        root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
-        inside = f"/namespaces/{namespace}" if self.namespaced else ""
-        return f"{root}{inside}/{self.plural}/{name}"
-
-
-_BOTH = ("v2", "v2alpha1")
-
-KINDS: Mapping[str, Kind] = {
-    "Node": Kind("", ("v1",), "nodes", namespaced=False),
-    "Namespace": Kind("", ("v1",), "namespaces", namespaced=False),
-    "Pod": Kind("", ("v1",), "pods"),
-    "Service": Kind("", ("v1",), "services"),
-    "ConfigMap": Kind("", ("v1",), "configmaps"),
-    "Event": Kind("", ("v1",), "events"),
-    "DaemonSet": Kind("apps", ("v1",), "daemonsets"),
-    "Deployment": Kind("apps", ("v1",), "deployments"),
-    "EndpointSlice": Kind("discovery.k8s.io", ("v1",), "endpointslices"),
-    "Lease": Kind("coordination.k8s.io", ("v1",), "leases"),
-    "NetworkPolicy": Kind("networking.k8s.io", ("v1",), "networkpolicies"),
-    "CiliumNetworkPolicy": Kind(CILIUM_GROUP, ("v2",), "ciliumnetworkpolicies"),
-    "CiliumClusterwideNetworkPolicy": Kind(
-        CILIUM_GROUP, ("v2",), "ciliumclusterwidenetworkpolicies", namespaced=False
-    ),
-    "CiliumEndpoint": Kind(CILIUM_GROUP, ("v2",), "ciliumendpoints"),
-    "CiliumNode": Kind(CILIUM_GROUP, ("v2",), "ciliumnodes", namespaced=False),
-    "CiliumLoadBalancerIPPool": Kind(
-        CILIUM_GROUP, _BOTH, "ciliumloadbalancerippools", namespaced=False
-    ),
-    "CiliumBGPClusterConfig": Kind(
-        CILIUM_GROUP, _BOTH, "ciliumbgpclusterconfigs", namespaced=False
-    ),
-    "CiliumBGPPeerConfig": Kind(CILIUM_GROUP, _BOTH, "ciliumbgppeerconfigs", namespaced=False),
-    "CiliumBGPAdvertisement": Kind(
-        CILIUM_GROUP, _BOTH, "ciliumbgpadvertisements", namespaced=False
-    ),
-    "CiliumBGPNodeConfig": Kind(CILIUM_GROUP, _BOTH, "ciliumbgpnodeconfigs", namespaced=False),
-    "CiliumBGPNodeConfigOverride": Kind(
-        CILIUM_GROUP, _BOTH, "ciliumbgpnodeconfigoverrides", namespaced=False
-    ),
-    "CiliumBGPPeeringPolicy": Kind(
-        CILIUM_GROUP, ("v2alpha1",), "ciliumbgppeeringpolicies", namespaced=False
-    ),
-    "CiliumL2AnnouncementPolicy": Kind(
-        CILIUM_GROUP, _BOTH, "ciliuml2announcementpolicies", namespaced=False
-    ),
-}
+KINDS: Mapping[str, Resource] = {each.object_kind: each for each in resources()}
 """Kinds that can be read, by their Kubernetes name. Secrets are not among them."""
 
 
@@ -94,13 +35,14 @@ async def read_object(session: ApiSession, kind: str, namespace: str, name: str)
     if served is None:
         text = f"a {one_line(kind)} is no object of the API that can be read"
         raise ReadError(Reason.ABSENT, text)
-    if not _usable(name) or (served.namespaced and not _usable(namespace)):
+    if not (_usable(name) and (served.cluster_scoped or _usable(namespace))):
         text = f"{one_line(f'{namespace}/{name}')!r} is no name of an object"
         raise ReadError(Reason.ABSENT, text)
     absent: ApiError | None = None
     for version in served.versions:
         try:
-            answer = await session.get(served.path(version, namespace, name), timeout=TIMEOUT)
+            path = served.object_path(version, namespace, name)
+            answer = await session.get(path, timeout=TIMEOUT)
         except ApiError as problem:
             if problem.reason is not Reason.ABSENT:
                 raise

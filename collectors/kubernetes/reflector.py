@@ -193,7 +193,7 @@ class Reflector:
         """
         if error.status == 404:
             return True
-        custom = self._resource.is_custom and error.status == 403
+        custom = self._resource.custom and error.status == 403
         return custom and await self._serves(version) is False
 
     async def _serves(self, version: str) -> bool | None:

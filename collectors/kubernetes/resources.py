@@ -7,6 +7,7 @@ needs. Secrets are not on it. Source for the versions: `docs/cilium.md`, "Object
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.cilium.records import (
     Advertisement,
@@ -53,27 +54,54 @@ class Rights:
     """Where a Role suffices; "" when it takes a ClusterRole."""
 
 
+class ApiGroup(NamedTuple):
+    """A group of the API, and the versions of it to try, best first."""
+
+    name: str
+    """"" for the core."""
+    versions: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A kind of object, as the API serves it."""
 
     kind: str
     """Name of the snapshot's field."""
-    group: str
-    """API group, "" for the core."""
-    versions: tuple[str, ...]
-    """Versions to try, best first; the first that is served is read."""
-    plural: str
-    """Name of the kind in paths and in RBAC rules."""
+    object_kind: str
+    """Its name in Kubernetes."""
+    api: ApiGroup
+    """The first of its versions that is served is read."""
     record: type[Object]
-    why: str
-    """What cannot be judged without it: ends the sentence "without it …"."""
     namespace: str = ""
     """Namespace to read; "" for all of them and for cluster-scoped kinds."""
     name: str = ""
     """The only object to read; "" for all."""
+    cluster_scoped: bool = False
+    """Whether its objects are in no namespace."""
     on_demand: bool = False
     """Whether it is read only while somebody asks for it; the right to it is optional then."""
+
+    @property
+    def why(self) -> str:
+        """What cannot be judged without it: ends the sentence "without it …"."""
+        return _WHY[self.kind]
+
+    @property
+    def group(self) -> str:
+        """API group, "" for the core."""
+        return self.api.name
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Versions to try, best first."""
+        return self.api.versions
+
+    @property
+    def plural(self) -> str:
+        """Name of the kind in paths and in RBAC rules."""
+        name = self.object_kind.lower()
+        return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
     @property
     def label(self) -> str:
@@ -93,15 +121,15 @@ class Resource:
         """
         return f"metadata.name={self.name}" if self.name else ""
 
-    @property
-    def is_custom(self) -> bool:
-        """Whether it comes with Cilium, so that a cluster may not know it."""
-        return self.group == CILIUM_GROUP
-
     def path(self, version: str) -> str:
         """URL path of the list under a version."""
         namespaced = f"namespaces/{self.namespace}/" if self.namespace else ""
         return f"{self.group_path(version)}/{namespaced}{self.plural}"
+
+    def object_path(self, version: str, namespace: str, name: str) -> str:
+        """URL path of one object under a version."""
+        inside = "" if self.cluster_scoped else f"namespaces/{namespace}/"
+        return f"{self.group_path(version)}/{inside}{self.plural}/{name}"
 
     def group_path(self, version: str) -> str:
         """URL path of the discovery document that lists the kinds of a version."""
@@ -120,199 +148,100 @@ class Resource:
 
 def resources(cilium_namespace: str = "kube-system") -> tuple[Resource, ...]:
     """Every kind to watch, for a Cilium that is installed in this namespace."""
-    return (*_kubernetes(cilium_namespace), *_cilium(), *_policies())
+    return (*_kubernetes(cilium_namespace), *_CILIUM, *_POLICIES)
+
+
+_CORE = ApiGroup("", ("v1",))
+_APPS = ApiGroup("apps", ("v1",))
+_DISCOVERY = ApiGroup("discovery.k8s.io", ("v1",))
+_COORDINATION = ApiGroup("coordination.k8s.io", ("v1",))
+_NETWORKING = ApiGroup("networking.k8s.io", ("v1",))
+_CILIUM_V2 = ApiGroup(CILIUM_GROUP, ("v2",))
+_CILIUM_BOTH = ApiGroup(CILIUM_GROUP, ("v2", "v2alpha1"))
+_CILIUM_ALPHA = ApiGroup(CILIUM_GROUP, ("v2alpha1",))
 
 
 def _kubernetes(where: str) -> tuple[Resource, ...]:
     return (
-        Resource("nodes", "", ("v1",), "nodes", Node, "no node's state is known"),
-        Resource(
-            "namespaces",
-            "",
-            ("v1",),
-            "namespaces",
-            Namespace,
-            "selectors on namespaces cannot be judged",
-        ),
-        Resource(
-            "pods",
-            "",
-            ("v1",),
-            "pods",
-            Pod,
-            "no agent's or operator's state is known",
-            namespace=where,
-        ),
-        Resource(
-            "services",
-            "",
-            ("v1",),
-            "services",
-            Service,
-            "neither addresses nor announcements of services are known",
-        ),
-        Resource(
-            "endpoint_slices",
-            "discovery.k8s.io",
-            ("v1",),
-            "endpointslices",
-            EndpointSlice,
-            "it is unknown which nodes have backends of a service",
-        ),
-        Resource(
-            "events",
-            "",
-            ("v1",),
-            "events",
-            Event,
-            "what Kubernetes reported about Cilium is unknown",
-            namespace=where,
-        ),
-        Resource(
-            "config_maps",
-            "",
-            ("v1",),
-            "configmaps",
-            ConfigMap,
-            "it is unknown which features of Cilium are on",
-            namespace=where,
-            name="cilium-config",
-        ),
-        Resource(
-            "daemon_sets",
-            "apps",
-            ("v1",),
-            "daemonsets",
-            DaemonSet,
-            "how many agents there should be is unknown",
-            namespace=where,
-        ),
-        Resource(
-            "deployments",
-            "apps",
-            ("v1",),
-            "deployments",
-            Deployment,
-            "how many operators there should be is unknown",
-            namespace=where,
-        ),
-        Resource(
-            "leases",
-            "coordination.k8s.io",
-            ("v1",),
-            "leases",
-            Lease,
-            "it is unknown which operator leads",
-            namespace=where,
-            name="cilium-operator-resource-lock",
-        ),
+        Resource("nodes", "Node", _CORE, Node, cluster_scoped=True),
+        Resource("namespaces", "Namespace", _CORE, Namespace, cluster_scoped=True),
+        Resource("pods", "Pod", _CORE, Pod, where),
+        Resource("services", "Service", _CORE, Service),
+        Resource("endpoint_slices", "EndpointSlice", _DISCOVERY, EndpointSlice),
+        Resource("events", "Event", _CORE, Event, where),
+        Resource("config_maps", "ConfigMap", _CORE, ConfigMap, where, "cilium-config"),
+        Resource("daemon_sets", "DaemonSet", _APPS, DaemonSet, where),
+        Resource("deployments", "Deployment", _APPS, Deployment, where),
+        Resource("leases", "Lease", _COORDINATION, Lease, where, "cilium-operator-resource-lock"),
     )
 
 
-def _cilium() -> tuple[Resource, ...]:
-    both, alpha = ("v2", "v2alpha1"), ("v2alpha1",)
-    table: tuple[tuple[str, tuple[str, ...], str, type[Object], str], ...] = (
-        (
-            "cilium_nodes",
-            ("v2",),
-            "ciliumnodes",
-            CiliumNode,
-            "it is unknown which nodes a BGP configuration selects",
-        ),
-        (
-            "pools",
-            both,
-            "ciliumloadbalancerippools",
-            Pool,
-            "it is unknown why a service has no address",
-        ),
-        (
-            "cluster_configs",
-            both,
-            "ciliumbgpclusterconfigs",
-            ClusterConfig,
-            "which nodes should peer with whom is unknown",
-        ),
-        (
-            "peer_configs",
-            both,
-            "ciliumbgppeerconfigs",
-            PeerConfig,
-            "timers and families of the peers are unknown",
-        ),
-        (
-            "advertisements",
-            both,
-            "ciliumbgpadvertisements",
-            Advertisement,
-            "what should be announced is unknown",
-        ),
-        (
-            "node_configs",
-            both,
-            "ciliumbgpnodeconfigs",
-            NodeConfig,
-            "sessions are known only through the cilium command",
-        ),
-        (
-            "node_config_overrides",
-            both,
-            "ciliumbgpnodeconfigoverrides",
-            NodeConfigOverride,
-            "what single nodes do differently is unknown",
-        ),
-        (
-            "peering_policies",
-            alpha,
-            "ciliumbgppeeringpolicies",
-            PeeringPolicy,
-            "it is unknown whether BGPv1 is configured",
-        ),
-        (
-            "l2_policies",
-            both,
-            "ciliuml2announcementpolicies",
-            L2Policy,
-            "it is unknown whether addresses are announced by ARP and NDP instead",
-        ),
-    )
-    return tuple(
-        Resource(kind, CILIUM_GROUP, versions, plural, record, why)
-        for kind, versions, plural, record, why in table
-    )
+def _cilium(
+    kind: str, object_kind: str, record: type[Object], api: ApiGroup = _CILIUM_BOTH
+) -> Resource:
+    return Resource(kind, object_kind, api, record, cluster_scoped=True)
 
 
-def _policies() -> tuple[Resource, ...]:
-    """What takes many objects and few want to know."""
-    both = "it is unknown whether a policy of Cilium's is invalid, or which selects a backend"
-    table: tuple[tuple[str, str, str, str, type[Object], str], ...] = (
-        (
-            "network_policies",
-            "networking.k8s.io",
-            "v1",
-            "networkpolicies",
-            NetworkPolicy,
-            "it is unknown which of them select the backends of a service",
-        ),
-        ("cilium_policies", CILIUM_GROUP, "v2", "ciliumnetworkpolicies", CiliumPolicy, both),
-        (
-            "clusterwide_policies",
-            CILIUM_GROUP,
-            "v2",
-            "ciliumclusterwidenetworkpolicies",
-            ClusterwidePolicy,
-            both,
-        ),
-        (
-            "cilium_endpoints",
-            CILIUM_GROUP,
-            "v2",
-            "ciliumendpoints",
-            CiliumEndpoint,
-            "it is unknown which policies select the backends of a service",
-        ),
-    )
-    return tuple(
-        Resource(kind, group, (version,), plural, record, why, on_demand=True)
-        for kind, group, version, plural, record, why in table
-    )
+_CILIUM = (
+    _cilium("cilium_nodes", "CiliumNode", CiliumNode, _CILIUM_V2),
+    _cilium("pools", "CiliumLoadBalancerIPPool", Pool),
+    _cilium("cluster_configs", "CiliumBGPClusterConfig", ClusterConfig),
+    _cilium("peer_configs", "CiliumBGPPeerConfig", PeerConfig),
+    _cilium("advertisements", "CiliumBGPAdvertisement", Advertisement),
+    _cilium("node_configs", "CiliumBGPNodeConfig", NodeConfig),
+    _cilium("node_config_overrides", "CiliumBGPNodeConfigOverride", NodeConfigOverride),
+    _cilium("peering_policies", "CiliumBGPPeeringPolicy", PeeringPolicy, _CILIUM_ALPHA),
+    _cilium("l2_policies", "CiliumL2AnnouncementPolicy", L2Policy),
+)
+
+
+def _on_demand(
+    kind: str,
+    object_kind: str,
+    api: ApiGroup,
+    record: type[Object],
+    *,
+    cluster_scoped: bool = False,
+) -> Resource:
+    """Many objects, of interest to few."""
+    return Resource(kind, object_kind, api, record, cluster_scoped=cluster_scoped, on_demand=True)
+
+
+_POLICIES = (
+    _on_demand("network_policies", "NetworkPolicy", _NETWORKING, NetworkPolicy),
+    _on_demand("cilium_policies", "CiliumNetworkPolicy", _CILIUM_V2, CiliumPolicy),
+    _on_demand(
+        "clusterwide_policies",
+        "CiliumClusterwideNetworkPolicy",
+        _CILIUM_V2,
+        ClusterwidePolicy,
+        cluster_scoped=True,
+    ),
+    _on_demand("cilium_endpoints", "CiliumEndpoint", _CILIUM_V2, CiliumEndpoint),
+)
+_INVALID = "it is unknown whether a policy of Cilium's is invalid, or which selects a backend"
+_WHY = {
+    "nodes": "no node's state is known",
+    "namespaces": "selectors on namespaces cannot be judged",
+    "pods": "no agent's or operator's state is known",
+    "services": "neither addresses nor announcements of services are known",
+    "endpoint_slices": "it is unknown which nodes have backends of a service",
+    "events": "what Kubernetes reported about Cilium is unknown",
+    "config_maps": "it is unknown which features of Cilium are on",
+    "daemon_sets": "how many agents there should be is unknown",
+    "deployments": "how many operators there should be is unknown",
+    "leases": "it is unknown which operator leads",
+    "cilium_nodes": "it is unknown which nodes a BGP configuration selects",
+    "pools": "it is unknown why a service has no address",
+    "cluster_configs": "which nodes should peer with whom is unknown",
+    "peer_configs": "timers and families of the peers are unknown",
+    "advertisements": "what should be announced is unknown",
+    "node_configs": "sessions are known only through the cilium command",
+    "node_config_overrides": "what single nodes do differently is unknown",
+    "peering_policies": "it is unknown whether BGPv1 is configured",
+    "l2_policies": "it is unknown whether addresses are announced by ARP and NDP instead",
+    "network_policies": "it is unknown which of them select the backends of a service",
+    "cilium_policies": _INVALID,
+    "clusterwide_policies": _INVALID,
+    "cilium_endpoints": "it is unknown which policies select the backends of a service",
+}

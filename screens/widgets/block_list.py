@@ -17,17 +17,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
-from screens.widgets.lines import (
-    TONE_CLASSES,
-    Line,
-    Span,
-    ascii_line,
-    justified,
-    length,
-    painted,
-    text_of,
-    wrapped,
-)
+from app.report.lines import Line, Span, ascii_line, justified, length, text_of, wrapped
+from screens.widgets.painting import TONE_CLASSES, painted
 
 _GAP = 2
 """Cells between an item's lines and what stands beside them."""

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from screens.format import LEADER, NOTHING, SIGN, to_ascii
+from app.report.lines import LEADER, NOTHING, SIGN, to_ascii
 from screens.widgets.columns import Cell, Column
 
 Value: TypeAlias = str | int | float | bool | dict[str, int | bool | None] | None

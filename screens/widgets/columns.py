@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 if TYPE_CHECKING:
     from app.model.health import Health
-    from screens.widgets.lines import Line, Tone
+    from app.report.lines import Line, Tone
 
 SortValue = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""

@@ -11,7 +11,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 from typing_extensions import override
 
-from screens.widgets.lines import TONE_CLASSES, Line, ascii_line, justified, painted, wrapped
+from app.report.lines import Line, ascii_line, justified, wrapped
+from screens.widgets.painting import TONE_CLASSES, painted
 
 
 class LiveText(Widget):

@@ -11,8 +11,8 @@ from functools import cmp_to_key
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from screens.format import NOTHING
-from screens.severity import rank
+from app.model.severity import rank
+from app.report.lines import NOTHING
 from screens.widgets.columns import Cell, Row
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from ipaddress import IPv6Address
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from screens.format import count
-from screens.widgets.lines import Line, Span, Tone, cut, plain, wrapped
+from app.report.format import count
+from app.report.lines import Line, Span, Tone, cut, plain, wrapped
 from screens.widgets.pool_map import CellState, Inside, MapCell, PoolMap
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from screens.widgets.lines import Line
+from app.report.lines import Line
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:

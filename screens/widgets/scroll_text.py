@@ -13,7 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
-from screens.widgets.lines import TONE_CLASSES, Line, Span, ascii_line, painted, text_of
+from app.report.lines import Line, Span, ascii_line, text_of
+from screens.widgets.painting import TONE_CLASSES, painted
 
 Layout = Callable[[int], Sequence[Line]]
 """Makes the lines of a text for a width in cells; no line may be wider."""

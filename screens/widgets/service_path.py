@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from screens.format import SIGN
+from app.model.severity import health_of
+from app.report.lines import SIGN, Line, Span, Tone, headed, plain, wrapped
 from screens.service_status import Told, verdict_words
-from screens.severity import health_of
-from screens.widgets.lines import Line, Span, Tone, headed, plain, wrapped
 
 if TYPE_CHECKING:
     from app.model.finding import Finding

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from app.model.facts import HEARTBEAT
+from app.report.format import age_of
+from app.report.lines import Line, Span, Tone, length
 from app.state.kinds import (
     CLI_VERSION,
     Kind,
 )
 from app.state.snapshot import Snapshot, SourceHealth, State
-from screens.format import age_of
-from screens.widgets.lines import Line, Span, Tone, length
 
 PATIENCE = 5.0
 """Seconds after which an answer is said to be missing, and no longer to be loading."""

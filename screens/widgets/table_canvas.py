@@ -19,12 +19,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
-from screens.format import to_ascii
+from app.report.lines import Line, cut, to_ascii, wrapped
 from screens.widgets.changes import Changes
 from screens.widgets.column_layout import Layout, layout_of, places_of
 from screens.widgets.columns import GAP, Column, Row, cell_widths, fitted_widths, wanted_widths
-from screens.widgets.lines import TONE_CLASSES, Line, cut, painted, tone_style, wrapped
 from screens.widgets.ordering import By
+from screens.widgets.painting import TONE_CLASSES, painted, tone_style
 
 _SIDEWAYS = 8
 """Cells by which the table moves left and right."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from rich.cells import cell_len
 
-from screens.format import NOTHING
+from app.report.lines import NOTHING
 from screens.widgets.cell_values import value
 from screens.widgets.columns import GAP, Column, Row
 

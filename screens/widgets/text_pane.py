@@ -21,8 +21,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.lines import TONE_CLASSES, Line, ascii_line, length, text_of, tone_style
-from screens.widgets.lines import wrapped as broken
+from app.report.lines import Line, ascii_line, length, text_of
+from app.report.lines import wrapped as broken
+from screens.widgets.painting import TONE_CLASSES, tone_style
 
 _SIDEWAYS = 8
 """Cells by which the text moves left and right."""

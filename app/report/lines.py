@@ -1,28 +1,71 @@
-"""Lines of styled text, wrapped and painted: what every widget here draws with.
+"""Lines of styled text: what every finding, path, explanation and page is written in, once.
 
-Text from a cluster goes to the terminal as plain segments; no markup parser ever sees it.
+A piece of text says what it means (`Tone`). A screen gives each tone its look; plain text is the
+same lines without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len, chop_cells, set_cell_size
-from rich.segment import Segment
-from rich.style import Style
-from textual.strip import Strip
-from textual.widget import Widget
 
-from screens.format import to_ascii
+if TYPE_CHECKING:
+    from app.model.health import Health
 
 Tone = Literal["", "ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong"]
 """What a piece of text means; the style sheet gives each its look (`.tone--NAME`)."""
 
-TONE_CLASSES = frozenset(
-    f"tone--{tone}"
-    for tone in ("ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong")
+SIGN: dict[Health, str] = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?", "none": "·"}
+"""A sign for each state, so that colour is never the only one to tell."""
+
+NOTHING = "-"
+"""Where there is no value to show."""
+
+LEADER = "★"
+
+FIXED_SPACE = "\u00a0"
+"""A space at which no line is broken."""
+
+TIMES = "\u00d7"
+"""Before a number: so many times."""
+
+_ASCII = str.maketrans(
+    {
+        FIXED_SPACE: " ",
+        "✓": "+",
+        "✗": "x",
+        "·": ".",
+        "…": "~",
+        "≠": "!=",
+        TIMES: "*",
+        "≤": "<=",
+        "←": "<-",
+        "→": "->",
+        "★": "*",
+        "▇": "#",
+        "▁": "-",
+        "█": "#",
+        "▄": "+",
+        "▓": "%",
+        "≈": "~",
+        "▃": "=",
+        "▅": "%",
+        "─": "-",
+        "┄": "-",
+        "│": "|",
+        "▏": "|",
+        "▶": ">",
+        "◀": "<",
+        "↵": "enter",
+        "↑": "^",
+        "↓": "v",
+        "▲": "^",
+        "▼": "v",
+        "»": ">",
+    }
 )
 
 
@@ -50,6 +93,11 @@ def text_of(line: Line) -> str:
 def length(line: Line) -> int:
     """Width of a line in terminal cells."""
     return sum(cell_len(span.text) for span in line)
+
+
+def to_ascii(text: str) -> str:
+    """The text in ASCII alone: our signs by their twins, any other character as `?`."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
 
 
 def ascii_line(line: Line) -> Line:
@@ -97,19 +145,6 @@ def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
         lines[-1] += word
         used += cell_len(text)
     return [_merged(spans) for spans in lines]
-
-
-def painted(widget: Widget, line: Line, width: int, base: Style) -> Strip:
-    """The line as a strip of exactly `width` cells; every segment carries its style."""
-    segments = [Segment(span.text, base + tone_style(widget, span.tone)) for span in line]
-    return Strip(segments).adjust_cell_length(width, base)
-
-
-def tone_style(widget: Widget, tone: Tone) -> Style:
-    """The style that a widget's sheet gives to a tone, to be laid over its own."""
-    if not tone:
-        return Style.null()
-    return widget.get_component_rich_style(f"tone--{tone}", partial=True)
 
 
 def _unbroken(pieces: Iterable[Span], width: int) -> Iterator[Line]:

@@ -1,0 +1,36 @@
+"""How numbers and moments are written, on screen and in reports alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.model.durations import age
+from app.report.lines import NOTHING
+
+
+def age_of(moment: datetime | None, now: datetime) -> str:
+    """How long ago a moment was, in its largest unit; one that lies ahead counts as now."""
+    return NOTHING if moment is None else age(max(0.0, (now - moment).total_seconds()))
+
+
+def time_of_day(moment: datetime, now: datetime) -> str:
+    """A moment in the operator's own zone: `02:13:40`, and the date before it on another day."""
+    local, today = moment.astimezone(), now.astimezone().date()
+    shown = f"{local:%H:%M:%S}"
+    return shown if local.date() == today else f"{local:%m-%d} {shown}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 service`, `2 services`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def bar(used: int, total: int, width: int) -> str:
+    """A bar of a width in characters; anything used, and anything free, shows at least one."""
+    if total <= 0:
+        return "▁" * width
+    filled = round(width * used / total)
+    if 0 < used < total:
+        filled = min(max(filled, 1), width - 1)
+    filled = min(max(filled, 0), width)
+    return "▇" * filled + "▁" * (width - filled)
