@@ -17,10 +17,10 @@ from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServicePath
+    from app.diagnosis.service_status import ServiceStatus
     from app.model.endpoints import Backends
     from app.model.lbipam import Address, LoadBalancer
     from app.report.lines import Tone
-    from screens.service_status import Told
 
 COLUMNS = (
     Column("service", "SERVICE", cut_to=24),
@@ -53,7 +53,7 @@ class KeptRow:
 
 def service_rows(
     balancers: Mapping[str, LoadBalancer],
-    told: Mapping[str, Told],
+    told: Mapping[str, ServiceStatus],
     behind: Callable[[str], Backends | None],
     stray: AnnouncedBy,
     now: datetime,
@@ -134,7 +134,11 @@ def _told(prefix: PrefixPath) -> tuple[int, float, Cell]:
 
 
 def _row(
-    balancer: LoadBalancer, told: Told, behind: Backends | None, stray: AnnouncedBy, age: str
+    balancer: LoadBalancer,
+    told: ServiceStatus,
+    behind: Backends | None,
+    stray: AnnouncedBy,
+    age: str,
 ) -> Row:
     service, health = balancer.service, told.health
     condition = balancer_health(balancer)

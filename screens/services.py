@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.diagnosis.service_status import ServiceStatus, service_statuses
 from app.model.endpoints import backends
 from app.model.finding import Ref
 from app.report.lines import Line, Span, Tone
@@ -42,7 +43,6 @@ from screens.equivalents import ciliscope
 from screens.selection import Equivalent, Selection
 from screens.service_facts import fact_lines
 from screens.service_rows import COLUMNS, KeptRow, service_rows
-from screens.service_status import Told, told_of_all
 from screens.used_by import in_namespace
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
@@ -82,7 +82,7 @@ class ServicesPicture:
 
     headline: Line
     services: Content
-    told: Mapping[str, Told] = field(default_factory=dict)
+    told: Mapping[str, ServiceStatus] = field(default_factory=dict)
     balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
 
 
@@ -98,7 +98,7 @@ def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
     if snapshot.setting_up or not snapshot.health_of(SERVICES).known:
         return ServicesPicture((), table(rows=()))
     case = judge.case(snapshot)
-    told = told_of_all(judge.paths(snapshot), judge.verdict(snapshot).findings)
+    told = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
     balancers = {balancer.service.key: balancer for balancer in case.balancers}
     kept: dict[str, KeptRow] = case.memo.shelf("rows of services", dict)
     rows = service_rows(

@@ -11,9 +11,9 @@ from rich.cells import cell_len
 
 from app.diagnosis.diagnoser import Judge
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_status import ServiceStatus, service_statuses, verdict_words
 from app.model.finding import Finding, Ref, Severity
 from app.report.lines import text_of
-from screens.service_status import Told, told_of_all, verdict_words
 from screens.widgets.service_path import path_lines, prefix_lines, short_lines
 from tests.recorded import NAMES, snapshot_of
 
@@ -29,13 +29,13 @@ HOPS: tuple[HopName, ...] = (
 )
 
 
-async def told_in(name: str, service: str) -> Told:
+async def told_in(name: str, service: str) -> ServiceStatus:
     snapshot = await snapshot_of(name)
     judge = Judge()
-    return told_of_all(judge.paths(snapshot), judge.verdict(snapshot).findings)[service]
+    return service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)[service]
 
 
-def text(told: Told, width: int = 80) -> str:
+def text(told: ServiceStatus, width: int = 80) -> str:
     return "\n".join(text_of(line) for line in path_lines(told, width))
 
 
@@ -135,17 +135,17 @@ def test_a_prefix_tells_who_is_missing_and_who_should_not(
 
 
 def test_health_is_the_worst_of_what_was_found_and_of_the_way() -> None:
-    assert Told(way()).health == "ok", "that the router cannot be seen is no doubt"
-    assert Told(way("pool")).health == "fail", "broken without any finding"
-    assert Told(way("pool")).why == "pool: the reason"
-    warned = Told(way(), (finding("CS502", Severity.WARN),))
+    assert ServiceStatus(way()).health == "ok", "that the router cannot be seen is no doubt"
+    assert ServiceStatus(way("pool")).health == "fail", "broken without any finding"
+    assert ServiceStatus(way("pool")).why == "pool: the reason"
+    warned = ServiceStatus(way(), (finding("CS502", Severity.WARN),))
     assert (warned.health, warned.why) == ("warn", "CS502 too few nodes announce it")
-    noted = Told(way(), (finding("CS510", Severity.INFO),))
+    noted = ServiceStatus(way(), (finding("CS510", Severity.INFO),))
     assert (noted.health, noted.why) == ("ok", "")
     hops = tuple(
         replace(hop, state=HopState.UNKNOWN) if hop.name == "routes" else hop for hop in way().hops
     )
-    doubtful = Told(replace(way(), hops=hops))
+    doubtful = ServiceStatus(replace(way(), hops=hops))
     assert (doubtful.health, doubtful.why) == ("unknown", "routes: routes is fine")
     assert verdict_words(doubtful.path, "unknown") == "not all of it known"
 
@@ -160,7 +160,7 @@ async def test_where_a_node_that_should_announce_it_is_not_known_the_service_is_
 
 def test_what_was_found_beside_the_way_stands_there_too() -> None:
     beside = finding("CS218", Severity.WARN)
-    shown = text(Told(way("pool", finding("CS201")), (finding("CS201"), beside)))
+    shown = text(ServiceStatus(way("pool", finding("CS201")), (finding("CS201"), beside)))
     assert shown.count("summary of CS201") == 1
     assert "Found beside it" in shown
     assert "! summary of CS218  CS218" in shown
@@ -170,7 +170,7 @@ def test_what_was_found_beside_the_way_stands_there_too() -> None:
 async def test_no_line_is_wider_than_the_room_and_no_word_is_lost(name: str) -> None:
     snapshot = await snapshot_of(name)
     judge = Judge()
-    everything = told_of_all(judge.paths(snapshot), judge.verdict(snapshot).findings)
+    everything = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
 
     @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(40, 180))

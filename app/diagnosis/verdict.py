@@ -105,8 +105,3 @@ def names(findings: Iterable[Finding], limit: int) -> str:
     told = [f"{finding.code} {finding.subject}" for finding in findings]
     rest = len(told) - limit
     return ", ".join(told[:limit]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 finding`, `2 findings`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -24,3 +24,8 @@ def duration(seconds: float | None) -> str:
     if days:
         return f"{days}d {hours:02}:{minutes:02}"
     return f"{hours:02}:{minutes:02}:{left:02}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

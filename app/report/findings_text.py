@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from app.diagnosis import categories
 from app.diagnosis.catalog import CODES
 from app.diagnosis.inputs import labels
-from app.diagnosis.verdict import COUNTED, Verdict, category_of, docs_page, names, plural
-from app.model.durations import age
+from app.diagnosis.verdict import COUNTED, Verdict, category_of, docs_page, names
+from app.model.durations import age, plural
 from app.model.finding import Evidence, Finding, Severity
 from app.report.json import cluster_item
 from collectors.sanitize import one_line, printable

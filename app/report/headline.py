@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
-from app.diagnosis.verdict import plural
+from app.model.durations import plural
 from app.model.finding import Finding, Severity
 from app.state.kinds import SERVICES
 from app.state.snapshot import State

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 from app.diagnosis import categories
 from app.diagnosis.catalog import CODES, Code, code
-from app.diagnosis.verdict import Verdict, category_of, names, plural
+from app.diagnosis.verdict import Verdict, category_of, names
+from app.model.durations import plural
 from app.model.finding import Finding, Severity
 from app.report.findings_text import Pen, finding_lines, ignored_lines, not_read
 

@@ -12,7 +12,8 @@ from itertools import groupby
 
 from app.diagnosis import catalog
 from app.diagnosis.inputs import answered
-from app.diagnosis.verdict import COUNTED, Verdict, docs_page, plural
+from app.diagnosis.verdict import COUNTED, Verdict, docs_page
+from app.model.durations import plural
 from app.model.finding import Finding
 from app.report.findings_text import evidence_line, not_read
 from app.report.json import cluster_item

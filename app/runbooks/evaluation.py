@@ -12,8 +12,8 @@ from app.diagnosis.inputs import INPUTS, labels, unread
 from app.diagnosis.service_path.path import Hop, HopState
 from app.diagnosis.service_path.paths import path_of
 from app.diagnosis.verdict import Verdict as Outcome
-from app.diagnosis.verdict import plural
 from app.model.case import Case
+from app.model.durations import plural
 from app.model.finding import Evidence, Finding, Severity
 from app.runbooks.schema import Look, Runbook, Step, Threshold, Verdict
 from app.runbooks.subjects import Parameters, refs

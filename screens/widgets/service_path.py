@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_status import ServiceStatus, verdict_words
 from app.model.severity import health_of
 from app.report.lines import SIGN, Line, Span, Tone, headed, plain, wrapped
-from screens.service_status import Told, verdict_words
 
 if TYPE_CHECKING:
     from app.model.finding import Finding
@@ -35,7 +35,7 @@ _NODES = 12
 """Nodes named at most; the rest is counted."""
 
 
-def path_lines(told: Told, width: int) -> list[Line]:
+def path_lines(told: ServiceStatus, width: int) -> list[Line]:
     """The whole way: every hop, who announces each prefix, what to compare on the router."""
     path = told.path
     lines = heading(told, width)
@@ -59,7 +59,7 @@ def path_lines(told: Told, width: int) -> list[Line]:
     return lines
 
 
-def short_lines(told: Told, width: int) -> list[Line]:
+def short_lines(told: ServiceStatus, width: int) -> list[Line]:
     """What matters most of it: the first hop that is not well, and what to do there."""
     path = told.path
     broken = path.broken
@@ -80,7 +80,7 @@ def short_lines(told: Told, width: int) -> list[Line]:
     return lines
 
 
-def heading(told: Told, width: int) -> list[Line]:
+def heading(told: ServiceStatus, width: int) -> list[Line]:
     """The service, and at the right edge what its way comes to."""
     health = told.health
     words = f"{SIGN[health]} {verdict_words(told.path, health)} "
@@ -126,7 +126,7 @@ def _with_break(path: ServicePath) -> Iterator[tuple[Hop, bool]]:
         broken = broken or hop.state is HopState.BROKEN
 
 
-def _hop(told: Told, hop: Hop, width: int, *, beyond: bool) -> list[Line]:
+def _hop(told: ServiceStatus, hop: Hop, width: int, *, beyond: bool) -> list[Line]:
     """One hop: its sign, name and reason, and what was found there."""
     rail = Span(" · " if beyond else " │ ", "none" if beyond else "")
     health: Health = "none" if beyond else _HEALTH[hop.state]
@@ -145,7 +145,7 @@ def _hop(told: Told, hop: Hop, width: int, *, beyond: bool) -> list[Line]:
     return [*lines, *_hung((rail, Span(" " * (_INDENT - 3))), rail, texts, width)]
 
 
-def _broken(told: Told, hop: Hop, width: int) -> list[Line]:
+def _broken(told: ServiceStatus, hop: Hop, width: int) -> list[Line]:
     """The broken hop, and of what was found what it all comes from."""
     rail = Span(" │ ")
     sign = Span(SIGN["fail"], "fail")
@@ -195,7 +195,7 @@ def _finding(finding: Finding, width: int, indent: int) -> list[Line]:
     return lines
 
 
-def _elsewhere(told: Told) -> tuple[Finding, ...]:
+def _elsewhere(told: ServiceStatus) -> tuple[Finding, ...]:
     """What was found about the service and does not stand on its way."""
     shown = {finding.id for hop in told.path.hops for finding in hop.findings}
     shown |= {root.id for f in told.findings if f.id in shown for root in told.roots(f)}

@@ -1,4 +1,4 @@
-"""How a service is and why, in a few words, from its way and what was found about it."""
+"""The status of a service and its reason, in a few words, from its path and its findings."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
+from app.model.durations import plural
 from app.model.finding import Finding
 from app.model.severity import FAULTS, health_of, rank
-from app.report.format import count
 
 if TYPE_CHECKING:
     from app.model.health import Health
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is to be said of one service."""
+class ServiceStatus:
+    """The status of one service."""
 
     path: ServicePath
     findings: tuple[Finding, ...] = ()
-    """What was found about it, those on its way included."""
+    """Findings about it, those on its path included."""
     causes: Mapping[str, tuple[Finding, ...]] | None = None
-    """By the id of a finding: what explains it in the end."""
+    """By the id of a finding: its root causes."""
 
     def roots(self, finding: Finding) -> tuple[Finding, ...]:
-        """What explains a finding in the end; none: nothing does."""
+        """The root causes of a finding; () for none."""
         return (self.causes or {}).get(finding.id, ())
 
     @property
     def health(self) -> Health:
-        """The worst of what was found about it and of its hops."""
+        """The worst of its findings and its hops."""
         if self.path.broken is not None:
             return "fail"
-        found: list[Health] = [health_of(f.severity) for f in self.findings if _amiss(f)]
+        found: list[Health] = [health_of(f.severity) for f in self.findings if _is_fault(f)]
         if unknown_hop(self.path) is not None and not self.path.partly_known:
             found.append("unknown")
         return min(found, key=rank, default="unknown" if self.path.unknown_nodes else "ok")
 
     @property
     def why(self) -> str:
-        """The first thing that is wrong, by what it comes from, in a few words; "" when well."""
+        """The first problem, by its root cause, in a few words; "" when ok."""
         broken = self.path.broken
         if broken is not None and not broken.findings:
             return f"{broken.name}: {broken.reason}"
-        told = broken.findings[0] if broken is not None else self._worst()
-        if told is not None:
-            return _short(next(iter(self.roots(told)), told))
+        finding = broken.findings[0] if broken is not None else self._worst()
+        if finding is not None:
+            return _short(next(iter(self.roots(finding)), finding))
         hop = unknown_hop(self.path)
         if hop is None or self.path.partly_known:
             return _unknown_words(self.path)
         return f"{hop.name}: {hop.reason}"
 
     def _worst(self) -> Finding | None:
-        """The worst thing found; what is merely worth knowing is nothing wrong."""
-        found = [finding for finding in self.findings if _amiss(finding)]
+        """The worst finding; info findings do not count."""
+        found = [finding for finding in self.findings if _is_fault(finding)]
         return min(found, key=lambda finding: rank(health_of(finding.severity)), default=None)
 
 
-def _amiss(finding: Finding) -> bool:
+def _is_fault(finding: Finding) -> bool:
     return health_of(finding.severity) in FAULTS
 
 
@@ -76,11 +76,11 @@ def unknown_hop(path: ServicePath) -> Hop | None:
 
 def _unknown_words(path: ServicePath) -> str:
     unknown = path.unknown_nodes
-    return f"{count(len(unknown), 'node')} not known" if unknown else ""
+    return f"{plural(len(unknown), 'node')} not known" if unknown else ""
 
 
 def verdict_words(path: ServicePath, health: Health) -> str:
-    """What the way comes to, in two or three words."""
+    """The state of the path, in two or three words."""
     broken = path.broken
     announced = any(prefix.actual for prefix in path.prefixes)
     if broken is not None:
@@ -97,17 +97,19 @@ def verdict_words(path: ServicePath, health: Health) -> str:
     return "announced" if health == "ok" else "announced, and something is odd"
 
 
-def told_of_all(
+def service_statuses(
     paths: Mapping[str, ServicePath], findings: Sequence[Finding]
-) -> Mapping[str, Told]:
-    """What is to be said of every service that has a way, by its key."""
+) -> Mapping[str, ServiceStatus]:
+    """The status of every service that has a path, by its key."""
     about: dict[str, list[Finding]] = {}
     for finding in findings:
         for ref in {finding.subject, *finding.about}:
             if ref.kind == "Service":
                 about.setdefault(f"{ref.namespace}/{ref.name}", []).append(finding)
     causes = _roots(findings)
-    return {key: Told(path, tuple(about.get(key, ())), causes) for key, path in paths.items()}
+    return {
+        key: ServiceStatus(path, tuple(about.get(key, ())), causes) for key, path in paths.items()
+    }
 
 
 def _short(finding: Finding) -> str:
