@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from app.config.expected_settings import Expected
+from app.cli.parser import config_file, duration
+from app.config.config_file import SettingsError
+from app.config.expected_settings import Expected, expectations
+from app.config.settings import Settings
 from app.diagnosis.catalog import CODES
+from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.diagnoser import Judge
-from app.diagnosis.ignore_file import Entry
+from app.diagnosis.ignore_file import Entry, IgnoreError, given_entries, read_entries
 from app.diagnosis.verdict import Verdict, names
 from app.model.finding import Severity
 from app.pipeline.settle import read_again, settled, watching
@@ -96,14 +102,51 @@ class Request:
         return Judge(self.expected, self.entries, self.categories)
 
 
-def run(wiring: Wiring, request: Request) -> int:
-    """Check, print, and return the exit code."""
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Check, print, and return the exit code. Raises SettingsError."""
+    request = _request(options)
+    wiring = Wiring(settings, request.deadline)
     verdict, held = asyncio.run(_check(wiring, request))
     if request.output in _MACHINES:
         print_bytes(_MACHINES[request.output](verdict, request))
     else:
         print_text(_PEOPLE[request.output](verdict, pen_for(wiring.settings)), wiring.settings)
     return exit_code(verdict, request, held=held)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    try:
+        categories = categories_of(options.categories) or CATEGORIES
+    except NoCategory as problem:
+        raise SettingsError(f"{problem}; there are {', '.join(CATEGORIES)}") from None
+    if options.condition is not None and options.wait is None:
+        raise SettingsError("--for says what to --wait for; give --wait DURATION as well")
+    try:
+        condition = parse_condition(options.condition or "ok")
+    except ValueError:
+        message = f"--for is {options.condition!r}; it must be {ALLOWED}"
+        raise SettingsError(message) from None
+    return Request(
+        categories=categories,
+        output=options.output,
+        threshold=Severity(options.fail_on),
+        deadline=duration("--timeout", options.timeout),
+        wait=None if options.wait is None else duration("--wait", options.wait),
+        condition=condition,
+        entries=_ignored(options),
+        expected=expectations(options.expect, path=config_file(options)),
+    )
+
+
+def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
+    try:
+        given = given_entries(options.ignore, CODES)
+        if options.no_ignore_file:
+            return given
+        file = Path(options.ignore_file) if options.ignore_file else None
+        return given + read_entries(file, CODES)
+    except IgnoreError as problem:
+        raise SettingsError(str(problem)) from None
 
 
 def exit_code(verdict: Verdict, request: Request, *, held: bool) -> int:

@@ -11,13 +11,21 @@ from pathlib import Path
 
 from app.config.config_file import CONTEXT_THEMES, SettingsError
 from app.config.expected_settings import expectations
-from app.config.settings import CONFIG_VARIABLE, Given, Settings, config_path, resolve
+from app.config.settings import CONFIG_VARIABLE, Given, Settings, config_path, load, resolve
 from collectors.sanitize import one_line, printable
 
 WORDS = ("path", "show", "validate")
 LISTED_BY = "ciliscope config validate"
 REFUSED = 2
 """The exit code of a config file that cannot be used."""
+
+
+def settings_of(flags: Mapping[str, str | None], path: Path | None) -> Settings:
+    """The settings in force. Raises SettingsError with everything that is wrong."""
+    try:
+        return load(flags, path=path)
+    except SettingsError:
+        raise SettingsError(*wrong_in_force(flags, path), listed_by=LISTED_BY) from None
 
 
 def run(word: str, flags: Mapping[str, str | None], path: Path | None) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
 
+from app.cli.parser import duration
+from app.config.config_file import SettingsError
+from app.config.settings import Settings
 from app.diagnosis import catalog
 from app.diagnosis.diagnose import diagnose
 from app.diagnosis.explain import ABOUT, NoSuchThing
-from app.diagnosis.explain_query import Question
+from app.diagnosis.explain_query import BadQuestion, question
 from app.diagnosis.verdict import docs_page
 from app.model.case import Case
 from app.pipeline.settle import settled, watching
@@ -26,11 +29,19 @@ EXPLAINED, NO_SUCH_THING, UNREADABLE = 0, 2, 3
 """Exit codes."""
 
 
-def run(wiring: Callable[[], Wiring], asked: Question, output: str, deadline: float) -> int:
-    """Answer the question and return the exit code; a code is explained without a cluster."""
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Answer the question and return the exit code; a code is explained without a cluster.
+
+    Raises SettingsError.
+    """
+    deadline, output = duration("--timeout", options.timeout), options.output
+    try:
+        asked = question(options.what, options.names)
+    except BadQuestion as problem:
+        raise SettingsError(str(problem)) from None
     if asked.kind == "code":
         return _code(asked.names[0], output)
-    wired = wiring()
+    wired = Wiring(settings, deadline)
     snapshot = asyncio.run(_read(wired, deadline))
     case = Case(snapshot)
     try:

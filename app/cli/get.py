@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
 
+from app.cli.parser import duration
+from app.config.settings import Settings
 from app.pipeline.sources import Wiring
 from app.report.subjects import SUBJECTS, Subject
 from app.state.kinds import DAEMON_SETS, VERSION
@@ -19,8 +22,10 @@ IDENTITY = (VERSION, DAEMON_SETS)
 """Kinds that tell which cluster this is; read along, but not needed."""
 
 
-def run(wiring: Wiring, word: str, output: str, deadline: float) -> int:
-    """Read what is needed, print it, and return the exit code."""
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Read what is needed, print it, and return the exit code. Raises SettingsError."""
+    deadline = duration("--timeout", options.timeout)
+    wiring, word, output = Wiring(settings, deadline), options.what, options.output
     subject = SUBJECTS[word]
     snapshot = asyncio.run(_read(wiring, subject, deadline))
     wide = output == "wide"

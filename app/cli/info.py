@@ -6,11 +6,12 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from app.config.settings import Settings, config_path
+from app.config.config_file import SettingsError
+from app.config.settings import Settings, config_path, load
 from app.config.state_dir import state_folder
 from app.diagnosis.ignore_file import FILE as IGNORE_FILE
 from collectors.sanitize import one_line
@@ -18,13 +19,17 @@ from collectors.sanitize import one_line
 _PACKAGES = ("ciliscope", "textual", "rich", "kubernetes", "sh", "msgspec")
 
 
-def run(settings: Settings, config: Path | None, problem: str = "") -> int:
-    """Print it and return the exit code; `problem` is why the settings cannot be used."""
-    told = list(facts(settings, config))
+def run(flags: Mapping[str, str | None], config: Path | None) -> int:
+    """Print it and return the exit code, also where the settings cannot be used."""
+    try:
+        settings, problem = load(flags, path=config), ""
+    except SettingsError as error:
+        settings, problem = Settings(), str(error)
+    known = list(facts(settings, config))
     if problem:
-        told.append(("settings", f"the defaults, for {problem}"))
-    width = max(len(name) for name, _ in told)
-    for name, value in told:
+        known.append(("settings", f"the defaults, for {problem}"))
+    width = max(len(name) for name, _ in known)
+    for name, value in known:
         sys.stdout.write(f"{name:<{width}}  {one_line(value)}\n")
     return 0
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from app.cli.parser import grammar
+from app.cli import config as configuration
+from app.cli.parser import config_file, flags_of, grammar
 from app.config.config_file import SettingsError
-from app.config.settings import OPTIONS, Settings, load, parse_duration
-from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
+from app.dashboard.gc_pacing import prepare
 from collectors.sanitize import printable
-
-if TYPE_CHECKING:
-    from app.dashboard.practice_solution import Practice
-    from app.diagnosis.ignore_file import Entry
-    from app.lab.launch import RunningLab
 
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 """What writing to a full disk, a terminal that went away or a closed file says."""
@@ -52,7 +44,9 @@ def _obey(words: list[str], inner: list[str] | None) -> int:
     try:
         options = grammar().parse_args(words)
         if options.command == "lab":
-            return _lab(options, inner)
+            from app.cli import lab
+
+            return lab.run(options, inner, _run, _practice)
         if inner is not None:
             return _refuse("-- stands only after lab, before the command to run on it")
         return _run(options, {})
@@ -77,176 +71,55 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:at], words[at + 1 :]
 
 
-def _flags(options: argparse.Namespace, given: Mapping[str, str]) -> dict[str, str | None]:
-    """What the command line sets, by field; `given` (what the lab sets) stands above it."""
-    return {
-        option.field: given.get(option.field) or getattr(options, option.field, None)
-        for option in OPTIONS
-    }
-
-
-def _config(options: argparse.Namespace) -> Path | None:
-    file = getattr(options, "config", None)
-    return Path(file) if file else None
-
-
 def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
-    flags = _flags(options, given)
-    if options.command == "config":
-        from app.cli.config import run
-
-        return run(options.word, flags, _config(options))
+    """Run a subcommand; of the modules of all of them, its own is imported and no other."""
+    flags, config = flags_of(options, given), config_file(options)
     if options.command == "info":
-        return _info(options, flags)
-    settings = _settings(flags, _config(options))
+        from app.cli import info
+
+        return info.run(flags, config)
+    if options.command == "config":
+        return configuration.run(options.word, flags, config)
+    settings = configuration.settings_of(flags, config)
+    why = _no_dashboard()
+    resumes = options.command == "runbook" and options.word == "resume" and not options.output
     match options.command:
         case "get":
-            return _get(options, settings)
+            from app.cli import get
+
+            return get.run(options, settings)
         case "check":
-            return _check(options, settings)
+            from app.cli import check
+
+            return check.run(options, settings)
         case "explain":
-            return _explain(options, settings)
-        case "runbook":
-            return _runbook(options, settings)
-    return _dashboard(options, settings)
+            from app.cli import explain
 
+            return explain.run(options, settings)
+        case "runbook" if why or not resumes:
+            from app.cli import runbook
 
-def _settings(flags: Mapping[str, str | None], config: Path | None) -> Settings:
-    """The settings in force. Raises SettingsError with all that is wrong."""
-    try:
-        return load(flags, path=config)
-    except SettingsError:
-        from app.cli.config import LISTED_BY, wrong_in_force
-
-        raise SettingsError(*wrong_in_force(flags, config), listed_by=LISTED_BY) from None
-
-
-def _info(options: argparse.Namespace, flags: Mapping[str, str | None]) -> int:
-    """What there is to know of this installation, also where its settings cannot be used."""
-    from app.cli import info
-
-    try:
-        settings, problem = load(flags, path=_config(options)), ""
-    except SettingsError as error:
-        settings, problem = Settings(), str(error)
-    return info.run(settings, _config(options), problem)
-
-
-def _get(options: argparse.Namespace, settings: Settings) -> int:
-    deadline = _duration("--timeout", options.timeout)
-    from app.cli.get import run
-    from app.pipeline.sources import Wiring
-
-    return run(Wiring(settings, deadline), options.what, options.output, deadline)
-
-
-def _check(options: argparse.Namespace, settings: Settings) -> int:
-    try:
-        categories = categories_of(options.categories) or CATEGORIES
-    except NoCategory as problem:
-        return _refuse(f"{problem}; there are {', '.join(CATEGORIES)}")
-    if options.condition is not None and options.wait is None:
-        return _refuse("--for says what to --wait for; give --wait DURATION as well")
-    from app.cli import check
-    from app.cli import check as condition
-    from app.config.expected_settings import expectations
-    from app.model.finding import Severity
-    from app.pipeline.sources import Wiring
-
-    try:
-        until = condition.parse_condition(options.condition or "ok")
-    except ValueError:
-        return _refuse(f"--for is {options.condition!r}; it must be {condition.ALLOWED}")
-    request = check.Request(
-        categories=categories,
-        output=options.output,
-        threshold=Severity(options.fail_on),
-        deadline=_duration("--timeout", options.timeout),
-        wait=None if options.wait is None else _duration("--wait", options.wait),
-        condition=until,
-        entries=_ignored(options),
-        expected=expectations(options.expect, path=_config(options)),
-    )
-    return check.run(Wiring(settings, request.deadline), request)
-
-
-def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
-    from app.diagnosis import ignore_file as ignore
-    from app.diagnosis.catalog import CODES
-
-    try:
-        given = ignore.given_entries(options.ignore, CODES)
-        if options.no_ignore_file:
-            return given
-        file = Path(options.ignore_file) if options.ignore_file else None
-        return given + ignore.read_entries(file, CODES)
-    except ignore.IgnoreError as problem:
-        raise SettingsError(str(problem)) from None
-
-
-def _explain(options: argparse.Namespace, settings: Settings) -> int:
-    deadline = _duration("--timeout", options.timeout)
-    from app.cli import explain
-    from app.diagnosis import explain_query as questions
-    from app.pipeline.sources import Wiring
-
-    try:
-        asked = questions.question(options.what, options.names)
-    except questions.BadQuestion as problem:
-        return _refuse(str(problem))
-    return explain.run(lambda: Wiring(settings, deadline), asked, options.output, deadline)
-
-
-def _runbook(options: argparse.Namespace, settings: Settings) -> int:
-    if options.word == "resume" and not options.output and not _no_dashboard():
-        return _resume(options, settings)
-    from app.cli import runbook as runbook_command
-    from app.config.expected_settings import expectations
-
-    config = _config(options)
-    expected = expectations(path=config)
-    return runbook_command.obey(options, settings, config, expected, _duration)
-
-
-def _duration(flag: str, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError:
-        message = f"{flag} is {text!r}; it must be a duration, as 20s or 1m"
-        raise SettingsError(message) from None
-
-
-def _dashboard(
-    options: argparse.Namespace, settings: Settings, practice: Practice | None = None
-) -> int:
-    why = _no_dashboard()
+            return runbook.run(options, settings)
     if why:
+        from app.cli import check
+
         sys.stderr.write(f"ciliscope: {why}, so this is `ciliscope check`\n")
-        check = grammar().parse_args(["check"])
-        check.config = getattr(options, "config", None)
-        return _check(check, settings)
-    from app.dashboard.gc_pacing import prepare
-
+        checked = grammar().parse_args(["check"])
+        checked.config = config
+        return check.run(checked, settings)
     prepare()
-    from app.config.expected_settings import expectations
-    from app.dashboard.app import run_dashboard
+    from app.cli import dashboard
 
-    config = _config(options)
-    return run_dashboard(settings, expectations(path=config), config=config, practice=practice)
+    return dashboard.resume(options, settings) if resumes else dashboard.run(options, settings)
 
 
-def _resume(options: argparse.Namespace, settings: Settings) -> int:
-    """Go on with a runbook in the dashboard."""
-    from app.dashboard.gc_pacing import prepare
-
+def _practice(options: argparse.Namespace, given: Mapping[str, str]) -> int:
+    if why := _no_dashboard():
+        raise SettingsError(f"{why}, so nothing can be practised")
     prepare()
-    from app.cli.runbook import transcript
-    from app.config.expected_settings import expectations
-    from app.dashboard.app import run_dashboard
+    from app.cli import practice
 
-    config = _config(options)
-    resumed = (transcript(options), Path(options.what))
-    return run_dashboard(settings, expectations(path=config), config=config, resumed=resumed)
+    return practice.run(options, given)
 
 
 def _no_dashboard() -> str:
@@ -256,75 +129,6 @@ def _no_dashboard() -> str:
     if os.environ.get("TERM", "") in ("", "dumb"):
         return "a terminal without TERM, or TERM=dumb, cannot show the dashboard"
     return ""
-
-
-def _lab(options: argparse.Namespace, inner: list[str] | None) -> int:
-    from app.lab import launch
-
-    if options.list:
-        for name, description in launch.scenarios():
-            sys.stdout.write(f"{name:<28} {description}\n")
-        return 0
-    if options.scenario and options.replay:
-        return _refuse("lab takes a SCENARIO or --replay DIR, not both")
-    if options.serve and inner is not None:
-        return _refuse("lab takes --serve or -- COMMAND, not both")
-    for word in ("kubeconfig", "context", "cilium", "at"):
-        if hasattr(options, word):
-            return _refuse(f"lab brings its own --{word}")
-    command = options if inner is None else grammar().parse_args(inner)
-    if inner is not None and command.command == "lab":
-        return _refuse("a lab cannot run inside a lab")
-    if options.practice:
-        return _practice(options, inner)
-    replay = Path(options.replay) if options.replay else None
-    try:
-        with launch.start_lab(options.scenario, replay=replay, seed=options.seed or 0) as lab:
-            given = _given(lab)
-            if options.serve:
-                sys.stderr.write(_how_to_use(given))
-                return launch.serve(lab, sys.stdout)
-            return _run(command, given)
-    except launch.LabFailed as problem:
-        return _refuse(str(problem))
-
-
-def _given(lab: RunningLab) -> dict[str, str]:
-    """What a lab sets, by field."""
-    given = {"kubeconfig": str(lab.kubeconfig), "context": lab.context, "cilium": str(lab.cilium)}
-    return given if lab.at is None else {**given, "at": lab.at.isoformat()}
-
-
-def _practice(options: argparse.Namespace, inner: list[str] | None) -> int:
-    """The dashboard on a fault that is not named, and in the end what it was."""
-    if inner is not None or options.serve or options.replay:
-        return _refuse("--practice is for the dashboard: not with -- COMMAND, --serve or --replay")
-    if why := _no_dashboard():
-        return _refuse(f"{why}, so nothing can be practised")
-    from app.dashboard.practice_solution import Practice
-    from app.lab import exercise, launch
-    from app.lab.scenario import ScenarioError
-
-    try:
-        drawn = exercise.exercise(options.scenario or exercise.drawn(options.seed))
-        with launch.start_lab(drawn.scenario, seed=options.seed or 0, context="practice") as lab:
-            settings = _settings(_flags(options, _given(lab)), _config(options))
-            practice = Practice(
-                sentence=drawn.sentence,
-                codes=drawn.codes,
-                changes=drawn.changes,
-                description=drawn.description,
-                again=drawn.command,
-            )
-            return _dashboard(options, settings, practice)
-    except (ScenarioError, launch.LabFailed) as problem:
-        return _refuse(str(problem))
-
-
-def _how_to_use(given: Mapping[str, str]) -> str:
-    names = {"kubeconfig": "KUBECONFIG", "cilium": "CILISCOPE_CILIUM", "at": "CILISCOPE_AT"}
-    words = [f"{names[field]}={shlex.quote(given[field])}" for field in names if field in given]
-    return f"The lab runs until ctrl-c. In another shell:\n  export {' '.join(words)}\n"
 
 
 def _refuse(sentence: str) -> int:

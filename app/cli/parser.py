@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from app.config.settings import OPTIONS, THEME_NAMES
+from app.config.config_file import SettingsError
+from app.config.settings import OPTIONS, THEME_NAMES, parse_duration
 from app.diagnosis.categories import CATEGORIES
 from collectors.sanitize import printable
 
@@ -245,6 +247,29 @@ def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
     runbook.add_argument(
         "--timeout", default="", metavar="DURATION", help="how long to wait for answers (20s)"
     )
+
+
+def flags_of(options: argparse.Namespace, given: Mapping[str, str]) -> dict[str, str | None]:
+    """What the command line sets, by field; `given` (what a lab sets) takes precedence."""
+    return {
+        option.field: given.get(option.field) or getattr(options, option.field, None)
+        for option in OPTIONS
+    }
+
+
+def config_file(options: argparse.Namespace) -> Path | None:
+    """The file of `--config`; None where it was not given."""
+    file = getattr(options, "config", None)
+    return Path(file) if file else None
+
+
+def duration(flag: str, text: str) -> float:
+    """Seconds that a flag asks for. Raises SettingsError."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        message = f"{flag} is {text!r}; it must be a duration, as 20s or 1m"
+        raise SettingsError(message) from None
 
 
 def _connection_flags() -> _Parser:

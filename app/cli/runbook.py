@@ -7,7 +7,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from app.cli import runbook
 from app.cli.check import Request, once
+from app.cli.parser import config_file, duration
 from app.config.config_file import SettingsError
-from app.config.expected_settings import Expected
+from app.config.expected_settings import Expected, expectations
 from app.config.settings import Settings
 from app.diagnosis.categories import CATEGORIES
 from app.diagnosis.diagnoser import Judge
@@ -151,7 +151,7 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
     return 0
 
 
-def run(wiring: Wiring, order: Order) -> int:
+def _followed(wiring: Wiring, order: Order) -> int:
     """Follow it, print what was found, and return the exit code. Raises BadParameter."""
     try:
         found = asyncio.run(_follow(wiring, order))
@@ -306,16 +306,11 @@ TIMEOUT = "20s"
 """How long sources may take to answer, where nothing else is asked for."""
 
 
-def obey(
-    options: argparse.Namespace,
-    settings: Settings,
-    config: Path | None,
-    expected: Sequence[Expected],
-    duration: Callable[[str, str], float],
-) -> int:
+def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what was asked and return the exit code. Raises SettingsError with one sentence."""
+    config = config_file(options)
     try:
-        return _obey(options, settings, config, tuple(expected), duration)
+        return _run(options, settings, config, expectations(path=config))
     except (BadRunbook, BadParameter, BadAnswer, BadTranscript) as problem:
         raise SettingsError(str(problem)) from None
 
@@ -329,20 +324,19 @@ def transcript(options: argparse.Namespace) -> Document:
         raise SettingsError(str(problem)) from None
 
 
-def _obey(
+def _run(
     options: argparse.Namespace,
     settings: Settings,
     config: Path | None,
     expected: tuple[Expected, ...],
-    duration: Callable[[str, str], float],
 ) -> int:
     output = options.output or "text"
     _refuse_flags(options)
     match options.word:
         case "list":
-            return runbook.list_all(library(config), settings, output)
+            return list_all(library(config), settings, output)
         case "show":
-            return runbook.show(library(config).runbook(_what(options)), settings, output)
+            return show(library(config).runbook(_what(options)), settings, output)
         case "validate":
             found = load(Path(_what(options)))
             told = f"{options.what}: {found.name}, {len(found.steps)} steps, can be followed"
@@ -350,12 +344,12 @@ def _obey(
             return GOOD
         case "export":
             kept = read(Path(_what(options)))
-            runbook.print_told(kept, settings, output, hidden=options.hide_addresses)
+            print_told(kept, settings, output, hidden=options.hide_addresses)
             return GOOD
     deadline = duration("--timeout", options.timeout or TIMEOUT)
     gone_on = read(Path(_what(options))) if options.word == "resume" else None
     book = gone_on.runbook if gone_on else library(config).runbook(_what(options))
-    order = runbook.Order(
+    order = Order(
         runbook=book,
         parameters=checked(book, _pairs("--param", options.param)) if gone_on is None else {},
         answers=checked_answers(book, _pairs("--answer", options.answer)),
@@ -370,7 +364,7 @@ def _obey(
         elsewhere=options.elsewhere,
         file=Path(_what(options)) if gone_on else None,
     )
-    return runbook.run(Wiring(settings, deadline), order)
+    return _followed(Wiring(settings, deadline), order)
 
 
 _ONLY: Mapping[str, tuple[str, ...]] = {

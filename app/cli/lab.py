@@ -1,0 +1,72 @@
+"""`ciliscope lab`: the practice cluster, and what runs on it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from app.cli.parser import grammar
+from app.config.config_file import SettingsError
+from app.lab import launch
+from app.lab.launch import LabFailed, RunningLab
+
+Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
+"""Runs a command line with the settings that a lab brings."""
+
+
+def run(options: argparse.Namespace, inner: list[str] | None, command: Run, practice: Run) -> int:
+    """Do what was asked and return the exit code. Raises SettingsError.
+
+    `inner`: what follows `--`, None where there is no `--`. `command` runs it, or the dashboard;
+    `practice` runs the dashboard on a fault that is not named.
+    """
+    if options.list:
+        for name, description in launch.scenarios():
+            sys.stdout.write(f"{name:<28} {description}\n")
+        return 0
+    asked = options if inner is None else grammar().parse_args(inner)
+    _refuse(options, asked, inner)
+    try:
+        if options.practice:
+            return practice(options, {})
+        replay = Path(options.replay) if options.replay else None
+        with launch.start_lab(options.scenario, replay=replay, seed=options.seed or 0) as lab:
+            settings = settings_of(lab)
+            if options.serve:
+                sys.stderr.write(_how_to_use(settings))
+                return launch.serve(lab, sys.stdout)
+            return command(asked, settings)
+    except LabFailed as problem:
+        raise SettingsError(str(problem)) from None
+
+
+def settings_of(lab: RunningLab) -> dict[str, str]:
+    """What a lab sets, by field."""
+    given = {"kubeconfig": str(lab.kubeconfig), "context": lab.context, "cilium": str(lab.cilium)}
+    return given if lab.at is None else {**given, "at": lab.at.isoformat()}
+
+
+def _refuse(
+    options: argparse.Namespace, asked: argparse.Namespace, inner: list[str] | None
+) -> None:
+    if options.scenario and options.replay:
+        raise SettingsError("lab takes a SCENARIO or --replay DIR, not both")
+    if options.serve and inner is not None:
+        raise SettingsError("lab takes --serve or -- COMMAND, not both")
+    for word in ("kubeconfig", "context", "cilium", "at"):
+        if hasattr(options, word):
+            raise SettingsError(f"lab brings its own --{word}")
+    if inner is not None and asked.command == "lab":
+        raise SettingsError("a lab cannot run inside a lab")
+    if options.practice and (inner is not None or options.serve or options.replay):
+        only = "--practice is for the dashboard: not with -- COMMAND, --serve or --replay"
+        raise SettingsError(only)
+
+
+def _how_to_use(given: Mapping[str, str]) -> str:
+    names = {"kubeconfig": "KUBECONFIG", "cilium": "CILISCOPE_CILIUM", "at": "CILISCOPE_AT"}
+    words = [f"{names[field]}={shlex.quote(given[field])}" for field in names if field in given]
+    return f"The lab runs until ctrl-c. In another shell:\n  export {' '.join(words)}\n"
