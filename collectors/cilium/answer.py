@@ -24,7 +24,7 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from collectors.kubernetes.decode import Undecodable, without_nulls
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
 from collectors.source import Keyed, ReadError, Reason
@@ -219,7 +219,7 @@ _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", bound="AgentAnswer")
 
 
-class AgentAnswer(Part, frozen=True):
+class AgentAnswer(RecordPart, frozen=True):
     """One agent's answer, or the error in its place."""
 
     node: str

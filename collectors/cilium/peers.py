@@ -20,7 +20,7 @@ import msgspec
 
 from collectors.cilium.answer import AgentAnswer, CiliumCommand, Reading, parse_agents, read_items
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
 KIND = "bgp_peers"
@@ -30,7 +30,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A Go int64 that is never negative. Go leaves it out when it is 0."""
 
 
-class PeerFamily(Part, frozen=True):
+class FamilyCounts(RecordPart, frozen=True):
     """Prefix counts of one address family of a session."""
 
     afi: str = ""
@@ -48,7 +48,7 @@ class PeerFamily(Part, frozen=True):
         return f"{self.afi}/{self.safi}"
 
 
-class BgpPeer(Part, frozen=True):
+class BgpPeer(RecordPart, frozen=True):
     """One session of one node, as its agent sees it. Times are in seconds."""
 
     name: str = ""
@@ -62,7 +62,7 @@ class BgpPeer(Part, frozen=True):
     """`idle`, `connect`, `active`, `open_sent`, `open_confirm`, `established` or `unknown`."""
     uptime: float | None = None
     """How long it is established; None while it is not."""
-    families: tuple[PeerFamily, ...] = ()
+    families: tuple[FamilyCounts, ...] = ()
     configured_hold_time: int = 0
     applied_hold_time: int = 0
     """0 until negotiated."""
@@ -115,7 +115,7 @@ class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     peer_port: Count = 0
     session_state: str = "unknown"
     uptime_nanoseconds: Count = 0
-    families: tuple[PeerFamily, ...] = ()
+    families: tuple[FamilyCounts, ...] = ()
     configured_hold_time_seconds: Count = 0
     applied_hold_time_seconds: Count = 0
     configured_keep_alive_time_seconds: Count = 0

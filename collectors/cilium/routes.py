@@ -24,11 +24,11 @@ from collectors.cilium.path_attributes import (
     decode_prefix,
 )
 from collectors.cilium.peers import Count, read_bytes
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
 
-class Path(Part, frozen=True):
+class Path(RecordPart, frozen=True):
     """One path to a prefix."""
 
     age: float = 0.0
@@ -45,7 +45,7 @@ class Path(Part, frozen=True):
     attributes: PathAttributes = PathAttributes()
 
 
-class Route(Part, frozen=True):
+class Route(RecordPart, frozen=True):
     """One prefix in one table of one speaker."""
 
     prefix: str = ""

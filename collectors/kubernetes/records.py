@@ -17,18 +17,18 @@ import msgspec
 IntOrName: TypeAlias = int | str
 
 
-class Part(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class RecordPart(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A piece of an object."""
 
 
-class OwnerReference(Part, frozen=True):
+class OwnerReference(RecordPart, frozen=True):
     """Who an object belongs to."""
 
     kind: str = ""
     name: str = ""
 
 
-class ManagedField(Part, frozen=True):
+class ManagedField(RecordPart, frozen=True):
     """Who last wrote which part of an object, and when."""
 
     manager: str = ""
@@ -37,7 +37,7 @@ class ManagedField(Part, frozen=True):
     time: datetime | None = None
 
 
-class Metadata(Part, frozen=True):
+class Metadata(RecordPart, frozen=True):
     """`metadata` of any object."""
 
     name: str
@@ -54,7 +54,7 @@ class Metadata(Part, frozen=True):
     managed_fields: tuple[ManagedField, ...] = ()
 
 
-class Object(Part, frozen=True):
+class Object(RecordPart, frozen=True):
     """What every API object has."""
 
     metadata: Metadata
@@ -76,7 +76,7 @@ class Object(Part, frozen=True):
         return self.metadata.namespace
 
 
-class Condition(Part, frozen=True):
+class Condition(RecordPart, frozen=True):
     """One entry of `status.conditions`. Decide on type and status, never on the reason."""
 
     type: str
@@ -88,7 +88,7 @@ class Condition(Part, frozen=True):
     last_transition_time: datetime | None = None
 
 
-class Requirement(Part, frozen=True):
+class Requirement(RecordPart, frozen=True):
     """One entry of `matchExpressions`."""
 
     key: str = ""
@@ -97,20 +97,20 @@ class Requirement(Part, frozen=True):
     values: tuple[str, ...] = ()
 
 
-class LabelSelector(Part, frozen=True):
+class LabelSelector(RecordPart, frozen=True):
     """A label selector. An absent one (None) and an empty one mean different things per field."""
 
     match_labels: dict[str, str] = {}
     match_expressions: tuple[Requirement, ...] = ()
 
 
-class NamedReference(Part, frozen=True):
+class NamedReference(RecordPart, frozen=True):
     """A reference by name."""
 
     name: str = ""
 
 
-class ObjectReference(Part, frozen=True):
+class ObjectReference(RecordPart, frozen=True):
     """A reference to any object."""
 
     kind: str = ""
@@ -121,7 +121,7 @@ class ObjectReference(Part, frozen=True):
 # --- nodes and namespaces
 
 
-class Taint(Part, frozen=True):
+class Taint(RecordPart, frozen=True):
     """A taint of a node."""
 
     key: str = ""
@@ -129,7 +129,7 @@ class Taint(Part, frozen=True):
     effect: str = ""
 
 
-class NodeSpec(Part, frozen=True):
+class NodeSpec(RecordPart, frozen=True):
     """`spec` of a Node."""
 
     unschedulable: bool = False
@@ -137,14 +137,14 @@ class NodeSpec(Part, frozen=True):
     pod_cidrs: tuple[str, ...] = msgspec.field(default=(), name="podCIDRs")
 
 
-class NodeAddress(Part, frozen=True):
+class NodeAddress(RecordPart, frozen=True):
     """One address of a node."""
 
     type: str = ""
     address: str = ""
 
 
-class NodeInfo(Part, frozen=True):
+class NodeInfo(RecordPart, frozen=True):
     """Versions a kubelet reports."""
 
     kubelet_version: str = ""
@@ -153,7 +153,7 @@ class NodeInfo(Part, frozen=True):
     architecture: str = ""
 
 
-class NodeStatus(Part, frozen=True):
+class NodeStatus(RecordPart, frozen=True):
     """`status` of a Node."""
 
     conditions: tuple[Condition, ...] = ()
@@ -175,20 +175,20 @@ class Namespace(Object, frozen=True):
 # --- pods and what runs them
 
 
-class ContainerRunning(Part, frozen=True):
+class ContainerRunning(RecordPart, frozen=True):
     """A container runs."""
 
     started_at: datetime | None = None
 
 
-class ContainerWaiting(Part, frozen=True):
+class ContainerWaiting(RecordPart, frozen=True):
     """A container does not run yet, or not again."""
 
     reason: str = ""
     message: str = ""
 
 
-class ContainerTerminated(Part, frozen=True):
+class ContainerTerminated(RecordPart, frozen=True):
     """A container has ended."""
 
     exit_code: int = 0
@@ -199,7 +199,7 @@ class ContainerTerminated(Part, frozen=True):
     finished_at: datetime | None = None
 
 
-class ContainerState(Part, frozen=True):
+class ContainerState(RecordPart, frozen=True):
     """At most one of the three is set."""
 
     running: ContainerRunning | None = None
@@ -207,7 +207,7 @@ class ContainerState(Part, frozen=True):
     terminated: ContainerTerminated | None = None
 
 
-class ContainerStatus(Part, frozen=True):
+class ContainerStatus(RecordPart, frozen=True):
     """What the kubelet says of one container."""
 
     name: str = ""
@@ -218,14 +218,14 @@ class ContainerStatus(Part, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
-class Container(Part, frozen=True):
+class Container(RecordPart, frozen=True):
     """A container of a pod's spec."""
 
     name: str = ""
     image: str = ""
 
 
-class PodSpec(Part, frozen=True):
+class PodSpec(RecordPart, frozen=True):
     """`spec` of a Pod."""
 
     node_name: str = ""
@@ -233,7 +233,7 @@ class PodSpec(Part, frozen=True):
     init_containers: tuple[Container, ...] = ()
 
 
-class PodStatus(Part, frozen=True):
+class PodStatus(RecordPart, frozen=True):
     """`status` of a Pod."""
 
     phase: str = ""
@@ -254,19 +254,19 @@ class Pod(Object, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class PodTemplate(Part, frozen=True):
+class PodTemplate(RecordPart, frozen=True):
     """The template a workload makes pods from."""
 
     spec: PodSpec = PodSpec()
 
 
-class DaemonSetSpec(Part, frozen=True):
+class DaemonSetSpec(RecordPart, frozen=True):
     """`spec` of a DaemonSet."""
 
     template: PodTemplate = PodTemplate()
 
 
-class DaemonSetStatus(Part, frozen=True):
+class DaemonSetStatus(RecordPart, frozen=True):
     """`status` of a DaemonSet."""
 
     desired_number_scheduled: int = 0
@@ -285,14 +285,14 @@ class DaemonSet(Object, frozen=True):
     status: DaemonSetStatus = DaemonSetStatus()
 
 
-class DeploymentSpec(Part, frozen=True):
+class DeploymentSpec(RecordPart, frozen=True):
     """`spec` of a Deployment."""
 
     replicas: int = 1
     template: PodTemplate = PodTemplate()
 
 
-class DeploymentStatus(Part, frozen=True):
+class DeploymentStatus(RecordPart, frozen=True):
     """`status` of a Deployment."""
 
     replicas: int = 0
@@ -310,7 +310,7 @@ class Deployment(Object, frozen=True):
     status: DeploymentStatus = DeploymentStatus()
 
 
-class LeaseSpec(Part, frozen=True):
+class LeaseSpec(RecordPart, frozen=True):
     """`spec` of a Lease."""
 
     holder_identity: str = ""
@@ -332,14 +332,14 @@ class ConfigMap(Object, frozen=True):
     data: dict[str, str] = {}
 
 
-class EventSeries(Part, frozen=True):
+class EventSeries(RecordPart, frozen=True):
     """How often an event came, in the newer form."""
 
     count: int = 0
     last_observed_time: datetime | None = None
 
 
-class EventSource(Part, frozen=True):
+class EventSource(RecordPart, frozen=True):
     """Who reports an event, in the older form."""
 
     component: str = ""
@@ -371,7 +371,7 @@ class Event(Object, frozen=True):
 # --- services
 
 
-class ServicePort(Part, frozen=True):
+class ServicePort(RecordPart, frozen=True):
     """A port of a service."""
 
     name: str = ""
@@ -381,7 +381,7 @@ class ServicePort(Part, frozen=True):
     node_port: int = 0
 
 
-class ServiceSpec(Part, frozen=True):
+class ServiceSpec(RecordPart, frozen=True):
     """`spec` of a Service."""
 
     type: str = "ClusterIP"
@@ -399,7 +399,7 @@ class ServiceSpec(Part, frozen=True):
     ports: tuple[ServicePort, ...] = ()
 
 
-class Ingress(Part, frozen=True):
+class Ingress(RecordPart, frozen=True):
     """One entry of `status.loadBalancer.ingress`."""
 
     ip: str = ""
@@ -407,13 +407,13 @@ class Ingress(Part, frozen=True):
     ip_mode: str = ""
 
 
-class LoadBalancerStatus(Part, frozen=True):
+class LoadBalancerStatus(RecordPart, frozen=True):
     """`status.loadBalancer` of a Service."""
 
     ingress: tuple[Ingress, ...] = ()
 
 
-class ServiceStatus(Part, frozen=True):
+class ServiceStatus(RecordPart, frozen=True):
     """`status` of a Service."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
@@ -427,7 +427,7 @@ class Service(Object, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
-class EndpointConditions(Part, frozen=True):
+class EndpointConditions(RecordPart, frozen=True):
     """State of an endpoint. None means the controller did not say, which counts as ready."""
 
     ready: bool | None = None
@@ -435,7 +435,7 @@ class EndpointConditions(Part, frozen=True):
     terminating: bool | None = None
 
 
-class Endpoint(Part, frozen=True):
+class Endpoint(RecordPart, frozen=True):
     """One endpoint of a slice."""
 
     addresses: tuple[str, ...] = ()
@@ -444,7 +444,7 @@ class Endpoint(Part, frozen=True):
     target_ref: ObjectReference | None = None
 
 
-class EndpointPort(Part, frozen=True):
+class EndpointPort(RecordPart, frozen=True):
     """A port of a slice."""
 
     name: str = ""
@@ -466,11 +466,11 @@ class EndpointSlice(Object, frozen=True):
         return f"{self.metadata.namespace}/{service}" if service else ""
 
 
-class Opaque(Part, frozen=True):
+class Opaque(RecordPart, frozen=True):
     """Something of which only that it is there is read."""
 
 
-class NetworkPeer(Part, frozen=True):
+class NetworkPeer(RecordPart, frozen=True):
     """One entry of `from`: pods by labels, or an address range."""
 
     pod_selector: LabelSelector | None = None
@@ -478,14 +478,14 @@ class NetworkPeer(Part, frozen=True):
     ip_block: Opaque | None = None
 
 
-class NetworkIngress(Part, frozen=True):
+class NetworkIngress(RecordPart, frozen=True):
     """One entry of `spec.ingress`. Without any `from` it lets everybody in."""
 
     from_: tuple[NetworkPeer, ...] = msgspec.field(default=(), name="from")
     ports: tuple[Opaque, ...] = ()
 
 
-class NetworkPolicySpec(Part, frozen=True):
+class NetworkPolicySpec(RecordPart, frozen=True):
     """`spec` of a NetworkPolicy."""
 
     pod_selector: LabelSelector = LabelSelector()
