@@ -127,7 +127,6 @@ class PeerTransport(RecordPart, frozen=True):
     """`spec.transport` of a CiliumBGPPeerConfig."""
 
     peer_port: int = 179
-    source_interface: str = ""
 
 
 class PeerTimers(RecordPart, frozen=True):
@@ -259,7 +258,6 @@ class AppliedTimers(RecordPart, frozen=True):
     """Timers in force, in seconds; 0 until a session is negotiated."""
 
     applied_hold_time_seconds: int = 0
-    applied_keepalive_seconds: int = 0
 
 
 class NodePeerStatus(RecordPart, frozen=True):
@@ -382,7 +380,6 @@ class L2PolicySpec(RecordPart, frozen=True):
 
     service_selector: LabelSelector | None = None
     node_selector: LabelSelector | None = None
-    interfaces: tuple[str, ...] = ()
     external_ips: bool = msgspec.field(default=False, name="externalIPs")
     load_balancer_ips: bool = msgspec.field(default=False, name="loadBalancerIPs")
 

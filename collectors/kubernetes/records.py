@@ -10,11 +10,8 @@ Source: the Kubernetes API reference, 1.31 to 1.36.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeAlias
 
 import msgspec
-
-IntOrName: TypeAlias = int | str
 
 
 class RecordPart(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -32,7 +29,6 @@ class ManagedField(RecordPart, frozen=True):
     """Who last wrote which part of an object, and when."""
 
     manager: str = ""
-    operation: str = ""
     subresource: str = ""
     time: datetime | None = None
 
@@ -121,19 +117,10 @@ class ObjectReference(RecordPart, frozen=True):
 # --- nodes and namespaces
 
 
-class Taint(RecordPart, frozen=True):
-    """A taint of a node."""
-
-    key: str = ""
-    value: str = ""
-    effect: str = ""
-
-
 class NodeSpec(RecordPart, frozen=True):
     """`spec` of a Node."""
 
     unschedulable: bool = False
-    taints: tuple[Taint, ...] = ()
     pod_cidrs: tuple[str, ...] = msgspec.field(default=(), name="podCIDRs")
 
 
@@ -148,9 +135,7 @@ class NodeInfo(RecordPart, frozen=True):
     """Versions a kubelet reports."""
 
     kubelet_version: str = ""
-    kernel_version: str = ""
     os_image: str = ""
-    architecture: str = ""
 
 
 class NodeStatus(RecordPart, frozen=True):
@@ -230,7 +215,6 @@ class PodSpec(RecordPart, frozen=True):
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
 
 
 class PodStatus(RecordPart, frozen=True):
@@ -270,10 +254,7 @@ class DaemonSetStatus(RecordPart, frozen=True):
     """`status` of a DaemonSet."""
 
     desired_number_scheduled: int = 0
-    current_number_scheduled: int = 0
     number_ready: int = 0
-    number_available: int = 0
-    number_unavailable: int = 0
     updated_number_scheduled: int = 0
     observed_generation: int = 0
 
@@ -297,9 +278,7 @@ class DeploymentStatus(RecordPart, frozen=True):
 
     replicas: int = 0
     ready_replicas: int = 0
-    available_replicas: int = 0
     updated_replicas: int = 0
-    unavailable_replicas: int = 0
     observed_generation: int = 0
 
 
@@ -317,7 +296,6 @@ class LeaseSpec(RecordPart, frozen=True):
     lease_duration_seconds: int = 0
     acquire_time: datetime | None = None
     renew_time: datetime | None = None
-    lease_transitions: int = 0
 
 
 class Lease(Object, frozen=True):
@@ -354,7 +332,6 @@ class Event(Object, frozen=True):
     reason: str = ""
     message: str = ""
     count: int = 0
-    first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
     event_time: datetime | None = None
     series: EventSeries | None = None
@@ -377,7 +354,6 @@ class ServicePort(RecordPart, frozen=True):
     name: str = ""
     protocol: str = "TCP"
     port: int = 0
-    target_port: IntOrName = 0
     node_port: int = 0
 
 
@@ -390,11 +366,9 @@ class ServiceSpec(RecordPart, frozen=True):
     external_ips: tuple[str, ...] = msgspec.field(default=(), name="externalIPs")
     load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
     load_balancer_class: str | None = None
-    load_balancer_source_ranges: tuple[str, ...] = ()
     ip_families: tuple[str, ...] = ()
     ip_family_policy: str = ""
     external_traffic_policy: str = ""
-    internal_traffic_policy: str = ""
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
 
@@ -455,7 +429,6 @@ class EndpointPort(RecordPart, frozen=True):
 class EndpointSlice(Object, frozen=True):
     """Some of the endpoints of a service."""
 
-    address_type: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
 
