@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from app.config.settings import Settings
@@ -29,6 +30,11 @@ async def read_here(
     """The same of a lab in this process."""
     with asked_lab(scenario, replay=replay) as lab, asking():
         return await _read(lab, DEADLINE)
+
+
+def read_inside(scenario: Scenario) -> Snapshot:
+    """The same, where no event loop runs. Raises ScenarioError."""
+    return asyncio.run(read_here(scenario))
 
 
 def settings_of(lab: Lab) -> Settings:

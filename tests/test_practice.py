@@ -34,7 +34,7 @@ from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, text_of, until
 from tests.lab_cluster import NOON
-from tests.lab_inside import read_inside
+from tests.lab_reading import read_inside
 from tests.ptys import Program, program
 
 ANYBODY = Hand("somebody@somewhere", NOON)
