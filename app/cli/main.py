@@ -18,7 +18,7 @@ from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
 from collectors.sanitize import printable
 
 if TYPE_CHECKING:
-    from app.dashboard.practice_solution import Practice
+    from app.dashboard.practice_path import Practice
     from app.diagnosis.ignore_file import Entry
     from app.lab.launch import RunningLab
 
@@ -301,7 +301,7 @@ def _practice(options: argparse.Namespace, inner: list[str] | None) -> int:
         return _refuse("--practice is for the dashboard: not with -- COMMAND, --serve or --replay")
     if why := _no_dashboard():
         return _refuse(f"{why}, so nothing can be practised")
-    from app.dashboard.practice_solution import Practice
+    from app.dashboard.practice_path import Practice
     from app.lab import exercise, launch
     from app.lab.scenario import ScenarioError
 
