@@ -13,7 +13,8 @@ from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot
 from tests.lab_asked import Lab, asked_lab, asking
 
-DEADLINE = 40.0
+DEADLINE = 300.0
+"""Seconds; against what hangs, not against a busy machine."""
 
 
 async def read_lab(
@@ -25,11 +26,14 @@ async def read_lab(
 
 
 async def read_here(
-    scenario: str | Scenario | None = None, *, replay: Path | None = None
+    scenario: str | Scenario | None = None,
+    *,
+    replay: Path | None = None,
+    deadline: float = DEADLINE,
 ) -> Snapshot:
     """The same of a lab in this process."""
     with asked_lab(scenario, replay=replay) as lab, asking():
-        return await _read(lab, DEADLINE)
+        return await _read(lab, deadline)
 
 
 def read_inside(scenario: Scenario) -> Snapshot:
