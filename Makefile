@@ -5,13 +5,17 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint house bench findings screenshots pictures lock clean
+.PHONY: demo test test-all lint house bench findings screenshots pictures lock clean
 
 demo: .venv/ready
 	@$(BIN)/ciliscope lab
 
 test: .venv/ready
 	$(BIN)/pytest -q -n auto
+
+# The same and what takes long: every lab in a process of its own, and random searches in depth.
+test-all: .venv/ready
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q -n auto -m ""
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

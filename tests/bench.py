@@ -39,9 +39,9 @@ Bare().run(mouse=False)
 
 FIRST_SNAPSHOT = """
 import asyncio, time
-from app.feeds import Wiring
-from app.settings import load
-from app.snapshot import State
+from app.pipeline.sources import Wiring
+from app.config.settings import load
+from app.state.snapshot import State
 
 async def main() -> None:
     wiring = Wiring(load({}))

@@ -151,7 +151,6 @@ def endpoints(index: int, nodes: list[str]) -> EndpointSlice:
     places = [nodes[(index + step) % len(nodes)] for step in range(ENDPOINTS)]
     return EndpointSlice(
         labelled,
-        "IPv4",
         tuple(Endpoint((f"10.0.{index % 256}.{n}",), node_name=p) for n, p in enumerate(places)),
     )
 

@@ -29,7 +29,7 @@ WATCHED = 6.0
 
 KEYS = 60
 MANY = 50_000
-AS_OURS = "from app.promptness import prepare; prepare(); "
+AS_OURS = "from app.dashboard.gc_pacing import prepare; prepare(); "
 """How the dashboard begins, before it imports Textual."""
 
 NAMES = {"live": "ours", "data": "DataTable", "bare": "bare app"}

@@ -1,4 +1,4 @@
-"""What all tests share: clusters that are read often, made once a worker."""
+"""What all tests share: how far random searches go, and clusters that are read often."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 from tests.commands import pointing_at
 from tests.lab_asked import asked_lab
 from tests.recorded import RECORDINGS
+from tests.searching import load_profile
+
+load_profile()
 
 
 @pytest.fixture(scope="session")

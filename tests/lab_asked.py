@@ -23,8 +23,7 @@ from unittest.mock import patch
 import msgspec
 
 from app.lab.access import NoSuchPath, Refusal, locate, not_found, permit
-from app.lab.container_logs import log_query, log_text
-from app.lab.listing import list_document, page_of, with_type
+from app.lab.reads import list_document, log_query, log_text, page_of, with_type
 from app.lab.recording import load_recording
 from app.lab.resources import discovery_document
 from app.lab.scenario import Scenario, read_scenario
@@ -184,7 +183,7 @@ async def _silent() -> AsyncGenerator[AsyncIterator[bytes], None]:
 
 
 async def _answer(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
-    """Status and body, as `app.lab.api` answers a GET."""
+    """Status and body, as `app.lab.server` answers a GET."""
     try:
         return 200, await _body(cluster, path, query)
     except Refusal as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from app.config.settings import Settings
@@ -12,7 +13,8 @@ from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot
 from tests.lab_asked import Lab, asked_lab, asking
 
-DEADLINE = 40.0
+DEADLINE = 300.0
+"""Seconds; against what hangs, not against a busy machine."""
 
 
 async def read_lab(
@@ -24,11 +26,19 @@ async def read_lab(
 
 
 async def read_here(
-    scenario: str | Scenario | None = None, *, replay: Path | None = None
+    scenario: str | Scenario | None = None,
+    *,
+    replay: Path | None = None,
+    deadline: float = DEADLINE,
 ) -> Snapshot:
     """The same of a lab in this process."""
     with asked_lab(scenario, replay=replay) as lab, asking():
-        return await _read(lab, DEADLINE)
+        return await _read(lab, deadline)
+
+
+def read_inside(scenario: Scenario) -> Snapshot:
+    """The same, where no event loop runs. Raises ScenarioError."""
+    return asyncio.run(read_here(scenario))
 
 
 def settings_of(lab: Lab) -> Settings:

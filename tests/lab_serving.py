@@ -15,9 +15,8 @@ import aiohttp
 import trustme
 from aiohttp import web
 
-from app.lab.api import KubernetesApi
 from app.lab.resources import RESOURCES
-from app.lab.server import kubeconfig
+from app.lab.server import KubernetesApi, kubeconfig
 from app.lab.store import Answer, Cluster, JsonObject, Logs, Store
 
 TOKEN = "a-token-of-this-test"

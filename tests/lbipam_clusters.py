@@ -132,7 +132,7 @@ def service(
                 creation_timestamp=now - timedelta(seconds=age),
                 labels=dict(labels or {}),
                 annotations=dict(annotations or {}),
-                managed_fields=tuple(ManagedField(m, "Update", "status") for m in managers),
+                managed_fields=tuple(ManagedField(m, "status") for m in managers),
                 owner_references=(OwnerReference("Gateway", owner),) if owner else (),
             ),
             spec=msgspec.structs.replace(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collectors.cilium.answer import ONE_FAILS_ALL, Reading, agent_failures
 from collectors.cilium.bgp_messages import families_of
-from collectors.cilium.peers import BgpPeer, NodePeers, PeerFamily, parse_peers
+from collectors.cilium.peers import BgpPeer, FamilyCounts, NodePeers, parse_peers
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
@@ -68,8 +68,8 @@ def test_a_healthy_session_is_read_to_the_last_field() -> None:
         state="established",
         uptime=399.867596965,
         families=(
-            PeerFamily("ipv4", "unicast", received=2, accepted=2, advertised=5),
-            PeerFamily("ipv6", "unicast", received=1, accepted=1, advertised=2),
+            FamilyCounts("ipv4", "unicast", received=2, accepted=2, advertised=5),
+            FamilyCounts("ipv6", "unicast", received=1, accepted=1, advertised=2),
         ),
         configured_hold_time=9,
         applied_hold_time=9,
@@ -273,7 +273,7 @@ def test_what_go_leaves_out_is_zero_or_unknown() -> None:
     (peer,) = node.peers
     assert (peer.state, peer.uptime, peer.peer_asn) == ("unknown", None, 0)
     assert (peer.tcp_password, peer.graceful_restart) == (False, False)
-    assert peer.families == (PeerFamily("ipv6", "unicast"),)
+    assert peer.families == (FamilyCounts("ipv6", "unicast"),)
     assert peer.families[0].name == "ipv6/unicast"
 
 

@@ -13,8 +13,8 @@ from collectors.cilium.status import (
     NO_TEXT,
     AgentStatus,
     CiliumStatus,
-    Component,
     ComponentMessage,
+    ComponentStatus,
     FailingController,
     StaleProbe,
     parse_status,
@@ -65,7 +65,7 @@ def test_a_healthy_cluster() -> None:
     assert status.helm_chart_version == "1.21.0-dev"
     assert (status.config_errors, status.collection_errors) == ((), ())
     agents, envoy, operator, *_ = status.components
-    assert agents == Component(
+    assert agents == ComponentStatus(
         "cilium",
         type="DaemonSet",
         desired=3,

@@ -24,6 +24,7 @@ from collectors.process import (
     end_all,
     run,
 )
+from tests.searching import examples
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 
@@ -89,7 +90,7 @@ async def test_the_command_has_a_session_of_its_own_and_no_terminal_and_no_input
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),

@@ -292,10 +292,10 @@ PROGRAM = """
 import asyncio, sys
 from contextlib import aclosing
 from datetime import UTC, datetime
-from app.dashboard.clusters import end_commands
 from app.runbooks.connectivity import connectivity_run, proposal
 from app.config.settings import Settings
 from app.dashboard.terminal import whole_terminal
+from collectors.process import end_all
 from collectors.cilium.connectivity import ConnectivityPlan, Consent, TestStarted
 
 async def main():
@@ -307,7 +307,7 @@ async def main():
             if isinstance(step, TestStarted):
                 print("started", flush=True)
 
-with whole_terminal(lambda: None, end_commands):
+with whole_terminal(lambda: None, end_all):
     asyncio.run(main())
 """
 

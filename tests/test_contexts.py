@@ -14,9 +14,10 @@ from textual.pilot import Pilot
 
 from app.config.settings import Settings
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.clusters import KubeconfigContexts, LiveCluster, end_commands
+from app.dashboard.clusters import KubeconfigContexts, LiveCluster
 from app.lab.launch import RunningLab, start_lab
 from app.state.kinds import BGP_PEERS
+from collectors.process import end_all
 from screens.cluster_screen import ClusterScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
@@ -108,7 +109,7 @@ async def test_from_dead_to_alive_and_back_without_waiting_for_anybody(settings:
                 pilot, lambda: len(app.screen.query_one("#services", LiveTable).rows) > 2, 30
             )
     finally:
-        end_commands()
+        end_all()
 
 
 async def test_what_the_old_cluster_runs_is_ended(settings: Settings, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ async def test_what_the_old_cluster_runs_is_ended(settings: Settings, tmp_path: 
             await switch(pilot, MUTE)
             await until(pilot, lambda: not any(map(alive, children)), 20)
     finally:
-        end_commands()
+        end_all()
 
 
 async def test_contexts_are_listed_with_the_one_that_is_shown(settings: Settings) -> None:
@@ -141,7 +142,7 @@ async def test_contexts_are_listed_with_the_one_that_is_shown(settings: Settings
             await pilot.press("enter")
             assert LIVE in header(app)
     finally:
-        end_commands()
+        end_all()
 
 
 async def test_a_wrong_name_is_one_sentence_with_what_is_near(settings: Settings) -> None:
@@ -151,8 +152,8 @@ async def test_a_wrong_name_is_one_sentence_with_what_is_near(settings: Settings
             await switch(pilot, "lab-helthy")
             assert keys_line(app) == "there is no context 'lab-helthy'; near it: lab-healthy"
             assert MUTE in header(app)
-            await until(pilot, lambda: app.known_contexts == (LIVE, MUTE, REFUSED))
+            await until(pilot, lambda: app.controllers.contexts.known == (LIVE, MUTE, REFUSED))
             await pilot.press("colon", *"ctx", "space", "l", "tab")
             assert app.screen.query_one(CommandLine).value == f"ctx {LIVE}"
     finally:
-        end_commands()
+        end_all()

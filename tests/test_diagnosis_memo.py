@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
@@ -31,6 +31,7 @@ from app.state.snapshot import Snapshot, State
 from tests.bench_diagnosis import CHANGES, large_cluster
 from tests.clusters import BASES, base, record_types, records
 from tests.recorded import changed
+from tests.searching import examples
 
 WITH_HISTORY = {"CS509"}
 """Findings on how long something is so that no object dates: only who followed it can tell."""
@@ -111,11 +112,7 @@ def _altered(draw: DrawFn, known: object, made: object) -> object:
     return msgspec.structs.replace(known, **{name: value})
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@settings(max_examples=examples(60))
 @given(st.sampled_from(BASES), st.data())
 def test_the_diagnosis_after_a_change_is_that_from_scratch(like: str, data: st.DataObject) -> None:
     memo, snapshot = Memo(), cold(base(like))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.diagnosis.catalog import code
@@ -14,6 +14,7 @@ from app.state.kinds import KINDS
 from app.state.snapshot import Snapshot
 from tests.clusters import Cluster, clusters, permuted, record_types, records
 from tests.recorded import taken_at
+from tests.searching import examples
 from tests.verdicts import found_in
 
 MAPPINGS = {
@@ -42,11 +43,7 @@ MAPPINGS = {
 
 OTHER_KINDS = {"Session", "Peer", "Prefix", "Source", "Cluster", "CustomResourceDefinition"}
 
-SLOW = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+SLOW = settings(max_examples=examples(60))
 
 
 def there_is(snapshot: Snapshot, subject: Ref) -> bool:
@@ -60,7 +57,9 @@ def there_is(snapshot: Snapshot, subject: Ref) -> bool:
 
 @pytest.mark.parametrize("kind", sorted(record_types()))
 def test_records_of_every_kind_can_be_made_up(kind: str) -> None:
-    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples(5),
+    )
     @given(records(kind))
     def made(record: object) -> None:
         assert isinstance(record, record_types()[kind])

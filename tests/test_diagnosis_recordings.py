@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.lab_reading import read_lab
+from tests.lab_reading import read_here
 from tests.recorded import NAMES, RECORDINGS
 from tests.verdicts import disagreement, found_in, unexplained
 
@@ -18,7 +18,7 @@ def expected(name: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_recording_has_the_root_causes_it_names_and_no_other(name: str) -> None:
-    found = found_in(await read_lab(replay=RECORDINGS / name))
+    found = found_in(await read_here(replay=RECORDINGS / name))
     assert disagreement(found, expected(name)) == ""
     assert unexplained(found) == []
     for finding in found:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.kubernetes.errors import ApiError
@@ -175,7 +175,6 @@ def test_a_server_that_is_no_address_is_named(tmp_path: Path, server: str) -> No
     assert f"the server {server!r}" in error.message
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text() | st.text("{}[]:-,'\"&*!|>#\n a1", max_size=60))
 def test_any_text_is_a_kubeconfig_or_an_api_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
@@ -198,7 +197,6 @@ _JSON: st.SearchStrategy[Json] = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from(list(HERE)), _JSON))
 def test_any_document_is_a_kubeconfig_or_an_api_error(
     tmp_path: Path, document: dict[str, Json]

@@ -23,6 +23,7 @@ from app.lab.plane import (
 )
 from app.lab.store import JsonObject
 from tests.lab_cluster import Lab, balancer, lab, labelled, peering, pool
+from tests.searching import examples
 
 NO_POOL = "There are no enabled CiliumLoadBalancerIPPools that match this service"
 
@@ -555,7 +556,7 @@ def test_a_start_stop_block_holds_both_ends(
     assert found.size == int(high) - int(low) + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.lists(
         st.tuples(st.integers(0, 12), st.sampled_from(["", "a", "b"]), st.booleans()), max_size=10

@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from app.lab.access import locate
-from app.lab.listing import watch_lines, watch_of
+from app.lab.reads import watch_lines, watch_of
 from app.lab.store import Cluster, JsonObject
 from tests.lab_serving import (
     PODS,

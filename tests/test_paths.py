@@ -198,7 +198,7 @@ def sliced(*endpoints: tuple[str, bool | None, bool]) -> tuple[EndpointSlice, ..
         Endpoint((f"10.0.0.{n}",), EndpointConditions(ready, terminating=leaving), node)
         for n, (node, ready, leaving) in enumerate(endpoints)
     )
-    return (EndpointSlice(Metadata("x", "home"), "IPv4", found),)
+    return (EndpointSlice(Metadata("x", "home"), found),)
 
 
 def test_what_serves_a_service_is_told_by_node() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from msgspec import structs
 
 from app.model.case import Case
@@ -53,6 +53,7 @@ from tests.bgp_objects import (
     unread,
 )
 from tests.recorded import NAMES
+from tests.searching import examples
 
 
 @pytest.mark.parametrize("name", ["healthy", "v2alpha1-healthy"])
@@ -338,7 +339,7 @@ def test_instances_without_peers_are_no_peerings() -> None:
     assert peerings(Case(put(snapshot, "cluster_configs", filled))) == ()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100))
 @given(clusters())
 def test_whatever_the_objects_hold_each_peering_is_of_a_node_that_is_there(
     snapshot: Snapshot,

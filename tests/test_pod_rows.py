@@ -37,7 +37,7 @@ from tests.diagnosed import (
     waiting,
     with_pod,
 )
-from tests.lab_reading import read_lab
+from tests.lab_reading import read_here
 from tests.pod_pages import detail, drawn, seen
 from tests.recorded import NAMES, changed, snapshot_of
 
@@ -106,7 +106,7 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_a_scenario_shows_what_is_broken_and_nothing_else(scenario: str) -> None:
-    snapshot = await read_lab(scenario)
+    snapshot = await read_here(scenario)
     rows = seen(snapshot).pods.rows
     odd = [row for row in rows if row.health != "ok"]
     told = {f"{cell(r, 'component').split()[0]} {cell(r, 'node')} {cell(r, 'status')}" for r in odd}
@@ -325,14 +325,14 @@ async def test_where_there_is_little_room_the_cause_and_the_remedy_stand_first()
 
 
 async def test_a_node_that_fell_silent_makes_the_containers_its_last_word() -> None:
-    text = detail(await read_lab("node-not-ready"), f"{NAMESPACE}/cilium-4s9vt")
+    text = detail(await read_here("node-not-ready"), f"{NAMESPACE}/cilium-4s9vt")
     assert "Containers, as the kubelet last said, which is silent" in text
     assert "? Ready=Unknown  since" in text
     assert "CS112" in text
 
 
 async def test_an_operator_whose_lease_ran_out_led_last() -> None:
-    snapshot = await read_lab("operator-down")
+    snapshot = await read_here("operator-down")
     text = detail(snapshot, f"{NAMESPACE}/cilium-operator")
     assert "led last" in text.split("\n")[0]
     assert "★" not in text

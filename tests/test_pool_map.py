@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -47,7 +47,6 @@ def ranges(draw: st.DrawFn) -> AddressRange:
     return AddressRange(IPv6Address(first), IPv6Address(last))
 
 
-@settings(deadline=None)
 @given(ranges(), st.lists(st.floats(0, 1), max_size=40))
 def test_every_address_lies_in_exactly_one_cell_and_nothing_outside(
     found: AddressRange, places: list[float]
@@ -67,7 +66,6 @@ def test_every_address_lies_in_exactly_one_cell_and_nothing_outside(
     assert all(size & (size - 1) == 0 for size in even), "a power of two"
 
 
-@settings(deadline=None)
 @given(ranges(), st.lists(st.floats(0, 1), max_size=12), st.integers(20, 160), st.data())
 def test_a_map_fits_its_width_and_counts_what_is_held(
     found: AddressRange, places: list[float], width: int, data: st.DataObject

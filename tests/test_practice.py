@@ -17,8 +17,8 @@ from textual.pilot import Pilot
 
 from app.cli.main import main
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.practice_solution import TASK, Practice, Section, solution, text
-from app.dashboard.practice_trail import PathTaken
+from app.dashboard.practice import solution
+from app.dashboard.practice_path import TASK, Practice, PracticePath, Section, text
 from app.diagnosis.catalog import code
 from app.diagnosis.diagnoser import Judge
 from app.lab.exercise import WORDS, drawn, exercise, names
@@ -34,7 +34,7 @@ from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, text_of, until
 from tests.lab_cluster import NOON
-from tests.lab_inside import read_inside
+from tests.lab_reading import read_inside
 from tests.ptys import Program, program
 
 ANYBODY = Hand("somebody@somewhere", NOON)
@@ -144,7 +144,7 @@ def test_what_was_done_to_a_cluster_is_told_in_words(name: str, told: str) -> No
 def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(name: str) -> None:
     practice, snapshot, judge = practice_of(name), read_inside(read_scenario(name)), Judge()
     view = View(judge.case(snapshot), judge.verdict(snapshot))
-    told = solution(practice, PathTaken(), Library(), view, ANYBODY)
+    told = solution(practice, PracticePath(), Library(), view, ANYBODY)
     wrong = section(told, "What was wrong")
     assert wrong[0] == practice.sentence
     assert wrong[1:] == tuple(f"{each}  {code(each).title}" for each in practice.codes)
@@ -158,7 +158,7 @@ def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(nam
 
 
 def test_a_solution_before_anything_is_read_names_the_runbook_to_begin_with() -> None:
-    told = solution(TYPO, PathTaken(), Library(), None, ANYBODY)
+    told = solution(TYPO, PracticePath(), Library(), None, ANYBODY)
     assert section(told, "The runbook that leads there") == (
         ":run lb-no-address",
         ":run bgp-session-down",
@@ -166,7 +166,7 @@ def test_a_solution_before_anything_is_read_names_the_runbook_to_begin_with() ->
 
 
 def test_a_solution_is_wrapped_for_the_terminal() -> None:
-    shown = text(solution(TYPO, PathTaken(), Library(), None, ANYBODY), 40)
+    shown = text(solution(TYPO, PracticePath(), Library(), None, ANYBODY), 40)
     assert max(map(len, shown.splitlines())) <= 40
     assert "  home/typo has no address because its\n      label is misspelt." in shown
 
@@ -185,7 +185,7 @@ class Watch:
 
 def test_the_first_look_at_a_code_counts_until_the_solution_is_shown() -> None:
     watch = Watch()
-    path = PathTaken(watch)
+    path = PracticePath(watch)
     path.arrive("Overview")
     watch.now += 192
     path.arrive("why home/typo", ["CS201"])
@@ -245,16 +245,20 @@ async def at_service(pilot: Pilot[None], app: CiliscopeApp, service: str) -> Non
     table.select(service)
 
 
+def recorded(app: CiliscopeApp) -> PracticePath:
+    """What was recorded so far."""
+    assert app.controllers.practice is not None
+    return app.controllers.practice.path
+
+
 def codes(app: CiliscopeApp) -> set[str]:
     """What was looked at so far."""
-    assert app.taken is not None
-    return set(app.taken.looked)
+    return set(recorded(app).looked)
 
 
 def path_of(app: CiliscopeApp) -> list[str]:
     """The path so far, without times."""
-    assert app.taken is not None
-    return [stop.told for stop in app.taken.stops]
+    return [stop.text for stop in recorded(app).stops]
 
 
 async def solved(pilot: Pilot[None], app: CiliscopeApp, key: str = "y") -> str:
@@ -278,7 +282,7 @@ async def told_at_last(pilot: Pilot[None], app: CiliscopeApp, words: str) -> str
 async def test_the_task_is_told_and_what_is_looked_at_becomes_the_path() -> None:
     app = practising()
     async with app.run_test(size=(100, 60)) as pilot:
-        assert passing(app) == TASK
+        await until(pilot, lambda: passing(app) == TASK)
         await at_service(pilot, app, "home/typo")
         assert codes(app) == set()
         await pilot.press("v")
@@ -352,7 +356,7 @@ async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> No
         return "kind: Service\n"
 
     app = practising("wrong-peer-asn")
-    app.link = replace(app.link, read_object=read)
+    app.refresh_loop.link = replace(app.link, read_object=read)
     async with app.run_test(size=(100, 60)) as pilot:
         await until(pilot, lambda: "CS4" in screen_text(app))
         await pilot.press("f3")
@@ -362,7 +366,7 @@ async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> No
         await pilot.press("y")
         await told_at_last(pilot, app, "kind: Service")
         await pilot.press("q")
-        logs = app.places["logs"]
+        logs = app.controllers.navigator.places["logs"]
         assert isinstance(logs, LogsScreen)
         await app.action_open("logs", Ref("Node", "talos-cp-1"))
         await until(pilot, lambda: logs.at_cursor is not None)
@@ -382,8 +386,7 @@ async def test_any_other_key_leaves_the_solution_hidden_and_it_is_asked_for_once
     async with app.run_test(size=(100, 60)) as pilot:
         await typed(pilot, "solve")
         await pilot.press("n")
-        assert app.taken is not None
-        assert app.taken.over is None
+        assert recorded(app).over is None
         assert not isinstance(app.screen, TextScreen)
         await solved(pilot, app)
         await pilot.press("q")
@@ -402,7 +405,7 @@ async def test_without_a_practice_nothing_is_recorded_and_there_is_nothing_to_so
         await typed(pilot, "solve")
         assert passing(app).startswith("there is nothing to solve here")
         await pilot.press("f5", "v")
-        assert app.taken is None
+        assert app.controllers.practice is None
         assert app.solution() == ()
 
 

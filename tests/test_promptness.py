@@ -75,7 +75,7 @@ def test_no_full_collection_begins_by_itself_and_textual_repaints_sooner() -> No
     """In a process of its own: both hold for all of it."""
     told = """
 import gc, json
-from app.promptness import prepare
+from app.dashboard.gc_pacing import prepare
 prepare()
 seen = []
 gc.callbacks.append(lambda phase, info: seen.append(info["generation"]))

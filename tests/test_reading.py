@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -17,9 +16,10 @@ from collectors.kubernetes.records import Metadata
 from collectors.logs.joining import LogEntry
 from collectors.logs.lines import LogLine
 from collectors.source import Appended, Heard, Replaced, Update
-from tests.lab_reading import read_lab
+from tests.lab_reading import read_here
 from tests.recorded import Said, feeds, taken_at
 from tests.verdicts import found_in
+from tests.virtual_time import in_virtual_time
 
 
 class Silent:
@@ -63,14 +63,16 @@ async def running(name: str, *more: Feed) -> AsyncIterator[Monitor]:
             await task
 
 
+@in_virtual_time
 async def test_a_cluster_is_read_as_soon_as_all_have_answered() -> None:
     async with running("no-bgp-config") as monitor:
-        begun = time.monotonic()
+        begun = asyncio.get_running_loop().time()
         snapshot = await settled(monitor, 30)
-        assert time.monotonic() - begun < 15
+        assert asyncio.get_running_loop().time() - begun < 15
         assert {health.state for health in snapshot.health.values()} <= {State.FRESH, State.ABSENT}
 
 
+@in_virtual_time
 async def test_a_source_that_does_not_answer_is_failing_when_the_time_is_over() -> None:
     async with running("no-bgp-config", Feed(Silent())) as monitor:
         snapshot = await settled(monitor, 2)
@@ -79,13 +81,15 @@ async def test_a_source_that_does_not_answer_is_failing_when_the_time_is_over() 
         assert monitor.snapshot.health["another source of pools"].state is State.LOADING
 
 
+@in_virtual_time
 async def test_sessions_in_trouble_are_not_judged_before_their_logs_are_there() -> None:
     async with running("router-killed") as monitor:
-        begun = time.monotonic()
+        begun = asyncio.get_running_loop().time()
         await settled(monitor, 3)
-        assert time.monotonic() - begun >= 3
+        assert asyncio.get_running_loop().time() - begun >= 3
 
 
+@in_virtual_time
 async def test_a_log_is_read_to_its_end() -> None:
     logs = [Feed(Slow(f"talos-cp-{i}")) for i in (1, 2, 3)]
     async with running("router-killed", *logs) as monitor:
@@ -93,6 +97,7 @@ async def test_a_log_is_read_to_its_end() -> None:
         assert len(snapshot.records[AGENT_LOGS]) == 9
 
 
+@in_virtual_time
 async def test_what_policies_are_enforced_on_is_waited_for_where_there_is_one() -> None:
     """Nobody asks for it here, so that it never comes."""
     policy = CiliumPolicy(Metadata("p", "home"))
@@ -114,7 +119,7 @@ async def test_what_policies_are_enforced_on_is_waited_for_where_there_is_one() 
 
 async def test_an_agent_that_hangs_is_told_of_within_the_deadline() -> None:
     """`cilium bgp` would wait for it for 30 s, `cilium status` for a minute."""
-    snapshot = await read_lab("agent-frozen", deadline=10)
+    snapshot = await read_here("agent-frozen", deadline=10)
     (found,) = [finding for finding in found_in(snapshot) if finding.code == "CS106"]
     assert (found.severity, found.subject) == (Severity.FAIL, Ref("Node", "talos-cp-2"))
     assert "it was waited for" in found.summary

@@ -1,7 +1,7 @@
 """Every recording, replayed by the lab and read as a real cluster is, tells what was recorded.
 
-The whole way: a server process with TLS, the reflectors, the `cilium` command as a subprocess, the
-monitor. What is expected is taken from the recorded files by plain means, not by our collectors.
+What is expected is taken from the recorded files by plain means, not by our collectors. Three are
+read the whole way, from a server's process with TLS and by the `cilium` command as a subprocess.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from app.config.settings import Settings
 from app.lab.launch import start_lab
 from app.pipeline.sources import Wiring
 from app.report.items import pool_items, service_items, session_items
 from app.report.subjects import SUBJECTS
 from app.state.snapshot import Snapshot, State
+from tests.lab_asked import Lab, asked_lab, asking
+from tests.lab_reading import DEADLINE, settings_of
 from tests.recorded import NAMES, RECORDINGS, taken_at
 
 
@@ -29,28 +30,39 @@ def body(name: str, path: str) -> Any:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-async def read(name: str) -> Snapshot:
+async def read(lab: Lab) -> Snapshot:
     """Everything there is to read of a recording, through the lab."""
-    with start_lab(replay=RECORDINGS / name) as lab:
-        assert lab.at is not None
-        settings = Settings(
-            kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium), at=lab.at
-        )
-        wiring = Wiring(settings)
-        monitor = wiring.monitor()
-        kinds = {health.kind for health in monitor.snapshot.health.values()}
-        running = asyncio.create_task(wiring.run(monitor))
-        try:
-            with monitor.demand(*kinds):
-                return await monitor.settled(kinds, 40)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    wiring = Wiring(settings_of(lab))
+    monitor = wiring.monitor()
+    kinds = {health.kind for health in monitor.snapshot.health.values()}
+    running = asyncio.create_task(wiring.run(monitor))
+    try:
+        with monitor.demand(*kinds):
+            return await monitor.settled(kinds, DEADLINE)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_replayed_recording_tells_what_was_recorded(name: str) -> None:
-    snapshot = await read(name)
+    with asked_lab(replay=RECORDINGS / name) as lab, asking():
+        check(name, await read(lab))
+
+
+OFTEN = ("exec-fails-one-node", "rights-no-exec", "v1-router-killed")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.live) for n in NAMES]
+)
+async def test_so_does_one_that_a_process_serves(name: str) -> None:
+    with start_lab(replay=RECORDINGS / name) as lab:
+        check(name, await read(lab))
+
+
+def check(name: str, snapshot: Snapshot) -> None:
+    """Hold what was read to the recorded files."""
     assert snapshot.taken_at == taken_at(name)
     check_services(name, snapshot)
     check_pools(name, snapshot)

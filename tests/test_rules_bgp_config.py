@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from msgspec import structs
 
 from app.diagnosis.catalog import code
@@ -76,6 +76,7 @@ from tests.bgp_objects import (
     without_balancers,
 )
 from tests.recorded import NAMES, records_of
+from tests.searching import examples
 
 FAIL, WARN, INFO = Severity.FAIL, Severity.WARN, Severity.INFO
 Change = Callable[[Snapshot], Snapshot]
@@ -1050,7 +1051,7 @@ def test_findings_do_not_depend_on_the_order_of_objects(name: str) -> None:
     assert found(turned(recording(name))) == found(recording(name))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150))
 @given(clusters())
 def test_whatever_the_objects_hold_no_rule_dies(snapshot: Snapshot) -> None:
     findings = found(snapshot)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, responsible
@@ -37,6 +37,7 @@ from tests.lbipam_clusters import (
     unread,
 )
 from tests.recorded import changed, snapshot_of
+from tests.searching import examples
 from tests.test_rules_lbipam import TRIES as SERVICE_TRIES
 from tests.test_rules_lbipam_pools import TRIES as POOL_TRIES
 
@@ -208,11 +209,7 @@ def shuffled(snapshot: Snapshot, seed: int) -> Snapshot:
     )
 
 
-@settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=examples(150))
 @given(made=changes, seed=st.integers(0, 99))
 def test_any_cluster_is_diagnosed_and_its_order_does_not_matter(
     healthy: Snapshot, made: tuple[Change, ...], seed: int

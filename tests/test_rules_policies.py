@@ -19,7 +19,7 @@ from app.model.finding import Finding, Ref, Severity
 from app.state.kinds import CILIUM_ENDPOINTS, CILIUM_POLICIES, OPTIONAL, POLICIES, Kind
 from app.state.snapshot import Snapshot, State
 from tests.diagnosed import with_config, with_health
-from tests.lab_inside import read_inside
+from tests.lab_reading import read_inside
 from tests.recorded import changed, snapshot_of
 
 GRAFANA = Ref("Service", "grafana", "monitoring")

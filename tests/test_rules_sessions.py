@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.diagnosis.catalog import CODES, code
@@ -24,6 +24,7 @@ from collectors.cilium.bgp_messages import MULTIPROTOCOL, Capability
 from collectors.cilium.peers import NodePeers
 from collectors.kubernetes.records import Condition
 from tests.recorded import NAMES, changed, snapshot_of, with_logs
+from tests.searching import examples
 from tests.test_session_causes import (
     ADDED,
     BROKEN,
@@ -439,9 +440,7 @@ def texts(finding: Finding) -> Iterator[str]:
 STATES = st.sampled_from(["idle", "active", "open_sent", "established", "unknown", "x"])
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
-)
+@settings(max_examples=examples(50))
 @given(
     name=st.sampled_from(["healthy", "v1-healthy", "router-killed", "peer-config-missing"]),
     states=st.lists(STATES, min_size=3, max_size=3),

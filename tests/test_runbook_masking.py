@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.runbooks.transcript import hider, without_secrets
+from tests.searching import examples
 
 
 def hidden(text: str) -> str:
@@ -146,7 +147,7 @@ def left_in(text: str) -> list[IPv4Address | IPv6Address]:
     return [address for address in found if address != NOBODY]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(ADDRESSES, BETWEEN), max_size=8))
 def test_no_address_is_left(parts: list[tuple[str, str]]) -> None:
     text = " " + "".join(address + between for address, between in parts)
@@ -156,7 +157,7 @@ def test_no_address_is_left(parts: list[tuple[str, str]]) -> None:
     assert hidden(told) == told
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.text(max_size=80))
 def test_any_text_can_be_hidden_and_twice_is_once(text: str) -> None:
     told = hidden(text)

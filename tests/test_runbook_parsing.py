@@ -14,6 +14,7 @@ from app.runbooks.parsing import LARGEST, BadRunbook, parse
 from app.runbooks.schema import Extension, Runbook
 from collectors.sanitize import one_line
 from tests.runbook_files import SMALL
+from tests.searching import examples
 
 QUOTES = 'text that reads as a number, yes, no or null stands in quotes: "no"'
 
@@ -188,7 +189,7 @@ def told_of(text: bytes) -> str:
     return ""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.one_of(st.binary(max_size=400), PIECES.map(lambda t: t.encode("utf-8", "surrogatepass"))))
 def test_any_bytes_are_a_runbook_or_refused_in_one_line(text: bytes) -> None:
     told = told_of(text)
@@ -196,7 +197,7 @@ def test_any_bytes_are_a_runbook_or_refused_in_one_line(text: bytes) -> None:
     assert not told or told.startswith("f.yaml:")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(st.integers(0, len(SMALL) - 1), st.sampled_from(list("x:{}[]\"'&*!|>%@`\t\n #-0\x00é")))
 def test_a_slip_of_the_finger_is_no_crash(at: int, typed: str) -> None:
     told = told_of((SMALL[:at] + typed + SMALL[at + 1 :]).encode())

@@ -12,6 +12,7 @@ from app.runbooks.library import Library, built_in, load
 from app.runbooks.parsing import MOST_STEPS, BadRunbook, flaws
 from app.runbooks.schema import END, Choice, Look, Manual, Next, Parameter, Runbook, Step, Verdict
 from tests.runbook_files import SMALL, book, looks, manual, runbooks, sound_runbooks, step
+from tests.searching import examples
 
 SERVICE = {"service": Parameter(kind="service", ask="Which?")}
 
@@ -221,7 +222,7 @@ def walks(runbook: Runbook, at: str, moves: int) -> Iterator[tuple[str, ...]]:
         yield from ((at, *rest) for rest in walks(runbook, to, moves + 1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(runbooks())
 def test_what_is_sound_always_ends_and_has_no_step_in_vain(runbook: Runbook) -> None:
     if flaws(runbook):
@@ -232,7 +233,7 @@ def test_what_is_sound_always_ends_and_has_no_step_in_vain(runbook: Runbook) -> 
             assert each.next.after(verdict) or each.verify
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(sound_runbooks())
 def test_steps_that_lead_to_later_ones_are_sound_where_all_are_reached(runbook: Runbook) -> None:
     """The other way round: nothing is refused that could be followed."""

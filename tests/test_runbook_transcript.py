@@ -43,6 +43,7 @@ from collectors.sanitize import one_line
 from tests.recorded import snapshot_of
 from tests.runbook_files import EVER, HAND
 from tests.runbook_runs import view_of
+from tests.searching import examples
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +271,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(JSON | st.binary(max_size=80))
 def test_any_json_is_refused_in_one_sentence(told: object) -> None:
     assert refused(told).startswith("f.json: ")
@@ -286,7 +287,7 @@ def places(told: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(value, (*way, key))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_a_transcript_in_which_anything_was_changed_is_told_or_refused(
     plain: dict[str, Any], data: st.DataObject

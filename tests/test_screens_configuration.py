@@ -88,7 +88,7 @@ def rewritten(snapshot: Snapshot, name: str) -> Snapshot:
         (k, m) for k, m in snapshot.records[CONFIG_MAPS].items() if "cilium-config" in k
     ]
     moment = taken_at(name).replace(microsecond=0)
-    written = (ManagedField("helm", "Update", "", moment),)
+    written = (ManagedField("helm", "", moment),)
     metadata = msgspec.structs.replace(found.metadata, managed_fields=written)
     maps = {key: msgspec.structs.replace(found, metadata=metadata)}
     later = moment + timedelta(hours=1)

@@ -306,7 +306,8 @@ async def test_a_run_that_was_begun_on_another_cluster_says_so(state: Path) -> N
     (file,) = (state / "runbooks").glob("*.json")
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        await app.go_on_with(read(file), file)
+        await app.wired.wait()
+        await app.controllers.runbooks.resume(read(file), file)
         screen = await shown(pilot, app)
         title = screen.query_one("#title")
         await until(pilot, lambda: "begun on typo-in-pool-label!" in title.render_line(0).text)
@@ -320,7 +321,8 @@ async def test_two_that_go_on_with_one_file_lose_nothing(state: Path) -> None:
         (file,) = (state / "runbooks").glob("*.json")
         other = recorded_dashboard("healthy")
         async with other.run_test(size=(80, 24)) as second:
-            await other.go_on_with(read(file), file)
+            await other.wired.wait()
+            await other.controllers.runbooks.resume(read(file), file)
             await shown(second, other)
             await second.press("n", *"theirs", "enter")
         await pilot.press("n", *"ours", "enter")

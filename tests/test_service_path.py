@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -16,6 +16,7 @@ from app.model.finding import Finding, Ref, Severity
 from app.report.lines import text_of
 from screens.widgets.service_path import path_lines, prefix_lines, short_lines
 from tests.recorded import NAMES, snapshot_of
+from tests.searching import examples
 
 HOPS: tuple[HopName, ...] = (
     "class",
@@ -172,7 +173,9 @@ async def test_no_line_is_wider_than_the_room_and_no_word_is_lost(name: str) -> 
     judge = Judge()
     everything = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples(8),
+    )
     @given(st.integers(40, 180))
     def fits(width: int) -> None:
         for told in everything.values():

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.model.case import Case
@@ -21,6 +21,7 @@ from collectors.kubernetes.records import NodeAddress
 from collectors.logs.joining import ContainerLog, LogEntry
 from collectors.logs.targets import target_of
 from tests.recorded import changed, snapshot_of, with_logs
+from tests.searching import examples
 
 PEER = "172.29.51.1"
 NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
@@ -329,7 +330,7 @@ SNIPPETS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=examples(60))
 @given(lines=st.lists(SNIPPETS | st.text(max_size=60), max_size=12))
 async def test_no_log_upsets_the_judgement(silent: Snapshot, lines: list[str]) -> None:
     told = logged(silent, [line.replace("\n", " ") for line in lines])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.history import LONGEST, Trail
+from app.dashboard.history import LONGEST, History
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from collectors.source import Replaced
@@ -46,30 +46,30 @@ def line(app: CiliscopeApp, which: str) -> str:
 
 
 @given(st.text("abc<>-", max_size=120))
-def test_a_trail_always_knows_where_it_is(steps: str) -> None:
-    trail = Trail()
+def test_the_history_always_knows_where_it_is(steps: str) -> None:
+    history = History()
     for step in steps:
         match step:
             case "<":
-                trail.step(-1, None)
+                history.step(-1, None)
             case ">":
-                trail.step(1, None)
+                history.step(1, None)
             case "-":
-                trail.last(None)
+                history.toggle(None)
             case place:
-                trail.arrive(place, None)
-                assert trail.visits[trail.now].place == place
-        assert len(trail.visits) <= LONGEST
-        assert not trail.visits or 0 <= trail.now < len(trail.visits)
+                history.arrive(place, None)
+                assert history.entries[history.now].place == place
+        assert len(history.entries) <= LONGEST
+        assert not history.entries or 0 <= history.now < len(history.entries)
 
 
 def test_a_place_keeps_the_object_it_was_left_at() -> None:
-    trail = Trail()
-    trail.arrive("services", None)
-    trail.arrive("logs", Ref("Service", "grafana", "home"))
-    visit = trail.step(-1, None)
-    assert visit is not None
-    assert visit.ref == Ref("Service", "grafana", "home")
+    history = History()
+    history.arrive("services", None)
+    history.arrive("logs", Ref("Service", "grafana", "home"))
+    entry = history.step(-1, None)
+    assert entry is not None
+    assert entry.ref == Ref("Service", "grafana", "home")
 
 
 async def test_brackets_go_back_and_forth_and_minus_to_and_fro() -> None:

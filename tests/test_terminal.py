@@ -26,7 +26,8 @@ from app.dashboard.terminal import whole_terminal
 from tests.dashboards import recorded_dashboard
 app = recorded_dashboard("healthy", ascii_only="ascii" in sys.argv)
 if "stuck" in sys.argv:
-    app.action_refresh_all = lambda: (os.write(2, b"stuck now"), time.sleep(60))
+    from app.dashboard.commands import CommandPrompt
+    CommandPrompt.refresh = lambda _: (os.write(2, b"stuck now"), time.sleep(60))
 if "continued" in sys.argv:
     type(app).on_unmount = lambda self: os.kill(os.getpid(), signal.SIGCONT)
 with whole_terminal(app.end, lambda: None) as received:

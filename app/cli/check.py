@@ -39,7 +39,7 @@ _MAY_COME = (State.LOADING, State.FAILING, State.STALE)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class WaitCondition:
     """Something that comes true or does not."""
 
     text: str
@@ -57,16 +57,16 @@ class Condition:
         return not verdict.reached(Severity.WARN if self.no_warn else Severity.FAIL)
 
 
-def parse_condition(text: str) -> Condition:
+def parse_condition(text: str) -> WaitCondition:
     """The condition that a text names. Raises ValueError."""
     words = " ".join(text.split())
     if words in ("ok", "no-warn"):
-        return Condition(words, no_warn=words == "no-warn")
+        return WaitCondition(words, no_warn=words == "no-warn")
     gone = _GONE.fullmatch(words)
     code = gone[1].upper() if gone else ""
     if code not in CODES:
         raise ValueError(text)
-    return Condition(f"{code} gone", code=code)
+    return WaitCondition(f"{code} gone", code=code)
 
 
 NOTHING_FOUND, FOUND, UNJUDGED = 0, 1, 3
@@ -78,7 +78,7 @@ REREAD = 4.0
 PAUSE = 1.0
 """Seconds between two looks while waiting for a condition."""
 
-ALL_WELL = Condition("ok")
+ALL_WELL = WaitCondition("ok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Request:
     """Seconds that sources may take to answer."""
     wait: float | None = None
     """Seconds to wait for the condition; None: the first look counts."""
-    condition: Condition = ALL_WELL
+    condition: WaitCondition = ALL_WELL
     entries: tuple[Entry, ...] = ()
     """What to ignore."""
     expected: tuple[Expected, ...] = ()
@@ -214,7 +214,7 @@ async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verd
         patience = min(request.deadline, max(PAUSE, end - clock()))
 
 
-def _say(verdict: Verdict, condition: Condition, told: str) -> str:
+def _say(verdict: Verdict, condition: WaitCondition, told: str) -> str:
     """Tell on standard error what is waited for, whenever that changes."""
     bad = [top for top in verdict.tops if top.severity is not Severity.INFO]
     now = names(bad, 5) or "sources that do not answer"

@@ -10,7 +10,7 @@ from app.cli.runbook import transcript
 from app.config.expected_settings import expectations
 from app.config.settings import Settings
 from app.dashboard.app import run_dashboard
-from app.dashboard.practice_solution import Practice
+from app.dashboard.practice_path import Practice
 
 
 def run(options: argparse.Namespace, settings: Settings, practice: Practice | None = None) -> int:

@@ -45,14 +45,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     snapshot = asyncio.run(_read(wired, deadline))
     case = Case(snapshot)
     try:
-        told = ABOUT[asked.kind](case, diagnose(case), asked.names)
+        explanation = ABOUT[asked.kind](case, diagnose(case), asked.names)
     except NoSuchThing as problem:
         return _refuse(str(problem), NO_SUCH_THING if problem.certain else UNREADABLE)
     if output == "json":
-        print_bytes(explanation_json(told))
+        print_bytes(explanation_json(explanation))
     else:
-        print_text(explanation_text(told, pen_for(wired.settings)), wired.settings)
-    return UNREADABLE if told.unread else EXPLAINED
+        print_text(explanation_text(explanation, pen_for(wired.settings)), wired.settings)
+    return UNREADABLE if explanation.unread else EXPLAINED
 
 
 async def _read(wiring: Wiring, deadline: float) -> Snapshot:

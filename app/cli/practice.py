@@ -10,7 +10,7 @@ from app.cli.config import settings_of
 from app.cli.lab import settings_of as lab_settings
 from app.cli.parser import config_file, flags_of
 from app.config.config_file import SettingsError
-from app.dashboard.practice_solution import Practice
+from app.dashboard.practice_path import Practice
 from app.lab import exercise, launch
 from app.lab.scenario import ScenarioError
 

@@ -1,4 +1,4 @@
-"""The dashboard: one application that shows the newest snapshot on whichever screen is up."""
+"""The dashboard: one application, composed of controllers, on the screens of one cluster."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, work
+from textual import events, on
+from textual.app import App
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
@@ -20,35 +20,45 @@ from app.dashboard.clusters import (
     KubeconfigContexts,
     LiveCluster,
     OpenCluster,
-    Unreadable,
-    end_commands,
     wall_clock,
 )
 from app.dashboard.gc_pacing import Tidying
-from app.dashboard.practice_recorder import PractisingApp
-from app.dashboard.refresh import TICK
-from app.dashboard.terminal import believe_the_terminal, whole_terminal
+from app.dashboard.practice_path import TASK, Section, text
+from app.dashboard.refresh import TICK, RefreshLoop
+from app.dashboard.terminal import TolerantDriver, believe_the_terminal, whole_terminal
 from app.dashboard.theme import Look
 from app.state.monitor import Clock
+from collectors.process import end_all
 from collectors.sanitize import printable
 from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import STYLES
+from screens.cluster_screen import STYLES, ClusterScreen
 from screens.command_table import PLACES
+from screens.overview import OverviewScreen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from app.config.expected_settings import Expected
     from app.config.settings import Settings
-    from app.dashboard.practice_solution import Practice, Section
+    from app.dashboard.controllers import Controllers
+    from app.dashboard.practice_path import Practice
     from app.runbooks.transcript import Document
+    from app.state.monitor import Monitor
+    from app.state.snapshot import Snapshot
 
 
-class CiliscopeApp(PractisingApp, inherit_bindings=False):
-    """Runs the monitor and shows what it publishes. Quits only when it is told to."""
+def _load() -> type[Controllers]:
+    from app.dashboard.controllers import Controllers
+
+    return Controllers
+
+
+class CiliscopeApp(App[None], inherit_bindings=False):
+    """Reads one cluster and shows it; what keys do is in the controllers."""
 
     TITLE = "ciliscope"
     ENABLE_COMMAND_PALETTE = False
+    DEFAULT_MODE = "cluster-0"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(
@@ -87,6 +97,9 @@ class CiliscopeApp(PractisingApp, inherit_bindings=False):
         Binding("0,1,2,3,4,5,6,7,8,9", "no_namespace", show=False, id="no_namespace"),
     ]
 
+    controllers: Controllers
+    """Set after the first frame."""
+
     def __init__(
         self,
         link: ClusterLink,
@@ -97,64 +110,161 @@ class CiliscopeApp(PractisingApp, inherit_bindings=False):
         ascii_only: bool = False,
         look: Look | None = None,
         clipboard: str = "auto",
+        config: Path | None = None,
         resumed: tuple[Document, Path] | None = None,
         settings: Settings | None = None,
         practice: Practice | None = None,
     ) -> None:
         """`read` runs the sources until cancelled (default: the monitor's own `run`).
 
-        `clock` tells the time by which ages are told; for a recording it stands still. `contexts`
-        are the clusters that `:ctx` can show instead; None: there are no others. `look` has the
-        themes that the operator wants (default: what fits the terminal), `clipboard` the setting.
-        `resumed`: the transcript of a runbook to go on with, and its file. `settings`: how the
-        cluster is reached, for what may be run in it; None: nothing may. `practice`: what somebody
-        who practises on this cluster is to find; None: nobody does.
+        `clock` is the time by which ages are computed; for a recording it is fixed. `contexts`:
+        the clusters that `:ctx` can show instead; None: there are no others. `look` has the themes
+        (default: what fits the terminal), `clipboard` the setting. `config`: the config file that
+        was named, if one was. `resumed`: the transcript of a runbook to continue, and its file.
+        `settings`: how the cluster is reached, for what may be run in it; None: nothing may.
+        `practice`: the fault to find on this cluster; None: not in practice mode.
         """
         self.look = look or Look()
-        super().__init__(css_path=list(STYLES), ansi_color=self.look.ansi_color)
-        self.look.put_on(self, link.monitor.snapshot.context)
-        self.clipboard_by = clipboard
-        self.set_class(ascii_only, "-ascii")
-        self.contexts = contexts
-        self._loop_to_end: asyncio.AbstractEventLoop | None = None
-        self._resumed = resumed
-        self.practice = practice
-        self._tidying = Tidying(time.monotonic)
-        self.show_cluster(
-            OpenCluster(link=link, read=read or link.monitor.run, clock=clock, settings=settings)
+        super().__init__(
+            driver_class=TolerantDriver, css_path=list(STYLES), ansi_color=self.look.ansi_color
         )
+        self.look.put_on(self, link.monitor.snapshot.context)
+        self.set_class(ascii_only, "-ascii")
+        self.clipboard_by = clipboard
+        self.contexts = contexts
+        self.config = config
+        self.practice = practice
+        self._resumed = resumed
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self.wired = asyncio.Event()
+        """Set when the controllers are there: keys work from then on."""
+        self._tidying = Tidying(time.monotonic)
+        read = read or link.monitor.run
+        cluster = OpenCluster(link=link, read=read, clock=clock, settings=settings)
+        self.refresh_loop = RefreshLoop(self, cluster, self.look)
+        root = self._root = OverviewScreen(link)
+        self.add_mode(self.DEFAULT_MODE, lambda: root)
+
+    # --- what is shown
+
+    @property
+    def link(self) -> ClusterLink:
+        """The cluster that is shown."""
+        return self.refresh_loop.link
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor of that cluster."""
+        return self.refresh_loop.monitor
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot that is shown."""
+        return self.refresh_loop.current
+
+    @property
+    def shown_screen(self) -> ClusterScreen[object] | None:
+        """The screen that is up, or lies under the help."""
+        return self.refresh_loop.shown_screen
+
+    # --- from the first frame to the end
 
     def on_mount(self) -> None:
-        """Know the screens; nothing is read before the first frame stands."""
-        self._loop_to_end = asyncio.get_running_loop()
-        self.know_places()
-        self.set_interval(TICK, self.tick)
+        """Nothing is read before the first frame is drawn."""
+        self._event_loop = asyncio.get_running_loop()
+        self.set_interval(TICK, self.refresh_loop.tick)
         self.set_interval(TICK, self._tidying.tick)
+
+    def on_ready(self) -> None:
+        """The first frame is drawn."""
+        self.run_worker(self._begin(), description="")
+
+    async def _begin(self) -> None:
+        """Import and wire the controllers, then start to read."""
+        controllers = await asyncio.to_thread(_load)
+        self._wire(
+            controllers(
+                self,
+                self.refresh_loop,
+                self._root,
+                contexts=self.contexts,
+                clipboard=self.clipboard_by,
+                config=self.config,
+                practice=self.practice,
+            )
+        )
+        self.refresh_loop.start()
+        self.run_worker(self.controllers.contexts.learn(), description="")
+        if self._resumed is not None:
+            await self.controllers.runbooks.resume(*self._resumed)
+        if self.practice is not None:
+            self.controllers.navigator.flash(TASK)
+        self.wired.set()
+
+    def _wire(self, controllers: Controllers) -> None:
+        """Connect the actions of the bindings, and those that screens run, to what does them."""
+        self.controllers = controllers
+        navigator, actions, prompt = controllers.navigator, controllers.actions, controllers.prompt
+        self.action_go = navigator.go
+        self.action_open = navigator.open
+        self.action_history = navigator.step
+        self.action_last = navigator.toggle
+        self.action_escape = navigator.clear_filter_or_back
+        self.action_unfilter = navigator.clear_filter
+        self.action_help = navigator.open_help
+        self.action_explain = actions.explain
+        self.action_describe = actions.describe
+        self.action_yaml = actions.show_yaml
+        self.action_commands = actions.show_commands
+        self.action_used_by = actions.show_users
+        self.action_logs = actions.show_logs
+        self.action_previous_logs = actions.show_previous_logs
+        self.action_runbook = controllers.runbooks.start_fitting
+        self.action_switch_context = controllers.contexts.switch
+        self.action_copy = controllers.export.copy
+        self.action_save = controllers.export.save
+        self.action_prompt = prompt.ask
+        self.action_filter = prompt.ask_filter
+        self.action_aliases = prompt.show_aliases
+        self.action_refresh_all = prompt.refresh
+        self.action_freeze = self.refresh_loop.toggle_freeze
 
     def end(self) -> None:
         """Leave as soon as possible. May be called from a signal's handler or another thread."""
-        if self._loop_to_end is not None and not self._loop_to_end.is_closed():
-            self._loop_to_end.call_soon_threadsafe(self.exit)
+        if self._event_loop is not None and not self._event_loop.is_closed():
+            self._event_loop.call_soon_threadsafe(self.exit)
 
-    async def on_ready(self) -> None:
-        """Begin to read, now that the first frame stands."""
-        self.begin()
-        self._learn_contexts()
-        if self._resumed is not None:
-            await self.go_on_with(*self._resumed)
-        self.begin_practice()
+    def solution(self) -> tuple[Section, ...]:
+        """The solution of the practice, as of the last snapshot; () if there is none."""
+        recorder = self.controllers.practice if self.wired.is_set() else None
+        return recorder.solution() if recorder is not None else ()
+
+    # --- events
 
     @override
     async def on_event(self, event: events.Event) -> None:
-        """Obey keys; garbage is collected while there are none."""
+        """Handle keys and pastes one at a time; Textual handles the other events."""
         if isinstance(event, events.Key):
             self._tidying.pressed()
-        await super().on_event(event)
+        if not isinstance(event, events.Key | events.Paste):
+            await super().on_event(event)
+        elif not self.wired.is_set() and isinstance(event, events.Key) and event.key == "ctrl+c":
+            self.exit()
+        else:
+            await self.wired.wait()
+            await self.controllers.navigator.press(event)
+        if self.wired.is_set():
+            for listener in self.controllers.navigator.listeners:
+                await listener.event_handled()
+
+    @on(ClusterScreen.Wanted)
+    def _draw_now(self) -> None:
+        self.refresh_loop.draw_now()
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The key for logs belongs to the list where nothing selected has a log."""
-        return action != "logs" or self.has_logs()
+        """The key for logs belongs to the list if the selected item has no log."""
+        return action != "logs" or (self.wired.is_set() and self.controllers.actions.has_logs())
 
     @override
     def get_key_display(self, binding: Binding) -> str:
@@ -164,30 +274,36 @@ class CiliscopeApp(PractisingApp, inherit_bindings=False):
             return f"ctrl-{shown[1:]}"
         return shown.upper() if re.fullmatch(r"f\d+", shown) else shown
 
+    # --- actions of the application itself
+
+    @override
+    async def action_quit(self) -> None:
+        """Quit; while a connectivity test runs, ask first."""
+        self.controllers.runbooks.quit()
+
+    @override
+    async def action_back(self) -> None:
+        """Go back to the screen below."""
+        self.controllers.navigator.back()
+
     def action_header(self) -> None:
-        """Take the header away, or bring it back."""
+        """Hide the header, or show it again."""
         self.toggle_class("-headless")
 
     def action_crumbs(self) -> None:
-        """Tell the way to the selected object in the title, or not any more."""
-        self.frame.crumbs = not self.frame.crumbs
+        """Show the path to the selected item in the title, or hide it."""
+        frame = self.refresh_loop.frame
+        frame.crumbs = not frame.crumbs
         if self.shown_screen is not None:
             self.shown_screen.redraw_header()
 
     def action_nothing(self) -> None:
-        """A key that changes things elsewhere."""
-        self.flash("read-only tool; x shows the command")
+        """A key that changes the cluster in k9s."""
+        self.controllers.navigator.flash("read-only tool; x shows the command")
 
     def action_no_namespace(self) -> None:
-        """A digit, where there are no namespaces to choose from."""
-        self.flash("only Services has namespaces for the digits: F5, or :svc")
-
-    @work(description="")
-    async def _learn_contexts(self) -> None:
-        """What `:ctx` can be completed to; a kubeconfig that cannot be read says so elsewhere."""
-        if self.contexts is not None:
-            with suppress(Unreadable):
-                self.known_contexts = await asyncio.to_thread(self.contexts.names)
+        """A digit, on a screen without namespaces."""
+        self.controllers.navigator.flash("only Services has namespaces for the digits: F5, or :svc")
 
 
 def run_dashboard(
@@ -198,12 +314,12 @@ def run_dashboard(
     resumed: tuple[Document, Path] | None = None,
     practice: Practice | None = None,
 ) -> int:
-    """Run the dashboard on a cluster and return the exit code; the terminal is whole afterwards.
+    """Run the dashboard on a cluster and return the exit code; the terminal is restored.
 
     `config`: the config file that was named, if one was. `resumed`: the transcript of a runbook to
-    go on with, and its file. `practice`: what somebody is to find in this cluster; its solution is
-    printed when the dashboard was left. After SIGTERM or SIGHUP that is 128 + its number, within a
-    second. No command is left running.
+    continue, and its file. `practice`: the fault to find in this cluster; its solution is printed
+    at the end. After SIGTERM or SIGHUP the exit code is 128 + its number, within a second. No
+    command is left running.
     """
     believe_the_terminal()
     cluster = LiveCluster(settings, expected).opened
@@ -215,34 +331,33 @@ def run_dashboard(
         ascii_only=settings.ascii_only,
         look=Look(settings.theme, settings.themes),
         clipboard=settings.clipboard,
+        config=config,
         resumed=resumed,
         settings=cluster.settings,
         practice=practice,
     )
-    app.config = config
     try:
-        with whole_terminal(app.end, end_commands) as received:
+        with whole_terminal(app.end, end_all) as received:
             app.run(mouse=settings.mouse)
     finally:
-        end_commands()
-        _tell_left_behind()
+        end_all()
+        _print_left_behind()
     if received:
         return 128 + received[0]
     if not app.return_code and (sections := app.solution()):
-        _tell_solution(sections, settings)
+        _print_solution(sections, settings)
     return app.return_code or 0
 
 
-def _tell_solution(sections: Sequence[Section], settings: Settings) -> None:
-    from app.dashboard.practice_solution import text
+def _print_solution(sections: Sequence[Section], settings: Settings) -> None:
     from app.report.console import print_text
 
     width = shutil.get_terminal_size().columns
     print_text(printable(text(sections, width)), settings)
 
 
-def _tell_left_behind() -> None:
-    """What a connectivity test that was cut short has left in the cluster, and how to remove it."""
+def _print_left_behind() -> None:
+    """What an interrupted connectivity test has left in the cluster, and how to remove it."""
     known = sys.modules.get("app.runbooks.connectivity")
     for sentence in known.left_behind() if known is not None else ():
         sys.stderr.write(f"ciliscope: {printable(sentence)}\n")

@@ -1,18 +1,18 @@
-"""A cluster as the dashboard has it: set up behind its first frame, and ended in the background."""
+"""The clusters that the dashboard can show: set up after the first frame, read until cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from app.diagnosis.diagnoser import Judge
-from app.state.kinds import ROUTES
 from app.state.monitor import Clock, Monitor
+from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.kubeconfig import context_names
 from screens.cluster_handle import ClusterLink
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ class OpenCluster:
     read: Callable[[], Awaitable[None]]
     """Reads its sources until cancelled; nothing of it is left then."""
     clock: Clock
-    """Tells the time by which ages are told; for a recording it stands still."""
+    """The time by which ages are computed; for a recording it is fixed."""
     settings: Settings | None = None
     """How it is reached; None: by nothing that could be run there."""
 
 
 class Contexts(Protocol):
-    """The clusters that there are to choose from."""
+    """The clusters to choose from."""
 
     def names(self) -> tuple[str, ...]:
         """All contexts. Blocks on files; raises Unreadable."""
@@ -55,11 +55,11 @@ class Contexts(Protocol):
 
 
 class Unreadable(Exception):
-    """The contexts cannot be told; one sentence that says why."""
+    """The contexts cannot be read; one sentence that says why."""
 
 
 class LiveCluster:
-    """The sources of one cluster, set up when its first frame stands: what they need is heavy."""
+    """The sources of one cluster, set up when `read` begins: what they import is heavy."""
 
     def __init__(self, settings: Settings, expected: Sequence[Expected] = ()) -> None:
         """Nothing is read before `read`."""
@@ -91,16 +91,9 @@ class LiveCluster:
 
     async def read(self) -> None:
         """Set the sources up and read them until cancelled."""
-        wiring = self._wiring = await asyncio.to_thread(self._wired)
-        for feed in (*wiring.feeds(), *wiring.own_version()):
-            self.monitor.attach(feed)
-        from app.pipeline.agent_logs import follow_suspects
-
-        # Every verdict is about what is announced as well, on whichever screen it stands.
-        with self.monitor.demand(*ROUTES):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(wiring.run(self.monitor))
-                group.create_task(follow_suspects(wiring, self.monitor))
+        wiring, read_all = await asyncio.to_thread(self._set_up)
+        self._wiring = wiring
+        await read_all(wiring, self.monitor)
 
     def agent_log(self, pod: Pod) -> Feed:
         """As `Wiring.agent_log`; a pod is known only when the sources are set up."""
@@ -114,15 +107,14 @@ class LiveCluster:
             return "nothing can be read yet\n"
         return await self._wiring.read_object(ref)
 
-    def _wired(self) -> Wiring:
-        import app.pipeline.agent_logs  # noqa: F401 - heavy, and this is a thread
-        from app.pipeline.sources import Wiring
+    def _set_up(self) -> tuple[Wiring, Callable[[Wiring, Monitor], Awaitable[None]]]:
+        from app.pipeline import agent_logs, sources
 
-        return Wiring(self._settings)
+        return sources.Wiring(self._settings), agent_logs.read_all
 
 
 class KubeconfigContexts:
-    """The contexts of the kubeconfig, each to be opened with the same settings otherwise."""
+    """The contexts of the kubeconfig, each opened with the same settings otherwise."""
 
     def __init__(self, settings: Settings, expected: Sequence[Expected] = ()) -> None:
         """Settings and expectations that every cluster gets."""
@@ -131,9 +123,6 @@ class KubeconfigContexts:
 
     def names(self) -> tuple[str, ...]:
         """All contexts, in the order of the files."""
-        from collectors.kubernetes.errors import ApiError
-        from collectors.kubernetes.kubeconfig import context_names
-
         try:
             return context_names(self._settings.kubeconfig, os.environ)
         except ApiError as problem:
@@ -142,11 +131,3 @@ class KubeconfigContexts:
     def open(self, context: str) -> OpenCluster:
         """The cluster of a context."""
         return LiveCluster(replace(self._settings, context=context), self._expected).opened
-
-
-def end_commands() -> None:
-    """No command is left running."""
-    if "collectors.process" in sys.modules:  # else none was ever started
-        from collectors.process import end_all
-
-        end_all()

@@ -1,18 +1,30 @@
-"""The commands behind `:`, obeyed: every word of the program's subcommands, and a few of k9s."""
+"""The commands after `:`: one handler for each word that is no screen, and the prompts."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+from textual.app import App
 
 from app.config.state_dir import state_folder
-from app.dashboard.mouse import use_mouse
-from app.dashboard.runbooks import GuidingApp
+from app.dashboard.actions import SelectionActions
+from app.dashboard.contexts import ContextSwitcher
+from app.dashboard.navigator import Navigator
+from app.dashboard.practice import PracticeRecorder
+from app.dashboard.refresh import RefreshLoop
+from app.dashboard.runbooks import RunbookController
+from app.dashboard.terminal import use_mouse
+from app.diagnosis.catalog import CODES
 from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
+from app.diagnosis.explain_query import FORMS, BadQuestion, question, who_question
+from app.diagnosis.explain_query import Question as ExplainQuery
 from app.model.finding import Ref
-from screens import text_pages as texts
+from app.state.kinds import SERVICES
+from screens import text_pages
 from screens.command_table import (
     ALIASES,
     CHECK,
@@ -25,52 +37,68 @@ from screens.command_table import (
     QUIT,
     REFRESH,
     RUN,
+    SOLVE,
     THEME,
     WHO,
+    Behind,
     Place,
-    Word,
     all_words,
+    behind,
     meant,
     place_of,
     spelled,
 )
 from screens.completion import Names, completions
 from screens.findings import FindingsScreen
-from screens.help import HelpScreen
+from screens.log_arguments import Wish, wish_of
+from screens.logs import LogsScreen
 from screens.selection import Selection
-from screens.text_view import TextScreen
 from screens.themes import THEMES
+from screens.used_by import in_namespace
 from screens.widgets.command_line import Question
 from screens.widgets.filtering import filtering
 
-if TYPE_CHECKING:
-    from app.diagnosis.explain_query import Question as Asked
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandPrompt:
+    """Asks for commands and filters, and runs them."""
 
-class CommandingApp(GuidingApp, inherit_bindings=False):
-    """Asks for commands and filters, and obeys them."""
+    app: App[None]
+    loop: RefreshLoop
+    navigator: Navigator
+    actions: SelectionActions
+    contexts: ContextSwitcher
+    runbooks: RunbookController
+    practice: PracticeRecorder | None
+    """None: not in practice mode."""
 
-    def action_prompt(self) -> None:
+    def ask(self) -> None:
         """Ask for a command."""
-        if isinstance(self.screen, HelpScreen):
-            self.pop_screen()
-        if self.shown_screen is None:
+        self.navigator.close_help()
+        screen = self.loop.shown_screen
+        if screen is None:
             return
-        names = self._names()
-        self.shown_screen.ask(
+        names = Names(
+            contexts=self.contexts.known,
+            themes=sorted(THEMES),
+            codes=CODES,
+            categories=CATEGORIES,
+            runbooks=lambda: self.runbooks.library.names(),
+        )
+        screen.ask(
             Question(
                 sign=":",
                 hint="a word; Tab completes it",
-                entered=self.action_obey,
-                completions=lambda typed: completions(typed, self.current, names),
-                history=self.frame.history,
+                entered=self.run,
+                completions=lambda typed: completions(typed, self.loop.current, names),
+                history=self.loop.frame.history,
             )
         )
 
-    def action_filter(self) -> None:
-        """Ask for a filter, or in a text for what to search; it works as it is typed."""
-        screen = self.shown_screen
-        if screen is None or isinstance(self.screen, HelpScreen):
+    def ask_filter(self) -> None:
+        """Ask for a filter, or in a text for a search; it applies as it is typed."""
+        screen = self.loop.shown_screen
+        if screen is None or self.navigator.helping:
             return
 
         def narrow(text: str) -> None:
@@ -89,174 +117,210 @@ class CommandingApp(GuidingApp, inherit_bindings=False):
                 entered=entered,
                 changed=narrow,
                 left=lambda: narrow(""),
-                history=self.frame.filters,
+                history=self.loop.frame.filters,
                 text=table.filter_text if table else "",
             )
         )
 
-    async def action_obey(self, command: str) -> None:
-        """Do what a command asks, or say what that is."""
+    async def run(self, command: str) -> None:
+        """Run a command, or say what is wrong with it."""
         word, *rest = command.split()
-        found = meant(word.lower())
-        if len(found) == 1:
-            await self._obey(found[0], word, rest)
-        elif found and not rest:
-            begun = ", ".join(spelled(each, word.lower()) for each in found)
-            self.flash(f"{word!r} begins {begun}; Tab completes")
-        else:
+        meanings = meant(word.lower())
+        if len(meanings) > 1 and not rest:
+            begun = ", ".join(spelled(each, word.lower()) for each in meanings)
+            self.navigator.flash(f"{word!r} begins {begun}; Tab completes")
+        elif len(meanings) != 1:
             near = difflib.get_close_matches(word.lower(), all_words(), n=1)
             hint = f"did you mean :{near[0]}?" if near else "? lists them"
-            self.flash(f"there is no command {command!r}; {hint}")
-
-    async def _obey(self, meaning: Place | Word, word: str, rest: Sequence[str]) -> None:
-        if isinstance(meaning, Place):
+            self.navigator.flash(f"there is no command {command!r}; {hint}")
+        elif isinstance(meaning := meanings[0], Place):
             await self.show_place(meaning, word, rest)
-        elif meaning in (QUIT, HELP, REFRESH, ALIASES, INFO) and rest:
-            self.flash(f"{meaning.words[0]!r} takes nothing behind it")
-        elif meaning is QUIT:
-            await self.action_quit()
-        elif meaning is HELP:
-            self.action_help()
-        elif meaning is ALIASES:
-            self.action_aliases()
-        elif meaning is REFRESH:
-            self.action_refresh_all()
-        elif meaning is INFO:
-            await self.open_screen(TextScreen(self.link, texts.info(self._facts)))
-        elif meaning is GET:
-            await self._get(rest)
-        elif meaning is CHECK:
-            await self._check(rest)
-        elif meaning is EXPLAIN:
-            await self._explain(rest)
-        elif meaning is WHO:
-            await self._who(rest)
-        elif meaning is RUN:
-            await self.run_runbook(rest)
-        elif meaning is CTX:
-            await self.show_contexts(rest)
-        elif meaning is MOUSE:
-            self._mouse(rest)
-        elif meaning is THEME:
-            self._theme(rest)
+        elif rest and not meaning.takes:
+            self.navigator.flash(f"{meaning.words[0]!r} takes nothing behind it")
+        else:
+            await COMMANDS[meaning.words[0]](self, rest)
+
+    # --- words of screens
+
+    async def show_place(self, place: Place, word: str, rest: Sequence[str]) -> None:
+        """Show a screen with the filter after its word; without one, unfiltered."""
+        asked = self._in_namespace(place, behind(rest))
+        logs = self.navigator.places["logs"] if place.name == "logs" else None
+        wish = self._wish(asked) if logs is not None else Wish()
+        if isinstance(wish, str):
+            self.navigator.flash(wish)
+        elif asked.filter is None or (asked.words and logs is None):
+            forms = "/regex, !/regex, k=v, -l k=v, -f letters or @context"
+            self.navigator.flash(f"{word!r} takes {forms}, not {' '.join(rest)!r}")
+        elif asked.context is None or await self.contexts.ensure(asked.context):
+            await self.navigator.go(place.name)
+            screen = self.navigator.places[place.name]
+            screen.show_all()
+            if isinstance(screen, LogsScreen):
+                screen.show_wish(wish)
+            if asked.filter and (problem := screen.narrow(asked.filter)):
+                self.navigator.flash(problem)
+            elif asked.context is not None:
+                self.navigator.flash(f"now {asked.context}")
+
+    def _in_namespace(self, place: Place, asked: Behind) -> Behind:
+        """A namespace after the word of the services, as part of the filter."""
+        if place.name != "services" or len(asked.words) != 1 or asked.filter is None:
+            return asked
+        if all(
+            asked.words[0] != each.namespace
+            for each in self.loop.current.records[SERVICES].values()
+        ):
+            return asked
+        text = in_namespace(asked.filter, asked.words[0])
+        return asked if text is None else replace(asked, words=(), filter=text)
+
+    def _wish(self, asked: Behind) -> Wish | str:
+        """The log that the words name; the nodes of another cluster are not known yet."""
+        nodes = self.loop.current.agents_by_node if asked.context is None else ()
+        return wish_of(asked.words, nodes)
 
     async def _get(self, rest: Sequence[str]) -> None:
         place = place_of(rest[0].lower()) if rest else None
         if rest and rest[0].lower() in INFO.words:
-            await self._obey(INFO, INFO.words[0], rest[1:])
+            await self.run(" ".join((INFO.words[0], *rest[1:])))
         elif place is None:
-            self.flash(
+            self.navigator.flash(
                 "get takes pods, nodes, sessions, routes, services, pools, logs, config, sources"
             )
         else:
             await self.show_place(place, rest[0], rest[1:])
+
+    # --- words of the program's subcommands
 
     async def _check(self, rest: Sequence[str]) -> None:
         try:
             categories = categories_of(rest)
         except NoCategory as problem:
             near = ", ".join(problem.near)
-            self.flash(f"{problem}; {f'near it: {near}' if near else 'Tab offers those there are'}")
+            hint = f"near it: {near}" if near else "Tab offers those there are"
+            self.navigator.flash(f"{problem}; {hint}")
             return
-        await self.open_screen(FindingsScreen(self.link, categories))
+        await self.navigator.open_screen(FindingsScreen(self.loop.link, categories))
 
     async def _explain(self, rest: Sequence[str]) -> None:
-        from app.diagnosis.explain_query import FORMS, question
-
         if not rest:
-            self.flash(f"explain takes {FORMS}")
+            self.navigator.flash(f"explain takes {FORMS}")
         else:
             await self._answer(lambda: question(rest[0], rest[1:]))
 
     async def _who(self, rest: Sequence[str]) -> None:
-        from app.diagnosis.explain_query import who_question
-
         await self._answer(lambda: who_question(rest))
 
-    async def _answer(self, asked: Callable[[], Asked]) -> None:
-        from app.diagnosis.explain_query import BadQuestion
-
+    async def _answer(self, parse: Callable[[], ExplainQuery]) -> None:
         try:
-            question = asked()
+            query = parse()
         except BadQuestion as problem:
-            self.flash(str(problem))
+            self.navigator.flash(str(problem))
             return
-        if question.kind == "code":
-            text = texts.code(question.names[0], self.current)
+        if query.kind == "code":
+            text = text_pages.code(query.names[0], self.loop.current)
         else:
-            text = texts.why(self.link, _asked_about(question.kind, question.names))
-        await self.open_screen(TextScreen(self.link, text))
+            text = text_pages.why(self.loop.link, _selection(query))
+        await self.actions.open_text(text)
 
-    # --- the terminal
+    async def _runbook(self, rest: Sequence[str]) -> None:
+        await self.runbooks.start_named(rest)
 
-    def _mouse(self, rest: Sequence[str]) -> None:
-        if list(rest) not in (["on"], ["off"]):
-            self.flash("mouse takes on or off")
-        elif use_mouse(self._driver, on=rest[0] == "on"):
-            told = "is ciliscope's; shift selects" if rest[0] == "on" else "is the terminal's"
-            self.flash(f"the mouse {told}")
-        else:
-            self.flash("this terminal has no mouse to give")
-
-    def _theme(self, rest: Sequence[str]) -> None:
-        known = sorted(THEMES)
-        if len(rest) == 1 and rest[0] in known:
-            self.theme = rest[0]
-            self.flash(f"theme {rest[0]}")
-            return
-        near = difflib.get_close_matches(" ".join(rest), known, n=3)
-        self.flash(f"themes are {', '.join(near or known)}")
-
-    def action_help(self) -> None:
-        """Show the keys that work on this screen, and the words behind `:`."""
-        self._help(words_first=False)
-
-    def action_aliases(self) -> None:
-        """Show the words behind `:`, and the keys after them."""
-        if isinstance(self.screen, HelpScreen):
-            self.pop_screen()
-        self._help(words_first=True)
-
-    def _help(self, *, words_first: bool) -> None:
-        screen = self.shown_screen
-        if screen is not None and screen is self.screen:
-            screen.close_prompt()
-            bindings = tuple(screen.active_bindings.values())
-            self.push_screen(HelpScreen(screen.title_text, bindings, words_first=words_first))
-
-    def action_refresh_all(self) -> None:
-        """Make every source read again now."""
-        self.monitor.refresh()
-        self.flash("reading everything again")
-
-    # --- what is known
-
-    def _names(self) -> Names:
-        from app.diagnosis.catalog import CODES
-
-        return Names(
-            contexts=self.known_contexts,
-            themes=sorted(THEMES),
-            codes=CODES,
-            categories=CATEGORIES,
-            runbooks=lambda: self._library.names(),
-        )
+    async def _info(self, _: Sequence[str]) -> None:
+        await self.actions.open_text(text_pages.info(self._facts))
 
     def _facts(self) -> Mapping[str, str]:
-        from importlib.metadata import version
-
-        size = self.size
+        size, current = self.app.size, self.loop.current
         return {
             "ciliscope": version("ciliscope"),
-            "context": self.current.context or "(none)",
-            "namespace": self.current.cilium_namespace,
+            "context": current.context or "(none)",
+            "namespace": current.cilium_namespace,
             "terminal": f"{os.environ.get('TERM', '(not told)')}, {size.width}x{size.height}, "
-            f"{self.console.color_system or 'no'} colours, theme {self.theme}",
+            f"{self.app.console.color_system or 'no'} colours, theme {self.app.theme}",
             "files": str(state_folder(os.environ)),
         }
 
+    # --- words of the dashboard alone
 
-def _asked_about(kind: str, names: Sequence[str]) -> Selection:
+    async def _contexts(self, rest: Sequence[str]) -> None:
+        if len(rest) > 1:
+            self.navigator.flash("ctx takes one context")
+        elif rest:
+            await self.contexts.switch(rest[0])
+        else:
+            await self.contexts.show()
+
+    async def _mouse(self, rest: Sequence[str]) -> None:
+        if list(rest) not in (["on"], ["off"]):
+            self.navigator.flash("mouse takes on or off")
+        elif use_mouse(self.app._driver, on=rest[0] == "on"):
+            whose = "is ciliscope's; shift selects" if rest[0] == "on" else "is the terminal's"
+            self.navigator.flash(f"the mouse {whose}")
+        else:
+            self.navigator.flash("this terminal has no mouse to give")
+
+    async def _theme(self, rest: Sequence[str]) -> None:
+        if len(rest) == 1 and rest[0] in THEMES:
+            self.app.theme = rest[0]
+            self.navigator.flash(f"theme {rest[0]}")
+            return
+        known = sorted(THEMES)
+        near = difflib.get_close_matches(" ".join(rest), known, n=3)
+        self.navigator.flash(f"themes are {', '.join(near or known)}")
+
+    async def _help(self, _: Sequence[str]) -> None:
+        self.navigator.open_help()
+
+    async def _aliases(self, _: Sequence[str]) -> None:
+        self.show_aliases()
+
+    def show_aliases(self) -> None:
+        """Show the commands, and the keys after them."""
+        self.navigator.close_help()
+        self.navigator.open_help(words_first=True)
+
+    async def _refresh(self, _: Sequence[str]) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make every source read again now."""
+        self.loop.monitor.refresh()
+        self.navigator.flash("reading everything again")
+
+    async def _solve(self, _: Sequence[str]) -> None:
+        if self.practice is None:
+            self.navigator.flash(
+                "there is nothing to solve here; ciliscope lab --practice has something"
+            )
+        else:
+            await self.practice.solve()
+
+    async def _quit(self, _: Sequence[str]) -> None:
+        self.runbooks.quit()
+
+
+COMMANDS: Mapping[str, Callable[[CommandPrompt, Sequence[str]], Awaitable[None]]] = {
+    CHECK.words[0]: CommandPrompt._check,
+    EXPLAIN.words[0]: CommandPrompt._explain,
+    GET.words[0]: CommandPrompt._get,
+    WHO.words[0]: CommandPrompt._who,
+    RUN.words[0]: CommandPrompt._runbook,
+    INFO.words[0]: CommandPrompt._info,
+    CTX.words[0]: CommandPrompt._contexts,
+    MOUSE.words[0]: CommandPrompt._mouse,
+    THEME.words[0]: CommandPrompt._theme,
+    ALIASES.words[0]: CommandPrompt._aliases,
+    HELP.words[0]: CommandPrompt._help,
+    REFRESH.words[0]: CommandPrompt._refresh,
+    SOLVE.words[0]: CommandPrompt._solve,
+    QUIT.words[0]: CommandPrompt._quit,
+}
+"""What each word that is no screen does, by its first spelling in `screens.command_table`."""
+
+
+def _selection(query: ExplainQuery) -> Selection:
+    kind, names = query.kind, query.names
     match kind:
         case "service":
             namespace, _, name = names[0].partition("/")

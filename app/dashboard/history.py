@@ -1,4 +1,4 @@
-"""Where the operator has been: back, forward, and to and fro between two places, as in k9s."""
+"""The places visited: back, forward, and a toggle between the last two, as in k9s."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from app.model.finding import Ref
 
 LONGEST = 50
-"""Visits remembered."""
+"""Entries kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class HistoryEntry:
     """A place, and the object the cursor was on."""
 
     place: str
@@ -21,42 +21,40 @@ class Visit:
 
 
 @dataclass(slots=True)
-class Trail:
-    """The visits so far, and which of them is now."""
+class History:
+    """The places visited, oldest first, and which of them is shown now."""
 
-    visits: list[Visit] = field(default_factory=list)
+    entries: list[HistoryEntry] = field(default_factory=list)
     now: int = -1
 
     def arrive(self, place: str, left_at: Ref | None) -> None:
-        """Go on to a place; what lay ahead is forgotten. The one that was left keeps its object."""
-        self.leave(left_at)
-        if self.visits and self.visits[self.now].place == place:
+        """Add a place and drop what was ahead; the place that was left keeps its object."""
+        self._leave(left_at)
+        if self.entries and self.entries[self.now].place == place:
             return
-        del self.visits[self.now + 1 :]
-        self.visits.append(Visit(place))
-        del self.visits[:-LONGEST]
-        self.now = len(self.visits) - 1
+        del self.entries[self.now + 1 :]
+        self.entries.append(HistoryEntry(place))
+        del self.entries[:-LONGEST]
+        self.now = len(self.entries) - 1
 
-    def step(self, by: int, left_at: Ref | None) -> Visit | None:
-        """The visit so many steps ahead, which is now from then on; None where there is none."""
-        self.leave(left_at)
-        wanted = self.now + by
-        if not 0 <= wanted < len(self.visits):
+    def step(self, by: int, left_at: Ref | None) -> HistoryEntry | None:
+        """Move by so many entries, negative is back; None, without a move, past either end."""
+        self._leave(left_at)
+        target = self.now + by
+        if not 0 <= target < len(self.entries):
             return None
-        self.now = wanted
-        return self.visits[wanted]
+        self.now = target
+        return self.entries[target]
 
-    def last(self, left_at: Ref | None) -> Visit | None:
-        """The visit before this one, or the one after it when that was where one came from."""
-        self.leave(left_at)
+    def toggle(self, left_at: Ref | None) -> HistoryEntry | None:
+        """Go to the entry before this one; toggling again goes back. None if there is none."""
+        self._leave(left_at)
         if self.now < 1:
             return None
-        before = self.visits[self.now - 1]
-        # Both stay: pressed again it leads back.
-        self.visits[self.now - 1], self.visits[self.now] = self.visits[self.now], before
+        before = self.entries[self.now - 1]
+        self.entries[self.now - 1], self.entries[self.now] = self.entries[self.now], before
         return before
 
-    def leave(self, left_at: Ref | None) -> None:
-        """Remember which object the cursor was on."""
-        if self.visits:
-            self.visits[self.now] = Visit(self.visits[self.now].place, left_at)
+    def _leave(self, left_at: Ref | None) -> None:
+        if self.entries:
+            self.entries[self.now] = HistoryEntry(self.entries[self.now].place, left_at)

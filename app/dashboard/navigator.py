@@ -1,22 +1,20 @@
-"""The part of the dashboard that gets about: keys one by one, screens, and the way back."""
+"""Navigation: handles keys one at a time, opens screens, goes back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
-from pathlib import PurePath
+from typing import Protocol
 
 from textual import events
+from textual.app import App
 
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.history import Trail, Visit
-from app.dashboard.refresh import DrawingApp
-from app.dashboard.terminal import TolerantDriver
+from app.dashboard.history import History, HistoryEntry
+from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
-from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen, Picture
 from screens.configuration import ConfigurationScreen
 from screens.help import HelpScreen
@@ -25,6 +23,7 @@ from screens.overview import OverviewScreen
 from screens.pods import PodsScreen
 from screens.pools import PoolsScreen
 from screens.routes import RoutesScreen
+from screens.selection import Selection
 from screens.services import ServicesScreen
 from screens.sessions import SessionsScreen
 from screens.widgets.command_line import CommandLine
@@ -33,10 +32,7 @@ PATIENCE = 10.0
 """Seconds for which a key waits for the widgets of a screen that comes up."""
 
 _SAME_KEY = {"ctrl+j": "enter"}
-"""Enter arrives as a line feed when it was pressed before the terminal was told to send it raw."""
-
-_STACK = "cluster-{}"
-"""Name of the stack of screens that a cluster has: each has one of its own."""
+"""Enter arrives as a line feed if it was pressed before the terminal was asked to send it raw."""
 
 DashboardScreen = (
     OverviewScreen
@@ -50,87 +46,84 @@ DashboardScreen = (
 )
 
 
-def places_of(link: ClusterLink) -> dict[str, DashboardScreen]:
-    """A screen for each place, on this cluster."""
-    return {
-        "overview": OverviewScreen(link),
-        "pods": PodsScreen(link),
-        "sessions": SessionsScreen(link),
-        "routes": RoutesScreen(link),
-        "services": ServicesScreen(link),
-        "pools": PoolsScreen(link),
-        "logs": LogsScreen(link),
-        "configuration": ConfigurationScreen(link),
-    }
+class NavigationListener(Protocol):
+    """Follows what is shown."""
+
+    async def event_handled(self) -> None:
+        """A key or another event was handled; something else may be shown now."""
+        ...
+
+    async def object_opened(self, source: Selection, ref: Ref) -> None:
+        """The cursor was moved to an object, from `source`."""
+        ...
 
 
-class ObeyingApp(DrawingApp, inherit_bindings=False):
-    """Goes from screen to screen as keys and words want it."""
+class Navigator:
+    """Goes from screen to screen of one cluster."""
 
-    DEFAULT_MODE = _STACK.format(0)
+    def __init__(self, app: App[None], loop: RefreshLoop, root: OverviewScreen) -> None:
+        """`root`: the screen of the first frame, in the application's default mode."""
+        self._app = app
+        self._loop = loop
+        self._modes = (f"cluster-{number}" for number in count(1))
+        self._mode = app.DEFAULT_MODE
+        """Each cluster has a stack of screens of its own, which Textual calls a mode."""
+        self.listeners: list[NavigationListener] = []
+        self._use(root)
 
-    def __init__(self, *, css_path: list[str | PurePath], ansi_color: bool | None) -> None:
-        """`css_path` and `ansi_color` are those of Textual's App."""
-        super().__init__(driver_class=TolerantDriver, css_path=css_path, ansi_color=ansi_color)
-        self._numbers = count()
+    def _use(self, root: OverviewScreen) -> None:
+        """Have a screen for each place; all but the root are kept while they are not up."""
+        link = root.link
+        others: dict[str, DashboardScreen] = {
+            "pods": PodsScreen(link),
+            "sessions": SessionsScreen(link),
+            "routes": RoutesScreen(link),
+            "services": ServicesScreen(link),
+            "pools": PoolsScreen(link),
+            "logs": LogsScreen(link),
+            "configuration": ConfigurationScreen(link),
+        }
+        for name, screen in others.items():
+            self._app.install_screen(screen, name)
+        self.places: dict[str, DashboardScreen] = {"overview": root, **others}
+        self.history = History([HistoryEntry("overview")], 0)
 
-    def show_cluster(self, cluster: OpenCluster) -> None:
-        """Have this cluster from now on, with screens of its own."""
-        super().show_cluster(cluster)
-        self.places = places_of(cluster.link)
-        self.trail = Trail([Visit("overview")], 0)
-        self._stack = _STACK.format(next(self._numbers))
-        root = self.places["overview"]
-        self.add_mode(self._stack, lambda: root)
-
-    def know_places(self) -> None:
-        """Keep every screen but the root where it is while it is not up."""
-        for name, screen in self.places.items():
-            if name != "overview":
-                self.install_screen(screen, name)
-
-    async def replace_cluster(self, cluster: OpenCluster) -> None:
-        """Show another cluster on screens of its own; the old ones end."""
-        old, old_stack = self.places, self._stack
-        farewell = self.end_cluster()
-        self.thaw()
-        self.show_cluster(replace(cluster, link=replace(cluster.link, frame=self.frame)))
-        self.switch_mode(self._stack)
-        self._forget(old, old_stack)
-        self.know_places()
-        self.begin(farewell)
-        await self._built()
-        await self.places["overview"].show(self.current)
-
-    def _forget(self, places: Mapping[str, DashboardScreen], stack: str) -> None:
-        """End the screens of a cluster that is shown no more."""
-        self.remove_mode(stack)  # and with it every screen that is up
-        for name, screen in places.items():
-            if self.is_screen_installed(name):
-                self.uninstall_screen(name)
+    async def show_cluster(self, cluster: OpenCluster) -> None:
+        """Switch to another cluster, on screens of its own; those of the old one end."""
+        app, loop, old, old_mode = self._app, self._loop, self.places, self._mode
+        stopped = loop.stop()
+        loop.thaw()
+        loop.show_cluster(replace(cluster, link=replace(cluster.link, frame=loop.frame)))
+        root = OverviewScreen(loop.link)
+        self._mode = next(self._modes)
+        app.add_mode(self._mode, lambda: root)
+        app.switch_mode(self._mode)
+        app.remove_mode(old_mode)  # and every screen that is up in it
+        for name, screen in old.items():
+            if app.is_screen_installed(name):
+                app.uninstall_screen(name)
             if screen.is_running:
                 screen.remove()
+        self._use(root)
+        loop.start(after=stopped)
+        await self._built()
+        await root.show(loop.current)
 
     # --- keys
 
-    async def on_event(self, event: events.Event) -> None:
-        """Obey each key wholly before the next is looked at.
+    async def press(self, event: events.Key | events.Paste) -> None:
+        """Handle a key or a paste completely before the next one.
 
-        Textual hands a key to what has the focus and goes on with the next at once; what the first
-        one changes (a prompt opens, a screen comes up) would come too late for those behind it.
+        Textual hands a key to the focused widget and goes on with the next at once; what the first
+        one changes (a prompt opens, a screen comes up) would come too late for the next.
         """
-        if isinstance(event, events.Key | events.Paste):
-            self.app_focus = True
-            await self._built()
-            if isinstance(self.screen, ClusterScreen):
-                self.screen.end_flash()
-                self.screen.focus_body()
-            await self._press(event)
-        else:
-            await super().on_event(event)
-
-    async def _press(self, event: events.Key | events.Paste) -> None:
-        focused = self.focused
+        self._app.app_focus = True
+        await self._built()
+        screen = self._app.screen
+        if isinstance(screen, ClusterScreen):
+            screen.end_flash()
+            screen.focus_body()
+        focused = self._app.focused
         if isinstance(focused, CommandLine):
             text = event.text if isinstance(event, events.Paste) else event.character or ""
             if isinstance(event, events.Paste) or event.is_printable:
@@ -138,116 +131,147 @@ class ObeyingApp(DrawingApp, inherit_bindings=False):
                 return
         if isinstance(event, events.Key):
             key = _SAME_KEY.get(event.key, event.key)
-            if self._decides(event.character or key):
+            if self._answers(event.character or key):
                 return
-            active = self.screen.active_bindings.get(key)
+            active = screen.active_bindings.get(key)
             if active is not None and active.enabled:
-                await self.run_action(active.binding.action, active.node)
+                await self._app.run_action(active.binding.action, active.node)
 
-    def _decides(self, key: str) -> bool:
-        """Whether a key answers a choice that is open; what quits always quits."""
-        screen = self.screen
+    def _answers(self, key: str) -> bool:
+        """Whether a key answers an open question; ctrl-c always quits."""
+        screen = self._app.screen
         return isinstance(screen, ClusterScreen) and key != "\x03" and screen.chosen(key)
 
     async def _built(self) -> None:
         """Wait until the widgets of the screen that is up are there."""
-        screen = self.screen
+        screen = self._app.screen
         if isinstance(screen, ClusterScreen | HelpScreen) and not screen.built.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await screen.built.wait()
 
-    # --- getting about
+    # --- screens
 
-    async def action_go(self, name: str) -> None:
-        """Go to a screen: back to it where it was left, else on to it. It shows what is known."""
-        self.trail.arrive(name, self._at())
-        await self._go(name)
+    @property
+    def selected(self) -> Selection | None:
+        """What the cursor is on; None also while the help is up."""
+        screen = self._loop.shown_screen
+        if screen is None or self.helping:
+            return None
+        return screen.at_cursor
 
-    async def action_open(self, name: str, ref: Ref | None = None) -> None:
-        """Go to a screen, to an object on it."""
-        await self.action_go(name)
+    @property
+    def helping(self) -> bool:
+        """Whether the help is up."""
+        return isinstance(self._app.screen, HelpScreen)
+
+    async def go(self, place: str) -> None:
+        """Go to a screen: back to it if it is open, else open it."""
+        self.history.arrive(place, self._left_at())
+        await self._go(place)
+
+    async def open(self, place: str, ref: Ref | None = None) -> None:
+        """Go to a screen, and to an object on it."""
+        screen = self._loop.shown_screen
+        source = screen.at_cursor if screen is not None else None
+        await self.go(place)
         if ref is not None:
-            self.places[name].select_object(ref)
+            self.places[place].select_object(ref)
+            if source is not None:
+                for listener in self.listeners:
+                    await listener.object_opened(source, ref)
 
     async def open_screen(self, screen: ClusterScreen[Picture]) -> None:
-        """Put a screen that is no place above; one of its own kind gives way to it."""
+        """Open a screen that is no place; it replaces one of its own kind."""
         self._clear_the_way()
-        if type(self.screen) is type(screen):
-            self.pop_screen()
-        self.push_screen(screen)
+        if type(self._app.screen) is type(screen):
+            self._app.pop_screen()
+        self._app.push_screen(screen)
         await self._built()
-        await screen.show(self.current)
+        await screen.show(self._loop.current)
 
-    async def action_history(self, step: int) -> None:
-        """Go to the place before, or the one after it again."""
-        await self._revisit(self.trail.step(step, self._at()), "back" if step < 0 else "forward")
+    def open_help(self, *, words_first: bool = False) -> None:
+        """Show the keys that work on this screen and the commands."""
+        screen = self._loop.shown_screen
+        if screen is not None and screen is self._app.screen:
+            screen.close_prompt()
+            bindings = tuple(screen.active_bindings.values())
+            self._app.push_screen(HelpScreen(screen.title_text, bindings, words_first=words_first))
 
-    async def action_last(self) -> None:
-        """Go to the last place, and with the same key back again."""
-        await self._revisit(self.trail.last(self._at()), "back")
+    def close_help(self) -> None:
+        """Show what the help lies over."""
+        if self.helping:
+            self._app.pop_screen()
 
-    async def action_back(self) -> None:
-        """Back to the screen before; at the root there is none."""
-        if len(self.screen_stack) > 1:
-            at = self._at()
-            self.pop_screen()
+    async def step(self, by: int) -> None:
+        """Go back or forward in the history."""
+        entry = self.history.step(by, self._left_at())
+        await self._revisit(entry, "back" if by < 0 else "forward")
+
+    async def toggle(self) -> None:
+        """Go to the last place; again: back."""
+        await self._revisit(self.history.toggle(self._left_at()), "back")
+
+    def back(self) -> None:
+        """Go back to the screen below; the root has none."""
+        if len(self._app.screen_stack) > 1:
+            left_at = self._left_at()
+            self._app.pop_screen()
             if (place := self._place()) is not None:
-                self.trail.arrive(place, at)
+                self.history.arrive(place, left_at)
         else:
             self.flash("ctrl-c or :q quits")
 
-    async def action_escape(self) -> None:
-        """Undo the filter, or the search; without one go back."""
-        if not self.action_unfilter():
-            await self.action_back()
+    def clear_filter_or_back(self) -> None:
+        """Clear the filter or the search; go back if there is none."""
+        if not self.clear_filter():
+            self.back()
 
-    def action_unfilter(self) -> bool:
-        """Undo the filter, or the search, of this screen; tells whether there was one."""
-        screen = self.screen
+    def clear_filter(self) -> bool:
+        """Clear the filter or the search of this screen; whether there was one."""
+        screen = self._app.screen
         if isinstance(screen, ClusterScreen) and screen.narrowed:
             screen.narrow("")
             return True
         return False
 
     def flash(self, text: str) -> None:
-        """Say a passing word."""
-        screen = self.shown_screen
+        """Show a message in place of the keys for a moment."""
+        screen = self._loop.shown_screen
         if screen is not None:
             screen.flash(text)
 
-    async def _go(self, name: str) -> None:
-        target = self.places[name]
+    async def _go(self, place: str) -> None:
+        target = self.places[place]
         self._clear_the_way()
-        if target in self.screen_stack:
-            while self.screen is not target:
-                self.pop_screen()
+        if target in self._app.screen_stack:
+            while self._app.screen is not target:
+                self._app.pop_screen()
         else:
-            self.push_screen(target)
+            self._app.push_screen(target)
         await self._built()
-        await target.show(self.current)
+        await target.show(self._loop.current)
 
-    async def _revisit(self, visit: Visit | None, where: str) -> None:
-        if visit is None:
-            self.flash(f"there is no way {where}")
+    async def _revisit(self, entry: HistoryEntry | None, direction: str) -> None:
+        if entry is None:
+            self.flash(f"there is no way {direction}")
             return
-        await self._go(visit.place)
-        if visit.ref is not None:
-            self.places[visit.place].select_object(visit.ref)
+        await self._go(entry.place)
+        if entry.ref is not None:
+            self.places[entry.place].select_object(entry.ref)
 
     def _clear_the_way(self) -> None:
-        if self.shown_screen is not None:
-            self.shown_screen.close_prompt()
-        if isinstance(self.screen, HelpScreen):
-            self.pop_screen()
+        if self._loop.shown_screen is not None:
+            self._loop.shown_screen.close_prompt()
+        self.close_help()
 
     def _place(self) -> str | None:
-        screen = self.shown_screen
+        screen = self._loop.shown_screen
         return next((name for name, place in self.places.items() if place is screen), None)
 
-    def _at(self) -> Ref | None:
-        """The object that the cursor is on, where the place that is now in the trail is up."""
-        screen = self.shown_screen
+    def _left_at(self) -> Ref | None:
+        """The object that the cursor is on, if the screen that is up is a place."""
+        screen = self._loop.shown_screen
         if screen is None or self._place() is None:
             return None
         selected = screen.at_cursor

@@ -1,4 +1,4 @@
-"""The part of the dashboard that shows snapshots: the newest, at a bounded rate, or a still one."""
+"""Reads the cluster that is shown and draws its newest snapshot at a bounded rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from textual import on, work
 from textual.app import App
 from textual.timer import Timer
 from textual.worker import Worker
@@ -21,72 +20,93 @@ from app.state.snapshot import Snapshot
 from screens.cluster_screen import ClusterScreen
 
 REPAINT = 0.25
-"""Seconds between two repaints at least."""
+"""Least seconds between two repaints."""
 
 TICK = 5.0
-"""Seconds between two changes of the ages on screen at least: idle must cost next to nothing."""
+"""Least seconds between two changes of the ages on screen: idle must cost next to nothing."""
 
 FAREWELL = 3.0
-"""Seconds that the sources of a cluster get to end before those of the next one begin."""
+"""Seconds that the sources of a cluster get to end before those of the next one start."""
 
 
-class DrawingApp(App[None], inherit_bindings=False):
-    """Reads one cluster and shows it on whichever screen is up."""
+class RefreshLoop:
+    """Draws one cluster on whichever screen is up: its newest snapshot, or a frozen one."""
 
-    look: Look
-    """What it wears."""
+    def __init__(self, app: App[None], cluster: OpenCluster, look: Look) -> None:
+        """`look` gives the application the theme of the cluster once its context is known."""
+        self._app = app
+        self._look = look
+        self.show_cluster(cluster)
 
     def show_cluster(self, cluster: OpenCluster) -> None:
-        """Have this cluster from now on."""
-        self._cluster = cluster
+        """Switch to this cluster; nothing is read or drawn before `start`."""
+        self.cluster = cluster
         self.link = cluster.link
         self.monitor = cluster.link.monitor
         self.frame = cluster.link.frame
-        self._told_at = cluster.clock()
-        self._told: tuple[Snapshot, Snapshot] | None = None
-        self._still: Snapshot | None = None
-        self._still_since = 0.0
+        self._ticked_at = cluster.clock()
+        self._dated: tuple[Snapshot, Snapshot] | None = None
+        """The newest snapshot, and the same as of the last tick."""
+        self._frozen: Snapshot | None = None
+        self._frozen_at = 0.0
+        self._frozen_timer: Timer | None = None
         self._dirty = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._still_timer: Timer | None = None
-        self._at_work: list[Worker[None]] = []
+        self._workers: list[Worker[None]] = []
 
     @property
     def shown_screen(self) -> ClusterScreen[object] | None:
-        """The screen of the dashboard that is up, or lies under the help."""
-        stack = reversed(self.screen_stack)
+        """The topmost screen that shows the cluster; help and dialogs may lie over it."""
+        stack = reversed(self._app.screen_stack)
         return next((screen for screen in stack if isinstance(screen, ClusterScreen)), None)
 
-    def begin(self, after: Awaitable[None] | None = None) -> None:
-        """Begin to draw, now that a first frame stands, and to read once `after` is over."""
-        self._at_work = [self._run_sources(after), self._listen(), self._count(), self._draw()]
+    @property
+    def current(self) -> Snapshot:
+        """What to show: the newest snapshot as of the last tick, or the frozen one.
 
-    def end_cluster(self) -> Awaitable[None]:
-        """Read and draw the cluster no more; the result can be waited for."""
-        for worker in self._at_work:
+        The object is the same as long as nothing is new, so that it is diagnosed once.
+        """
+        if self._frozen is not None:
+            return self._frozen
+        newest = self.monitor.snapshot
+        dated = self._dated
+        if dated is None or dated[0] is not newest or dated[1].taken_at != self._ticked_at:
+            dated = self._dated = (newest, replace(newest, taken_at=self._ticked_at))
+        return dated[1]
+
+    def start(self, after: Awaitable[None] | None = None) -> None:
+        """Start to draw, and to read once `after` is over."""
+        coroutines = (self._read(after), self._listen(), self._count(), self._draw())
+        self._workers = [self._app.run_worker(each, description="") for each in coroutines]
+
+    def stop(self) -> Awaitable[None]:
+        """Stop to read and to draw; the result waits until that is over."""
+        for worker in self._workers:
             worker.cancel()
-        return _ended(self._at_work)
+        return _ended(self._workers)
 
-    # --- the loop
+    def tick(self) -> None:
+        """Time has passed: the ages on screen may be old."""
+        self._dirty.set()
 
-    @work(description="")
-    async def _run_sources(self, after: Awaitable[None] | None) -> None:
+    def draw_now(self) -> None:
+        """Draw without a pause: a screen came up and waits for it."""
+        self._dirty.set()
+        self._urgent.set()
+
+    async def _read(self, after: Awaitable[None] | None) -> None:
         if after is not None:
             await after
-        await self._cluster.read()
+        await self.cluster.read()
 
-    @work(description="")
     async def _listen(self) -> None:
         async for _ in self.monitor.snapshots():
             self._dirty.set()
 
-    @work(description="")
     async def _count(self) -> None:
         await count_losses(self.monitor, self.link.losses, self._dirty.set)
 
-    @work(description="")
     async def _draw(self) -> None:
-        """Draw at most once in REPAINT, sooner when a screen comes up and waits for it."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -95,73 +115,45 @@ class DrawingApp(App[None], inherit_bindings=False):
             await self._show()
             pause = REPAINT - (time.monotonic() - started)
             if pause > 0:
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._urgent.wait()
-                except TimeoutError:
-                    pass
 
     async def _show(self) -> None:
-        """The newest snapshot on the screen that is up, as of the last tick."""
-        now = self._cluster.clock()
-        if now - self._told_at >= timedelta(seconds=TICK):
-            self._told_at = now
-        self.look.put_on(self, self.monitor.snapshot.context)
+        now = self.cluster.clock()
+        if now - self._ticked_at >= timedelta(seconds=TICK):
+            self._ticked_at = now
+        self._look.put_on(self._app, self.monitor.snapshot.context)
         screen = self.shown_screen
         if screen is not None:
             await screen.show(self.current)
 
-    @property
-    def current(self) -> Snapshot:
-        """What is to be shown: the newest snapshot as of the last tick, or one that stands still.
+    # --- frozen
 
-        Asked again it is the same object as long as nothing is new, so that it is judged once.
-        """
-        if self._still is not None:
-            return self._still
-        newest = self.monitor.snapshot
-        if self._told is None or self._told[0] is not newest or not self._is_told():
-            self._told = (newest, replace(newest, taken_at=self._told_at))
-        return self._told[1]
-
-    def _is_told(self) -> bool:
-        return self._told is not None and self._told[1].taken_at == self._told_at
-
-    def tick(self) -> None:
-        """Time has passed."""
-        self._dirty.set()
-
-    @on(ClusterScreen.Wanted)
-    def _show_soon(self) -> None:
-        self._dirty.set()
-        self._urgent.set()
-
-    # --- standing still
-
-    def action_freeze(self) -> None:
-        """Let the picture stand still while everything is read on, or let it go on."""
-        if self._still is None:
-            self._still, self._still_since = self.current, time.monotonic()
+    def toggle_freeze(self) -> None:
+        """Keep showing the current snapshot while reading continues, or go on with the newest."""
+        if self._frozen is None:
+            self._frozen, self._frozen_at = self.current, time.monotonic()
             self.link.losses.hold()
-            self._tell_still()
-            self._still_timer = self.set_interval(1.0, self._tell_still)
+            self._show_frozen()
+            self._frozen_timer = self._app.set_interval(1.0, self._show_frozen)
         else:
             self.thaw()
-            self._show_soon()
+            self.draw_now()
 
     def thaw(self) -> None:
-        """Stand still no more."""
-        self._still = None
+        """Show the newest snapshot again."""
+        self._frozen = None
         self.link.losses.release()
-        if self._still_timer is not None:
-            self._still_timer.stop()
-            self._still_timer = None
-        self._tell_still()
+        if self._frozen_timer is not None:
+            self._frozen_timer.stop()
+            self._frozen_timer = None
+        self._show_frozen()
 
-    def _tell_still(self) -> None:
-        seconds = int(time.monotonic() - self._still_since)
-        told = f"{seconds // 60:02}:{seconds % 60:02}" if self._still is not None else ""
-        self.frame.frozen = told
+    def _show_frozen(self) -> None:
+        seconds = int(time.monotonic() - self._frozen_at)
+        still = self._frozen is not None
+        self.frame.frozen = f"{seconds // 60:02}:{seconds % 60:02}" if still else ""
         if self.shown_screen is not None:
             self.shown_screen.redraw_header()
 

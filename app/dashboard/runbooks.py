@@ -1,171 +1,216 @@
-"""The part of the dashboard that leads through runbooks: which fits, begun, gone on with."""
+"""Runbooks in the dashboard: which one fits, starting, resuming, and the test a step may run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
-from textual import work
+from msgspec.structs import replace
+from textual.app import App
 
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.contexts import PlacingApp
+from app.dashboard.export import Export
+from app.dashboard.navigator import Navigator
+from app.dashboard.refresh import RefreshLoop
+from app.runbooks import paper, transcript
+from app.runbooks.connectivity import Trial
+from app.runbooks.engine import Hand, Run, begin, resume
+from app.runbooks.library import Library
+from app.runbooks.parsing import BadRunbook
+from app.runbooks.schema import Runbook
+from app.runbooks.subjects import FORMS, BadParameter, checked, missing, offered
+from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for
+from app.runbooks.transcript import Document, Recorder, changed, encoded, hider, run_of, whoever
 from app.state.snapshot import Snapshot
+from screens.runbook import RunbookScreen
 from screens.runbooks import Offer, RunbooksScreen
 from screens.widgets.command_line import Question
 
-if TYPE_CHECKING:
-    from app.runbooks.connectivity import Trial
-    from app.runbooks.engine import Hand, Run
-    from app.runbooks.library import Library
-    from app.runbooks.schema import Runbook
-    from app.runbooks.suggestion import Suggestion
-    from app.runbooks.transcript import Document, Recorder
-    from screens.runbook import RunbookScreen
-    from screens.runbook_hands import Trial as Watched
-
-Begun: TypeAlias = "tuple[Run, Recorder]"
+KeptRun: TypeAlias = tuple[Run, Recorder]
 Key = tuple[str, ...]
-"""A runbook by its name, and what it is about."""
+"""A runbook by its name, and its parameters."""
 
 
-class GuidingApp(PlacingApp, inherit_bindings=False):
-    """Begins runbooks and keeps what happens in them."""
+class RunListener(Protocol):
+    """Follows the runs of runbooks."""
 
-    config: Path | None = None
-    """The config file that was named; the operator's runbooks lie beside it."""
+    def run_shown(self) -> None:
+        """The screen of a run came up."""
+        ...
+
+    def run_changed(self, run: Run, transcript: Path) -> None:
+        """Something happened in a run."""
+        ...
+
+
+class RunbookController:
+    """Starts runbooks on the shown cluster and keeps what happens in them."""
+
+    def __init__(
+        self,
+        app: App[None],
+        loop: RefreshLoop,
+        navigator: Navigator,
+        export: Export,
+        config: Path | None,
+    ) -> None:
+        """`config`: the config file that was named; the operator's own runbooks are beside it."""
+        self._app = app
+        self._loop = loop
+        self._navigator = navigator
+        self._export = export
+        self._config = config
+        self.listeners: list[RunListener] = []
+        self.show_cluster(loop.cluster)
 
     def show_cluster(self, cluster: OpenCluster) -> None:
-        """Have this cluster from now on; what was begun on another one is left."""
-        super().show_cluster(cluster)
-        self.settings = cluster.settings
-        self.begun: dict[Key, Begun] = {}
-        self._watched: Watched | None = None
-        self._offered: dict[str, Begun | Suggestion] = {}
+        """Switch to this cluster; runs started on another one stay there."""
+        self._settings = cluster.settings
+        self._runs: dict[Key, KeptRun] = {}
+        self._test: Trial | None = None
+        self._offered: dict[str, KeptRun | Suggestion] = {}
+
+    @property
+    def library(self) -> Library:
+        """The runbooks of ciliscope and the operator's own."""
+        return transcript.library(self._config)
+
+    def actor(self) -> Hand:
+        """Who acts in a run, and when."""
+        return Hand(whoever(), self._loop.cluster.clock())
 
     # --- which one
 
-    async def action_runbook(self) -> None:
-        """The runbook that fits what the cursor is on, begun; else which there are."""
-        screen = self.shown_screen
-        if screen is None:
+    async def start_fitting(self) -> None:
+        """Start the runbook that fits the selected item; list all if none fits."""
+        if self._loop.shown_screen is None:
             return
-        found = await self._fitting()
-        if found is None:
-            await self.show_runbooks()
-            self.flash("no runbook fits what the cursor is on; these there are")
+        fitting = await self._fitting()
+        if fitting is None:
+            await self.show_all()
+            self._navigator.flash("no runbook fits what the cursor is on; these there are")
         else:
-            await self._begin(found.runbook, dict(found.parameters))
+            await self._start(fitting.runbook, dict(fitting.parameters))
 
-    async def show_runbooks(self) -> None:
-        """Which runbooks there are, those that fit what is wrong now first."""
-        known = self._library
-        screen = RunbooksScreen(
-            self.link, known.entries(), partial(self._offers, known), self._begin_offered
+    async def show_all(self) -> None:
+        """List the runbooks, those that fit the current findings first."""
+        known = self.library
+        await self._navigator.open_screen(
+            RunbooksScreen(
+                self._loop.link, known.entries(), partial(self._offers, known), self._open_offered
+            )
         )
-        await self.open_screen(screen)
 
-    async def run_runbook(self, rest: Sequence[str]) -> None:
-        """`run NAME [PARAMETER=VALUE ...]`: begin it; without a name, which there are."""
-        from app.runbooks.parsing import BadRunbook
-
-        if not rest:
-            await self.show_runbooks()
+    async def start_named(self, words: Sequence[str]) -> None:
+        """`NAME [PARAMETER=VALUE ...]`: start it; without a name, list all."""
+        if not words:
+            await self.show_all()
             return
         try:
-            runbook = self._library.runbook(rest[0])
+            runbook = self.library.runbook(words[0])
         except BadRunbook as problem:
-            self.flash(str(problem))
+            self._navigator.flash(str(problem))
             return
         given: dict[str, str] = {}
-        for word in rest[1:]:
+        for word in words[1:]:
             name, sign, value = word.partition("=")
             if not sign and len(runbook.parameters) == 1:
                 name, value = next(iter(runbook.parameters)), word
             given[name] = value
-        await self._begin(runbook, given)
+        await self._start(runbook, given)
 
-    # --- begun, and gone on with
+    async def _fitting(self) -> Suggestion | None:
+        screen = self._loop.shown_screen
+        about = screen.at_cursor if screen is not None else None
+        if about is None:
+            return None
 
-    async def go_on_with(self, told: Document, path: Path) -> None:
-        """Show a run that was begun before, perhaps by somebody else on another machine."""
-        from app.runbooks.engine import resume
-        from app.runbooks.transcript import Recorder, run_of
+        def suggestion() -> Suggestion | None:
+            snapshot, judge = self._loop.current, self._loop.link.judge
+            outcome, case = judge.verdict(snapshot), judge.case(snapshot)
+            for finding in outcome.findings:
+                if finding.id == about.finding:
+                    return suggest_for(self.library, finding, outcome, case)
+            return suggest_about(self.library, about.ref, outcome, case)
 
-        run = resume(run_of(told), self._hand(), self.current.context)
-        await self._show_run(run, Recorder(path, told.context), begun_on=told.context)
+        return await asyncio.to_thread(suggestion)
 
-    async def _begin_offered(self, key: str) -> None:
+    def _offers(self, known: Library, snapshot: Snapshot) -> Sequence[Offer]:
+        """The runs that have not ended, then what fits the findings of this snapshot."""
+        judge = self._loop.link.judge
+        offers: list[Offer] = []
+        self._offered = {}
+        for number, (run, recorder) in enumerate(self._runs.values()):
+            step = run.current
+            if step is not None:
+                key = f"{run.runbook.name} {number} begun"
+                self._offered[key] = (run, recorder)
+                given = " ".join(run.parameters.values())
+                text = " · ".join(filter(None, (given, step.ask)))
+                offers.append(Offer(key, run.runbook.name, f"go on: {text}", fits=False))
+        suggestions = suggest(known, judge.verdict(snapshot), judge.case(snapshot))
+        for number, each in enumerate(suggestions):
+            key = f"{each.runbook.name} {number} fits"
+            self._offered[key] = each
+            finding = each.finding
+            why = f"start here: {finding.code} {finding.subject}" if finding else "start here"
+            offers.append(Offer(key, each.runbook.name, why))
+        return offers
+
+    async def _open_offered(self, key: str) -> None:
         name, _, number = key.partition(" ")
-        offered = self._offered.get(key)
-        if isinstance(offered, tuple):
-            await self._show_run(*offered)
-        elif offered is not None:
-            await self._begin(offered.runbook, dict(offered.parameters))
+        choice = self._offered.get(key)
+        if isinstance(choice, tuple):
+            await self._show(*choice)
+        elif choice is not None:
+            await self._start(choice.runbook, dict(choice.parameters))
         elif not number:
-            await self.run_runbook([name])
+            await self.start_named([name])
 
-    async def _begin(self, runbook: Runbook, given: dict[str, str]) -> None:
-        """Begin it, or go on where it was left; what it still needs is asked first."""
-        from app.runbooks.engine import begin
-        from app.runbooks.subjects import BadParameter, checked, missing
+    # --- started, and resumed
 
-        needed = [
-            name
-            for name, parameter in runbook.parameters.items()
-            if not parameter.optional and not given.get(name)
-        ]
-        if needed:
-            self._ask_for(runbook, given, needed[0])
-            return
+    async def resume(self, document: Document, path: Path) -> None:
+        """Show a run that was started before, perhaps by somebody else on another machine."""
+        run = resume(run_of(document), self.actor(), self._loop.current.context)
+        await self._show(run, Recorder(path, document.context), begun_on=document.context)
+
+    async def _start(self, runbook: Runbook, given: dict[str, str]) -> None:
+        """Start it, or continue its run; a parameter that is missing is asked for first."""
+        for name, parameter in runbook.parameters.items():
+            if not parameter.optional and not given.get(name):
+                self._ask_for(runbook, given, name)
+                return
         try:
             parameters = checked(runbook, given)
         except BadParameter as problem:
-            self.flash(str(problem))
+            self._navigator.flash(str(problem))
             return
-        case = await asyncio.to_thread(self.link.judge.case, self.current)
+        snapshot = self._loop.current
+        case = await asyncio.to_thread(self._loop.link.judge.case, snapshot)
         if why := missing(runbook, parameters, case):
-            self.flash(why)
+            self._navigator.flash(why)
             return
-        known = self.begun.get(_key(runbook, parameters))
-        if known is None or known[0].ended:
-            from app.runbooks.transcript import Recorder
-
-            recorder = Recorder.anew(runbook.name, self.current.context, self._now())
-            known = (begin(runbook, parameters, self._hand()), recorder)
-        await self._show_run(*known)
-
-    async def _show_run(self, run: Run, recorder: Recorder, begun_on: str = "") -> None:
-        from screens.runbook import RunbookScreen
-
-        key = _key(run.runbook, run.parameters)
-        screen = RunbookScreen(
-            self.link,
-            run,
-            hand=self._hand,
-            keeper=_Keeper(recorder, self.remember, self.flash),
-            begun_on=begun_on,
-            export=partial(self._export, recorder),
-            test=None if self.settings is None else partial(self._trial, key),
-        )
-        await self.open_screen(screen)
+        kept = self._runs.get(_key(runbook, parameters))
+        if kept is None or kept[0].ended:
+            actor = self.actor()
+            recorder = Recorder.anew(runbook.name, snapshot.context, actor.at)
+            kept = (begin(runbook, parameters, actor), recorder)
+        await self._show(*kept)
 
     def _ask_for(self, runbook: Runbook, given: dict[str, str], name: str) -> None:
-        from app.runbooks.subjects import FORMS, offered
-
-        screen, parameter = self.shown_screen, runbook.parameters[name]
+        screen, parameter = self._loop.shown_screen, runbook.parameters[name]
         if screen is None:
             return
 
         def completions(typed: str) -> list[str]:
-            known = offered(parameter.kind, self.link.judge.case(self.current))
+            known = offered(parameter.kind, self._loop.link.judge.case(self._loop.current))
             return [each for each in known if each.startswith(typed) and each != typed]
 
         async def entered(text: str) -> None:
-            await self._begin(runbook, {**given, name: text})
+            await self._start(runbook, {**given, name: text})
 
         screen.ask(
             Question(
@@ -176,169 +221,106 @@ class GuidingApp(PlacingApp, inherit_bindings=False):
             )
         )
 
-    # --- what a step may run
+    async def _show(self, run: Run, recorder: Recorder, begun_on: str = "") -> None:
+        key = _key(run.runbook, run.parameters)
+        screen = RunbookScreen(
+            self._loop.link,
+            run,
+            hand=self.actor,
+            keeper=_Keeper(self, recorder),
+            begun_on=begun_on,
+            export=partial(self._save, recorder),
+            test=None if self._settings is None else partial(self._make_test, key),
+        )
+        await self._navigator.open_screen(screen)
+        for listener in self.listeners:
+            listener.run_shown()
 
-    def _trial(self, key: Key) -> Watched:
-        """The test of a run: the one that runs, or a new one."""
-        from app.runbooks.connectivity import Trial
+    # --- kept
 
-        if self.settings is None:
-            raise RuntimeError("there is no cluster to run anything in")
-        if self._watched is not None and self._watched.running:
-            return self._watched
-        return Trial(self.settings, self.current, partial(self._try, key))
-
-    @work(description="")
-    async def _try(self, key: Key, trial: Trial, hand: Hand, step: str) -> None:
-        """Run the test, and have what came of it in its run, whatever is on screen by then."""
-        from msgspec.structs import replace
-
-        self._watched = trial
-        entry = await trial.run(hand, partial(self._tell_soon, key))
-        run, recorder = self.begun[key]
-        run = run.add(replace(entry, at=self._now(), step=step))
+    def keep(self, run: Run, recorder: Recorder) -> None:
+        """Write the run as it is now to its file, and have it ready to be continued."""
+        moved = recorder.moved
         recorder.keep(run)
-        self.remember(run, recorder)
-        if (screen := self._screen_of(key)) is not None:
-            screen.take(run)
+        self._runs[_key(run.runbook, run.parameters)] = (run, recorder)
+        for listener in self.listeners:
+            listener.run_changed(run, recorder.path)
+        if recorder.moved != moved:
+            self._navigator.flash(recorder.moved)
 
-    def _tell_soon(self, key: Key) -> None:
-        if (screen := self._screen_of(key)) is not None:
-            screen.tell_soon()
+    def _save(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
+        document = changed(recorder.told(run), hider(addresses=hidden))
+        name = "-".join((run.runbook.name, *run.parameters.values()))
+        if form == "markdown":
+            self._export.save_text(paper.markdown(document), name, "md")
+        else:
+            self._export.save_text(encoded(document).decode(), name, "json")
 
-    def _screen_of(self, key: Key) -> RunbookScreen | None:
-        """The screen of a run, where there is one."""
-        from screens.runbook import RunbookScreen
-
-        known = (screen for screen in self.screen_stack if isinstance(screen, RunbookScreen))
-        runs = ((screen, screen.run) for screen in known)
-        return next((s for s, run in runs if _key(run.runbook, run.parameters) == key), None)
+    # --- the test that a step may run
 
     @property
     def test_runs(self) -> bool:
-        """Whether something runs that changes the cluster, and has to be stopped first."""
-        return self._watched is not None and self._watched.running
+        """Whether a test that changes the cluster runs, and has to be stopped first."""
+        return self._test is not None and self._test.running
 
-    async def action_quit(self) -> None:
-        """Quit; where a test runs, only when that is meant."""
-        screen = self.shown_screen
+    def quit(self) -> None:
+        """Quit; while a test runs, ask first."""
+        screen = self._loop.shown_screen
         if self.test_runs and screen is not None:
             screen.choose(
                 "the connectivity test runs: 1 stops it.  y quits all the same, and leaves what it "
                 "made (any other key: no)",
-                {"y": self.exit},
+                {"y": self._app.exit},
             )
         else:
-            self.exit()
+            self._app.exit()
 
-    async def replace_cluster(self, cluster: OpenCluster) -> None:
-        """Show another cluster; not while a test runs in this one."""
-        if self.test_runs:
-            self.flash("the connectivity test runs in this cluster; stop it first, with 1")
-        else:
-            await super().replace_cluster(cluster)
+    def _make_test(self, key: Key) -> Trial:
+        """The test of a run: the one that runs, or a new one."""
+        if self._settings is None:
+            raise RuntimeError("there is no cluster to run anything in")
+        if self._test is not None and self._test.running:
+            return self._test
 
-    # --- what fits
+        def spawn(test: Trial, actor: Hand, step: str) -> None:
+            self._test = test
+            self._app.run_worker(self._run_test(key, test, actor, step), description="")
 
-    async def _fitting(self) -> Suggestion | None:
-        from app.runbooks.suggestion import suggest_about, suggest_for
+        return Trial(self._settings, self._loop.current, spawn)
 
-        screen = self.shown_screen
-        about = screen.at_cursor if screen is not None else None
-        if about is None:
-            return None
+    async def _run_test(self, key: Key, test: Trial, actor: Hand, step: str) -> None:
+        """Run the test and add its outcome to the run, whatever is on screen by then."""
 
-        def found() -> Suggestion | None:
-            snapshot, judge = self.current, self.link.judge
-            outcome, case = judge.verdict(snapshot), judge.case(snapshot)
-            for finding in outcome.findings:
-                if finding.id == about.finding:
-                    return suggest_for(self._library, finding, outcome, case)
-            return suggest_about(self._library, about.ref, outcome, case)
+        def redraw() -> None:
+            if (screen := self._screen_of(key)) is not None:
+                screen.tell_soon()
 
-        return await asyncio.to_thread(found)
+        entry = await test.run(actor, redraw)
+        run, recorder = self._runs[key]
+        run = run.add(replace(entry, at=self.actor().at, step=step))
+        self.keep(run, recorder)
+        if (screen := self._screen_of(key)) is not None:
+            screen.take(run)
 
-    def _offers(self, known: Library, snapshot: Snapshot) -> Sequence[Offer]:
-        """What was begun and not ended, then what fits what is wrong now."""
-        from app.runbooks.suggestion import suggest
-
-        judge = self.link.judge
-        offers: list[Offer] = []
-        self._offered = {}
-        for number, (run, recorder) in enumerate(self.begun.values()):
-            step = run.current
-            if step is not None:
-                key = f"{run.runbook.name} {number} begun"
-                self._offered[key] = (run, recorder)
-                given = " ".join(run.parameters.values())
-                told = " · ".join(filter(None, (given, step.ask)))
-                offers.append(Offer(key, run.runbook.name, f"go on: {told}", fits=False))
-        for number, each in enumerate(
-            suggest(known, judge.verdict(snapshot), judge.case(snapshot))
-        ):
-            key = f"{each.runbook.name} {number} fits"
-            self._offered[key] = each
-            finding = each.finding
-            why = f"start here: {finding.code} {finding.subject}" if finding else "start here"
-            offers.append(Offer(key, each.runbook.name, why))
-        return offers
-
-    # --- what is kept
-
-    def remember(self, run: Run, recorder: Recorder) -> None:
-        """Have the run in mind as it is now, so that it can be gone on with."""
-        self.begun[_key(run.runbook, run.parameters)] = (run, recorder)
-
-    def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
-        from app.runbooks import paper
-        from app.runbooks.transcript import changed, encoded, hider
-
-        told = changed(recorder.told(run), hider(addresses=hidden))
-        text = paper.markdown(told) if form == "markdown" else encoded(told).decode()
-        ending = "md" if form == "markdown" else "json"
-        name = "-".join((run.runbook.name, *run.parameters.values()))
-        self._save(text, name, ending, "saved:")
-
-    @property
-    def _library(self) -> Library:
-        from app.runbooks.transcript import library
-
-        return library(self.config)
-
-    def _hand(self) -> Hand:
-        from app.runbooks.engine import Hand
-        from app.runbooks.transcript import whoever
-
-        return Hand(whoever(), self._now())
-
-    def _now(self) -> datetime:
-        return self._cluster.clock()
+    def _screen_of(self, key: Key) -> RunbookScreen | None:
+        """The screen of a run, if it is open."""
+        screens = (s for s in self._app.screen_stack if isinstance(s, RunbookScreen))
+        return next((s for s in screens if _key(s.run.runbook, s.run.parameters) == key), None)
 
 
 class _Keeper:
-    """Keeps a run in its file, and in mind as long as the dashboard runs."""
+    """Keeps one run, for its screen."""
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        remember: Callable[[Run, Recorder], None],
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, controller: RunbookController, recorder: Recorder) -> None:
+        self._controller = controller
         self._recorder = recorder
-        self._remember = remember
-        self._tell = tell
-        self._moved = recorder.moved
 
     @property
     def problem(self) -> str:
         return self._recorder.problem
 
     def keep(self, run: Run) -> None:
-        self._recorder.keep(run)
-        self._remember(run, self._recorder)
-        if self._recorder.moved != self._moved:
-            self._moved = self._recorder.moved
-            self._tell(self._moved)
+        self._controller.keep(run, self._recorder)
 
 
 def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 
 from app.dashboard.terminal_input import InputFilter
@@ -121,6 +122,23 @@ def _mend(terminal: int, inlet: int, stopped: int) -> None:
                 os.write(inlet, text.encode())
             except BrokenPipeError:
                 return
+
+
+def use_mouse(driver: Driver | None, *, on: bool) -> bool:
+    """Ask the terminal for its mouse, or give it back; False if it has none.
+
+    It is off at first, so that the terminal can select.
+    """
+    if not isinstance(driver, LinuxDriver):
+        return False
+    # The driver asks and gives back only while it is to use the mouse, also when it ends.
+    driver._mouse = True
+    if on:
+        driver._enable_mouse_support()
+    else:
+        driver._disable_mouse_support()
+    driver._mouse = on
+    return True
 
 
 def believe_the_terminal() -> None:

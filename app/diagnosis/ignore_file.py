@@ -75,8 +75,8 @@ def read_entries(path: Path | None, codes: Collection[str]) -> tuple[Entry, ...]
     except NotText as problem:
         raise IgnoreError(f"ignore file {file} {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        told = " ".join(str(problem).split())
-        raise IgnoreError(f"ignore file {file} is not YAML: {told}") from None
+        reason = " ".join(str(problem).split())
+        raise IgnoreError(f"ignore file {file} is not YAML: {reason}") from None
     if document is None:
         return ()
     if not isinstance(document, list):

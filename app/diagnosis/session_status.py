@@ -249,8 +249,8 @@ def _live_words(
     if odd is not None:
         return ("warn" if health == "ok" else health), _finding_words(odd)
     if session.disagree and session.cli is not None and session.api is not None:
-        told = f"its agent says {session.cli.state}, the API {session.api.state}"
-        return ("warn" if health == "ok" else health), told
+        text = f"its agent says {session.cli.state}, the API {session.api.state}"
+        return ("warn" if health == "ok" else health), text
     return health, session.note
 
 

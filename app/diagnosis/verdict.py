@@ -102,6 +102,6 @@ def docs_page(code: str) -> str:
 
 def names(findings: Iterable[Finding], limit: int) -> str:
     """Findings by code and subject, the first few of them."""
-    told = [f"{finding.code} {finding.subject}" for finding in findings]
-    rest = len(told) - limit
-    return ", ".join(told[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    named = [f"{finding.code} {finding.subject}" for finding in findings]
+    rest = len(named) - limit
+    return ", ".join(named[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -27,21 +27,23 @@ _NOBODY = "http://localhost:8080"
 """Where Kubernetes clients look when no kubeconfig says otherwise."""
 
 _LETTERS = {"-n": "--namespace", "-o": "--output"}
-_WITH_VALUE = frozenset(
+WITH_VALUE = frozenset(
     {
+        "--agent-pod-selector",
         "--as",
         "--as-group",
         "--context",
         "--helm-release-name",
         "--kubeconfig",
         "--namespace",
+        "--node",
         "--output",
-        "--test",
-        "--test-namespace",
-        "--timeout",
         "--wait-duration",
+        "--worker-count",
     }
 )
+"""The flags of every command that take a value."""
+_CONNECTIVITY_WITH_VALUE = frozenset({"--test", "--test-namespace", "--timeout"})
 
 _PODS = "/api/v1/namespaces/{}/pods?labelSelector="
 _DAEMON_SETS = "/apis/apps/v1/namespaces/{}/daemonsets/"
@@ -155,14 +157,15 @@ def parsed(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     left = list(argv)
     while left:
         argument = left.pop(0)
-        if not argument.startswith("-"):
+        if not argument.startswith("-") or argument == "-":
             words.append(argument)
             continue
-        if argument[:2] in _LETTERS:
-            short = argument[2:].removeprefix("=")
-            argument = _LETTERS[argument[:2]] + (f"={short}" if short else "")
+        if not argument.startswith("--"):
+            value = argument[2:].removeprefix("=")
+            attached = f"={value}" if argument[2:] else ""
+            argument = _LETTERS.get(argument[:2], argument[:2]) + attached
         name, equals, value = argument.partition("=")
-        if not equals and name in _WITH_VALUE and left:
+        if not equals and name in WITH_VALUE | _CONNECTIVITY_WITH_VALUE and left:
             value = left.pop(0)
         flags[name] = value
     return words, flags

@@ -6,24 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.lab.cilium_stub import WITH_VALUE
 from app.lab.plane import NAMESPACE
 
 _SHORT = {"n": "namespace", "o": "output", "h": "help", "c": "capabilities"}
-_WITH_VALUE = frozenset(
-    {
-        "namespace",
-        "output",
-        "context",
-        "kubeconfig",
-        "as",
-        "as-group",
-        "helm-release-name",
-        "agent-pod-selector",
-        "node",
-        "wait-duration",
-        "worker-count",
-    }
-)
+_WITH_VALUE = frozenset(flag.removeprefix("--") for flag in WITH_VALUE)
 _SWITCHES = frozenset(
     {"help", "client", "capabilities", "wait", "ignore-warnings", "interactive", "verbose"}
 )

@@ -24,10 +24,10 @@ from app.lab.scenario import (
 from app.lab.store import JsonObject
 
 _LONGEST = 60
-"""Characters of a value that are told."""
+"""Characters of a value that are shown."""
 
 _CONFIG = "ConfigMap/kube-system/cilium-config"
-"""An object that is there without being in any scenario."""
+"""An object of every cluster, in no scenario."""
 
 WORDS: Mapping[FaultName, str] = {
     "router-killed": "the router is gone",
@@ -57,22 +57,82 @@ WORDS: Mapping[FaultName, str] = {
 """What each fault is."""
 
 
+_NOT_DRAWN = frozenset({"large"})
+"""Scenarios about something other than a fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """A scenario, and what a good operator finds in it."""
+
+    scenario: str
+    """Its name, or the path of its file."""
+    description: str
+    sentence: str
+    """What to conclude."""
+    codes: tuple[str, ...]
+    """Codes of the findings that lead there; at least one."""
+    changes: tuple[str, ...]
+    """What was changed in the cluster, one sentence each."""
+
+    @property
+    def command(self) -> str:
+        """What opens the same cluster again, by its name."""
+        return f"ciliscope lab {shlex.quote(self.scenario)}"
+
+
+def exercise(name: str) -> Exercise:
+    """A scenario, by name or path, as an exercise.
+
+    Raises ScenarioError where there is none, or nothing to be found in it.
+    """
+    scenario = read_scenario(name)
+    codes = scenario.expect.findings
+    if not codes:
+        raise ScenarioError(f"there is nothing to find in {name}; --practice alone draws another")
+    return Exercise(
+        scenario=name,
+        description=scenario.description,
+        sentence=" ".join(scenario.expect.sentence.split()),
+        codes=codes,
+        changes=changes_made(scenario, read_base(name)),
+    )
+
+
+def drawn(seed: int | None = None) -> str:
+    """The name of a scenario with something to find; with a seed it is always the same."""
+    return Random(seed).choice(names())  # noqa: S311 (a game, no secret)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The scenarios that one is drawn from."""
+    found = (read_scenario(path.stem) for path in FOLDER.glob("*.yaml"))
+    fit = (each for each in found if each.expect.findings and not each.base)
+    return tuple(sorted({each.name for each in fit} - _NOT_DRAWN))
+
+
 def changes_made(scenario: Scenario, base: Scenario | None) -> tuple[str, ...]:
-    """What was done to the cluster, one sentence each: what differs from the scenario that it
-    extends, what was changed in it since, what broke."""
-    told = [*_settings(scenario, base), *_objects(scenario, base)]
+    """What was changed in the cluster, one sentence each.
+
+    What differs from the scenario that it extends, what was changed since, what broke.
+    """
+    changes = [*_settings(scenario, base), *_objects(scenario, base)]
     known = {identity(each): each for each in scenario.manifests}
     for change in scenario.changes:
-        told += _changed(change, known)
-    told += (_broken(each) for each in scenario.faults if base is None or each not in base.faults)
-    for each in scenario.life.flaps:
-        if base is None or each not in base.life.flaps:
-            told.append(f"about every {each.every}: the sessions of {each.node} are reset")
-    return tuple(told)
+        changes += _changed(change, known)
+    faults, flaps = (base.faults, base.life.flaps) if base else ((), ())
+    changes += (_broken(each) for each in scenario.faults if each not in faults)
+    changes += (
+        f"about every {each.every}: the sessions of {each.node} are reset"
+        for each in scenario.life.flaps
+        if each not in flaps
+    )
+    return tuple(changes)
 
 
 def _settings(scenario: Scenario, base: Scenario | None) -> Iterator[str]:
-    """What is otherwise about the installation and what surrounds it."""
+    """What differs in the installation and around it."""
     if base is None:
         return
     if scenario.cilium != base.cilium:
@@ -107,7 +167,7 @@ def _objects(scenario: Scenario, base: Scenario | None) -> Iterator[str]:
 
 
 def _changed(change: ChangePlan, known: dict[str, JsonObject]) -> Iterator[str]:
-    """What somebody did; `known` are the objects before, and then those after."""
+    """What was applied or deleted; `known` are the objects before, and then those after."""
     when = f"{_when(change.at)}: "
     for manifest in change.manifests:
         name = identity(manifest)
@@ -122,14 +182,14 @@ def _put(when: str, after: JsonObject, known: Mapping[str, JsonObject]) -> Itera
     name = identity(after)
     if name in known or name == _CONFIG:
         before = known.get(name) or {**after, "data": {}}
-        for told in _differences("", before, after):
-            yield f"{when}{_spoken(name)}: {told}"
+        for difference in _differences("", before, after):
+            yield f"{when}{_spoken(name)}: {difference}"
     else:
         yield f"{when}{_spoken(name)} was created"
 
 
 def _differences(path: str, before: object, after: object) -> Iterator[str]:
-    """Each field that is otherwise, as deep as the two are alike."""
+    """Each field that differs, as deep as the two are alike."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             below = f"{path}.{key}" if path else str(key)
@@ -174,58 +234,3 @@ def _spoken(name: str) -> str:
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-_NOT_DRAWN = frozenset({"large"})
-"""Scenarios that are about something else than a fault."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exercise:
-    """A scenario, and what a good operator finds in it."""
-
-    scenario: str
-    """Its name, or the path of its file."""
-    description: str
-    sentence: str
-    """What is to be concluded."""
-    codes: tuple[str, ...]
-    """Codes of the findings that lead there; at least one."""
-    changes: tuple[str, ...]
-    """What was done to the cluster, one sentence each."""
-
-    @property
-    def command(self) -> str:
-        """What opens the same cluster again, by its name."""
-        return f"ciliscope lab {shlex.quote(self.scenario)}"
-
-
-def exercise(name: str) -> Exercise:
-    """A scenario, by name or path, as an exercise.
-
-    Raises ScenarioError where there is none, or nothing to be found in it.
-    """
-    scenario = read_scenario(name)
-    codes = scenario.expect.findings
-    if not codes:
-        raise ScenarioError(f"there is nothing to find in {name}; --practice alone draws another")
-    return Exercise(
-        scenario=name,
-        description=scenario.description,
-        sentence=" ".join(scenario.expect.sentence.split()),
-        codes=codes,
-        changes=changes_made(scenario, read_base(name)),
-    )
-
-
-def drawn(seed: int | None = None) -> str:
-    """The name of a scenario with something to find; with a seed it is always the same."""
-    return Random(seed).choice(names())  # noqa: S311 (a game, no secret)
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """The scenarios that one is drawn from."""
-    found = (read_scenario(path.stem) for path in FOLDER.glob("*.yaml"))
-    fit = (each for each in found if each.expect.findings and not each.base)
-    return tuple(sorted({each.name for each in fit} - _NOT_DRAWN))

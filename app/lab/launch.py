@@ -45,7 +45,7 @@ class RunningLab:
     ) -> None:
         self._process = process
         self._stderr = stderr
-        self._said = ""
+        self._complaints = ""
         self._state = state
         self.context = context
         """The kubeconfig's context, such as `lab-home`."""
@@ -80,12 +80,12 @@ class RunningLab:
 
     def complaints(self) -> str:
         """What the process has written on its standard error; "" while all is well."""
-        return self._said if self._stderr.closed else _text(self._stderr)
+        return self._complaints if self._stderr.closed else _text(self._stderr)
 
     def stop(self) -> None:
         """End the process and remove its state directory; may be called again."""
         _end(self._process)
-        self._said = self.complaints()
+        self._complaints = self.complaints()
         self._stderr.close()
         shutil.rmtree(self._state, ignore_errors=True)
 
@@ -169,8 +169,8 @@ def _ready(process: subprocess.Popen[bytes], stderr: IO[bytes], deadline: float)
         piece = os.read(process.stdout.fileno(), 65536)
         if not piece:
             code = process.wait()
-            said = _text(stderr).strip().rpartition("\n")[2]
-            raise LabFailed(said or f"The lab ended before it was ready (exit code {code}).")
+            last = _text(stderr).strip().rpartition("\n")[2]
+            raise LabFailed(last or f"The lab ended before it was ready (exit code {code}).")
         line += piece
     ready: dict[str, str] = json.loads(line)
     return ready

@@ -20,7 +20,7 @@ import yaml
 from app.lab.fields import mapping, merged, objects, text
 from app.lab.plane import minor, release
 from app.lab.resources import resources
-from app.lab.store import JsonObject, stamp
+from app.lab.store import CannotServe, JsonObject, stamp
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's safe loader where PyYAML was built with it, ten times as fast."""
@@ -56,7 +56,7 @@ FaultName = Literal[
 """What can break in a running cluster."""
 
 
-class ScenarioError(Exception):
+class ScenarioError(CannotServe):
     """A scenario that cannot be used; one sentence naming the file, the place and the remedy."""
 
 

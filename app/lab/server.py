@@ -3,6 +3,11 @@
 Started by `app.lab.launch` with a state directory of its own. It prints one line of JSON when it
 can be used and ends when its standard input does, so it cannot outlive the parent, however that
 one ended. Whatever it wrote into the state directory goes with it.
+
+Served is the part of the Kubernetes API that reading needs: versions, health, discovery, list, get,
+watch, container logs and SelfSubjectAccessReview, with the answers, refusals and headers of a real
+API server (Kubernetes API concepts). Plus one private path, by which the lab's `cilium` command
+asks for its answers. Everything needs the bearer token; nothing can be changed.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import hmac
 import json
 import os
 import secrets
@@ -19,19 +25,221 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from email.utils import format_datetime
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import trustme
 from aiohttp import web
 
-from app.lab.api import KubernetesApi
+from app.lab.access import (
+    REVIEWS_PATH,
+    NoSuchPath,
+    Refusal,
+    Target,
+    bad_request,
+    locate,
+    method_not_allowed,
+    not_found,
+    permit,
+    review,
+    unauthorized,
+)
+from app.lab.reads import (
+    list_document,
+    list_version,
+    log_query,
+    log_text,
+    page_of,
+    switched_on,
+    watch_lines,
+    watch_of,
+    with_type,
+)
+from app.lab.recording import load_recording
+from app.lab.resources import discovery_document
 from app.lab.store import CannotServe, Cluster, JsonObject
+from app.lab.tables import table
 
+CILIUM_PATH = "/lab/cilium"
+"""Where the lab's `cilium` command posts `{"argv": […]}`."""
+
+_HEALTH = ("/livez", "/readyz", "/healthz")
 _HOST = "127.0.0.1"
 _GRACE = 1.5
 """Seconds after which the process ends even when it cannot end well."""
+
+_Piece = TypeVar("_Piece")
+
+
+class _Command(msgspec.Struct):
+    argv: list[str]
+
+
+class KubernetesApi:
+    """Serves a cluster to whoever has the token."""
+
+    def __init__(self, cluster: Cluster, token: str, bookmark_interval: float = 10.0) -> None:
+        """A watch that asked for bookmarks gets one every `bookmark_interval` seconds."""
+        self._cluster = cluster
+        self._credentials = f"Bearer {token}".encode()
+        self._bookmark_interval = bookmark_interval
+
+    def application(self) -> web.Application:
+        """The web application; run it with `handler_cancellation`, so that watches can end."""
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        application.on_response_prepare.append(self._date)
+        return application
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(self._cluster.clock(), usegmt=True)
+        response.headers["Cache-Control"] = "no-cache, private"
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._authenticate(request)
+            if request.method == "POST":
+                return await self._post(request)
+            if request.method != "GET":
+                raise method_not_allowed()
+            return await self._get(request)
+        except Refusal as refusal:
+            return _json(refusal.status, refusal.code)
+        except NoSuchPath:
+            return web.Response(status=404, text="404 page not found\n")
+
+    def _authenticate(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._credentials):
+            raise unauthorized()
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if path == "/version" and path not in self._cluster.documents:
+            return _json(self._cluster.kubernetes)
+        if path.startswith(_HEALTH):
+            return web.Response(text="ok")
+        document = self._document(path)
+        if document is not None:
+            return document
+        target = locate(path, self._cluster)
+        if switched_on(request.query, "watch") and not target.name:
+            permit(self._cluster, "watch", target)
+            return await self._watch(request, target)
+        permit(self._cluster, "get" if target.name else "list", target)
+        if not target.name:
+            return self._list(request, target)
+        if target.subresource:
+            return await self._log(request, target)
+        return self._object(request, target)
+
+    def _document(self, path: str) -> web.Response | None:
+        """A recorded document that is no list, or a generated discovery document."""
+        documents = self._cluster.documents
+        if path in documents and path not in self._cluster.list_versions:
+            return _body(documents[path])
+        if "/apis" in documents:
+            return None
+        generated = discovery_document(path, self._cluster.store.resources.values())
+        return None if generated is None else _json(generated)
+
+    def _list(self, request: web.Request, target: Target) -> web.Response:
+        page = page_of(self._cluster, target, request.query)
+        if _wants_table(request):
+            return _json(self._table(request, target, page.items, page.metadata))
+        recorded = self._cluster.documents.get(target.path)
+        if page.whole and recorded is not None:
+            return _body(recorded)
+        return _json(list_document(page, target))
+
+    def _object(self, request: web.Request, target: Target) -> web.Response:
+        key, cluster = target.resource.key, self._cluster
+        obj = cluster.store.get(key, target.namespace, target.name)
+        if obj is None:
+            raise not_found(target.resource, target.name)
+        if _wants_table(request):
+            version: JsonObject = {"resourceVersion": list_version(cluster, target)}
+            return _json(self._table(request, target, [obj], version))
+        return _json(with_type(obj, target))
+
+    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        watch = watch_of(self._cluster, target, request.query)
+
+        def present(obj: JsonObject) -> JsonObject:
+            if not _wants_table(request):
+                return with_type(obj, target)
+            return self._table(request, target, [obj], {})
+
+        lines = watch_lines(self._cluster, watch, self._bookmark_interval, present)
+        return await _stream(request, "application/json", lines, _line, watch.seconds)
+
+    async def _log(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if (target.resource.key, target.subresource) != (("", "pods"), "log"):
+            raise NoSuchPath
+        query = log_query(self._cluster, target, request.query)
+        return await _stream(request, "text/plain", log_text(self._cluster, query), bytes)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        if request.path == REVIEWS_PATH:
+            return _json(review(self._cluster, await request.read()), 201)
+        if request.path == CILIUM_PATH:
+            return self._command(await request.read())
+        raise method_not_allowed()
+
+    def _command(self, body: bytes) -> web.Response:
+        try:
+            command = msgspec.json.decode(body, type=_Command)
+        except msgspec.DecodeError as problem:
+            raise bad_request(f"the command cannot be read: {problem}") from problem
+        # Octets become base64, and an infinite duration null.
+        return _body(msgspec.json.encode(self._cluster.cilium(command.argv)))
+
+    def _table(
+        self, request: web.Request, target: Target, objects: list[JsonObject], metadata: JsonObject
+    ) -> JsonObject:
+        include = request.query.get("includeObject", "Metadata")
+        shown = [with_type(obj, target) for obj in objects]
+        return table(target.resource, shown, metadata, self._cluster.clock(), include)
+
+
+def _wants_table(request: web.Request) -> bool:
+    first = request.headers.get("Accept", "").partition(",")[0].replace(" ", "")
+    return "as=Table" in first.split(";") and "g=meta.k8s.io" in first.split(";")
+
+
+async def _stream(
+    request: web.Request,
+    content_type: str,
+    pieces: AsyncGenerator[_Piece, None],
+    encode: Callable[[_Piece], bytes],
+    seconds: float | None = None,
+) -> web.StreamResponse:
+    """Answer piece by piece, for so many seconds at most."""
+    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), aclosing(pieces):
+            async for piece in pieces:
+                await response.write(encode(piece))
+    await response.write_eof()
+    return response
+
+
+def _line(document: JsonObject) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+def _json(document: JsonObject, status: int = 200) -> web.Response:
+    return _body(_line(document), status)
+
+
+def _body(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,18 +292,12 @@ def _options(argv: Sequence[str] | None) -> _Options:
 
 def _cluster(options: _Options) -> Cluster:
     """The cluster to serve. Raises CannotServe."""
-    # Each is imported alone: a replay needs no simulation and the simulation no recordings.
     if options.replay is not None:
-        from app.lab.recording import load_recording
-
         return load_recording(options.replay)
-    from app.lab.scenario import ScenarioError
+    # Imported here: a replay needs no simulation.
     from app.lab.world import load_scenario
 
-    try:
-        return load_scenario(options.scenario, options.seed)
-    except ScenarioError as problem:
-        raise CannotServe(str(problem)) from problem
+    return load_scenario(options.scenario, options.seed)
 
 
 async def _serve(cluster: Cluster, state: Path, context: str, frozen: bool) -> None:

@@ -34,6 +34,12 @@ def api_root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
+def collection_path(group: str, version: str, plural: str, namespace: str = "") -> str:
+    """Where a list is served, of all namespaces or of one."""
+    inside = f"/namespaces/{namespace}" if namespace else ""
+    return f"{api_root(group, version)}{inside}/{plural}"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One served kind, as discovery describes it."""
@@ -65,8 +71,7 @@ class Resource:
 
     def path(self, version: str, namespace: str = "") -> str:
         """Where its list is served, of all namespaces or of one."""
-        inside = f"/namespaces/{namespace}" if namespace else ""
-        return f"{api_root(self.group, version)}{inside}/{self.plural}"
+        return collection_path(self.group, version, self.plural, namespace)
 
     @property
     def key(self) -> ResourceKey:

@@ -15,7 +15,7 @@ from app.model.session_causes import FLAP_WINDOW
 from app.model.session_logs import FOLLOWED
 from app.model.sessions import UNKNOWN, Session, sessions
 from app.pipeline.sources import Wiring
-from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS, ROUTES
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import Pod
@@ -30,6 +30,19 @@ PAUSE = 5.0
 class _Log:
     detach: Callable[[], None]
     well_since: float | None = None
+
+
+async def read_all(wiring: Wiring, monitor: Monitor) -> None:
+    """Read every source of a cluster, and the logs of suspect agents, until cancelled.
+
+    The routes are always read: findings depend on them, whichever screen is up.
+    """
+    for feed in (*wiring.feeds(), *wiring.own_version()):
+        monitor.attach(feed)
+    with monitor.demand(*ROUTES):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wiring.run(monitor))
+            group.create_task(follow_suspects(wiring, monitor))
 
 
 async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:

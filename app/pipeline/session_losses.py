@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from app.model.flap_history import FlapLedger, sights
+from app.model.session_logs import agent_logs
+from app.model.sessions import sessions
 from app.state.kinds import (
     AGENT_LOGS,
     BGP_PEERS,
@@ -48,9 +50,6 @@ async def count_losses(monitor: Watched, ledger: FlapLedger, changed: Callable[[
 
 def follow(ledger: FlapLedger, snapshot: Snapshot) -> None:
     """Take one snapshot into the ledger."""
-    from app.model.session_logs import agent_logs
-    from app.model.sessions import sessions
-
     logs = agent_logs(snapshot)
     ledger.follow(
         sights(sessions(snapshot), snapshot),

@@ -130,7 +130,7 @@ def _category(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
             head = f"{plural(len(follow), 'finding')}: "
             yield from _wrapped("    explains  ", head + names(follow, 4))
     if folded:
-        yield from _wrapped(f"{pen.sign(folded[0].severity)} ", _told_elsewhere(verdict, folded))
+        yield from _wrapped(f"{pen.sign(folded[0].severity)} ", _shown_elsewhere(verdict, folded))
     if not tops and not folded:
         yield from _nothing_found(verdict, category, pen)
         return
@@ -143,8 +143,8 @@ def _category(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
 def _nothing_found(verdict: Verdict, category: str, pen: Pen) -> Iterator[str]:
     missing, off = verdict.unjudged[category], not_read(verdict, (category,))
     if missing:
-        told = f"nothing found, but not all was judged for want of {labels(missing)}"
-        yield from _wrapped(f"{pen.sign(Severity.UNKNOWN)} ", told)
+        text = f"nothing found, but not all was judged for want of {labels(missing)}"
+        yield from _wrapped(f"{pen.sign(Severity.UNKNOWN)} ", text)
         if off:
             yield from _wrapped(f"{pen.sign(Severity.INFO)} ", off)
         return
@@ -157,12 +157,12 @@ def not_read(verdict: Verdict, categories: Iterable[str] | None = None) -> str:
     """What was switched off, or not granted as nothing needs it, and these categories would be
     judged from; "" when nothing was."""
     asked, lacking = verdict.not_read(categories), verdict.not_granted(categories)
-    told = [f"not read, as asked: {', '.join(asked)}"] if asked else []
-    told += [f"not read for want of an optional right: {', '.join(lacking)}"] if lacking else []
-    return "; ".join(told)
+    texts = [f"not read, as asked: {', '.join(asked)}"] if asked else []
+    texts += [f"not read for want of an optional right: {', '.join(lacking)}"] if lacking else []
+    return "; ".join(texts)
 
 
-def _told_elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:
+def _shown_elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:
     tops = {
         top.id: top for top in verdict.tops if {f.id for f in verdict.follow(top)} & _ids(folded)
     }
@@ -180,8 +180,8 @@ def _ids(findings: Iterable[Finding]) -> set[str]:
 def ignored_lines(verdict: Verdict) -> Iterator[str]:
     """The findings that are left out, each with its reason."""
     for each in verdict.ignored:
-        told = f"{each.finding.code} {each.finding.subject}: {each.entry.reason}"
-        yield one_line(f"ignored: {told} ({each.entry.place})")
+        text = f"{each.finding.code} {each.finding.subject}: {each.entry.reason}"
+        yield one_line(f"ignored: {text} ({each.entry.place})")
 
 
 def _status(verdict: Verdict, pen: Pen) -> str:

@@ -67,10 +67,10 @@ def _case(verdict: Verdict, entry: Code, threshold: Severity) -> ElementTree.Ele
     bad = (Severity.FAIL,) if threshold is Severity.FAIL else (Severity.FAIL, Severity.WARN)
     failing = [top for top in found if top.severity in bad]
     unknown = [top for top in found if top.severity is Severity.UNKNOWN]
-    told = failing or unknown
-    if told:
+    shown = failing or unknown
+    if shown:
         element = ElementTree.SubElement(
-            case, "failure" if failing else "skipped", message=_xml(_summary(told))
+            case, "failure" if failing else "skipped", message=_xml(_summary(shown))
         )
         if failing:
             element.set("type", entry.code)

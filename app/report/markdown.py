@@ -64,8 +64,8 @@ def escape(text: str) -> str:
 
 def _counts(verdict: Verdict) -> str:
     counts = verdict.counts()
-    told = [f"{counts[severity]} {severity}" for severity in COUNTED if counts[severity]]
-    sentence = ", ".join(told) or "Nothing was found"
+    texts = [f"{counts[severity]} {severity}" for severity in COUNTED if counts[severity]]
+    sentence = ", ".join(texts) or "Nothing was found"
     if not verdict.complete:
         sentence += "; not everything could be judged"
     return f"**{sentence}.**"
@@ -88,8 +88,8 @@ def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
         yield from ("```sh", one_line(top.command), "```", "")
     if follow := verdict.follow(top):
         more = f" and {len(follow) - FOLLOW} more" if len(follow) > FOLLOW else ""
-        told = ", ".join(_named(follow[:FOLLOW]))
-        yield f"Explains {plural(len(follow), 'finding')}: {told}{more}."
+        named = ", ".join(_named(follow[:FOLLOW]))
+        yield f"Explains {plural(len(follow), 'finding')}: {named}{more}."
         yield ""
     yield f"See {docs_page(top.code)}."
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import UNSET, structs
 
 from app.diagnosis.catalog import CODES, code
-from app.runbooks.parsing import BadRunbook, Flaw, Source, flaws, parse, read_file
+from app.runbooks.parsing import BadRunbook, Flaw, SourceLines, flaws, parse, read_file
 from app.runbooks.schema import PAGES, Extension, Look, Runbook, Step, StepChange
 from collectors.sanitize import one_line
 
@@ -127,13 +127,13 @@ def _with_pages(runbook: Runbook) -> Runbook:
     )
 
 
-def _sound(runbook: Runbook, source: Source) -> Runbook:
+def _sound(runbook: Runbook, source: SourceLines) -> Runbook:
     for flaw in flaws(runbook):
         raise source.refuse(flaw.at, flaw.says)
     return runbook
 
 
-def _extended(change: Extension, source: Source) -> Runbook:
+def _extended(change: Extension, source: SourceLines) -> Runbook:
     if change.extends not in _ORDER:
         known = ", ".join(_ORDER)
         told = f"there is no built-in runbook {change.extends!r}; there are: {known}"
@@ -155,7 +155,7 @@ def _extended(change: Extension, source: Source) -> Runbook:
     return runbook
 
 
-def _put(steps: list[Step], change: StepChange, source: Source, number: int) -> None:
+def _put(steps: list[Step], change: StepChange, source: SourceLines, number: int) -> None:
     """A step in the place of its namesake, or behind the one that it names."""
     fields = structs.asdict(change)
     after = str(fields.pop("after"))

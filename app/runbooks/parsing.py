@@ -249,7 +249,7 @@ class BadRunbook(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceLines:
     """Where each part of a file stands, for errors that name it."""
 
     file: str
@@ -271,7 +271,7 @@ def spelled(path: Place) -> str:
     return told.removeprefix(".")
 
 
-def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Source]:
+def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, SourceLines]:
     """The runbook of this text, or what it changes of another. Raises BadRunbook.
 
     `file` is how errors call it, `name` what the runbook is called.
@@ -293,7 +293,7 @@ def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Sourc
     return found, source
 
 
-def _parameters(tree: Value, source: Source) -> None:
+def _parameters(tree: Value, source: SourceLines) -> None:
     """Each parameter by itself: of the whole it would not be told which one is wrong."""
     if not isinstance(tree, dict):
         return
@@ -316,9 +316,9 @@ def read_file(path: Path) -> bytes:
     return text
 
 
-def _tree(text: bytes, file: str) -> tuple[Value, Source]:
+def _tree(text: bytes, file: str) -> tuple[Value, SourceLines]:
     lines: dict[Place, int] = {}
-    source = Source(file, lines)
+    source = SourceLines(file, lines)
     try:
         root = _root(text.decode())
     except UnicodeDecodeError as problem:
@@ -377,7 +377,7 @@ def _no_yaml(problem: yaml.MarkedYAMLError, file: str) -> BadRunbook:
     return BadRunbook(one_line(f"{file}{line}: {wrong}"))
 
 
-def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Value:
+def _value(node: Node, at: Place, lines: dict[Place, int], source: SourceLines) -> Value:
     """What a node says; where each part of it stands is noted in `lines`."""
     lines.setdefault(at, node.start_mark.line + 1)
     if len(at) > DEEPEST:
@@ -399,7 +399,7 @@ def _value(node: Node, at: Place, lines: dict[Place, int], source: Source) -> Va
     return text
 
 
-def _mapping(node: MappingNode, at: Place, lines: dict[Place, int], source: Source) -> Value:
+def _mapping(node: MappingNode, at: Place, lines: dict[Place, int], source: SourceLines) -> Value:
     found: dict[str, Value] = {}
     for key, value in node.value:
         name = printable(str(key.value)) if isinstance(key, ScalarNode) else ""
@@ -421,7 +421,7 @@ def _number(text: str) -> Value:
         return float("nan")  # no field takes a number: that it is one is all that is told
 
 
-def _told(problem: str, source: Source, inside: Place = ()) -> BadRunbook:
+def _told(problem: str, source: SourceLines, inside: Place = ()) -> BadRunbook:
     """What msgspec says is wrong `inside` a part, at its line."""
     found = _PLACE.search(problem)
     sentence = problem[: found.start()] if found else problem

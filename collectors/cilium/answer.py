@@ -19,11 +19,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import NoReturn, Protocol, TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import msgspec
 
 from collectors.kubernetes.decode import Undecodable, without_nulls
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
 from collectors.source import Keyed, ReadError, Reason
@@ -215,14 +216,25 @@ BGP_DISABLED = (
 """What an agent without BGP says to us through the cilium command."""
 
 _Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer", bound="AgentAnswer")
 
 
-class AgentRecord(Keyed, Protocol):
-    """A record of what one agent said."""
+class AgentAnswer(RecordPart, frozen=True):
+    """One agent's answer, or the error in its place."""
+
+    node: str
+    """"" when only the pod is known: errors name pods."""
+    pod: str = ""
+    """Name of the agent's pod, known only when it failed."""
+    error: str = ""
+    """Why there is no answer, or which part of it is missing; "" when it is whole."""
+    bgp_disabled: bool = False
+    """The agent's BGP control plane is off; `error` says so too."""
 
     @property
-    def error(self) -> str:
-        """Why there is no answer, or which part of it is missing; "" when it is whole."""
+    def key(self) -> str:
+        """The node, or `pod:NAME` when only the pod is known."""
+        return self.node or f"pod:{self.pod}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,29 +264,33 @@ _WHERE = re.compile(r"^(?:command failed|error with exec request) \(pod=[^)]*\):
 def parse_agents(
     completed: Completed,
     label: str,
-    answered: Callable[[str, bytes], AgentRecord],
-    failed: Callable[[AgentFailure], AgentRecord],
+    record: type[_Answer],
+    answered: Callable[[str, bytes], _Answer],
 ) -> Reading:
     """The answer of a command that asks all agents. Raises ReadError.
 
-    `answered` makes a record from a node's printable name and its agent's JSON, `failed` from a
-    failure. A map without nodes and `null` are answers: no agent was found.
+    `answered` makes a record from a node's printable name and its agent's JSON. A map without nodes
+    and `null` are answers: no agent was found.
     """
     failures = agent_failures(completed.err)
     if completed.code and not failures:
         raise refusal(completed, label)
     unanswered = tuple(f"agent {failure.pod}: {failure.error}" for failure in failures)
+    failed = tuple(
+        record("", failure.pod, error=failure.error, bgp_disabled=failure.bgp_disabled)
+        for failure in failures
+    )
     if completed.code and not completed.out.strip():
         if all(failure.forbidden for failure in failures):
             raise _exec_forbidden(failures, label)
-        return Reading(tuple(map(failed, failures)), (*unanswered, ONE_FAILS_ALL))
+        return Reading(failed, (*unanswered, ONE_FAILS_ALL))
     try:
         nodes = read_map(completed.out)
     except Undecodable as problem:
         raise unreadable(completed, label, problem) from None
     records = [answered(one_line(name), bytes(raw)) for name, raw in sorted(nodes.items())]
-    broken = tuple(f"node {record.key}: {record.error}" for record in records if record.error)
-    return Reading((*records, *map(failed, failures)), broken + unanswered)
+    broken = tuple(f"node {each.key}: {each.error}" for each in records if each.error)
+    return Reading((*records, *failed), broken + unanswered)
 
 
 def agent_failures(err: str) -> tuple[AgentFailure, ...]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from collectors.cilium.path_attributes import AFI_NAMES, family_name
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.sanitize import one_line, printable_bytes
 
 CAPABILITY_NAMES = {
@@ -55,7 +55,7 @@ _ROLES = ("provider", "route server", "route server client", "customer", "peer")
 _DIRECTIONS = {1: "receive", 2: "send", 3: "send and receive"}
 
 
-class Capability(Part, frozen=True):
+class Capability(RecordPart, frozen=True):
     """One capability of one side of a session."""
 
     code: int

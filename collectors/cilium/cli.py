@@ -26,7 +26,7 @@ from collectors.cilium import peers as bgp_peers
 from collectors.cilium import routes as bgp_routes
 from collectors.cilium import status as cilium_status
 from collectors.cilium.answer import CiliumCommand, Reading, is_help, refusal
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import CommandMissing, CommandTimedOut, Completed, run
 from collectors.sanitize import one_line, printable_bytes
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
@@ -45,7 +45,7 @@ _NOWHERE = "http://127.0.0.1:0"
 """A port that nothing can listen on."""
 
 
-class CliVersion(Part, frozen=True):
+class CliVersion(RecordPart, frozen=True):
     """What the command says of itself; there is one record of this kind."""
 
     version: str = ""

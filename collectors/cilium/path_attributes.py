@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 
 AFI_IPV4 = 1
 AFI_IPV6 = 2
@@ -95,7 +95,7 @@ _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _ADDRESS_BITS = {AFI_IPV4: 32, AFI_IPV6: 128}
 
 
-class AsPathSegment(Part, frozen=True):
+class AsPathSegment(RecordPart, frozen=True):
     """One segment of an AS path."""
 
     kind: str
@@ -109,7 +109,7 @@ class AsPathSegment(Part, frozen=True):
         return f"{brackets[:1]}{' '.join(map(str, self.asns))}{brackets[1:]}"
 
 
-class MpReach(Part, frozen=True):
+class MpReach(RecordPart, frozen=True):
     """MP_REACH_NLRI: next hop and prefixes of a family other than IPv4 unicast (RFC 4760 §3)."""
 
     family: str
@@ -125,7 +125,7 @@ class MpReach(Part, frozen=True):
     """Prefixes; of a family that is not IP, nothing."""
 
 
-class UnknownAttribute(Part, frozen=True):
+class UnknownAttribute(RecordPart, frozen=True):
     """An attribute that is kept as it is: we know at most its name."""
 
     type: int
@@ -136,7 +136,7 @@ class UnknownAttribute(Part, frozen=True):
     value: bytes
 
 
-class Malformed(Part, frozen=True):
+class Malformed(RecordPart, frozen=True):
     """Bytes that are not what they claim to be."""
 
     what: str
@@ -145,7 +145,7 @@ class Malformed(Part, frozen=True):
     raw: bytes
 
 
-class PathAttributes(Part, frozen=True):
+class PathAttributes(RecordPart, frozen=True):
     """The attributes of one path. What is not on the wire is "", None or empty."""
 
     origin: str = ""

@@ -18,9 +18,9 @@ from typing import Annotated
 
 import msgspec
 
-from collectors.cilium.answer import AgentFailure, CiliumCommand, Reading, parse_agents, read_items
+from collectors.cilium.answer import AgentAnswer, CiliumCommand, Reading, parse_agents, read_items
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
 KIND = "bgp_peers"
@@ -30,16 +30,16 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A Go int64 that is never negative. Go leaves it out when it is 0."""
 
 
-class PeerFamily(Part, frozen=True):
+class FamilyCounts(RecordPart, frozen=True):
     """Prefix counts of one address family of a session."""
 
     afi: str = ""
     safi: str = ""
-    received: int = 0
+    received: Count = 0
     """Prefixes the router sends."""
-    accepted: int = 0
+    accepted: Count = 0
     """Of those, what Cilium takes into its table: 0 is normal, it has no use for them."""
-    advertised: int = 0
+    advertised: Count = 0
     """Prefixes sent to the router, or to be sent: above 0 also without a session."""
 
     @property
@@ -48,7 +48,7 @@ class PeerFamily(Part, frozen=True):
         return f"{self.afi}/{self.safi}"
 
 
-class BgpPeer(Part, frozen=True):
+class BgpPeer(RecordPart, frozen=True):
     """One session of one node, as its agent sees it. Times are in seconds."""
 
     name: str = ""
@@ -62,7 +62,7 @@ class BgpPeer(Part, frozen=True):
     """`idle`, `connect`, `active`, `open_sent`, `open_confirm`, `established` or `unknown`."""
     uptime: float | None = None
     """How long it is established; None while it is not."""
-    families: tuple[PeerFamily, ...] = ()
+    families: tuple[FamilyCounts, ...] = ()
     configured_hold_time: int = 0
     applied_hold_time: int = 0
     """0 until negotiated."""
@@ -88,24 +88,11 @@ class BgpPeer(Part, frozen=True):
         return self.state == "established"
 
 
-class NodePeers(Part, frozen=True):
-    """What one agent said of its sessions, or why it said nothing."""
+class NodePeers(AgentAnswer, frozen=True):
+    """One agent's answer about its sessions."""
 
-    node: str
-    """"" when only the pod is known: errors name pods."""
-    pod: str = ""
-    """Name of the agent's pod, known only when it failed."""
     peers: tuple[BgpPeer, ...] = ()
     """Empty without an error: no BGP is configured on the node."""
-    error: str = ""
-    """Why there is no answer, or which part of it is missing; "" when it is whole."""
-    bgp_disabled: bool = False
-    """The agent's BGP control plane is off; `error` says so too."""
-
-    @property
-    def key(self) -> str:
-        """The node, or `pod:NAME` when only the pod is known."""
-        return self.node or f"pod:{self.pod}"
 
 
 class _Bytes(msgspec.Struct, frozen=True, gc=False):
@@ -118,14 +105,6 @@ class _GracefulRestart(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     restart_time_seconds: Count = 0
 
 
-class _Family(msgspec.Struct, frozen=True, gc=False):
-    afi: str = ""
-    safi: str = ""
-    received: Count = 0
-    accepted: Count = 0
-    advertised: Count = 0
-
-
 class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     """BgpPeer on the wire."""
 
@@ -136,7 +115,7 @@ class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     peer_port: Count = 0
     session_state: str = "unknown"
     uptime_nanoseconds: Count = 0
-    families: tuple[_Family, ...] = ()
+    families: tuple[FamilyCounts, ...] = ()
     configured_hold_time_seconds: Count = 0
     applied_hold_time_seconds: Count = 0
     configured_keep_alive_time_seconds: Count = 0
@@ -154,7 +133,7 @@ _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
 
 def parse_peers(completed: Completed) -> Reading:
     """Read what `cilium bgp peers -o json` printed and how it ended. Raises ReadError."""
-    return parse_agents(completed, "cilium bgp peers", _answered, _failed)
+    return parse_agents(completed, "cilium bgp peers", NodePeers, _answered)
 
 
 COMMAND = CiliumCommand(KIND, ARGV, parse_peers, deadline=40.0, interval=15.0)
@@ -166,10 +145,6 @@ def read_bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-def _failed(failure: AgentFailure) -> NodePeers:
-    return NodePeers("", failure.pod, error=failure.error, bgp_disabled=failure.bgp_disabled)
 
 
 def _answered(node: str, raw: bytes) -> NodePeers:
@@ -186,10 +161,7 @@ def _peer(wire: _Peer) -> BgpPeer:
         peer_port=wire.peer_port,
         state=wire.session_state or "unknown",
         uptime=wire.uptime_nanoseconds / 1e9 if wire.uptime_nanoseconds else None,
-        families=tuple(
-            PeerFamily(each.afi, each.safi, each.received, each.accepted, each.advertised)
-            for each in wire.families
-        ),
+        families=wire.families,
         configured_hold_time=wire.configured_hold_time_seconds,
         applied_hold_time=wire.applied_hold_time_seconds,
         configured_keepalive=wire.configured_keep_alive_time_seconds,

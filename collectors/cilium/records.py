@@ -21,24 +21,24 @@ from collectors.kubernetes.records import (
     NamedReference,
     Object,
     Opaque,
-    Part,
+    RecordPart,
 )
 
 
-class CiliumNodeAddress(Part, frozen=True):
+class CiliumNodeAddress(RecordPart, frozen=True):
     """One address of a CiliumNode."""
 
     type: str = ""
     ip: str = ""
 
 
-class NodeIpam(Part, frozen=True):
+class NodeIpam(RecordPart, frozen=True):
     """`spec.ipam` of a CiliumNode."""
 
     pod_cidrs: tuple[str, ...] = msgspec.field(default=(), name="podCIDRs")
 
 
-class CiliumNodeSpec(Part, frozen=True):
+class CiliumNodeSpec(RecordPart, frozen=True):
     """`spec` of a CiliumNode."""
 
     addresses: tuple[CiliumNodeAddress, ...] = ()
@@ -51,7 +51,7 @@ class CiliumNode(Object, frozen=True):
     spec: CiliumNodeSpec = CiliumNodeSpec()
 
 
-class PoolBlock(Part, frozen=True):
+class PoolBlock(RecordPart, frozen=True):
     """One range of a pool: `cidr`, or `start` with or without `stop`."""
 
     cidr: str = ""
@@ -59,7 +59,7 @@ class PoolBlock(Part, frozen=True):
     stop: str = ""
 
 
-class PoolSpec(Part, frozen=True):
+class PoolSpec(RecordPart, frozen=True):
     """`spec` of a CiliumLoadBalancerIPPool."""
 
     service_selector: LabelSelector | None = None
@@ -69,7 +69,7 @@ class PoolSpec(Part, frozen=True):
     blocks: tuple[PoolBlock, ...] = ()
 
 
-class ConditionsStatus(Part, frozen=True):
+class ConditionsStatus(RecordPart, frozen=True):
     """A `status` of which only the conditions are read."""
 
     conditions: tuple[Condition, ...] = ()
@@ -82,13 +82,13 @@ class Pool(Object, frozen=True):
     status: ConditionsStatus = ConditionsStatus()
 
 
-class AutoDiscovery(Part, frozen=True):
+class AutoDiscovery(RecordPart, frozen=True):
     """How a peer without an address is found."""
 
     mode: str = ""
 
 
-class ClusterPeer(Part, frozen=True):
+class ClusterPeer(RecordPart, frozen=True):
     """A peer of an instance in a CiliumBGPClusterConfig."""
 
     name: str = ""
@@ -99,7 +99,7 @@ class ClusterPeer(Part, frozen=True):
     peer_config_ref: NamedReference | None = None
 
 
-class ClusterInstance(Part, frozen=True):
+class ClusterInstance(RecordPart, frozen=True):
     """A BGP instance in a CiliumBGPClusterConfig."""
 
     name: str = ""
@@ -108,7 +108,7 @@ class ClusterInstance(Part, frozen=True):
     peers: tuple[ClusterPeer, ...] = ()
 
 
-class ClusterConfigSpec(Part, frozen=True):
+class ClusterConfigSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPClusterConfig."""
 
     node_selector: LabelSelector | None = None
@@ -123,14 +123,13 @@ class ClusterConfig(Object, frozen=True):
     status: ConditionsStatus = ConditionsStatus()
 
 
-class PeerTransport(Part, frozen=True):
+class PeerTransport(RecordPart, frozen=True):
     """`spec.transport` of a CiliumBGPPeerConfig."""
 
     peer_port: int = 179
-    source_interface: str = ""
 
 
-class PeerTimers(Part, frozen=True):
+class PeerTimers(RecordPart, frozen=True):
     """Timers of a peer, in seconds."""
 
     connect_retry_time_seconds: int = 120
@@ -138,14 +137,14 @@ class PeerTimers(Part, frozen=True):
     keep_alive_time_seconds: int = 30
 
 
-class GracefulRestart(Part, frozen=True):
+class GracefulRestart(RecordPart, frozen=True):
     """Graceful restart (RFC 4724) of a peer."""
 
     enabled: bool = False
     restart_time_seconds: int = 120
 
 
-class PeerFamily(Part, frozen=True):
+class PeerFamily(RecordPart, frozen=True):
     """An address family of a peer and the advertisements it carries."""
 
     afi: str = ""
@@ -154,7 +153,7 @@ class PeerFamily(Part, frozen=True):
     """None selects no advertisement, an empty one selects all."""
 
 
-class PeerConfigSpec(Part, frozen=True):
+class PeerConfigSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPPeerConfig."""
 
     transport: PeerTransport = PeerTransport()
@@ -173,7 +172,7 @@ class PeerConfig(Object, frozen=True):
     status: ConditionsStatus = ConditionsStatus()
 
 
-class AdvertisedService(Part, frozen=True):
+class AdvertisedService(RecordPart, frozen=True):
     """Which addresses of the selected services are advertised."""
 
     addresses: tuple[str, ...] = ()
@@ -181,7 +180,7 @@ class AdvertisedService(Part, frozen=True):
     aggregation_length_ipv6: int | None = msgspec.field(default=None, name="aggregationLengthIPv6")
 
 
-class AdvertisedCommunities(Part, frozen=True):
+class AdvertisedCommunities(RecordPart, frozen=True):
     """Communities put on advertised routes."""
 
     standard: tuple[str, ...] = ()
@@ -189,14 +188,14 @@ class AdvertisedCommunities(Part, frozen=True):
     large: tuple[str, ...] = ()
 
 
-class AdvertisedAttributes(Part, frozen=True):
+class AdvertisedAttributes(RecordPart, frozen=True):
     """Path attributes put on advertised routes."""
 
     communities: AdvertisedCommunities | None = None
     local_preference: int | None = None
 
 
-class AdvertisementEntry(Part, frozen=True):
+class AdvertisementEntry(RecordPart, frozen=True):
     """One entry of a CiliumBGPAdvertisement."""
 
     advertisement_type: str = ""
@@ -207,7 +206,7 @@ class AdvertisementEntry(Part, frozen=True):
     attributes: AdvertisedAttributes | None = None
 
 
-class AdvertisementSpec(Part, frozen=True):
+class AdvertisementSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPAdvertisement."""
 
     advertisements: tuple[AdvertisementEntry, ...] = ()
@@ -219,7 +218,7 @@ class Advertisement(Object, frozen=True):
     spec: AdvertisementSpec = AdvertisementSpec()
 
 
-class NodePeer(Part, frozen=True):
+class NodePeer(RecordPart, frozen=True):
     """A peer in the `spec` of a CiliumBGPNodeConfig."""
 
     name: str = ""
@@ -230,7 +229,7 @@ class NodePeer(Part, frozen=True):
     peer_config_ref: NamedReference | None = None
 
 
-class NodeInstance(Part, frozen=True):
+class NodeInstance(RecordPart, frozen=True):
     """A BGP instance in the `spec` of a CiliumBGPNodeConfig."""
 
     name: str = ""
@@ -240,13 +239,13 @@ class NodeInstance(Part, frozen=True):
     peers: tuple[NodePeer, ...] = ()
 
 
-class NodeConfigSpec(Part, frozen=True):
+class NodeConfigSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPNodeConfig."""
 
     bgp_instances: tuple[NodeInstance, ...] = ()
 
 
-class RouteCount(Part, frozen=True):
+class RouteCount(RecordPart, frozen=True):
     """Routes of one family of a session."""
 
     afi: str = ""
@@ -255,14 +254,13 @@ class RouteCount(Part, frozen=True):
     advertised: int = 0
 
 
-class AppliedTimers(Part, frozen=True):
+class AppliedTimers(RecordPart, frozen=True):
     """Timers in force, in seconds; 0 until a session is negotiated."""
 
     applied_hold_time_seconds: int = 0
-    applied_keepalive_seconds: int = 0
 
 
-class NodePeerStatus(Part, frozen=True):
+class NodePeerStatus(RecordPart, frozen=True):
     """A session as its agent last wrote it into the API. A dead agent corrects nothing."""
 
     name: str = ""
@@ -274,7 +272,7 @@ class NodePeerStatus(Part, frozen=True):
     route_count: tuple[RouteCount, ...] = ()
 
 
-class NodeInstanceStatus(Part, frozen=True):
+class NodeInstanceStatus(RecordPart, frozen=True):
     """A BGP instance as its agent last wrote it."""
 
     name: str = ""
@@ -282,7 +280,7 @@ class NodeInstanceStatus(Part, frozen=True):
     peers: tuple[NodePeerStatus, ...] = ()
 
 
-class NodeConfigStatus(Part, frozen=True):
+class NodeConfigStatus(RecordPart, frozen=True):
     """`status` of a CiliumBGPNodeConfig."""
 
     bgp_instances: tuple[NodeInstanceStatus, ...] = ()
@@ -297,7 +295,7 @@ class NodeConfig(Object, frozen=True):
     """None: no agent has reported (status reporting off, or Cilium 1.16)."""
 
 
-class OverridePeer(Part, frozen=True):
+class OverridePeer(RecordPart, frozen=True):
     """A peer in a CiliumBGPNodeConfigOverride."""
 
     name: str = ""
@@ -305,7 +303,7 @@ class OverridePeer(Part, frozen=True):
     local_port: int | None = None
 
 
-class OverrideInstance(Part, frozen=True):
+class OverrideInstance(RecordPart, frozen=True):
     """A BGP instance in a CiliumBGPNodeConfigOverride."""
 
     name: str = ""
@@ -315,7 +313,7 @@ class OverrideInstance(Part, frozen=True):
     peers: tuple[OverridePeer, ...] = ()
 
 
-class NodeConfigOverrideSpec(Part, frozen=True):
+class NodeConfigOverrideSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPNodeConfigOverride."""
 
     bgp_instances: tuple[OverrideInstance, ...] = ()
@@ -336,7 +334,7 @@ class NeighborAttributes(AdvertisedAttributes, frozen=True):
     """Of pools; None or an empty one selects all."""
 
 
-class Neighbor(Part, frozen=True):
+class Neighbor(RecordPart, frozen=True):
     """A neighbour of a BGPv1 virtual router."""
 
     peer_address: str = ""
@@ -353,7 +351,7 @@ class Neighbor(Part, frozen=True):
     advertised_path_attributes: tuple[NeighborAttributes, ...] = ()
 
 
-class VirtualRouter(Part, frozen=True):
+class VirtualRouter(RecordPart, frozen=True):
     """A BGPv1 virtual router: one BGP instance on each selected node."""
 
     local_asn: int = msgspec.field(default=0, name="localASN")
@@ -364,7 +362,7 @@ class VirtualRouter(Part, frozen=True):
     neighbors: tuple[Neighbor, ...] = ()
 
 
-class PeeringPolicySpec(Part, frozen=True):
+class PeeringPolicySpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPPeeringPolicy."""
 
     node_selector: LabelSelector | None = None
@@ -377,12 +375,11 @@ class PeeringPolicy(Object, frozen=True):
     spec: PeeringPolicySpec = PeeringPolicySpec()
 
 
-class L2PolicySpec(Part, frozen=True):
+class L2PolicySpec(RecordPart, frozen=True):
     """`spec` of a CiliumL2AnnouncementPolicy."""
 
     service_selector: LabelSelector | None = None
     node_selector: LabelSelector | None = None
-    interfaces: tuple[str, ...] = ()
     external_ips: bool = msgspec.field(default=False, name="externalIPs")
     load_balancer_ips: bool = msgspec.field(default=False, name="loadBalancerIPs")
 
@@ -393,7 +390,7 @@ class L2Policy(Object, frozen=True):
     spec: L2PolicySpec = L2PolicySpec()
 
 
-class CiliumIngress(Part, frozen=True):
+class CiliumIngress(RecordPart, frozen=True):
     """One entry of `ingress`. Without any member it opens nothing; without a `from`, its ports."""
 
     from_endpoints: tuple[LabelSelector, ...] | None = None
@@ -407,14 +404,14 @@ class CiliumIngress(Part, frozen=True):
     icmps: tuple[Opaque, ...] = ()
 
 
-class DefaultDeny(Part, frozen=True):
+class DefaultDeny(RecordPart, frozen=True):
     """`enableDefaultDeny`; None: what the rule has rules for."""
 
     ingress: bool | None = None
     egress: bool | None = None
 
 
-class CiliumRule(Part, frozen=True):
+class CiliumRule(RecordPart, frozen=True):
     """`spec`, or one of `specs`."""
 
     endpoint_selector: LabelSelector | None = None
@@ -447,7 +444,7 @@ class ClusterwidePolicy(CiliumPolicy, frozen=True):
 # --- CiliumEndpoint
 
 
-class EndpointIdentity(Part, frozen=True):
+class EndpointIdentity(RecordPart, frozen=True):
     """Who an endpoint is to policies."""
 
     id: int = 0
@@ -455,14 +452,14 @@ class EndpointIdentity(Part, frozen=True):
     """`SOURCE:KEY=VALUE`, such as `k8s:app=web`."""
 
 
-class EndpointAddress(Part, frozen=True):
+class EndpointAddress(RecordPart, frozen=True):
     """Addresses of one interface."""
 
     ipv4: str = ""
     ipv6: str = ""
 
 
-class EndpointNetworking(Part, frozen=True):
+class EndpointNetworking(RecordPart, frozen=True):
     """`status.networking` of a CiliumEndpoint."""
 
     addressing: tuple[EndpointAddress, ...] = ()
@@ -470,27 +467,27 @@ class EndpointNetworking(Part, frozen=True):
     """Address of the node."""
 
 
-class Enforcement(Part, frozen=True):
+class Enforcement(RecordPart, frozen=True):
     """What is enforced in one direction, where the agent tells it."""
 
     enforcing: bool = False
     state: str = ""
 
 
-class EndpointPolicy(Part, frozen=True):
+class EndpointPolicy(RecordPart, frozen=True):
     """`status.policy` of a CiliumEndpoint."""
 
     ingress: Enforcement | None = None
     egress: Enforcement | None = None
 
 
-class EndpointHealth(Part, frozen=True):
+class EndpointHealth(RecordPart, frozen=True):
     """`status.health` of a CiliumEndpoint."""
 
     overall_health: str = ""
 
 
-class EndpointStatus(Part, frozen=True):
+class EndpointStatus(RecordPart, frozen=True):
     """`status` of a CiliumEndpoint."""
 
     id: int = 0

@@ -16,7 +16,7 @@ from functools import partial
 
 import msgspec
 
-from collectors.cilium.answer import AgentFailure, CiliumCommand, Reading, parse_agents, read_items
+from collectors.cilium.answer import AgentAnswer, CiliumCommand, Reading, parse_agents, read_items
 from collectors.cilium.path_attributes import (
     Malformed,
     PathAttributes,
@@ -24,11 +24,11 @@ from collectors.cilium.path_attributes import (
     decode_prefix,
 )
 from collectors.cilium.peers import Count, read_bytes
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
 
-class Path(Part, frozen=True):
+class Path(RecordPart, frozen=True):
     """One path to a prefix."""
 
     age: float = 0.0
@@ -45,7 +45,7 @@ class Path(Part, frozen=True):
     attributes: PathAttributes = PathAttributes()
 
 
-class Route(Part, frozen=True):
+class Route(RecordPart, frozen=True):
     """One prefix in one table of one speaker."""
 
     prefix: str = ""
@@ -56,24 +56,11 @@ class Route(Part, frozen=True):
     paths: tuple[Path, ...] = ()
 
 
-class NodeRoutes(Part, frozen=True):
-    """What one agent said of one of its tables, or why it said nothing."""
+class NodeRoutes(AgentAnswer, frozen=True):
+    """One agent's answer about its one of its tables."""
 
-    node: str
-    """"" when only the pod is known: errors name pods."""
-    pod: str = ""
-    """Name of the agent's pod, known only when it failed."""
     routes: tuple[Route, ...] = ()
     """Empty without an error: the table is empty."""
-    error: str = ""
-    """Why there is no answer, or which part of it is missing; "" when it is whole."""
-    bgp_disabled: bool = False
-    """The agent's BGP control plane is off; `error` says so too."""
-
-    @property
-    def key(self) -> str:
-        """The node, or `pod:NAME` when only the pod is known."""
-        return self.node or f"pod:{self.pod}"
 
 
 class _Bytes(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +100,7 @@ def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> Read
 
     `label` is the command as a message names it.
     """
-    return parse_agents(completed, label, _answered, _failed)
+    return parse_agents(completed, label, NodeRoutes, _answered)
 
 
 def _command(table: str, afi: str) -> CiliumCommand:
@@ -134,10 +121,6 @@ ADVERTISED_IPV6 = _command("advertised", "ipv6")
 
 COMMANDS = (AVAILABLE_IPV4, AVAILABLE_IPV6, ADVERTISED_IPV4, ADVERTISED_IPV6)
 """Of kinds `routes_available_ipv4`, `routes_available_ipv6`, and so on."""
-
-
-def _failed(failure: AgentFailure) -> NodeRoutes:
-    return NodeRoutes("", failure.pod, error=failure.error, bgp_disabled=failure.bgp_disabled)
 
 
 def _answered(node: str, raw: bytes) -> NodeRoutes:

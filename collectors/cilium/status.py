@@ -29,14 +29,14 @@ from collectors.cilium.answer import (
     unreadable,
 )
 from collectors.kubernetes.decode import Undecodable
-from collectors.kubernetes.records import Part
+from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, one_line
 
 _AgentCount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class FailingController(Part, frozen=True):
+class FailingController(RecordPart, frozen=True):
     """A controller of the agent whose last runs failed."""
 
     name: str
@@ -47,14 +47,14 @@ class FailingController(Part, frozen=True):
     last_failure: datetime | None = None
 
 
-class StaleProbe(Part, frozen=True):
+class StaleProbe(RecordPart, frozen=True):
     """A part of the agent's status that no longer refreshes: its probe hangs."""
 
     name: str
     since: datetime | None = None
 
 
-class AgentStatus(Part, frozen=True):
+class AgentStatus(RecordPart, frozen=True):
     """One agent's own account, or why there is none. States are `Ok`, `Warning`, `Failure`,
     `Disabled`; "" is not said."""
 
@@ -264,7 +264,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Shape = TypeVar("_Shape")
 
 
-class ComponentMessage(Part, frozen=True):
+class ComponentMessage(RecordPart, frozen=True):
     """One error or warning of the command about a component or one of its pods."""
 
     subject: str
@@ -274,7 +274,7 @@ class ComponentMessage(Part, frozen=True):
     text: str
 
 
-class Component(Part, frozen=True):
+class ComponentStatus(RecordPart, frozen=True):
     """One part of Cilium: `cilium` (the agents), `cilium-operator`, `cilium-envoy` and so on."""
 
     name: str
@@ -294,10 +294,10 @@ class Component(Part, frozen=True):
     messages: tuple[ComponentMessage, ...] = ()
 
 
-class CiliumStatus(Part, frozen=True):
+class CiliumStatus(RecordPart, frozen=True):
     """What `cilium status` says; there is one record of this kind."""
 
-    components: tuple[Component, ...] = ()
+    components: tuple[ComponentStatus, ...] = ()
     agents: tuple[AgentStatus, ...] = ()
     """By pod name. Empty when no agent pod was found."""
     pods_all: int | None = None
@@ -424,15 +424,15 @@ def _read_agents(parts: dict[str, msgspec.Raw]) -> tuple[dict[str, bytes], tuple
     return {one_line(pod): bytes(raw) for pod, raw in agents.items()}, ()
 
 
-def _components(top: _Top) -> tuple[Component, ...]:
+def _components(top: _Top) -> tuple[ComponentStatus, ...]:
     names = {*top.pod_state, *top.image_count, *top.phase_count, *top.errors}
     return tuple(_component(top, name) for name in sorted(names))
 
 
-def _component(top: _Top, name: str) -> Component:
+def _component(top: _Top, name: str) -> ComponentStatus:
     state = top.pod_state.get(name)
     about = top.errors.get(name, {})
-    return Component(
+    return ComponentStatus(
         name,
         type=state.type if state else "",
         desired=state.desired if state else None,

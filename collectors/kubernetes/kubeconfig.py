@@ -35,7 +35,7 @@ class _Part(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
     """A piece of a kubeconfig. Keys that we do not know are left alone, as kubectl does."""
 
 
-class Extension(_Part, frozen=True):
+class NamedExtension(_Part, frozen=True):
     """A named extension of a cluster."""
 
     name: str = ""
@@ -51,7 +51,7 @@ class Cluster(_Part, frozen=True):
     insecure_skip_tls_verify: bool = False
     tls_server_name: str = ""
     proxy_url: str = ""
-    extensions: tuple[Extension, ...] | None = None
+    extensions: tuple[NamedExtension, ...] | None = None
 
 
 class Variable(msgspec.Struct, frozen=True):

@@ -10,34 +10,30 @@ Source: the Kubernetes API reference, 1.31 to 1.36.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeAlias
 
 import msgspec
 
-IntOrName: TypeAlias = int | str
 
-
-class Part(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class RecordPart(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A piece of an object."""
 
 
-class OwnerReference(Part, frozen=True):
+class OwnerReference(RecordPart, frozen=True):
     """Who an object belongs to."""
 
     kind: str = ""
     name: str = ""
 
 
-class ManagedField(Part, frozen=True):
+class ManagedField(RecordPart, frozen=True):
     """Who last wrote which part of an object, and when."""
 
     manager: str = ""
-    operation: str = ""
     subresource: str = ""
     time: datetime | None = None
 
 
-class Metadata(Part, frozen=True):
+class Metadata(RecordPart, frozen=True):
     """`metadata` of any object."""
 
     name: str
@@ -54,7 +50,7 @@ class Metadata(Part, frozen=True):
     managed_fields: tuple[ManagedField, ...] = ()
 
 
-class Object(Part, frozen=True):
+class Object(RecordPart, frozen=True):
     """What every API object has."""
 
     metadata: Metadata
@@ -76,7 +72,7 @@ class Object(Part, frozen=True):
         return self.metadata.namespace
 
 
-class Condition(Part, frozen=True):
+class Condition(RecordPart, frozen=True):
     """One entry of `status.conditions`. Decide on type and status, never on the reason."""
 
     type: str
@@ -88,7 +84,7 @@ class Condition(Part, frozen=True):
     last_transition_time: datetime | None = None
 
 
-class Requirement(Part, frozen=True):
+class Requirement(RecordPart, frozen=True):
     """One entry of `matchExpressions`."""
 
     key: str = ""
@@ -97,20 +93,20 @@ class Requirement(Part, frozen=True):
     values: tuple[str, ...] = ()
 
 
-class LabelSelector(Part, frozen=True):
+class LabelSelector(RecordPart, frozen=True):
     """A label selector. An absent one (None) and an empty one mean different things per field."""
 
     match_labels: dict[str, str] = {}
     match_expressions: tuple[Requirement, ...] = ()
 
 
-class NamedReference(Part, frozen=True):
+class NamedReference(RecordPart, frozen=True):
     """A reference by name."""
 
     name: str = ""
 
 
-class ObjectReference(Part, frozen=True):
+class ObjectReference(RecordPart, frozen=True):
     """A reference to any object."""
 
     kind: str = ""
@@ -121,39 +117,28 @@ class ObjectReference(Part, frozen=True):
 # --- nodes and namespaces
 
 
-class Taint(Part, frozen=True):
-    """A taint of a node."""
-
-    key: str = ""
-    value: str = ""
-    effect: str = ""
-
-
-class NodeSpec(Part, frozen=True):
+class NodeSpec(RecordPart, frozen=True):
     """`spec` of a Node."""
 
     unschedulable: bool = False
-    taints: tuple[Taint, ...] = ()
     pod_cidrs: tuple[str, ...] = msgspec.field(default=(), name="podCIDRs")
 
 
-class NodeAddress(Part, frozen=True):
+class NodeAddress(RecordPart, frozen=True):
     """One address of a node."""
 
     type: str = ""
     address: str = ""
 
 
-class NodeInfo(Part, frozen=True):
+class NodeInfo(RecordPart, frozen=True):
     """Versions a kubelet reports."""
 
     kubelet_version: str = ""
-    kernel_version: str = ""
     os_image: str = ""
-    architecture: str = ""
 
 
-class NodeStatus(Part, frozen=True):
+class NodeStatus(RecordPart, frozen=True):
     """`status` of a Node."""
 
     conditions: tuple[Condition, ...] = ()
@@ -175,20 +160,20 @@ class Namespace(Object, frozen=True):
 # --- pods and what runs them
 
 
-class ContainerRunning(Part, frozen=True):
+class ContainerRunning(RecordPart, frozen=True):
     """A container runs."""
 
     started_at: datetime | None = None
 
 
-class ContainerWaiting(Part, frozen=True):
+class ContainerWaiting(RecordPart, frozen=True):
     """A container does not run yet, or not again."""
 
     reason: str = ""
     message: str = ""
 
 
-class ContainerTerminated(Part, frozen=True):
+class ContainerTerminated(RecordPart, frozen=True):
     """A container has ended."""
 
     exit_code: int = 0
@@ -199,7 +184,7 @@ class ContainerTerminated(Part, frozen=True):
     finished_at: datetime | None = None
 
 
-class ContainerState(Part, frozen=True):
+class ContainerState(RecordPart, frozen=True):
     """At most one of the three is set."""
 
     running: ContainerRunning | None = None
@@ -207,7 +192,7 @@ class ContainerState(Part, frozen=True):
     terminated: ContainerTerminated | None = None
 
 
-class ContainerStatus(Part, frozen=True):
+class ContainerStatus(RecordPart, frozen=True):
     """What the kubelet says of one container."""
 
     name: str = ""
@@ -218,22 +203,21 @@ class ContainerStatus(Part, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
-class Container(Part, frozen=True):
+class Container(RecordPart, frozen=True):
     """A container of a pod's spec."""
 
     name: str = ""
     image: str = ""
 
 
-class PodSpec(Part, frozen=True):
+class PodSpec(RecordPart, frozen=True):
     """`spec` of a Pod."""
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
 
 
-class PodStatus(Part, frozen=True):
+class PodStatus(RecordPart, frozen=True):
     """`status` of a Pod."""
 
     phase: str = ""
@@ -254,26 +238,23 @@ class Pod(Object, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class PodTemplate(Part, frozen=True):
+class PodTemplate(RecordPart, frozen=True):
     """The template a workload makes pods from."""
 
     spec: PodSpec = PodSpec()
 
 
-class DaemonSetSpec(Part, frozen=True):
+class DaemonSetSpec(RecordPart, frozen=True):
     """`spec` of a DaemonSet."""
 
     template: PodTemplate = PodTemplate()
 
 
-class DaemonSetStatus(Part, frozen=True):
+class DaemonSetStatus(RecordPart, frozen=True):
     """`status` of a DaemonSet."""
 
     desired_number_scheduled: int = 0
-    current_number_scheduled: int = 0
     number_ready: int = 0
-    number_available: int = 0
-    number_unavailable: int = 0
     updated_number_scheduled: int = 0
     observed_generation: int = 0
 
@@ -285,21 +266,19 @@ class DaemonSet(Object, frozen=True):
     status: DaemonSetStatus = DaemonSetStatus()
 
 
-class DeploymentSpec(Part, frozen=True):
+class DeploymentSpec(RecordPart, frozen=True):
     """`spec` of a Deployment."""
 
     replicas: int = 1
     template: PodTemplate = PodTemplate()
 
 
-class DeploymentStatus(Part, frozen=True):
+class DeploymentStatus(RecordPart, frozen=True):
     """`status` of a Deployment."""
 
     replicas: int = 0
     ready_replicas: int = 0
-    available_replicas: int = 0
     updated_replicas: int = 0
-    unavailable_replicas: int = 0
     observed_generation: int = 0
 
 
@@ -310,14 +289,13 @@ class Deployment(Object, frozen=True):
     status: DeploymentStatus = DeploymentStatus()
 
 
-class LeaseSpec(Part, frozen=True):
+class LeaseSpec(RecordPart, frozen=True):
     """`spec` of a Lease."""
 
     holder_identity: str = ""
     lease_duration_seconds: int = 0
     acquire_time: datetime | None = None
     renew_time: datetime | None = None
-    lease_transitions: int = 0
 
 
 class Lease(Object, frozen=True):
@@ -332,14 +310,14 @@ class ConfigMap(Object, frozen=True):
     data: dict[str, str] = {}
 
 
-class EventSeries(Part, frozen=True):
+class EventSeries(RecordPart, frozen=True):
     """How often an event came, in the newer form."""
 
     count: int = 0
     last_observed_time: datetime | None = None
 
 
-class EventSource(Part, frozen=True):
+class EventSource(RecordPart, frozen=True):
     """Who reports an event, in the older form."""
 
     component: str = ""
@@ -354,7 +332,6 @@ class Event(Object, frozen=True):
     reason: str = ""
     message: str = ""
     count: int = 0
-    first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
     event_time: datetime | None = None
     series: EventSeries | None = None
@@ -371,17 +348,16 @@ class Event(Object, frozen=True):
 # --- services
 
 
-class ServicePort(Part, frozen=True):
+class ServicePort(RecordPart, frozen=True):
     """A port of a service."""
 
     name: str = ""
     protocol: str = "TCP"
     port: int = 0
-    target_port: IntOrName = 0
     node_port: int = 0
 
 
-class ServiceSpec(Part, frozen=True):
+class ServiceSpec(RecordPart, frozen=True):
     """`spec` of a Service."""
 
     type: str = "ClusterIP"
@@ -390,16 +366,14 @@ class ServiceSpec(Part, frozen=True):
     external_ips: tuple[str, ...] = msgspec.field(default=(), name="externalIPs")
     load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
     load_balancer_class: str | None = None
-    load_balancer_source_ranges: tuple[str, ...] = ()
     ip_families: tuple[str, ...] = ()
     ip_family_policy: str = ""
     external_traffic_policy: str = ""
-    internal_traffic_policy: str = ""
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
 
 
-class Ingress(Part, frozen=True):
+class Ingress(RecordPart, frozen=True):
     """One entry of `status.loadBalancer.ingress`."""
 
     ip: str = ""
@@ -407,13 +381,13 @@ class Ingress(Part, frozen=True):
     ip_mode: str = ""
 
 
-class LoadBalancerStatus(Part, frozen=True):
+class LoadBalancerStatus(RecordPart, frozen=True):
     """`status.loadBalancer` of a Service."""
 
     ingress: tuple[Ingress, ...] = ()
 
 
-class ServiceStatus(Part, frozen=True):
+class ServiceStatus(RecordPart, frozen=True):
     """`status` of a Service."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
@@ -427,7 +401,7 @@ class Service(Object, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
-class EndpointConditions(Part, frozen=True):
+class EndpointConditions(RecordPart, frozen=True):
     """State of an endpoint. None means the controller did not say, which counts as ready."""
 
     ready: bool | None = None
@@ -435,7 +409,7 @@ class EndpointConditions(Part, frozen=True):
     terminating: bool | None = None
 
 
-class Endpoint(Part, frozen=True):
+class Endpoint(RecordPart, frozen=True):
     """One endpoint of a slice."""
 
     addresses: tuple[str, ...] = ()
@@ -444,7 +418,7 @@ class Endpoint(Part, frozen=True):
     target_ref: ObjectReference | None = None
 
 
-class EndpointPort(Part, frozen=True):
+class EndpointPort(RecordPart, frozen=True):
     """A port of a slice."""
 
     name: str = ""
@@ -455,7 +429,6 @@ class EndpointPort(Part, frozen=True):
 class EndpointSlice(Object, frozen=True):
     """Some of the endpoints of a service."""
 
-    address_type: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
 
@@ -466,11 +439,11 @@ class EndpointSlice(Object, frozen=True):
         return f"{self.metadata.namespace}/{service}" if service else ""
 
 
-class Opaque(Part, frozen=True):
+class Opaque(RecordPart, frozen=True):
     """Something of which only that it is there is read."""
 
 
-class NetworkPeer(Part, frozen=True):
+class NetworkPeer(RecordPart, frozen=True):
     """One entry of `from`: pods by labels, or an address range."""
 
     pod_selector: LabelSelector | None = None
@@ -478,14 +451,14 @@ class NetworkPeer(Part, frozen=True):
     ip_block: Opaque | None = None
 
 
-class NetworkIngress(Part, frozen=True):
+class NetworkIngress(RecordPart, frozen=True):
     """One entry of `spec.ingress`. Without any `from` it lets everybody in."""
 
     from_: tuple[NetworkPeer, ...] = msgspec.field(default=(), name="from")
     ports: tuple[Opaque, ...] = ()
 
 
-class NetworkPolicySpec(Part, frozen=True):
+class NetworkPolicySpec(RecordPart, frozen=True):
     """`spec` of a NetworkPolicy."""
 
     pod_selector: LabelSelector = LabelSelector()

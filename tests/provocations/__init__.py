@@ -20,7 +20,7 @@ from app.lab.scenario import Scenario, read_scenario
 from app.lab.store import JsonObject
 from app.model.case import Case
 from app.model.finding import Finding, Severity
-from tests.lab_inside import read_inside
+from tests.lab_reading import read_inside
 
 CLUSTER = Path(__file__).parent / "clusters" / "wiki.yaml"
 """What a row extends unless it says otherwise."""

@@ -208,9 +208,9 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
     """CS505: no advertisement selects it; for each, what is missing."""
     service = balancer.service
     carried = _distinct(scene.config, kept[0].address)
-    told = [_why_not(selected, service) for _, selected in carried]
+    lacks = [_why_not(selected, service) for _, selected in carried]
     names = tuple(dict.fromkeys(ref for ref, _ in carried))
-    reasons = named(told) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
+    reasons = named(lacks) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
     configs = {ref for group in scene.config.groups for ref in group.refs}
     return Finding(
         code="CS505",
@@ -218,7 +218,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
         subject=service_ref(service),
         detail=f"ipv{_v(kept)}",
         summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
-        f"{'announces' if any('selects it' in why for why in told) else 'selects'} it: {reasons}",
+        f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
             scene.case.saw(
                 SERVICES,
@@ -317,8 +317,8 @@ def links_seen(scene: Scene, links: Iterable[Link]) -> Iterator[Evidence]:
     kind: Kind[object] = BGP_PEERS if case.snapshot.health_of(BGP_PEERS).known else NODE_CONFIGS
     for node, address in list(links)[:SHOWN]:
         state = scene.links.get((node, address))
-        told = state.state if state else "no such session"
-        yield case.saw(kind, f"Session {node}/{address}", "session-state", told)
+        seen = state.state if state else "no such session"
+        yield case.saw(kind, f"Session {node}/{address}", "session-state", seen)
 
 
 def endpoints_seen(case: Case, service: Service, serving: Serving) -> Evidence:

@@ -154,8 +154,8 @@ def advertised_hop(way: Way) -> Hop:
         return Hop("advertised", HopState.UNKNOWN, kept[0].reason)
     if kept and kept[0].obstacle in _UNJUDGED:
         used = kept[0].obstacle is Obstacle.CLASS
-        told = (say.foreign_class(way.scene.case, way.balancer),) if used else ()
-        return Hop("advertised", HopState.NOT_REACHED, kept[0].reason, (), told)
+        foreign = (say.foreign_class(way.scene.case, way.balancer),) if used else ()
+        return Hop("advertised", HopState.NOT_REACHED, kept[0].reason, (), foreign)
     findings = [finding for group in _alike(kept) if (finding := _kept_out(way, group))]
     names = named(name for wanted in way.expectation.wanted for name in wanted.advertisements)
     reason = f"by {names}, from {_counted(way)}" if names else "by nothing"
@@ -188,8 +188,8 @@ def sessions_hop(way: Way) -> Hop:
     seen = tuple(say.links_seen(way.scene, carried.down or links))
     if not carried.up and not carried.unknown:
         lost = tuple(reach for reach in way.reaches if reach.nowhere)
-        told = (say.nowhere(way.scene, way.balancer, lost),) if lost else ()
-        return Hop("sessions", HopState.BROKEN, reason, seen, told)
+        findings = (say.nowhere(way.scene, way.balancer, lost),) if lost else ()
+        return Hop("sessions", HopState.BROKEN, reason, seen, findings)
     # One that is not known says nothing of a node that announces all the same, by another session.
     doubtful = any(node in way.doubtful for node, _ in carried.unknown)
     state = HopState.OK if carried.up and not doubtful else HopState.UNKNOWN
@@ -201,7 +201,7 @@ def routes_hop(way: Way) -> Hop:
     found = (*way.reaches, *way.strays)
     if not found:
         return Hop("routes", HopState.UNKNOWN, "no prefix is expected, and none is announced")
-    reason = "; ".join([*map(_told, way.reaches), *map(_strayed, way.strays)])
+    reason = "; ".join([*map(_announced_by, way.reaches), *map(_unexpected_by, way.strays)])
     seen = tuple(say.table_seen(way.scene, reach) for reach in found)
     settled = way.settled(found[0].wanted.address.version)
     findings = _routes_findings(way) if settled and way.expectation.certain else []
@@ -320,25 +320,25 @@ def _kept_out(way: Way, kept: tuple[Kept, ...]) -> Finding | None:
     return None
 
 
-def _told(reach: Reach) -> str:
+def _announced_by(reach: Reach) -> str:
     prefix, expected = reach.wanted.prefix, len(reach.wanted.nodes)
     if reach.actual is None:
         lacks = f", nothing of its family from {named(reach.missing)}" if reach.missing else ""
         return f"{prefix} expected from {expected} nodes, routes were not read{lacks}"
-    told = f"{prefix} by {len(reach.actual)} of {expected} nodes"
+    text = f"{prefix} by {len(reach.actual)} of {expected} nodes"
     if reach.extra:
-        told = f"{prefix} by {len(reach.actual)} nodes where {expected} should"
+        text = f"{prefix} by {len(reach.actual)} nodes where {expected} should"
     parts = (
         f"{named(reach.missing)} {say.verb(reach.missing, 'lack')} it" if reach.missing else "",
         f"{named(reach.unknown)} not known" if reach.unknown else "",
         f"{named(reach.extra)} should not" if reach.extra else "",
     )
-    return ", ".join([told, *filter(None, parts)])
+    return ", ".join([text, *filter(None, parts)])
 
 
-def _strayed(stray: Reach) -> str:
-    told = f"{stray.wanted.prefix} by {named(stray.actual or ())}"
-    return told + (", where no node should" if stray.extra else "; which should is not known")
+def _unexpected_by(stray: Reach) -> str:
+    text = f"{stray.wanted.prefix} by {named(stray.actual or ())}"
+    return text + (", where no node should" if stray.extra else "; which should is not known")
 
 
 def _counted(way: Way) -> str:
@@ -358,5 +358,5 @@ def _found(
         state = HopState.BROKEN
     elif Severity.UNKNOWN in worst:
         state = HopState.UNKNOWN
-    told = findings[0].summary if state is not HopState.OK else reason
-    return Hop(name, state, told, seen, tuple(findings))
+    text = findings[0].summary if state is not HopState.OK else reason
+    return Hop(name, state, text, seen, tuple(findings))

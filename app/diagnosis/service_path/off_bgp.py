@@ -39,7 +39,7 @@ def off_bgp(
     with_peers = tuple(node for node in serving.nodes if node in peered)
     places = (
         _without_bgp(case, kind, configs, without) if without else "",
-        _untold(scene, with_peers) if with_peers else "",
+        _without_peer(scene, with_peers) if with_peers else "",
     )
     endpoints = "ready endpoint is" if serving.ready == 1 else "ready endpoints are"
     addresses = named(str(entry.address) for entry in kept)
@@ -92,7 +92,7 @@ def _without_bgp(
     return f"{named(nodes)}, which no {kind.object_kind} selects ({runs} without BGP)"
 
 
-def _untold(scene: Scene, nodes: tuple[str, ...]) -> str:
+def _without_peer(scene: Scene, nodes: tuple[str, ...]) -> str:
     here = [group for group in scene.config.groups if not {*nodes}.isdisjoint(group.nodes)]
     problems = named(group.problem for group in here if group.problem)
     why = f" ({problems})" if problems else ""

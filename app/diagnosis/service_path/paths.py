@@ -107,9 +107,9 @@ def _judged(case: Case) -> _Paths:
     if not case.known(SERVICES):
         return _Paths((), ())
     now = scene(case)
-    told = tuple(now.tables[version].answered for version in (4, 6))
+    answered = tuple(now.tables[version].answered for version in (4, 6))
     read = tuple(now.tables[version].read_at is not None for version in (4, 6))
-    ground = case.memo.equal("ground", (told, read, now.endpoints_known, now.restarted))
+    ground = case.memo.equal("ground", (answered, read, now.endpoints_known, now.restarted))
     common = (now.config, now.links, ground, case.config)
     kept: dict[str, _Judged] = case.memo.of("kept ways", common, dict)
     balancers = balancers_by_service(case.snapshot)

@@ -122,9 +122,9 @@ def _slices_seen(case: Case, slices: Sequence[EndpointSlice]) -> Iterator[Eviden
 
 
 def _conditions(conditions: EndpointConditions) -> str:
-    told = (
+    known = (
         ("ready", conditions.ready),
         ("serving", conditions.serving),
         ("terminating", conditions.terminating),
     )
-    return ", ".join(f"{name}={str(value).lower()}" for name, value in told if value is not None)
+    return ", ".join(f"{name}={str(value).lower()}" for name, value in known if value is not None)

@@ -30,8 +30,8 @@ def with_doubt(way: Way, hops: Sequence[Hop]) -> tuple[Hop, ...]:
         return tuple(hops)
     if first.name not in _JUDGED or not _all_read(way, first):
         return tuple(hops)
-    told = replace(first, findings=(_unknown(way, first),))
-    return tuple(told if hop is first else hop for hop in hops)
+    unknown = replace(first, findings=(_unknown(way, first),))
+    return tuple(unknown if hop is first else hop for hop in hops)
 
 
 def _all_read(way: Way, hop: Hop) -> bool:
@@ -63,7 +63,7 @@ def _unknown(way: Way, hop: Hop) -> Finding:
         listed = say.named(map(str, addresses))
         question = f"{service.key} ({listed}) is announced as it should be"
         command = say.show_routes(addresses[0].version)
-    until = None if way.settled(4) and way.settled(6) else _told_from(way)
+    until = None if way.settled(4) and way.settled(6) else _definite_at(way)
     return Finding(
         code=code,
         severity=Severity.UNKNOWN,
@@ -86,6 +86,6 @@ def _unknown(way: Way, hop: Hop) -> Finding:
     )
 
 
-def _told_from(way: Way) -> datetime:
+def _definite_at(way: Way) -> datetime:
     moments = (way.changed_at, way.scene.changed_at)
     return max(moment for moment in moments if moment is not None) + timedelta(seconds=SETTLED)

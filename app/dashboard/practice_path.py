@@ -1,9 +1,13 @@
-"""The path of somebody who practises: what was looked at and when, and which codes that told of."""
+"""Practice: the hidden fault, what the operator looked at, and the text of the solution.
+
+Whoever set up the cluster says what is wrong with it; nothing here knows how it was set up.
+"""
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +16,54 @@ if TYPE_CHECKING:
 
     from app.runbooks.engine import Run
 
+TASK = "practice: find what is broken; :solve shows the solution"
+
+WIDTH = 100
+"""Columns at which the text is wrapped at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Practice:
+    """The fault of a practice cluster."""
+
+    sentence: str
+    """The conclusion to reach."""
+    codes: tuple[str, ...]
+    """Codes of the findings that lead there."""
+    changes: tuple[str, ...]
+    """What was done to the cluster, one sentence each."""
+    description: str
+    """The cluster in one line, under the name that was hidden."""
+    again: str
+    """The command that opens it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the solution."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def text(sections: Sequence[Section], width: int) -> str:
+    """The solution for a terminal of so many columns."""
+    parts = []
+    for section in sections:
+        lines = (
+            textwrap.fill(
+                line,
+                min(width, WIDTH),
+                initial_indent="  ",
+                subsequent_indent="      ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in section.lines
+        )
+        parts.append("\n".join((section.title, *lines)))
+    return "\n\n".join(parts) + "\n"
+
 
 @dataclass(slots=True)
 class Stop:
@@ -19,47 +71,43 @@ class Stop:
 
     after: float
     """Seconds since the start."""
-    told: str
+    text: str
     """What it was: `Services`, `why home/grafana`."""
     codes: tuple[str, ...] = ()
-    """The findings that it told of."""
+    """The findings that it showed."""
     run: Run | None = None
     """The runbook, as far as it was followed."""
     transcript: Path | None = None
-    """Where that is kept."""
 
 
-class PathTaken:
-    """Records until the solution is shown; what comes after that was not found."""
+class PracticePath:
+    """Records until the solution is shown; nothing is added later."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """It starts now; `clock` tells seconds."""
+        """It starts now; `clock` returns seconds."""
         self._clock = clock
         self._started = clock()
         self.stops: list[Stop] = []
         self.looked: dict[str, float] = {}
         """When each code was first looked at, in seconds since the start."""
         self.over: float | None = None
-        """When the solution was shown; None: it was not yet."""
+        """When the solution was shown; None: not yet."""
         self.claimed = False
         """Whether the operator said that it was found."""
 
-    def arrive(self, told: str, codes: Iterable[str] = ()) -> None:
-        """Something else is looked at, which tells of these codes."""
+    def arrive(self, text: str, codes: Iterable[str] = ()) -> None:
+        """Something else is looked at, which shows these codes."""
         if self.over is None:
-            self.stops.append(Stop(self._now(), told))
+            self.stops.append(Stop(self._now(), text))
             self.look(codes)
 
     def look(self, codes: Iterable[str]) -> None:
-        """What is looked at tells of these codes, too."""
+        """What is looked at shows these codes, too."""
         if self.over is None and self.stops:
             self._look(self.stops[-1], codes)
 
-    def follow(self, run: Run, transcript: Path) -> None:
-        """A runbook was begun, or went on; a step that failed has shown what it rests on."""
-        from app.runbooks.engine import Judged
-        from app.runbooks.schema import Verdict
-
+    def follow(self, run: Run, transcript: Path, codes: Iterable[str]) -> None:
+        """A runbook was started or continued; its failed steps have shown these codes."""
         if self.over is not None:
             return
         stop = next((each for each in self.stops if _same(each.run, run)), None)
@@ -67,8 +115,7 @@ class PathTaken:
             stop = Stop(self._now(), run.runbook.name)
             self.stops.append(stop)
         stop.run, stop.transcript = run, transcript
-        failed = (e for e in run.entries if isinstance(e, Judged) and e.verdict is Verdict.FAIL)
-        self._look(stop, (finding.code for entry in failed for finding in entry.findings))
+        self._look(stop, codes)
 
     def end(self, *, claimed: bool) -> None:
         """The solution is shown; `claimed`: the operator says that it was found before."""

@@ -1,0 +1,56 @@
+"""The controllers of the dashboard, wired together.
+
+Importing this takes as long as all that the first frame needs, so it is imported after that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import App
+
+from app.dashboard.actions import SelectionActions
+from app.dashboard.clusters import Contexts
+from app.dashboard.commands import CommandPrompt
+from app.dashboard.contexts import ContextSwitcher
+from app.dashboard.export import Export
+from app.dashboard.navigator import Navigator
+from app.dashboard.practice import PracticeRecorder
+from app.dashboard.practice_path import Practice
+from app.dashboard.refresh import RefreshLoop
+from app.dashboard.runbooks import RunbookController
+from screens.overview import OverviewScreen
+
+
+class Controllers:
+    """Everything that keys and commands reach."""
+
+    def __init__(
+        self,
+        app: App[None],
+        loop: RefreshLoop,
+        root: OverviewScreen,
+        *,
+        contexts: Contexts | None,
+        clipboard: str,
+        config: Path | None,
+        practice: Practice | None,
+    ) -> None:
+        """The parameters are those of the application."""
+        self.navigator = navigator = Navigator(app, loop, root)
+        self.actions = SelectionActions(app, loop, navigator)
+        self.export = Export(app, loop, navigator, clipboard)
+        self.runbooks = RunbookController(app, loop, navigator, self.export, config)
+        self.contexts = ContextSwitcher(contexts, loop, navigator, self.runbooks)
+        self.practice = (
+            PracticeRecorder(practice, app, loop, navigator, self.runbooks) if practice else None
+        )
+        self.prompt = CommandPrompt(
+            app=app,
+            loop=loop,
+            navigator=navigator,
+            actions=self.actions,
+            contexts=self.contexts,
+            runbooks=self.runbooks,
+            practice=self.practice,
+        )
