@@ -42,7 +42,7 @@ _HEADINGS: Mapping[Role, str] = {
 
 def step_rows(run: Run) -> Iterator[Row]:
     """A row for each step: those on the way with their verdicts, the others still to come."""
-    visited = {step.id for step in run.visited} | set(run.told) | set(run.answers)
+    visited = {step.id for step in run.visited} | set(run.judged) | set(run.answers)
     for number, step in enumerate(run.runbook.steps, 1):
         health = _health(run, step) if step.id in visited else "none"
         ask = filled(step.ask, run.runbook, run.parameters)

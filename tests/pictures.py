@@ -103,7 +103,9 @@ async def _follow_runbook(app: CiliscopeApp, pilot: Pilot[None], recording: str)
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen), seconds=40)
     screen = app.screen
     assert isinstance(screen, RunbookScreen)
-    await until(pilot, lambda: screen.run.current is not None and bool(screen.run.told), seconds=40)
+    await until(
+        pilot, lambda: screen.run.current is not None and bool(screen.run.judged), seconds=40
+    )
     while screen.run.way[-1] != step:
         await pilot.press("enter")
 

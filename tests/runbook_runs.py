@@ -38,7 +38,7 @@ def followed(runbook: Runbook, parameters: Mapping[str, str], view: View) -> Run
 
 def causes_of(run: Run) -> set[str]:
     """The codes that its failing steps rest on."""
-    failing = [run.told[s.id] for s in run.visited if s.id in run.told and not s.verify]
+    failing = [run.judged[s.id] for s in run.visited if s.id in run.judged and not s.verify]
     return {f.code for j in failing if j.verdict is Verdict.FAIL for f in j.findings}
 
 
@@ -96,7 +96,7 @@ def _alarmed(view: View) -> list[str]:
 
 def _remarked(run: Run, step: str) -> bool:
     """Whether a step is unknown since something was found that is only worth knowing."""
-    judged = run.told.get(step)
+    judged = run.judged.get(step)
     found = judged.findings if judged and judged.verdict is Verdict.UNKNOWN else ()
     return any(finding.severity is Severity.INFO for finding in found)
 

@@ -316,7 +316,7 @@ async def test_a_step_that_failed_has_shown_the_code_and_its_transcript_is_told(
         await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
         screen = app.screen
         assert isinstance(screen, RunbookScreen)
-        await until(pilot, lambda: bool(screen.run.told))
+        await until(pilot, lambda: bool(screen.run.judged))
         assert codes(app) == set()
         await pilot.press("enter", "enter")
         assert codes(app) == {"CS201"}

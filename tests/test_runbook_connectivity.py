@@ -53,7 +53,7 @@ async def at_the_test(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
     screen = app.screen
     assert isinstance(screen, RunbookScreen)
-    await until(pilot, lambda: screen.run.told["healthy"].verdict is Verdict.PASS)
+    await until(pilot, lambda: screen.run.judged["healthy"].verdict is Verdict.PASS)
     await pilot.press("enter")
     assert screen.run.way[-1] == "test"
     return screen

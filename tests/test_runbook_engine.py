@@ -324,4 +324,4 @@ def test_where_nothing_could_be_read_nothing_passes(well: View) -> None:
     blind = view(replace(well.case.snapshot, health=health))
     run = seen(begun(), blind)
     assert run.verdict(LED.step("state")) is Verdict.UNKNOWN
-    assert "it cannot be judged for want of" in run.told["state"].because
+    assert "it cannot be judged for want of" in run.judged["state"].because

@@ -350,7 +350,7 @@ def test_hidden_addresses_are_in_no_form_of_it(run: Run) -> None:
 
 
 def test_times_are_those_of_the_moment(run: Run) -> None:
-    judged = run.told["state"]
+    judged = run.judged["state"]
     seen = [each.at for finding in judged.findings for each in finding.evidence]
     assert all(at is None or at <= judged.at for at in seen)
     assert any(at is not None and judged.at - at < timedelta(minutes=30) for at in seen)

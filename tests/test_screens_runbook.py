@@ -67,7 +67,7 @@ async def shown(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
     screen = app.screen
     assert isinstance(screen, RunbookScreen)
-    await until(pilot, lambda: bool(screen.run.told))
+    await until(pilot, lambda: bool(screen.run.judged))
     return screen
 
 

@@ -202,23 +202,23 @@ async def wait(monitor: Monitor, request: Request, seconds: float) -> tuple[Verd
     """The verdict with which the condition came true, or the last one when the time was over."""
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
-    told, judge, patience = "", request.judge(), request.deadline
+    shown, judge, patience = "", request.judge(), request.deadline
     while True:
         snapshot = await settled(monitor, patience)
         verdict = await asyncio.to_thread(judge.verdict, snapshot)
         held = request.condition.holds(verdict)
         if held or clock() >= end:
             return verdict, held
-        told = _say(verdict, request.condition, told)
+        shown = _say(verdict, request.condition, shown)
         await asyncio.sleep(min(PAUSE, max(0.0, end - clock())))
         patience = min(request.deadline, max(PAUSE, end - clock()))
 
 
-def _say(verdict: Verdict, condition: WaitCondition, told: str) -> str:
+def _say(verdict: Verdict, condition: WaitCondition, shown: str) -> str:
     """Tell on standard error what is waited for, whenever that changes."""
     bad = [top for top in verdict.tops if top.severity is not Severity.INFO]
     now = names(bad, 5) or "sources that do not answer"
-    if now != told:
+    if now != shown:
         sys.stderr.write(f"ciliscope: waiting for {condition.text}: {now}\n")
         sys.stderr.flush()
     return now

@@ -80,8 +80,8 @@ def _complaints(unread: Sequence[SourceHealth]) -> list[str]:
     """What each could not tell; those with the same trouble together."""
     labels: dict[str, list[str]] = {}
     for health in unread:
-        told = "; ".join((*filter(None, [health.error]), *health.problems))
+        text = "; ".join((*filter(None, [health.error]), *health.problems))
         if health.state is State.LOADING:
-            told = "no answer in time; --timeout gives it more"
-        labels.setdefault(told or str(health.state), []).append(health.label)
-    return [f"{', '.join(hit)}: {told}" for told, hit in labels.items()]
+            text = "no answer in time; --timeout gives it more"
+        labels.setdefault(text or str(health.state), []).append(health.label)
+    return [f"{', '.join(hit)}: {text}" for text, hit in labels.items()]

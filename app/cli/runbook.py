@@ -94,7 +94,7 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
     """Print which runbooks there are."""
     entries = library.entries()
     if output == "json":
-        told = [
+        shown = [
             {
                 "name": each.name,
                 "own": each.own,
@@ -105,7 +105,7 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
             }
             for each in entries
         ]
-        document = {"schemaVersion": SCHEMA_VERSION, "kind": "Runbooks", "items": told}
+        document = {"schemaVersion": SCHEMA_VERSION, "kind": "Runbooks", "items": shown}
         print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return 0
     width = max(len(each.name) for each in entries)
@@ -119,12 +119,12 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
 def show(runbook: Runbook, settings: Settings, output: str) -> int:
     """Print one runbook."""
     if output == "json":
-        told = {
+        known = {
             "schemaVersion": SCHEMA_VERSION,
             "kind": "Runbook",
             **msgspec.to_builtins(runbook),
         }
-        print_bytes(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        print_bytes(json.dumps(known, indent=2, ensure_ascii=False) + "\n")
         return 0
     lines = [f"{runbook.name}: {runbook.title}", f"when  {runbook.when}"]
     for name, parameter in runbook.parameters.items():
@@ -164,25 +164,25 @@ def _followed(wiring: Wiring, order: Order) -> int:
         raise BadParameter(found)
     done, recorder = found
     if order.kept:
-        told = (
+        text = (
             f"not kept: {recorder.problem}" if recorder.problem else f"transcript: {recorder.path}"
         )
         if recorder.moved:
             sys.stderr.write(f"ciliscope: {printable(recorder.moved)}\n")
-        sys.stderr.write(f"ciliscope: {printable(told)}\n")
-    print_told(recorder.told(done), wiring.settings, order.output, hidden=order.hidden)
+        sys.stderr.write(f"ciliscope: {printable(text)}\n")
+    print_document(recorder.document(done), wiring.settings, order.output, hidden=order.hidden)
     return exit_code(done)
 
 
-def print_told(told: Document, settings: Settings, output: str, *, hidden: bool) -> None:
+def print_document(document: Document, settings: Settings, output: str, *, hidden: bool) -> None:
     """Print a transcript, without what looks like a secret."""
-    told = changed(told, hider(addresses=hidden))
+    document = changed(document, hider(addresses=hidden))
     if output == "json":
-        print_bytes(encoded(told).decode())
+        print_bytes(encoded(document).decode())
     elif output == "markdown":
-        print_bytes(paper.markdown(told))
+        print_bytes(paper.markdown(document))
     else:
-        print_text(paper.text(told, pen_for(settings)), settings)
+        print_text(paper.text(document, pen_for(settings)), settings)
 
 
 async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
@@ -201,28 +201,28 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
             if why:
                 return why
         recorder = _recorder(order, snapshot.context, hand.at)
-        told, judge = _begun(order, hand, snapshot.context), request.judge()
+        shown, judge = _begun(order, hand, snapshot.context), request.judge()
         end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
         while True:
-            told = await asyncio.to_thread(_on, told, snapshot, judge, order)
-            step = told.current
-            if step is not None and step.action in order.allowed and step.id not in told.ran:
-                told = told.add(await _tried(wiring.settings, snapshot, step))
+            shown = await asyncio.to_thread(_on, shown, snapshot, judge, order)
+            step = shown.current
+            if step is not None and step.action in order.allowed and step.id not in shown.ran:
+                shown = shown.add(await _tried(wiring.settings, snapshot, step))
                 continue
             if order.kept:
-                recorder.keep(told)
+                recorder.keep(shown)
             left = end - asyncio.get_running_loop().time()
-            if not waits(told) or left <= PAUSE:
-                return told, recorder
-            said = _say(told, said)
+            if not waits(shown) or left <= PAUSE:
+                return shown, recorder
+            said = _say(shown, said)
             await asyncio.sleep(PAUSE)
             snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
 
 
-def _on(told: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
+def _on(shown: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
     view = View(judge.case(snapshot), judge.verdict(snapshot))
     hand = Hand(whoever(), snapshot.taken_at)
-    return follow(told, view, order.answers, hand, order.allowed)
+    return follow(shown, view, order.answers, hand, order.allowed)
 
 
 async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
@@ -289,10 +289,10 @@ def _recorder(order: Order, context: str, now: datetime) -> Recorder:
     return Recorder.anew(order.runbook.name, context, now)
 
 
-def _say(told: Run, said: str) -> str:
+def _say(shown: Run, said: str) -> str:
     """Tell on standard error what is waited for, whenever that changes."""
-    step = told.current
-    judged = told.told.get(step.id) if step else None
+    step = shown.current
+    judged = shown.judged.get(step.id) if step else None
     why = judged.because if judged else str(Verdict.UNKNOWN)
     now = f"ciliscope: waiting at {step.id if step else END}: {one_line(why)}\n"
     if now != said:
@@ -339,12 +339,12 @@ def _run(
             return show(library(config).runbook(_what(options)), settings, output)
         case "validate":
             found = load(Path(_what(options)))
-            told = f"{options.what}: {found.name}, {len(found.steps)} steps, can be followed"
-            sys.stdout.write(f"{printable(told)}\n")
+            text = f"{options.what}: {found.name}, {len(found.steps)} steps, can be followed"
+            sys.stdout.write(f"{printable(text)}\n")
             return GOOD
         case "export":
             kept = read(Path(_what(options)))
-            print_told(kept, settings, output, hidden=options.hide_addresses)
+            print_document(kept, settings, output, hidden=options.hide_addresses)
             return GOOD
     deadline = duration("--timeout", options.timeout or TIMEOUT)
     gone_on = read(Path(_what(options))) if options.word == "resume" else None
@@ -386,8 +386,8 @@ def _refuse_flags(options: argparse.Namespace) -> None:
     for flag, words in _ONLY.items():
         if getattr(options, flag.strip("-").replace("-", "_")) and options.word not in words:
             *others, last = words
-            told = f"{', '.join(others)} and {last}" if others else last
-            raise SettingsError(f"{flag} is for runbook {told}")
+            text = f"{', '.join(others)} and {last}" if others else last
+            raise SettingsError(f"{flag} is for runbook {text}")
     if options.word == "list" and options.what:
         raise SettingsError("runbook list takes nothing behind it; runbook show NAME tells of one")
     if options.word in ("list", "show") and options.output == "markdown":

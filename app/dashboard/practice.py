@@ -261,7 +261,7 @@ def _followed_now(code: str, practice: Practice, library: Library, view: View, a
 def _leading(run: Run, practice: Practice) -> Iterator[str]:
     """The steps up to the one that shows the fault."""
     for step in run.visited:
-        judged = run.told.get(step.id)
+        judged = run.judged.get(step.id)
         seen = {finding.code for finding in judged.findings} if judged else set()
         shown = [code for code in practice.codes if code in seen]
         if shown:

@@ -249,7 +249,7 @@ class RunbookController:
             self._navigator.flash(recorder.moved)
 
     def _save(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
-        document = changed(recorder.told(run), hider(addresses=hidden))
+        document = changed(recorder.document(run), hider(addresses=hidden))
         name = "-".join((run.runbook.name, *run.parameters.values()))
         if form == "markdown":
             self._export.save_text(paper.markdown(document), name, "md")

@@ -181,12 +181,12 @@ class Trial:
     def offer(self) -> tuple[Part, ...]:
         """What it would do, by which command, and how that is removed again."""
         proposed = self.proposal
-        told = (
+        shown = (
             *proposed.effects,
             f"It is run as: {proposed.command}",
             f"By hand it is removed by: {proposed.cleanup}",
         )
-        return tuple(Part("effect", each) for each in told)
+        return tuple(Part("effect", each) for each in shown)
 
     @property
     def obstacle(self) -> str:
@@ -223,8 +223,8 @@ class Trial:
                 self._cancel = run.cancel
                 if self.cancelled:
                     run.cancel()
-                async with aclosing(run.progress()) as told:
-                    async for each in told:
+                async with aclosing(run.progress()) as shown:
+                    async for each in shown:
                         self._note(each)
                         if isinstance(each, Refused | Ended):
                             last = each
@@ -246,15 +246,15 @@ class Trial:
         if self._cancel is not None:
             self._cancel()
 
-    def _note(self, told: Progress) -> None:
-        match told:
+    def _note(self, progress: Progress) -> None:
+        match progress:
             case Line(text):
                 self.lines.append(text)
                 self.printed += 1
             case TestStarted(name, number, total):
                 self.stage = f"test {number} of {total}: {name}" if total else name
             case TestFailed():
-                self._failed.append(told)
+                self._failed.append(progress)
             case Summary(text=text):
                 self._summary = text
             case Ended():
@@ -270,8 +270,8 @@ class Trial:
             return Outcome(None, _joined("it was cancelled", cleaned), lines)
         failed = self._failed
         first = f"{failed[0].name}: {failed[0].why}" if failed else last.why
-        told = self._summary or (f"{len(failed)} tests failed" if failed else "it failed")
-        return Outcome(False, _joined(f"{told}; {first}", cleaned), lines)
+        shown = self._summary or (f"{len(failed)} tests failed" if failed else "it failed")
+        return Outcome(False, _joined(f"{shown}; {first}", cleaned), lines)
 
 
 def _joined(*sentences: str) -> str:

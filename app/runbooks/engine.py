@@ -202,7 +202,7 @@ class Run:
         return self.way[-1] == END
 
     @cached_property
-    def told(self) -> Mapping[str, Judged]:
+    def judged(self) -> Mapping[str, Judged]:
         """What the live data said last of each step."""
         return {entry.step: entry for entry in self.entries if isinstance(entry, Judged)}
 
@@ -239,8 +239,8 @@ class Run:
     def verdict(self, step: Step) -> Verdict:
         """What is known of a step: by the live data, the answer to it, and what was run."""
         parts: list[Verdict] = []
-        if step.id in self.told:
-            parts.append(self.told[step.id].verdict)
+        if step.id in self.judged:
+            parts.append(self.judged[step.id].verdict)
         elif any(look.findings or look.hop for look in step.look):
             parts.append(Verdict.UNKNOWN)
         if step.manual is not None:
@@ -273,7 +273,7 @@ class Run:
         A fault that is still seen is a cause, whatever was answered or checked after it.
         """
         judged = [s for s in self.visited if s.id not in self.skipped]
-        if any(s.id in self.told and self.told[s.id].verdict is Verdict.FAIL for s in judged):
+        if any(s.id in self.judged and self.judged[s.id].verdict is Verdict.FAIL for s in judged):
             return FOUND
         verdicts = [self.verdict(s) for s in judged]
         if self._verified and self._failed:  # what was answered before the fix is of then
@@ -319,7 +319,7 @@ def observe(run: Run, found: Mapping[str, Judgement], view: View, by: str) -> Ru
     fresh: list[Entry] = []
     for id_, judgement in found.items():
         rests = causes(judgement.findings, view)
-        last = run.told.get(id_)
+        last = run.judged.get(id_)
         if last is not None and last.verdict is judgement.verdict and _same(last, rests):
             continue
         fresh.append(

@@ -65,24 +65,24 @@ class Judgement:
 
 def judge(runbook: Runbook, step: Step, given: Parameters, view: View) -> Judgement | None:
     """What the live data says of a step; None where nothing in it judges."""
-    told = [
+    shown = [
         _of_hop(look, given, view, verify=step.verify)
         if look.hop
         else _of_findings(runbook, look, given, view)
         for look in step.look
         if look.findings or look.hop
     ]
-    if not told:
+    if not shown:
         return None
-    told.sort(key=lambda judgement: _WORST.index(judgement.verdict))
-    worst = told[0].verdict
-    leading = [judgement for judgement in told if judgement.verdict is worst]
+    shown.sort(key=lambda judgement: _WORST.index(judgement.verdict))
+    worst = shown[0].verdict
+    leading = [judgement for judgement in shown if judgement.verdict is worst]
     return Judgement(
         verdict=worst,
         because="; ".join(_each_once([j.because for j in leading])),
-        findings=tuple({f.id: f for j in told for f in j.findings}.values()),
+        findings=tuple({f.id: f for j in shown for f in j.findings}.values()),
         evidence=tuple(dict.fromkeys(e for j in leading for e in j.evidence)),
-        hops=tuple(hop for j in told for hop in j.hops),
+        hops=tuple(hop for j in shown for hop in j.hops),
     )
 
 
@@ -103,15 +103,15 @@ def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) ->
     found = [f for f in concerned if f.code.startswith(tuple(look.findings))]
     bad = tuple(f for f in found if f.severity in _BAD[look.threshold])
     if bad:
-        return Judgement(Verdict.FAIL, _told(bad), bad)
+        return Judgement(Verdict.FAIL, _summary(bad), bad)
     unknown = tuple(f for f in found if f.severity in _OPEN[look.threshold])
     if unknown:
-        return Judgement(Verdict.UNKNOWN, _told(unknown), unknown)
+        return Judgement(Verdict.UNKNOWN, _summary(unknown), unknown)
     missing = unread_by(look, view)
     if missing:
         why = next((f": {source.error}" for source in missing if source.error), "")
-        told = f"it cannot be judged for want of {labels(missing)}{why}"
-        return Judgement(Verdict.UNKNOWN, told)
+        text = f"it cannot be judged for want of {labels(missing)}{why}"
+        return Judgement(Verdict.UNKNOWN, text)
     tried = sum(code.startswith(tuple(look.findings)) for code in CODES)
     beside = f", {plural(len(found), 'remark')} beside" if found else ""
     return Judgement(Verdict.PASS, f"{plural(tried, 'known fault')} looked for, none found{beside}")
@@ -133,7 +133,7 @@ def _concerned(runbook: Runbook, look: Look, given: Parameters, view: View) -> S
     return concerning({f.id: f for f in everything}.values(), meant)
 
 
-def _told(found: Sequence[Finding]) -> str:
+def _summary(found: Sequence[Finding]) -> str:
     first, rest = found[0], len(found) - 1
     more = f", and {plural(rest, 'finding')} more" if rest else ""
     return f"{first.code} {first.summary}{more}"

@@ -136,8 +136,8 @@ def _sound(runbook: Runbook, source: SourceLines) -> Runbook:
 def _extended(change: Extension, source: SourceLines) -> Runbook:
     if change.extends not in _ORDER:
         known = ", ".join(_ORDER)
-        told = f"there is no built-in runbook {change.extends!r}; there are: {known}"
-        raise source.refuse(("extends",), told)
+        text = f"there is no built-in runbook {change.extends!r}; there are: {known}"
+        raise source.refuse(("extends",), text)
     base = built_in(change.extends)
     steps = list(base.steps)
     for number, step in enumerate(change.steps):
@@ -163,11 +163,11 @@ def _put(steps: list[Step], change: StepChange, source: SourceLines, number: int
     if step.id in ids and not after:
         steps[ids.index(step.id)] = step
     elif after and after not in ids:
-        told = f"there is no step {after!r}; steps are {', '.join(ids)}"
-        raise source.refuse(("steps", number, "after"), told)
+        text = f"there is no step {after!r}; steps are {', '.join(ids)}"
+        raise source.refuse(("steps", number, "after"), text)
     elif step.id in ids:
-        told = f"{step.id!r} is there already, and stands where it stands: leave this out"
-        raise source.refuse(("steps", number, "after"), told)
+        text = f"{step.id!r} is there already, and stands where it stands: leave this out"
+        raise source.refuse(("steps", number, "after"), text)
     else:
         place = ids.index(after) + 1 if after else len(steps)
         if after and not any(step.id in dict(each.next).values() for each in steps):

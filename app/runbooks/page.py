@@ -95,23 +95,23 @@ def commands(run: Run, step: Step, found: Judgement | None, view: View) -> tuple
     own = (command(text, run.runbook, run.parameters) for text in step.commands)
     rests = causes(found.findings, view) if found else ()
     context = view.case.snapshot.context
-    told = (*(f.command for f in rests), *(in_context(text, context) for text in own))
-    return tuple(dict.fromkeys(text for text in told if text))
+    shown = (*(f.command for f in rests), *(in_context(text, context) for text in own))
+    return tuple(dict.fromkeys(text for text in shown if text))
 
 
 def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
     """What to type on the router at a manual step."""
     if step.manual is None:
         return ()
-    told: list[str] = []
+    texts: list[str] = []
     for text in step.manual.commands:
         if text == f"{{{ROUTERS}}}":
-            told += _on_routers(run, case)
+            texts += _on_routers(run, case)
         elif text == f"{{{CONNECTIONS}}}":
-            told += _connections(run, case)
+            texts += _connections(run, case)
         else:
-            told.append(command(text, run.runbook, run.parameters))
-    return tuple(dict.fromkeys(text for text in told if text))
+            texts.append(command(text, run.runbook, run.parameters))
+    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _finding(finding: Finding) -> Iterator[Part]:
@@ -131,8 +131,8 @@ def _asked(run: Run, step: Step, case: Case) -> Iterator[Part]:
         for choice in step.manual.choices:
             yield Part("choice", f"{choice.key}: {choice.says}", choice.verdict)
         if answer is not None:
-            told = f"{answer.says} ({answer.by}, {answer.at:%H:%M:%SZ})"
-            yield Part("answer", told, answer.verdict)
+            text = f"{answer.says} ({answer.by}, {answer.at:%H:%M:%SZ})"
+            yield Part("answer", text, answer.verdict)
     if step.action is not None:
         ran = run.ran.get(step.id)
         if ran is not None:

@@ -126,13 +126,13 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
 def _log(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) -> Panel:
     health = snapshot.health_of(_LOGS[look.log])
     entries = snapshot.records[_LOGS[look.log]]
-    told = [entry for entry in entries.values() if _tells(entry, look, kind, name)]
+    shown = [entry for entry in entries.values() if _tells(entry, look, kind, name)]
     title = _TITLES[look.log] + (f" of {name}" if name else "")
     if not health.known:
         title += f" (not read: {health.error or health.state})"
-    lines = [_line(entry) for entry in told[-MOST:]]
-    if len(told) > MOST:
-        lines.insert(0, f"{len(told) - MOST} lines before these")
+    lines = [_line(entry) for entry in shown[-MOST:]]
+    if len(shown) > MOST:
+        lines.insert(0, f"{len(shown) - MOST} lines before these")
     return Panel(one_line(title), tuple(lines) or ("none",))
 
 

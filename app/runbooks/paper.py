@@ -45,30 +45,30 @@ _RESULTS: dict[Result, Severity | str] = {
 }
 
 
-def text(told: Document, pen: Pen) -> str:
+def text(document: Document, pen: Pen) -> str:
     """The transcript for people, a newline at the end."""
-    run = run_of(told)
-    lines = [_title(told), one_line(told.runbook.title), ""]
+    run = run_of(document)
+    lines = [_title(document), one_line(document.runbook.title), ""]
     for number, step in _numbered(run):
-        lines += [*_step(run, number, step, pen, told.context), ""]
+        lines += [*_step(run, number, step, pen, document.context), ""]
     lines.append(f"{pen.sign(_sign_of(run))} {run.result}")
     return "\n".join(lines) + "\n"
 
 
-def markdown(told: Document) -> str:
+def markdown(document: Document) -> str:
     """The transcript as Markdown, a newline at the end."""
-    run = run_of(told)
-    begun = told.entries[0]
+    run = run_of(document)
+    begun = document.entries[0]
     lines = [
-        f"# {escape(_title(told))}",
+        f"# {escape(_title(document))}",
         "",
-        escape(told.runbook.title),
+        escape(document.runbook.title),
         "",
         f"Begun {begun.at:%Y-%m-%d %H:%M:%SZ} by {escape(begun.by)}; result: **{run.result}**.",
     ]
     lines += [
         f"Resumed {entry.at:%Y-%m-%d %H:%M:%SZ} by {escape(entry.by)}."
-        for entry in told.entries
+        for entry in document.entries
         if isinstance(entry, Resumed)
     ]
     for number, step in _numbered(run):
@@ -76,16 +76,16 @@ def markdown(told: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _title(told: Document) -> str:
-    given = " · ".join(told.parameters.values())
-    where = f" on {told.context}" if told.context else ""
-    return one_line(" · ".join(filter(None, (told.runbook.name, given))) + where)
+def _title(document: Document) -> str:
+    given = " · ".join(document.parameters.values())
+    where = f" on {document.context}" if document.context else ""
+    return one_line(" · ".join(filter(None, (document.runbook.name, given))) + where)
 
 
 def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
     """The steps on the way, each once, with their numbers; then those that were gone back from."""
     places = {step.id: number for number, step in enumerate(run.runbook.steps, 1)}
-    known = {*run.told, *run.answers, *run.ran, *run.skipped}
+    known = {*run.judged, *run.answers, *run.ran, *run.skipped}
     known |= {entry.step for entry in run.entries if isinstance(entry, Noted)}
     behind = dict.fromkeys(run.visited)
     ahead = (s for s in run.runbook.steps if s.id in known and s not in behind)
@@ -115,7 +115,7 @@ def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator
     verdict = run.verdict(step)
     ask = filled(step.ask, run.runbook, run.parameters)
     yield from behind(f"{pen.sign(_SIGNS[verdict])} {number}  ", f"{ask}  {_word(run, step)}")
-    judged = run.told.get(step.id)
+    judged = run.judged.get(step.id)
     if judged is not None:
         yield from _judged(judged, pen)
     yield from _by_hand(run, step)
@@ -123,9 +123,9 @@ def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator
         yield from behind("     do        ", filled(step.fix, run.runbook, run.parameters))
     if verdict is not Verdict.PASS:
         for each in step.commands:
-            told = in_context(command(each, run.runbook, run.parameters), context)
-            if told:
-                yield f"     by hand   {one_line(told)}"
+            shown = in_context(command(each, run.runbook, run.parameters), context)
+            if shown:
+                yield f"     by hand   {one_line(shown)}"
     yield from (_note_line(note) for note in run.notes(step.id))
 
 
@@ -148,8 +148,8 @@ def _by_hand(run: Run, step: Step) -> Iterator[str]:
         if answer is None:
             yield from behind("     ", filled(step.manual.do, run.runbook, run.parameters))
             for choice in step.manual.choices:
-                told = f"--answer {step.id}={choice.key}"
-                yield from behind(f"       {told:<28} ", choice.says)
+                shown = f"--answer {step.id}={choice.key}"
+                yield from behind(f"       {shown:<28} ", choice.says)
         else:
             yield from behind("     ", f"{answer.says} ({answer.by})")
     ran = run.ran.get(step.id)
@@ -172,7 +172,7 @@ def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
     yield f"## {number}. {escape(ask)}"
     yield ""
     yield f"**{escape(_word(run, step))}**"
-    judged = run.told.get(step.id)
+    judged = run.judged.get(step.id)
     if judged is not None:
         at = f"{judged.at:%Y-%m-%d %H:%M:%SZ}"
         yield f"({escape(judged.because)}; {at}, {escape(judged.by)})"

@@ -73,8 +73,8 @@ def known_code(text: str) -> bool:
 
 def _own(runbook: Runbook) -> Iterator[Flaw]:
     if not 0 < len(runbook.steps) <= MOST_STEPS:
-        told = f"there are more than {MOST_STEPS} steps" if runbook.steps else "there is no step"
-        yield Flaw(("steps",), told)
+        text = f"there are more than {MOST_STEPS} steps" if runbook.steps else "there is no step"
+        yield Flaw(("steps",), text)
     for name in ("title", "when"):
         if not getattr(runbook, name).strip():
             yield Flaw((name,), _SAYS_NOTHING)
@@ -98,8 +98,8 @@ def _of_steps(runbook: Runbook) -> Iterator[Flaw]:
             yield Flaw((*at, "id"), f"{step.id!r} is the name of another step already")
         for verdict, follows in step.next:
             if follows and follows != END and follows not in ids:
-                told = f"there is no step {follows!r}; steps are {', '.join(ids)}, or {END}"
-                yield Flaw((*at, "next", str(verdict)), told)
+                text = f"there is no step {follows!r}; steps are {', '.join(ids)}, or {END}"
+                yield Flaw((*at, "next", str(verdict)), text)
         yield from _dead_ends(step, at)
         yield from _looks(runbook, step, at)
         yield from _manual(step, at)
@@ -113,8 +113,8 @@ def _dead_ends(step: Step, at: Place) -> Iterator[Flaw]:
             yield Flaw((*at, "next"), f"says not what follows when the step is {verdict}")
     judges = any(look.findings or look.hop for look in step.look)
     if not (judges or step.manual or step.action):
-        told = "nothing judges it: it needs findings, a hop, an action or a manual answer"
-        yield Flaw(at, told)
+        text = "nothing judges it: it needs findings, a hop, an action or a manual answer"
+        yield Flaw(at, text)
 
 
 def _looks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
@@ -128,8 +128,8 @@ def _looks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
         if look.about and look.about not in runbook.parameters:
             yield Flaw((*place, "about"), _no_parameter(runbook, look.about))
         if look.hop and not _names_service(runbook):
-            told = "a hop is of a service: the runbook needs a parameter `service` of that kind"
-            yield Flaw((*place, "hop"), told)
+            text = "a hop is of a service: the runbook needs a parameter `service` of that kind"
+            yield Flaw((*place, "hop"), text)
         yield from _superfluous(look, place)
 
 
@@ -195,8 +195,8 @@ def _of_ways(runbook: Runbook) -> Iterator[Flaw]:
 
     def follow(id_: str) -> Iterator[Flaw]:
         if id_ in way:
-            told = f"leads in a circle, with nothing new to see: {' → '.join((*way, id_))}"
-            yield Flaw(("steps", numbers[way[-1]], "next"), told)
+            text = f"leads in a circle, with nothing new to see: {' → '.join((*way, id_))}"
+            yield Flaw(("steps", numbers[way[-1]], "next"), text)
             return
         if id_ in done:
             return
@@ -267,8 +267,8 @@ class SourceLines:
 
 def spelled(path: Place) -> str:
     """A path as it is written in messages: `steps[2].next.pass`."""
-    told = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return told.removeprefix(".")
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
 
 
 def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, SourceLines]:
@@ -278,8 +278,8 @@ def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Sourc
     """
     tree, source = _tree(text, file)
     if not _NAME.fullmatch(name):
-        told = "its name must be words of small letters and digits, joined by `-`"
-        raise source.refuse((), told)
+        shown = "its name must be words of small letters and digits, joined by `-`"
+        raise source.refuse((), shown)
     if not isinstance(tree, dict):
         raise source.refuse((), "a runbook is a mapping with title, when, steps")
     if "name" in tree:
@@ -289,7 +289,7 @@ def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Sourc
     try:
         found = msgspec.convert({**tree, "name": name}, kind)
     except msgspec.ValidationError as problem:
-        raise _told(str(problem), source) from None
+        raise _located(str(problem), source) from None
     return found, source
 
 
@@ -301,7 +301,7 @@ def _parameters(tree: Value, source: SourceLines) -> None:
         try:
             msgspec.convert(value, Parameter)
         except msgspec.ValidationError as problem:
-            raise _told(str(problem), source, ("parameters", name)) from None
+            raise _located(str(problem), source, ("parameters", name)) from None
 
 
 def read_file(path: Path) -> bytes:
@@ -372,8 +372,8 @@ class _Loader(yaml.SafeLoader):
 def _no_yaml(problem: yaml.MarkedYAMLError, file: str) -> BadRunbook:
     mark = problem.problem_mark or problem.context_mark
     line = f":{mark.line + 1}" if mark else ""
-    told = ", ".join(filter(None, (problem.context, problem.problem)))
-    wrong = told if isinstance(problem, _TooMuch) else f"is no YAML: {told}"
+    text = ", ".join(filter(None, (problem.context, problem.problem)))
+    wrong = text if isinstance(problem, _TooMuch) else f"is no YAML: {text}"
     return BadRunbook(one_line(f"{file}{line}: {wrong}"))
 
 
@@ -407,8 +407,8 @@ def _mapping(node: MappingNode, at: Place, lines: dict[Place, int], source: Sour
         if not isinstance(key, ScalarNode):
             raise source.refuse(at, "has a key that is no word")
         if name in found:
-            told = f"stands twice, on line {lines[place]} and on line {key.start_mark.line + 1}"
-            raise source.refuse(place, told)
+            text = f"stands twice, on line {lines[place]} and on line {key.start_mark.line + 1}"
+            raise source.refuse(place, text)
         lines[place] = key.start_mark.line + 1
         found[name] = _value(value, place, lines, source)
     return found
@@ -421,7 +421,7 @@ def _number(text: str) -> Value:
         return float("nan")  # no field takes a number: that it is one is all that is told
 
 
-def _told(problem: str, source: SourceLines, inside: Place = ()) -> BadRunbook:
+def _located(problem: str, source: SourceLines, inside: Place = ()) -> BadRunbook:
     """What msgspec says is wrong `inside` a part, at its line."""
     found = _PLACE.search(problem)
     sentence = problem[: found.start()] if found else problem

@@ -94,8 +94,8 @@ class Look(_Part, frozen=True):
     @property
     def subjects(self) -> tuple[str, ...]:
         """What of the four it names."""
-        told = {"findings": self.findings, "hop": self.hop, "table": self.table, "log": self.log}
-        return tuple(name for name, value in told.items() if value)
+        known = {"findings": self.findings, "hop": self.hop, "table": self.table, "log": self.log}
+        return tuple(name for name, value in known.items() if value)
 
 
 class Choice(_Part, frozen=True):

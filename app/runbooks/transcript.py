@@ -172,15 +172,15 @@ def document(run: Run, *, context: str, program: str) -> Document:
     )
 
 
-def encoded(told: Document) -> bytes:
+def encoded(shown: Document) -> bytes:
     """The transcript as JSON, a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"
 
 
-def changed(told: Document, change: Callable[[str], str]) -> Document:
+def changed(shown: Document, change: Callable[[str], str]) -> Document:
     """The transcript with every text in it changed so, the runbook's own texts excepted."""
-    runbook = told.runbook
-    plain: Plain = msgspec.to_builtins(structs.replace(told, runbook=_NO_RUNBOOK))
+    runbook = shown.runbook
+    plain: Plain = msgspec.to_builtins(structs.replace(shown, runbook=_NO_RUNBOOK))
     return structs.replace(msgspec.convert(_changed(plain, change), Document), runbook=runbook)
 
 
@@ -191,7 +191,7 @@ class Kept:
         """`path`: where it is, or will be."""
         self.path = path
 
-    def write(self, told: Document) -> None:
+    def write(self, shown: Document) -> None:
         """Put this in the place of what was there: wholly, or not at all. Raises OSError."""
         folder = self.path.parent
         for each in (*reversed(folder.parents), folder):
@@ -200,7 +200,7 @@ class Kept:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(encoded(told))
+                file.write(encoded(shown))
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self.path)
@@ -237,8 +237,8 @@ def parse(text: bytes, file: str) -> Document:
         raise BadTranscript(one_line(f"{file}: is no transcript of a runbook"))
     version = plain.get("schemaVersion")
     if version != SCHEMA_VERSION:
-        told = f"its schemaVersion is {version!r}, this ciliscope reads {SCHEMA_VERSION}"
-        raise BadTranscript(one_line(f"{file}: {told}"))
+        shown = f"its schemaVersion is {version!r}, this ciliscope reads {SCHEMA_VERSION}"
+        raise BadTranscript(one_line(f"{file}: {shown}"))
     try:
         found = msgspec.convert(_changed(plain, printable), Document)
     except msgspec.ValidationError as problem:
@@ -251,29 +251,29 @@ def parse(text: bytes, file: str) -> Document:
     return found
 
 
-def run_of(told: Document) -> Run:
+def run_of(shown: Document) -> Run:
     """The run that a transcript is of."""
-    return Run(told.runbook, told.parameters, told.entries)
+    return Run(shown.runbook, shown.parameters, shown.entries)
 
 
-def _wrong(told: Document) -> str:
+def _wrong(shown: Document) -> str:
     """Why it cannot be gone on with; "" where it can."""
-    for flaw in flaws(told.runbook):
+    for flaw in flaws(shown.runbook):
         return f"its runbook cannot be followed: {spelled(flaw.at)}: {flaw.says}"
     try:
-        checked(told.runbook, told.parameters)
+        checked(shown.runbook, shown.parameters)
     except BadParameter as problem:
         return str(problem)
-    if not told.entries or not isinstance(told.entries[0], Begun):
+    if not shown.entries or not isinstance(shown.entries[0], Begun):
         return "it does not tell how the run began"
-    return _lost(told)
+    return _lost(shown)
 
 
-def _lost(told: Document) -> str:
+def _lost(shown: Document) -> str:
     """Why its entries cannot have happened in its runbook; "" where they can."""
-    known = {step.id for step in told.runbook.steps}
-    way = [told.runbook.steps[0].id]
-    for entry in told.entries:
+    known = {step.id for step in shown.runbook.steps}
+    way = [shown.runbook.steps[0].id]
+    for entry in shown.entries:
         if isinstance(entry, Begun | Resumed):
             continue
         if isinstance(entry, Back) and entry.step == way[-1] and len(way) > 1:
@@ -355,7 +355,7 @@ class Recorder:
         """Its file."""
         return self._kept.path
 
-    def told(self, run: Run) -> Document:
+    def document(self, run: Run) -> Document:
         """The transcript of the run."""
         return document(run, context=self._context, program=_program())
 
@@ -365,7 +365,7 @@ class Recorder:
             return
         self._make_way()
         try:
-            self._kept.write(self.told(run))
+            self._kept.write(self.document(run))
         except OSError as error:
             self.problem = f"{error.strerror or error} ({self.path})"
         else:

@@ -189,10 +189,10 @@ class Monitor:
 
     # --- running
 
-    def _to_come(self, told: SourceHealth) -> bool:
+    def _to_come(self, health: SourceHealth) -> bool:
         """Whether its answer is waited for; one that is just demanded may still be told as off."""
-        off = told.state is State.OFF and bool(self._demands.get(told.kind))
-        return told.state is State.LOADING or off
+        off = health.state is State.OFF and bool(self._demands.get(health.kind))
+        return health.state is State.LOADING or off
 
     def _know(self, feed: Feed) -> None:
         source = feed.source
