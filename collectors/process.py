@@ -116,9 +116,9 @@ async def run(
     loop = asyncio.get_running_loop()
     async with place(loop):
         begun = loop.time()
-        child = Child(program)
+        child = Child(program, arguments, env)
         out, err = child.streams(limit)
-        ended = child.start(loop, arguments, env, out, err)
+        ended = child.start(loop, out, err)
         try:
             await asyncio.wait({ended}, timeout=timeout)
             in_time = ended.done()
@@ -152,8 +152,13 @@ def end_all() -> None:
 class Child:
     """One command: started and reaped in a thread, ended from the event loop."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(
+        self, program: str, arguments: tuple[str, ...], env: Mapping[str, str] | None = None
+    ) -> None:
+        """`env` is added to the environment."""
         self._program = program
+        self._arguments = arguments
+        self._env = env or {}
         self._group: int | None = None
         self._killed = threading.Event()
         self._interrupted = threading.Event()
@@ -179,37 +184,20 @@ class Child:
             raise CommandNotStarted(f"{self._program} cannot be started: {problem}") from None
 
     def start(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        arguments: tuple[str, ...],
-        env: Mapping[str, str] | None,
-        out: Stream,
-        err: Stream,
+        self, loop: asyncio.AbstractEventLoop, out: Stream, err: Stream
     ) -> asyncio.Future[int]:
         """Start the command; its exit code is there when it has ended. `end` must follow."""
         _live.add(self)
-        return loop.run_in_executor(_threads, self._execute, arguments, env, out, err)
+        return loop.run_in_executor(_threads, self._execute, out, err)
 
-    def _execute(
-        self,
-        arguments: tuple[str, ...],
-        env: Mapping[str, str] | None,
-        out: Stream,
-        err: Stream,
-    ) -> int:
+    def _execute(self, out: Stream, err: Stream) -> int:
         # Runs in a thread until the command has ended.
         with out.write_end, err.write_end:
-            running = self._start(arguments, env, out.write_end, err.write_end)
+            running = self._start(out.write_end, err.write_end)
         # `await running` would poll once a second; waitpid answers at once.
         return running.wait().exit_code
 
-    def _start(
-        self,
-        arguments: tuple[str, ...],
-        env: Mapping[str, str] | None,
-        out: FileIO,
-        err: FileIO,
-    ) -> sh.RunningCommand:
+    def _start(self, out: FileIO, err: FileIO) -> sh.RunningCommand:
         import sh  # takes 64 ms, so not at the top, and here it is not on the event loop
 
         try:
@@ -219,7 +207,7 @@ class Child:
         try:
             with open(os.devnull, "rb") as nothing:
                 running: sh.RunningCommand = command(
-                    *arguments,
+                    *self._arguments,
                     _async=True,
                     _return_cmd=True,
                     _in=nothing,
@@ -230,7 +218,7 @@ class Child:
                     _new_session=True,
                     _ok_code=_ANY_CODE,
                     _preexec_fn=_heed_interrupts,
-                    _env={**os.environ, "NO_COLOR": "1", **(env or {})},
+                    _env={**os.environ, "NO_COLOR": "1", **self._env},
                 )
         except (sh.ForkException, OSError) as problem:
             # A ForkException carries the child's traceback; its last line is the error.

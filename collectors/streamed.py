@@ -53,9 +53,8 @@ class StreamedCommand:
     def __init__(self, program: str, *arguments: str, patience: float) -> None:
         """`patience`: seconds that it has to end by itself after it was interrupted."""
         self._program = program
-        self._arguments = arguments
         self._patience = patience
-        self._child = Child(program)
+        self._child = Child(program, arguments)
         self._news = asyncio.Event()
         self._lines: deque[bytes] = deque()
         self._interrupted_at: float | None = None
@@ -94,7 +93,7 @@ class StreamedCommand:
                 lambda chunk: self._take(splitters[0], chunk),
                 lambda chunk: self._take(splitters[1], chunk),
             )
-            ended = self._child.start(loop, self._arguments, None, out, err)
+            ended = self._child.start(loop, out, err)
             ended.add_done_callback(lambda _: self._news.set())
             try:
                 while await self._wait(begun + timeout, ended, out, err):

@@ -240,5 +240,5 @@ class _WholeLog(FollowedLog):
         before = await self._before_restart(log)
         answer = await self._session.get(log.path, log.query(tailLines=str(self._tail)))
         lines = [log.stamped(line) for line in answer.body.splitlines()]
-        yield Appended(self._kind, (*before, *log.read(lines)))
+        yield Appended(self.kind, (*before, *log.read(lines)))
         await self._aim.leaves_log(log.target)

@@ -490,8 +490,10 @@ async def test_names_are_known_before_anything_is_asked(server: ApiServer) -> No
     async with session_of(server.kubeconfig()) as session:
         assert session.context == session.server == ""
         await session.identify()
-        assert (session.context, session.cluster, session.user) == ("test", "lab", "ops")
-        assert (session.server, session.namespace) == (server.url, "default")
+        assert session.access is not None
+        assert (session.context, session.server) == ("test", server.url)
+        assert (session.access.cluster_name, session.access.user_name) == ("lab", "ops")
+        assert session.access.namespace == "default"
         await session.open()
     assert server.asked == []
 

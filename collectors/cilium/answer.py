@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import NoReturn, TypeVar, cast
+from typing import Annotated, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -31,6 +31,9 @@ from collectors.source import Keyed, ReadError, Reason
 
 MAX_MESSAGE = 400
 """Characters of what the command said that go into a message."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A Go int64 that is never negative. Go leaves it out when it is 0."""
 
 TOO_OLD = (
     "cilium-cli 0.16.0 or later is needed for `bgp routes`,"

@@ -16,10 +16,16 @@ registry "Capability Codes". Notifications: RFC 4271 sections 4.5 and 6 (codes 1
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from collectors.cilium.path_attributes import AFI_NAMES, family_name
+from collectors.cilium.path_attributes import (
+    AFI_NAMES,
+    BadBytes,
+    demand_length,
+    demand_multiple,
+    family_name,
+)
 from collectors.kubernetes.records import RecordPart
 from collectors.sanitize import one_line, printable_bytes
 
@@ -76,10 +82,6 @@ class Capability(RecordPart, frozen=True):
         return f"{self.name}: {said}" if said else self.name
 
 
-class _Bad(Exception):
-    """The bytes do not fit their code; the message says why."""
-
-
 def decode_capabilities(raws: Iterable[bytes]) -> tuple[Capability, ...]:
     """The capabilities of one side, from elements that hold one or more each. Never raises."""
     return tuple(capability for raw in raws for capability in _decode(raw))
@@ -119,7 +121,7 @@ def _one(code: int, length: int, value: bytes) -> Capability:
         return Capability(code, name, detail=value.hex(" "))
     try:
         detail, families = describe(value)
-    except _Bad as problem:
+    except BadBytes as problem:
         return Capability(code, name, detail=value.hex(" "), problem=str(problem))
     return Capability(code, name, detail, families)
 
@@ -131,13 +133,7 @@ def _multiprotocol(value: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _extended_next_hop(value: bytes) -> tuple[str, tuple[str, ...]]:
-    families: list[str] = []
-    words: list[str] = []
-    for each in _pieces(value, 6):
-        afi, safi, hop = struct.unpack("!HHH", each)
-        families.append(family_name(afi, safi))
-        words.append(f"{families[-1]} over {AFI_NAMES.get(hop, hop)}")
-    return ", ".join(words), tuple(families)
+    return _by_family("!HHH", value, lambda hop: f" over {AFI_NAMES.get(hop, hop)}")
 
 
 def _role(value: bytes) -> tuple[str, tuple[str, ...]]:
@@ -147,16 +143,14 @@ def _role(value: bytes) -> tuple[str, tuple[str, ...]]:
 
 def _graceful_restart(value: bytes) -> tuple[str, tuple[str, ...]]:
     if len(value) < 2:
-        raise _Bad(f"{len(value)} bytes, shorter than 2")
+        raise BadBytes(f"{len(value)} bytes, shorter than 2")
     flags, seconds = value[0] >> 4, int.from_bytes(value[:2], "big") & 0x0FFF
     words = [f"{seconds} s"]
     words += ["restarting"] * bool(flags & 0x8) + ["keeps on notifications"] * bool(flags & 0x4)
-    families: list[str] = []
-    for each in _pieces(value[2:], 4):
-        afi, safi, kept = struct.unpack("!HBB", each)
-        families.append(family_name(afi, safi))
-        words.append(f"{families[-1]}{' (forwarding kept)' if kept & 0x80 else ''}")
-    return ", ".join(words), tuple(families)
+    kept, families = _by_family(
+        "!HBB", value[2:], lambda flags: " (forwarding kept)" if flags & 0x80 else ""
+    )
+    return ", ".join([*words, *filter(None, [kept])]), families
 
 
 def _four_byte_asn(value: bytes) -> tuple[str, tuple[str, ...]]:
@@ -165,13 +159,7 @@ def _four_byte_asn(value: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _additional_paths(value: bytes) -> tuple[str, tuple[str, ...]]:
-    families: list[str] = []
-    words: list[str] = []
-    for each in _pieces(value, 4):
-        afi, safi, direction = struct.unpack("!HBB", each)
-        families.append(family_name(afi, safi))
-        words.append(f"{families[-1]} {_DIRECTIONS.get(direction, direction)}")
-    return ", ".join(words), tuple(families)
+    return _by_family("!HBB", value, lambda way: f" {_DIRECTIONS.get(way, way)}")
 
 
 def _fqdn(value: bytes) -> tuple[str, tuple[str, ...]]:
@@ -180,7 +168,7 @@ def _fqdn(value: bytes) -> tuple[str, tuple[str, ...]]:
     while at < len(value) and len(names) < 2:
         name = value[at + 1 : at + 1 + value[at]]
         if len(name) != value[at]:
-            raise _Bad("a name is cut short")
+            raise BadBytes("a name is cut short")
         names.append(one_line(printable_bytes(name)))
         at += 1 + len(name)
     return ".".join(name for name in names if name), ()
@@ -188,13 +176,13 @@ def _fqdn(value: bytes) -> tuple[str, tuple[str, ...]]:
 
 def _software_version(value: bytes) -> tuple[str, tuple[str, ...]]:
     if not value or len(value) != 1 + value[0]:
-        raise _Bad("the text has another length than it says")
+        raise BadBytes("the text has another length than it says")
     return one_line(printable_bytes(value[1:])), ()
 
 
 def _nothing(value: bytes) -> tuple[str, tuple[str, ...]]:
     if value:
-        raise _Bad(f"{len(value)} bytes where there must be none")
+        raise BadBytes(f"{len(value)} bytes where there must be none")
     return "", ()
 
 
@@ -215,15 +203,17 @@ _DESCRIBERS: dict[int, Callable[[bytes], tuple[str, tuple[str, ...]]]] = {
 
 
 def _unpacked(form: str, value: bytes) -> tuple[int, ...]:
-    if len(value) != struct.calcsize(form):
-        raise _Bad(f"{len(value)} bytes where there must be {struct.calcsize(form)}")
+    demand_length(value, struct.calcsize(form))
     return struct.unpack(form, value)
 
 
-def _pieces(value: bytes, size: int) -> Iterator[bytes]:
-    if len(value) % size:
-        raise _Bad(f"{len(value)} bytes, not a multiple of {size}")
-    return (value[at : at + size] for at in range(0, len(value), size))
+def _by_family(form: str, value: bytes, words: Callable[[int], str]) -> tuple[str, tuple[str, ...]]:
+    """Entries of AFI, SAFI and a number: each family with its number in words; the families."""
+    demand_multiple(value, struct.calcsize(form))
+    entries = [
+        (family_name(a, s), words(number)) for a, s, number in struct.iter_unpack(form, value)
+    ]
+    return ", ".join(map("".join, entries)), tuple(family for family, _ in entries)
 
 
 def _name(code: int) -> str:

@@ -168,21 +168,13 @@ class PolledCommand:
     ) -> None:
         """`interval` and `deadline` are in seconds; None takes the command's own."""
         self._cli = cli
+        self.kind = command.kind
+        self.label = command.label
         self._command = command
         self._interval = command.interval if interval is None else interval
         self._deadline = command.deadline if deadline is None else deadline
         self._wanted = asyncio.Event()
         self._slower = 1.0
-
-    @property
-    def kind(self) -> str:
-        """The kind of the command's records."""
-        return self._command.kind
-
-    @property
-    def label(self) -> str:
-        """The command as one types it: `cilium bgp peers`."""
-        return self._command.label
 
     def refresh(self) -> None:
         """Run the command now; when it is running, once more after that."""

@@ -26,8 +26,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import msgspec
-
 from collectors.cilium.answer import exit_text, shortened
 from collectors.cilium.connectivity import (
     CleanedUp,
@@ -44,10 +42,11 @@ from collectors.cilium.connectivity import (
     deletion,
 )
 from collectors.kubernetes.api import ApiSession
-from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.decode import Undecodable, decode_page
+from collectors.kubernetes.records import Namespace
 from collectors.process import CommandFailure, OutputTooLarge, run
 from collectors.sanitize import printable_bytes
-from collectors.source import Reason
+from collectors.source import ReadError
 from collectors.streamed import StreamedCommand
 
 DEADLINE = 180.0
@@ -60,19 +59,7 @@ _UNKNOWN_FLAG = "unknown flag: --cleanup"
 _INCOMPLETE = "Cleanup encountered errors"
 
 Namespaces: TypeAlias = Callable[[], Awaitable[frozenset[str]]]
-"""The names of the cluster's namespaces, those being deleted included. Raises ApiError."""
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _Item(msgspec.Struct):
-    metadata: _Named
-
-
-class _List(msgspec.Struct):
-    items: list[_Item]
+"""The names of the cluster's namespaces, those being deleted included. Raises ReadError."""
 
 
 def namespaces_of(session: ApiSession) -> Namespaces:
@@ -81,10 +68,12 @@ def namespaces_of(session: ApiSession) -> Namespaces:
     async def names() -> frozenset[str]:
         answer = await session.get("/api/v1/namespaces")
         try:
-            listed = msgspec.json.decode(answer.body, type=_List)
-        except msgspec.DecodeError as problem:
-            raise ApiError(Reason.UNREADABLE, f"the list of namespaces: {problem}") from None
-        return frozenset(item.metadata.name for item in listed.items)
+            page = decode_page(answer.body, Namespace)
+        except Undecodable as problem:
+            raise Undecodable(f"the list of namespaces: {problem}") from None
+        if page.problems:
+            raise Undecodable(f"the list of namespaces: {page.problems[0]}")
+        return frozenset(each.name for each in page.records)
 
     return names
 
@@ -116,7 +105,7 @@ class Cleanup:
         problem = await self._commanded(made)
         try:
             left = await self._left(made, 0.0 if problem else DEADLINE)
-        except ApiError as error:
+        except ReadError as error:
             if problem:
                 return self._remaining(made, problem)
             unseen = f"{_listed(made)} should be gone: the command says so, and {error.message}"
@@ -228,7 +217,7 @@ class ConnectivityRun:
         self._begun = True
         try:
             before = await self._cleanup.namespaces()
-        except ApiError as error:
+        except ReadError as error:
             yield Refused(f"what is in the cluster now cannot be told: {error.message}")
             return
         if standing := before & frozenset(self._cleanup.plan.namespaces):
@@ -298,7 +287,7 @@ class ConnectivityRun:
         named = frozenset(self._made)
         try:
             now = await self._cleanup.namespaces()
-        except ApiError:
+        except ReadError:
             return named - before
         return (now & (named | frozenset(self._cleanup.plan.namespaces))) - before
 

@@ -178,7 +178,7 @@ class PathAttributes(RecordPart, frozen=True):
 _NOTHING = PathAttributes()
 
 
-class _Bad(Exception):
+class BadBytes(Exception):
     """The bytes do not fit their type; the message says why."""
 
 
@@ -222,7 +222,7 @@ def decode_prefix(raw: bytes, afi: str) -> str | Malformed:
         return Malformed("prefix", f"address family {afi or 'unknown'} is not IP", raw)
     try:
         prefixes = tuple(_prefixes(raw, number))
-    except _Bad as problem:
+    except BadBytes as problem:
         return Malformed("prefix", str(problem), raw)
     if len(prefixes) != 1:
         return Malformed("prefix", f"{len(prefixes)} prefixes where there must be one", raw)
@@ -239,7 +239,7 @@ def _decode_attribute(raw: bytes) -> PathAttributes:
     """One attribute as a PathAttributes that has nothing else. Cached: paths repeat them."""
     try:
         flags, kind, value = _split(raw)
-    except _Bad as problem:
+    except BadBytes as problem:
         what = _name(raw[1]) if len(raw) > 1 else "attribute"
         return PathAttributes(malformed=(Malformed(what, str(problem), raw),))
     decode = _DECODERS.get(kind)
@@ -248,7 +248,7 @@ def _decode_attribute(raw: bytes) -> PathAttributes:
         return PathAttributes(unknown=(UnknownAttribute(kind, name, flags, value),))
     try:
         return decode(value)
-    except _Bad as problem:
+    except BadBytes as problem:
         return PathAttributes(malformed=(Malformed(_name(kind), str(problem), raw),))
 
 
@@ -256,18 +256,18 @@ def _split(raw: bytes) -> tuple[int, int, bytes]:
     """Flags, type and value of one attribute (RFC 4271 §4.3)."""
     header = 4 if raw and raw[0] & _EXTENDED_LENGTH else 3
     if len(raw) < header:
-        raise _Bad(f"{len(raw)} bytes, shorter than its header of {header}")
+        raise BadBytes(f"{len(raw)} bytes, shorter than its header of {header}")
     length = int.from_bytes(raw[2:header], "big")
     value = raw[header:]
     if len(value) != length:
-        raise _Bad(f"says {length} bytes and has {len(value)}")
+        raise BadBytes(f"says {length} bytes and has {len(value)}")
     return raw[0], raw[1], value
 
 
 def _origin(value: bytes) -> PathAttributes:
-    _demand_length(value, 1)
+    demand_length(value, 1)
     if value[0] >= len(_ORIGINS):
-        raise _Bad(f"origin {value[0]} does not exist")
+        raise BadBytes(f"origin {value[0]} does not exist")
     return PathAttributes(origin=_ORIGINS[value[0]])
 
 
@@ -277,39 +277,39 @@ def _as_path(value: bytes) -> PathAttributes:
     while at < len(value):
         kind = _SEGMENTS.get(value[at])
         if kind is None:
-            raise _Bad(f"segment type {value[at]} does not exist")
+            raise BadBytes(f"segment type {value[at]} does not exist")
         if at + 2 > len(value):
-            raise _Bad("ends inside the header of a segment")
+            raise BadBytes("ends inside the header of a segment")
         end = at + 2 + 4 * value[at + 1]
         if end > len(value):
-            raise _Bad(f"a segment of {value[at + 1]} AS numbers is cut short")
+            raise BadBytes(f"a segment of {value[at + 1]} AS numbers is cut short")
         segments.append(AsPathSegment(kind, _numbers(value[at + 2 : end])))
         at = end
     return PathAttributes(as_path=tuple(segments))
 
 
 def _next_hop(value: bytes) -> PathAttributes:
-    _demand_length(value, 4)
+    demand_length(value, 4)
     return PathAttributes(next_hop=_address(value))
 
 
 def _med(value: bytes) -> PathAttributes:
-    _demand_length(value, 4)
+    demand_length(value, 4)
     return PathAttributes(med=int.from_bytes(value, "big"))
 
 
 def _local_pref(value: bytes) -> PathAttributes:
-    _demand_length(value, 4)
+    demand_length(value, 4)
     return PathAttributes(local_pref=int.from_bytes(value, "big"))
 
 
 def _communities(value: bytes) -> PathAttributes:
-    _demand_multiple(value, 4)
+    demand_multiple(value, 4)
     return PathAttributes(communities=tuple(map(_community, _numbers(value))))
 
 
 def _large_communities(value: bytes) -> PathAttributes:
-    _demand_multiple(value, 12)
+    demand_multiple(value, 12)
     numbers = _numbers(value)
     triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
     return PathAttributes(large_communities=tuple(":".join(map(str, each)) for each in triples))
@@ -318,16 +318,16 @@ def _large_communities(value: bytes) -> PathAttributes:
 def _mp_reach(value: bytes) -> PathAttributes:
     # AFI (2), SAFI (1), length of the next hop (1), next hop, a reserved byte, then the prefixes.
     if len(value) < 5:
-        raise _Bad(f"{len(value)} bytes, shorter than 5")
+        raise BadBytes(f"{len(value)} bytes, shorter than 5")
     afi, safi, length = struct.unpack_from("!HBB", value)
     hop, rest = value[4 : 4 + length], value[5 + length :]
     if 5 + length > len(value):
-        raise _Bad(f"says its next hop has {length} bytes and ends before that")
+        raise BadBytes(f"says its next hop has {length} bytes and ends before that")
     family = family_name(afi, safi)
     if afi not in _ADDRESS_BITS or safi not in (1, 2):
         return PathAttributes(mp_reach=MpReach(family, next_hop=hop.hex()))
     if length not in (4, 16, 32):
-        raise _Bad(f"a next hop of {length} bytes does not exist for {family}")
+        raise BadBytes(f"a next hop of {length} bytes does not exist for {family}")
     reach = MpReach(
         family,
         next_hop=_address(hop[:16]),
@@ -356,10 +356,10 @@ def _prefixes(value: bytes, afi: int) -> Iterator[str]:
     while at < len(value):
         bits = value[at]
         if bits > 8 * size:
-            raise _Bad(f"prefix length {bits} is more than {8 * size}")
+            raise BadBytes(f"prefix length {bits} is more than {8 * size}")
         end = at + 1 + (bits + 7) // 8
         if end > len(value):
-            raise _Bad(f"a prefix of {bits} bits is cut short")
+            raise BadBytes(f"a prefix of {bits} bits is cut short")
         address = bytearray(value[at + 1 : end].ljust(size, b"\0"))
         if bits % 8:  # what follows the prefix in its last byte has no meaning (RFC 4271 §4.3)
             address[bits // 8] &= 0xFF00 >> bits % 8 & 0xFF
@@ -383,11 +383,13 @@ def _name(kind: int) -> str:
     return ATTRIBUTE_NAMES.get(kind, f"attribute {kind}")
 
 
-def _demand_length(value: bytes, length: int) -> None:
+def demand_length(value: bytes, length: int) -> None:
+    """Raises BadBytes for any other length."""
     if len(value) != length:
-        raise _Bad(f"{len(value)} bytes where there must be {length}")
+        raise BadBytes(f"{len(value)} bytes where there must be {length}")
 
 
-def _demand_multiple(value: bytes, unit: int) -> None:
+def demand_multiple(value: bytes, unit: int) -> None:
+    """Raises BadBytes for a length that is no multiple of the unit."""
     if len(value) % unit:
-        raise _Bad(f"{len(value)} bytes, not a multiple of {unit}")
+        raise BadBytes(f"{len(value)} bytes, not a multiple of {unit}")

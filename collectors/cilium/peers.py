@@ -14,20 +14,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
 
 import msgspec
 
-from collectors.cilium.answer import AgentAnswer, CiliumCommand, Reading, parse_agents, read_items
+from collectors.cilium.answer import (
+    AgentAnswer,
+    CiliumCommand,
+    Count,
+    Reading,
+    parse_agents,
+    read_items,
+)
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
 KIND = "bgp_peers"
 ARGV = ("bgp", "peers", "-o", "json")
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A Go int64 that is never negative. Go leaves it out when it is 0."""
 
 
 class FamilyCounts(RecordPart, frozen=True):

@@ -16,14 +16,21 @@ from functools import partial
 
 import msgspec
 
-from collectors.cilium.answer import AgentAnswer, CiliumCommand, Reading, parse_agents, read_items
+from collectors.cilium.answer import (
+    AgentAnswer,
+    CiliumCommand,
+    Count,
+    Reading,
+    parse_agents,
+    read_items,
+)
 from collectors.cilium.path_attributes import (
     Malformed,
     PathAttributes,
     decode_path_attributes,
     decode_prefix,
 )
-from collectors.cilium.peers import Count, read_bytes
+from collectors.cilium.peers import read_bytes
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from collectors.cilium.answer import (
     CiliumCommand,
+    Count,
     Reading,
     read_map,
     read_value,
@@ -32,8 +33,6 @@ from collectors.kubernetes.decode import Undecodable
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, one_line
-
-_AgentCount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class FailingController(RecordPart, frozen=True):
@@ -147,7 +146,7 @@ class _Proxy(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
 
 
 class _ControllerState(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
-    consecutive_failure_count: _AgentCount = 0
+    consecutive_failure_count: Count = 0
     last_failure_msg: str = ""
     last_failure_timestamp: str = ""
 
@@ -260,7 +259,6 @@ AGENT_COMPONENT = "cilium"
 NO_TEXT = "text not given by this version of cilium-cli (0.16.17 and later give it)"
 """Stands for a Go error that was printed as `{}`."""
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Shape = TypeVar("_Shape")
 
 
@@ -318,15 +316,15 @@ class CiliumStatus(RecordPart, frozen=True):
 
 class _PodState(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
     type: str = ""
-    desired: _Count = 0
-    ready: _Count = 0
-    available: _Count = 0
-    unavailable: _Count = 0
+    desired: Count = 0
+    ready: Count = 0
+    available: Count = 0
+    unavailable: Count = 0
 
 
 class _PodsCount(msgspec.Struct, frozen=True, gc=False):
-    all: _Count = 0
-    by_cilium: _Count = 0
+    all: Count = 0
+    by_cilium: Count = 0
 
 
 class _ApiStatus(msgspec.Struct, frozen=True, gc=False):
@@ -348,7 +346,7 @@ class _Messages(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
     disabled: bool = False
 
 
-_Counts: TypeAlias = dict[str, dict[str, _Count]]
+_Counts: TypeAlias = dict[str, dict[str, Count]]
 _MessageMap: TypeAlias = dict[str, dict[str, _Messages]]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from collectors.kubernetes.connection import ApiRequest, Query
 from collectors.kubernetes.errors import ApiError, http_date, refusal
+from collectors.kubernetes.kubeconfig import Access
 from collectors.kubernetes.login import Login
 from collectors.source import Reason
 
@@ -162,30 +163,19 @@ class ApiSession:
         self._connect_timeout = connect_timeout
 
     @property
-    def context(self) -> str:
-        """Name of the context, "" in a cluster; what was asked for until `identify` has read it."""
-        access = self._login.access
-        return access.context if access else self._login.wanted or ""
+    def access(self) -> Access | None:
+        """What the kubeconfig says; None until `identify` has read it."""
+        return self._login.access
 
     @property
-    def cluster(self) -> str:
-        """Name of the cluster in the kubeconfig; "" until `identify` has read it."""
-        return self._login.access.cluster_name if self._login.access else ""
+    def context(self) -> str:
+        """Name of the context, "" in a cluster; what was asked for until `identify` has read it."""
+        return self.access.context if self.access else self._login.wanted or ""
 
     @property
     def server(self) -> str:
         """URL of the API server; "" until `identify` has read it."""
-        return self._login.access.server if self._login.access else ""
-
-    @property
-    def user(self) -> str:
-        """Name of the user in the kubeconfig; "" until `identify` has read it."""
-        return self._login.access.user_name if self._login.access else ""
-
-    @property
-    def namespace(self) -> str:
-        """Namespace of the context; "" until `identify` has read it."""
-        return self._login.access.namespace if self._login.access else ""
+        return self.access.server if self.access else ""
 
     async def identify(self) -> None:
         """Read the kubeconfig and nothing else; the names are known after it. Raises ApiError."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 
@@ -63,20 +63,22 @@ class Credential:
         return now + max(life - REFRESH_BEFORE, life / 2, _SHORTEST_USE)
 
 
-class Credentials(Protocol):
+class Credentials:
     """A source of credentials. Calls must not overlap: the session makes them one at a time."""
 
     async def current(self) -> Credential:
         """The credential to use now. Raises ApiError(UNAUTHORIZED) when there is none."""
+        raise NotImplementedError
 
     async def renewed(self) -> Credential:
         """The credential to use after the current one was refused; the same if it has no other."""
+        return await self.current()
 
     def forgive(self) -> None:
         """Forget that the last attempts failed: the operator asks to try again."""
 
 
-class FixedToken:
+class FixedToken(Credentials):
     """The token in the kubeconfig, or none. A new one comes with a new kubeconfig."""
 
     def __init__(self, token: str, origin: str) -> None:
@@ -86,16 +88,9 @@ class FixedToken:
         """The token."""
         return self._credential
 
-    async def renewed(self) -> Credential:
-        """The same token."""
-        return self._credential
 
-    def forgive(self) -> None:
-        """Nothing fails here."""
-
-
-class TokenFile:
-    """A token in a file that somebody else renews: a service account's, for one."""
+class TokenFile(Credentials):
+    """A token in a file that another program renews: a service account's, for one."""
 
     def __init__(self, path: str, *, period: float = TOKEN_FILE_PERIOD) -> None:
         self._path = Path(path)
@@ -118,9 +113,6 @@ class TokenFile:
         self._read()
         return self._credential
 
-    def forgive(self) -> None:
-        """Nothing is held against a file."""
-
     def _read(self) -> None:
         try:
             text = self._path.read_text(encoding="utf-8").strip()
@@ -134,13 +126,11 @@ class TokenFile:
         self._read_at = monotonic()
 
 
-class Fetch(Protocol):
-    """Gets a new credential, however long that takes. Raises ApiError(UNAUTHORIZED)."""
-
-    async def __call__(self) -> Credential: ...
+Fetch: TypeAlias = Callable[[], Awaitable[Credential]]
+"""Gets a new credential, however long that takes. Raises ApiError(UNAUTHORIZED)."""
 
 
-class Renewable:
+class Renewable(Credentials):
     """Credentials that can be had anew: kept until they expire or are refused.
 
     What fails is not tried again at once, as it may open a browser each time: after one minute,

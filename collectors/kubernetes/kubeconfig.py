@@ -9,10 +9,10 @@ client-go/tools/clientcmd (loader.go, client_config.go) and its API types.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -131,6 +131,9 @@ class _File(_Part, frozen=True):
     contexts: tuple[_NamedContext, ...] | None = None
 
 
+_Files: TypeAlias = Sequence[tuple[Path, _File]]
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """One context, ready to be used: paths are absolute, references are resolved."""
@@ -209,8 +212,9 @@ def _read(path: Path) -> _File:
         file = msgspec.convert(document, _File)
     except (msgspec.ValidationError, RecursionError) as problem:
         raise _unreadable(f"The kubeconfig {path} is not a kubeconfig: {problem}") from None
-    for kind, entries in _lists(file):
-        names = [entry.name for entry in entries]
+    lists = {"contexts": file.contexts, "clusters": file.clusters, "users": file.users}
+    for kind, entries in lists.items():
+        names = [entry.name for entry in entries or ()]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise _unreadable(f"The kubeconfig {path} has two entries named {twice!r} in {kind}")
@@ -237,47 +241,34 @@ def _loader() -> type[yaml.SafeLoader]:
     return type("KubeconfigLoader", (fast,), {"yaml_implicit_resolvers": resolvers})
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-_Entry = TypeVar("_Entry", bound=_Named)
-
-
-def _lists(file: _File) -> tuple[tuple[str, Sequence[_Named]], ...]:
-    return (
-        ("contexts", file.contexts or ()),
-        ("clusters", file.clusters or ()),
-        ("users", file.users or ()),
-    )
+_Entry = TypeVar("_Entry", _NamedCluster, _NamedUser, _NamedContext)
 
 
 def _first(
-    files: Sequence[tuple[Path, Sequence[_Entry] | None]], name: str
+    files: _Files, entries: Callable[[_File], Iterable[_Entry] | None], name: str
 ) -> tuple[Path, _Entry] | None:
-    found = ((path, entry) for path, entries in files for entry in entries or ())
+    found = ((path, entry) for path, file in files for entry in entries(file) or ())
     return next(((path, entry) for path, entry in found if entry.name == name), None)
 
 
-def _select(files: list[tuple[Path, _File]], paths: list[Path], wanted: str | None) -> Access:
+def _select(files: _Files, paths: list[Path], wanted: str | None) -> Access:
     where = os.pathsep.join(str(path) for path, _ in files)
     name = wanted or next((file.current_context for _, file in files if file.current_context), "")
     contexts = [entry.name for _, file in files for entry in file.contexts or ()]
     known = f"it has: {', '.join(map(one_line, contexts))}" if contexts else "it has no contexts"
     if not name:
         raise _unreadable(f"The kubeconfig {where} sets no current-context; {known}")
-    found = _first([(path, file.contexts) for path, file in files], name)
+    found = _first(files, lambda file: file.contexts, name)
     if found is None:
         raise _unreadable(f"The kubeconfig {where} has no context {one_line(name)!r}; {known}")
     context_path, context = found[0], found[1].context
-    cluster = _first([(path, file.clusters) for path, file in files], context.cluster)
+    cluster = _first(files, lambda file: file.clusters, context.cluster)
     if cluster is None:
         raise _unreadable(
             f"The context {name!r} in {context_path} names the cluster {context.cluster!r}, "
             f"which {where} does not describe"
         )
-    user = _first([(path, file.users) for path, file in files], context.user)
+    user = _first(files, lambda file: file.users, context.user)
     if user is None and context.user:
         raise ApiError(
             Reason.UNAUTHORIZED,

@@ -70,6 +70,8 @@ class Reflector:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`jitter` gives a number from 0 to 1: less of a pause, more of a watch."""
+        self.kind = resource.kind
+        self.label = resource.label
         self._session = session
         self._resource = resource
         self._timing = timing or Timing()
@@ -81,16 +83,6 @@ class Reflector:
         self._said_something = False
         self._turn = monotonic()
         self._unreadable: set[str] = set()
-
-    @property
-    def kind(self) -> str:
-        """The snapshot's field."""
-        return self._resource.kind
-
-    @property
-    def label(self) -> str:
-        """What the operator calls it."""
-        return self._resource.label
 
     @property
     def served_version(self) -> str:

@@ -62,24 +62,16 @@ class FollowedLog:
     ) -> None:
         self._session = session
         self._aim = aim
-        self._kind = kind
-        self._label = label
+        self.kind = kind
+        """`operator_log` or `agent_logs`."""
+        self.label = label
+        """`operator log`, or `agent log NODE`."""
         self._tail = tail
         self._resume = resume
         self._pace = pace
         self._timing = timing or Timing()
         self._pacing = Pacing(session, self._timing, jitter)
         self._log: ContainerLog | None = None
-
-    @property
-    def kind(self) -> str:
-        """`operator_log` or `agent_logs`."""
-        return self._kind
-
-    @property
-    def label(self) -> str:
-        """`operator log`, or `agent log NODE`."""
-        return self._label
 
     def refresh(self) -> None:
         """Try again now, if it failed and waits."""
@@ -90,7 +82,7 @@ class FollowedLog:
         while True:
             target = await self._aim.known()
             if target is None:
-                yield Failed(self._kind, Reason.ABSENT, "there is no pod to follow", None)
+                yield Failed(self.kind, Reason.ABSENT, "there is no pod to follow", None)
                 await self._aim.leaves(None)
                 continue
             log = self._log
@@ -98,7 +90,7 @@ class FollowedLog:
                 log, before = ContainerLog(target), log
                 self._log = log
                 if before is not None:
-                    yield Appended(self._kind, (log.marked("moved", time.time_ns()),))
+                    yield Appended(self.kind, (log.marked("moved", time.time_ns()),))
             async with aclosing(self._followed(log)) as updates:
                 async for update in updates:
                     yield update
@@ -129,18 +121,18 @@ class FollowedLog:
         """One stream from its request to its end. Raises ApiError when it ends with one."""
         if log.seam.last is None:
             for some in _batches(await self._before_restart(log)):
-                yield Appended(self._kind, some)
+                yield Appended(self.kind, some)
         inbox: asyncio.Queue[bytes | _Signal] = asyncio.Queue(2 * MAX_BATCH)
         pump = asyncio.create_task(self._pump(log, inbox))
         watch = asyncio.create_task(self._watch(log.target, pump, inbox))
         try:
             join, mended = log.seam.join(), False
             while (first := await self._opened(log, inbox)) is None:
-                yield Heard(self._kind)
+                yield Heard(self.kind)
             ended = first is _Signal.ENDED
             # A log of which nothing is known would pass for read before its first line has come.
             if not ended and log.seam.last is not None:
-                yield Heard(self._kind)
+                yield Heard(self.kind)
             while not ended:
                 lines, ended = await self._gather(inbox)
                 new = [line for raw in lines for line in join.feed(log.stamped(raw))]
@@ -148,12 +140,12 @@ class FollowedLog:
                     new += join.settle()
                 if new and join.state == "broken" and not mended:
                     for some in _batches(await self._mend(log, new[0].nanos)):
-                        yield Appended(self._kind, some)
+                        yield Appended(self.kind, some)
                     mended = True
                 for taken in _batches(new):
-                    yield Appended(self._kind, log.read(taken))
+                    yield Appended(self.kind, log.read(taken))
                 if not lines and not ended:
-                    yield Heard(self._kind)
+                    yield Heard(self.kind)
         finally:
             pump.cancel()
             watch.cancel()
@@ -292,7 +284,7 @@ class FollowedLog:
             message += f"; grant `get` on pods/log in the namespace {target.namespace}"
         elif problem.status == 404:
             message = f"the pod {target.namespace}/{target.pod} is gone: {message}"
-        return Failed(self._kind, problem.reason, message, pause)
+        return Failed(self.kind, problem.reason, message, pause)
 
 
 class _Signal(Enum):
