@@ -123,7 +123,7 @@ def asking() -> Iterator[None]:
         for module, name, instead in (
             (sources, "ApiSession", _AskedSession),
             (sources, "CiliumCli", _AskedCli),
-            (sources, "FollowedLog", _WholeLog),
+            (sources, "FollowedLog", WholeLog),
             (settle, "QUIET", 0.0),
             (settle, "LOOK", 0.01),
             (monitor, "RATE", 100.0),
@@ -233,7 +233,7 @@ class _AskedCli(CiliumCli):
         return Completed(said.exit, said.stdout, printable_bytes(said.stderr), said.seconds)
 
 
-class _WholeLog(FollowedLog):
+class WholeLog(FollowedLog):
     """A log that is read to its end at once: a lab that stands still writes no more."""
 
     async def _stream(self, log: ContainerLog) -> AsyncGenerator[Update, None]:

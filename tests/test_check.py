@@ -257,13 +257,15 @@ def test_a_beginning_asks_for_all_that_begin_so(healthy: dict[str, str]) -> None
         (("check", "--wait", "1s", "--for", "CS999 gone"), "--for is 'CS999 gone'"),
         (("check", "--timeout", "x"), "--timeout is 'x'"),
         (("check", "--ignore", "CS999"), "--ignore is 'CS999'"),
-        (("check", "--ignore-file", "/nowhere.yaml"), "/nowhere.yaml does not exist"),
-        (("check", "--expect", "/nowhere.toml"), "there is no such file"),
+        (("check", "--ignore-file", "missing.yaml"), "missing.yaml does not exist"),
+        (("check", "--expect", "./missing.toml"), "there is no such file"),
         (("check", "-o", "xml"), "invalid choice"),
     ],
 )
-def test_a_command_line_that_cannot_be_used_is_told_so(words: tuple[str, ...], told: str) -> None:
-    done = ciliscope(*words)
+def test_a_command_line_that_cannot_be_used_is_told_so(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    done = run_here(words, environment(), tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stdout == ""

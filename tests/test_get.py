@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.report.subjects import SUBJECTS
-from tests.commands import ciliscope, pointing_at
+from tests.commands import ciliscope, environment, pointing_at, run_here
 from tests.lab_asked import asked_lab
 from tests.recorded import RECORDINGS
 
@@ -144,18 +144,20 @@ def test_without_a_kubeconfig_the_reason_is_told(tmp_path: Path) -> None:
         (["get", "pods", "-o", "yaml"], "yaml"),
         (["frobnicate"], "frobnicate"),
         (["lab", "home", "--replay", "x"], "not both"),
-        (["lab", "--replay", "/nonexistent"], "/nonexistent"),
+        (["lab", "--replay", "missing"], "missing"),
         (["lab", "no-such-scenario"], "no-such-scenario"),
         (["lab", "--", "lab"], "inside a lab"),
         (["lab", "--context", "x"], "--context"),
         (["get", "pods", "--", "x"], "only after lab"),
-        (["--config", "/nonexistent"], "/nonexistent"),
+        (["--config", "missing"], "missing"),
         (["--theme", "pink"], "--theme is 'pink'; it must be auto, dark"),
         (["config", "edit"], "edit"),
     ],
 )
-def test_usage_errors_are_one_sentence_and_exit_2(words: list[str], told: str) -> None:
-    done = ciliscope(*words)
+def test_usage_errors_are_one_sentence_and_exit_2(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    done = run_here(words, environment(), tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -215,7 +215,8 @@ def service_account(folder: Path) -> Path:
     return folder
 
 
-POD = {"HOME": "/nonexistent", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+POD = {"HOME": str(Path(__file__) / "no folder"), "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+"""The environment in a pod, which has no home."""
 
 
 def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_a_kubeconfig_comes_before_the_service_account(tmp_path: Path) -> None:
 
 
 def test_no_kubeconfig_and_no_pod_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ApiError, match=r"There is no kubeconfig: /nonexistent/\.kube/config"):
+    with pytest.raises(ApiError, match=r"There is no kubeconfig: .*/no folder/\.kube/config"):
         read_access(None, None, POD, tmp_path)
 
 

@@ -39,14 +39,12 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the lab's `cilium` with the lab's kubeconfig in the environment."""
     known = {"PATH": os.environ["PATH"], "KUBECONFIG": str(lab.kubeconfig), **(env or {})}
-    return subprocess.run(
-        [lab.cilium, *arguments], env=known, capture_output=True, timeout=20, check=False
-    )
+    return subprocess.run([lab.cilium, *arguments], env=known, capture_output=True, check=False)
 
 
 def gone(pid: int) -> bool:
-    """Whether a process that is not our child has ended, waiting for that up to 10 s."""
-    for _ in range(500):
+    """Whether a process that is not our child has ended, waiting for that up to five minutes."""
+    for _ in range(15_000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -226,9 +224,11 @@ def test_recorded_failures_come_through_the_real_program() -> None:
         check_recorded_commands(lab, "rights-no-exec")
 
 
-def test_the_program_takes_the_kubeconfig_from_a_flag_too(replay: RunningLab) -> None:
+def test_the_program_takes_the_kubeconfig_from_a_flag_too(
+    replay: RunningLab, tmp_path: Path
+) -> None:
     arguments = ("--kubeconfig", str(replay.kubeconfig), "--context=lab-healthy", "bgp", "peers")
-    env = {"KUBECONFIG": "/nonexistent"}
+    env = {"KUBECONFIG": str(tmp_path / "missing")}
     done = run(replay, *arguments, "-o", "json", env=env)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == (RECORDINGS / "healthy" / "cli" / "1.stdout").read_bytes()
@@ -271,9 +271,9 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_kubeconfig_the_program_fails_as_the_real_one(
-    replay: RunningLab, command: str
+    replay: RunningLab, tmp_path: Path, command: str
 ) -> None:
-    done = run(replay, *COMMANDS[command], env={"KUBECONFIG": "/nonexistent"})
+    done = run(replay, *COMMANDS[command], env={"KUBECONFIG": str(tmp_path / "missing")})
     code, stdout, stderr = recorded(f"nokubeconfigenv-{command}")
     assert done.returncode == code
     assert order_free(done.stdout.decode()) == order_free(stdout)
@@ -339,10 +339,11 @@ def test_a_kubeconfig_that_is_none_is_one_line(
     assert b"Traceback" not in done.stderr
 
 
-def test_a_missing_kubeconfig_flag_is_named(replay: RunningLab) -> None:
-    done = run(replay, "--kubeconfig", "/nonexistent", "version")
-    message = b"unable to create Kubernetes client: stat /nonexistent: no such file or directory\n"
-    assert (done.returncode, done.stderr) == (1, message)
+def test_a_missing_kubeconfig_flag_is_named(replay: RunningLab, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    done = run(replay, "--kubeconfig", str(missing), "version")
+    message = f"unable to create Kubernetes client: stat {missing}: no such file or directory\n"
+    assert (done.returncode, done.stderr.decode()) == (1, message)
 
 
 def test_a_run_that_was_killed_prints_and_hangs_until_it_is_killed(tmp_path: Path) -> None:

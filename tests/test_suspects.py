@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,10 +14,10 @@ import pytest
 from app.config.settings import Settings
 from app.dashboard.clusters import LiveCluster
 from app.diagnosis.rules.sessions import RULES
-from app.lab.launch import start_lab
 from app.model.case import Case
 from app.model.session_logs import FOLLOWED
 from app.pipeline import agent_logs as module
+from app.pipeline import sources
 from app.pipeline.agent_logs import follow_suspects, suspects
 from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
@@ -25,8 +25,12 @@ from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.cilium.peers import BgpPeer, NodePeers
 from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
+from collectors.logs.joining import ContainerLog
 from collectors.source import Heard, Replaced, Update
+from tests.lab_asked import WholeLog, asked_lab, asking
+from tests.lab_reading import DEADLINE, settings_of
 from tests.recorded import RECORDINGS, Said, changed, snapshot_of
+from tests.virtual_time import in_virtual_time
 
 NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 
@@ -34,11 +38,8 @@ NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 @asynccontextmanager
 async def followed(name: str) -> AsyncIterator[Monitor]:
     """A replayed recording, read with the logs of its suspects."""
-    with start_lab(replay=RECORDINGS / name) as lab:
-        settings = Settings(
-            kubeconfig=str(lab.kubeconfig), context=lab.context, cilium=str(lab.cilium), at=lab.at
-        )
-        wiring = Wiring(settings)
+    with asked_lab(replay=RECORDINGS / name) as lab, asking():
+        wiring = Wiring(settings_of(lab))
         monitor = wiring.monitor()
         running = asyncio.create_task(wiring.run(monitor))
         following = asyncio.create_task(follow_suspects(wiring, monitor))
@@ -79,7 +80,7 @@ async def test_the_cause_of_a_replayed_recording_is_read_from_its_logs(
     name: str, code: str
 ) -> None:
     async with followed(name) as monitor:
-        snapshot = await until(monitor, logs_read, 40)
+        snapshot = await until(monitor, logs_read, DEADLINE)
         findings = [finding for rule in RULES for finding in rule(Case(snapshot))]
         assert [finding.code for finding in findings] == [code]
         assert any(e.source.startswith("agent log") for e in findings[0].evidence)
@@ -174,25 +175,33 @@ class Scripted:
             yield await self.say.get()
 
 
-async def test_the_dashboard_never_says_that_a_log_on_its_way_was_not_asked_for() -> None:
-    with start_lab(replay=RECORDINGS / "wrong-peer-asn") as lab:
-        cluster = LiveCluster(
-            Settings(
-                kubeconfig=str(lab.kubeconfig),
-                context=lab.context,
-                cilium=str(lab.cilium),
-                at=lab.at,
-            )
-        )
+async def test_the_dashboard_never_says_that_a_log_on_its_way_was_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noticed = asyncio.Event()
+
+    class Held(WholeLog):
+        """A log that is read only once it was noticed that it is not yet."""
+
+        async def _stream(self, log: ContainerLog) -> AsyncGenerator[Update, None]:
+            await noticed.wait()
+            async for update in super()._stream(log):
+                yield update
+
+    with asked_lab(replay=RECORDINGS / "wrong-peer-asn") as lab, asking():
+        monkeypatch.setattr(sources, "FollowedLog", Held)
+        cluster = LiveCluster(settings_of(lab))
         reading = asyncio.create_task(cluster.read())
         told: list[str] = []
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE):
                 async for snapshot in cluster.monitor.snapshots():
                     if snapshot.setting_up:
                         continue
                     found = cluster.link.judge.verdict(snapshot).findings
                     told += [f"{f.code} {f.summary}" for f in found if f.code.startswith("CS40")]
+                    if told and "still being read" in told[-1]:
+                        noticed.set()
                     if logs_read(snapshot) and told and told[-1].startswith("CS402"):
                         break
         finally:
@@ -212,6 +221,7 @@ class FakeWiring(Wiring):
         return Feed(Said(f"agent log {pod.spec.node_name}", Heard("agent_logs")))
 
 
+@in_virtual_time
 async def test_logs_are_let_go_a_while_after_their_node_is_well_and_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

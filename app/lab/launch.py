@@ -23,7 +23,7 @@ from typing import IO, TextIO
 
 DEFAULT_SCENARIO = "home"
 
-_STARTUP_SECONDS = 20.0
+_STARTUP_SECONDS = 60.0
 _STOP_SECONDS = 2.0
 """Longer than the process gives itself to end once its standard input has."""
 
