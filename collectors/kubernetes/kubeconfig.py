@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,9 +20,6 @@ import msgspec
 from collectors.kubernetes.errors import ApiError
 from collectors.sanitize import one_line
 from collectors.source import Reason
-
-if TYPE_CHECKING:
-    import yaml
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, the cluster's CA and its namespace."""
@@ -197,15 +194,7 @@ def _paths(kubeconfig: str | None, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _read(path: Path) -> _File:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.load(text, _loader())  # noqa: S506 - a SafeLoader
-    except OSError as problem:
-        raise _unreadable(f"The kubeconfig {path} cannot be read: {problem.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise _unreadable(f"The kubeconfig {path} is not YAML{_place(problem)}") from None
+    document = _document(path)
     if document is None:
         return _File()
     try:
@@ -221,6 +210,25 @@ def _read(path: Path) -> _File:
     return file
 
 
+def _document(path: Path) -> object:
+    """The YAML of a file, dates left alone: kubectl reads it as JSON, which has none."""
+    import yaml
+
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+        for first, rules in fast.yaml_implicit_resolvers.items()
+    }
+    loader = type("KubeconfigLoader", (fast,), {"yaml_implicit_resolvers": resolvers})
+    try:
+        document: object = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - safe
+    except OSError as problem:
+        raise _unreadable(f"The kubeconfig {path} cannot be read: {problem.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise _unreadable(f"The kubeconfig {path} is not YAML{_place(problem)}") from None
+    return document
+
+
 def _place(problem: Exception) -> str:
     """Where the YAML is wrong, without the text there: it may be a secret."""
     mark = getattr(problem, "problem_mark", None)
@@ -229,18 +237,7 @@ def _place(problem: Exception) -> str:
     return f"{place}: {said}" if isinstance(said, str) else place
 
 
-def _loader() -> type[yaml.SafeLoader]:
-    """A loader that leaves dates alone: kubectl reads YAML as JSON, which has none."""
-    import yaml
-
-    fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-        for first, rules in fast.yaml_implicit_resolvers.items()
-    }
-    return type("KubeconfigLoader", (fast,), {"yaml_implicit_resolvers": resolvers})
-
-
+_Holder = TypeVar("_Holder", Cluster, User)
 _Entry = TypeVar("_Entry", _NamedCluster, _NamedUser, _NamedContext)
 
 
@@ -286,16 +283,9 @@ def _resolved(
     paths: list[Path],
 ) -> Access:
     cluster_base, user_base = (Path.cwd() / path.parent for path in (cluster[0], user[0]))
-    described = user[1].user or User()
-    absolute_cluster = msgspec.structs.replace(
-        cluster[1].cluster,
-        certificate_authority=_absolute(cluster_base, cluster[1].cluster.certificate_authority),
-    )
-    absolute_user = msgspec.structs.replace(
-        described,
-        token_file=_absolute(user_base, described.token_file),
-        client_certificate=_absolute(user_base, described.client_certificate),
-        client_key=_absolute(user_base, described.client_key),
+    absolute_cluster = _absolute(cluster[1].cluster, cluster_base, "certificate_authority")
+    absolute_user = _absolute(
+        user[1].user or User(), user_base, "token_file", "client_certificate", "client_key"
     )
     named = (
         absolute_cluster.certificate_authority,
@@ -333,8 +323,10 @@ def _server(entry: _NamedCluster, path: Path) -> str:
     )
 
 
-def _absolute(base: Path, path: str) -> str:
-    return str(base / path) if path else ""
+def _absolute(part: _Holder, base: Path, *fields: str) -> _Holder:
+    """The same with absolute paths in these fields."""
+    paths = {name: str(base / path) for name in fields if (path := getattr(part, name))}
+    return msgspec.structs.replace(part, **paths)
 
 
 def _in_cluster(

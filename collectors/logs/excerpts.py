@@ -60,7 +60,7 @@ def event(line: LogLine) -> str:
         return f"pool {pool} is in conflict with pool {other}: {part} overlaps {taken}"
     for template in (*_IPAM_EVENTS.get(line.message, ()), *_BGP_EVENTS.get(line.message, ())):
         try:
-            return template.format_map(_Facts(line))
+            return template.format_map(_facts(line))
         except KeyError:
             continue  # this version of Cilium does not say so much
     return _as_it_is(line)
@@ -154,24 +154,16 @@ _REASON_CODES = re.compile(
 )
 
 
-class _Facts:
-    """The named things of a line, for a template; KeyError for one that it does not have."""
-
-    def __init__(self, line: LogLine) -> None:
-        self._line = line
-
-    def __getitem__(self, name: str) -> str:
-        line = self._line
-        special = {
-            "service": line.service,
-            "address": line.address,
-            "pool": line.pool,
-            "peer": line.peer,
-        }
-        value = special[name] if name in special else line.field(name)
-        if not value:
-            raise KeyError(name)
-        return value
+def _facts(line: LogLine) -> dict[str, str]:
+    """The values of a line by name, for a template; the empty ones are missing."""
+    fields = {name: value for name, value in reversed(line.fields) if value}
+    derived = {
+        "service": line.service,
+        "address": line.address,
+        "pool": line.pool,
+        "peer": line.peer,
+    }
+    return {name: value for name, value in {**fields, **derived}.items() if value}
 
 
 def _notification(line: LogLine, direction: str) -> str:
