@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from app.diagnosis.rules.visibility import rights_yaml
 from app.model.finding import Ref
 from app.model.severity import rank
 from app.report.format import age_of, count, time_of_day
@@ -113,7 +114,5 @@ def _lines(
 
 def _rights(namespace: str) -> Iterator[tuple[str, str]]:
     """What must be granted for a kind to be read, as the rule of a role."""
-    from app.diagnosis.rules.visibility import rights_yaml  # the rules come with it
-
     for resource in resources(namespace):
         yield resource.kind, rights_yaml(resource.rights())

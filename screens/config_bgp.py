@@ -10,6 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.model.desired_peerings import (
+    peer_families,
+    reads_policies,
+    router_advertisements,
+    selects_node,
+    selects_service,
+)
 from app.model.finding import Ref
 from app.model.selectors import describe
 from app.model.severity import rank
@@ -29,6 +36,7 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
+from collectors.cilium.records import PeerConfigSpec
 from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
@@ -135,15 +143,11 @@ class _Tree:
 
     def nodes(self, selector: LabelSelector | None) -> tuple[str, ...]:
         """The nodes that a selector selects."""
-        from app.model.desired_peerings import selects_node  # the rules come with it
-
         found = self.case.snapshot.records[CILIUM_NODES]
         return tuple(name for name, node in sorted(found.items()) if selects_node(selector, node))
 
     def services(self, selected: SelectedAdvertisement) -> int:
         """How many LoadBalancer services an advertisement selects."""
-        from app.model.desired_peerings import selects_service  # the rules come with it
-
         key = (selected.advertisement, selected.index)
         if key not in self._services:
             self._services[key] = sum(
@@ -154,8 +158,6 @@ class _Tree:
 
 def section(snapshot: Snapshot, judge: Judge) -> Section:
     """The objects of both control planes, as far as this Cilium reads them."""
-    from app.model.desired_peerings import reads_policies  # the rules come with it
-
     kinds = OBJECTS if snapshot.setting_up else _kinds(snapshot)
     if snapshot.setting_up:
         return Section(COLUMNS, content(snapshot, (), kinds, "BGP objects"))
@@ -210,9 +212,6 @@ def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
 
 def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     """A peer, the families of its PeerConfig, and what each selects."""
-    from app.model.desired_peerings import peer_families  # the rules come with it
-    from collectors.cilium.records import PeerConfigSpec
-
     snapshot = tree.case.snapshot
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""
     config = snapshot.records[PEER_CONFIGS].get(name) if name else None
@@ -273,8 +272,6 @@ def _advertisement(
 
 
 def _policy(tree: _Tree, policy: PeeringPolicy, *, read: bool) -> None:
-    from app.model.desired_peerings import router_advertisements  # the rules come with it
-
     ref = Ref(POLICY, policy.key)
     tree.used.add(ref)
     nodes = tree.nodes(policy.spec.node_selector)

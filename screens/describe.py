@@ -13,6 +13,7 @@ from app.state.kinds import (
     EVENTS,
     OF_OBJECT,
 )
+from collectors.kubernetes.records import Pod
 from screens.explain_lines import findings_lines
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         ContainerStatus,
         Event,
         Object,
-        Pod,
     )
 
 _GOOD = {"Ready": "True", "ContainersReady": "True", "Initialized": "True", "PodScheduled": "True"}
@@ -59,8 +59,6 @@ def describe(snapshot: Snapshot, ref: Ref, findings: Sequence[Finding] = ()) -> 
 
 
 def _parts(snapshot: Snapshot, ref: Ref, record: Object) -> Iterator[Line]:
-    from collectors.kubernetes.records import Pod
-
     now = snapshot.taken_at
     if isinstance(record, Pod):
         yield from _pod(record, now)

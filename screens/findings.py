@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textual import on
 from textual.app import ComposeResult
 
+from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref
 from app.model.severity import health_of, rank
 from app.report.format import count
@@ -17,6 +18,7 @@ from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
+from screens.explain_lines import finding_lines
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Cell, Column, Content, Row
 from screens.widgets.live_table import LiveTable
@@ -63,9 +65,6 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         return self._judged(snapshot)
 
     def _judged(self, snapshot: Snapshot) -> FindingsPicture:
-        from app.diagnosis.verdict import category_of
-        from screens.explain_lines import finding_lines
-
         verdict = self.link.judge.verdict(snapshot)
         ordered: list[tuple[Finding, bool]] = []
         for top in sorted(verdict.tops, key=lambda finding: rank(health_of(finding.severity))):

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
+from app.diagnosis.session_status import healths
 from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
 from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
@@ -108,7 +109,6 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
-    from app.diagnosis.session_status import healths
     from screens.root_causes import causes
 
     health = healths(case, verdict.findings)

@@ -12,8 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
+from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
 from app.model.facts import pod_health
 from app.model.finding import Finding, Ref, Severity
+from app.model.health import cilium_release
 from app.model.severity import health_of, rank
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
 
@@ -108,8 +110,6 @@ def odd_versions(case: Case) -> frozenset[str]:
 
     Where two versions are equally frequent, the one that the DaemonSet asks for is the usual one.
     """
-    from app.diagnosis.rules.pods import live  # the rules come with it
-    from app.model.health import cilium_release
 
     def odd() -> frozenset[str]:
         agents, operators = live(case, "agent"), live(case, "operator")
@@ -134,8 +134,6 @@ def _minor(version: str) -> list[str]:
 
 
 def _told(case: Case, found: CiliumPod, about: _About, *, odd: bool) -> PodTold:
-    from app.diagnosis.rules.pods import pod_ref, workload  # the rules come with it
-
     pod = found.pod
     left_over = pod.status.phase in ("Failed", "Succeeded")
     findings = () if left_over else _worst_first(_concerning(found, about, odd=odd))
@@ -194,16 +192,12 @@ def _status(found: CiliumPod, findings: Sequence[Finding], health: Health) -> st
 
 def _gaps(case: Case, about: _About) -> Iterator[PodTold]:
     """What should be there and is not."""
-    from app.diagnosis.rules.pods import WORKLOADS  # the rules come with it
-
     for component, (kind, _) in WORKLOADS.items():
         if case.known(PODS, DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS):
             yield from _gaps_of(case, component, about)
 
 
 def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodTold]:
-    from app.diagnosis.rules.pods import live, workload  # the rules come with it
-
     ref = workload(case, component)
     wanted, there = _wanted(case, ref), len(live(case, component))
     findings = _worst_first(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.model.pool_holdings import elsewhere
+from app.model.pool_matching import out_of_use
 from app.model.selectors import describe
 from app.model.severity import health_of
 from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
@@ -52,15 +54,11 @@ class PoolTold:
     @cached_property
     def elsewhere(self) -> tuple[Elsewhere, ...]:
         """The services that it selects and that have no address of it."""
-        from app.model.pool_holdings import elsewhere  # the rules come with it
-
         return elsewhere(self.holdings.usage, self.balancers)
 
     @property
     def gives(self) -> bool:
         """Whether it gives new addresses to anybody."""
-        from app.model.pool_matching import out_of_use  # the rules come with it
-
         return not out_of_use(self.holdings.usage)
 
 

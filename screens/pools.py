@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
+from app.model.pool_holdings import all_holdings
 from app.model.selectors import describe
 from app.model.severity import rank
 from app.report.format import bar, count
@@ -67,8 +68,6 @@ def picture(snapshot: Snapshot, judge: Judge) -> PoolsPicture:
 
 
 def _told(snapshot: Snapshot, judge: Judge) -> Mapping[str, PoolTold]:
-    from app.model.pool_holdings import all_holdings  # the rules come with it
-
     case = judge.case(snapshot)
     about: dict[str, list[Finding]] = {}
     for finding in judge.verdict(snapshot).findings:

@@ -12,6 +12,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
+from app.diagnosis.prefix_overview import announcements, longest_match, routes_by_prefix
+from app.model.advertised_routes import links
 from app.model.finding import Ref
 from app.model.severity import rank
 from app.report.format import count
@@ -135,8 +137,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         """The prefixes, or all routes, as rows."""
         if snapshot.setting_up:
             return RoutesPicture(list=content(snapshot, (), self.demands, "routes"))
-        from app.diagnosis.prefix_overview import announcements, routes_by_prefix
-        from app.model.advertised_routes import links
 
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         found = announcements(case, verdict.findings)
@@ -175,8 +175,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 
     def select_object(self, ref: Ref) -> None:
         """Select a prefix, the longest that holds an address, or that of a service."""
-        from app.diagnosis.prefix_overview import longest_match
-
         table = self.query_one("#routes", LiveTable)
         if ref.kind == "Service":
             key = f"{ref.namespace}/{ref.name}"

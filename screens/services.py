@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.diagnosis.service_status import ServiceStatus, service_statuses
+from app.model.advertised_routes import announced
 from app.model.endpoints import backends
 from app.model.finding import Ref
 from app.report.lines import Line, Span, Tone
@@ -115,7 +116,6 @@ def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
 
 def _stray(case: Case) -> Callable[[Address], tuple[str, ...]]:
     """Who announces an address of which no announcement is expected."""
-    from app.model.advertised_routes import announced  # the rules come with it
 
     def nodes(address: Address) -> tuple[str, ...]:
         return announced(case, address.version).nodes.get(f"{address}/{address.max_prefixlen}", ())

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
+from app.diagnosis.session_status import standings
 from app.model.finding import Ref
 from app.model.flap_history import key_of as link_of
 from app.model.severity import rank
@@ -210,8 +211,6 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         return self._picture.standings.get(self.query_one("#sessions", LiveTable).selected)
 
     def _standings(self, snapshot: Snapshot) -> tuple[Standing, ...]:
-        from app.diagnosis.session_status import standings
-
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         return standings(case, verdict.findings)
 

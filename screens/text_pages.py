@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.diagnosis.explain import ABOUT, NoSuchThing
 from app.model.finding import Ref
 from app.report.lines import Line, plain
 from app.state.kinds import NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
+from screens.describe import describe
 from screens.equivalents import ciliscope, explain_command
+from screens.explain_lines import code_lines, explanation_lines
+from screens.info_lines import info_lines
 from screens.selection import Equivalent, Selection
 from screens.text_view import Text
 
@@ -39,8 +44,6 @@ def description(link: ClusterLink, about: Selection) -> Text:
     """What is known of an object, without its YAML."""
 
     def tells(snapshot: Snapshot) -> Sequence[Line]:
-        from screens.describe import describe
-
         def told() -> Sequence[Line]:
             findings = link.judge.concerning(snapshot, [about.ref])
             return describe(snapshot, about.ref, findings)
@@ -71,8 +74,6 @@ def code(name: str, snapshot: Snapshot) -> Text:
     """What a code means."""
 
     def tells(_: Snapshot) -> Sequence[Line]:
-        from screens.explain_lines import code_lines
-
         return code_lines(name)
 
     command = ciliscope(snapshot, "this page", "explain", name)
@@ -83,8 +84,6 @@ def info(facts: Callable[[], Mapping[str, str]]) -> Text:
     """What is read, how each source is, and where files are kept."""
 
     def tells(snapshot: Snapshot) -> Sequence[Line]:
-        from screens.info_lines import info_lines
-
         return info_lines(snapshot, facts())
 
     return Text(title="Info", tells=tells)
@@ -105,10 +104,6 @@ def _once_read(snapshot: Snapshot, told: Callable[[], Sequence[Line]]) -> Sequen
 
 
 def _explained(link: ClusterLink, snapshot: Snapshot, about: Selection) -> Sequence[Line]:
-    from app.diagnosis.explain import ABOUT, NoSuchThing
-    from screens.describe import describe
-    from screens.explain_lines import code_lines, explanation_lines
-
     case: Case = link.judge.case(snapshot)
     findings = link.judge.verdict(snapshot).findings
     what, *names = about.question or ("",)
@@ -123,8 +118,6 @@ def _explained(link: ClusterLink, snapshot: Snapshot, about: Selection) -> Seque
 
 
 def _kubectl(link: ClusterLink, verb: str, tells: str, ref: Ref) -> Equivalent:
-    import shlex
-
     name = f"{ref.kind.lower()} {shlex.quote(ref.name)}"
     words = verb.replace("get", f"get {name}", 1) if verb.startswith("get") else f"{verb} {name}"
     return Equivalent(tells, kubectl(link.monitor.snapshot, words, ref.namespace))
