@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from app.diagnosis.rules.visibility import rights_yaml
 from app.model.finding import Ref
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import age_of, count, time_of_day
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import resources
 from screens.config_section import Entry, Section, counted, fact, finding_lines
 from screens.empty_state import next_try
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

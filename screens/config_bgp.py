@@ -20,6 +20,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Ref
 from app.model.selectors import describe
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
@@ -41,7 +42,6 @@ from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
 from screens.selection import Equivalent
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

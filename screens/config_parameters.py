@@ -14,6 +14,7 @@ from app.model.configuration import CONFIG_MAP, Parameter, parameters
 from app.model.finding import Ref
 from app.model.setting_match import fulfils
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
@@ -21,7 +22,6 @@ from screens.command_words import kubectl
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 from screens.empty_state import content
 from screens.selection import Equivalent
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.config.expected_settings import Expected

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.model.severity import health_of, rank
+from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span, plain
-from screens.widgets.columns import Column, Content
+from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.model.finding import Finding, Ref

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.model.finding import Ref
 from app.model.health import CiliumPod, Health, cilium_pods
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
@@ -28,7 +29,6 @@ from screens.command_words import kubectl
 from screens.config_section import Entry, Section, fact, finding_lines, worst
 from screens.empty_state import content
 from screens.selection import Equivalent
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Judge

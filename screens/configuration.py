@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
+from app.report.columns import Column
 from app.report.lines import Line, Span, wrapped
 from app.state.kinds import CONFIG_MAPS, PODS, VERSION, Kind
 from screens import config_access, config_bgp, config_parameters, config_versions
@@ -18,7 +19,6 @@ from screens.command_words import kubectl
 from screens.config_section import Entry, Section
 from screens.detail_screen import DetailScreen
 from screens.selection import Equivalent, Selection
-from screens.widgets.columns import Column
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:

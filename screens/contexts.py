@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import LEADER, plain
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 COLUMNS = (Column("now", "", least=1, holds="flag"), Column("context", "CONTEXT", least=20))

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from app.model.facts import HEARTBEAT
+from app.report.columns import Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import Line, Span, Tone, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from screens.widgets.columns import Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.source_bar import silent_for
 
 _TONES: dict[State, Tone] = {

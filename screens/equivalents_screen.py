@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
+from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.selection import Equivalent, Selection
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref
 from app.model.severity import health_of, rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import SIGN, Line, plain
 from app.state.kinds import Kind
@@ -20,7 +21,7 @@ from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
 from screens.explain_lines import finding_lines
 from screens.selection import Equivalent, Selection
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from app.report.columns import Cell, Row
 from app.report.lines import TIMES
-from screens.widgets.columns import Cell, Row
 
 TIME = 0
 """The column of the time, in rows of any length."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
 from app.model.health import cilium_version
+from app.report.columns import Column
 from app.report.lines import plain
 from app.state.kinds import (
     AGENT_LOGS,
@@ -25,7 +26,7 @@ from screens.log_detail import LineTold
 from screens.log_filter import OPERATOR, TOGETHER, Choice
 from screens.log_fold import Fold, folds
 from screens.log_rows import COLUMNS, EVENT, GAPS, all_rows, transition_key
-from screens.widgets.columns import Column, Content
+from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot

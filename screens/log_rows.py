@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec.structs import replace
 
+from app.report.columns import Cell, Column, Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN
 from collectors.logs.excerpts import event, is_noise, topic
 from collectors.logs.targets import OPERATOR_CONTAINER
 from screens.log_refs import named
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.model.condition_changes import Transition

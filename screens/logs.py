@@ -35,9 +35,9 @@ from screens.widgets.log_view import LogView
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
+    from app.report.columns import Row
     from app.state.snapshot import Snapshot
     from collectors.kubernetes.records import Pod
-    from screens.widgets.columns import Row
 
 MOST_AGENTS = 20
 """Agents whose logs are read at one time: each is a connection to a kubelet."""

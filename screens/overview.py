@@ -17,6 +17,7 @@ from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import PoolUsage
+from app.report.columns import Column, Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, plain
 from app.state.kinds import (
@@ -59,7 +60,7 @@ from screens.overview_strip import strip
 from screens.pool_bars import pool_rows, worst_first
 from screens.selection import Equivalent, Selection
 from screens.widgets.block_list import BlockList
-from screens.widgets.columns import Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView

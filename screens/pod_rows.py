@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from app.model.lbipam import parse_address
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of
 from app.report.lines import LEADER, NOTHING, SIGN
-from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.model.health import CiliumPod, LastExit

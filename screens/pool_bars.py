@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from app.report.columns import Cell, Column, Row
 from app.report.format import bar
 from screens.pool_status import pool_note
-from screens.widgets.columns import GAP, Cell, Column, Row, cell_widths, wanted_widths
+from screens.widgets.columns import GAP, cell_widths, wanted_widths
 
 if TYPE_CHECKING:
     from app.model.lbipam import PoolUsage

@@ -13,6 +13,7 @@ from app.model.finding import Ref
 from app.model.pool_holdings import all_holdings
 from app.model.selectors import describe
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import bar, count
 from app.report.lines import NOTHING, SIGN, Line, Span
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
@@ -22,7 +23,7 @@ from screens.empty_state import content
 from screens.equivalents import ciliscope
 from screens.pool_detail import PoolTold, pool_lines
 from screens.selection import Equivalent, Selection
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.pool_lines import short_range
 from screens.widgets.pool_text import PoolText

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from app.model.durations import age
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING, SIGN, Tone
 from screens.session_rows import address_order
-from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held

@@ -16,6 +16,7 @@ from app.diagnosis.prefix_overview import announcements, longest_match, routes_b
 from app.model.advertised_routes import links
 from app.model.finding import Ref
 from app.model.severity import rank
+from app.report.columns import Row
 from app.report.format import count
 from app.report.lines import SIGN, Line, Span, cut, plain, text_of
 from app.state.kinds import (
@@ -46,7 +47,7 @@ from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT
-from screens.widgets.columns import Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.severity import health_of
+from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, wrapped
 from app.runbooks.page import Part, Role
 from app.runbooks.schema import Verdict
 from app.runbooks.subjects import filled
 from collectors.sanitize import one_line, printable
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.model.health import Health

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
+from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:

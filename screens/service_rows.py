@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from app.diagnosis.service_path.path import HopState, PrefixPath
 from app.model.facts import balancer_health, condition_words
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of
 from app.report.lines import NOTHING, SIGN
-from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServicePath

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from app.model.durations import age, duration
 from app.model.lbipam import parse_address
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of, time_of_day
 from app.report.lines import NOTHING, SIGN, Tone
-from screens.widgets.columns import Cell, Column, Row, SortValue
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing

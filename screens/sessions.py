@@ -16,6 +16,7 @@ from app.diagnosis.session_status import standings
 from app.model.finding import Ref
 from app.model.flap_history import key_of as link_of
 from app.model.severity import rank
+from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -39,7 +40,7 @@ from screens.empty_state import content
 from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT, detail
 from screens.session_rows import BY_NODE, BY_PEER, key_of, row
-from screens.widgets.columns import Column, Content
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.session_matrix import matrix

@@ -14,8 +14,9 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.widgets import DataTable, Static
 
+from app.report.columns import Cell, Column, Row
 from screens.cluster_screen import STYLES
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 COLUMNS = tuple(Column(f"c{n}", f"COLUMN{n}", right=n == 1) for n in range(8))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.model.finding import Ref
+from app.report.columns import Row
 from screens.cluster_screen import ClusterScreen
 from screens.selection import Selection
 from screens.services import ServicesScreen
-from screens.widgets.columns import Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 

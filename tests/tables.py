@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from textual.app import App, ComposeResult
 
+from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from screens.cluster_screen import STYLES
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 COLUMNS = (

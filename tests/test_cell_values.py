@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.dashboard.app import CiliscopeApp
+from app.report.columns import Cell, Column, Holds
 from app.report.lines import to_ascii
 from screens.widgets.cell_values import Value, value
-from screens.widgets.columns import Cell, Column, Holds
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, until
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.report.subjects import SUBJECTS
+from app.report.tables import WORDS
 from tests.commands import ciliscope, environment, pointing_at, run_here
 from tests.lab_asked import asked_lab
 from tests.recorded import RECORDINGS
@@ -67,7 +67,7 @@ EMPTY = {"policies"}
 """What the recorded cluster has none of."""
 
 
-@pytest.mark.parametrize("word", sorted(SUBJECTS))
+@pytest.mark.parametrize("word", sorted(WORDS))
 def test_every_word_answers_in_json(healthy: dict[str, str], word: str) -> None:
     done = ciliscope("get", word, "-o", "json", **healthy)
     assert done.stderr == "" or word == "sources"

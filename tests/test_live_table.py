@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.strip import Strip
 
+from app.report.columns import Cell, Column, Row
 from app.report.lines import Span, cut, length, plain, text_of, wrapped
-from screens.widgets.columns import GAP, Cell, Column, Content, Row, fitted_widths, wanted_widths
+from screens.widgets.columns import GAP, Content, fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView
 from tests.dashboards import text_of as shown

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.report.columns import Cell, Column, Row
 from app.report.lines import text_of as line_text
-from screens.widgets.columns import Cell, Column, Content, Row
+from screens.widgets.columns import Content
 from screens.widgets.filter import LONGEST, Filter, parsed
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.model.health import Health
+from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING
 from screens.widgets.arrangement import Arrangement
-from screens.widgets.columns import Cell, Column, Content, Row, SortValue
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.ordering import By, Ordering
 from tests.dashboards import text_of as shown

@@ -10,6 +10,7 @@ import pytest
 
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.report.columns import Row
 from app.report.lines import text_of
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS
 from app.state.snapshot import Snapshot
@@ -24,7 +25,6 @@ from collectors.kubernetes.records import (
 from screens.pod_commands import pod_commands
 from screens.pod_rows import COLUMNS
 from screens.pods import picture
-from screens.widgets.columns import Row
 from tests.diagnosed import (
     NAMESPACE,
     aged,

@@ -16,8 +16,10 @@ import yaml
 
 from app.lab.launch import start_lab
 from app.pipeline.sources import Wiring
-from app.report.items import pool_items, service_items, session_items
-from app.report.subjects import SUBJECTS
+from app.report.tables import WORDS, table
+from app.report.tables.pools import pool_items
+from app.report.tables.services import service_items
+from app.report.tables.sessions import session_items
 from app.state.snapshot import Snapshot, State
 from tests.lab_asked import Lab, asked_lab, asking
 from tests.lab_reading import DEADLINE, settings_of
@@ -68,9 +70,9 @@ def check(name: str, snapshot: Snapshot) -> None:
     check_pools(name, snapshot)
     check_sessions(name, snapshot)
     check_sources(name, snapshot)
-    for subject in SUBJECTS.values():
-        assert subject.text(snapshot, True)
-        json.loads(subject.json(snapshot))
+    for word in WORDS:
+        assert table(word).text(snapshot, True)
+        json.loads(table(word).json(snapshot))
 
 
 def check_services(name: str, snapshot: Snapshot) -> None:

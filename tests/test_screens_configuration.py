@@ -14,6 +14,7 @@ from app.config.expected_settings import Expected
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.report.columns import Row
 from app.report.lines import text_of
 from app.state.kinds import CONFIG_MAPS, PODS
 from app.state.snapshot import Snapshot
@@ -21,7 +22,6 @@ from collectors.kubernetes.records import ManagedField
 from screens import config_access, config_bgp, config_parameters, config_versions
 from screens.config_section import Section
 from screens.configuration import ConfigurationScreen
-from screens.widgets.columns import Row
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.recorded import NAMES, changed, snapshot_of, taken_at
 

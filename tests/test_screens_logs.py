@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.explain_query import BadQuestion, question
 from app.model.finding import Ref
+from app.report.columns import Cell, Row
 from app.report.lines import text_of, to_ascii
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
@@ -27,7 +28,6 @@ from screens.log_picture import LogsPicture, picture
 from screens.log_refs import POOL, named, names, selection_of
 from screens.log_rows import EVENT, GAPS
 from screens.logs import LogsScreen
-from screens.widgets.columns import Cell, Row
 from tests.dashboards import (
     NOON,
     Script,

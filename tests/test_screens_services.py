@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Judge
 from app.model.finding import Ref
+from app.report.columns import Row
 from app.report.lines import text_of
 from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
@@ -24,7 +25,7 @@ from screens.route_rows import PREFIXES
 from screens.service_rows import COLUMNS
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
-from screens.widgets.columns import Row, fitted_widths, wanted_widths
+from screens.widgets.columns import fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.pool_text import PoolText
 from tests.dashboards import recorded_dashboard, screen_text, until

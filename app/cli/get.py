@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from app.cli.parser import duration
 from app.config.settings import Settings
 from app.pipeline.sources import Wiring
-from app.report.subjects import SUBJECTS, Subject
+from app.report.json import Item
+from app.report.table import Table
+from app.report.tables import table
 from app.state.kinds import DAEMON_SETS, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 
@@ -26,18 +28,18 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Read what is needed, print it, and return the exit code. Raises SettingsError."""
     deadline = duration("--timeout", options.timeout)
     wiring, word, output = Wiring(settings, deadline), options.what, options.output
-    subject = SUBJECTS[word]
-    snapshot = asyncio.run(_read(wiring, subject, deadline))
+    asked = table(word)
+    snapshot = asyncio.run(_read(wiring, asked, deadline))
     wide = output == "wide"
-    sys.stdout.write(subject.json(snapshot) if output == "json" else subject.text(snapshot, wide))
-    needed = subject.needs
+    sys.stdout.write(asked.json(snapshot) if output == "json" else asked.text(snapshot, wide))
+    needed = asked.needs
     unread = [
         health
         for health in snapshot.health.values()
         if (needed is None or health.kind in needed) and not was_read(health)
     ]
     complaints = _complaints(unread)
-    if subject.command_only and not wiring.settings.cli:
+    if asked.command_only and not wiring.settings.cli:
         complaints.append(f"{word}: only the cilium command tells of them, and it is switched off")
     for complaint in complaints:
         sys.stderr.write(f"ciliscope: {complaint}\n")
@@ -57,8 +59,8 @@ def was_read(health: SourceHealth) -> bool:
     return health.state is State.FRESH and not health.problems
 
 
-async def _read(wiring: Wiring, subject: Subject, deadline: float) -> Snapshot:
-    needs = subject.needs
+async def _read(wiring: Wiring, asked: Table[Item], deadline: float) -> Snapshot:
+    needs = asked.needs
     monitor = wiring.monitor(None if needs is None else {*needs, *IDENTITY})
     kinds = {health.kind for health in monitor.snapshot.health.values()}
     running = asyncio.create_task(wiring.run(monitor))

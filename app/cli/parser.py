@@ -11,24 +11,10 @@ from typing import NoReturn
 from app.config.config_file import SettingsError
 from app.config.settings import OPTIONS, THEME_NAMES, parse_duration
 from app.diagnosis.categories import CATEGORIES
+from app.report.tables import WORDS as TABLE_WORDS
 from collectors.sanitize import printable
 
 CHECK_OUTPUTS = ("text", "short", "json", "junit", "markdown")
-
-GET_WORDS = (
-    "pods",
-    "nodes",
-    "sessions",
-    "routes",
-    "services",
-    "pools",
-    "agents",
-    "policies",
-    "endpoints",
-    "logs",
-    "config",
-    "sources",
-)
 
 RUNBOOK_WORDS = ("list", "show", "run", "resume", "export", "validate")
 
@@ -81,11 +67,11 @@ def grammar() -> argparse.ArgumentParser:
         "get",
         parents=[shared],
         allow_abbrev=False,
-        help="print one thing once: " + ", ".join(GET_WORDS),
+        help="print one thing once: " + ", ".join(TABLE_WORDS),
         description="Read what is needed, print it, exit. 0: all was read; 3: something needed "
         "could not be read (what could be is printed all the same, the rest told on stderr).",
     )
-    get.add_argument("what", choices=GET_WORDS, metavar="WHAT", help=", ".join(GET_WORDS))
+    get.add_argument("what", choices=TABLE_WORDS, metavar="WHAT", help=", ".join(TABLE_WORDS))
     get.add_argument("-o", "--output", choices=("table", "wide", "json"), default="table")
     get.add_argument(
         "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"

@@ -8,8 +8,14 @@ import msgspec
 
 from app.diagnosis.verdict import Verdict, category_of, docs_page
 from app.model.finding import Evidence, Finding, Ref
-from app.report.items import Item, SourceItem, source_items
-from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
+from app.report.json import (
+    SCHEMA_VERSION,
+    ClusterItem,
+    Item,
+    SourceItem,
+    cluster_item,
+    source_items,
+)
 
 
 class SubjectItem(Item, frozen=True):

@@ -1,4 +1,8 @@
-"""The JSON document around what `get` tells (`docs/json.md`)."""
+"""The JSON document around what `get` prints (`docs/json.md`).
+
+Times are ISO 8601 with zone, durations and ages are seconds, counts are numbers, what is not known
+is null. Field names appear in JSON as camelCase and are a promise.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,27 @@ from datetime import datetime
 import msgspec
 
 from app.model.health import cilium_release
-from app.report.items import Item, SourceItem, source_item
 from app.state.kinds import VERSION, Kind
-from app.state.snapshot import Snapshot
+from app.state.snapshot import Snapshot, SourceHealth
 
 SCHEMA_VERSION = 1
 """Goes up when a field changes its meaning or goes away; new fields do not count."""
+
+
+class Item(msgspec.Struct, frozen=True, rename="camel"):
+    """An object of a document: a row of a table, or a part of one."""
+
+
+class SourceItem(Item, frozen=True):
+    """How a source is doing."""
+
+    name: str
+    state: str
+    age: float | None
+    took: float | None
+    error: str
+    problems: tuple[str, ...]
+    next_try: datetime | None
 
 
 class ClusterItem(Item, frozen=True):
@@ -40,22 +59,22 @@ def document(
 ) -> str:
     """The document as indented JSON, a newline at the end.
 
-    `sources` tells of each source that the items were read from (all, when `needed` is None), so
-    that an empty list can be told from one that could not be read.
+    `sources` has each source that the items were read from (all, when `needed` is None), so that an
+    empty list can be told from one that could not be read.
     """
-    told = Document(
+    found = Document(
         schema_version=SCHEMA_VERSION,
         kind=kind,
         taken_at=snapshot.taken_at,
         cluster=cluster_item(snapshot),
         items=tuple(items),
         sources=tuple(
-            source_item(snapshot, health)
-            for health in snapshot.health.values()
+            source
+            for source, health in zip(source_items(snapshot), snapshot.health.values(), strict=True)
             if needed is None or health.kind in needed
         ),
     )
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
 
 
 def cluster_item(snapshot: Snapshot) -> ClusterItem:
@@ -66,3 +85,25 @@ def cluster_item(snapshot: Snapshot) -> ClusterItem:
         kubernetes=version.git_version if version else None,
         cilium=cilium_release(snapshot) or None,
     )
+
+
+def source_items(snapshot: Snapshot) -> tuple[SourceItem, ...]:
+    """Every source."""
+    return tuple(_source_item(snapshot, health) for health in snapshot.health.values())
+
+
+def _source_item(snapshot: Snapshot, health: SourceHealth) -> SourceItem:
+    return SourceItem(
+        name=health.label,
+        state=str(health.state),
+        age=seconds_since(health.read_at, snapshot),
+        took=health.took,
+        error=health.error,
+        problems=health.problems,
+        next_try=health.next_try,
+    )
+
+
+def seconds_since(moment: datetime | None, snapshot: Snapshot) -> float | None:
+    """Seconds from a moment to that of the snapshot; None where there is no moment."""
+    return None if moment is None else max(0.0, (snapshot.taken_at - moment).total_seconds())

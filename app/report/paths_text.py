@@ -16,8 +16,14 @@ from app.diagnosis.verdict import names
 from app.model.finding import Severity
 from app.report.findings_json import EvidenceItem, FindingItem, evidence_item, finding_item
 from app.report.findings_text import WIDTH, Pen, evidence_line, finding_lines
-from app.report.items import Item, SourceItem, source_items
-from app.report.json import SCHEMA_VERSION, ClusterItem, cluster_item
+from app.report.json import (
+    SCHEMA_VERSION,
+    ClusterItem,
+    Item,
+    SourceItem,
+    cluster_item,
+    source_items,
+)
 from collectors.sanitize import one_line
 
 _COLOUR = re.compile(r"\x1b\[\d+m")

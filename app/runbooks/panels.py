@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from app.report.agent_items import AgentItem
-from app.report.items import (
-    Item,
-    NodeItem,
-    PodItem,
-    PoolItem,
-    RouteItem,
-    ServiceItem,
-    SessionItem,
-)
-from app.report.policy_items import EndpointItem, PolicyItem
-from app.report.subjects import SUBJECTS
+from app.report.json import Item
+from app.report.tables import table
+from app.report.tables.agents import AgentItem
+from app.report.tables.endpoints import EndpointItem
+from app.report.tables.nodes import NodeItem
+from app.report.tables.pods import PodItem
+from app.report.tables.policies import PolicyItem
+from app.report.tables.pools import PoolItem
+from app.report.tables.routes import RouteItem
+from app.report.tables.services import ServiceItem
+from app.report.tables.sessions import SessionItem
 from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, Kind
@@ -53,7 +52,7 @@ def panels(
 def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
     """What the tables and logs of a runbook are read from."""
     looks = [look for step in runbook.steps for look in step.look]
-    found = [kind for look in looks if look.table for kind in SUBJECTS[look.table].needs or ()]
+    found = [kind for look in looks if look.table for kind in table(look.table).needs or ()]
     return tuple(dict.fromkeys((*found, *(_LOGS[look.log] for look in looks if look.log))))
 
 
@@ -68,10 +67,10 @@ def _panels(runbook: Runbook, step: Step, given: Parameters, snapshot: Snapshot)
 
 
 def _table(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) -> Panel:
-    subject = SUBJECTS[look.table]
-    text = subject.some(snapshot, _concerns(kind, name))
+    found = table(look.table)
+    text = found.some(snapshot, _concerns(kind, name))
     header, *rows = text.splitlines()
-    needed = map(snapshot.health_of, subject.needs or ())
+    needed = map(snapshot.health_of, found.needs or ())
     # What is not served has been asked for: there is nothing of it.
     unread = [h.label for h in needed if not h.known and h.state is not State.ABSENT]
     title = f"{look.table} of {name}" if name else look.table

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import compress, count
 from operator import attrgetter, ne
 
-from screens.widgets.columns import Row
+from app.report.columns import Row
 from screens.widgets.ordering import Ordering
 
 _KEY = attrgetter("key")

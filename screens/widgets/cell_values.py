@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from app.report.columns import Cell, Column
 from app.report.lines import LEADER, NOTHING, SIGN, to_ascii
-from screens.widgets.columns import Cell, Column
 
 Value: TypeAlias = str | int | float | bool | dict[str, int | bool | None] | None
 """None: not known, or nothing."""

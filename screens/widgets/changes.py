@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from app.report.columns import Cell, Column, Row
 from screens.widgets.arrangement import Change
-from screens.widgets.columns import Cell, Column, Row
 
 NEWS = 4.0
 """Seconds for which a change is marked."""

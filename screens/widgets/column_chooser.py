@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from app.report.columns import Column
 from app.report.lines import Line, Span, plain
 from screens.widgets.column_layout import Layout, default_layout, moved, toggled
-from screens.widgets.columns import Column
 from screens.widgets.live_text import LiveText
 
 _LINES = 14

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from screens.widgets.columns import Column
+from app.report.columns import Column
 
 Layout = tuple[tuple[str, bool], ...]
 """The keys of the columns in their order, each with whether it is shown."""

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from screens.widgets.columns import Column, Row
+from app.report.columns import Column, Row
 
 Condition = Callable[[Row], bool]
 

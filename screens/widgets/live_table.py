@@ -17,10 +17,11 @@ from textual.timer import Timer
 from typing_extensions import override
 
 from app.model.severity import FAULTS
+from app.report.columns import Column, Row
 from app.report.lines import Line, Span, ascii_line, to_ascii
 from screens.widgets.arrangement import Arrangement, Change, as_it_is
 from screens.widgets.column_chooser import ColumnChooser
-from screens.widgets.columns import Column, Content, Row, cell_widths
+from screens.widgets.columns import Content, cell_widths
 from screens.widgets.filter import Filter, parsed
 from screens.widgets.table_sorting import SortableTable
 from screens.widgets.time_limit import TooSlow, at_most

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from typing_extensions import override
 
-from screens.widgets.columns import Column, Content
+from app.report.columns import Column
+from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 COLUMNS = (

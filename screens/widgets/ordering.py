@@ -12,8 +12,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from app.model.severity import rank
+from app.report.columns import Cell, Row
 from app.report.lines import NOTHING
-from screens.widgets.columns import Cell, Row
 
 if TYPE_CHECKING:
     from _typeshed import SupportsAllComparisons

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from app.model.durations import duration
 from app.model.facts import session_health
 from app.model.severity import rank
+from app.report.columns import Cell, Column, Row
 from app.report.format import age_of
 from app.report.lines import SIGN
-from screens.widgets.columns import Cell, Column, Row
 
 if TYPE_CHECKING:
     from app.model.health import Health

@@ -19,10 +19,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
+from app.report.columns import Column, Row
 from app.report.lines import Line, cut, to_ascii, wrapped
 from screens.widgets.changes import Changes
 from screens.widgets.column_layout import Layout, layout_of, places_of
-from screens.widgets.columns import GAP, Column, Row, cell_widths, fitted_widths, wanted_widths
+from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
 from screens.widgets.ordering import By
 from screens.widgets.painting import TONE_CLASSES, painted, tone_style
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from app.model.severity import FAULTS, rank
-from screens.widgets.columns import Column, Row
+from app.report.columns import Column, Row
 from screens.widgets.table_canvas import TableCanvas
 
 _MOVE = Binding.Group("move", compact=True)

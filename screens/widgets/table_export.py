@@ -14,9 +14,10 @@ from typing import Protocol
 
 from rich.cells import cell_len
 
+from app.report.columns import Column, Row
 from app.report.lines import NOTHING
 from screens.widgets.cell_values import value
-from screens.widgets.columns import GAP, Column, Row
+from screens.widgets.columns import GAP
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
-from screens.widgets.columns import Column
+from app.report.columns import Column
 from screens.widgets.ordering import By, Ordering
 from screens.widgets.table_cursor import CursorTable
 

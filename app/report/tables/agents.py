@@ -1,10 +1,13 @@
-"""What `get agents` tells: the agents' own account of themselves, out of `cilium status`."""
+"""Agents: what each agent reports about itself, as `cilium status` prints it."""
 
 from __future__ import annotations
 
-from app.report.items import Item
-from app.report.table import UNKNOWN, Column
-from app.state.kinds import CILIUM_STATUS
+from typing import Never
+
+from app.report.columns import TableColumn
+from app.report.json import Item
+from app.report.table import UNKNOWN, Table
+from app.state.kinds import CILIUM_STATUS, PODS
 from app.state.snapshot import Snapshot
 from collectors.cilium.status import AgentStatus
 
@@ -80,15 +83,22 @@ def _controllers(agent: AgentItem) -> str:
     return f"{agent.controllers}, {failing} failing" if failing else str(agent.controllers)
 
 
-AGENTS = (
-    Column[AgentItem]("NODE", lambda a: a.node or UNKNOWN),
-    Column[AgentItem]("STATE", lambda a: _said(a.state)),
-    Column[AgentItem]("HUBBLE", lambda a: _said(a.hubble)),
-    Column[AgentItem]("KUBE-PROXY REPL.", lambda a: _said(a.kube_proxy_replacement)),
-    Column[AgentItem]("XDP", lambda a: _said(a.acceleration)),
-    Column[AgentItem]("CONTROLLERS", _controllers, right=True),
-    Column[AgentItem]("POD", lambda a: a.pod, wide=True),
-    Column[AgentItem]("ENVOY", lambda a: _said(a.envoy), wide=True),
-    Column[AgentItem]("IPAM", lambda a: _said(a.ipam)),
-    Column[AgentItem]("NOTE", lambda a: a.error or a.hubble_message or "-"),
+COLUMNS: tuple[TableColumn[AgentItem, Never], ...] = (
+    TableColumn("node", "NODE", get=lambda a: a.node or UNKNOWN),
+    TableColumn("state", "STATE", get=lambda a: _said(a.state)),
+    TableColumn("hubble", "HUBBLE", get=lambda a: _said(a.hubble)),
+    TableColumn("kube_proxy", "KUBE-PROXY REPL.", get=lambda a: _said(a.kube_proxy_replacement)),
+    TableColumn("xdp", "XDP", get=lambda a: _said(a.acceleration)),
+    TableColumn("controllers", "CONTROLLERS", right=True, get=_controllers),
+    TableColumn("pod", "POD", wide=True, get=lambda a: a.pod),
+    TableColumn("envoy", "ENVOY", wide=True, get=lambda a: _said(a.envoy)),
+    TableColumn("ipam", "IPAM", get=lambda a: _said(a.ipam)),
+    TableColumn("note", "NOTE", get=lambda a: a.error or a.hubble_message or "-"),
+)
+TABLE = Table(
+    kind="Agents",
+    needs=(CILIUM_STATUS, PODS),
+    items=agent_items,
+    columns=COLUMNS,
+    command_only=True,
 )

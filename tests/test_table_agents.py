@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.report.agent_items import agent_items
-from app.report.subjects import SUBJECTS
+from app.report.tables import table
+from app.report.tables.agents import agent_items
 from tests.recorded import snapshot_of
 
 
@@ -26,7 +26,7 @@ async def test_one_that_does_not_answer_is_not_well_nor_ill() -> None:
     assert (silent.state, silent.hubble, silent.controllers) == (None, None, None)
     (line,) = (
         line
-        for line in SUBJECTS["agents"].text(snapshot, False).splitlines()
+        for line in table("agents").text(snapshot, False).splitlines()
         if line.startswith("talos-cp-2")
     )
     assert line.split()[1:4] == ["?", "?", "?"]
