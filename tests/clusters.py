@@ -23,12 +23,10 @@ from app.state import kinds
 from app.state.derived import Memo
 from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium import cli as cilium_cli
 from collectors.cilium import peers as bgp_peers
 from collectors.cilium import records as cilium_records
 from collectors.cilium import routes as bgp_routes
 from collectors.cilium import status as cilium_status
-from collectors.kubernetes import cluster_version
 from collectors.kubernetes import records as kubernetes_records
 from collectors.logs import joining as log_entries
 from collectors.source import Keyed
@@ -119,8 +117,6 @@ def record_types() -> Mapping[str, type]:
         bgp_peers,
         bgp_routes,
         cilium_status,
-        cilium_cli,
-        cluster_version,
         log_entries,
     )
     names = {name: value for module in modules for name, value in vars(module).items()}

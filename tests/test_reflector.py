@@ -16,8 +16,8 @@ import pytest
 import collectors.kubernetes.client  # noqa: F401 - its second of import is in no test's time
 from collectors.cilium.records import Pool
 from collectors.kubernetes.api import ApiSession, Timing
-from collectors.kubernetes.cluster_version import ClusterVersion, VersionSource
-from collectors.kubernetes.records import Node
+from collectors.kubernetes.cluster_version import VersionSource
+from collectors.kubernetes.records import ClusterVersion, Node
 from collectors.kubernetes.reflector import Reflector
 from collectors.kubernetes.resources import ApiGroup, Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted

@@ -18,8 +18,8 @@ from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
 from app.state.snapshot import Snapshot, State
-from collectors.kubernetes.cluster_version import ClusterVersion
 from collectors.kubernetes.records import (
+    ClusterVersion,
     Condition,
     DaemonSet,
     DaemonSetStatus,

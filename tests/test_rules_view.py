@@ -15,8 +15,7 @@ from app.model.finding import Finding
 from app.state.kinds import AGENT_LOGS, KINDS, NODES, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium.answer import TOO_OLD
-from collectors.kubernetes.cluster_version import ClusterVersion
-from collectors.kubernetes.records import Condition
+from collectors.kubernetes.records import ClusterVersion, Condition
 from collectors.kubernetes.resources import resources
 from tests.diagnosed import diagnosed, one, put, told, with_health, with_source
 from tests.recorded import NAMES, changed, snapshot_of

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.cilium.cli import CliVersion
     from collectors.cilium.peers import NodePeers
     from collectors.cilium.records import (
         Advertisement,
         CiliumEndpoint,
         CiliumNode,
         CiliumPolicy,
+        CliVersion,
         ClusterConfig,
         ClusterwidePolicy,
         L2Policy,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     )
     from collectors.cilium.routes import NodeRoutes
     from collectors.cilium.status import CiliumStatus
-    from collectors.kubernetes.cluster_version import ClusterVersion
     from collectors.kubernetes.records import (
+        ClusterVersion,
         ConfigMap,
         DaemonSet,
         Deployment,

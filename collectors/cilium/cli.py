@@ -26,7 +26,7 @@ from collectors.cilium import peers as bgp_peers
 from collectors.cilium import routes as bgp_routes
 from collectors.cilium import status as cilium_status
 from collectors.cilium.answer import CiliumCommand, Reading, is_help, refusal
-from collectors.kubernetes.records import RecordPart
+from collectors.cilium.records import CliVersion
 from collectors.process import CommandMissing, CommandTimedOut, Completed, run
 from collectors.sanitize import one_line, printable_bytes
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
@@ -40,27 +40,8 @@ LONGEST = 64
 
 _LINE = re.compile(r"^cilium-cli:(.*)$", re.MULTILINE)
 _COMPILED = " compiled with "
-_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?!\d)", re.ASCII)
 _NOWHERE = "http://127.0.0.1:0"
 """A port that nothing can listen on."""
-
-
-class CliVersion(RecordPart, frozen=True):
-    """What the command says of itself; there is one record of this kind."""
-
-    version: str = ""
-    """`v0.19.7`; "" for a build without a version."""
-
-    @property
-    def key(self) -> str:
-        """`version`: there is one."""
-        return "version"
-
-    @property
-    def release(self) -> tuple[int, int, int] | None:
-        """The version as numbers; None where it is none of a release."""
-        found = _RELEASE.match(self.version)
-        return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def parse_version(completed: Completed) -> Reading:

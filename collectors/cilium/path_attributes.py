@@ -12,6 +12,8 @@ bytes), RFC 5065 (confederation segments), RFC 1997 and 8092 (communities), RFC 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -180,6 +182,14 @@ _NOTHING = PathAttributes()
 
 class BadBytes(Exception):
     """The bytes do not fit their type; the message says why."""
+
+
+def read_bytes(text: str) -> bytes:
+    """Bytes from base64. What is none becomes no bytes, and every decoder calls that malformed."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def decode_path_attributes(raws: Iterable[bytes]) -> PathAttributes:

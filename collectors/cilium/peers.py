@@ -12,9 +12,6 @@ Source: Cilium, api/v1/models/bgp_peer.go and cilium-cli/bgp/peers.go;
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import msgspec
 
 from collectors.cilium.answer import (
@@ -26,6 +23,7 @@ from collectors.cilium.answer import (
     read_items,
 )
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
+from collectors.cilium.path_attributes import read_bytes
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 
@@ -140,14 +138,6 @@ def parse_peers(completed: Completed) -> Reading:
 
 
 COMMAND = CiliumCommand(KIND, ARGV, parse_peers, deadline=40.0, interval=15.0)
-
-
-def read_bytes(text: str) -> bytes:
-    """Bytes from base64. What is none becomes no bytes, and every decoder calls that malformed."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _answered(node: str, raw: bytes) -> NodePeers:

@@ -29,8 +29,8 @@ from collectors.cilium.path_attributes import (
     PathAttributes,
     decode_path_attributes,
     decode_prefix,
+    read_bytes,
 )
-from collectors.cilium.peers import read_bytes
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 

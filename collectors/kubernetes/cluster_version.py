@@ -14,27 +14,13 @@ from time import monotonic
 import msgspec
 
 from collectors.kubernetes.api import ApiError, ApiResponse, ApiSession, Pacing, Timing
+from collectors.kubernetes.records import ClusterVersion
 from collectors.sanitize import one_line
 from collectors.source import Failed, Heard, Reason, Replaced, Update
 
 _HALF_A_SECOND = timedelta(seconds=0.5)
 _SAME_CLOCK = 1.0
 """Seconds within which two measurements of the skew are one: `Date` has whole seconds."""
-
-
-class ClusterVersion(msgspec.Struct, frozen=True):
-    """What the API server says of itself."""
-
-    git_version: str
-    """`v1.36.2`."""
-    clock_skew: float | None
-    """Seconds its clock is ahead of ours, give or take half a second and half the time the request
-    took; None when it did not tell the time."""
-
-    @property
-    def key(self) -> str:
-        """`version`: there is one."""
-        return "version"
 
 
 class _Version(msgspec.Struct, rename="camel"):

@@ -473,3 +473,21 @@ class NetworkPolicy(Object, frozen=True):
     """A policy of Kubernetes; it has no status, so that nobody says whether it is valid."""
 
     spec: NetworkPolicySpec = NetworkPolicySpec()
+
+
+# --- the server
+
+
+class ClusterVersion(msgspec.Struct, frozen=True):
+    """What the API server says of itself."""
+
+    git_version: str
+    """`v1.36.2`."""
+    clock_skew: float | None
+    """Seconds its clock is ahead of ours, give or take half a second and half the time the request
+    took; None when it did not tell the time."""
+
+    @property
+    def key(self) -> str:
+        """`version`: there is one."""
+        return "version"
