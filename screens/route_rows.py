@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from app.model.advertised_routes import Link, LinkState
     from app.model.health import Health
     from app.model.routes import NodeRoute, Prefix
+    from collectors.cilium.bgp import Route
     from collectors.cilium.path_attributes import PathAttributes
-    from collectors.cilium.routes import Route
 
 _ATTRIBUTES = (
     Column("next_hop", "NEXT HOP", extra=True),

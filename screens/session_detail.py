@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from app.model.flap_history import Flaps
     from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement
     from app.state.snapshot import Snapshot
+    from collectors.cilium.bgp import BgpPeer
     from collectors.cilium.bgp_messages import Capability
-    from collectors.cilium.peers import BgpPeer
     from collectors.cilium.records import AdvertisedAttributes
 
 _LABEL = 13

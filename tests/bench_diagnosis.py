@@ -26,6 +26,7 @@ from app.model.case import Case
 from app.state.derived import Memo
 from app.state.kinds import KINDS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, SourceHealth, State
+from collectors.cilium.bgp import NodeRoutes, Path, Route
 from collectors.cilium.records import (
     AdvertisedService,
     Advertisement,
@@ -51,7 +52,6 @@ from collectors.cilium.records import (
     PoolSpec,
     RouteCount,
 )
-from collectors.cilium.routes import NodeRoutes, Path, Route
 from collectors.kubernetes.records import (
     Condition,
     ConfigMap,

@@ -23,9 +23,8 @@ from app.state import kinds
 from app.state.derived import Memo
 from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium import peers as bgp_peers
+from collectors.cilium import bgp as cilium_bgp
 from collectors.cilium import records as cilium_records
-from collectors.cilium import routes as bgp_routes
 from collectors.cilium import status as cilium_status
 from collectors.kubernetes import records as kubernetes_records
 from collectors.logs import joining as log_entries
@@ -114,8 +113,7 @@ def record_types() -> Mapping[str, type]:
     modules = (
         kubernetes_records,
         cilium_records,
-        bgp_peers,
-        bgp_routes,
+        cilium_bgp,
         cilium_status,
         log_entries,
     )

@@ -19,9 +19,8 @@ import yaml
 from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.peers import COMMAND as PEERS
-from collectors.cilium.routes import COMMANDS as ROUTES
-from collectors.cilium.status import COMMAND as STATUS
+from collectors.cilium.bgp import PEERS, ROUTES
+from collectors.cilium.status import STATUS
 from collectors.kubernetes.decode import decode_page
 from collectors.kubernetes.resources import Resource, resources
 from collectors.logs.joining import ContainerLog, LogEntry

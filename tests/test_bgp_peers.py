@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.cilium.answer import ONE_FAILS_ALL, Reading, agent_failures
+from collectors.cilium.bgp import BgpPeer, FamilyCounts, NodePeers, parse_peers
 from collectors.cilium.bgp_messages import families_of
-from collectors.cilium.peers import BgpPeer, FamilyCounts, NodePeers, parse_peers
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.cilium.answer import Reading
+from collectors.cilium.bgp import ROUTES, NodeRoutes, Path, Route, parse_routes
 from collectors.cilium.path_attributes import AsPathSegment, Malformed, PathAttributes
-from collectors.cilium.routes import COMMANDS, NodeRoutes, Path, Route, parse_routes
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
@@ -50,7 +50,7 @@ def table_of(name: str, table: str, afi: str) -> dict[str, set[str]]:
 
 
 def test_there_is_a_command_for_each_table_and_family() -> None:
-    assert [(each.kind, each.argv, each.label) for each in COMMANDS] == [
+    assert [(each.kind, each.argv, each.label) for each in ROUTES] == [
         (
             f"routes_{table}_{afi}",
             argv(table, afi),
@@ -217,7 +217,7 @@ def test_when_every_agent_fails_there_is_a_record_for_each() -> None:
 def test_a_command_that_fails_as_a_whole_says_why(
     completed: Completed, reason: Reason, words: str
 ) -> None:
-    refusal = refused(COMMANDS[0].parse, completed)
+    refusal = refused(ROUTES[0].parse, completed)
     assert refusal.reason is reason
     assert words in refusal.message
     assert "cilium bgp routes available ipv4 unicast" in refusal.message
@@ -276,14 +276,14 @@ def test_no_output_raises(completed: Completed) -> None:
 
 
 PATHS = shaped_like(("age-nanoseconds", "best", "stale", "family", "nlri", "path-attributes"))
-ROUTES = st.fixed_dictionaries(
+ROUTE_VALUES = st.fixed_dictionaries(
     {}, optional={"prefix": JSON, "router-asn": JSON, "paths": st.lists(PATHS, max_size=2)}
 )
 
 
 @given(
     completed_runs(
-        st.dictionaries(st.text(max_size=8), JSON | st.lists(ROUTES, max_size=3)).map(
+        st.dictionaries(st.text(max_size=8), JSON | st.lists(ROUTE_VALUES, max_size=3)).map(
             lambda value: json.dumps(value).encode()
         )
     )

@@ -30,13 +30,13 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot
+from collectors.cilium.bgp import Path, Route
 from collectors.cilium.records import (
     AdvertisedService,
     L2Policy,
     L2PolicySpec,
     PeerFamily,
 )
-from collectors.cilium.routes import Path, Route
 from collectors.kubernetes.records import LabelSelector, Metadata, Requirement
 from tests.recorded import NAMES, changed, records_of, snapshot_of
 from tests.test_paths import (

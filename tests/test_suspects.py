@@ -23,7 +23,7 @@ from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot
-from collectors.cilium.peers import BgpPeer, NodePeers
+from collectors.cilium.bgp import BgpPeer, NodePeers
 from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.logs.joining import ContainerLog
 from collectors.source import Heard, Replaced, Update

@@ -19,7 +19,7 @@ from app.model.sessions import ESTABLISHED, UNKNOWN, Session
 from app.state.derived import Memo
 from app.state.kinds import ADVERTISED, BGP_PEERS, ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6
 from app.state.snapshot import Snapshot, State
-from collectors.cilium.routes import NodeRoutes, Route
+from collectors.cilium.bgp import NodeRoutes, Route
 
 SETTLED = 30.0
 """Seconds after which agents and routers have followed a change, or not at all."""

@@ -24,7 +24,7 @@ from app.state.kinds import (
 if TYPE_CHECKING:
     from app.model.lbipam import Address
     from app.state.snapshot import Snapshot
-    from collectors.cilium.routes import NodeRoutes, Route
+    from collectors.cilium.bgp import NodeRoutes, Route
 
 Prefix = IPv4Network | IPv6Network
 

@@ -14,10 +14,9 @@ from app.state.kinds import AGENT_LOGS, KINDS, LEASES, OPERATOR_LOG, PODS, Kind
 from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.cilium.answer import CiliumCommand
+from collectors.cilium.bgp import PEERS, ROUTES
 from collectors.cilium.cli import VERSION_COMMAND, CiliumCli, PolledCommand
-from collectors.cilium.peers import COMMAND as PEERS
-from collectors.cilium.routes import COMMANDS as ROUTES
-from collectors.cilium.status import COMMAND as STATUS
+from collectors.cilium.status import STATUS
 from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.cluster_version import VersionSource
 from collectors.kubernetes.objects import read_object

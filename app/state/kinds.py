@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.cilium.peers import NodePeers
+    from collectors.cilium.bgp import NodePeers, NodeRoutes
     from collectors.cilium.records import (
         Advertisement,
         CiliumEndpoint,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         PeeringPolicy,
         Pool,
     )
-    from collectors.cilium.routes import NodeRoutes
     from collectors.cilium.status import CiliumStatus
     from collectors.kubernetes.records import (
         ClusterVersion,

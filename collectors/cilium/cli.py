@@ -22,17 +22,14 @@ import random
 import re
 from collections.abc import AsyncIterator
 
-from collectors.cilium import peers as bgp_peers
-from collectors.cilium import routes as bgp_routes
-from collectors.cilium import status as cilium_status
 from collectors.cilium.answer import CiliumCommand, Reading, is_help, refusal
+from collectors.cilium.bgp import PEERS, ROUTES
 from collectors.cilium.records import CliVersion
+from collectors.cilium.status import STATUS
 from collectors.process import CommandMissing, CommandTimedOut, Completed, run
 from collectors.sanitize import one_line, printable_bytes
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
 
-KIND = "cli_version"
-ARGV = ("version", "--client")
 _LABEL = "cilium version --client"
 
 LONGEST = 64
@@ -56,8 +53,8 @@ def parse_version(completed: Completed) -> Reading:
 
 
 VERSION_COMMAND = CiliumCommand(
-    KIND,
-    ARGV,
+    "cli_version",
+    ("version", "--client"),
     parse_version,
     deadline=15.0,
     interval=3600.0,
@@ -70,10 +67,7 @@ VERSION_COMMAND = CiliumCommand(
 )
 
 
-COMMANDS: dict[str, CiliumCommand] = {
-    command.kind: command
-    for command in (cilium_status.COMMAND, bgp_peers.COMMAND, *bgp_routes.COMMANDS)
-}
+COMMANDS: dict[str, CiliumCommand] = {command.kind: command for command in (STATUS, PEERS, *ROUTES)}
 """Every command that asks the cluster, by the kind of its records."""
 
 RETRY_MISSING = 60.0

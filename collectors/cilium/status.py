@@ -249,8 +249,6 @@ def _time(text: str) -> datetime | None:
     return moment if moment.tzinfo and moment.year > 1 else None  # year 1 is Go's "never"
 
 
-KIND = "cilium_status"
-ARGV = ("status", "-o", "json")
 _LABEL = "cilium status"
 
 AGENT_COMPONENT = "cilium"
@@ -395,7 +393,9 @@ def parse_status(completed: Completed) -> Reading:
     return Reading((status,), (*status.collection_errors, *problems, *unread, *silent))
 
 
-COMMAND = CiliumCommand(KIND, ARGV, parse_status, deadline=60.0, interval=30.0)
+STATUS = CiliumCommand(
+    "cilium_status", ("status", "-o", "json"), parse_status, deadline=60.0, interval=30.0
+)
 
 
 def _read_top(parts: dict[str, msgspec.Raw]) -> tuple[_Top, tuple[str, ...]]:

@@ -27,8 +27,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import SourceHealth
-from collectors.cilium.peers import NodePeers
-from collectors.cilium.routes import NodeRoutes
+from collectors.cilium.bgp import NodePeers, NodeRoutes
 from collectors.cilium.status import AgentStatus, FailingController
 from collectors.kubernetes.records import Pod
 

@@ -1,16 +1,23 @@
-"""BGP sessions as the agents themselves see them: `cilium bgp peers -o json`.
+"""BGP as the agents themselves report it: `cilium bgp peers` and `cilium bgp routes`.
 
-The one witness for BGP that no lag and no dead agent can falsify: the answer comes from the running
+The one source for BGP that no lag and no dead agent can falsify: the answer comes from the running
 speaker, by exec. It is partial by nature, so there is one record per agent, and an agent that
 failed is a record with an error. Three things look alike in the output and are not: a node with an
 empty list (it answered: no BGP is configured there), a node that is absent (its agent failed, the
 reason is on stderr), and an agent whose BGP control plane is off.
 
-Source: Cilium, api/v1/models/bgp_peer.go and cilium-cli/bgp/peers.go;
+Routes `available` are the speaker's own table (loc-rib): what some peer's advertisement selects.
+Routes `advertised` are what really goes to each peer, after the policy (adj-rib-out). A prefix in
+the first and not in the second answers "why does the router not have it". The command shows no
+routes that a router sends to us. The bytes are read by `path_attributes`.
+
+Source: Cilium, api/v1/models/bgp_{peer,route,path}.go and cilium-cli/bgp/{peers,routes}.go;
 `docs/cilium.md`, "The `cilium` command".
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import msgspec
 
@@ -23,12 +30,15 @@ from collectors.cilium.answer import (
     read_items,
 )
 from collectors.cilium.bgp_messages import Capability, decode_capabilities
-from collectors.cilium.path_attributes import read_bytes
+from collectors.cilium.path_attributes import (
+    Malformed,
+    PathAttributes,
+    decode_path_attributes,
+    decode_prefix,
+    read_bytes,
+)
 from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
-
-KIND = "bgp_peers"
-ARGV = ("bgp", "peers", "-o", "json")
 
 
 class FamilyCounts(RecordPart, frozen=True):
@@ -96,7 +106,7 @@ class NodePeers(AgentAnswer, frozen=True):
     """Empty without an error: no BGP is configured on the node."""
 
 
-class _Bytes(msgspec.Struct, frozen=True, gc=False):
+class _CapabilityBytes(msgspec.Struct, frozen=True, gc=False):
     capabilities: str = ""
     base64: str = ""
 
@@ -125,8 +135,8 @@ class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     ebgp_multihop_ttl: Count = 0
     graceful_restart: _GracefulRestart = _GracefulRestart()
     tcp_password_enabled: bool = False
-    local_capabilities: tuple[_Bytes, ...] = ()
-    remote_capabilities: tuple[_Bytes, ...] = ()
+    local_capabilities: tuple[_CapabilityBytes, ...] = ()
+    remote_capabilities: tuple[_CapabilityBytes, ...] = ()
 
 
 _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
@@ -134,13 +144,15 @@ _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
 
 def parse_peers(completed: Completed) -> Reading:
     """Read what `cilium bgp peers -o json` printed and how it ended. Raises ReadError."""
-    return parse_agents(completed, "cilium bgp peers", NodePeers, _answered)
+    return parse_agents(completed, "cilium bgp peers", NodePeers, _node_peers)
 
 
-COMMAND = CiliumCommand(KIND, ARGV, parse_peers, deadline=40.0, interval=15.0)
+PEERS = CiliumCommand(
+    "bgp_peers", ("bgp", "peers", "-o", "json"), parse_peers, deadline=40.0, interval=15.0
+)
 
 
-def _answered(node: str, raw: bytes) -> NodePeers:
+def _node_peers(node: str, raw: bytes) -> NodePeers:
     peers, problem = read_items(raw, _PEERS, _Peer)
     return NodePeers(node, peers=tuple(map(_peer, peers)), error=problem)
 
@@ -169,5 +181,123 @@ def _peer(wire: _Peer) -> BgpPeer:
     )
 
 
-def _capabilities(wire: tuple[_Bytes, ...]) -> tuple[Capability, ...]:
+def _capabilities(wire: tuple[_CapabilityBytes, ...]) -> tuple[Capability, ...]:
     return decode_capabilities(read_bytes(each.capabilities or each.base64) for each in wire)
+
+
+class Path(RecordPart, frozen=True):
+    """One path to a prefix."""
+
+    age: float = 0.0
+    """Seconds since it is in the table."""
+    best: bool = False
+    """Never set for `advertised`: what goes to a peer is the best path by nature."""
+    stale: bool = False
+    """Kept over a graceful restart. Cilium up to 1.21 never sets it."""
+    afi: str = ""
+    safi: str = ""
+    nlri: str = ""
+    """The prefix as it is in the table, "" when its bytes are malformed."""
+    nlri_problem: Malformed | None = None
+    attributes: PathAttributes = PathAttributes()
+
+
+class Route(RecordPart, frozen=True):
+    """One prefix in one table of one speaker."""
+
+    prefix: str = ""
+    router_asn: int = 0
+    """AS number of the BGP instance whose table it is."""
+    neighbor: str = ""
+    """Address of the peer it is advertised to; "" for `available`."""
+    paths: tuple[Path, ...] = ()
+
+
+class NodeRoutes(AgentAnswer, frozen=True):
+    """One agent's answer about its one of its tables."""
+
+    routes: tuple[Route, ...] = ()
+    """Empty without an error: the table is empty."""
+
+
+class _Bytes(msgspec.Struct, frozen=True, gc=False):
+    base64: str = ""
+
+
+class _Family(msgspec.Struct, frozen=True, gc=False):
+    afi: str = ""
+    safi: str = ""
+
+
+class _Path(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
+    """Path on the wire."""
+
+    age_nanoseconds: Count = 0
+    best: bool = False
+    stale: bool = False
+    family: _Family = _Family()
+    nlri: _Bytes = _Bytes()
+    path_attributes: tuple[_Bytes, ...] = ()
+
+
+class _Route(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
+    """Route on the wire."""
+
+    prefix: str = ""
+    router_asn: Count = 0
+    neighbor: str = ""
+    paths: tuple[_Path, ...] = ()
+
+
+_ROUTE_LIST = msgspec.json.Decoder(tuple[_Route, ...])
+
+
+def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> Reading:
+    """Read what `cilium bgp routes … -o json` printed and how it ended. Raises ReadError.
+
+    `label` is the command as a message names it.
+    """
+    return parse_agents(completed, label, NodeRoutes, _node_routes)
+
+
+def _command(table: str, afi: str) -> CiliumCommand:
+    words = ("bgp", "routes", table, afi, "unicast")
+    return CiliumCommand(
+        kind=f"routes_{table}_{afi}",
+        argv=(*words, "-o", "json"),
+        parse=partial(parse_routes, label=" ".join(("cilium", *words))),
+        deadline=40.0,
+        interval=30.0,
+    )
+
+
+AVAILABLE_IPV4 = _command("available", "ipv4")
+AVAILABLE_IPV6 = _command("available", "ipv6")
+ADVERTISED_IPV4 = _command("advertised", "ipv4")
+ADVERTISED_IPV6 = _command("advertised", "ipv6")
+
+ROUTES = (AVAILABLE_IPV4, AVAILABLE_IPV6, ADVERTISED_IPV4, ADVERTISED_IPV6)
+"""Of kinds `routes_available_ipv4`, `routes_available_ipv6`, and so on."""
+
+
+def _node_routes(node: str, raw: bytes) -> NodeRoutes:
+    routes, problem = read_items(raw, _ROUTE_LIST, _Route)
+    return NodeRoutes(node, routes=tuple(map(_route, routes)), error=problem)
+
+
+def _route(wire: _Route) -> Route:
+    return Route(wire.prefix, wire.router_asn, wire.neighbor, tuple(map(_path, wire.paths)))
+
+
+def _path(wire: _Path) -> Path:
+    prefix = decode_prefix(read_bytes(wire.nlri.base64), wire.family.afi)
+    return Path(
+        age=wire.age_nanoseconds / 1e9,
+        best=wire.best,
+        stale=wire.stale,
+        afi=wire.family.afi,
+        safi=wire.family.safi,
+        nlri="" if isinstance(prefix, Malformed) else prefix,
+        nlri_problem=prefix if isinstance(prefix, Malformed) else None,
+        attributes=decode_path_attributes(read_bytes(each.base64) for each in wire.path_attributes),
+    )
