@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.flap_history import FlapLedger
 from screens.ui_state import Frame
 
@@ -34,7 +34,7 @@ class ClusterLink:
     """One cluster, as every screen gets it."""
 
     monitor: Monitor
-    judge: Judge = field(default_factory=Judge)
+    judge: Diagnoser = field(default_factory=Diagnoser)
     agent_log: LogFeed | None = None
     """None: no agent's log can be read."""
     read_object: ObjectReader | None = None

@@ -18,7 +18,7 @@ from screens.empty_state import next_try
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.finding import Finding
     from app.model.health import Health
     from app.state.snapshot import Snapshot
@@ -42,7 +42,7 @@ _HEALTH: dict[State, Health] = {
 }
 
 
-def section(snapshot: Snapshot, judge: Judge) -> Section:
+def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """A row for each thing that is read."""
     findings: tuple[Finding, ...] = ()
     if not snapshot.setting_up:

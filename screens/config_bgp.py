@@ -44,11 +44,11 @@ from screens.empty_state import content
 from screens.selection import Equivalent
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
+    from app.model.desired_peerings import PeeringFamily, SelectedAdvertisement
     from app.model.finding import Finding
     from app.model.health import Health
-    from app.model.peering import PeeringFamily, SelectedAdvertisement
     from app.state.snapshot import Snapshot
     from collectors.cilium.records import ClusterConfig, ClusterPeer, PeeringPolicy
     from collectors.kubernetes.records import LabelSelector
@@ -156,7 +156,7 @@ class _Tree:
         return self._services[key]
 
 
-def section(snapshot: Snapshot, judge: Judge) -> Section:
+def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """The objects of both control planes, as far as this Cilium reads them."""
     kinds = OBJECTS if snapshot.setting_up else _kinds(snapshot)
     if snapshot.setting_up:

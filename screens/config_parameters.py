@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.model.configuration import CONFIG_MAP, Parameter, parameters
+from app.model.configuration import CONFIG_MAP, Parameter, fulfils, parameters
 from app.model.finding import Ref
-from app.model.setting_match import fulfils
 from app.model.severity import rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import count
@@ -25,7 +24,7 @@ from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.config.expected_settings import Expected
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
     from app.model.finding import Finding
     from app.model.health import Health
@@ -53,7 +52,7 @@ _BGP = "enable-bgp-control-plane"
 _BY_WORKLOAD = {"DaemonSet": "agents", "Deployment": "operator"}
 
 
-def section(snapshot: Snapshot, judge: Judge) -> Section:
+def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """A row for each key parameter, and for each further one of which something is expected."""
     if snapshot.setting_up or not snapshot.health_of(CONFIG_MAPS).known:
         return Section(COLUMNS, content(snapshot, (), (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}"))

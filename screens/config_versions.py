@@ -31,7 +31,7 @@ from screens.empty_state import content
 from screens.selection import Equivalent
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.finding import Finding
     from app.state.snapshot import Snapshot
 
@@ -55,7 +55,7 @@ _TITLES = {"agent": "agents", "hubble-relay": "Hubble relay", "hubble-ui": "Hubb
 _SKEW = "CS107"
 
 
-def section(snapshot: Snapshot, judge: Judge) -> Section:
+def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """A row for each version that runs of each part."""
     if snapshot.setting_up:
         return Section(COLUMNS, content(snapshot, (), (VERSION, PODS), "versions"))

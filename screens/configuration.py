@@ -22,7 +22,7 @@ from screens.selection import Equivalent, Selection
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.state.snapshot import Snapshot
 
 
@@ -34,7 +34,7 @@ class Part:
     title: str
     key: str
     columns: tuple[Column, ...]
-    make: Callable[[Snapshot, Judge], Section]
+    make: Callable[[Snapshot, Diagnoser], Section]
     reads: tuple[Kind[object], ...]
     """Kinds it is made of; () for all."""
     sources: tuple[Kind[object], ...]

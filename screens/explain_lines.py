@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from app.diagnosis import catalog
-from app.diagnosis.explanation import Explanation
+from app.diagnosis.explain import Explanation
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.verdict import docs_page, names
 from app.model.durations import age

@@ -35,7 +35,7 @@ from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.state.snapshot import Snapshot
     from screens.cluster_handle import ClusterLink
 
@@ -58,7 +58,7 @@ class PodsPicture:
     events: Events = field(default_factory=dict)
 
 
-def picture(snapshot: Snapshot, judge: Judge) -> PodsPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
     """The pods of Cilium as rows, and what is to be said of each."""
     table = partial(
         content,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.model.pool_holdings import elsewhere
-from app.model.pool_matching import out_of_use
+from app.model.pool_matching import elsewhere, out_of_use
 from app.model.selectors import describe
 from app.model.severity import health_of
 from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from app.model.finding import Finding
     from app.model.health import Health
     from app.model.lbipam import LoadBalancer
-    from app.model.pool_holdings import Elsewhere, Holdings
+    from app.model.pool_matching import Elsewhere, Holdings
 
 MANY = 100
 """Holders, and services that lie elsewhere, listed at most."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
-from app.model.pool_holdings import all_holdings
+from app.model.pool_matching import all_holdings
 from app.model.selectors import describe
 from app.model.severity import rank
 from app.report.columns import Cell, Column, Row
@@ -29,10 +29,10 @@ from screens.widgets.pool_lines import short_range
 from screens.widgets.pool_text import PoolText
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.finding import Finding
     from app.model.lbipam import Address
-    from app.model.pool_holdings import Holdings
+    from app.model.pool_matching import Holdings
     from app.state.snapshot import Snapshot
 
 POOL = "CiliumLoadBalancerIPPool"
@@ -59,7 +59,7 @@ class PoolsPicture:
     told: Mapping[str, PoolTold] = field(default_factory=dict)
 
 
-def picture(snapshot: Snapshot, judge: Judge) -> PoolsPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> PoolsPicture:
     """The pools as rows, and what is to be said of each."""
     known = snapshot.health_of(POOLS).known and not snapshot.setting_up
     told = _told(snapshot, judge) if known else {}
@@ -68,7 +68,7 @@ def picture(snapshot: Snapshot, judge: Judge) -> PoolsPicture:
     return PoolsPicture(_headline(rows), pools, told)
 
 
-def _told(snapshot: Snapshot, judge: Judge) -> Mapping[str, PoolTold]:
+def _told(snapshot: Snapshot, judge: Diagnoser) -> Mapping[str, PoolTold]:
     case = judge.case(snapshot)
     about: dict[str, list[Finding]] = {}
     for finding in judge.verdict(snapshot).findings:

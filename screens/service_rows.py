@@ -18,8 +18,8 @@ from app.report.lines import NOTHING, SIGN
 if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServicePath
     from app.diagnosis.service_status import ServiceStatus
-    from app.model.endpoints import Backends
     from app.model.lbipam import Address, LoadBalancer
+    from app.model.service_endpoints import Backends
     from app.report.lines import Tone
 
 COLUMNS = (

@@ -13,8 +13,8 @@ from textual.binding import Binding, BindingType
 
 from app.diagnosis.service_status import ServiceStatus, service_statuses
 from app.model.advertised_routes import announced
-from app.model.endpoints import backends
 from app.model.finding import Ref
+from app.model.service_endpoints import backends
 from app.report.lines import Line, Span, Tone
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -50,7 +50,7 @@ from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.service_path import path_lines, short_lines
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Judge
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
     from app.model.lbipam import Address, LoadBalancer
     from app.state.snapshot import Snapshot
@@ -87,7 +87,7 @@ class ServicesPicture:
     balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
 
 
-def picture(snapshot: Snapshot, judge: Judge) -> ServicesPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
     """The LoadBalancer services, one row each, and what is to be said of them."""
     table = partial(
         content,

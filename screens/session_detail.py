@@ -19,9 +19,9 @@ from screens.session_rows import WINDOW, proof, sparkline, state_words
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing
+    from app.model.desired_peerings import Peering, PeeringFamily, SelectedAdvertisement
     from app.model.finding import Finding
     from app.model.flap_history import Flaps
-    from app.model.peering import Peering, PeeringFamily, SelectedAdvertisement
     from app.state.snapshot import Snapshot
     from collectors.cilium.bgp import BgpPeer
     from collectors.cilium.bgp_messages import Capability

@@ -45,7 +45,7 @@ def description(link: ClusterLink, about: Selection) -> Text:
 
     def tells(snapshot: Snapshot) -> Sequence[Line]:
         def told() -> Sequence[Line]:
-            findings = link.judge.concerning(snapshot, [about.ref])
+            findings = link.judge.verdict(snapshot).concerning([about.ref])
             return describe(snapshot, about.ref, findings)
 
         return _once_read(snapshot, told)
@@ -112,7 +112,7 @@ def _explained(link: ClusterLink, snapshot: Snapshot, about: Selection) -> Seque
             return explanation_lines(ABOUT[what](case, findings, names))
         except NoSuchThing as problem:
             return [plain(f" {problem}", "unknown")]
-    concerned = link.judge.concerning(snapshot, [about.ref])
+    concerned = link.judge.verdict(snapshot).concerning([about.ref])
     lines = describe(snapshot, about.ref, concerned)
     return [*lines, (), *code_lines(names[0])] if what == "code" else lines
 

@@ -19,9 +19,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.diagnosis.diagnose import diagnose
 from app.diagnosis.rules import advertisement, workload
 from app.diagnosis.service_path.paths import service_paths
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.state.derived import Memo
 from app.state.kinds import KINDS, NODE_CONFIGS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.report.lines import text_of
 from app.state.snapshot import Snapshot
 from screens.pod_detail import PodPage, pod_lines
@@ -14,7 +14,7 @@ from screens.pods import PodsPicture, picture
 
 def seen(snapshot: Snapshot) -> PodsPicture:
     """The picture, judged by a judge of its own."""
-    return picture(snapshot, Judge())
+    return picture(snapshot, Diagnoser())
 
 
 def detail(snapshot: Snapshot, name: str, width: int = 100, *, whole: bool = True) -> str:

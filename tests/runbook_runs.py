@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Finding, Severity
 from app.runbooks.engine import Hand, Run, begin
 from app.runbooks.evaluation import View
@@ -24,7 +24,7 @@ MOST = 3
 
 def view_of(snapshot: Snapshot) -> View:
     """The cluster as a runbook looks at it."""
-    judge = Judge()
+    judge = Diagnoser()
     return View(judge.case(snapshot), judge.verdict(snapshot))
 
 

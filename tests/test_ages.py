@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.model.ages import span
-from app.model.durations import age
+from app.model.durations import age, span
 from app.report.format import age_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

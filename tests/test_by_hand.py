@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.diagnose import diagnose
 from app.diagnosis.read_commands import in_context
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from tests.recorded import NAMES, snapshot_of
 

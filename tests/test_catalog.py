@@ -14,10 +14,8 @@ import pytest
 import yaml
 
 from app.diagnosis.catalog import CODES, FOLDER, LISTS, TEXTS, BadPage, Code, code, parse
-from app.diagnosis.categories import CATEGORIES
-from app.diagnosis.diagnose import RULES
-from app.diagnosis.inputs import INPUTS
-from app.diagnosis.verdict import docs_page
+from app.diagnosis.inputs import CATEGORIES, INPUTS
+from app.diagnosis.verdict import RULES, docs_page
 from app.model.finding import Severity
 from app.report.pages import INDEX, ROOT, index
 from app.runbooks.library import Library, built_in

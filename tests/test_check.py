@@ -25,8 +25,8 @@ from app.cli.check import (
 )
 from app.cli.parser import CHECK_OUTPUTS
 from app.diagnosis import catalog
-from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.ignore_file import Entry, Ignored
+from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.report.findings_json import findings_json

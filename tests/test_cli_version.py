@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.settings import Settings
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.rules.visibility import failing
 from app.lab.launch import RunningLab, start_lab
 from app.model.case import Case
@@ -184,7 +184,7 @@ async def with_version(
 
 def cells(snapshot: Snapshot) -> list[str]:
     """The cells of the row of the command."""
-    rows = config_versions.section(snapshot, Judge()).content.rows
+    rows = config_versions.section(snapshot, Diagnoser()).content.rows
     return [cell.text for row in rows if row.key == "cilium command" for cell in row.cells]
 
 
@@ -193,7 +193,7 @@ async def test_the_row_tells_the_version_and_what_it_lacks() -> None:
     assert await shown("v0.18.6", State.FRESH) == ["cilium command", "v0.18.6", "here", "✓"]
     old = await shown("v0.18.5", State.FRESH)
     assert old[1:] == ["v0.18.5", "here", "! older than 0.18.6"]
-    entry = config_versions.section(await with_version("v0.15.0", State.FRESH), Judge()).entries
+    entry = config_versions.section(await with_version("v0.15.0", State.FRESH), Diagnoser()).entries
     told = "".join(s.text for line in entry["cilium command"].lines for s in line)
     assert "0.16.0 or later is needed for `bgp routes`" in told
     assert (await shown(None, State.LOADING))[3] == "? still being read"

@@ -11,11 +11,9 @@ from types import MappingProxyType
 import pytest
 
 from app.diagnosis.catalog import code
-from app.diagnosis.concerning import concerning
-from app.diagnosis.diagnose import diagnose
-from app.diagnosis.explain import ABOUT, NoSuchThing
-from app.diagnosis.explain_query import BadQuestion, question
-from app.diagnosis.explanation import Explanation
+from app.diagnosis.causes import concerning
+from app.diagnosis.explain import ABOUT, BadQuestion, Explanation, NoSuchThing, question
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.report.findings_text import Pen

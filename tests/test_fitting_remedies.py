@@ -9,9 +9,9 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
+from app.diagnosis.rules.agent_health import versions
 from app.diagnosis.rules.pods import crashing
 from app.diagnosis.rules.times import NAMED, some
-from app.diagnosis.rules.versions import versions
 from app.diagnosis.rules.visibility import failing
 from app.model.case import Case
 from app.model.finding import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.report.headline import affected, headline
 from tests.clusters import Cluster, clusters
 from tests.recorded import snapshot_of
@@ -27,20 +27,20 @@ ALL = "All 4 LoadBalancer services have an address"
     ],
 )
 async def test_a_cluster_comes_to_one_sentence(recording: str, health: str, text: str) -> None:
-    snapshot, judge = await snapshot_of(recording), Judge()
+    snapshot, judge = await snapshot_of(recording), Diagnoser()
     told = headline(judge.case(snapshot), judge.verdict(snapshot))
     assert told.health == health
     assert told.text.startswith(text)
 
 
 async def test_what_a_cause_strikes_is_counted_by_what_it_is() -> None:
-    snapshot, judge = await snapshot_of("router-killed"), Judge()
+    snapshot, judge = await snapshot_of("router-killed"), Diagnoser()
     verdict = judge.verdict(snapshot)
     assert affected(verdict, verdict.tops[0]) == (("service", 4), ("session", 3), ("node", 3))
 
 
 async def test_a_snapshot_is_judged_once() -> None:
-    snapshot, judge = await snapshot_of("healthy"), Judge()
+    snapshot, judge = await snapshot_of("healthy"), Diagnoser()
     assert judge.verdict(snapshot) is judge.verdict(snapshot)
     assert judge.case(snapshot).snapshot is snapshot
 
@@ -48,7 +48,7 @@ async def test_a_snapshot_is_judged_once() -> None:
 @SLOW
 @given(clusters())
 def test_any_cluster_comes_to_one_sentence(made: Cluster) -> None:
-    judge = Judge()
+    judge = Diagnoser()
     told = headline(judge.case(made.snapshot), judge.verdict(made.snapshot))
     assert told.text
     assert "\n" not in told.text

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.report.columns import Row
 from app.report.lines import text_of
@@ -264,7 +264,7 @@ async def test_rows_are_sorted_by_what_cells_mean() -> None:
 
 
 async def test_a_pod_that_did_not_change_keeps_its_row_and_one_that_did_does_not() -> None:
-    healthy, judge = await snapshot_of("healthy"), Judge()
+    healthy, judge = await snapshot_of("healthy"), Diagnoser()
     first = {row.key: row for row in picture(healthy, judge).pods.rows}
     name = agent_of(healthy, "talos-cp-2")
     broken = with_pod(healthy, name, lambda pod: waiting(pod, "CrashLoopBackOff"))

@@ -20,7 +20,7 @@ from app.dashboard.app import CiliscopeApp
 from app.dashboard.practice import solution
 from app.dashboard.practice_path import TASK, Practice, PracticePath, Section, text
 from app.diagnosis.catalog import code
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.lab.exercise import WORDS, drawn, exercise, names
 from app.lab.launch import start_lab
 from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
@@ -142,7 +142,7 @@ def test_what_was_done_to_a_cluster_is_told_in_words(name: str, told: str) -> No
 
 @pytest.mark.parametrize("name", names())
 def test_the_solution_of_every_scenario_tells_what_was_wrong_and_leads_there(name: str) -> None:
-    practice, snapshot, judge = practice_of(name), read_inside(read_scenario(name)), Judge()
+    practice, snapshot, judge = practice_of(name), read_inside(read_scenario(name)), Diagnoser()
     view = View(judge.case(snapshot), judge.verdict(snapshot))
     told = solution(practice, PracticePath(), Library(), view, ANYBODY)
     wrong = section(told, "What was wrong")
@@ -372,7 +372,7 @@ async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> No
         await until(pilot, lambda: logs.at_cursor is not None)
         about = logs.at_cursor
         assert about is not None
-        assert app.link.judge.concerning(app.current, [about.ref])
+        assert app.link.judge.verdict(app.current).concerning([about.ref])
         await pilot.press("enter")
         assert logs.full
         await pilot.press("q")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.diagnosis.address_lookup import look_up_prefix
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.prefix_overview import Announcement, announcements, longest_match
 from app.diagnosis.service_path.paths import service_paths
 from app.state.snapshot import Snapshot
@@ -19,7 +19,7 @@ NODE_NAMES = ("talos-cp-1", "talos-cp-2", "talos-cp-3")
 
 
 def found_in(snapshot: Snapshot) -> dict[str, Announcement]:
-    judge = Judge()
+    judge = Diagnoser()
     found = announcements(judge.case(snapshot), judge.verdict(snapshot).findings)
     return {each.prefix: each for each in found}
 
@@ -80,7 +80,7 @@ async def test_an_address_that_nothing_announces_is_a_broken_prefix() -> None:
 @pytest.mark.parametrize("name", NAMES)
 async def test_routes_paths_and_explain_agree(name: str) -> None:
     snapshot = await snapshot_of(name)
-    judge = Judge()
+    judge = Diagnoser()
     case = judge.case(snapshot)
     found = {each.prefix: each for each in announcements(case, judge.verdict(snapshot).findings)}
     for key, path in service_paths(case).items():

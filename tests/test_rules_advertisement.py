@@ -12,11 +12,11 @@ import pytest
 
 from app.diagnosis.catalog import code
 from app.diagnosis.causes import linked
-from app.diagnosis.diagnose import diagnose
 from app.diagnosis.rules.advertisement import RULES
-from app.diagnosis.rules.selection import selection_remedy
+from app.diagnosis.service_path.announcing import selection_remedy
 from app.diagnosis.service_path.path import HopState
 from app.diagnosis.service_path.paths import path_of
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.state.derived import Memo

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.diagnose import diagnose, roots
 from app.diagnosis.rules.cilium import RULES
 from app.diagnosis.rules.pods import PULLING, STARTING, trouble
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
@@ -472,6 +472,6 @@ async def test_cs105_is_told_also_where_no_agent_pod_is_left_at_all() -> None:
         if pod.metadata.labels.get("k8s-app") != "cilium"
     }
     found = diagnose(Case(changed(healthy, pods=MappingProxyType(pods))))
-    told = [f for f in roots(found) if f.severity is Severity.FAIL]
+    told = [f for f in found if f.root and f.severity is Severity.FAIL]
     assert [f.code for f in told] == ["CS105"]
     assert "talos-cp-1, talos-cp-2, talos-cp-3" in told[0].summary

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from app.config.expected_settings import Expected
 from app.diagnosis.rules.configuration import RULES
+from app.model.configuration import fulfils
 from app.model.finding import Ref
-from app.model.setting_match import fulfils
 from app.state.kinds import ADVERTISEMENTS, CONFIG_MAPS, DAEMON_SETS, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import L2Policy, L2PolicySpec

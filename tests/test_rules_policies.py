@@ -8,10 +8,10 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.concerning import concerning
-from app.diagnosis.diagnose import diagnose
-from app.diagnosis.diagnoser import Judge
-from app.diagnosis.rules.policies import RULES
+from app.diagnosis.causes import concerning
+from app.diagnosis.diagnoser import Diagnoser
+from app.diagnosis.rules.workload import RULES
+from app.diagnosis.verdict import diagnose
 from app.lab.scenario import read_scenario
 from app.lab.store import JsonObject
 from app.model.case import Case
@@ -208,14 +208,14 @@ def test_what_nobody_asked_for_changes_nothing(name: str) -> None:
         bare = with_health(bare, kind, state=State.OFF, read_at=None)
     others = [each for each in diagnose(Case(asked)) if each.code not in ("CS602", "CS603")]
     assert list(diagnose(Case(bare))) == others
-    assert Judge().verdict(bare).complete
+    assert Diagnoser().verdict(bare).complete
 
 
 async def test_a_right_that_is_optional_leaves_the_rest_judged() -> None:
     snapshot = await snapshot_of("healthy")
     for kind in OPTIONAL:
         snapshot = with_health(snapshot, kind, state=State.FORBIDDEN, read_at=None, error="no")
-    verdict = Judge().verdict(snapshot)
+    verdict = Diagnoser().verdict(snapshot)
     told = [each for each in verdict.findings if each.code == "CS801"]
     assert [each.severity for each in told] == [Severity.INFO] * len(OPTIONAL)
     assert verdict.complete
@@ -227,6 +227,6 @@ async def test_a_source_of_policies_that_fails_is_told_as_any_other() -> None:
     snapshot = with_health(
         await snapshot_of("healthy"), "cilium_policies", state=State.FAILING, error="refused"
     )
-    verdict = Judge().verdict(replace(snapshot))
+    verdict = Diagnoser().verdict(replace(snapshot))
     assert "CS802" in {each.code for each in verdict.findings}
     assert not verdict.complete

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.diagnosis.explain_query import BadQuestion, question
+from app.diagnosis.explain import BadQuestion, question
 from app.model.finding import Ref
 from app.report.columns import Cell, Row
 from app.report.lines import text_of, to_ascii

@@ -13,7 +13,7 @@ import pytest
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.model.lbipam import pool_usages
 from app.report.lines import FIXED_SPACE, wrapped
@@ -255,7 +255,7 @@ async def test_an_operators_line_begins_with_the_service_that_it_names() -> None
 
 
 def strip_of(snapshot: Snapshot) -> str:
-    return span_text(strip(Judge().case(snapshot))).replace(FIXED_SPACE, " ")
+    return span_text(strip(Diagnoser().case(snapshot))).replace(FIXED_SPACE, " ")
 
 
 def with_states(snapshot: Snapshot, state: State, *kinds: str) -> Snapshot:
@@ -290,7 +290,7 @@ async def test_each_component_tells_how_old_it_is_also_where_it_is_narrow() -> N
 
 
 async def test_the_strip_is_broken_between_components_only() -> None:
-    line = strip(Judge().case(await snapshot_of("pools-overlap")))
+    line = strip(Diagnoser().case(await snapshot_of("pools-overlap")))
     whole = {part.strip() for part in span_text(line).split("   ")}
     for width in range(36, 90):
         for part in wrapped(line, width, 1):

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.report.columns import Row
 from app.report.lines import text_of
@@ -55,12 +55,12 @@ async def test_the_cursor_is_on_the_broken_service_until_somebody_moves_it() -> 
 
 
 async def service_row(name: str, key: str) -> Row:
-    found = services_picture(await snapshot_of(name), Judge()).services.rows
+    found = services_picture(await snapshot_of(name), Diagnoser()).services.rows
     return next(row for row in found if row.key == key)
 
 
 async def pool_row(name: str, key: str) -> Row:
-    found = pools_picture(await snapshot_of(name), Judge()).pools.rows
+    found = pools_picture(await snapshot_of(name), Diagnoser()).pools.rows
     return next(row for row in found if row.key == key)
 
 
@@ -101,7 +101,7 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
     from app.model.case import Case
 
     snapshot = await snapshot_of(name)
-    shown = services_picture(snapshot, Judge())
+    shown = services_picture(snapshot, Diagnoser())
     for row in shown.services.rows:
         path = path_of(Case(snapshot), row.key)
         assert path is not None
@@ -112,7 +112,7 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
 
 
 async def test_a_service_that_did_not_change_keeps_its_row() -> None:
-    snapshot, judge = await snapshot_of("healthy"), Judge()
+    snapshot, judge = await snapshot_of("healthy"), Diagnoser()
     first = services_picture(snapshot, judge).services.rows
     grafana = snapshot.records[SERVICES]["home/grafana"]
     metadata = msgspec.structs.replace(grafana.metadata, labels={"new": "label"})
@@ -136,7 +136,7 @@ async def test_announcers_that_should_not_are_marked() -> None:
     key = next(k for k, r in routes.items() if r is stray)
     routes[key] = msgspec.structs.replace(stray, routes=(*stray.routes, route))
     told = changed(snapshot, routes_advertised_ipv4=MappingProxyType(routes))
-    rows = {row.key: row for row in services_picture(told, Judge()).services.rows}
+    rows = {row.key: row for row in services_picture(told, Diagnoser()).services.rows}
     assert cell(rows["home/ingress-nginx-controller"], "announced") == "1/1+1"
 
 
@@ -158,7 +158,7 @@ async def test_pools_say_what_they_are_in_words() -> None:
 
 
 def pools_of(snapshot: Snapshot) -> dict[str, Row]:
-    return {row.key: row for row in pools_picture(snapshot, Judge()).pools.rows}
+    return {row.key: row for row in pools_picture(snapshot, Diagnoser()).pools.rows}
 
 
 async def test_disabled_refused_and_uncounted_pools_are_told_apart() -> None:
@@ -362,7 +362,7 @@ async def test_sharing_dual_stack_and_reserved_addresses_are_shown_as_they_are()
     ]
     for change in changes:
         snapshot = change(snapshot)
-    told = pools_picture(snapshot, Judge()).told["small"]
+    told = pools_picture(snapshot, Diagnoser()).told["small"]
     states = [told.map.inside(each).state.value for each in told.map.cells]
     assert states == ["kept back", "free", "free", "used", *["free"] * 3, "kept back"]
     assert told.holdings.sharing == {"home/one": "web", "home/two": "web"}

@@ -11,11 +11,11 @@ import pytest
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.session_status import healths, standings
+from app.model.desired_peerings import session_ref
 from app.model.finding import Finding, Ref, Severity
 from app.model.flap_history import Flaps, Loss
-from app.model.peering import session_ref
 from app.report.lines import text_of
 from collectors.cilium.records import PeeringPolicy
 from screens.session_detail import detail
@@ -97,7 +97,7 @@ async def test_the_last_word_of_a_dead_agent_says_for_how_long_it_is_silent() ->
 
 
 async def test_an_agent_that_could_not_be_asked_is_no_agent_without_such_a_peer() -> None:
-    snapshot, judge = await snapshot_of("exec-fails-one-node"), Judge()
+    snapshot, judge = await snapshot_of("exec-fails-one-node"), Diagnoser()
     found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
     standing = next(each for each in found if each.session and each.session.cli is None)
     lines = [text_of(line) for line in detail(standing, Flaps(), None, snapshot)]
@@ -106,7 +106,7 @@ async def test_an_agent_that_could_not_be_asked_is_no_agent_without_such_a_peer(
 
 
 async def test_a_session_that_is_up_and_odd_has_the_same_sign_in_grid_and_list() -> None:
-    snapshot, judge = await snapshot_of("healthy"), Judge()
+    snapshot, judge = await snapshot_of("healthy"), Diagnoser()
     case, session = judge.case(snapshot), judge.case(snapshot).sessions[1]
     flaps = Finding(
         code="CS406",
@@ -160,7 +160,7 @@ async def test_what_bgpv1_puts_on_the_routes_of_a_neighbour_stands_with_its_poli
     ]
     policy = msgspec.convert(written, PeeringPolicy)
     snapshot = changed(snapshot, peering_policies=MappingProxyType({policy.key: policy}))
-    judge = Judge()
+    judge = Diagnoser()
     standing = standings(judge.case(snapshot), judge.verdict(snapshot).findings)[0]
     lines = detail(standing, Flaps(), None, snapshot)
     text = "\n".join("".join(span.text for span in line).strip() for line in lines)

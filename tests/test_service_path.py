@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, service_statuses, verdict_words
 from app.model.finding import Finding, Ref, Severity
@@ -32,7 +32,7 @@ HOPS: tuple[HopName, ...] = (
 
 async def told_in(name: str, service: str) -> ServiceStatus:
     snapshot = await snapshot_of(name)
-    judge = Judge()
+    judge = Diagnoser()
     return service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)[service]
 
 
@@ -170,7 +170,7 @@ def test_what_was_found_beside_the_way_stands_there_too() -> None:
 @pytest.mark.parametrize("name", NAMES)
 async def test_no_line_is_wider_than_the_room_and_no_word_is_lost(name: str) -> None:
     snapshot = await snapshot_of(name)
-    judge = Judge()
+    judge = Diagnoser()
     everything = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
 
     @settings(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.session_status import NO_SESSION, Standing, standings
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 from app.state.snapshot import Snapshot
@@ -18,7 +18,7 @@ NODE_NAMES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
 
 
 def found_in(snapshot: Snapshot) -> dict[str, Standing]:
-    judge = Judge()
+    judge = Diagnoser()
     found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
     assert len({each.key for each in found}) == len(found)
     return {each.node: each for each in found}

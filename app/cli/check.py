@@ -15,9 +15,9 @@ from app.config.config_file import SettingsError
 from app.config.expected_settings import Expected, expectations
 from app.config.settings import Settings
 from app.diagnosis.catalog import CODES
-from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.ignore_file import Entry, IgnoreError, given_entries, read_entries
+from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict, names
 from app.model.finding import Severity
 from app.pipeline.settle import read_again, settled, watching
@@ -97,9 +97,9 @@ class Request:
     """What to ignore."""
     expected: tuple[Expected, ...] = ()
 
-    def judge(self) -> Judge:
+    def judge(self) -> Diagnoser:
         """Who judges by this request."""
-        return Judge(self.expected, self.entries, self.categories)
+        return Diagnoser(self.expected, self.entries, self.categories)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:

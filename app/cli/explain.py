@@ -11,10 +11,8 @@ from app.cli.parser import duration
 from app.config.config_file import SettingsError
 from app.config.settings import Settings
 from app.diagnosis import catalog
-from app.diagnosis.diagnose import diagnose
-from app.diagnosis.explain import ABOUT, NoSuchThing
-from app.diagnosis.explain_query import BadQuestion, question
-from app.diagnosis.verdict import docs_page
+from app.diagnosis.explain import ABOUT, BadQuestion, NoSuchThing, question
+from app.diagnosis.verdict import diagnose, docs_page
 from app.model.case import Case
 from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from app.config.config_file import SettingsError
 from app.config.settings import OPTIONS, THEME_NAMES, parse_duration
-from app.diagnosis.categories import CATEGORIES
+from app.diagnosis.inputs import CATEGORIES
 from app.report.tables import WORDS as TABLE_WORDS
 from collectors.sanitize import printable
 

@@ -20,8 +20,8 @@ from app.cli.parser import config_file, duration
 from app.config.config_file import SettingsError
 from app.config.expected_settings import Expected, expectations
 from app.config.settings import Settings
-from app.diagnosis.categories import CATEGORIES
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
+from app.diagnosis.inputs import CATEGORIES
 from app.model.case import Case
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
@@ -219,7 +219,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
             snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
 
 
-def _on(shown: Run, snapshot: Snapshot, judge: Judge, order: Order) -> Run:
+def _on(shown: Run, snapshot: Snapshot, judge: Diagnoser, order: Order) -> Run:
     view = View(judge.case(snapshot), judge.verdict(snapshot))
     hand = Hand(whoever(), snapshot.taken_at)
     return follow(shown, view, order.answers, hand, order.allowed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from app.diagnosis.diagnoser import Judge
+from app.diagnosis.diagnoser import Diagnoser
 from app.state.monitor import Clock, Monitor
 from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.kubeconfig import context_names
@@ -77,7 +77,7 @@ class LiveCluster:
         )
         self.link = ClusterLink(
             monitor=self.monitor,
-            judge=Judge(expected),
+            judge=Diagnoser(expected),
             agent_log=self.agent_log,
             read_object=self.read_object,
         )

@@ -19,9 +19,9 @@ from app.dashboard.refresh import RefreshLoop
 from app.dashboard.runbooks import RunbookController
 from app.dashboard.terminal import use_mouse
 from app.diagnosis.catalog import CODES
-from app.diagnosis.categories import CATEGORIES, NoCategory, categories_of
-from app.diagnosis.explain_query import FORMS, BadQuestion, question, who_question
-from app.diagnosis.explain_query import Question as ExplainQuery
+from app.diagnosis.explain import FORMS, BadQuestion, question, who_question
+from app.diagnosis.explain import Question as ExplainQuery
+from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from screens import text_pages

@@ -134,7 +134,7 @@ class PracticeRecorder:
         findings = judge.verdict(snapshot).findings
         shown = [f for f in findings if f.code == page or (about and f.id == about.finding)]
         if about is not None and not alone:
-            shown += judge.concerning(snapshot, [about.ref])
+            shown += judge.verdict(snapshot).concerning([about.ref])
         return tuple(finding.code for finding in shown)
 
     # --- the solution

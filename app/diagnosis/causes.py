@@ -43,6 +43,31 @@ def linked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     )
 
 
+def consequences(findings: Iterable[Finding], root: Finding) -> tuple[Finding, ...]:
+    """What follows from a finding, directly or through others."""
+    by_cause: dict[str, list[Finding]] = {}
+    for finding in findings:
+        for cause in finding.caused_by:
+            by_cause.setdefault(cause, []).append(finding)
+    seen: dict[str, Finding] = {}
+    waiting = [root.id]
+    while waiting:
+        for finding in by_cause.get(waiting.pop(), ()):
+            if finding.id not in seen:
+                seen[finding.id] = finding
+                waiting.append(finding.id)
+    return in_order(seen.values())
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Roots before what follows from them, worse before better, then by id."""
+    return tuple(sorted(findings, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[bool, int, str]:
+    return (not finding.root, ORDER[finding.severity], finding.id)
+
+
 def _explains(finding: Finding) -> frozenset[Ref]:
     if finding.explains is not None:
         return frozenset(finding.explains)
@@ -61,3 +86,17 @@ def _shares(
         for cause in by_ref.get(ref, ())
         if cause.code in follows_from and cause.id != effect.id
     )
+
+
+def concerning(findings: Iterable[Finding], refs: Iterable[Ref]) -> tuple[Finding, ...]:
+    """Findings about these things and everything that explains those, roots first."""
+    findings, wanted = tuple(findings), set(refs)
+    by_id = {finding.id: finding for finding in findings}
+    waiting = [f.id for f in findings if wanted & {f.subject, *f.about}]
+    told: set[str] = set()
+    while waiting:
+        each = waiting.pop()
+        if each not in told and each in by_id:
+            told.add(each)
+            waiting += by_id[each].caused_by
+    return tuple(finding for finding in findings if finding.id in told)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.model.case import Case
-from app.model.desired_peerings import bgp_enabled, peerings
+from app.model.desired_peerings import Peering, bgp_enabled, peerings, session_ref
 from app.model.facts import session_health
 from app.model.finding import Finding, Ref, Severity
 from app.model.flap_history import Key, key_of
 from app.model.health import Health
-from app.model.peering import Peering, session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import Session

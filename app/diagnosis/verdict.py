@@ -1,17 +1,45 @@
-"""The outcome of a check, as every form of output needs it."""
+"""From a case to its verdict: every rule once, causes linked, ignored findings apart.
+
+The order of the findings depends on nothing but what they say, so that the diagnosis of the same
+cluster is the same whatever order its objects arrived in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from app.diagnosis.categories import category
-from app.diagnosis.diagnose import consequences
-from app.diagnosis.ignore_file import Ignored
-from app.diagnosis.inputs import INPUTS, not_granted, switched_off, unread
-from app.model.finding import Finding, Severity
+from app.diagnosis.causes import concerning, consequences, in_order, linked
+from app.diagnosis.ignore_file import Entry, Ignored, expired_entries, without
+from app.diagnosis.inputs import CATEGORIES, INPUTS, category, not_granted, switched_off, unread
+from app.diagnosis.read_commands import in_context
+from app.diagnosis.rules import (
+    advertisement,
+    bgp_config,
+    cilium,
+    configuration,
+    lbipam,
+    sessions,
+    visibility,
+    workload,
+)
+from app.model.case import Case
+from app.model.finding import Finding, Ref, Severity
 from app.state.snapshot import Snapshot, SourceHealth
+
+Rule = Callable[[Case], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    *cilium.RULES,
+    *lbipam.RULES,
+    *bgp_config.RULES,
+    *sessions.RULES,
+    *advertisement.RULES,
+    *workload.RULES,
+    *configuration.RULES,
+    *visibility.RULES,
+)
 
 COUNTED = (Severity.FAIL, Severity.WARN, Severity.UNKNOWN, Severity.INFO)
 """In the order in which they are told."""
@@ -53,6 +81,10 @@ class Verdict:
         tops = {finding.id for finding in self.tops}
         return tuple(f for f in self.findings if f.id not in tops and category_of(f) == category)
 
+    def concerning(self, refs: Iterable[Ref]) -> tuple[Finding, ...]:
+        """Findings about these things and everything that explains those, roots first."""
+        return concerning(self.findings, refs)
+
     def causes(self, finding: Finding) -> tuple[Finding, ...]:
         """The findings that explain one, wherever they are told."""
         known = {each.id: each for each in (*self.findings, *self.elsewhere)}
@@ -88,6 +120,44 @@ class Verdict:
         """Whether everything could be judged."""
         unknown = any(finding.severity is Severity.UNKNOWN for finding in self.findings)
         return not unknown and not any(self.unjudged.values())
+
+
+def diagnose(case: Case) -> tuple[Finding, ...]:
+    """Every finding: roots before what follows from them, worse before better, then by id."""
+    context = case.snapshot.context
+    found = (
+        replace(finding, command=in_context(finding.command, context))
+        for rule in RULES
+        for finding in rule(case)
+    )
+    return in_order(_weighed(linked(found)))
+
+
+def verdict_of(
+    case: Case, entries: Sequence[Entry] = (), categories: Collection[str] = CATEGORIES
+) -> Verdict:
+    """What is wrong in these categories, without what these entries ignore."""
+    found = (*diagnose(case), *expired_entries(entries, case.now))
+    left, ignored = without(found, entries, case.now)
+    chosen = tuple(f for f in left if category_of(f) in categories)
+    causes = {cause for finding in chosen for cause in finding.caused_by}
+    return Verdict(
+        snapshot=case.snapshot,
+        categories=tuple(name for name in CATEGORIES if name in categories),
+        findings=chosen,
+        ignored=tuple(i for i in ignored if category_of(i.finding) in categories),
+        elsewhere=tuple(f for f in found if f.id in causes),
+    )
+
+
+def _weighed(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """What explains a failure is one: a warning whose consequence is a fail is a fail itself."""
+    for finding in findings:
+        follows = consequences(findings, finding) if finding.severity is Severity.WARN else ()
+        if any(each.severity is Severity.FAIL for each in follows):
+            yield replace(finding, severity=Severity.FAIL)
+        else:
+            yield finding
 
 
 def category_of(finding: Finding) -> str:

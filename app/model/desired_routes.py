@@ -14,7 +14,6 @@ from enum import StrEnum
 from ipaddress import ip_network
 
 from app.model.advertised_routes import Link
-from app.model.bgp_crds import unserved
 from app.model.case import Case
 from app.model.desired_peerings import (
     BGP_CLASS,
@@ -26,6 +25,7 @@ from app.model.desired_peerings import (
     peerings,
     peerings_known,
     selects_service,
+    unserved,
 )
 from app.model.finding import Ref
 from app.model.health import Version

@@ -1,8 +1,30 @@
-"""How quantities are written, on screen and in reports alike."""
+"""How long something lasts, and how old it is, in its largest unit: the same number everywhere.
+
+A part of a unit is not counted, so that two places that show one moment show the same.
+"""
 
 from __future__ import annotations
 
-from app.model.ages import largest_unit
+_SIZES = (("d", 86_400), ("h", 3_600), ("m", 60))
+_SPELLED = {"d": "d", "h": "h", "m": "min", "s": "s"}
+
+
+def largest_unit(seconds: float, *, minutes_from: int = 60) -> tuple[int, str]:
+    """How many whole days, hours, minutes or seconds: the number, and `d`, `h`, `m` or `s`.
+
+    Days and hours count from two of them on, minutes from so many seconds.
+    """
+    whole = int(seconds)
+    for unit, size in _SIZES:
+        if whole >= (minutes_from if unit == "m" else 2 * size):
+            return whole // size, unit
+    return whole, "s"
+
+
+def span(seconds: float) -> str:
+    """The same in a sentence: `45 s`, `12 min`, `3 h`, `2 d`; below two minutes in seconds."""
+    number, unit = largest_unit(seconds, minutes_from=120)
+    return f"{number} {_SPELLED[unit]}"
 
 
 def age(seconds: float | None) -> str:

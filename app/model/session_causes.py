@@ -14,10 +14,9 @@ from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from app.model.case import Case
-from app.model.desired_peerings import peerings
+from app.model.desired_peerings import Peering, peerings
 from app.model.finding import Ref
 from app.model.lbipam import Address, parse_address
-from app.model.peering import Peering
 from app.model.session_logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog, agent_logs
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from app.state.kinds import CILIUM_NODES, NODE_CONFIGS, NODES

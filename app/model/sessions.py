@@ -14,8 +14,8 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app.model.ages import span
 from app.model.configuration import config_map
+from app.model.durations import span
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
 from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind

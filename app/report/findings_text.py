@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from app.diagnosis import categories
+from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES
 from app.diagnosis.inputs import labels
 from app.diagnosis.verdict import COUNTED, Verdict, category_of, docs_page, names

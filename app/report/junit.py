@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from app.diagnosis import categories
+from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES, Code, code
 from app.diagnosis.verdict import Verdict, category_of, names
 from app.model.durations import plural

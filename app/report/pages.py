@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from app.diagnosis.catalog import CODES, Code, code
-from app.diagnosis.categories import CATEGORIES
+from app.diagnosis.inputs import CATEGORIES
 from app.diagnosis.verdict import docs_page
 
 ROOT = Path(__file__).resolve().parents[2]

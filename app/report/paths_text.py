@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.explanation import Explanation
+from app.diagnosis.explain import Explanation
 from app.diagnosis.inputs import labels
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.verdict import names

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.diagnosis import categories
+from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES
-from app.diagnosis.concerning import concerning
+from app.diagnosis.causes import concerning
 from app.diagnosis.inputs import INPUTS, labels, unread
 from app.diagnosis.service_path.path import Hop, HopState
 from app.diagnosis.service_path.paths import path_of

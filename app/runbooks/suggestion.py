@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 
 from app.diagnosis.catalog import code
-from app.diagnosis.concerning import concerning
+from app.diagnosis.causes import concerning
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity

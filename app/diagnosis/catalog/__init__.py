@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from app.diagnosis.categories import category
+from app.diagnosis.inputs import category
 from app.model.finding import Severity
 
 FOLDER = Path(__file__).parent

@@ -1,13 +1,236 @@
-"""CS5: addresses that are not announced by BGP, or wrongly."""
+"""CS5: addresses that BGP does not announce, or announces wrongly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from app.diagnosis.rules.unexpected_routes import mapped_next_hops, unasked
-from app.diagnosis.service_path.paths import path_findings
+from app.diagnosis.service_path.announcing import named, show_routes
+from app.diagnosis.service_path.paths import path_findings, service_paths
+from app.model.advertised_routes import SETTLED, Announced, canonical
 from app.model.case import Case
-from app.model.finding import Finding
+from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, selects_service
+from app.model.desired_routes import Configuration
+from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.lbipam import parse_address
+from app.model.route_coverage import Scene, changed_at, scene
+from app.state.kinds import CILIUM_NODES, ROUTES_ADVERTISED_IPV6, SERVICES
+from collectors.kubernetes.records import Service
+
+_POD_NETWORKS = ("cluster-pool", "kubernetes")
+"""IPAM modes in which the pod networks of a node are in its CiliumNode."""
+_READ = ("Service", "PodCIDR")
+"""Types of advertisements whose prefixes follow from what is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    """The IPv6 prefixes that go to one peer with an IPv4-mapped next hop."""
+
+    nodes: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    next_hop: str
+
+
+def unasked(case: Case) -> Iterator[Finding]:
+    """CS509: a prefix that no selected service has, no pod network is, and that is announced."""
+    now = scene(case)
+    if not case.known(SERVICES, CILIUM_NODES) or not _complete(case, now.config):
+        return
+    if not _settled(now) or not any(table.nodes for table in now.tables.values()):
+        return
+    service_paths(case)  # judges every service, and so tells what they ask for
+    asked = _asked(now)
+    odd = {
+        prefix: table
+        for table in now.tables.values()
+        for prefix in sorted(table.nodes.keys() - asked)
+        if not _young(now, table, prefix)
+    }
+    for prefix in _lasting(case, odd):
+        yield _unasked(now, odd[prefix], prefix)
+
+
+def mapped_next_hops(case: Case) -> Iterator[Finding]:
+    """CS510: IPv6 prefixes whose next hop is an IPv4 address in IPv6 clothes, one a peer."""
+    routes = case.snapshot.records[ROUTES_ADVERTISED_IPV6]
+    table = scene(case).tables[6]
+    if table.read_at is None:
+        return
+    found = case.memo.of("mapped next hops", (routes, table), lambda: _mapped(case, table))
+    for peer, mapped in sorted(found.items()):
+        failed = _probed_in_vain(case, mapped.prefixes)
+        yield Finding(
+            code="CS510",
+            severity=Severity.WARN if failed else Severity.INFO,
+            subject=Ref("Peer", peer),
+            summary=f"{len(mapped.prefixes)} IPv6 prefixes go to {peer} with an IPv4-mapped next "
+            f"hop ({mapped.next_hop})"
+            + (f", and {failed} did not answer a probe" if failed else ""),
+            evidence=(
+                Evidence(
+                    show_routes(6),
+                    mapped.prefixes[0],
+                    "next hop",
+                    mapped.next_hop,
+                    case.age(table.read_at),
+                ),
+            ),
+            remedy="See on the router whether it takes them as valid (FRR: `show bgp ipv6 unicast "
+            f"{mapped.prefixes[0]}`); if not, peer over IPv6 for IPv6, or set the next hop in the "
+            "router's import policy",
+            command=show_routes(6),
+        )
+
+
+def _complete(case: Case, config: Configuration) -> bool:
+    """Whether all that may ask for a prefix is known."""
+    types = {
+        selected.type
+        for group in config.groups
+        for family in group.families
+        for selected in family.advertisements
+    }
+    modes = case.setting("ipam", "cluster-pool") in _POD_NETWORKS
+    return config.obstacle is None and config.certain and modes and types <= {*_READ}
+
+
+def _settled(now: Scene) -> bool:
+    changed, at = now.changed_at, now.case.now
+    return not now.restarted and (changed is None or (at - changed).total_seconds() >= SETTLED)
+
+
+def _asked(now: Scene) -> frozenset[str]:
+    """Every prefix that a service or a pod network asks for."""
+    return now.asked().union(_of_pods(now.case), _of_other_addresses(now))
+
+
+def _young(now: Scene, table: Announced, prefix: str) -> bool:
+    """Whether it, or the service that has its address, changed a moment ago."""
+    holder = _holder(now.case, prefix)
+    moment = changed_at(holder) if holder else None
+    leaving = holder is not None and holder.metadata.deletion_timestamp is not None
+    lately = moment is not None and (now.case.now - moment).total_seconds() < 2 * SETTLED
+    return lately or leaving or table.youngest.get(prefix, 0.0) < SETTLED
+
+
+def _lasting(case: Case, odd: Iterable[str]) -> Iterator[str]:
+    """Those that are odd for a while: of a service deleted this second the route is still there.
+
+    Whoever looks but once has nothing to compare with, and is told at once.
+    """
+    known: dict[str, datetime] | None = case.memo.shelf("unasked", lambda: None)
+    since = {prefix: (known or {}).get(prefix, case.now) for prefix in odd}
+    case.memo.put("unasked", since)
+    for prefix, moment in since.items():
+        if known is None or (case.now - moment).total_seconds() >= SETTLED:
+            yield prefix
+
+
+def _holder(case: Case, prefix: str) -> Service | None:
+    """The service that has the address of a host prefix."""
+    for balancer in case.balancers:
+        if any(str(ip_network(address)) == prefix for address in balancer.addresses):
+            return balancer.service
+    return None
+
+
+def _of_pods(case: Case) -> Iterator[str]:
+    for node in case.snapshot.records[CILIUM_NODES].values():
+        yield from map(canonical, node.spec.ipam.pod_cidrs)
+
+
+def _of_other_addresses(now: Scene) -> Iterator[str]:
+    """Cluster and external addresses, where an advertisement asks for them."""
+    selected = {
+        (s.advertisement, s.index): s
+        for group in now.config.groups
+        for family in group.families
+        for s in family.advertisements
+        if s.type == "Service" and set(s.addresses) != {LOAD_BALANCER_IP}
+    }
+    for service in now.case.snapshot.records[SERVICES].values() if selected else ():
+        for advertisement in selected.values():
+            if selects_service(advertisement, service):
+                yield from _other_addresses(advertisement, service)
+
+
+def _other_addresses(selected: SelectedAdvertisement, service: Service) -> Iterator[str]:
+    words: list[str] = []
+    if "ClusterIP" in selected.addresses:
+        words += [service.spec.cluster_ip, *service.spec.cluster_ips]
+    if "ExternalIP" in selected.addresses:
+        words += service.spec.external_ips
+    for word in words:
+        address = parse_address(word)
+        if address is None:
+            continue
+        asked = selected.aggregation_ipv4 if address.version == 4 else selected.aggregation_ipv6
+        yield str(ip_network(address))
+        if asked is not None and 0 <= asked <= address.max_prefixlen:
+            yield str(ip_network((address, asked), strict=False))
+
+
+def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
+    case, nodes = now.case, table.nodes[prefix]
+    holder = _holder(case, prefix)
+    if holder is None:
+        why = "no service has that address and no node that pod network"
+    else:
+        why = f"{holder.key} has that address, and no advertisement selects it"
+    return Finding(
+        code="CS509",
+        severity=Severity.WARN,
+        subject=Ref("Prefix", prefix),
+        summary=f"{prefix} is announced by {named(nodes)}, and nothing asks for it: {why}",
+        evidence=(
+            Evidence(
+                show_routes(table.version),
+                prefix,
+                "nodes",
+                named(nodes),
+                case.age(table.read_at),
+            ),
+        ),
+        remedy=f"Look in the log of the agents of {named(nodes)} for reconcile errors; an agent "
+        "that is restarted builds its table anew",
+        command=show_routes(table.version),
+        blames=tuple(Ref(kind, node) for node in nodes for kind in ("Node", "CiliumBGPNodeConfig")),
+    )
+
+
+def _mapped(case: Case, table: Announced) -> Mapping[str, _Mapped]:
+    drafts: dict[str, tuple[set[str], set[str], set[str]]] = {}
+    for reading in case.snapshot.records[ROUTES_ADVERTISED_IPV6].values():
+        for route in reading.routes:
+            hop = next((path.attributes.next_hop for path in route.paths), "")
+            prefix = canonical(route.prefix)
+            if reading.node in table.nodes.get(prefix, ()) and _is_mapped(hop):
+                nodes, prefixes, hops = drafts.setdefault(route.neighbor, (set(), set(), set()))
+                nodes.add(reading.node)
+                prefixes.add(prefix)
+                hops.add(hop)
+    return {
+        peer: _Mapped(tuple(sorted(nodes)), tuple(sorted(prefixes)), min(hops))
+        for peer, (nodes, prefixes, hops) in drafts.items()
+    }
+
+
+def _is_mapped(next_hop: str) -> bool:
+    address = parse_address(next_hop)
+    return isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+
+
+def _probed_in_vain(case: Case, prefixes: tuple[str, ...]) -> str:
+    """An address of these prefixes that was probed and did not answer, or ""."""
+    networks = [ip_network(prefix) for prefix in prefixes]
+    for text, problem in sorted(case.reachable.items()):
+        address = parse_address(text)
+        if problem and address is not None and any(address in network for network in networks):
+            return str(ip_address(address))
+    return ""
 
 
 def services(case: Case) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.manifest import with_manifest
+from app.diagnosis.read_commands import with_manifest
 from app.diagnosis.rules.bgp_config_facts import (
     counted,
     existing_owner,
@@ -18,7 +18,6 @@ from app.diagnosis.rules.bgp_config_facts import (
     used_advertisements,
     waiting,
 )
-from app.model.bgp_crds import unserved
 from app.model.case import Case
 from app.model.desired_peerings import (
     LOAD_BALANCER_IP,
@@ -27,6 +26,7 @@ from app.model.desired_peerings import (
     bgp_enabled,
     peerings,
     selects_service,
+    unserved,
 )
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer

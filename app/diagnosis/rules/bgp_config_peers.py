@@ -6,9 +6,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from app.diagnosis.rules.bgp_config_facts import counted, named
-from app.model.bgp_crds import unserved
 from app.model.case import Case
-from app.model.desired_peerings import Peering, bgp_enabled, cluster_configs_of, owner_of, peerings
+from app.model.desired_peerings import (
+    Peering,
+    bgp_enabled,
+    cluster_configs_of,
+    owner_of,
+    peerings,
+    unserved,
+)
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.model.near_misses import nearest

@@ -1,33 +1,310 @@
-"""CS1: Cilium itself. Are its pods there, ready, of one age and version, and does somebody lead?"""
+"""CS1: Cilium itself. Are its pods there, ready, of one age and version, and is an operator leader?
+
+What is broken on one node explains that n of m agents are ready: a CS101 of its own is left only
+where neither a container, nor a node, nor a missing pod accounts for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from app.diagnosis.rules.agent_health import controllers, silent_agents, unmanaged
-from app.diagnosis.rules.components import agents, envoy, hubble, missing_agents, operator
+from app.diagnosis.rules.agent_health import (
+    command_version,
+    controllers,
+    silent_agents,
+    unmanaged,
+    versions,
+)
 from app.diagnosis.rules.pods import (
     STARTING,
+    Trouble,
     cannot_start,
     crashing,
     live,
+    places,
     pod_refs,
     started,
     trouble,
+    troubles,
     workload,
 )
 from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
-from app.diagnosis.rules.versions import command_version, versions
-from app.model.ages import span
 from app.model.case import Case
 from app.model.configuration import config_map
-from app.model.finding import Finding, Ref, Severity
+from app.model.durations import span
+from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
-from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS
+from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS, Kind
 from app.state.snapshot import State
-from collectors.kubernetes.records import Condition, ManagedField, Node
+from collectors.kubernetes.records import Condition, DaemonSet, Deployment, ManagedField, Node
+
+
+def agents(case: Case) -> Iterator[Finding]:
+    """CS101: n of m agents are ready."""
+    if not case.known(DAEMON_SETS, PODS):
+        return
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
+    if found is None:
+        if not live(case, "agent"):
+            yield _no_agents(case, "there is neither a DaemonSet cilium nor an agent pod")
+    elif not found.status.desired_number_scheduled and case.snapshot.records[NODES]:
+        yield _no_agents(case, "the DaemonSet cilium wants no pod: its node selector fits no node")
+    else:
+        yield from _daemon_set(case, "CS101", "agent", found)
+
+
+def envoy(case: Case) -> Iterator[Finding]:
+    """CS108: the Envoy DaemonSet is not ready, where it is deployed."""
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium-envoy")
+    if found is not None and case.known(PODS):
+        yield from _daemon_set(case, "CS108", "envoy", found)
+
+
+def operator(case: Case) -> Iterator[Finding]:
+    """CS103: no operator pod is ready."""
+    if not case.known(DEPLOYMENTS, PODS):
+        return
+    found = case.snapshot.records[DEPLOYMENTS].get(
+        f"{case.snapshot.cilium_namespace}/cilium-operator"
+    )
+    pods = live(case, "operator")
+    if not pods and (found is None or found.status.ready_replicas):
+        return  # a provider may run it out of sight: whether somebody leads, the lease tells
+    if any(each.ready for each in pods):
+        return
+    bad = [told for each in pods if (told := trouble(case, each))]
+    replicas = found.spec.replicas if found else len(pods)
+    starting = bool(bad) and all(each.kind == "starting" for each in bad)
+    explained = bool(bad) and all(_explained(case, each) for each in bad)
+    ref = workload(case, "operator")
+    yield Finding(
+        code="CS103",
+        severity=Severity.INFO if starting else Severity.FAIL,
+        subject=ref if found else Ref("Cluster"),
+        summary=_operator_summary(replicas, bad),
+        evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
+        remedy=_operator_remedy(replicas, bad),
+        command=f"kubectl -n {ref.namespace} get deployment,pods -l name=cilium-operator -o wide",
+        about=(ref, *_refs(bad)),
+        blames=_causes(bad) if explained else (),
+    )
+
+
+def missing_agents(case: Case) -> Iterator[Finding]:
+    """CS105: a node that the DaemonSet wants a pod on has none."""
+    if not case.known(DAEMON_SETS, PODS, NODES):
+        return
+    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
+    if found is None:
+        return
+    lacking = found.status.desired_number_scheduled - len(live(case, "agent"))
+    if lacking <= 0 or _in_motion(case, found):
+        return
+    bare = _bare_nodes(case)
+    if not bare:
+        return
+    sure = lacking >= len(bare)
+    names = some([node.name for node in bare])
+    which = names if sure else f"{lacking} of {names}"
+    ref = workload(case, "agent")
+    status = f"DaemonSet {ref.name}"
+    yield Finding(
+        code="CS105",
+        severity=Severity.FAIL,
+        subject=Ref("Node", bare[0].name) if len(bare) == 1 else ref,
+        summary=f"no agent pod on {which}, though the DaemonSet wants "
+        f"{found.status.desired_number_scheduled} pods and there are {len(live(case, 'agent'))}",
+        evidence=(
+            case.saw(
+                DAEMON_SETS,
+                status,
+                "status.desiredNumberScheduled",
+                found.status.desired_number_scheduled,
+            ),
+            *(
+                case.saw(PODS, f"Node {node.name}", "pods with k8s-app=cilium", 0)
+                for node in bare[:NAMED]
+            ),
+        ),
+        remedy="see the events of the DaemonSet for why the pod is not made (quota, admission "
+        "webhook, controller manager)",
+        command=f"kubectl -n {ref.namespace} describe daemonset cilium",
+        about=(ref, *(Ref("Node", node.name) for node in bare if sure)),
+    )
+
+
+def hubble(case: Case) -> Iterator[Finding]:
+    """CS109: Hubble relay or UI is deployed and not ready."""
+    if not case.known(DEPLOYMENTS, PODS):
+        return
+    for component in ("hubble-relay", "hubble-ui"):
+        ref = workload(case, component)
+        found = case.snapshot.records[DEPLOYMENTS].get(f"{ref.namespace}/{ref.name}")
+        bad = _of(case, component)
+        if found is None or found.status.ready_replicas >= found.spec.replicas:
+            continue
+        if bad and all(each.kind == "starting" for each in bad):
+            continue
+        explained = bool(bad) and all(_explained(case, each) for each in bad)
+        told = f": {places(bad)}" if bad else ""
+        yield Finding(
+            code="CS109",
+            severity=Severity.WARN,
+            subject=ref,
+            summary=f"{found.status.ready_replicas} of {found.spec.replicas} {component} pods are "
+            f"ready{told}",
+            evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
+            remedy="announcements do not depend on it; see the pod's events and log, and for the "
+            "relay whether it reaches the agents on TCP 4244",
+            command=f"kubectl -n {ref.namespace} get pods -l k8s-app={component} -o wide",
+            blames=_causes(bad) if explained else (),
+        )
+
+
+def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iterator[Finding]:
+    desired = found.status.desired_number_scheduled
+    bad = [t for t in _of(case, component) if t.kind != "restarting"]
+    pods = live(case, component)
+    if not pods and found.status.number_ready >= desired:
+        return  # its pods are labelled in a way that is not the chart's
+    missing = max(0, desired - len(pods))
+    if not bad and not missing:
+        return
+    bare = _bare_nodes(case) if component == "agent" and missing else ()
+    passing = all(t.kind == "starting" for t in bad) and (not missing or _in_motion(case, found))
+    explained = all(_explained(case, t) for t in bad) and (not missing or bool(bare))
+    told = places(bad)
+    if missing:
+        names = some([node.name for node in bare])
+        told = "; ".join(filter(None, (told, f"{missing} missing" + (names and f" ({names})"))))
+    ref = workload(case, component)
+    ready = sum(each.ready for each in pods)
+    yield Finding(
+        code=code,
+        severity=Severity.INFO if passing else Severity.FAIL,
+        subject=ref,
+        summary=f"{ready} of {desired} {component} pods are ready: {told}",
+        evidence=_workload_evidence(case, DAEMON_SETS, found, bad),
+        remedy="wait: they come up" if passing else _daemon_set_remedy(component),
+        command=f"kubectl -n {ref.namespace} get pods -l k8s-app={ref.name} -o wide",
+        about=tuple(dict.fromkeys((*_refs(bad), *(Ref("Node", node.name) for node in bare)))),
+        blames=() if not explained else (*_causes(bad), *_missing_causes(case, bare)),
+    )
+
+
+def _no_agents(case: Case, what: str) -> Finding:
+    ref = workload(case, "agent")
+    there = f"{ref.namespace}/{ref.name}" in case.snapshot.records[DAEMON_SETS]
+    installed = config_map(case.snapshot) is not None
+    return Finding(
+        code="CS101",
+        severity=Severity.FAIL if installed else Severity.UNKNOWN,
+        subject=ref if there else Ref("Cluster"),
+        summary=f"{what}, in {ref.namespace}"
+        + (", though cilium-config is there" if installed else ""),
+        evidence=(case.saw(DAEMON_SETS, f"DaemonSet {ref.name}", "spec, status", what),),
+        remedy="install Cilium again from its chart, or give the DaemonSet its node selector back"
+        if installed
+        else "where Cilium runs in another namespace, name it with --namespace",
+        command="kubectl get daemonsets -A -l k8s-app=cilium",
+        about=(ref,),
+    )
+
+
+def _daemon_set_remedy(component: str) -> str:
+    if component == "envoy":
+        return (
+            "see the pod's events and log; until it is ready, L7 policies, Ingress and Gateway API "
+            "do not work on that node"
+        )
+    return (
+        "see the pod's events and the agent's log on that node; until it is ready the node takes "
+        "no changes of policy, service or BGP configuration"
+    )
+
+
+def _of(case: Case, component: str) -> list[Trouble]:
+    return [each for each in troubles(case) if each.found.component == component]
+
+
+def _refs(bad: list[Trouble]) -> tuple[Ref, ...]:
+    return tuple(dict.fromkeys(ref for each in bad for ref in each.refs))
+
+
+def _causes(bad: list[Trouble]) -> tuple[Ref, ...]:
+    """What may explain pods that are not ready: themselves, their workload, and their nodes."""
+    found = (ref for each in bad for ref in (*each.refs, Ref("Node", each.pod.spec.node_name)))
+    return tuple(dict.fromkeys(ref for ref in found if ref.name))
+
+
+def _missing_causes(case: Case, bare: tuple[Node, ...]) -> tuple[Ref, ...]:
+    return (workload(case, "agent"), *(Ref("Node", node.name) for node in bare)) if bare else ()
+
+
+def _explained(case: Case, bad: Trouble) -> bool:
+    """Whether another finding says why: its container (CS102, CS114) or its node (CS112)."""
+    if bad.kind in ("crashing", "held"):
+        return True
+    node = case.snapshot.records[NODES].get(bad.pod.spec.node_name)
+    ready = condition_of(node.status.conditions, "Ready") if node else None
+    return ready is not None and ready.status != "True"
+
+
+def _workload_evidence(
+    case: Case, kind: Kind[object], found: DaemonSet | Deployment | None, bad: list[Trouble]
+) -> tuple[Evidence, ...]:
+    told = [case.saw(PODS, f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
+    if isinstance(found, DaemonSet):
+        name, field, value = f"DaemonSet {found.name}", "numberReady", found.status.number_ready
+        return (case.saw(kind, name, f"status.{field}", value), *told)
+    if found is not None:
+        name, value = f"Deployment {found.name}", found.status.ready_replicas
+        return (case.saw(kind, name, "status.readyReplicas", value), *told)
+    return tuple(told)
+
+
+def _operator_summary(replicas: int, bad: list[Trouble]) -> str:
+    if not replicas:
+        return "no operator runs: its Deployment is scaled to 0 replicas"
+    if not bad:
+        return f"no operator runs: the Deployment wants {replicas} and no pod is there"
+    return f"no operator is ready: {places(bad)}"
+
+
+def _operator_remedy(replicas: int, bad: list[Trouble]) -> str:
+    after = "until then LB-IPAM stands still, and what conditions say is old"
+    if not replicas:
+        return f"scale it up: Helm `operator.replicas: 2`; {after}"
+    if bad and all(each.kind == "starting" for each in bad):
+        return f"wait: it comes up; {after}"
+    return f"see the operator pod's events and its log; {after}"
+
+
+def _in_motion(case: Case, found: DaemonSet) -> bool:
+    """Whether pods are being replaced, so that one may be missing for a moment."""
+    status = found.status
+    if status.observed_generation < found.metadata.generation:
+        return True
+    now = heard(case, PODS)
+    return any(
+        (since(each.pod.metadata.creation_timestamp, now) or STARTING) < STARTING
+        for each in live(case, "agent")
+    )
+
+
+def _bare_nodes(case: Case) -> tuple[Node, ...]:
+    """Nodes without a live agent pod, but for those that joined just now."""
+    housed = {found.pod.spec.node_name for found in live(case, "agent")}
+    now = heard(case, NODES)
+    return tuple(
+        node
+        for _, node in sorted(case.snapshot.records[NODES].items())
+        if node.name not in housed
+        and (since(node.metadata.creation_timestamp, now) or STARTING) >= STARTING
+    )
+
 
 JUST_NOW = 15.0
 """Seconds within which the restart that a new configuration asks for need not have begun."""

@@ -13,12 +13,11 @@ from app.config.expected_settings import Expected
 from app.diagnosis.rules.pods import live, started
 from app.diagnosis.rules.times import quoted
 from app.model.case import Case
-from app.model.configuration import CONFIG_MAP, config_map, parameters
+from app.model.configuration import CONFIG_MAP, config_map, fulfils, parameters
 from app.model.finding import Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED, pod_ready
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import selects, service_labels
-from app.model.setting_match import fulfils
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.diagnosis.rules import session_remedies as remedies
-from app.diagnosis.rules import silence
 from app.model.case import Case
+from app.model.desired_peerings import session_ref
 from app.model.finding import Evidence, Finding, Ref, Severity
-from app.model.peering import session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
 from app.model.session_logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
 from app.model.sessions import Session
@@ -126,7 +125,7 @@ def _password(bgp: Bgp, group: Sequence[Down]) -> _Words:
     )
     cause = f"{heard}; that fits a password mismatch or a filter"
     told = word is not None or first.log.last_line is not None
-    return _Words(cause + _others(bgp, group), silence.unanswered(bgp, group), told)
+    return _Words(cause + _others(bgp, group), remedies.unanswered(bgp, group), told)
 
 
 def _silent(bgp: Bgp, group: Sequence[Down]) -> str:
@@ -134,15 +133,15 @@ def _silent(bgp: Bgp, group: Sequence[Down]) -> str:
     first = group[0]
     alike = len({each.session.state for each in group}) == 1
     where = "" if alike else f"on {first.session.node} "
-    does = silence.state_words(first, several=alike and len(group) > 1)
-    return f"{where}{does}, and {silence.log_words(bgp, first)}"
+    does = remedies.state_words(first, several=alike and len(group) > 1)
+    return f"{where}{does}, and {remedies.log_words(bgp, first)}"
 
 
 def _unanswered(bgp: Bgp, group: Sequence[Down]) -> _Words:
     first, word = group[0], group[0].word
     if word is not None and word.cause is Kind.SENT:
         return _refused(bgp, group, word)
-    fits, others = silence.unanswered(bgp, group), _others(bgp, group)
+    fits, others = remedies.unanswered(bgp, group), _others(bgp, group)
     if word is not None:
         cause = f"the connection broke at {_clock(word)} without a word, {_since(group)}"
         return _Words(cause + others, fits)
@@ -198,7 +197,7 @@ def _beyond(bgp: Bgp, first: Down) -> str:
     session = first.session
     own = ", ".join(map(str, node_addresses(bgp.case.snapshot, session.node)))
     return (
-        f"{silence.state_words(first, several=False)}, {silence.log_words(bgp, first)}, and "
+        f"{remedies.state_words(first, several=False)}, {remedies.log_words(bgp, first)}, and "
         f"{session.peer_address} seems to be in another network than {session.node} ({own}) "
         "while only one hop is allowed (ebgpMultihop 1)"
     )
@@ -213,7 +212,7 @@ def _more_hops(bgp: Bgp, group: Sequence[Down]) -> str:
         field = f"spec.ebgpMultihop in CiliumBGPPeerConfig {peering.peer_config}"
     return (
         f"If the router is more than one hop away, set {field} to the number of hops, and allow "
-        f"the same on the router. {silence.unanswered(bgp, group)}"
+        f"the same on the router. {remedies.unanswered(bgp, group)}"
     )
 
 
@@ -233,7 +232,7 @@ def _evidence(bgp: Bgp, group: Sequence[Down]) -> Iterator[Evidence]:
         if each.word is not None:
             yield log_line(bgp, each.session.node, each.word)
         elif each.log.read:
-            yield silence.log_evidence(bgp, each)
+            yield remedies.log_evidence(bgp, each)
     unread = [each for each in group if not each.log.read]
     if unread:
         nodes = remedies.nodes_of([each.session for each in unread])

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from app.diagnosis.rules import lbipam_conflicts, lbipam_odd, lbipam_pools
+from app.diagnosis.rules import lbipam_pools, lbipam_requests
 from app.diagnosis.rules.lbipam_requests import refused_request
 from app.diagnosis.rules.lbipam_services import (
+    SHARED,
     class_not_served,
     family_not_served,
     no_verdict,
@@ -20,7 +21,6 @@ from app.diagnosis.rules.lbipam_services import (
     not_selected,
     too_early,
 )
-from app.diagnosis.rules.lbipam_shared import SHARED
 from app.diagnosis.rules.lbipam_words import named, operator_trouble, pools_unread, settled_at
 from app.model.case import Case
 from app.model.finding import Finding
@@ -202,4 +202,4 @@ def _only_disabled(match: PoolMatch) -> bool:
     return usage.pool.spec.disabled and not match.in_conflict and not usage.invalid_blocks
 
 
-RULES = (missing_addresses, *lbipam_odd.RULES, *lbipam_conflicts.RULES, *lbipam_pools.RULES)
+RULES = (missing_addresses, *lbipam_requests.RULES, *lbipam_pools.RULES)

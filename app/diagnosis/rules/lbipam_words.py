@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from app.diagnosis.rules.times import heard, since
-from app.model.ages import span
 from app.model.case import Case
+from app.model.durations import span
 from app.model.finding import Evidence, Ref
 from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer

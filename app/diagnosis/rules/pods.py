@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
-from app.model.ages import span
 from app.model.case import Case
+from app.model.durations import span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of

@@ -12,10 +12,16 @@ from app.diagnosis.rules.live_sessions import LIVE_RULES
 from app.diagnosis.rules.session_remedies import nodes_of
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
-from app.model.desired_peerings import agents_say, owner_of, peerings, peerings_known
+from app.model.desired_peerings import (
+    Peering,
+    agents_say,
+    owner_of,
+    peerings,
+    peerings_known,
+    session_ref,
+)
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
-from app.model.peering import Peering, session_ref
 from app.model.session_causes import SETTLING, Bgp, bgp_of
 from app.model.sessions import UNKNOWN, Session
 from app.state.kinds import (

@@ -6,17 +6,15 @@ engine folds it under whichever of these is broken (`app.diagnosis.causes`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 
-from app.diagnosis.rules.selection import selection_remedy
 from app.model.advertised_routes import Link
 from app.model.case import Case
-from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
+from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, loss_ref
 from app.model.desired_routes import Configuration, Kept, Obstacle, considered
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
-from app.model.peering import loss_ref
 from app.model.route_coverage import Reach, Scene
 from app.model.selectors import describe, service_labels
 from app.model.service_endpoints import Serving
@@ -438,3 +436,50 @@ def _losses(scene: Scene, links: tuple[Link, ...]) -> tuple[Ref, ...]:
 
 OBSTACLES_OF_ALL = frozenset({Obstacle.OFF, Obstacle.NOTHING, Obstacle.PEERS, Obstacle.UNDEFINED})
 """What keeps every address out of BGP, and is wrong."""
+
+
+Carried = Sequence[tuple[Ref, SelectedAdvertisement]]
+"""The entries for services that a peer carries, each with the object it stands in."""
+
+
+def selection_remedy(service: Service, carried: Carried, version: int) -> str:
+    """What to change, the smallest change first; `version` is of the address."""
+    if not carried:
+        return (
+            f"Let the family ipv{version}/unicast of the peer's CiliumBGPPeerConfig select a "
+            "CiliumBGPAdvertisement with an entry of type Service (spec.families[].advertisements)"
+        )
+    bare = [each for each in carried if each[1].selector is None]
+    selecting = [each for each in carried if each not in bare and _entry_selects(each[1], service)]
+    others = [each for each in carried if each not in bare and each not in selecting]
+    if selecting:
+        ref, entry = selecting[0]
+        return (
+            f"Add {LOAD_BALANCER_IP} to {_list_field(ref, entry)} of {ref}; it selects the service"
+        )
+    if not others:
+        ref, entry = bare[0]
+        return f"Add {_where(ref, entry)} to {ref}: without one no label of the service helps"
+    ref, entry = others[0]
+    added = f"; or add {_where(*bare[0])} to {bare[0][0]}, which has none" if bare else ""
+    return (
+        "Give the service a label that an advertisement selects, or widen "
+        f"{_where(ref, entry)} of {ref}{added}"
+    )
+
+
+def _entry_selects(entry: SelectedAdvertisement, service: Service) -> bool:
+    selector, labels = entry.selector, service_labels(service)
+    return selector is not None and not misses(selector, labels, service.metadata.annotations)
+
+
+def _where(ref: Ref, entry: SelectedAdvertisement) -> str:
+    if ref.kind == "CiliumBGPPeeringPolicy":
+        return f"spec.virtualRouters[{entry.index}].serviceSelector"
+    return f"spec.advertisements[{entry.index}].selector"
+
+
+def _list_field(ref: Ref, entry: SelectedAdvertisement) -> str:
+    if ref.kind == "CiliumBGPPeeringPolicy":
+        return f"spec.virtualRouters[{entry.index}].serviceAdvertisements"
+    return f"spec.advertisements[{entry.index}].service.addresses"

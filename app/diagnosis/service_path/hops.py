@@ -13,13 +13,11 @@ from app.diagnosis.catalog import code
 from app.diagnosis.rules.lbipam_words import pools_unread
 from app.diagnosis.service_path import announcing as say
 from app.diagnosis.service_path.announcing import named
-from app.diagnosis.service_path.off_bgp import off_bgp
 from app.diagnosis.service_path.path import Hop, HopName, HopState
-from app.diagnosis.service_path.serving import no_endpoint
+from app.diagnosis.service_path.serving import no_endpoint, off_bgp
 from app.model.advertised_routes import Link
-from app.model.bgp_crds import unserved
 from app.model.case import Case
-from app.model.desired_peerings import BGP_CLASS
+from app.model.desired_peerings import BGP_CLASS, unserved
 from app.model.desired_routes import Expectation, Kept, Obstacle, by_proxy, is_local
 from app.model.finding import Evidence, Finding, Severity
 from app.model.lbipam import LoadBalancer

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Never
 
 from app.model.durations import age
-from app.model.endpoints import backends
 from app.model.lbipam import LoadBalancer, load_balancers
 from app.model.routes import Prefix, announcers, announcers_of, routes_known
 from app.model.selectors import selects, service_labels
+from app.model.service_endpoints import backends
 from app.report.columns import TableColumn
 from app.report.json import Item, seconds_since
 from app.report.table import NONE, UNKNOWN, Table, listed
