@@ -286,48 +286,27 @@ class _ExecCredential(msgspec.Struct, frozen=True, rename="camel"):
     status: _Status | None = None
 
 
-class _ClusterInfo(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
-    server: str
-    tls_server_name: str = ""
-    insecure_skip_tls_verify: bool = False
-    certificate_authority_data: str = ""
-    proxy_url: str = ""
-    config: object = None
-
-
-class _ExecSpec(msgspec.Struct, frozen=True):
-    interactive: bool
-    cluster: _ClusterInfo | msgspec.UnsetType = msgspec.UNSET
-
-
-class _ExecRequest(msgspec.Struct, frozen=True, rename="camel"):
-    api_version: str
-    kind: str
-    spec: _ExecSpec
-
-
 def exec_info(access: Access, plugin: Exec) -> bytes:
     """`KUBERNETES_EXEC_INFO`: the input of a plugin. Not interactive: it has no terminal."""
-    cluster = _cluster_info(access) if plugin.provide_cluster_info else msgspec.UNSET
-    request = _ExecRequest(plugin.api_version, "ExecCredential", _ExecSpec(False, cluster))
+    spec: dict[str, object] = {"interactive": False}
+    if plugin.provide_cluster_info:
+        spec["cluster"] = _cluster_info(access)
+    request = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
     return msgspec.json.encode(request)
 
 
-def _cluster_info(access: Access) -> _ClusterInfo:
+def _cluster_info(access: Access) -> dict[str, object]:
     cluster = access.cluster
-    authority = pem(cluster, access)
-    config = next(
-        (each.extension for each in cluster.extensions or () if each.name == _CLUSTER_EXTENSION),
-        None,
-    )
-    return _ClusterInfo(
-        server=access.server,
-        tls_server_name=cluster.tls_server_name,
-        insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
-        certificate_authority_data=base64.standard_b64encode(authority).decode(),
-        proxy_url=cluster.proxy_url,
-        config=config,
-    )
+    extensions = {each.name: each.extension for each in reversed(cluster.extensions or ())}
+    info = {
+        "server": access.server,
+        "tls-server-name": cluster.tls_server_name,
+        "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
+        "certificate-authority-data": base64.standard_b64encode(pem(cluster, access)).decode(),
+        "proxy-url": cluster.proxy_url,
+        "config": extensions.get(_CLUSTER_EXTENSION),
+    }
+    return {name: value for name, value in info.items() if value not in ("", False, None)}
 
 
 def pem(cluster: Cluster, access: Access) -> bytes:
