@@ -12,7 +12,8 @@ from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import KINDS
 from app.state.snapshot import Snapshot
-from tests.clusters import Cluster, clusters, permuted, record_types, records
+from tests.bgp_objects import respec
+from tests.clusters import Cluster, base, clusters, permuted, record_types, records
 from tests.recorded import taken_at
 from tests.searching import examples
 from tests.verdicts import found_in
@@ -89,6 +90,17 @@ def test_no_rule_dies_and_nothing_is_said_of_what_is_not_there(cluster: Cluster)
 def test_the_order_of_records_changes_nothing(cluster: Cluster, order: int) -> None:
     snapshot = cluster.snapshot
     assert found_in(permuted(snapshot, order)) == found_in(snapshot)
+
+
+def test_a_warning_that_the_cause_of_a_failure_explains_is_no_failure_itself() -> None:
+    """A search came upon it: the peer selects no advertisement, and so nobody selects this one."""
+    snapshot = respec(base("advert-external-only"), "peer_configs", families=None)
+    found = {finding.code: finding for finding in found_in(snapshot)}
+    assert found["CS311"].severity is Severity.FAIL
+    assert found["CS312"].caused_by == (found["CS311"].id,)
+    assert found["CS312"].severity is Severity.WARN
+    assert found["CS505"].severity is Severity.FAIL
+    assert found["CS505"].caused_by == (found["CS311"].id,)
 
 
 def test_a_snapshot_that_knows_nothing_yields_no_verdict() -> None:

@@ -151,9 +151,13 @@ def verdict_of(
 
 
 def _weighed(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """What explains a failure is one: a warning whose consequence is a fail is a fail itself."""
+    """The cause of a failure is one: a warning is a fail where a fail follows from it.
+
+    Only where nothing explains the warning: otherwise what explains both is the cause.
+    """
     for finding in findings:
-        follows = consequences(findings, finding) if finding.severity is Severity.WARN else ()
+        warns = finding.root and finding.severity is Severity.WARN
+        follows = consequences(findings, finding) if warns else ()
         if any(each.severity is Severity.FAIL for each in follows):
             yield replace(finding, severity=Severity.FAIL)
         else:

@@ -16,7 +16,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
 from app.model.route_coverage import Reach, Scene
-from app.model.selectors import describe, service_labels
+from app.model.selectors import describe, selects, service_labels
 from app.model.service_endpoints import Serving
 from app.state.kinds import (
     ADVERTISED,
@@ -228,7 +228,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
         ),
         remedy=selection_remedy(service, carried, _v(kept)),
         command=f"kubectl get svc -n {service.namespace} {service.name} --show-labels",
-        blames=(*names, *sorted(configs), *_unselecting(scene)),
+        blames=(*names, *sorted(configs), *_announcing(scene, service)),
     )
 
 
@@ -359,10 +359,20 @@ def _distinct(config: Configuration, address: Address) -> list[tuple[Ref, Select
     return list(found.values())
 
 
-def _unselecting(scene: Scene) -> tuple[Ref, ...]:
-    """Every advertisement there is: one that no peer selects may be the one that was meant."""
-    names = sorted(scene.case.snapshot.records[ADVERTISEMENTS])
-    return tuple(Ref("CiliumBGPAdvertisement", name) for name in names)
+def _announcing(scene: Scene, service: Service) -> tuple[Ref, ...]:
+    """The advertisements that announce it where a peer selects them: perhaps none does."""
+    labels = service_labels(service)
+    return tuple(
+        Ref("CiliumBGPAdvertisement", name)
+        for name, advertisement in sorted(scene.case.snapshot.records[ADVERTISEMENTS].items())
+        if any(
+            entry.advertisement_type == "Service"
+            and LOAD_BALANCER_IP in (entry.service.addresses if entry.service else ())
+            and entry.selector is not None
+            and selects(entry.selector, labels)
+            for entry in advertisement.spec.advertisements
+        )
+    )
 
 
 def _v(kept: tuple[Kept, ...]) -> int:
