@@ -16,6 +16,7 @@ from textual.timer import Timer
 
 from app.model.finding import Ref
 from app.report.lines import SIGN, Line, Span, plain
+from app.runbooks.connectivity import Trial
 from app.runbooks.engine import (
     CannotGoOn,
     Hand,
@@ -32,13 +33,13 @@ from app.runbooks.engine import (
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
 from app.runbooks.page import Part, commands, parts
 from app.runbooks.panels import kinds_of, panels
+from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.detail_screen import DetailScreen
 from screens.equivalents import ciliscope
 from screens.findings import about
-from screens.runbook_hands import Exporter, Keeper, Trial
 from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
 from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
@@ -100,21 +101,23 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         run: Run,
         *,
         hand: Callable[[], Hand],
-        keeper: Keeper,
-        export: Exporter,
+        recorder: Recorder,
+        keep: Callable[[Run], None],
+        export: Callable[[Run, str, bool], None],
         test: Callable[[], Trial] | None = None,
         begun_on: str = "",
     ) -> None:
-        """`hand` tells who does something, and when; `keeper` keeps what was done.
+        """`hand` says who acts, and when. `keep` keeps the run, with `recorder`, after each change.
 
-        `export` saves it for others. `test` makes a test that a step may run; None: none can run.
-        `begun_on`: the context in which it was begun.
+        `export` saves a run as `markdown` or `json`, with or without addresses. `test` makes a
+        test that a step may run; None: none can run. `begun_on`: the context in which it was begun.
         """
         super().__init__(link)
         self.title_text = run.runbook.name
         self.run = run
         self._hand = hand
-        self._keeper = keeper
+        self._recorder = recorder
+        self._keep = keep
         self._export = export
         self._make_test = test
         self._begun_on = begun_on
@@ -222,8 +225,8 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         async def entered(text: str) -> None:
             self.flash("noted")
             self._do(lambda run, hand: note(run, text, hand))
-            if self._keeper.problem:
-                self.flash(f"noted, and not kept: {self._keeper.problem}")
+            if self._recorder.problem:
+                self.flash(f"noted, and not kept: {self._recorder.problem}")
 
         self.ask(
             Question(sign="note", hint="what is to be remembered", entered=entered, lines=True)
@@ -340,7 +343,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             self.flash(str(problem))
             return
         if self._picture is None:
-            self._keeper.keep(self.run)
+            self._keep(self.run)
         else:
             self._present(self._judged(self.run, self._picture.view))
 
@@ -350,7 +353,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
 
     def _present(self, picture: RunPicture) -> None:
         self._picture, self.run = picture, picture.run
-        self._keeper.keep(self.run)
+        self._keep(self.run)
         self.table.show(Content(tuple(step_rows(self.run))))
         current = self.run.way[-1]
         if current != self._shown_at:
@@ -370,8 +373,8 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             place = Span(f"step {1 + run.runbook.steps.index(step)} of {len(run.runbook.steps)}")
         notes = sum(isinstance(entry, Noted) for entry in run.entries)
         kept = f"{notes} {'note' if notes == 1 else 'notes'} · " if notes else ""
-        if self._keeper.problem:
-            return (place, Span(f" · not kept: {self._keeper.problem}", "fail"))
+        if self._recorder.problem:
+            return (place, Span(f" · not kept: {self._recorder.problem}", "fail"))
         at = run.entries[-1].at
         here = self.snapshot.context
         elsewhere = self._begun_on if here and self._begun_on not in ("", here) else ""

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import OpenCluster
 from app.dashboard.theme import Look
 from app.state.monitor import Feed, Monitor
 from collectors.kubernetes.records import Pod
@@ -74,8 +75,10 @@ def recorded_dashboard(name: str, *, ascii_only: bool = False, theme: str = "aut
         return Feed(Said(label, Appended("agent_logs", entries)))
 
     return CiliscopeApp(
-        ClusterLink(monitor=recorded_monitor(name), agent_log=agent_log),
-        clock=lambda: moment,
+        OpenCluster(
+            link=ClusterLink(monitor=recorded_monitor(name), agent_log=agent_log),
+            clock=lambda: moment,
+        ),
         ascii_only=ascii_only,
         look=Look(theme),
     )
@@ -86,7 +89,7 @@ def scripted_dashboard(
 ) -> CiliscopeApp:
     """A dashboard that knows what these sources say."""
     monitor = Monitor([Feed(source) for source in sources], clock, context="scripted")
-    return CiliscopeApp(ClusterLink(monitor=monitor), clock=clock)
+    return CiliscopeApp(OpenCluster(link=ClusterLink(monitor=monitor), clock=clock))
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 20.0) -> None:

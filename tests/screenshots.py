@@ -75,7 +75,7 @@ async def take(picture: Picture) -> str:
 
 
 async def _taken(picture: Picture, cluster: OpenCluster) -> str:
-    app = CiliscopeApp(cluster.link, read=cluster.read, clock=cluster.clock)
+    app = CiliscopeApp(cluster)
 
     def settled() -> bool:
         tables = app.screen.query(LiveTable).results()

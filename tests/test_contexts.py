@@ -59,13 +59,7 @@ def settings(lab: RunningLab, tmp_path: Path) -> Iterator[Settings]:
 
 
 def dashboard(settings: Settings) -> CiliscopeApp:
-    cluster = LiveCluster(settings).opened
-    return CiliscopeApp(
-        cluster.link,
-        read=cluster.read,
-        clock=cluster.clock,
-        contexts=KubeconfigContexts(settings),
-    )
+    return CiliscopeApp(LiveCluster(settings).opened, contexts=KubeconfigContexts(settings))
 
 
 def header(app: CiliscopeApp) -> str:

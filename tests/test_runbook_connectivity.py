@@ -38,10 +38,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dashboard(lab: RunningLab) -> CiliscopeApp:
     settings = Settings(kubeconfig=str(lab.kubeconfig), cilium=str(lab.cilium))
-    cluster = LiveCluster(settings).opened
-    return CiliscopeApp(
-        cluster.link, read=cluster.read, clock=cluster.clock, settings=cluster.settings
-    )
+    return CiliscopeApp(LiveCluster(settings).opened)
 
 
 async def at_the_test(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:

@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
+from app.dashboard.clusters import OpenCluster
 from app.model.finding import Ref
 from app.state.monitor import Feed, Monitor
 from screens.cluster_handle import ClusterLink
@@ -91,7 +92,7 @@ async def test_what_is_broken_has_the_cursor_though_the_routes_came_before_it() 
     told = [feed for feed in feeds(name) if feed.source.kind != late.kind]
     (peers,) = [feed for feed in feeds(name) if feed.source.kind == late.kind]
     monitor = Monitor([*told, Feed(late)], lambda: moment, context=name)
-    app = CiliscopeApp(ClusterLink(monitor=monitor), clock=lambda: moment)
+    app = CiliscopeApp(OpenCluster(link=ClusterLink(monitor=monitor), clock=lambda: moment))
     async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press("f4")
         await until(pilot, lambda: "7 of 8 prefixes announced" in screen_text(app))

@@ -1,4 +1,4 @@
-"""The dashboard from the command line: opened, gone on with a runbook, or to practice."""
+"""Opens the dashboard: on a cluster, on a runbook to resume, or to practice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from app.cli.parser import config_file
-from app.cli.runbook import transcript
 from app.config.expected_settings import expectations
 from app.config.settings import Settings
 from app.dashboard.app import run_dashboard
@@ -20,7 +19,9 @@ def run(options: argparse.Namespace, settings: Settings, practice: Practice | No
 
 
 def resume(options: argparse.Namespace, settings: Settings) -> int:
-    """Go on with a runbook in the dashboard. Raises SettingsError."""
+    """Resume a runbook in the dashboard. Raises SettingsError."""
+    from app.cli.runbook import transcript  # with the rules, which no first frame needs
+
     config = config_file(options)
     resumed = (transcript(options), Path(options.what))
     return run_dashboard(settings, expectations(path=config), config=config, resumed=resumed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 from textual.app import App
 
@@ -21,65 +22,60 @@ _LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
 """Kinds that a pod or an agent logs about."""
 
 
+@dataclass(frozen=True, slots=True)
 class SelectionActions:
     """Opens texts, lists and logs about the item that the cursor is on."""
 
-    def __init__(self, app: App[None], loop: RefreshLoop, navigator: Navigator) -> None:
-        """What is read in the background runs as a worker of the application."""
-        self._app = app
-        self._loop = loop
-        self._navigator = navigator
+    app: App[None]
+    loop: RefreshLoop
+    navigator: Navigator
 
     async def open_text(self, text: Text) -> TextScreen:
         """Open a text."""
-        screen = TextScreen(self._loop.link, text)
-        await self._navigator.open_screen(screen)
+        screen = TextScreen(self.loop.link, text)
+        await self.navigator.open_screen(screen)
         return screen
 
     async def explain(self) -> None:
         """Explain the selected item, hop by hop."""
         if (about := self._subject("explained")) is not None:
-            await self.open_text(text_pages.why(self._loop.link, about))
+            await self.open_text(text_pages.why(self.loop.link, about))
 
     async def describe(self) -> None:
         """Describe the selected object."""
         if (about := self._subject("described")) is not None:
-            await self.open_text(text_pages.description(self._loop.link, about))
+            await self.open_text(text_pages.description(self.loop.link, about))
 
     async def show_yaml(self) -> None:
         """Show the selected object as YAML."""
         about = self._subject("shown as YAML")
         if about is None:
             return
-        ref = text_pages.object_of(about, self._loop.current)
+        ref = text_pages.object_of(about, self.loop.current)
         if ref is None:
-            self._navigator.flash(
+            self.navigator.flash(
                 f"{about.ref.kind} {about.name} is no object of the API; v explains it"
             )
-        elif self._loop.link.read_object is None:
-            self._navigator.flash("no object can be read here")
+        elif self.loop.link.read_object is None:
+            self.navigator.flash("no object can be read here")
         else:
-            screen = await self.open_text(text_pages.yaml_of(self._loop.link, about, ref))
-            self._app.run_worker(self._read_object(screen, ref), description="")
+            screen = await self.open_text(text_pages.yaml_of(self.loop.link, about, ref))
+            self.app.run_worker(self._read_object(screen, ref), description="")
             with suppress(TimeoutError):
                 async with asyncio.timeout(text_pages.OBJECT_WAIT):
                     await screen.told.wait()
-                    await screen.show(self._loop.current)
+                    await screen.show(self.loop.current)
 
     async def show_commands(self) -> None:
         """List the equivalent kubectl and cilium commands of this screen."""
-        screen = self._loop.shown_screen
-        if (
-            screen is None
-            or self._navigator.helping
-            or isinstance(self._app.screen, CommandsScreen)
-        ):
+        screen = self.loop.shown_screen
+        if screen is None or self.navigator.helping or isinstance(self.app.screen, CommandsScreen):
             return
         about = screen.at_cursor
         kinds = () if screen.tells_anything else screen.reads_now()
-        commands = (*screen.by_hand, *equivalents_of(kinds, self._loop.current, about))
-        await self._navigator.open_screen(
-            CommandsScreen(self._loop.link, screen.title_text, commands, about)
+        commands = (*screen.by_hand, *equivalents_of(kinds, self.loop.current, about))
+        await self.navigator.open_screen(
+            CommandsScreen(self.loop.link, screen.title_text, commands, about)
         )
 
     async def show_users(self) -> None:
@@ -89,27 +85,27 @@ class SelectionActions:
             return
         use = use_of(about.ref)
         if use is None:
-            self._navigator.flash(f"nothing that is shown here refers to {about.ref}")
+            self.navigator.flash(f"nothing that is shown here refers to {about.ref}")
         elif use.filter:
-            await self._navigator.go(use.place)
-            place = self._navigator.places[use.place]
+            await self.navigator.go(use.place)
+            place = self.navigator.places[use.place]
             place.show_all()
-            self._navigator.flash(place.narrow(use.filter) or f"{use.told}; Esc shows all")
+            self.navigator.flash(place.narrow(use.filter) or f"{use.told}; Esc shows all")
         else:
-            await self._navigator.open(use.place, about.ref)
+            await self.navigator.open(use.place, about.ref)
 
     async def show_logs(self) -> None:
         """Show the log of the selected pod, or of the agent of the selected item."""
         if (ref := self._logged()) is not None:
-            await self._navigator.open("logs", ref)
+            await self.navigator.open("logs", ref)
 
     async def show_previous_logs(self) -> None:
         """Show what the selected pod logged before its last restart."""
         if (ref := self._logged()) is None:
-            self._navigator.flash("only pods and what an agent does have a log")
+            self.navigator.flash("only pods and what an agent does have a log")
             return
-        await self._navigator.open("logs", ref)
-        self._navigator.places["logs"].select_previous(ref)
+        await self.navigator.open("logs", ref)
+        self.navigator.places["logs"].select_previous(ref)
 
     def has_logs(self) -> bool:
         """Whether there is a log of what the cursor is on."""
@@ -117,19 +113,19 @@ class SelectionActions:
 
     def _subject(self, participle: str) -> Selection | None:
         """What the cursor is on; a message says if that is nothing."""
-        about = self._navigator.selected
-        if about is None and not self._navigator.helping:
-            self._navigator.flash(f"nothing is selected that could be {participle}")
+        about = self.navigator.selected
+        if about is None and not self.navigator.helping:
+            self.navigator.flash(f"nothing is selected that could be {participle}")
         return about
 
     def _logged(self) -> Ref | None:
-        about = self._navigator.selected
-        if about is None or self._loop.shown_screen is self._navigator.places["logs"]:
+        about = self.navigator.selected
+        if about is None or self.loop.shown_screen is self.navigator.places["logs"]:
             return None
         if about.ref.kind in _LOGGED:
             return about.ref
         return Ref("Node", about.node) if about.node else None
 
     async def _read_object(self, screen: TextScreen, ref: Ref) -> None:
-        if self._loop.link.read_object is not None:
-            screen.tell(said(await self._loop.link.read_object(ref)))
+        if self.loop.link.read_object is not None:
+            screen.tell(said(await self.loop.link.read_object(ref)))

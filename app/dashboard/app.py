@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -15,22 +15,14 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
-from app.dashboard.clusters import (
-    Contexts,
-    KubeconfigContexts,
-    LiveCluster,
-    OpenCluster,
-    wall_clock,
-)
+from app.dashboard.clusters import Contexts, KubeconfigContexts, LiveCluster, OpenCluster
 from app.dashboard.gc_pacing import Tidying
-from app.dashboard.practice_path import TASK, Section, text
+from app.dashboard.practice_path import Section, text
 from app.dashboard.refresh import TICK, RefreshLoop
 from app.dashboard.terminal import TolerantDriver, believe_the_terminal, whole_terminal
 from app.dashboard.theme import Look
-from app.state.monitor import Clock
 from collectors.process import end_all
 from collectors.sanitize import printable
-from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import STYLES, ClusterScreen
 from screens.command_table import PLACES
 from screens.overview import OverviewScreen
@@ -45,6 +37,7 @@ if TYPE_CHECKING:
     from app.runbooks.transcript import Document
     from app.state.monitor import Monitor
     from app.state.snapshot import Snapshot
+    from screens.cluster_handle import ClusterLink
 
 
 def _load() -> type[Controllers]:
@@ -102,33 +95,28 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     def __init__(
         self,
-        link: ClusterLink,
+        cluster: OpenCluster,
         *,
-        read: Callable[[], Awaitable[None]] | None = None,
-        clock: Clock = wall_clock,
         contexts: Contexts | None = None,
         ascii_only: bool = False,
         look: Look | None = None,
         clipboard: str = "auto",
         config: Path | None = None,
         resumed: tuple[Document, Path] | None = None,
-        settings: Settings | None = None,
         practice: Practice | None = None,
     ) -> None:
-        """`read` runs the sources until cancelled (default: the monitor's own `run`).
+        """`contexts`: the clusters that `:ctx` can show instead; None: there are no others.
 
-        `clock` is the time by which ages are computed; for a recording it is fixed. `contexts`:
-        the clusters that `:ctx` can show instead; None: there are no others. `look` has the themes
-        (default: what fits the terminal), `clipboard` the setting. `config`: the config file that
-        was named, if one was. `resumed`: the transcript of a runbook to continue, and its file.
-        `settings`: how the cluster is reached, for what may be run in it; None: nothing may.
-        `practice`: the fault to find on this cluster; None: not in practice mode.
+        `look` has the themes (default: what fits the terminal), `clipboard` the setting. `config`:
+        the config file that was named, if one was. `resumed`: the transcript of a runbook to
+        continue, and its file. `practice`: the fault to find on this cluster; None: not in
+        practice mode.
         """
-        self.look = look or Look()
+        look = look or Look()
         super().__init__(
-            driver_class=TolerantDriver, css_path=list(STYLES), ansi_color=self.look.ansi_color
+            driver_class=TolerantDriver, css_path=list(STYLES), ansi_color=look.ansi_color
         )
-        self.look.put_on(self, link.monitor.snapshot.context)
+        look.put_on(self, cluster.link.monitor.snapshot.context)
         self.set_class(ascii_only, "-ascii")
         self.clipboard_by = clipboard
         self.contexts = contexts
@@ -139,10 +127,8 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self.wired = asyncio.Event()
         """Set when the controllers are there: keys work from then on."""
         self._tidying = Tidying(time.monotonic)
-        read = read or link.monitor.run
-        cluster = OpenCluster(link=link, read=read, clock=clock, settings=settings)
-        self.refresh_loop = RefreshLoop(self, cluster, self.look)
-        root = self._root = OverviewScreen(link)
+        self.refresh_loop = RefreshLoop(self, cluster, look)
+        root = self._root = OverviewScreen(cluster.link)
         self.add_mode(self.DEFAULT_MODE, lambda: root)
 
     # --- what is shown
@@ -197,8 +183,6 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self.run_worker(self.controllers.contexts.learn(), description="")
         if self._resumed is not None:
             await self.controllers.runbooks.resume(*self._resumed)
-        if self.practice is not None:
-            self.controllers.navigator.flash(TASK)
         self.wired.set()
 
     def _wire(self, controllers: Controllers) -> None:
@@ -322,18 +306,14 @@ def run_dashboard(
     command is left running.
     """
     believe_the_terminal()
-    cluster = LiveCluster(settings, expected).opened
     app = CiliscopeApp(
-        cluster.link,
-        read=cluster.read,
-        clock=cluster.clock,
+        LiveCluster(settings, expected).opened,
         contexts=KubeconfigContexts(settings, expected),
         ascii_only=settings.ascii_only,
         look=Look(settings.theme, settings.themes),
         clipboard=settings.clipboard,
         config=config,
         resumed=resumed,
-        settings=cluster.settings,
         practice=practice,
     )
     try:

@@ -34,9 +34,9 @@ class OpenCluster:
     """One cluster that the dashboard shows."""
 
     link: ClusterLink
-    read: Callable[[], Awaitable[None]]
-    """Reads its sources until cancelled; nothing of it is left then."""
-    clock: Clock
+    read: Callable[[], Awaitable[None]] | None = None
+    """Reads its sources until cancelled, and leaves nothing running; None: the monitor's `run`."""
+    clock: Clock = wall_clock
     """The time by which ages are computed; for a recording it is fixed."""
     settings: Settings | None = None
     """How it is reached; None: by nothing that could be run there."""

@@ -42,6 +42,7 @@ from screens.command_table import (
     WHO,
     Behind,
     Place,
+    Word,
     all_words,
     behind,
     meant,
@@ -83,7 +84,7 @@ class CommandPrompt:
             themes=sorted(THEMES),
             codes=CODES,
             categories=CATEGORIES,
-            runbooks=lambda: self.runbooks.library.names(),
+            runbooks=lambda: self.runbooks.library().names(),
         )
         screen.ask(
             Question(
@@ -138,7 +139,9 @@ class CommandPrompt:
         elif rest and not meaning.takes:
             self.navigator.flash(f"{meaning.words[0]!r} takes nothing behind it")
         else:
-            await COMMANDS[meaning.words[0]](self, rest)
+            running = COMMANDS[meaning](self, rest)
+            if running is not None:
+                await running
 
     # --- words of screens
 
@@ -224,10 +227,7 @@ class CommandPrompt:
             text = text_pages.why(self.loop.link, _selection(query))
         await self.actions.open_text(text)
 
-    async def _runbook(self, rest: Sequence[str]) -> None:
-        await self.runbooks.start_named(rest)
-
-    async def _info(self, _: Sequence[str]) -> None:
+    async def _info(self) -> None:
         await self.actions.open_text(text_pages.info(self._facts))
 
     def _facts(self) -> Mapping[str, str]:
@@ -243,7 +243,7 @@ class CommandPrompt:
 
     # --- words of the dashboard alone
 
-    async def _contexts(self, rest: Sequence[str]) -> None:
+    async def _context(self, rest: Sequence[str]) -> None:
         if len(rest) > 1:
             self.navigator.flash("ctx takes one context")
         elif rest:
@@ -251,7 +251,7 @@ class CommandPrompt:
         else:
             await self.contexts.show()
 
-    async def _mouse(self, rest: Sequence[str]) -> None:
+    def _mouse(self, rest: Sequence[str]) -> None:
         if list(rest) not in (["on"], ["off"]):
             self.navigator.flash("mouse takes on or off")
         elif use_mouse(self.app._driver, on=rest[0] == "on"):
@@ -260,7 +260,7 @@ class CommandPrompt:
         else:
             self.navigator.flash("this terminal has no mouse to give")
 
-    async def _theme(self, rest: Sequence[str]) -> None:
+    def _theme(self, rest: Sequence[str]) -> None:
         if len(rest) == 1 and rest[0] in THEMES:
             self.app.theme = rest[0]
             self.navigator.flash(f"theme {rest[0]}")
@@ -269,26 +269,17 @@ class CommandPrompt:
         near = difflib.get_close_matches(" ".join(rest), known, n=3)
         self.navigator.flash(f"themes are {', '.join(near or known)}")
 
-    async def _help(self, _: Sequence[str]) -> None:
-        self.navigator.open_help()
-
-    async def _aliases(self, _: Sequence[str]) -> None:
-        self.show_aliases()
-
     def show_aliases(self) -> None:
         """Show the commands, and the keys after them."""
         self.navigator.close_help()
         self.navigator.open_help(words_first=True)
-
-    async def _refresh(self, _: Sequence[str]) -> None:
-        self.refresh()
 
     def refresh(self) -> None:
         """Make every source read again now."""
         self.loop.monitor.refresh()
         self.navigator.flash("reading everything again")
 
-    async def _solve(self, _: Sequence[str]) -> None:
+    async def _solve(self) -> None:
         if self.practice is None:
             self.navigator.flash(
                 "there is nothing to solve here; ciliscope lab --practice has something"
@@ -296,27 +287,24 @@ class CommandPrompt:
         else:
             await self.practice.solve()
 
-    async def _quit(self, _: Sequence[str]) -> None:
-        self.runbooks.quit()
 
-
-COMMANDS: Mapping[str, Callable[[CommandPrompt, Sequence[str]], Awaitable[None]]] = {
-    CHECK.words[0]: CommandPrompt._check,
-    EXPLAIN.words[0]: CommandPrompt._explain,
-    GET.words[0]: CommandPrompt._get,
-    WHO.words[0]: CommandPrompt._who,
-    RUN.words[0]: CommandPrompt._runbook,
-    INFO.words[0]: CommandPrompt._info,
-    CTX.words[0]: CommandPrompt._contexts,
-    MOUSE.words[0]: CommandPrompt._mouse,
-    THEME.words[0]: CommandPrompt._theme,
-    ALIASES.words[0]: CommandPrompt._aliases,
-    HELP.words[0]: CommandPrompt._help,
-    REFRESH.words[0]: CommandPrompt._refresh,
-    SOLVE.words[0]: CommandPrompt._solve,
-    QUIT.words[0]: CommandPrompt._quit,
+COMMANDS: Mapping[Word, Callable[[CommandPrompt, Sequence[str]], Awaitable[None] | None]] = {
+    CHECK: CommandPrompt._check,
+    EXPLAIN: CommandPrompt._explain,
+    GET: CommandPrompt._get,
+    WHO: CommandPrompt._who,
+    RUN: lambda prompt, rest: prompt.runbooks.start_named(rest),
+    INFO: lambda prompt, _: prompt._info(),
+    CTX: CommandPrompt._context,
+    MOUSE: CommandPrompt._mouse,
+    THEME: CommandPrompt._theme,
+    ALIASES: lambda prompt, _: prompt.show_aliases(),
+    HELP: lambda prompt, _: prompt.navigator.open_help(),
+    REFRESH: lambda prompt, _: prompt.refresh(),
+    SOLVE: lambda prompt, _: prompt._solve(),
+    QUIT: lambda prompt, _: prompt.runbooks.quit(),
 }
-"""What each word that is no screen does, by its first spelling in `screens.command_table`."""
+"""What each word that is no screen does with the words after it."""
 
 
 def _selection(query: ExplainQuery) -> Selection:

@@ -16,7 +16,7 @@ from app.dashboard.contexts import ContextSwitcher
 from app.dashboard.export import Export
 from app.dashboard.navigator import Navigator
 from app.dashboard.practice import PracticeRecorder
-from app.dashboard.practice_path import Practice
+from app.dashboard.practice_path import TASK, Practice
 from app.dashboard.refresh import RefreshLoop
 from app.dashboard.runbooks import RunbookController
 from screens.overview import OverviewScreen
@@ -40,11 +40,18 @@ class Controllers:
         self.navigator = navigator = Navigator(app, loop, root)
         self.actions = SelectionActions(app, loop, navigator)
         self.export = Export(app, loop, navigator, clipboard)
-        self.runbooks = RunbookController(app, loop, navigator, self.export, config)
-        self.contexts = ContextSwitcher(contexts, loop, navigator, self.runbooks)
-        self.practice = (
-            PracticeRecorder(practice, app, loop, navigator, self.runbooks) if practice else None
+        self.runbooks = RunbookController(app, loop, navigator, self.export.save_text, config)
+        self.contexts = ContextSwitcher(
+            contexts, loop, navigator, self.runbooks.obstacle, self.runbooks.show_cluster
         )
+        self.practice: PracticeRecorder | None = None
+        if practice is not None:
+            self.practice = PracticeRecorder(
+                practice, app, loop, navigator, self.runbooks.library, self.runbooks.actor
+            )
+            navigator.listeners.append(self.practice)
+            self.runbooks.listeners.append(self.practice)
+            navigator.flash(TASK)
         self.prompt = CommandPrompt(
             app=app,
             loop=loop,

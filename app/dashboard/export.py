@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -56,40 +57,38 @@ def sequences(text: str, environ: Mapping[str, str], by: str = "auto") -> tuple[
     return (plain,)
 
 
+@dataclass(frozen=True, slots=True)
 class Export:
     """Copies and saves what is shown."""
 
-    def __init__(
-        self, app: App[None], loop: RefreshLoop, navigator: Navigator, clipboard: str
-    ) -> None:
-        """`clipboard`: the setting, `auto`, `osc52` or `file`."""
-        self._app = app
-        self._loop = loop
-        self._navigator = navigator
-        self._by = clipboard
+    app: App[None]
+    loop: RefreshLoop
+    navigator: Navigator
+    clipboard: str
+    """The setting: `auto`, `osc52` or `file`."""
 
     def copy(self, text: str, what: str) -> None:
         """Copy a text to the terminal's clipboard; if it cannot take it, save it to a file."""
         text = printable(text)
-        written = sequences(text, os.environ, self._by)
+        written = sequences(text, os.environ, self.clipboard)
         if not written:
             self.save_text(text, what, "txt", f"not by the clipboard: {what} is in")
             return
-        self._app._clipboard = text
-        if self._app._driver is not None:
+        self.app._clipboard = text
+        if self.app._driver is not None:
             for sequence in written:
-                self._app._driver.write(sequence)
-            self._app._driver.flush()
-        self._navigator.flash(f"copied {what} ({len(text)} characters)")
+                self.app._driver.write(sequence)
+            self.app._driver.flush()
+        self.navigator.flash(f"copied {what} ({len(text)} characters)")
 
     def save(self) -> None:
         """Save a text at once; for a table, the next key picks the format."""
-        screen = self._loop.shown_screen
-        if screen is None or self._navigator.helping:
+        screen = self.loop.shown_screen
+        if screen is None or self.navigator.helping:
             return
         panel, name = screen.panel, screen.title_text
         if isinstance(screen.focused, BlockList):
-            self.save_text(screen.focused.text, f"{self._loop.current.context}-causes")
+            self.save_text(screen.focused.text, f"{self.loop.current.context}-causes")
         elif isinstance(panel, TextPane):
             self.save_text(panel.text, "-".join(screen.way()))
         elif isinstance(panel, LiveTable):
@@ -98,7 +97,7 @@ class Export:
                 {key: partial(self._save_table, panel, name, key) for key in "cjt"},
             )
         else:
-            self._navigator.flash("there is nothing to save here")
+            self.navigator.flash("there is nothing to save here")
 
     def save_text(self, text: str, name: str, ending: str = "txt", message: str = "saved:") -> None:
         """Save a text to a file called after `name`; the message ends with its path."""
@@ -106,12 +105,12 @@ class Export:
             path = keep(state_folder(os.environ), text, name, ending, datetime.now().astimezone())
         except OSError as problem:
             where = f" ({problem.filename})" if problem.filename else ""
-            self._navigator.flash(f"it cannot be saved: {problem.strerror or problem}{where}")
+            self.navigator.flash(f"it cannot be saved: {problem.strerror or problem}{where}")
             return
-        self._navigator.flash(f"{message} {_short(path)}")
+        self.navigator.flash(f"{message} {_short(path)}")
 
     def _save_table(self, table: LiveTable, name: str, key: str) -> None:
-        snapshot = self._loop.current
+        snapshot = self.loop.current
         name = "-".join(filter(None, (snapshot.context, name)))
         match key:
             case "c":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from textual.app import App
 from app.dashboard.navigator import Navigator
 from app.dashboard.practice_path import Practice, PracticePath, Section, Stop
 from app.dashboard.refresh import RefreshLoop
-from app.dashboard.runbooks import RunbookController
 from app.diagnosis import catalog
 from app.model.finding import Ref
 from app.report.lines import Line, plain
@@ -34,7 +33,7 @@ Spot = tuple[ClusterScreen[object] | None, bool]
 
 
 class PracticeRecorder:
-    """Records the path of the operator by listening to the navigator and to the runbooks."""
+    """Records the path of the operator by listening to the navigator and the runbook controller."""
 
     def __init__(
         self,
@@ -42,21 +41,21 @@ class PracticeRecorder:
         app: App[None],
         loop: RefreshLoop,
         navigator: Navigator,
-        runbooks: RunbookController,
+        library: Callable[[], Library],
+        actor: Callable[[], Hand],
     ) -> None:
-        """The time runs from now on."""
+        """The time runs from now on. `library`: the runbooks; `actor`: who follows them, when."""
         self._practice = practice
         self._app = app
         self._loop = loop
         self._navigator = navigator
-        self._runbooks = runbooks
+        self._library = library
+        self._actor = actor
         self.path = PracticePath()
         self._looked_at: Selection | None = None
         """What the text that is up is about; None: a list, or a text without findings."""
         self._spot = self._spot_now()
         self.path.arrive(_words(self._spot, None))
-        navigator.listeners.append(self)
-        runbooks.listeners.append(self)
 
     def solution(self) -> tuple[Section, ...]:
         """The solution, as of the last snapshot."""
@@ -158,8 +157,7 @@ class PracticeRecorder:
         judge, view = self._loop.link.judge, None
         if not snapshot.setting_up:
             view = View(judge.case(snapshot), judge.verdict(snapshot))
-        actor = self._runbooks.actor()
-        return solution(self._practice, self.path, self._runbooks.library, view, actor)
+        return solution(self._practice, self.path, self._library(), view, self._actor())
 
 
 def _words(spot: Spot, about: Selection | None) -> str:

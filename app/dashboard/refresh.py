@@ -97,7 +97,7 @@ class RefreshLoop:
     async def _read(self, after: Awaitable[None] | None) -> None:
         if after is not None:
             await after
-        await self.cluster.read()
+        await (self.cluster.read or self.monitor.run)()
 
     async def _listen(self) -> None:
         async for _ in self.monitor.snapshots():

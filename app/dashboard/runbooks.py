@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -12,7 +13,6 @@ from msgspec.structs import replace
 from textual.app import App
 
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.export import Export
 from app.dashboard.navigator import Navigator
 from app.dashboard.refresh import RefreshLoop
 from app.runbooks import paper, transcript
@@ -46,25 +46,22 @@ class RunListener(Protocol):
         ...
 
 
+@dataclass
 class RunbookController:
     """Starts runbooks on the shown cluster and keeps what happens in them."""
 
-    def __init__(
-        self,
-        app: App[None],
-        loop: RefreshLoop,
-        navigator: Navigator,
-        export: Export,
-        config: Path | None,
-    ) -> None:
-        """`config`: the config file that was named; the operator's own runbooks are beside it."""
-        self._app = app
-        self._loop = loop
-        self._navigator = navigator
-        self._export = export
-        self._config = config
-        self.listeners: list[RunListener] = []
-        self.show_cluster(loop.cluster)
+    app: App[None]
+    loop: RefreshLoop
+    navigator: Navigator
+    save: Callable[[str, str, str], None]
+    """Saves a text to a file of this name and ending."""
+    config: Path | None
+    """The config file that was named; the operator's own runbooks are beside it."""
+    listeners: list[RunListener] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Nothing was started yet."""
+        self.show_cluster(self.loop.cluster)
 
     def show_cluster(self, cluster: OpenCluster) -> None:
         """Switch to this cluster; runs started on another one stay there."""
@@ -73,34 +70,33 @@ class RunbookController:
         self._test: Trial | None = None
         self._offered: dict[str, KeptRun | Suggestion] = {}
 
-    @property
     def library(self) -> Library:
         """The runbooks of ciliscope and the operator's own."""
-        return transcript.library(self._config)
+        return transcript.library(self.config)
 
     def actor(self) -> Hand:
         """Who acts in a run, and when."""
-        return Hand(whoever(), self._loop.cluster.clock())
+        return Hand(whoever(), self.loop.cluster.clock())
 
     # --- which one
 
     async def start_fitting(self) -> None:
         """Start the runbook that fits the selected item; list all if none fits."""
-        if self._loop.shown_screen is None:
+        if self.loop.shown_screen is None:
             return
         fitting = await self._fitting()
         if fitting is None:
             await self.show_all()
-            self._navigator.flash("no runbook fits what the cursor is on; these there are")
+            self.navigator.flash("no runbook fits what the cursor is on; these there are")
         else:
             await self._start(fitting.runbook, dict(fitting.parameters))
 
     async def show_all(self) -> None:
         """List the runbooks, those that fit the current findings first."""
-        known = self.library
-        await self._navigator.open_screen(
+        known = self.library()
+        await self.navigator.open_screen(
             RunbooksScreen(
-                self._loop.link, known.entries(), partial(self._offers, known), self._open_offered
+                self.loop.link, known.entries(), partial(self._offers, known), self._open_offered
             )
         )
 
@@ -110,9 +106,9 @@ class RunbookController:
             await self.show_all()
             return
         try:
-            runbook = self.library.runbook(words[0])
+            runbook = self.library().runbook(words[0])
         except BadRunbook as problem:
-            self._navigator.flash(str(problem))
+            self.navigator.flash(str(problem))
             return
         given: dict[str, str] = {}
         for word in words[1:]:
@@ -123,24 +119,24 @@ class RunbookController:
         await self._start(runbook, given)
 
     async def _fitting(self) -> Suggestion | None:
-        screen = self._loop.shown_screen
+        screen = self.loop.shown_screen
         about = screen.at_cursor if screen is not None else None
         if about is None:
             return None
 
         def suggestion() -> Suggestion | None:
-            snapshot, judge = self._loop.current, self._loop.link.judge
+            snapshot, judge = self.loop.current, self.loop.link.judge
             outcome, case = judge.verdict(snapshot), judge.case(snapshot)
             for finding in outcome.findings:
                 if finding.id == about.finding:
-                    return suggest_for(self.library, finding, outcome, case)
-            return suggest_about(self.library, about.ref, outcome, case)
+                    return suggest_for(self.library(), finding, outcome, case)
+            return suggest_about(self.library(), about.ref, outcome, case)
 
         return await asyncio.to_thread(suggestion)
 
     def _offers(self, known: Library, snapshot: Snapshot) -> Sequence[Offer]:
         """The runs that have not ended, then what fits the findings of this snapshot."""
-        judge = self._loop.link.judge
+        judge = self.loop.link.judge
         offers: list[Offer] = []
         self._offered = {}
         for number, (run, recorder) in enumerate(self._runs.values()):
@@ -174,7 +170,7 @@ class RunbookController:
 
     async def resume(self, document: Document, path: Path) -> None:
         """Show a run that was started before, perhaps by somebody else on another machine."""
-        run = resume(run_of(document), self.actor(), self._loop.current.context)
+        run = resume(run_of(document), self.actor(), self.loop.current.context)
         await self._show(run, Recorder(path, document.context), begun_on=document.context)
 
     async def _start(self, runbook: Runbook, given: dict[str, str]) -> None:
@@ -186,12 +182,12 @@ class RunbookController:
         try:
             parameters = checked(runbook, given)
         except BadParameter as problem:
-            self._navigator.flash(str(problem))
+            self.navigator.flash(str(problem))
             return
-        snapshot = self._loop.current
-        case = await asyncio.to_thread(self._loop.link.judge.case, snapshot)
+        snapshot = self.loop.current
+        case = await asyncio.to_thread(self.loop.link.judge.case, snapshot)
         if why := missing(runbook, parameters, case):
-            self._navigator.flash(why)
+            self.navigator.flash(why)
             return
         kept = self._runs.get(_key(runbook, parameters))
         if kept is None or kept[0].ended:
@@ -201,12 +197,12 @@ class RunbookController:
         await self._show(*kept)
 
     def _ask_for(self, runbook: Runbook, given: dict[str, str], name: str) -> None:
-        screen, parameter = self._loop.shown_screen, runbook.parameters[name]
+        screen, parameter = self.loop.shown_screen, runbook.parameters[name]
         if screen is None:
             return
 
         def completions(typed: str) -> list[str]:
-            known = offered(parameter.kind, self._loop.link.judge.case(self._loop.current))
+            known = offered(parameter.kind, self.loop.link.judge.case(self.loop.current))
             return [each for each in known if each.startswith(typed) and each != typed]
 
         async def entered(text: str) -> None:
@@ -224,21 +220,22 @@ class RunbookController:
     async def _show(self, run: Run, recorder: Recorder, begun_on: str = "") -> None:
         key = _key(run.runbook, run.parameters)
         screen = RunbookScreen(
-            self._loop.link,
+            self.loop.link,
             run,
             hand=self.actor,
-            keeper=_Keeper(self, recorder),
+            recorder=recorder,
+            keep=partial(self.keep, recorder),
             begun_on=begun_on,
-            export=partial(self._save, recorder),
+            export=partial(self._export, recorder),
             test=None if self._settings is None else partial(self._make_test, key),
         )
-        await self._navigator.open_screen(screen)
+        await self.navigator.open_screen(screen)
         for listener in self.listeners:
             listener.run_shown()
 
     # --- kept
 
-    def keep(self, run: Run, recorder: Recorder) -> None:
+    def keep(self, recorder: Recorder, run: Run) -> None:
         """Write the run as it is now to its file, and have it ready to be continued."""
         moved = recorder.moved
         recorder.keep(run)
@@ -246,34 +243,35 @@ class RunbookController:
         for listener in self.listeners:
             listener.run_changed(run, recorder.path)
         if recorder.moved != moved:
-            self._navigator.flash(recorder.moved)
+            self.navigator.flash(recorder.moved)
 
-    def _save(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
+    def _export(self, recorder: Recorder, run: Run, form: str, hidden: bool) -> None:
         document = changed(recorder.document(run), hider(addresses=hidden))
         name = "-".join((run.runbook.name, *run.parameters.values()))
         if form == "markdown":
-            self._export.save_text(paper.markdown(document), name, "md")
+            self.save(paper.markdown(document), name, "md")
         else:
-            self._export.save_text(encoded(document).decode(), name, "json")
+            self.save(encoded(document).decode(), name, "json")
 
     # --- the test that a step may run
 
-    @property
-    def test_runs(self) -> bool:
-        """Whether a test that changes the cluster runs, and has to be stopped first."""
-        return self._test is not None and self._test.running
+    def obstacle(self) -> str:
+        """Why this cluster must not be left now: a test changes it; "" if it may be left."""
+        if self._test is None or not self._test.running:
+            return ""
+        return "the connectivity test runs in this cluster; stop it first, with 1"
 
     def quit(self) -> None:
         """Quit; while a test runs, ask first."""
-        screen = self._loop.shown_screen
-        if self.test_runs and screen is not None:
+        screen = self.loop.shown_screen
+        if self.obstacle() and screen is not None:
             screen.choose(
                 "the connectivity test runs: 1 stops it.  y quits all the same, and leaves what it "
                 "made (any other key: no)",
-                {"y": self._app.exit},
+                {"y": self.app.exit},
             )
         else:
-            self._app.exit()
+            self.app.exit()
 
     def _make_test(self, key: Key) -> Trial:
         """The test of a run: the one that runs, or a new one."""
@@ -284,9 +282,9 @@ class RunbookController:
 
         def spawn(test: Trial, actor: Hand, step: str) -> None:
             self._test = test
-            self._app.run_worker(self._run_test(key, test, actor, step), description="")
+            self.app.run_worker(self._run_test(key, test, actor, step), description="")
 
-        return Trial(self._settings, self._loop.current, spawn)
+        return Trial(self._settings, self.loop.current, spawn)
 
     async def _run_test(self, key: Key, test: Trial, actor: Hand, step: str) -> None:
         """Run the test and add its outcome to the run, whatever is on screen by then."""
@@ -298,29 +296,14 @@ class RunbookController:
         entry = await test.run(actor, redraw)
         run, recorder = self._runs[key]
         run = run.add(replace(entry, at=self.actor().at, step=step))
-        self.keep(run, recorder)
+        self.keep(recorder, run)
         if (screen := self._screen_of(key)) is not None:
             screen.take(run)
 
     def _screen_of(self, key: Key) -> RunbookScreen | None:
         """The screen of a run, if it is open."""
-        screens = (s for s in self._app.screen_stack if isinstance(s, RunbookScreen))
+        screens = (s for s in self.app.screen_stack if isinstance(s, RunbookScreen))
         return next((s for s in screens if _key(s.run.runbook, s.run.parameters) == key), None)
-
-
-class _Keeper:
-    """Keeps one run, for its screen."""
-
-    def __init__(self, controller: RunbookController, recorder: Recorder) -> None:
-        self._controller = controller
-        self._recorder = recorder
-
-    @property
-    def problem(self) -> str:
-        return self._recorder.problem
-
-    def keep(self, run: Run) -> None:
-        self._controller.keep(run, self._recorder)
 
 
 def _key(runbook: Runbook, parameters: Mapping[str, str]) -> Key:
