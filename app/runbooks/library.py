@@ -16,19 +16,8 @@ from collectors.sanitize import one_line
 
 _BUILT_IN = Path(__file__).parent / "library"
 _ENDING = ".yaml"
-_ORDER = (
-    "lb-no-address",
-    "lb-unreachable",
-    "bgp-session-down",
-    "not-announced",
-    "cilium-unhealthy",
-    "address-moved",
-    "node-maintenance",
-    "after-upgrade",
-    "observability",
-    "connectivity",
-)
-"""Of those that come with ciliscope: what is needed most comes first."""
+_FILES = {path.stem.partition("-")[2]: path for path in sorted(_BUILT_IN.glob(f"[0-9]*{_ENDING}"))}
+"""Those that come with ciliscope, by name; a file's number says what is needed most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +41,14 @@ class Library:
     def names(self) -> tuple[str, ...]:
         """The names of all, those that come with ciliscope first."""
         own = sorted(self._own_files())
-        return (*_ORDER, *(name for name in own if name not in _ORDER))
+        return (*_FILES, *(name for name in own if name not in _FILES))
 
     def runbook(self, name: str) -> Runbook:
         """The runbook of this name. Raises BadRunbook where there is none that can be followed."""
         files = self._own_files()
         if name in files:
             return load(files[name], name)
-        if name in _ORDER:
+        if name in _FILES:
             return built_in(name)
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.names())}"
@@ -94,8 +83,8 @@ class Library:
 
 @cache
 def built_in(name: str) -> Runbook:
-    """A runbook that comes with ciliscope. Raises BadRunbook."""
-    return load(_BUILT_IN / f"{name}{_ENDING}", name)
+    """A runbook that comes with ciliscope. Raises KeyError, BadRunbook."""
+    return load(_FILES[name], name)
 
 
 def load(path: Path, name: str = "") -> Runbook:
@@ -134,8 +123,8 @@ def _sound(runbook: Runbook, source: SourceLines) -> Runbook:
 
 
 def _extended(change: Extension, source: SourceLines) -> Runbook:
-    if change.extends not in _ORDER:
-        known = ", ".join(_ORDER)
+    if change.extends not in _FILES:
+        known = ", ".join(_FILES)
         text = f"there is no built-in runbook {change.extends!r}; there are: {known}"
         raise source.refuse(("extends",), text)
     base = built_in(change.extends)
