@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Ref
+from app.report.finding_lines import SCREEN, section
 from app.report.format import age_of, time_of_day
-from app.report.lines import NOTHING, Line, Span, Tone, plain
+from app.report.lines import NOTHING, Line, Span, Tone, lines_of, plain
 from app.state.kinds import (
     EVENTS,
     OF_OBJECT,
 )
 from collectors.kubernetes.records import Pod
-from screens.explain_lines import findings_lines
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
@@ -54,7 +54,7 @@ def describe(snapshot: Snapshot, ref: Ref, findings: Sequence[Finding] = ()) -> 
         why = f"It was not read: {health.error or health.state}"
         lines += [(), plain(f"   {'There is none.' if health.known else why}", "unknown")]
     if findings:
-        lines += [(), plain(" What is wrong", "strong"), *findings_lines(findings)]
+        lines += [(), *lines_of(section(findings, SCREEN))]
     return lines
 
 

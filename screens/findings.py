@@ -12,15 +12,15 @@ from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref
 from app.model.severity import health_of, rank
 from app.report.columns import Cell, Column, Row
+from app.report.finding_lines import SCREEN, finding_lines
 from app.report.format import count
-from app.report.lines import SIGN, Line, plain
+from app.report.lines import SIGN, Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.cluster_screen import ClusterScreen
 from screens.equivalents import ciliscope
-from screens.explain_lines import finding_lines
-from screens.selection import Equivalent, Selection
+from screens.selection import Equivalent, Selection, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
@@ -85,7 +85,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
             headline=f"{count(roots, 'cause')}, {count(len(rows), 'finding')}" if rows else "",
             findings=Content(rows, plain(none, "ok" if verdict.complete else "unknown")),
             details={
-                key: (finding, list(finding_lines(finding, verdict.causes(finding))))
+                key: (finding, lines_of(finding_lines(finding, SCREEN, verdict.causes(finding))))
                 for key, (finding, _) in shown.items()
             },
         )
@@ -104,7 +104,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
     def selection(self) -> Selection | None:
         """What the selected finding is about."""
         told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        return about(told[0]) if told else None
+        return selection_of(told[0]) if told else None
 
     def select_object(self, ref: Ref) -> None:
         """Move to the first finding about it."""
@@ -126,23 +126,6 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
     def _draw_detail(self) -> None:
         told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
         self.query_one("#detail", LiveText).show(told[1] if told else [])
-
-
-def about(finding: Finding) -> Selection:
-    """The thing that a finding is about, with what `explain` takes for it."""
-    ref = finding.subject
-    question: tuple[str, ...] = ("code", finding.code)
-    match ref.kind:
-        case "Service":
-            question = ("service", f"{ref.namespace}/{ref.name}")
-        case "Session":
-            question = ("session", *ref.name.split("/", 1))
-        case "CiliumLoadBalancerIPPool":
-            question = ("pool", ref.name)
-        case "Prefix":
-            question = ("prefix", ref.name)
-    node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
-    return Selection(ref=ref, question=question, node=node, finding=finding.id)
 
 
 def _row(finding: Finding, root: bool) -> Row:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Severity
 from app.model.severity import health_of
-from app.report.findings_text import evidence_line
+from app.report.finding_lines import evidence_text
 from app.report.format import count
 from app.report.headline import affected
 from app.report.lines import SIGN, Line, Span, plain
-from screens.selection import Selection
+from screens.selection import Selection, selection_of
 from screens.widgets.block_list import Block
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _cause(verdict: Verdict, top: Finding) -> Cause:
     block, lines = _block(verdict, top), cause_lines(top)
     first = _first_told(top)
     whole = replace(block, under=(Span("→ ", "accent"), Span(first))) if first else block
-    return Cause(block, whole, lines, _selection(top), _place(top), top.command)
+    return Cause(block, whole, lines, selection_of(top), _place(top), top.command)
 
 
 def cause_lines(finding: Finding) -> list[Line]:
@@ -81,29 +81,12 @@ def cause_lines(finding: Finding) -> list[Line]:
     ]
     if finding.command:
         lines.append((Span(" $ ", "accent"), Span(finding.command)))
-    proof = [evidence_line(seen, _VALUE) for seen in finding.evidence[:_EVIDENCE]]
+    proof = [evidence_text(seen, _VALUE) for seen in finding.evidence[:_EVIDENCE]]
     return [*lines, *(plain(f" · {text}", "none") for text in proof)]
 
 
 def _place(top: Finding) -> str:
     return _PLACES.get(top.subject.kind, "configuration")
-
-
-def _selection(finding: Finding) -> Selection:
-    """Its subject, and its code where `explain` has no answer about that."""
-    subject = finding.subject
-    match subject.kind:
-        case "Service":
-            question: tuple[str, ...] = ("service", f"{subject.namespace}/{subject.name}")
-        case "Session":
-            question = ("session", *subject.name.split("/", 1))
-        case "CiliumLoadBalancerIPPool":
-            question = ("pool", subject.name)
-        case "Prefix":
-            question = ("prefix", subject.name)
-        case _:
-            question = (finding.code,)
-    return Selection(ref=subject, question=question, finding=finding.id)
 
 
 def _block(verdict: Verdict, top: Finding) -> Block:

@@ -31,7 +31,7 @@ from app.runbooks.engine import (
     skip,
 )
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
-from app.runbooks.page import Part, commands, parts
+from app.runbooks.page import Part, commands, parts, result_health
 from app.runbooks.panels import kinds_of, panels
 from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
@@ -39,9 +39,8 @@ from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.detail_screen import DetailScreen
 from screens.equivalents import ciliscope
-from screens.findings import about
-from screens.runbook_lines import COLUMNS, page_lines, result_health, step_rows
-from screens.selection import Equivalent, Selection
+from screens.runbook_lines import COLUMNS, page_lines, step_rows
+from screens.selection import Equivalent, Selection, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening
@@ -176,7 +175,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     def selection(self) -> Selection | None:
         """What the first cause found at the step at the cursor is about, else the whole run."""
         found = self._causes()
-        return about(found[0]) if found else _named(self.run)
+        return selection_of(found[0]) if found else _named(self.run)
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the same by hand, and the whole runbook without a screen."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.model.finding import is_manifest
 from app.model.severity import health_of
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, wrapped
-from app.runbooks.page import Part, Role
+from app.runbooks.page import VERDICT_HEALTH, Part, Role
 from app.runbooks.schema import Verdict
 from app.runbooks.subjects import filled
 from collectors.sanitize import one_line, printable
@@ -24,11 +25,6 @@ COLUMNS = (
 )
 HERE = "◀"
 
-_HEALTH: Mapping[Verdict, Health] = {
-    Verdict.PASS: "ok",
-    Verdict.FAIL: "fail",
-    Verdict.UNKNOWN: "unknown",
-}
 _HEADINGS: Mapping[Role, str] = {
     "read": "How to read it",
     "manual": "Where only you can look",
@@ -53,23 +49,13 @@ def step_rows(run: Run) -> Iterator[Row]:
 
 
 def _health(run: Run, step: Step) -> Health:
-    return "none" if step.id in run.skipped else _HEALTH[run.verdict(step)]
+    return "none" if step.id in run.skipped else VERDICT_HEALTH[run.verdict(step)]
 
 
 def _marked(run: Run, step: Step) -> str:
     if step.id in run.skipped:
         return "(skipped) "
     return "(passed before) " if run.turned(step) else ""
-
-
-def result_health(run: Run) -> Health:
-    """How what a run has come to is drawn."""
-    known: Mapping[str, Health] = {
-        "fixed": "ok",
-        "nothing is wrong": "ok",
-        "a cause was found": "fail",
-    }
-    return known.get(run.result, "unknown")
 
 
 def page_lines(number: int, parts: Sequence[Part], width: int) -> list[Line]:
@@ -92,7 +78,7 @@ def _drawn(part: Part, number: int, choice: int, width: int) -> Iterable[Line]:
         case "ask":
             return [*_prose(f" {number}  ", part.text, width, "strong"), ()]
         case "verdict" | "turned" | "answer" | "action":
-            health = _HEALTH[part.verdict or Verdict.UNKNOWN]
+            health = VERDICT_HEALTH[part.verdict or Verdict.UNKNOWN]
             return _signed(f" {SIGN[health]} ", health, part.text, width)
         case "finding":
             health = health_of(part.severity) if part.severity else "none"
@@ -121,7 +107,7 @@ def _remedy(text: str, width: int) -> Iterator[Line]:
     """Sentences are wrapped; what is indented or a list is a manifest and stays as it is."""
     for number, line in enumerate(text.splitlines()):
         head = " → " if number == 0 else "   "
-        if line.startswith((" ", "- ")):
+        if is_manifest(line):
             yield plain(f"   {printable(line)}")
         else:
             yield from _signed(head, "accent", line, width)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.model.finding import Ref
+    from app.model.finding import Finding, Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +37,20 @@ class Equivalent:
     """What it shows, in a few words."""
     command: str
     """Ready to be copied; it only reads."""
+
+
+def selection_of(finding: Finding) -> Selection:
+    """What a finding is about; where `explain` has no answer about that, its code."""
+    ref = finding.subject
+    question: tuple[str, ...] = ("code", finding.code)
+    match ref.kind:
+        case "Service":
+            question = ("service", f"{ref.namespace}/{ref.name}")
+        case "Session":
+            question = ("session", *ref.name.split("/", 1))
+        case "CiliumLoadBalancerIPPool":
+            question = ("pool", ref.name)
+        case "Prefix":
+            question = ("prefix", ref.name)
+    node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
+    return Selection(ref=ref, question=question, node=node, finding=finding.id)

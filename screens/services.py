@@ -16,6 +16,7 @@ from app.model.advertised_routes import announced
 from app.model.finding import Ref
 from app.model.service_endpoints import backends
 from app.report.lines import Line, Span, Tone
+from app.report.path_lines import status_page, status_summary
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,
@@ -47,7 +48,6 @@ from screens.service_rows import COLUMNS, KeptRow, service_rows
 from screens.used_by import in_namespace
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.service_path import path_lines, short_lines
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -196,10 +196,10 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         balancer, now = self._picture.balancers[key], self.snapshot.taken_at
         if self.roomy:
             self.text.show_text(
-                lambda width: [*path_lines(told, width), *fact_lines(balancer, now, width)], key
+                lambda width: [*status_page(told, width), *fact_lines(balancer, now, width)], key
             )
         else:
-            self.text.show_text(partial(short_lines, told), key)
+            self.text.show_text(partial(status_summary, told), key)
 
     def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of addresses and of who announces them."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.explain import ABOUT, NoSuchThing
 from app.model.finding import Ref
-from app.report.lines import Line, plain
+from app.report.explanation_lines import code_lines, explanation_lines
+from app.report.finding_lines import SCREEN
+from app.report.lines import Line, lines_of, plain
 from app.state.kinds import NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot
 from screens.cluster_handle import ClusterLink
 from screens.command_words import kubectl
 from screens.describe import describe
 from screens.equivalents import ciliscope, explain_command
-from screens.explain_lines import code_lines, explanation_lines
 from screens.info_lines import info_lines
 from screens.selection import Equivalent, Selection
 from screens.text_view import Text
@@ -74,7 +75,7 @@ def code(name: str, snapshot: Snapshot) -> Text:
     """What a code means."""
 
     def tells(_: Snapshot) -> Sequence[Line]:
-        return code_lines(name)
+        return lines_of(code_lines(name))
 
     command = ciliscope(snapshot, "this page", "explain", name)
     return Text(title=name, tells=tells, live=False, equivalents=(command,))
@@ -109,12 +110,12 @@ def _explained(link: ClusterLink, snapshot: Snapshot, about: Selection) -> Seque
     what, *names = about.question or ("",)
     if what in ABOUT:
         try:
-            return explanation_lines(ABOUT[what](case, findings, names))
+            return lines_of(explanation_lines(ABOUT[what](case, findings, names), SCREEN))
         except NoSuchThing as problem:
             return [plain(f" {problem}", "unknown")]
     concerned = link.judge.verdict(snapshot).concerning([about.ref])
     lines = describe(snapshot, about.ref, concerned)
-    return [*lines, (), *code_lines(names[0])] if what == "code" else lines
+    return [*lines, (), *lines_of(code_lines(names[0]))] if what == "code" else lines
 
 
 def _kubectl(link: ClusterLink, verb: str, tells: str, ref: Ref) -> Equivalent:

@@ -13,9 +13,9 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from app.diagnosis.catalog import CODES, FOLDER, LISTS, TEXTS, BadPage, Code, code, parse
+from app.diagnosis.catalog import CODES, FOLDER, LISTS, TEXTS, BadPage, Code, code, docs_page, parse
 from app.diagnosis.inputs import CATEGORIES, INPUTS
-from app.diagnosis.verdict import RULES, docs_page
+from app.diagnosis.verdict import RULES
 from app.model.finding import Severity
 from app.report.pages import INDEX, ROOT, index
 from app.runbooks.library import Library, built_in

@@ -29,9 +29,11 @@ from app.diagnosis.ignore_file import Entry, Ignored
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict
 from app.model.finding import Evidence, Finding, Ref, Severity
+from app.report.check_text import short, text
+from app.report.finding_lines import VALUE, evidence_text
 from app.report.findings_json import findings_json
-from app.report.findings_text import VALUE, Pen, evidence_line, short, text
 from app.report.junit import junit
+from app.report.lines import Pen
 from app.report.markdown import code, escape, markdown
 from app.state.kinds import SERVICES
 from app.state.monitor import Monitor
@@ -222,13 +224,13 @@ def test_nothing_is_said_to_be_left_out_where_nothing_is(healthy: dict[str, str]
 
 def test_a_long_log_line_keeps_its_end() -> None:
     line = f"time=2026-11-23 msg={'x' * 400} Topic=Peer Key=172.29.51.1 Reason=hold-timer-expired"
-    told = evidence_line(Evidence("agent log a", "Pod b", "at", line))
+    told = evidence_text(Evidence("agent log a", "Pod b", "at", line))
     assert told.startswith("Pod b: at = time=2026-11-23 msg=xxx")
     assert told.endswith("Key=172.29.51.1 Reason=hold-timer-expired (agent log a)")
     shown = told.removeprefix("Pod b: at = ").removesuffix(" (agent log a)")
     assert len(shown) == VALUE
     assert shown.count(" ... ") == 1
-    whole = evidence_line(Evidence("agent log a", "Pod b", "at", "y" * VALUE))
+    whole = evidence_text(Evidence("agent log a", "Pod b", "at", "y" * VALUE))
     assert f" = {'y' * VALUE} (" in whole
 
 

@@ -16,12 +16,13 @@ from app.diagnosis.explain import ABOUT, BadQuestion, Explanation, NoSuchThing, 
 from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
-from app.report.findings_text import Pen
+from app.report.explanation_lines import explanation_lines, explanation_text
+from app.report.finding_lines import SCREEN
+from app.report.findings_json import explanation_json
+from app.report.lines import Pen, lines_of, text_of
 from app.report.pages import page
-from app.report.paths_text import explanation_json, explanation_text
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
-from screens.explain_lines import explanation_lines
 from tests.commands import ciliscope, pointing_at
 from tests.diagnosed import with_health
 from tests.lab_asked import asked_lab
@@ -176,7 +177,7 @@ async def test_the_answer_about_an_address_stands_before_why_it_is_so(kind: str,
         "172.29.52.101/32 by 2 of 3 nodes: talos-cp-1, talos-cp-3; missing: talos-cp-2, "
         "for home/grafana"
     )
-    drawn = ["".join(span.text for span in line) for line in explanation_lines(told)]
+    drawn = [text_of(line) for line in lines_of(explanation_lines(told, SCREEN))]
     for lines in (explanation_text(told, Pen()).splitlines(), drawn):
         parts = ("held by", "announced", "CS502", "he way of service")
         places = [next(n for n, line in enumerate(lines) if part in line) for part in parts]

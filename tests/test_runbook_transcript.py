@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.report.findings_text import Pen
+from app.report.lines import Pen
 from app.runbooks import paper
 from app.runbooks.engine import Ran, Run, answer, back, begin, note, resume, skip
 from app.runbooks.headless import follow

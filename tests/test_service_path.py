@@ -13,8 +13,8 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, service_statuses, verdict_words
 from app.model.finding import Finding, Ref, Severity
-from app.report.lines import text_of
-from screens.widgets.service_path import path_lines, prefix_lines, short_lines
+from app.report.lines import rows_of, text_of
+from app.report.path_lines import prefix_lines, status_page, status_summary
 from tests.recorded import NAMES, snapshot_of
 from tests.searching import examples
 
@@ -37,7 +37,7 @@ async def told_in(name: str, service: str) -> ServiceStatus:
 
 
 def text(told: ServiceStatus, width: int = 80) -> str:
-    return "\n".join(text_of(line) for line in path_lines(told, width))
+    return "\n".join(text_of(line) for line in status_page(told, width))
 
 
 def finding(code: str, severity: Severity = Severity.FAIL, **more: object) -> Finding:
@@ -86,7 +86,7 @@ async def test_the_first_broken_hop_has_its_reason_its_remedy_and_its_code() -> 
 async def test_what_breaks_a_hop_is_followed_to_its_root() -> None:
     told = await told_in("wrong-peer-asn", "home/grafana")
     assert told.why == "CS401 BGP sessions are down"
-    for lines in (path_lines(told, 80), short_lines(told, 80)):
+    for lines in (status_page(told, 80), status_summary(told, 80)):
         shown = "\n".join(map(text_of, lines))
         assert "sessions    0/3 established" in shown
         assert "3 of 3 sessions with 172.29.51.1 are down" in shown
@@ -129,7 +129,7 @@ def test_a_prefix_tells_who_is_missing_and_who_should_not(
     actual: tuple[str, ...] | None, unknown: tuple[str, ...], words: list[str]
 ) -> None:
     prefix = PrefixPath("10.0.0.1/32", ("a", "b"), actual, unknown)
-    shown = "\n".join(text_of(line) for line in prefix_lines(prefix, 80))
+    shown = "\n".join(text_of(line) for line in rows_of(prefix_lines(prefix), 80))
     for word in words:
         assert word in shown
     assert ("missing" in shown) == bool(actual is not None and prefix.missing)
@@ -179,8 +179,8 @@ async def test_no_line_is_wider_than_the_room_and_no_word_is_lost(name: str) -> 
     @given(st.integers(40, 180))
     def fits(width: int) -> None:
         for told in everything.values():
-            lines = path_lines(told, width)
-            for line in (*lines, *short_lines(told, width)):
+            lines = status_page(told, width)
+            for line in (*lines, *status_summary(told, width)):
                 assert cell_len(text_of(line).rstrip()) <= width
             bare = "".join(text_of(line)[17:] for line in lines).replace(" ", "")
             for hop in told.path.hops:

@@ -18,14 +18,16 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.ignore_file import Entry, IgnoreError, given_entries, read_entries
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
-from app.diagnosis.verdict import Verdict, names
+from app.diagnosis.verdict import Verdict
 from app.model.finding import Severity
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
+from app.report.check_text import short, text
 from app.report.console import pen_for, print_bytes, print_text
+from app.report.finding_lines import names
 from app.report.findings_json import findings_json
-from app.report.findings_text import Pen, short, text
 from app.report.junit import junit
+from app.report.lines import Pen
 from app.report.markdown import markdown
 from app.state.kinds import COMMANDS
 from app.state.monitor import Monitor

@@ -11,15 +11,17 @@ from app.cli.parser import duration
 from app.config.config_file import SettingsError
 from app.config.settings import Settings
 from app.diagnosis import catalog
+from app.diagnosis.catalog import docs_page
 from app.diagnosis.explain import ABOUT, BadQuestion, NoSuchThing, question
-from app.diagnosis.verdict import diagnose, docs_page
+from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring
 from app.report.console import pen_for, print_bytes, print_text
+from app.report.explanation_lines import explanation_text
+from app.report.findings_json import explanation_json
 from app.report.json import SCHEMA_VERSION
 from app.report.pages import page
-from app.report.paths_text import explanation_json, explanation_text
 from app.state.snapshot import Snapshot
 from collectors.sanitize import printable
 

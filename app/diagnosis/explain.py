@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from app.diagnosis.address_lookup import Known, look_up_address, look_up_prefix
-from app.diagnosis.catalog import CODES
+from app.diagnosis.catalog import CODES, docs_page
 from app.diagnosis.causes import concerning
 from app.diagnosis.inputs import answered
 from app.diagnosis.service_path.path import PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of
-from app.diagnosis.verdict import docs_page
 from app.model.case import Case
 from app.model.desired_peerings import peerings
 from app.model.durations import age, duration

@@ -167,15 +167,3 @@ def _weighed(findings: Sequence[Finding]) -> Iterator[Finding]:
 def category_of(finding: Finding) -> str:
     """The category of a finding's code."""
     return category(finding.code)
-
-
-def docs_page(code: str) -> str:
-    """The page of a code, from the root of the repository."""
-    return f"app/diagnosis/catalog/{code}.md"
-
-
-def names(findings: Iterable[Finding], limit: int) -> str:
-    """Findings by code and subject, the first few of them."""
-    named = [f"{finding.code} {finding.subject}" for finding in findings]
-    rest = len(named) - limit
-    return ", ".join(named[:limit]) + (f" and {rest} more" if rest > 0 else "")

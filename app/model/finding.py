@@ -95,9 +95,14 @@ class Finding:
     def advice(self) -> str:
         """The remedy in a sentence or two, without the manifest that may stand under it."""
         lines = self.remedy.splitlines()
-        return " ".join(line for line in lines if not line.startswith((" ", "- ")))
+        return " ".join(line for line in lines if not is_manifest(line))
 
     @property
     def root(self) -> bool:
         """Whether nothing else explains it."""
         return not self.caused_by
+
+
+def is_manifest(line: str) -> bool:
+    """Whether a line of a remedy is part of a manifest, which is indented or a list."""
+    return line.startswith((" ", "- "))

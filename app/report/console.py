@@ -6,7 +6,7 @@ import os
 import sys
 
 from app.config.settings import Settings
-from app.report.findings_text import Pen
+from app.report.lines import Pen
 
 
 def ascii_only(settings: Settings) -> bool:

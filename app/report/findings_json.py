@@ -1,4 +1,4 @@
-"""The JSON document of `check` (`docs/findings.schema.json`, `docs/check.md`)."""
+"""The JSON documents of `check` (`docs/findings.schema.json`, `docs/check.md`) and `explain`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from app.diagnosis.verdict import Verdict, category_of, docs_page
+from app.diagnosis.catalog import docs_page
+from app.diagnosis.explain import Explanation
+from app.diagnosis.service_path.path import Hop, PrefixPath, ServicePath
+from app.diagnosis.verdict import Verdict, category_of
 from app.model.finding import Evidence, Finding, Ref
 from app.report.json import (
     SCHEMA_VERSION,
@@ -73,9 +76,67 @@ class FindingsDocument(Item, frozen=True):
     sources: tuple[SourceItem, ...]
 
 
+class HopItem(Item, frozen=True):
+    """One hop."""
+
+    name: str
+    state: str
+    reason: str
+    evidence: tuple[EvidenceItem, ...]
+    findings: tuple[str, ...]
+    """Ids of what is wrong here."""
+
+
+class PrefixItem(Item, frozen=True):
+    """Who should announce a prefix, and who does; null where one of the two is not known."""
+
+    prefix: str
+    expected: tuple[str, ...] | None
+    actual: tuple[str, ...] | None
+    right: tuple[str, ...] | None
+    missing: tuple[str, ...] | None
+    extra: tuple[str, ...] | None
+    unknown: tuple[str, ...]
+
+
+class PathItem(Item, frozen=True):
+    """The way of one service."""
+
+    service: str
+    broken: str | None
+    """Name of the first broken hop."""
+    hops: tuple[HopItem, ...]
+    prefixes: tuple[PrefixItem, ...]
+    router: dict[str, tuple[str, ...]]
+    """`show` commands by the peer's address."""
+
+
+class FactItem(Item, frozen=True):
+    """One thing that is known."""
+
+    name: str
+    value: str
+
+
+class ExplanationDocument(Item, frozen=True):
+    """One answer."""
+
+    schema_version: int
+    kind: str
+    taken_at: datetime
+    cluster: ClusterItem
+    subject: FactItem
+    facts: tuple[FactItem, ...]
+    paths: tuple[PathItem, ...]
+    findings: tuple[FindingItem, ...]
+    unread: tuple[str, ...]
+    """Names of the sources for want of which not all could be judged."""
+    sources: tuple[SourceItem, ...]
+
+
 def findings_json(verdict: Verdict) -> str:
     """The document as indented JSON, a newline at the end."""
-    told = FindingsDocument(
+    document = FindingsDocument(
         schema_version=SCHEMA_VERSION,
         cluster=cluster_item(verdict.snapshot),
         taken_at=verdict.snapshot.taken_at,
@@ -88,7 +149,7 @@ def findings_json(verdict: Verdict) -> str:
         not_read=(*verdict.not_read(), *verdict.not_granted()),
         sources=source_items(verdict.snapshot),
     )
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def finding_item(finding: Finding) -> FindingItem:
@@ -117,4 +178,54 @@ def evidence_item(evidence: Evidence) -> EvidenceItem:
     """One observation."""
     return EvidenceItem(
         evidence.source, evidence.object, evidence.field, evidence.value, evidence.age
+    )
+
+
+def explanation_json(explanation: Explanation) -> str:
+    """The answer as indented JSON, a newline at the end."""
+    document = ExplanationDocument(
+        schema_version=SCHEMA_VERSION,
+        kind="Explanation",
+        taken_at=explanation.snapshot.taken_at,
+        cluster=cluster_item(explanation.snapshot),
+        subject=FactItem(explanation.kind, explanation.name),
+        facts=tuple(FactItem(name, value) for name, value in explanation.facts),
+        paths=tuple(_path_item(path) for path in explanation.paths),
+        findings=tuple(finding_item(finding) for finding in explanation.findings),
+        unread=tuple(source.label for source in explanation.unread),
+        sources=source_items(explanation.snapshot),
+    )
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _path_item(path: ServicePath) -> PathItem:
+    return PathItem(
+        service=path.service,
+        broken=path.broken.name if path.broken else None,
+        hops=tuple(_hop_item(hop) for hop in path.hops),
+        prefixes=tuple(_prefix_item(prefix) for prefix in path.prefixes),
+        router=dict(path.router),
+    )
+
+
+def _hop_item(hop: Hop) -> HopItem:
+    return HopItem(
+        name=hop.name,
+        state=str(hop.state),
+        reason=hop.reason,
+        evidence=tuple(evidence_item(evidence) for evidence in hop.evidence),
+        findings=tuple(finding.id for finding in hop.findings),
+    )
+
+
+def _prefix_item(prefix: PrefixPath) -> PrefixItem:
+    known = prefix.actual is not None and prefix.expected is not None
+    return PrefixItem(
+        prefix=prefix.prefix,
+        expected=prefix.expected,
+        actual=prefix.actual,
+        right=prefix.right if known else None,
+        missing=prefix.missing if known else None,
+        extra=prefix.extra if known else None,
+        unknown=prefix.unknown,
     )

@@ -120,8 +120,8 @@ def _served(case: Case, reach: Reach | None) -> str:
     )
     have = "have" if reach.total > 1 else "has"
     if reach.unknown:
-        told = "whether it is announced" if reach.total == 1 else f"how {reach.unknown} fare"
-        return f"{every} {have} an address; {told} is not known."
+        unknown = "whether it is announced" if reach.total == 1 else f"how {reach.unknown} fare"
+        return f"{every} {have} an address; {unknown} is not known."
     if not case.sessions:
         return f"{every} {have} an address; no BGP session is configured."
     are = "are" if reach.total > 1 else "is"

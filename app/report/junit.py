@@ -13,10 +13,12 @@ from xml.etree import ElementTree
 
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES, Code, code
-from app.diagnosis.verdict import Verdict, category_of, names
+from app.diagnosis.verdict import Verdict, category_of
 from app.model.durations import plural
 from app.model.finding import Finding, Severity
-from app.report.findings_text import Pen, finding_lines, ignored_lines, not_read
+from app.report.check_text import ignored_lines, not_read
+from app.report.finding_lines import REPORT, finding_lines, names
+from app.report.lines import Pen
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 §2.2 does not allow."""
@@ -87,9 +89,9 @@ def _summary(findings: list[Finding]) -> str:
 
 
 def _details(verdict: Verdict, findings: Iterable[Finding]) -> str:
-    pen, lines = Pen(), list[str]()
+    lines: list[str] = []
     for finding in findings:
-        lines += finding_lines(finding, pen, verdict.causes(finding))
+        lines += Pen().rows(finding_lines(finding, REPORT, verdict.causes(finding)))
         if follow := verdict.follow(finding):
             lines.append(f"    explains  {names(follow, 10)}")
     return _xml("\n".join(lines))

@@ -32,6 +32,15 @@ FIXED_SPACE = "\u00a0"
 TIMES = "\u00d7"
 """Before a number: so many times."""
 
+WIDTH = 100
+"""Columns at which a report wraps sentences."""
+
+_LEAST = 12
+"""Cells that a text has at least, however far in it is."""
+_COLOURS: dict[Tone, int] = {"ok": 32, "fail": 31, "warn": 33, "unknown": 35, "none": 36}
+_SIGNS = {"✓": "+", "✗": "x", "!": "!", "?": "?", "·": "-"}
+"""The signs of states in a report, and what they are in ASCII."""
+
 _ASCII = str.maketrans(
     {
         FIXED_SPACE: " ",
@@ -78,6 +87,48 @@ class Span:
 
 
 Line = tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A text of any length after its head; what does not fit continues below."""
+
+    head: Line
+    body: Line = ()
+    under: Line | None = None
+    """What precedes the rows below; None: as many spaces as the head is wide."""
+    whole: bool = False
+    """Whether a report keeps it on one line, to be copied: a command, a manifest, evidence."""
+
+    @property
+    def line(self) -> Line:
+        """All of it on one line."""
+        return (*self.head, *self.body)
+
+    def rows(self, width: int, *, split: bool = True) -> list[Line]:
+        """The rows for a width in cells; `split`: a word that does not fit is broken."""
+        under = plain(" " * length(self.head)) if self.under is None else self.under
+        room = max(width - length(under), _LEAST)
+        first, *rest = wrapped(self.body, room, split=split)
+        return [(*self.head, *first), *((*under, *row) for row in rest)]
+
+    def inset(self) -> Paragraph:
+        """The same one cell further in, as screens have a margin."""
+        if not (self.head or self.body):
+            return self
+        first, *rest = self.head or (Span(""),)
+        under = None if self.under is None else (Span(" "), *self.under)
+        return Paragraph((Span(f" {first.text}", first.tone), *rest), self.body, under, self.whole)
+
+
+def lines_of(paragraphs: Iterable[Paragraph]) -> list[Line]:
+    """Paragraphs for a screen that wraps them itself, a line each."""
+    return [paragraph.inset().line for paragraph in paragraphs]
+
+
+def rows_of(paragraphs: Iterable[Paragraph], width: int) -> list[Line]:
+    """Paragraphs for a screen of a width in cells."""
+    return [row for paragraph in paragraphs for row in paragraph.inset().rows(width)]
 
 
 def plain(text: str, tone: Tone = "") -> Line:
@@ -132,12 +183,16 @@ def headed(name: Line, verdict: Line, width: int) -> list[Line]:
     return [*wrapped(name, width, 1), *wrapped((Span(" "), *verdict), width, 3)]
 
 
-def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
-    """The line broken at spaces; what follows the first line is indented. Loses nothing else."""
+def wrapped(line: Line, width: int, indent: int = 0, *, split: bool = True) -> list[Line]:
+    """The line broken at spaces; what follows the first line is indented. Loses nothing else.
+
+    `split`: a word that is wider than the line is broken too.
+    """
     width = max(width, indent + 1, 2)
     lines: list[list[Span]] = [[]]
     used = 0
-    for word in _unbroken(_words(line, width - indent), width - indent):
+    longest = width - indent if split else length(line)
+    for word in _unbroken(_words(line, longest), longest):
         text = text_of(word)
         if used and used + cell_len(text.rstrip(" ")) > width:
             lines.append([Span(" " * indent)] if indent else [])
@@ -145,6 +200,37 @@ def wrapped(line: Line, width: int, indent: int = 0) -> list[Line]:
         lines[-1] += word
         used += cell_len(text)
     return [_merged(spans) for spans in lines]
+
+
+class Pen:
+    """Writes paragraphs as text, wrapped at `WIDTH`."""
+
+    def __init__(self, *, ascii_only: bool = False, colour: bool = False) -> None:
+        """`ascii_only`: signs in ASCII. `colour`: signs in colour, for a terminal."""
+        self._ascii = ascii_only
+        self._colour = colour
+
+    def text(self, paragraphs: Iterable[Paragraph]) -> str:
+        """The rows of the paragraphs, a newline at the end of each."""
+        return "".join(f"{row}\n" for row in self.rows(paragraphs))
+
+    def rows(self, paragraphs: Iterable[Paragraph]) -> Iterator[str]:
+        """The rows of the paragraphs."""
+        for each in paragraphs:
+            if each.whole:
+                yield self._written(each.line)
+            else:
+                yield from (self._written(r).rstrip() for r in each.rows(WIDTH, split=False))
+
+    def _written(self, line: Line) -> str:
+        return "".join(map(self._span, line))
+
+    def _span(self, span: Span) -> str:
+        number = _COLOURS.get(span.tone)
+        if number is None or span.text not in _SIGNS:
+            return span.text
+        sign = _SIGNS[span.text] if self._ascii else span.text
+        return f"\x1b[{number}m{sign}\x1b[0m" if self._colour else sign
 
 
 def _unbroken(pieces: Iterable[Span], width: int) -> Iterator[Line]:

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from app.diagnosis import catalog
+from app.diagnosis.catalog import docs_page
 from app.diagnosis.inputs import answered
-from app.diagnosis.verdict import COUNTED, Verdict, docs_page
+from app.diagnosis.verdict import COUNTED, Verdict
 from app.model.durations import plural
-from app.model.finding import Finding
-from app.report.findings_text import evidence_line, not_read
+from app.model.finding import Finding, is_manifest
+from app.report.check_text import not_read
+from app.report.finding_lines import evidence_text
 from app.report.json import cluster_item
 from collectors.sanitize import one_line, printable
 
@@ -79,7 +81,7 @@ def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
     if causes := verdict.causes(top):
         yield f"Because of {', '.join(_named(causes))}."
         yield ""
-    yield from (f"- {code(evidence_line(evidence))}" for evidence in top.evidence)
+    yield from (f"- {code(evidence_text(evidence))}" for evidence in top.evidence)
     if top.evidence:
         yield ""
     if top.remedy:
@@ -97,7 +99,7 @@ def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
 def _remedy(remedy: str) -> Iterator[str]:
     """Sentences as words; what is indented or a list is a manifest and stands in a block."""
     head = "**Remedy:** "
-    for manifest, lines in groupby(remedy.splitlines(), lambda line: line.startswith((" ", "- "))):
+    for manifest, lines in groupby(remedy.splitlines(), is_manifest):
         if manifest:
             yield from ("```yaml", *(printable(line) for line in lines), "```", "")
         else:

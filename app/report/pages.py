@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from app.diagnosis.catalog import CODES, Code, code
+from app.diagnosis.catalog import CODES, Code, code, docs_page
 from app.diagnosis.inputs import CATEGORIES
-from app.diagnosis.verdict import docs_page
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = ROOT / "docs" / "findings" / "README.md"

@@ -7,21 +7,24 @@ the business of whoever draws.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.diagnosis.read_commands import in_context
 from app.diagnosis.service_path.paths import path_of
 from app.model.case import Case
 from app.model.finding import Finding, Severity
-from app.report.findings_text import evidence_line
-from app.runbooks.engine import Run
+from app.report.finding_lines import evidence_text
+from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, Run
 from app.runbooks.evaluation import Judgement, View, causes
 from app.runbooks.panels import Panel
 from app.runbooks.parsing import CONNECTIONS, ROUTERS
 from app.runbooks.schema import Step, Verdict
 from app.runbooks.subjects import command, filled
+
+if TYPE_CHECKING:
+    from app.model.health import Health
 
 Role: TypeAlias = Literal[
     "ask",
@@ -46,6 +49,12 @@ Role: TypeAlias = Literal[
 EVIDENCE = 4
 """Observations shown of each finding; the transcript has all."""
 
+VERDICT_HEALTH: Mapping[Verdict, Health] = {
+    Verdict.PASS: "ok",
+    Verdict.FAIL: "fail",
+    Verdict.UNKNOWN: "unknown",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -58,6 +67,12 @@ class Part:
     """Of `verdict`, `answer`, `choice` and `turned`: which."""
     severity: Severity | None = None
     """Of `finding`: how bad it is."""
+
+
+def result_health(run: Run) -> Health:
+    """The health that the result of a run amounts to."""
+    known: Mapping[str, Health] = {FIXED: "ok", NOTHING_WRONG: "ok", FOUND: "fail"}
+    return known.get(run.result, "unknown")
 
 
 def parts(
@@ -73,7 +88,7 @@ def parts(
         if not rests:
             yield Part("verdict", found.because, found.verdict)
             seen = found.evidence[:EVIDENCE]
-            yield from (Part("evidence", evidence_line(each)) for each in seen)
+            yield from (Part("evidence", evidence_text(each)) for each in seen)
         for finding in rests:
             yield from _finding(finding)
     yield from _asked(run, step, view.case)
@@ -119,7 +134,7 @@ def _finding(finding: Finding) -> Iterator[Part]:
     yield Part("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
     if finding.remedy:
         yield Part("remedy", finding.remedy)
-    yield from (Part("evidence", evidence_line(each)) for each in finding.evidence[:EVIDENCE])
+    yield from (Part("evidence", evidence_text(each)) for each in finding.evidence[:EVIDENCE])
 
 
 def _asked(run: Run, step: Step, case: Case) -> Iterator[Part]:

@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from app.diagnosis.read_commands import in_context
-from app.model.finding import Severity
-from app.report.findings_text import Pen, remedy_lines
+from app.model.severity import health_of
+from app.report.finding_lines import observed, remedy_lines
+from app.report.lines import SIGN, Line, Paragraph, Pen, Span, plain
 from app.report.markdown import escape
-from app.report.paths_text import behind
 from app.runbooks.engine import (
-    FIXED,
-    FOUND,
-    NOTHING_WRONG,
-    OPEN,
     Judged,
     Noted,
     Noticed,
     Ran,
-    Result,
     Resumed,
     Run,
     Seen,
 )
+from app.runbooks.page import VERDICT_HEALTH, result_health
 from app.runbooks.schema import Step, Verdict
 from app.runbooks.subjects import command, filled
 from app.runbooks.transcript import Document, run_of
 from collectors.sanitize import one_line
 
+if TYPE_CHECKING:
+    from app.model.health import Health
+
 EVIDENCE = 6
-"""Observations told of a finding; the JSON has all."""
-
-_SIGNS: dict[Verdict, Severity | str] = {
-    Verdict.PASS: "ok",
-    Verdict.FAIL: Severity.FAIL,
-    Verdict.UNKNOWN: Severity.UNKNOWN,
-}
-
-_RESULTS: dict[Result, Severity | str] = {
-    FIXED: "ok",
-    NOTHING_WRONG: "ok",
-    FOUND: Severity.FAIL,
-    OPEN: Severity.UNKNOWN,
-}
+"""Observations of a finding; JSON has all."""
 
 
 def text(document: Document, pen: Pen) -> str:
     """The transcript for people, a newline at the end."""
-    run = run_of(document)
-    lines = [_title(document), one_line(document.runbook.title), ""]
-    for number, step in _numbered(run):
-        lines += [*_step(run, number, step, pen, document.context), ""]
-    lines.append(f"{pen.sign(_sign_of(run))} {run.result}")
-    return "\n".join(lines) + "\n"
+    return pen.text(_paragraphs(document))
 
 
 def markdown(document: Document) -> str:
@@ -93,10 +75,6 @@ def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
         yield places[step.id], step
 
 
-def _sign_of(run: Run) -> Severity | str:
-    return _RESULTS[run.result]
-
-
 def _word(run: Run, step: Step) -> str:
     """Its verdict in words, and whether the run has gone back from it."""
     return _verdict(run, step) + ("" if step.id in run.way else " (gone back from)")
@@ -111,60 +89,81 @@ def _verdict(run: Run, step: Step) -> str:
     return str(run.verdict(step))
 
 
-def _step(run: Run, number: int, step: Step, pen: Pen, context: str) -> Iterator[str]:
+def _paragraphs(document: Document) -> Iterator[Paragraph]:
+    run = run_of(document)
+    yield from (_whole(_title(document)), _whole(one_line(document.runbook.title)), _whole(""))
+    for number, step in _numbered(run):
+        yield from (*_step(run, number, step, document.context), _whole(""))
+    yield Paragraph((*_sign(result_health(run)), Span(run.result)))
+
+
+def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph]:
     verdict = run.verdict(step)
     ask = filled(step.ask, run.runbook, run.parameters)
-    yield from behind(f"{pen.sign(_SIGNS[verdict])} {number}  ", f"{ask}  {_word(run, step)}")
+    head = (*_sign(VERDICT_HEALTH[verdict]), Span(f"{number}  "))
+    yield Paragraph(head, plain(one_line(f"{ask}  {_word(run, step)}")))
     judged = run.judged.get(step.id)
     if judged is not None:
-        yield from _judged(judged, pen)
+        yield from _judged(judged)
     yield from _by_hand(run, step)
     if verdict is Verdict.FAIL and step.fix:
-        yield from behind("     do        ", filled(step.fix, run.runbook, run.parameters))
+        yield _behind("     do        ", filled(step.fix, run.runbook, run.parameters))
     if verdict is not Verdict.PASS:
         for each in step.commands:
-            shown = in_context(command(each, run.runbook, run.parameters), context)
-            if shown:
-                yield f"     by hand   {one_line(shown)}"
+            text = in_context(command(each, run.runbook, run.parameters), context)
+            if text:
+                yield _whole(f"     by hand   {one_line(text)}")
     yield from (_note_line(note) for note in run.notes(step.id))
 
 
-def _judged(judged: Judged, pen: Pen) -> Iterator[str]:
+def _judged(judged: Judged) -> Iterator[Paragraph]:
     if not judged.findings:
-        yield from behind("     ", judged.because)
+        yield _behind("     ", judged.because)
     for finding in judged.findings:
-        sign = pen.sign(finding.severity)
-        yield from behind(f"     {sign} {finding.code} ", finding.summary)
-        yield from (f"       {_seen(each)}" for each in finding.evidence[:EVIDENCE])
+        sign = _sign(health_of(finding.severity))
+        head = (Span("     "), *sign, Span(f"{finding.code} "))
+        yield Paragraph(head, plain(one_line(finding.summary)))
+        yield from (_whole(f"       {_seen(each)}") for each in finding.evidence[:EVIDENCE])
         if finding.remedy:
             yield from remedy_lines("       do      ", finding.remedy)
         if finding.command:
-            yield f"       by hand {one_line(finding.command)}"
+            yield _whole(f"       by hand {one_line(finding.command)}")
 
 
-def _by_hand(run: Run, step: Step) -> Iterator[str]:
+def _by_hand(run: Run, step: Step) -> Iterator[Paragraph]:
     if step.manual is not None:
         answer = run.answers.get(step.id)
         if answer is None:
-            yield from behind("     ", filled(step.manual.do, run.runbook, run.parameters))
+            yield _behind("     ", filled(step.manual.do, run.runbook, run.parameters))
             for choice in step.manual.choices:
-                shown = f"--answer {step.id}={choice.key}"
-                yield from behind(f"       {shown:<28} ", choice.says)
+                option = f"--answer {step.id}={choice.key}"
+                yield _behind(f"       {option:<28} ", choice.says)
         else:
-            yield from behind("     ", f"{answer.says} ({answer.by})")
+            yield _behind("     ", f"{answer.says} ({answer.by})")
     ran = run.ran.get(step.id)
     if ran is not None:
-        yield from behind("     ", ran.says)
+        yield _behind("     ", ran.says)
 
 
-def _note_line(note: Noted) -> str:
-    return one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})")
+def _note_line(note: Noted) -> Paragraph:
+    return _whole(one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})"))
+
+
+def _sign(health: Health) -> Line:
+    return (Span(SIGN[health], health), Span(" "))
+
+
+def _behind(head: str, sentence: str) -> Paragraph:
+    return Paragraph(plain(head), plain(one_line(sentence)))
+
+
+def _whole(text: str) -> Paragraph:
+    return Paragraph((), plain(text), whole=True)
 
 
 def _seen(each: Seen) -> str:
-    when = f", {each.at:%H:%M:%SZ}" if each.at else ""
-    where = ": ".join(filter(None, (each.object, each.field)))
-    return one_line(f"{where} = {each.value or '(empty)'} ({each.source}{when})")
+    when = f"{each.at:%H:%M:%SZ}" if each.at else ""
+    return observed((each.object, each.field), each.value, (each.source, when))
 
 
 def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:

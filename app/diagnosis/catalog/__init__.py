@@ -81,6 +81,11 @@ def code(name: str) -> Code:
     return parse(name, (FOLDER / f"{name}.md").read_text("utf-8"))
 
 
+def docs_page(code: str) -> str:
+    """The page of a code, from the root of the repository."""
+    return f"app/diagnosis/catalog/{code}.md"
+
+
 def parse(name: str, text: str) -> Code:
     """The entry that a page describes. Raises BadPage."""
     opening, _, rest = text.partition("\n")

@@ -1,0 +1,229 @@
+"""The path of a service as lines, hop by hop: for `explain`, and for the detail of a service.
+
+│ ✓ class       no loadBalancerClass
+│ ✗ pool        no pool selects home/typo: …
+│               → Set the label …  CS201
+· ┄ sessions    not reached (3/3 established)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
+from app.diagnosis.service_status import ServiceStatus, verdict_words
+from app.model.severity import health_of
+from app.report.finding_lines import REPORT, SCREEN, Form, evidence_text, names, short_lines
+from app.report.lines import SIGN, Line, Paragraph, Span, Tone, headed, length, plain, rows_of
+from collectors.sanitize import one_line
+
+if TYPE_CHECKING:
+    from app.model.finding import Finding
+    from app.model.health import Health
+
+_HEALTH: dict[HopState, Health] = {
+    HopState.OK: "ok",
+    HopState.BROKEN: "fail",
+    HopState.UNKNOWN: "unknown",
+    HopState.NOT_REACHED: "none",
+}
+_NAME = 12
+"""Cells of the names of hops."""
+_NODES = 12
+"""Nodes named at most; the rest is counted."""
+
+
+def path_lines(path: ServicePath, form: Form) -> Iterator[Paragraph]:
+    """The path of a service: its hops with evidence, who announces it, what to compare."""
+    yield Paragraph(plain(one_line(f"the way of service {path.service}"), "strong"))
+    for hop in path.hops:
+        yield _hop(hop)
+        under = _under(hop)
+        if hop.state in (HopState.BROKEN, HopState.UNKNOWN):
+            for each in hop.evidence[: form.hop_evidence]:
+                text = evidence_text(each, form.value)
+                yield Paragraph(under, plain(text, "none"), whole=True)
+        if hop.findings:
+            yield Paragraph(under, plain(one_line(names(hop.findings, 3)), "accent"), whole=True)
+    yield from _around(path, form)
+
+
+def status_page(status: ServiceStatus, width: int) -> list[Line]:
+    """The whole path: every hop with what to do there, who announces it, what to compare."""
+    paragraphs = [line for hop in status.path.hops for line in _advised(status, hop)]
+    if others := _elsewhere(status):
+        paragraphs += [Paragraph(()), Paragraph(plain("Found beside it", "strong"))]
+        paragraphs += [line for finding in others for line in short_lines(finding)]
+    paragraphs += _around(status.path, SCREEN)
+    return [*_heading(status, width), *rows_of(paragraphs, width)]
+
+
+def status_summary(status: ServiceStatus, width: int) -> list[Line]:
+    """The most important part of it: the first hop that is not ok, and what to do there."""
+    path, broken = status.path, status.path.broken
+    paragraphs: list[Paragraph] = []
+    if good := [_name(hop, rails=True) for hop in path.hops if hop.state is HopState.OK]:
+        paragraphs.append(Paragraph((Span(SIGN["ok"], "ok"), Span(" ")), plain(" · ".join(good))))
+    if broken is not None:
+        paragraphs.append(_hop(broken, rails=True))
+        for finding in _chief(status, broken):
+            texts = _advice(finding, (), summary=finding.summary != broken.reason)
+            paragraphs += _behind(broken, texts)
+    else:
+        odd = (hop for hop in path.hops if hop.state is not HopState.OK)
+        paragraphs += [line for hop in islice(odd, 1) for line in _advised(status, hop)]
+        for finding in _elsewhere(status) or status.findings:
+            paragraphs += short_lines(finding)
+        paragraphs += [line for prefix in path.prefixes for line in prefix_lines(prefix)]
+    return [*_heading(status, width), *rows_of(paragraphs, width)]
+
+
+def prefix_lines(prefix: PrefixPath) -> Iterator[Paragraph]:
+    """Who should announce a prefix, who does, who is missing, and who should not."""
+    expected, actual = prefix.expected or (), prefix.actual
+    health, text = _prefix_state(prefix)
+    sign = (Span(SIGN[health], health), Span(" "))
+    if text:
+        yield Paragraph(sign, plain(f"{prefix.prefix}  {text}"))
+        return
+    yield Paragraph(sign, plain(prefix.prefix, "strong"))
+    rows: list[tuple[str, Sequence[str], Tone]] = [
+        ("expected", expected, ""),
+        ("announced", actual or (), ""),
+        ("missing", prefix.missing, "fail"),
+        ("should not", prefix.extra, "warn"),
+        ("not known", prefix.unknown, "unknown"),
+    ]
+    for name, nodes, tone in rows:
+        if nodes or name in ("expected", "announced"):
+            yield Paragraph(plain(f"    {name:<11}"), plain(_nodes(nodes, _NODES), tone))
+
+
+def announced_text(prefix: PrefixPath) -> str:
+    """Who announces a prefix as it should be, who does not, and who should not; in a sentence."""
+    if prefix.actual is None:
+        return f"expected from {_nodes(prefix.expected or ())}; it is not known who announces it"
+    if prefix.expected is None:
+        return f"announced by {_nodes(prefix.actual)}; it is not known who should"
+    parts = (
+        ("announced as it should be by", prefix.right),
+        ("missing", prefix.missing),
+        ("not known", prefix.unknown),
+        ("announced and should not be by", prefix.extra),
+    )
+    texts = [f"{word}: {_nodes(nodes)}" for word, nodes in parts if nodes]
+    return "; ".join(texts) or "expected from no node, announced by none"
+
+
+def _prefix_state(prefix: PrefixPath) -> tuple[Health, str]:
+    """How a prefix is, and where one sentence says all of it, that; "" elsewhere."""
+    expected, actual = prefix.expected, prefix.actual
+    if expected is None:
+        return "unknown", f"announced by {_nodes(actual or (), _NODES)}; who should is not known"
+    if actual is None:
+        return "unknown", f"expected from {_nodes(expected, _NODES)}; who announces it is not known"
+    if prefix.missing or prefix.extra:
+        return "warn" if set(actual) & set(expected) or not expected else "fail", ""
+    if prefix.unknown:
+        return "unknown", ""
+    return "ok", f"by all {len(expected)} that should: {_nodes(expected, _NODES)}"
+
+
+def _around(path: ServicePath, form: Form) -> Iterator[Paragraph]:
+    """Who announces the prefixes of a service, and what to compare on the router."""
+    if form is REPORT:
+        for prefix in path.prefixes:
+            text = one_line(announced_text(prefix))
+            yield Paragraph(plain(f"  {one_line(prefix.prefix)}  "), plain(text))
+    elif path.prefixes:
+        yield from (Paragraph(()), Paragraph(plain("Who announces it", "strong")))
+        yield from (line for prefix in path.prefixes for line in prefix_lines(prefix))
+    if path.router and form is not REPORT:
+        yield Paragraph(())
+    for peer, commands in path.router.items():
+        yield Paragraph(plain(f"  to compare on the router {one_line(peer)}:"), whole=True)
+        for command in commands:
+            yield Paragraph(plain("    "), plain(one_line(command), "accent"), whole=True)
+
+
+def _advised(status: ServiceStatus, hop: Hop) -> Iterator[Paragraph]:
+    """A hop with what to do there, and what that comes from."""
+    yield _hop(hop, rails=True)
+    for place, finding in enumerate(hop.findings):
+        summary = place > 0 or hop.reason != finding.summary
+        yield from _behind(hop, _advice(finding, status.roots(finding), summary=summary))
+
+
+def _chief(status: ServiceStatus, broken: Hop) -> Sequence[Finding]:
+    """What breaks a hop: the root causes of its first finding, or that itself."""
+    first = broken.findings[:1]
+    return status.roots(first[0]) or first if first else ()
+
+
+def _hop(hop: Hop, *, rails: bool = False) -> Paragraph:
+    """A hop: its sign, name and reason; `rails`: a line down the side joins it with the others."""
+    health, reached = _HEALTH[hop.state], hop.state is not HopState.NOT_REACHED
+    sign = SIGN[health] if reached or not rails else "┄"
+    tone: Tone = "" if reached else "none"
+    bold: Tone = "strong" if hop.state is HopState.BROKEN else tone
+    name = Span(f" {_name(hop, rails=rails):<{_NAME}}", bold)
+    under, reason = _under(hop, rails=rails), one_line(hop.reason or str(hop.state))
+    return Paragraph((under[0], Span(sign, health), name), plain(reason, tone), under)
+
+
+def _name(hop: Hop, *, rails: bool) -> str:
+    """The name of a hop; with rails as the question that it answers, where its name is none."""
+    return f"{hop.name}?" if rails and hop.name == "advertised" else hop.name
+
+
+def _under(hop: Hop, *, rails: bool = False) -> Line:
+    """What precedes the lines below a hop: the rail, and spaces up to its reason."""
+    reached = hop.state is not HopState.NOT_REACHED
+    rail = Span("  ") if not rails else Span("│ ") if reached else Span("· ", "none")
+    return (rail, Span(" " * (_NAME + 2)))
+
+
+def _behind(hop: Hop, texts: Iterable[Paragraph]) -> Iterator[Paragraph]:
+    """Texts under the reason of a hop."""
+    under = _under(hop, rails=True)
+    for text in texts:
+        below = plain(" " * length(text.head))
+        yield Paragraph((*under, *text.head), text.body, (*under, *below))
+
+
+def _advice(finding: Finding, roots: Iterable[Finding], *, summary: bool) -> Iterator[Paragraph]:
+    """What to do about a finding, with its code, and what it comes from."""
+    if summary:
+        health = health_of(finding.severity)
+        yield Paragraph((), (Span(f"{SIGN[health]} ", health), Span(finding.summary)))
+    yield _remedy(finding)
+    for root in roots:
+        yield Paragraph((), (Span("because ", "strong"), Span(root.summary)))
+        yield _remedy(root)
+
+
+def _remedy(finding: Finding) -> Paragraph:
+    body = (Span(finding.advice), Span(f"  {finding.code}", "accent"))
+    return Paragraph((Span("→ ", "accent"),), body)
+
+
+def _heading(status: ServiceStatus, width: int) -> list[Line]:
+    """The service, and at the right edge the state of its path."""
+    health = status.health
+    words = f"{SIGN[health]} {verdict_words(status.path, health)} "
+    return headed(plain(f" {status.path.service}", "strong"), plain(words, health), width)
+
+
+def _elsewhere(status: ServiceStatus) -> tuple[Finding, ...]:
+    """Findings about the service that are not on its path."""
+    shown = {finding.id for hop in status.path.hops for finding in hop.findings}
+    shown |= {root.id for f in status.findings if f.id in shown for root in status.roots(f)}
+    return tuple(finding for finding in status.findings if finding.id not in shown)
+
+
+def _nodes(nodes: Sequence[str], most: int | None = None) -> str:
+    """The names, the first few of them where there is a limit."""
+    rest = len(nodes[most:]) if most else 0
+    return ", ".join(nodes[:most]) + (f" and {rest} more" if rest else "") or "no node"
