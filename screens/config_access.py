@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.diagnosis.rules.visibility import rights_yaml
-from app.model.finding import Ref
-from app.model.severity import rank
+from app.model.finding import Ref, rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import age_of, count, time_of_day
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
@@ -19,8 +18,7 @@ from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
     from app.state.snapshot import Snapshot
 
 COLUMNS = (

@@ -17,9 +17,8 @@ from app.model.desired_peerings import (
     selects_node,
     selects_service,
 )
-from app.model.finding import Ref
+from app.model.finding import Ref, rank
 from app.model.selectors import describe
-from app.model.severity import rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
     from app.model.desired_peerings import PeeringFamily, SelectedAdvertisement
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
     from app.state.snapshot import Snapshot
     from collectors.cilium.records import ClusterConfig, ClusterPeer, PeeringPolicy
     from collectors.kubernetes.records import LabelSelector

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.model.configuration import CONFIG_MAP, Parameter, fulfils, parameters
-from app.model.finding import Ref
-from app.model.severity import rank
+from app.model.finding import Ref, rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from app.config.expected_settings import Expected
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
     from app.state.snapshot import Snapshot
     from collectors.cilium.status import AgentStatus
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.model.severity import health_of, rank
+from app.model.finding import health_of, rank
 from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span, plain
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding, Ref
-    from app.model.health import Health
+    from app.model.finding import Finding, Health, Ref
     from screens.selection import Equivalent
 
 

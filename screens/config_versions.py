@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.model.finding import Ref
-from app.model.health import CiliumPod, Health, cilium_pods
-from app.model.severity import rank
+from app.model.finding import Health, Ref, rank
+from app.model.health import CiliumPod, cilium_pods
 from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain

@@ -12,7 +12,7 @@ from app.report.lines import SIGN, Line, Span, plain, wrapped
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
     from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
 
 _ON_THE_WAY = ("", "PodInitializing", "ContainerCreating")

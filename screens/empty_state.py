@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from app.model.facts import HEARTBEAT
 from app.report.columns import Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import Line, Span, Tone, plain
-from app.state.kinds import Kind
+from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.widgets.columns import Content
 from screens.widgets.source_bar import silent_for
@@ -100,7 +99,7 @@ def _told(found: Iterable[SourceHealth], snapshot: Snapshot) -> list[Line]:
 
     While the API server does not answer, everything that is read of it fails for that one reason.
     """
-    beat = snapshot.health_of(HEARTBEAT)
+    beat = snapshot.health_of(VERSION)
     down = beat.state in (State.FAILING, State.STALE)
     server = _SERVER.search(beat.error) if down else None
     alike: dict[tuple[State, str, bool, bool], list[SourceHealth]] = {}

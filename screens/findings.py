@@ -9,8 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from app.diagnosis.verdict import category_of
-from app.model.finding import Finding, Ref
-from app.model.severity import health_of, rank
+from app.model.finding import Finding, Ref, health_of, rank
 from app.report.columns import Cell, Column, Row
 from app.report.finding_lines import SCREEN, finding_lines
 from app.report.format import count

@@ -18,7 +18,7 @@ from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 _KEY_WIDTH = 22
 _BESIDE = 118

@@ -14,7 +14,7 @@ from screens.log_refs import named
 from screens.log_rows import GAPS, full_time, health_of
 
 if TYPE_CHECKING:
-    from app.model.condition_changes import Transition
+    from app.model.lbipam import Transition
     from app.report.lines import Tone
     from collectors.logs.joining import LogEntry
 

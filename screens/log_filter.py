@@ -13,7 +13,7 @@ from screens.log_refs import names
 from screens.log_rows import GAPS, Times, health_of, tells
 
 if TYPE_CHECKING:
-    from app.model.condition_changes import Transition
+    from app.model.lbipam import Transition
     from collectors.logs.joining import LogEntry
 
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
 from app.model.health import cilium_version
+from app.model.lbipam import LOGS_ALLOCATIONS, transitions
 from app.report.columns import Column
 from app.report.lines import plain
 from app.state.kinds import (

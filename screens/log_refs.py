@@ -12,8 +12,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from app.model.desired_peerings import session_ref
-from app.model.finding import Ref
+from app.model.finding import Ref, session_ref
 from collectors.logs.excerpts import topic
 from screens.selection import Selection
 

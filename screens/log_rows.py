@@ -17,8 +17,8 @@ from collectors.logs.targets import OPERATOR_CONTAINER
 from screens.log_refs import named
 
 if TYPE_CHECKING:
-    from app.model.condition_changes import Transition
-    from app.model.health import Health
+    from app.model.finding import Health
+    from app.model.lbipam import Transition
     from app.report.lines import Tone
     from collectors.logs.joining import LogEntry
 

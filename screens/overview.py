@@ -12,11 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from app.diagnosis.session_status import healths
-from app.model.condition_changes import LOGS_ALLOCATIONS, transitions
-from app.model.facts import HEARTBEAT, api_fact
 from app.model.finding import Ref
-from app.model.health import cilium_version
-from app.model.lbipam import PoolUsage
+from app.model.health import api_trouble, cilium_version
+from app.model.lbipam import LOGS_ALLOCATIONS, PoolUsage, transitions
 from app.report.columns import Column, Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, plain
@@ -45,6 +43,7 @@ from app.state.kinds import (
     ROUTES_ADVERTISED_IPV4,
     ROUTES_ADVERTISED_IPV6,
     SERVICES,
+    VERSION,
     Kind,
 )
 from app.state.snapshot import Snapshot, State
@@ -73,13 +72,13 @@ if TYPE_CHECKING:
 
 ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 READS = (
-    *(HEARTBEAT, NODES, NAMESPACES, PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS),
+    *(VERSION, NODES, NAMESPACES, PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS),
     *(DAEMON_SETS, DEPLOYMENTS, LEASES, CILIUM_NODES, POOLS, CLUSTER_CONFIGS),
     *(PEER_CONFIGS, ADVERTISEMENTS, NODE_CONFIGS, NODE_CONFIG_OVERRIDES),
     *(PEERING_POLICIES, L2_POLICIES, CILIUM_STATUS, BGP_PEERS, *ROUTES),
     *(OPERATOR_LOG, AGENT_LOGS),
 )
-SHOWN = (HEARTBEAT, SERVICES, POOLS, *sessions_screen.WITNESSES, *ROUTES, OPERATOR_LOG)
+SHOWN = (VERSION, SERVICES, POOLS, *sessions_screen.WITNESSES, *ROUTES, OPERATOR_LOG)
 """Kinds whose sources stand beside the title."""
 
 _OF_LISTS = (
@@ -119,7 +118,7 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     usages = worst_first(case.usages)
     pools = content(snapshot, pool_rows(usages), (POOLS,), "pools of addresses")
     events = content(snapshot, _events(snapshot), (OPERATOR_LOG,), "LB-IPAM or BGP events logged")
-    if api_fact(snapshot) is not None:
+    if api_trouble(snapshot):
         grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
         pools = _told_above(snapshot, pools, (POOLS,), "pools")
         events = _told_above(snapshot, events, (OPERATOR_LOG,), "events")
@@ -152,10 +151,10 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
     from app.report.headline import headline
 
     lines: list[Line] = []
-    health, now = snapshot.health_of(HEARTBEAT), snapshot.taken_at
-    silent = api_fact(snapshot)
-    if silent is not None:
-        told = silent.text
+    health, now = snapshot.health_of(VERSION), snapshot.taken_at
+    silent = api_trouble(snapshot)
+    if silent:
+        told = silent
         if health.error or health.known:
             since = time_of_day(health.since, now)
             told += f" since {since}" if told.endswith(")") else f" (since {since})"
@@ -163,11 +162,11 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
             told += f"; what you see is {age_of(health.read_at, now)} old"
         wait = next_try(health, now)
         told += f". {wait[0].upper()}{wait[1:]}." if wait else ""
-        lines.append((Span(f" {SIGN[silent.health]} ", silent.health), Span(told, "strong")))
-    if silent is None or snapshot.health_of(SERVICES).known:
+        lines.append((Span(f" {SIGN['unknown']} ", "unknown"), Span(told, "strong")))
+    if not silent or snapshot.health_of(SERVICES).known:
         told_of = headline(case, verdict)
-        tone = told_of.health if silent is None else "stale"
-        text = Span(told_of.text, "strong" if silent is None else "stale")
+        tone = "stale" if silent else told_of.health
+        text = Span(told_of.text, "stale" if silent else "strong")
         lines.append((Span(f" {SIGN[told_of.health]} ", tone), text))
     return lines
 

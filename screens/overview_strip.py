@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.model.facts import configuration_known, session_health
 from app.model.health import Component, components
+from app.model.sessions import configuration_known, session_health
 from app.report.format import age_of
 from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone
 from app.state.kinds import (
@@ -23,7 +23,7 @@ from app.state.snapshot import Snapshot, State
 
 if TYPE_CHECKING:
     from app.model.case import Case
-    from app.model.health import Health
+    from app.model.finding import Health
 
 _KINDS = {
     "agents": (DAEMON_SETS,),

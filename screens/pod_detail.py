@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.model.finding import health_of
 from app.model.lbipam import condition_of
-from app.model.severity import health_of
 from app.report.format import age_of
 from app.report.lines import LEADER, SIGN, Line, Span, headed, plain, wrapped
 from app.state.kinds import NODES
@@ -17,8 +17,8 @@ from screens.empty_state import absence
 from screens.pod_events import event_lines
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
-    from app.model.health import CiliumPod, Health
+    from app.model.finding import Finding, Health
+    from app.model.health import CiliumPod
     from app.state.snapshot import Snapshot
     from collectors.kubernetes.records import Condition, Event
     from screens.pod_status import PodTold

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.model.finding import rank
 from app.model.lbipam import parse_address
-from app.model.severity import rank
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of
 from app.report.lines import LEADER, NOTHING, SIGN

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
-from app.model.facts import pod_health
-from app.model.finding import Finding, Ref, Severity
-from app.model.health import cilium_release
-from app.model.severity import health_of, rank
+from app.model.finding import Finding, Ref, Severity, health_of, rank
+from app.model.health import cilium_release, pod_health
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
 
 if TYPE_CHECKING:
     from app.model.case import Case
-    from app.model.health import CiliumPod, Health
+    from app.model.finding import Health
+    from app.model.health import CiliumPod
 
 _RUNS = "Running"
 _COUNTED = ("CS101", "CS103", "CS105", "CS108", "CS109")

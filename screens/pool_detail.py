@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.model.finding import health_of
 from app.model.pool_matching import elsewhere, out_of_use
 from app.model.selectors import describe
-from app.model.severity import health_of
 from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
 from screens.pool_status import pool_state
 from screens.widgets.pool_lines import cell_words, draw_map, legend, number, short_range
@@ -17,8 +17,7 @@ from screens.widgets.pool_map import Marks, PoolMap
 from screens.widgets.pool_text import PoolPage
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
     from app.model.lbipam import LoadBalancer
     from app.model.pool_matching import Elsewhere, Holdings
 

@@ -9,8 +9,7 @@ from app.model.finding import Severity
 from app.report.format import count
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
     from app.model.lbipam import PoolUsage
     from app.report.lines import Tone
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.finding import Ref
+from app.model.finding import Ref, rank
 from app.model.pool_matching import all_holdings
 from app.model.selectors import describe
-from app.model.severity import rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import bar, count
 from app.report.lines import NOTHING, SIGN, Line, Span

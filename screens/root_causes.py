@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.model.finding import Finding, Severity
-from app.model.severity import health_of
+from app.model.finding import Finding, Severity, health_of
 from app.report.finding_lines import evidence_text
 from app.report.format import count
 from app.report.headline import affected

@@ -13,8 +13,8 @@ from screens.session_detail import labelled
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
     from app.diagnosis.verdict import Verdict
-    from app.model.advertised_routes import Link, LinkState
     from app.model.case import Case
+    from app.model.routes import Link, LinkState
 
 _NAMED = 6
 _FINDINGS = 2

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.model.severity import rank
+from app.model.finding import rank
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING, SIGN, Tone
 from screens.session_rows import address_order
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
-    from app.model.advertised_routes import Link, LinkState
-    from app.model.health import Health
-    from app.model.routes import NodeRoute, Prefix
+    from app.model.finding import Health
+    from app.model.routes import Link, LinkState, NodeRoute, Prefix
     from collectors.cilium.bgp import Route
     from collectors.cilium.path_attributes import PathAttributes
 

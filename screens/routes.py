@@ -13,9 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from app.diagnosis.prefix_overview import announcements, longest_match, routes_by_prefix
-from app.model.advertised_routes import links
-from app.model.finding import Ref
-from app.model.severity import rank
+from app.model.finding import Ref, rank
+from app.model.routes import links, routes
 from app.report.columns import Row
 from app.report.format import count
 from app.report.lines import SIGN, Line, Span, cut, plain, text_of
@@ -54,9 +53,9 @@ from screens.widgets.live_text import LiveText
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
     from app.diagnosis.verdict import Verdict
-    from app.model.advertised_routes import Link, LinkState
     from app.model.case import Case
-    from app.model.health import Health
+    from app.model.finding import Health
+    from app.model.routes import Link, LinkState
     from app.state.snapshot import Snapshot
     from screens.cluster_handle import ClusterLink
 
@@ -141,7 +140,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         found = announcements(case, verdict.findings)
-        rows = map(route_row, case.routes) if self._every else map(prefix_row, found)
+        rows = map(route_row, routes(snapshot)) if self._every else map(prefix_row, found)
         return RoutesPicture(
             headline=_headline(found, every=self._every),
             list=_content(case, tuple(rows)),

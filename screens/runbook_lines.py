@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.model.finding import is_manifest
-from app.model.severity import health_of
+from app.model.finding import health_of, is_manifest
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, wrapped
 from app.runbooks.page import VERDICT_HEALTH, Part, Role
@@ -15,7 +14,7 @@ from app.runbooks.subjects import filled
 from collectors.sanitize import one_line, printable
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
     from app.runbooks.engine import Run
     from app.runbooks.schema import Step
 

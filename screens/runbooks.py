@@ -19,7 +19,7 @@ from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
     from app.runbooks.library import LibraryEntry
 
 COLUMNS = (

@@ -9,8 +9,8 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import HopState, PrefixPath
-from app.model.facts import balancer_health, condition_words
-from app.model.severity import rank
+from app.model.finding import rank
+from app.model.lbipam import balancer_health, condition_words
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of
 from app.report.lines import NOTHING, SIGN
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServicePath
     from app.diagnosis.service_status import ServiceStatus
     from app.model.lbipam import Address, LoadBalancer
-    from app.model.service_endpoints import Backends
+    from app.model.service_endpoints import Serving
     from app.report.lines import Tone
 
 COLUMNS = (
@@ -54,7 +54,7 @@ class KeptRow:
 def service_rows(
     balancers: Mapping[str, LoadBalancer],
     told: Mapping[str, ServiceStatus],
-    behind: Callable[[str], Backends | None],
+    behind: Callable[[str], Serving | None],
     stray: AnnouncedBy,
     now: datetime,
     kept: dict[str, KeptRow],
@@ -136,7 +136,7 @@ def _told(prefix: PrefixPath) -> tuple[int, float, Cell]:
 def _row(
     balancer: LoadBalancer,
     told: ServiceStatus,
-    behind: Backends | None,
+    behind: Serving | None,
     stray: AnnouncedBy,
     age: str,
 ) -> Row:
@@ -163,7 +163,7 @@ def _row(
     return Row(service.key, cells, health=health, labels=labels)
 
 
-def _endpoints_cell(behind: Backends | None) -> Cell:
+def _endpoints_cell(behind: Serving | None) -> Cell:
     if behind is None:
         return Cell("?", -1)
     return Cell(f"{behind.ready}/{behind.total}", behind.ready, "" if behind.ready else "warn")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.diagnosis.service_status import ServiceStatus, service_statuses
-from app.model.advertised_routes import announced
 from app.model.finding import Ref
+from app.model.routes import announced
 from app.model.service_endpoints import backends
 from app.report.lines import Line, Span, Tone
 from app.report.path_lines import status_page, status_summary

@@ -7,16 +7,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app.model.durations import age, duration
+from app.model.finding import rank
 from app.model.lbipam import parse_address
-from app.model.severity import rank
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.format import age_of, time_of_day
 from app.report.lines import NOTHING, SIGN, Tone
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing
+    from app.model.finding import Health
     from app.model.flap_history import Flaps
-    from app.model.health import Health
     from app.model.session_logs import SessionEvent
     from app.state.snapshot import Snapshot
 

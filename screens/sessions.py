@@ -13,9 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from app.diagnosis.session_status import standings
-from app.model.finding import Ref
+from app.model.finding import Ref, rank
 from app.model.flap_history import key_of as link_of
-from app.model.severity import rank
 from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span
 from app.state.kinds import (
@@ -47,7 +46,7 @@ from screens.widgets.session_matrix import matrix
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing
-    from app.model.health import Health
+    from app.model.finding import Health
     from app.state.snapshot import Snapshot
     from screens.cluster_handle import ClusterLink
 

@@ -20,7 +20,6 @@ from app.diagnosis.service_path.paths import service_paths
 from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.desired_peerings import peerings
-from app.model.facts import facts
 from app.model.finding import Finding
 from app.model.health import cilium_pods
 from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
@@ -62,7 +61,6 @@ def derived(snapshot: Snapshot, memo: Memo) -> tuple[object, ...]:
         cilium_pods(snapshot),
         snapshot.agents_by_node,
         peerings(case),
-        facts(snapshot),
         paths,
     )
 

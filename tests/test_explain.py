@@ -16,6 +16,7 @@ from app.diagnosis.explain import ABOUT, BadQuestion, Explanation, NoSuchThing, 
 from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
+from app.model.routes import announcers
 from app.report.explanation_lines import explanation_lines, explanation_text
 from app.report.finding_lines import SCREEN
 from app.report.findings_json import explanation_json
@@ -139,7 +140,7 @@ async def test_everything_in_every_recording_can_be_explained(name: str) -> None
         ("service", (key,)) for key in snapshot.records[SERVICES]
     ]
     asked += [("ip", (str(a),)) for b in case.balancers for a in b.addresses]
-    asked += [("prefix", (str(prefix),)) for prefix in case.announcers]
+    asked += [("prefix", (str(prefix),)) for prefix in announcers(case.snapshot)]
     asked += [("session", (s.node, s.peer_address)) for s in case.sessions]
     asked += [("pool", (key,)) for key in snapshot.records[POOLS]]
     found = diagnose(case)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.model.health import Health
+from app.model.finding import Health
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING
 from screens.widgets.arrangement import Arrangement

@@ -208,7 +208,6 @@ def test_what_serves_a_service_is_told_by_node() -> None:
     assert (found.ready, found.total) == (2, 4)
     assert (found.nodes, found.alive, found.leaving) == (("a",), ("a", "b"), ("c",))
     assert found.homeless == 1
-    assert found.not_ready == ("10.0.0.1", "10.0.0.2")
 
 
 def announce(snapshot: Snapshot, **fields: object) -> Snapshot:

@@ -13,8 +13,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.session_status import healths, standings
-from app.model.desired_peerings import session_ref
-from app.model.finding import Finding, Ref, Severity
+from app.model.finding import Finding, Ref, Severity, session_ref
 from app.model.flap_history import Flaps, Loss
 from app.report.lines import text_of
 from collectors.cilium.records import PeeringPolicy

@@ -8,12 +8,10 @@ from ipaddress import ip_network
 
 from app.diagnosis.service_path.path import PrefixPath
 from app.diagnosis.service_path.paths import service_paths
-from app.model.address_holders import by_address
-from app.model.advertised_routes import canonical
 from app.model.case import Case
-from app.model.lbipam import Address, AddressRange
+from app.model.lbipam import Address, AddressRange, by_address
 from app.model.route_coverage import scene
-from app.model.routes import Prefix
+from app.model.routes import Prefix, canonical
 from app.state.kinds import ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6
 
 
@@ -43,7 +41,7 @@ def look_up_address(case: Case, address: Address) -> Known:
     """What is known by an address."""
     prefix = scene(case).covering(address) or ""
     return Known(
-        services=by_address(case).get(address, ()),
+        services=by_address(case.snapshot).get(address, ()),
         pools=tuple(
             usage.pool.name
             for usage in case.usages
@@ -61,7 +59,10 @@ def look_up_prefix(case: Case, prefix: Prefix) -> Known:
     """What is known by a prefix: whose address lies in it, and what is announced around it and in
     it."""
     inside = [
-        key for address, keys in by_address(case).items() if address in prefix for key in keys
+        key
+        for address, keys in by_address(case.snapshot).items()
+        if address in prefix
+        for key in keys
     ]
     nodes = scene(case).tables[prefix.version].nodes
     lengths = range(prefix.prefixlen, -1, -1)

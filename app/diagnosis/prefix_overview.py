@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from app.diagnosis.service_path.paths import service_paths
-from app.model.advertised_routes import Link, canonical
 from app.model.case import Case
 from app.model.desired_peerings import control_plane, peerings
 from app.model.desired_routes import Wanted
-from app.model.finding import Finding, Ref, Severity
-from app.model.health import Health
+from app.model.finding import Finding, Health, Ref, Severity
 from app.model.lbipam import AddressRange
 from app.model.route_coverage import reach, scene
-from app.model.routes import Prefix
+from app.model.routes import Link, Prefix, canonical
 from app.state.kinds import (
     AVAILABLE,
     CILIUM_NODES,

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
 from app.model.durations import plural
-from app.model.finding import Finding
-from app.model.severity import FAULTS, health_of, rank
+from app.model.finding import FAULTS, Finding, health_of, rank
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.model.case import Case
-from app.model.desired_peerings import Peering, bgp_enabled, peerings, session_ref
-from app.model.facts import session_health
-from app.model.finding import Finding, Ref, Severity
+from app.model.desired_peerings import Peering, bgp_enabled, peerings
+from app.model.finding import Finding, Health, Ref, Severity, session_ref
 from app.model.flap_history import Key, key_of
-from app.model.health import Health
 from app.model.session_causes import Bgp, Down, bgp_of, down
 from app.model.session_logs import Kind, SessionEvent
-from app.model.sessions import Session
+from app.model.sessions import Session, session_health
 from collectors.cilium.bgp_messages import notification_words
 
 NO_SESSION = "no session"

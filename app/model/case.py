@@ -17,7 +17,6 @@ from app.model.configuration import config_map
 from app.model.finding import Evidence
 from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
 from app.model.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
-from app.model.routes import NodeRoute, Prefix, announcers, routes
 from app.model.sessions import Session, sessions
 from app.state.derived import Memo
 from app.state.kinds import Kind
@@ -62,16 +61,6 @@ class Case:
     def usages(self) -> tuple[PoolUsage, ...]:
         """Every pool."""
         return pool_usages(self.snapshot)
-
-    @cached_property
-    def routes(self) -> tuple[NodeRoute, ...]:
-        """Every route that was read."""
-        return routes(self.snapshot)
-
-    @cached_property
-    def announcers(self) -> Mapping[Prefix, tuple[str, ...]]:
-        """The nodes that announce each prefix on an established session."""
-        return announcers(self.snapshot)
 
     @cached_property
     def pods(self) -> tuple[CiliumPod, ...]:

@@ -15,9 +15,9 @@ from itertools import chain
 from typing import Literal, TypeAlias
 
 from app.model.case import Case
-from app.model.finding import Ref
+from app.model.finding import Ref, session_ref
 from app.model.health import BGPV1_REMOVED
-from app.model.lb_class import BGP_CLASS, enabled
+from app.model.lb_class import enabled
 from app.model.selectors import selects, service_labels
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -144,38 +144,6 @@ class Peering:
         config = (Ref("CiliumBGPPeerConfig", self.peer_config),) if self.peer_config else ()
         return (Ref("Cluster"), Ref("Node", self.node), self.owner, *config, self.session)
 
-
-def session_ref(node: str, address: str) -> Ref:
-    """The session of a node with a peer's address."""
-    return Ref("Session", f"{node}/{address}")
-
-
-def loss_ref(node: str, address: str) -> Ref:
-    """This session as one that carries nothing at this moment."""
-    return Ref("Loss", f"{node}/{address}")
-
-
-__all__ = [
-    "BGP_CLASS",
-    "LOAD_BALANCER_IP",
-    "ControlPlane",
-    "Peering",
-    "PeeringFamily",
-    "SelectedAdvertisement",
-    "agents_say",
-    "bgp_enabled",
-    "cluster_configs_of",
-    "control_plane",
-    "owner_of",
-    "peer_families",
-    "peerings",
-    "peerings_known",
-    "reads_policies",
-    "router_advertisements",
-    "selects_node",
-    "selects_service",
-    "session_ref",
-]
 
 ControlPlane: TypeAlias = Literal["v1", "v2", "off", "unknown"]
 

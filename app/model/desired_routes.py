@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 
-from app.model.advertised_routes import Link
 from app.model.case import Case
 from app.model.desired_peerings import (
-    BGP_CLASS,
     LOAD_BALANCER_IP,
     Peering,
     PeeringFamily,
@@ -29,7 +27,9 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Ref
 from app.model.health import Version
+from app.model.lb_class import BGP_CLASS
 from app.model.lbipam import Address, parse_address
+from app.model.routes import Link
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import Serving
 from app.state.kinds import (

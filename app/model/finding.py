@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
+
+Health = Literal["ok", "warn", "fail", "unknown", "none"]
+"""How a thing is, in the words of the screens."""
+
+FAULTS = frozenset({"fail", "warn", "unknown"})
+"""What needs an operator."""
 
 
 class Severity(StrEnum):
@@ -18,6 +26,24 @@ class Severity(StrEnum):
     """Worth knowing."""
     UNKNOWN = "unknown"
     """It could not be determined."""
+
+
+_HEALTH: Mapping[Severity, Health] = {
+    Severity.FAIL: "fail",
+    Severity.WARN: "warn",
+    Severity.UNKNOWN: "unknown",
+}
+_RANK: Mapping[Health, int] = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "none": 4}
+
+
+def health_of(severity: Severity) -> Health:
+    """How a thing is about which such a finding was made; `none` for what is worth knowing."""
+    return _HEALTH.get(severity, "none")
+
+
+def rank(health: Health) -> int:
+    """Its place, the worst first."""
+    return _RANK[health]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,6 +63,16 @@ class Ref:
     def __str__(self) -> str:
         name = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.kind} {name}".rstrip()
+
+
+def session_ref(node: str, address: str) -> Ref:
+    """The session of a node with a peer's address."""
+    return Ref("Session", f"{node}/{address}")
+
+
+def loss_ref(node: str, address: str) -> Ref:
+    """This session as one that carries nothing at this moment."""
+    return Ref("Loss", f"{node}/{address}")
 
 
 @dataclass(frozen=True, slots=True)

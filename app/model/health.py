@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, Kind
+from app.model.finding import Health
+from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, VERSION, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.logs.targets import leader_pod
 
@@ -21,8 +22,6 @@ BGPV1_REMOVED: Version = (1, 19)
 
 LEASE = "cilium-operator-resource-lock"
 """The lease whose holder is the operator that leads (Cilium operator/cmd/root.go)."""
-
-Health = Literal["ok", "warn", "fail", "unknown", "none"]
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _COMPONENTS = (
@@ -87,6 +86,35 @@ def pod_ready(pod: Pod) -> bool:
     """Whether the pod's Ready condition is True and it is not being deleted."""
     ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
     return ready and pod.metadata.deletion_timestamp is None
+
+
+def pod_health(found: CiliumPod) -> Health:
+    """Whether a pod of Cilium serves: ready, on its way, or not."""
+    if found.ready:
+        return "ok"
+    return "fail" if found.status not in ("Pending", "ContainerCreating", "Running") else "warn"
+
+
+def api_trouble(snapshot: Snapshot) -> str:
+    """Why the API server does not answer, not yet, or was never asked; "" while it answers.
+
+    Its version is read every few seconds, so that its source is the server's heartbeat.
+    """
+    health = snapshot.health_of(VERSION)
+    if health.state is State.LOADING:
+        return "Waiting for the API server …"
+    if health.state not in (State.FAILING, State.STALE, State.FORBIDDEN):
+        return ""
+    error = health.error  # that of a server begins with its URL
+    server, refused, why = error.partition(" does not accept our credentials: ")
+    if refused:
+        return f"The API server refuses our credentials ({server}: {why})"
+    if error.startswith(("The ", "There ")):
+        means = ("credential plugin", "token file", "auth-provider", "client-key")
+        return f"No {'credentials' if any(m in error for m in means) else 'cluster'}: {error}"
+    if "(HTTP " in error:
+        return f"The API server does not answer as it should ({error})"
+    return f"The API server does not answer ({error or 'silent'})"
 
 
 def cilium_release(snapshot: Snapshot) -> str:

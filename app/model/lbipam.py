@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 from app.state.kinds import POOLS, SERVICES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.model.finding import Health
+    from app.model.health import Version
     from app.state.snapshot import Snapshot
     from collectors.cilium.records import Pool, PoolBlock
     from collectors.kubernetes.records import Condition, Service
@@ -28,6 +32,24 @@ _COUNTS = {
     "total": "cilium.io/IPsTotal",
     "available": "cilium.io/IPsAvailable",
     "used": "cilium.io/IPsUsed",
+}
+
+
+LOGS_ALLOCATIONS: Version = (1, 20)
+"""The first Cilium whose operator logs each allocation (70099e0750, 2026-01-27).
+
+Up to 1.19 it writes no line for an ordinary allocation, nor for one that finds no pool: only the
+condition on the service, with the moment it last changed, shows it (`docs/cilium.md`, "Logs").
+"""
+_CONDITION_WORDS = {
+    # Reasons of cilium.io/IPAMRequestSatisfied: Cilium operator/pkg/lbipam/lbipam.go
+    "satisfied": "satisfied",
+    "no_pool": "no pool",
+    "pool_selector_mismatch": "not selected",
+    "already_allocated": "address taken",
+    "already_allocated_incompatible_service": "not shareable",
+    "already_allocated_different_sharing_key": "not shareable",
+    "out_of_ips": "pools full",
 }
 
 
@@ -90,6 +112,18 @@ class LoadBalancer:
         """Whether LB-IPAM says that the service has all it asked for; None: it does not say."""
         status = self.condition.status if self.condition else ""
         return {"True": True, "False": False}.get(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A service's LB-IPAM verdict changed."""
+
+    at: datetime
+    service: str
+    """Key of the service."""
+    satisfied: bool
+    text: str
+    """What it changed to, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +196,57 @@ def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer,
         return (_load_balancer(service, ranges),) if wanted else ()
 
     return snapshot.memo.parts("balancers", (services,), (ranges,), of_service)
+
+
+def by_address(snapshot: Snapshot) -> Mapping[Address, tuple[str, ...]]:
+    """Keys of the services of type LoadBalancer that have each address; several may share one."""
+    balancers = load_balancers(snapshot)
+    return snapshot.memo.of("by address", (balancers,), lambda: _by_address(balancers))
+
+
+def _by_address(balancers: Iterable[LoadBalancer]) -> Mapping[Address, tuple[str, ...]]:
+    found: dict[Address, list[str]] = {}
+    for balancer in balancers:
+        for address in dict.fromkeys(balancer.addresses):
+            found.setdefault(address, []).append(balancer.service.key)
+    return {address: tuple(keys) for address, keys in found.items()}
+
+
+def balancer_health(balancer: LoadBalancer) -> Health:
+    """Whether a service has what it asked for; unknown where it has an address without verdict."""
+    addressed = bool(balancer.addresses or balancer.hostnames)
+    if balancer.satisfied is False or not addressed:
+        return "fail"
+    return "ok" if balancer.satisfied else "unknown"
+
+
+def condition_words(balancer: LoadBalancer) -> str:
+    """LB-IPAM's verdict in a few words; a reason that is not known to us as it stands."""
+    condition = balancer.condition
+    if condition is None:
+        return "no verdict"
+    if condition.status == "True":
+        return "satisfied"
+    return _CONDITION_WORDS.get(condition.reason, condition.reason or "not satisfied")
+
+
+def transitions(snapshot: Snapshot) -> tuple[Transition, ...]:
+    """The last change of every service's verdict, oldest first."""
+    found = filter(None, map(_transition, load_balancers(snapshot)))
+    return tuple(sorted(found, key=lambda t: (t.at, t.service)))
+
+
+def _transition(balancer: LoadBalancer) -> Transition | None:
+    condition, key = balancer.condition, balancer.service.key
+    if condition is None or condition.last_transition_time is None:
+        return None
+    if condition.status == "True":
+        addresses = ", ".join(map(str, balancer.addresses)) or "nothing"
+        pools = ", ".join(dict.fromkeys(filter(None, balancer.pools)))
+        text = f"{key} ← {addresses}" + (f" ({pools})" if pools else "")
+    else:
+        text = f"{key}: {condition.message or condition.reason or 'not satisfied'}"
+    return Transition(condition.last_transition_time, key, condition.status == "True", text)
 
 
 def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:

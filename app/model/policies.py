@@ -15,7 +15,6 @@ from app.model.case import Case
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
 from app.model.selectors import describe, selects
-from app.model.service_endpoints import slices_of
 from app.state.kinds import (
     CILIUM_ENDPOINTS,
     CILIUM_POLICIES,
@@ -354,7 +353,7 @@ def _looked_at(case: Case, source: Kind[object]) -> bool:
 
 def _pods(case: Case, service: str) -> Iterator[str]:
     """Keys of the pods behind a service; of what is no pod, its addresses, which have no such."""
-    for each in slices_of(case).get(service, ()):
+    for each in case.snapshot.slices_by_service.get(service, ()):
         for endpoint in each.endpoints:
             target = endpoint.target_ref
             if target is not None and target.kind == "Pod":

@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import TypeAlias
 
-from app.model.address_holders import by_address
-from app.model.advertised_routes import SETTLED, Announced, Link, LinkState, announced, links
 from app.model.case import Case
 from app.model.desired_routes import (
     UNDECIDED,
@@ -24,8 +22,9 @@ from app.model.desired_routes import (
     configuration,
     expectation,
 )
-from app.model.lbipam import Address
-from app.model.service_endpoints import Serving, serving, slices_of
+from app.model.lbipam import Address, by_address
+from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links
+from app.model.service_endpoints import Serving, serving
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,
@@ -206,7 +205,7 @@ def _scene(case: Case) -> Scene:
         config=config,
         links=links(case),
         tables={version: announced(case, version) for version in (4, 6)},
-        slices=slices_of(case),
+        slices=case.snapshot.slices_by_service,
         endpoints_known=known,
         restarted=restarted,
         changed_at=_configured_at(case),
@@ -243,7 +242,7 @@ def wanted_by_others(scene: Scene, key: str, asked: Wanted) -> frozenset[str]:
     services = scene.case.snapshot.records[SERVICES]
     return frozenset(
         node
-        for other in by_address(scene.case).get(asked.address, ())
+        for other in by_address(scene.case.snapshot).get(asked.address, ())
         if other != key
         for wanted in scene.expected(services[other]).expectation.wanted
         if wanted.prefix == asked.prefix

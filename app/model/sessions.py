@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from app.model.configuration import config_map
 from app.model.durations import span
+from app.model.finding import Health
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
 from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind
@@ -230,6 +231,22 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
     parts = (snapshot.records[NODE_CONFIGS], agents, readings, policies)
     nodes = memo.of("nodes with sessions", parts, lambda: dict.fromkeys(chain(*parts)))
     return memo.by_key("sessions", (nodes, *parts), (ground,), of_node)
+
+
+def session_health(session: Session) -> Health:
+    """Up, down, or not known; what was true when it was last read is not known to be so now."""
+    if session.state == UNKNOWN or not session.current:
+        return "unknown"
+    return "ok" if session.established else "fail"
+
+
+def configuration_known(snapshot: Snapshot) -> bool:
+    """Whether it is known which BGP sessions the cluster is configured to have."""
+    return all(
+        (health.known and health.state is not State.FORBIDDEN) or health.state is State.ABSENT
+        for health in map(snapshot.health_of, (NODE_CONFIGS, PEERING_POLICIES))
+        if health.state is not State.OFF
+    )
 
 
 def _ground(snapshot: Snapshot) -> _Ground:

@@ -10,15 +10,14 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.inputs import labels
 from app.diagnosis.verdict import COUNTED, Verdict, category_of
 from app.model.durations import plural
-from app.model.finding import Finding, Severity
-from app.model.severity import health_of
+from app.model.finding import Finding, Severity, health_of
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
 from app.report.json import cluster_item
 from app.report.lines import SIGN, Paragraph, Pen, Span, plain
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 _BLANK = Paragraph(())
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
     from app.report.lines import Tone
 
 Item_contra = TypeVar("Item_contra", contravariant=True)

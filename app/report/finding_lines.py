@@ -8,8 +8,7 @@ from typing import Literal
 
 from app.diagnosis.catalog import docs_page
 from app.model.durations import age
-from app.model.finding import Evidence, Finding, is_manifest
-from app.model.severity import health_of
+from app.model.finding import Evidence, Finding, health_of, is_manifest
 from app.report.lines import SIGN, Paragraph, Span, Tone, plain
 from collectors.sanitize import one_line, printable
 

@@ -19,7 +19,7 @@ from app.state.snapshot import State
 if TYPE_CHECKING:
     from app.diagnosis.verdict import Verdict
     from app.model.case import Case
-    from app.model.health import Health
+    from app.model.finding import Health
 
 _SERVICES = "LoadBalancer service"
 _MOST = 3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 Tone = Literal["", "ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong"]
 """What a piece of text means; the style sheet gives each its look (`.tone--NAME`)."""

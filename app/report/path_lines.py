@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, verdict_words
-from app.model.severity import health_of
+from app.model.finding import health_of
 from app.report.finding_lines import REPORT, SCREEN, Form, evidence_text, names, short_lines
 from app.report.lines import SIGN, Line, Paragraph, Span, Tone, headed, length, plain, rows_of
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
-    from app.model.health import Health
+    from app.model.finding import Finding, Health
 
 _HEALTH: dict[HopState, Health] = {
     HopState.OK: "ok",

@@ -24,7 +24,7 @@ from app.runbooks.schema import Step, Verdict
 from app.runbooks.subjects import command, filled
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 Role: TypeAlias = Literal[
     "ask",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from app.diagnosis.read_commands import in_context
-from app.model.severity import health_of
+from app.model.finding import health_of
 from app.report.finding_lines import observed, remedy_lines
 from app.report.lines import SIGN, Line, Paragraph, Pen, Span, plain
 from app.report.markdown import escape
@@ -26,7 +26,7 @@ from app.runbooks.transcript import Document, run_of
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
 
 EVIDENCE = 6
 """Observations of a finding; JSON has all."""

@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from typing_extensions import override
 
-from app.model.severity import FAULTS
+from app.model.finding import FAULTS
 from app.report.columns import Column, Row
 from app.report.lines import Line, Span, ascii_line, to_ascii
 from screens.widgets.arrangement import Arrangement, Change, as_it_is

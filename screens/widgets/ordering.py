@@ -11,7 +11,7 @@ from functools import cmp_to_key
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from app.model.severity import rank
+from app.model.finding import rank
 from app.report.columns import Cell, Row
 from app.report.lines import NOTHING
 

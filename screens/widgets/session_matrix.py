@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from app.model.durations import duration
-from app.model.facts import session_health
-from app.model.severity import rank
+from app.model.finding import rank
+from app.model.sessions import session_health
 from app.report.columns import Cell, Column, Row
 from app.report.format import age_of
 from app.report.lines import SIGN
 
 if TYPE_CHECKING:
-    from app.model.health import Health
+    from app.model.finding import Health
     from app.model.sessions import Session
     from app.state.snapshot import Snapshot
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from app.model.facts import HEARTBEAT
 from app.report.format import age_of
 from app.report.lines import Line, Span, Tone, length
 from app.state.kinds import (
     CLI_VERSION,
+    VERSION,
     Kind,
 )
 from app.state.snapshot import Snapshot, SourceHealth, State
@@ -94,7 +94,7 @@ def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -
     running = [health for health in members if health.state is not State.OFF]
     if not running:
         return Span(f"{name} off", "none")
-    beat = next((health for health in running if health.kind == HEARTBEAT), None)
+    beat = next((health for health in running if health.kind == VERSION), None)
     if beat is not None and beat.state in (State.FAILING, State.STALE, State.LOADING):
         running = [beat]
     counted = [h for h in running if not (name == "API" and _unserved(h))] or running

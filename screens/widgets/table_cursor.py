@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from app.model.severity import FAULTS, rank
+from app.model.finding import FAULTS, rank
 from app.report.columns import Column, Row
 from screens.widgets.table_canvas import TableCanvas
 

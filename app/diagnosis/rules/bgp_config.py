@@ -25,7 +25,6 @@ from app.diagnosis.rules.bgp_config_facts import (
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.desired_peerings import (
-    BGP_CLASS,
     agents_say,
     bgp_enabled,
     cluster_configs_of,
@@ -37,7 +36,7 @@ from app.model.desired_peerings import (
     unserved,
 )
 from app.model.finding import Evidence, Finding, Ref, Severity
-from app.model.lb_class import enabled
+from app.model.lb_class import BGP_CLASS, enabled
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
 from app.state.kinds import (

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 
 from app.model.case import Case
 from app.model.desired_peerings import (
-    BGP_CLASS,
     LOAD_BALANCER_IP,
     Peering,
     SelectedAdvertisement,
@@ -14,7 +13,7 @@ from app.model.desired_peerings import (
     selects_service,
 )
 from app.model.finding import Evidence, Ref
-from app.model.lb_class import enabled, other_writers
+from app.model.lb_class import BGP_CLASS, enabled, other_writers
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, farness, misses, nearest
 from app.model.selectors import describe, selects, service_labels

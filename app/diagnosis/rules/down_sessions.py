@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from app.diagnosis.rules import session_remedies as remedies
 from app.model.case import Case
-from app.model.desired_peerings import session_ref
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, common_refs, down, node_addresses
 from app.model.session_logs import UNEXPECTED_MESSAGE, Kind, SessionEvent
 from app.model.sessions import Session

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 from app.diagnosis.rules.down_sessions import SHOWN, counted, log_line
 from app.diagnosis.rules.session_remedies import log_command, nodes_of
-from app.model.advertised_routes import SETTLED
 from app.model.case import Case
-from app.model.desired_peerings import loss_ref, session_ref
-from app.model.finding import Finding, Ref, Severity
+from app.model.finding import Finding, Ref, Severity, loss_ref, session_ref
+from app.model.routes import SETTLED
 from app.model.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session

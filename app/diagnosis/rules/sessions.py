@@ -12,15 +12,8 @@ from app.diagnosis.rules.live_sessions import LIVE_RULES
 from app.diagnosis.rules.session_remedies import nodes_of
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
-from app.model.desired_peerings import (
-    Peering,
-    agents_say,
-    owner_of,
-    peerings,
-    peerings_known,
-    session_ref,
-)
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.desired_peerings import Peering, agents_say, owner_of, peerings, peerings_known
+from app.model.finding import Evidence, Finding, Ref, Severity, session_ref
 from app.model.lbipam import condition_of
 from app.model.session_causes import SETTLING, Bgp, bgp_of
 from app.model.sessions import UNKNOWN, Session

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 
-from app.model.advertised_routes import Link
 from app.model.case import Case
-from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, loss_ref
+from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.model.desired_routes import Configuration, Kept, Obstacle, considered
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, loss_ref
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
 from app.model.route_coverage import Reach, Scene
+from app.model.routes import Link
 from app.model.selectors import describe, selects, service_labels
 from app.model.service_endpoints import Serving
 from app.state.kinds import (

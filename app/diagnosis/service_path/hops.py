@@ -15,13 +15,14 @@ from app.diagnosis.service_path import announcing as say
 from app.diagnosis.service_path.announcing import named
 from app.diagnosis.service_path.path import Hop, HopName, HopState
 from app.diagnosis.service_path.serving import no_endpoint, off_bgp
-from app.model.advertised_routes import Link
 from app.model.case import Case
-from app.model.desired_peerings import BGP_CLASS, unserved
+from app.model.desired_peerings import unserved
 from app.model.desired_routes import Expectation, Kept, Obstacle, by_proxy, is_local
 from app.model.finding import Evidence, Finding, Severity
+from app.model.lb_class import BGP_CLASS
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Reach, Scene, wanted_by_others
+from app.model.routes import Link
 from app.model.service_endpoints import Serving
 from app.state.kinds import ENDPOINT_SLICES, POOLS, SERVICES
 

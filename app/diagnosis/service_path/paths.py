@@ -28,13 +28,12 @@ from app.diagnosis.service_path.hops import (
     sessions_hop,
 )
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from app.model.address_holders import by_address
-from app.model.advertised_routes import SETTLED
 from app.model.case import Case
 from app.model.desired_routes import Obstacle
 from app.model.finding import Finding, Ref, Severity
-from app.model.lbipam import LoadBalancer, balancers_by_service
+from app.model.lbipam import LoadBalancer, balancers_by_service, by_address
 from app.model.route_coverage import Scene, reach, scene, strays
+from app.model.routes import SETTLED
 from app.state.kinds import BGP_PEERS, SERVICES
 from app.state.snapshot import State
 from collectors.kubernetes.records import EndpointSlice
@@ -229,7 +228,7 @@ def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
         *(str(ip_network(entry.address)) for entry in kept),
     )
     # What another service that shares an address wants may excuse who announces it.
-    alone = all(len(by_address(now.case).get(entry.address, ())) < 2 for entry in kept)
+    alone = all(len(by_address(now.case.snapshot).get(entry.address, ())) < 2 for entry in kept)
     announcing = _announcing(now, watched)
     return _Judged(balancer, slices, watched, announcing, path, lasting and alone)
 

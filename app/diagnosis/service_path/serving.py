@@ -27,7 +27,7 @@ from app.model.desired_routes import Kept, announcers
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
-from app.model.service_endpoints import Serving, slices_of
+from app.model.service_endpoints import Serving
 from app.state.kinds import (
     CILIUM_NODES,
     CLUSTER_CONFIGS,
@@ -43,7 +43,7 @@ from collectors.kubernetes.records import Endpoint, EndpointConditions, Endpoint
 def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding:
     """CS601: no endpoint is ready: there is no slice, none in it, or none of them is ready."""
     service = balancer.service
-    slices = slices_of(case).get(service.key, ())
+    slices = case.snapshot.slices_by_service.get(service.key, ())
     selector = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
     if serving.total:
         why, remedy = _unready(slices, serving), _unready_remedy(slices, selector)
