@@ -13,8 +13,8 @@ from app.state.kinds import (
     PEERING_POLICIES,
     Kind,
 )
-from screens.command_words import cilium, kubectl
-from screens.selection import Equivalent
+from screens.base.equivalents import cilium, kubectl
+from screens.base.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot

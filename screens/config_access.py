@@ -12,8 +12,8 @@ from app.report.format import age_of, count, time_of_day
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import resources
+from screens.base.empty_state import next_try
 from screens.config_section import Entry, Section, counted, fact, finding_lines
-from screens.empty_state import next_try
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:

@@ -37,10 +37,10 @@ from app.state.kinds import (
     Kind,
 )
 from collectors.cilium.records import PeerConfigSpec
-from screens.command_words import kubectl
+from screens.base.empty_state import content
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
-from screens.empty_state import content
-from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser

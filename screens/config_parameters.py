@@ -16,10 +16,10 @@ from app.report.columns import Cell, Column, Row
 from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
-from screens.command_words import kubectl
+from screens.base.empty_state import content
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
-from screens.empty_state import content
-from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.config.expected_settings import Expected

@@ -13,7 +13,7 @@ from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.model.finding import Finding, Health, Ref
-    from screens.selection import Equivalent
+    from screens.base.selection import Equivalent
 
 
 @dataclass(frozen=True)

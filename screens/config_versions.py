@@ -24,10 +24,10 @@ from app.state.kinds import (
 )
 from app.state.snapshot import State
 from collectors.cilium.answer import TOO_OLD
-from screens.command_words import kubectl
+from screens.base.empty_state import content
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent
 from screens.config_section import Entry, Section, fact, finding_lines, worst
-from screens.empty_state import content
-from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser

@@ -14,11 +14,11 @@ from app.report.columns import Column
 from app.report.lines import Line, Span, wrapped
 from app.state.kinds import CONFIG_MAPS, PODS, VERSION, Kind
 from screens import config_access, config_bgp, config_parameters, config_versions
-from screens.cluster_handle import ClusterLink
-from screens.command_words import kubectl
+from screens.base.cluster_handle import ClusterLink
+from screens.base.detail_screen import DetailScreen
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent, Selection
 from screens.config_section import Entry, Section
-from screens.detail_screen import DetailScreen
-from screens.selection import Equivalent, Selection
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing_extensions import override
 from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import ClusterScreen
-from screens.selection import Equivalent, Selection
+from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
@@ -85,5 +85,5 @@ class CommandsScreen(ClusterScreen[Content]):
     @on(LiveTable.Selected, "#commands")
     def _draw_detail(self) -> None:
         each = self._commands.get(self.query_one("#commands", LiveTable).selected)
-        lines = [plain(f" {each.tells}:", "strong"), plain(f"   {each.command}")] if each else []
+        lines = [plain(f" {each.shows}:", "strong"), plain(f"   {each.command}")] if each else []
         self.query_one("#detail", LiveText).show(lines)

@@ -16,10 +16,10 @@ from app.report.format import count
 from app.report.lines import SIGN, Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import ClusterScreen
-from screens.equivalents import ciliscope
-from screens.selection import Equivalent, Selection, selection_of
+from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.equivalents import ciliscope
+from screens.base.selection import Equivalent, Selection, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText

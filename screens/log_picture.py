@@ -21,7 +21,7 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from screens.empty_state import content
+from screens.base.empty_state import content
 from screens.log_detail import LineTold
 from screens.log_filter import OPERATOR, TOGETHER, Choice
 from screens.log_fold import Fold, folds

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Ref, session_ref
 from collectors.logs.excerpts import topic
-from screens.selection import Selection
+from screens.base.selection import Selection
 
 if TYPE_CHECKING:
     from collectors.logs.joining import LogEntry

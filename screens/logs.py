@@ -18,17 +18,16 @@ from app.model.health import operator_lease
 from app.report.lines import Line, Span, wrapped
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
-from screens.cluster_handle import ClusterLink
-from screens.command_words import kubectl
-from screens.detail_screen import DetailScreen
-from screens.equivalents import ciliscope
+from screens.base.cluster_handle import ClusterLink
+from screens.base.detail_screen import DetailScreen
+from screens.base.equivalents import ciliscope, kubectl
+from screens.base.selection import Equivalent, Selection
 from screens.log_arguments import Wish
 from screens.log_detail import LineTold, full_lines, short_lines
 from screens.log_filter import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
 from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
 from screens.log_refs import SCREEN_OF, named, selection_of
 from screens.log_rows import Times
-from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView

@@ -49,15 +49,15 @@ from app.state.kinds import (
 from app.state.snapshot import Snapshot, State
 from screens import pool_bars
 from screens import sessions as sessions_screen
-from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import ClusterScreen
-from screens.empty_state import content, next_try
-from screens.equivalents import ciliscope
+from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.empty_state import content, next_try
+from screens.base.equivalents import ciliscope
+from screens.base.selection import Equivalent, Selection
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
 from screens.pool_bars import pool_rows, worst_first
-from screens.selection import Equivalent, Selection
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable

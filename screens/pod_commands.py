@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from screens.command_words import kubectl
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent
 from screens.container_lines import container_health
-from screens.selection import Equivalent
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot

@@ -12,8 +12,8 @@ from app.report.format import age_of
 from app.report.lines import LEADER, SIGN, Line, Span, headed, plain, wrapped
 from app.state.kinds import NODES
 from collectors.sanitize import one_line
+from screens.base.empty_state import absence
 from screens.container_lines import container_lines
-from screens.empty_state import absence
 from screens.pod_events import event_lines
 
 if TYPE_CHECKING:

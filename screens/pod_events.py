@@ -10,7 +10,7 @@ from app.report.format import age_of
 from app.report.lines import TIMES, Line, Span, Tone, plain, wrapped
 from app.state.kinds import EVENTS
 from collectors.sanitize import one_line
-from screens.empty_state import absence
+from screens.base.empty_state import absence
 
 if TYPE_CHECKING:
     from app.model.finding import Ref

@@ -23,21 +23,21 @@ from app.state.kinds import (
     PODS,
     Kind,
 )
-from screens.detail_screen import DetailScreen
-from screens.empty_state import content
+from screens.base.detail_screen import DetailScreen
+from screens.base.empty_state import content
+from screens.base.selection import Equivalent, Selection
 from screens.pod_commands import pod_commands
 from screens.pod_detail import PodPage, pod_lines
 from screens.pod_events import Events, events_by_object, events_of
 from screens.pod_rows import COLUMNS, ORDER, KeptRow, pod_rows
 from screens.pod_status import PodTold, told_of_pods
-from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
     from app.state.snapshot import Snapshot
-    from screens.cluster_handle import ClusterLink
+    from screens.base.cluster_handle import ClusterLink
 
 SHOWN = (PODS, LEASES, EVENTS)
 """What tells of pods, of who leads, and of what happened."""

@@ -16,12 +16,11 @@ from app.report.columns import Cell, Column, Row
 from app.report.format import bar, count
 from app.report.lines import NOTHING, SIGN, Line, Span
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
-from screens.command_words import kubectl
-from screens.detail_screen import DetailScreen
-from screens.empty_state import content
-from screens.equivalents import ciliscope
+from screens.base.detail_screen import DetailScreen
+from screens.base.empty_state import content
+from screens.base.equivalents import ciliscope, kubectl
+from screens.base.selection import Equivalent, Selection
 from screens.pool_detail import PoolTold, pool_lines
-from screens.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.pool_lines import short_range

@@ -15,7 +15,7 @@ from app.report.finding_lines import evidence_text
 from app.report.format import count
 from app.report.headline import affected
 from app.report.lines import SIGN, Line, Span, plain
-from screens.selection import Selection, selection_of
+from screens.base.selection import Selection, selection_of
 from screens.widgets.block_list import Block
 
 if TYPE_CHECKING:

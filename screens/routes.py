@@ -39,12 +39,12 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import State
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.empty_state import absence, content
+from screens.base.selection import Equivalent, Selection
 from screens.bgp_commands import route_commands
-from screens.cluster_screen import ClusterScreen
-from screens.empty_state import absence, content
 from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
-from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from app.model.finding import Health
     from app.model.routes import Link, LinkState
     from app.state.snapshot import Snapshot
-    from screens.cluster_handle import ClusterLink
+    from screens.base.cluster_handle import ClusterLink
 
 ADVERTISED = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 AVAILABLE = (ROUTES_AVAILABLE_IPV4, ROUTES_AVAILABLE_IPV6)

@@ -36,11 +36,11 @@ from app.runbooks.panels import kinds_of, panels
 from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.detail_screen import DetailScreen
-from screens.equivalents import ciliscope
+from screens.base.cluster_handle import ClusterLink
+from screens.base.detail_screen import DetailScreen
+from screens.base.equivalents import ciliscope
+from screens.base.selection import Equivalent, Selection, selection_of
 from screens.runbook_lines import COLUMNS, page_lines, step_rows
-from screens.selection import Equivalent, Selection, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening

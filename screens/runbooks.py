@@ -13,8 +13,8 @@ from app.report.format import count
 from app.report.lines import plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterScreen
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 

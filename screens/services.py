@@ -38,14 +38,12 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from screens.command_words import cilium, kubectl
-from screens.detail_screen import DetailScreen
-from screens.empty_state import content
-from screens.equivalents import ciliscope
-from screens.selection import Equivalent, Selection
+from screens.base.detail_screen import DetailScreen
+from screens.base.empty_state import content
+from screens.base.equivalents import ciliscope, cilium, kubectl
+from screens.base.selection import Equivalent, Selection, in_namespace
 from screens.service_facts import fact_lines
 from screens.service_rows import COLUMNS, KeptRow, service_rows
-from screens.used_by import in_namespace
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 

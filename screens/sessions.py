@@ -33,10 +33,10 @@ from app.state.kinds import (
     PODS,
     Kind,
 )
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.empty_state import content
+from screens.base.selection import Equivalent, Selection
 from screens.bgp_commands import session_commands
-from screens.cluster_screen import ClusterScreen
-from screens.empty_state import content
-from screens.selection import Equivalent, Selection
 from screens.session_detail import INDENT, detail
 from screens.session_rows import BY_NODE, BY_PEER, key_of, row
 from screens.widgets.columns import Content
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing
     from app.model.finding import Health
     from app.state.snapshot import Snapshot
-    from screens.cluster_handle import ClusterLink
+    from screens.base.cluster_handle import ClusterLink
 
 READS = (
     NODE_CONFIGS,

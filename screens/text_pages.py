@@ -13,12 +13,11 @@ from app.report.finding_lines import SCREEN
 from app.report.lines import Line, lines_of, plain
 from app.state.kinds import NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.command_words import kubectl
+from screens.base.cluster_handle import ClusterLink
+from screens.base.equivalents import ciliscope, explain_command, kubectl
+from screens.base.selection import Equivalent, Selection
 from screens.describe import describe
-from screens.equivalents import ciliscope, explain_command
 from screens.info_lines import info_lines
-from screens.selection import Equivalent, Selection
 from screens.text_view import Text
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from textual.binding import Binding, BindingType
 from app.report.lines import Line, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
-from screens.cluster_handle import ClusterLink
-from screens.cluster_screen import ClusterScreen
-from screens.selection import Equivalent, Selection
+from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.selection import Equivalent, Selection
 from screens.widgets.text_pane import TextPane
 
 Teller = Callable[[Snapshot], Sequence[Line]]

@@ -15,7 +15,7 @@ from textual.binding import BindingType
 from textual.widgets import DataTable, Static
 
 from app.report.columns import Cell, Column, Row
-from screens.cluster_screen import STYLES
+from screens.base.cluster_screen import STYLES
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 

@@ -18,7 +18,7 @@ from collectors.kubernetes.records import Pod
 from collectors.logs.joining import ContainerLog, LogEntry
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.source import Appended, Update
-from screens.cluster_handle import ClusterLink
+from screens.base.cluster_handle import ClusterLink
 from tests.recorded import RECORDINGS, Said, feeds, taken_at
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -6,8 +6,8 @@ import pytest
 
 from app.model.finding import Ref
 from app.report.columns import Row
-from screens.cluster_screen import ClusterScreen
-from screens.selection import Selection
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.selection import Selection
 from screens.services import ServicesScreen
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable

@@ -8,7 +8,7 @@ from textual.app import App, ComposeResult
 
 from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
-from screens.cluster_screen import STYLES
+from screens.base.cluster_screen import STYLES
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 

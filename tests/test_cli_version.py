@@ -26,7 +26,7 @@ from collectors.process import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
 from screens import config_versions
-from screens.widgets.source_bar import tiers
+from screens.base.header import tiers
 from tests.cilium_runs import answer_of, completed_runs, refused
 from tests.recorded import RECORDINGS, changed, snapshot_of
 

@@ -18,7 +18,7 @@ from app.dashboard.clusters import KubeconfigContexts, LiveCluster
 from app.lab.launch import RunningLab, start_lab
 from app.state.kinds import BGP_PEERS
 from collectors.process import end_all
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine

@@ -11,9 +11,9 @@ from app.report.lines import text_of
 from app.state.kinds import AGENT_LOGS, OF_OBJECT, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.objects import KINDS
+from screens.base.equivalents import equivalents_of
+from screens.base.selection import Selection
 from screens.describe import describe
-from screens.equivalents import equivalents_of
-from screens.selection import Selection
 from tests.dashboards import NOON
 from tests.recorded import NAMES, snapshot_of
 
@@ -78,4 +78,4 @@ async def test_commands_are_ready_to_be_copied_and_only_read() -> None:
         assert words[0] in ("kubectl", "cilium", "ciliscope")
         assert not {"delete", "edit", "apply", "patch", "exec"} & set(words)
         assert "--context" in words
-        assert each.tells
+        assert each.shows

@@ -30,9 +30,9 @@ from collectors.kubernetes.records import (
     ServiceStatus,
 )
 from collectors.source import Failed, Heard, Reason, Replaced
-from screens.empty_state import absence, notice
+from screens.base.empty_state import absence, notice
+from screens.base.header import sources, tiers
 from screens.widgets.live_table import LiveTable
-from screens.widgets.source_bar import sources, tiers
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until
 
 HOSTILE = (

@@ -7,7 +7,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen
 from screens.command_table import PLACES
 from screens.help import HelpScreen
 from screens.widgets.command_line import CommandLine

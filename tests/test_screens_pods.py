@@ -179,7 +179,7 @@ async def test_without_a_pod_it_says_why() -> None:
         pods.say(Replaced("pods", (), 0.01))
         await until(pilot, lambda: "no pods of Cilium in namespace kube-system" in screen_text(app))
         assert screen.selection() is None
-        assert [each.tells for each in screen.equivalents()] == ["all pods of Cilium"]
+        assert [each.shows for each in screen.equivalents()] == ["all pods of Cilium"]
 
 
 async def test_in_ascii_nothing_else_is_drawn_of_a_pod() -> None:

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.state.kinds import SERVICES
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen
 from screens.command_table import COMMANDS, PLACES, filter_of, meant
 from screens.completion import Names, completions
 from screens.help import HelpScreen

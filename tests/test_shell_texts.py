@@ -17,7 +17,7 @@ from app.model.finding import Ref
 from app.report.lines import plain
 from app.state.kinds import POOLS, SERVICES
 from collectors.source import Replaced
-from screens.cluster_screen import STYLES, ClusterScreen
+from screens.base.cluster_screen import STYLES, ClusterScreen
 from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine

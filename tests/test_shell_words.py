@@ -11,11 +11,11 @@ from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
 from app.state.kinds import SERVICES
 from collectors.source import Replaced
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.selection import in_namespace
 from screens.help import HelpScreen
 from screens.log_arguments import Wish, wish_of
 from screens.logs import LogsScreen
-from screens.used_by import in_namespace
 from screens.widgets.block_list import BlockList
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable

@@ -12,11 +12,10 @@ from app.dashboard.navigator import Navigator
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
 from screens import text_pages
-from screens.equivalents import equivalents_of
+from screens.base.equivalents import equivalents_of
+from screens.base.selection import Selection, use_of
 from screens.equivalents_screen import CommandsScreen
-from screens.selection import Selection
 from screens.text_view import Text, TextScreen, said
-from screens.used_by import use_of
 
 _LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
 """Kinds that a pod or an agent logs about."""
@@ -90,7 +89,7 @@ class SelectionActions:
             await self.navigator.go(use.place)
             place = self.navigator.places[use.place]
             place.show_all()
-            self.navigator.flash(place.narrow(use.filter) or f"{use.told}; Esc shows all")
+            self.navigator.flash(place.narrow(use.filter) or f"{use.shows}; Esc shows all")
         else:
             await self.navigator.open(use.place, about.ref)
 

@@ -23,7 +23,7 @@ from app.dashboard.terminal import TolerantDriver, believe_the_terminal, whole_t
 from app.dashboard.theme import Look
 from collectors.process import end_all
 from collectors.sanitize import printable
-from screens.cluster_screen import STYLES, ClusterScreen
+from screens.base.cluster_screen import STYLES, ClusterScreen
 from screens.command_table import PLACES
 from screens.overview import OverviewScreen
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from app.runbooks.transcript import Document
     from app.state.monitor import Monitor
     from app.state.snapshot import Snapshot
-    from screens.cluster_handle import ClusterLink
+    from screens.base.cluster_handle import ClusterLink
 
 
 def _load() -> type[Controllers]:

@@ -25,6 +25,7 @@ from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from screens import text_pages
+from screens.base.selection import Selection, in_namespace
 from screens.command_table import (
     ALIASES,
     CHECK,
@@ -53,9 +54,7 @@ from screens.completion import Names, completions
 from screens.findings import FindingsScreen
 from screens.log_arguments import Wish, wish_of
 from screens.logs import LogsScreen
-from screens.selection import Selection
 from screens.themes import THEMES
-from screens.used_by import in_namespace
 from screens.widgets.command_line import Question
 from screens.widgets.filtering import filtering
 

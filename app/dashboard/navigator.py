@@ -15,7 +15,8 @@ from app.dashboard.clusters import OpenCluster
 from app.dashboard.history import History, HistoryEntry
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
-from screens.cluster_screen import ClusterScreen, Picture
+from screens.base.cluster_screen import ClusterScreen, Picture
+from screens.base.selection import Selection
 from screens.configuration import ConfigurationScreen
 from screens.help import HelpScreen
 from screens.logs import LogsScreen
@@ -23,7 +24,6 @@ from screens.overview import OverviewScreen
 from screens.pods import PodsScreen
 from screens.pools import PoolsScreen
 from screens.routes import RoutesScreen
-from screens.selection import Selection
 from screens.services import ServicesScreen
 from screens.sessions import SessionsScreen
 from screens.widgets.command_line import CommandLine

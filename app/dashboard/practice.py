@@ -22,10 +22,10 @@ from app.runbooks.library import Library
 from app.runbooks.schema import Verdict
 from app.runbooks.suggestion import fitting, suggest_for
 from app.state.snapshot import Snapshot
-from screens.cluster_screen import ClusterScreen
-from screens.detail_screen import DetailScreen
+from screens.base.cluster_screen import ClusterScreen
+from screens.base.detail_screen import DetailScreen
+from screens.base.selection import Selection
 from screens.logs import LogsScreen
-from screens.selection import Selection
 from screens.text_view import Text, TextScreen
 
 Spot = tuple[ClusterScreen[object] | None, bool]

@@ -17,7 +17,7 @@ from app.dashboard.clusters import OpenCluster
 from app.dashboard.theme import Look
 from app.pipeline.session_losses import count_losses
 from app.state.snapshot import Snapshot
-from screens.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen
 
 REPAINT = 0.25
 """Least seconds between two repaints."""

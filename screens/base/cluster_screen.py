@@ -26,19 +26,18 @@ from app.model.finding import Ref
 from app.report.lines import Line, Span, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
-from screens.cluster_handle import ClusterLink
-from screens.header import PROMPT_KEYS, identity, keys_line, title
-from screens.selection import Equivalent, Selection
+from screens.base.cluster_handle import ClusterLink
+from screens.base.header import PROMPT_KEYS, identity, keys_line, tiers, title
+from screens.base.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.widgets.source_bar import tiers
 from screens.widgets.text_pane import TextPane
 
 Picture = TypeVar("Picture")
 
-_SHEETS = Path(__file__).parent / "styles"
+_SHEETS = Path(__file__).parents[1] / "styles"
 STYLES = (
     _SHEETS / "base.tcss",
     *sorted(path for path in _SHEETS.glob("*.tcss") if path.name != "base.tcss"),
@@ -100,7 +99,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         self._flash_ends: float = 0.0
         self._answers: Mapping[str, Callable[[], None]] = {}
 
-    # --- to be told by each screen
+    # --- for each screen to define
 
     def body(self) -> ComposeResult:
         """The widgets between header and footer."""
@@ -241,9 +240,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         """Ask no more."""
         self.query_one(CommandLine).close()
 
-    def choose(self, told: str, answers: Mapping[str, Callable[[], None]]) -> None:
+    def choose(self, question: str, answers: Mapping[str, Callable[[], None]]) -> None:
         """Let the next key decide: one of the answers, or any other for none of them."""
-        self.flash(told)
+        self.flash(question)
         self._answers = answers
 
     def chosen(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""What screens have of one cluster: its snapshots, its verdicts, and what is read when asked."""
+"""A screen's handle on one cluster, and the state of the interface that all screens share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.diagnosis.diagnoser import Diagnoser
 from app.model.flap_history import FlapLedger
-from screens.ui_state import Frame
 
 if TYPE_CHECKING:
     from app.model.finding import Ref
     from app.state.monitor import Feed, Monitor
     from collectors.kubernetes.records import Pod
+
+
+@dataclass(slots=True)
+class Frame:
+    """How the screens are framed; they all share one."""
+
+    history: list[str] = field(default_factory=list)
+    """The commands entered on any screen, newest first."""
+    filters: list[str] = field(default_factory=list)
+    """The filters entered on any screen, newest first."""
+    crumbs: bool = True
+    """Whether the title tells the way to the selected object, where that fits."""
+    frozen: str = ""
+    """For how long the picture has stood still, `00:41`; "" while it is live."""
 
 
 class LogFeed(Protocol):

@@ -1,7 +1,8 @@
-"""What the cursor is on, as the keys that act on any row need it."""
+"""What the cursor is on, as the keys that act on any row need it, and where that is used."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class Selection:
 class Equivalent:
     """A command that shows by hand what a panel shows."""
 
-    tells: str
+    shows: str
     """What it shows, in a few words."""
     command: str
     """Ready to be copied; it only reads."""
@@ -54,3 +55,49 @@ def selection_of(finding: Finding) -> Selection:
             question = ("prefix", ref.name)
     node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
     return Selection(ref=ref, question=question, node=node, finding=finding.id)
+
+
+_NAMESPACE = re.compile(r"namespace:\^\S*\$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Where what refers to a thing is shown."""
+
+    place: str
+    filter: str = ""
+    """Leaves that and nothing else; "" where the cursor goes to it."""
+    shows: str = ""
+    """What the filter leaves, in words."""
+
+
+def use_of(ref: Ref) -> Use | None:
+    """A pool is used by services, a node by its sessions, a service by the routes to it."""
+    match ref.kind:
+        case "CiliumLoadBalancerIPPool":
+            # A service may have addresses of several pools, with commas between.
+            pattern = rf"pool:(^|\s){_spelled(ref.name)}(,|$)"
+            shows = f"services with an address of {ref.name}"
+            return Use(place="services", filter=pattern, shows=shows)
+        case "Node":
+            pattern = f"node:^{_spelled(ref.name)}$"
+            return Use(place="sessions", filter=pattern, shows=f"sessions of {ref.name}")
+        case "Service":
+            return Use(place="routes")
+    return None
+
+
+def in_namespace(text: str, namespace: str) -> str | None:
+    """A filter with this namespace in place of the one it had; "" takes it away.
+
+    None where the filter is of labels or letters, which no column can be asked for beside.
+    """
+    if text.startswith(("-l", "-f")):
+        return None if namespace else text
+    words = [word for word in text.split() if not _NAMESPACE.fullmatch(word)]
+    return " ".join([*words, *([f"namespace:^{_spelled(namespace)}$"] if namespace else [])])
+
+
+def _spelled(name: str) -> str:
+    """A name of Kubernetes as a pattern: of its characters only the dot means something else."""
+    return name.replace(".", r"\.")

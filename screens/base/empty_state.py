@@ -11,8 +11,8 @@ from app.report.format import age_of, time_of_day
 from app.report.lines import Line, Span, Tone, plain
 from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
+from screens.base.header import silent_for
 from screens.widgets.columns import Content
-from screens.widgets.source_bar import silent_for
 
 _TONES: dict[State, Tone] = {
     State.FAILING: "fail",
@@ -40,8 +40,8 @@ def absence(snapshot: Snapshot, kinds: Sequence[Kind[object]], what: str, none: 
     answered = len(silent) < len(found)
     if answered and not telling:
         old = [health for health in found if health.state in (*_OLD, State.OFF)]
-        return _joined([plain(none or f"no {what}"), *_told(old, snapshot)])
-    return _joined(_told(telling or silent, snapshot))
+        return _joined([plain(none or f"no {what}"), *_health_lines(old, snapshot)])
+    return _joined(_health_lines(telling or silent, snapshot))
 
 
 def notice(snapshot: Snapshot, kinds: Sequence[Kind[object]]) -> list[Line]:
@@ -49,7 +49,7 @@ def notice(snapshot: Snapshot, kinds: Sequence[Kind[object]]) -> list[Line]:
     found = [snapshot.health_of(kind) for kind in kinds]
     now = snapshot.taken_at
     amiss = [h for h in found if h.state in _OLD or _missing(h) or silent_for(h, now)]
-    lines = _told(amiss, snapshot)
+    lines = _health_lines(amiss, snapshot)
     lines += [plain(f"! {h.label}: {problem}", "warn") for h in found for problem in h.problems]
     if len(lines) <= _MOST:
         return lines
@@ -94,7 +94,7 @@ def _missing(health: SourceHealth) -> bool:
     return health.state is State.ABSENT and health.kind.tier == "CLI"
 
 
-def _told(found: Iterable[SourceHealth], snapshot: Snapshot) -> list[Line]:
+def _health_lines(found: Iterable[SourceHealth], snapshot: Snapshot) -> list[Line]:
     """A line for each way of not being fresh; sources that fail alike share one.
 
     While the API server does not answer, everything that is read of it fails for that one reason.

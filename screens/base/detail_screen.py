@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from app.state.snapshot import State
-from screens.cluster_screen import ClusterScreen, Picture
+from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.scroll_text import ScrollText
