@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,9 +15,10 @@ from app.diagnosis.session_status import healths
 from app.model.finding import Ref
 from app.model.health import api_trouble, cilium_version
 from app.model.lbipam import LOGS_ALLOCATIONS, PoolUsage, transitions
-from app.report.columns import Column, Row
-from app.report.format import age_of, time_of_day
+from app.report.columns import Cell, Column, Row
+from app.report.format import age_of, bar, time_of_day
 from app.report.lines import SIGN, Line, Span, plain
+from app.report.tables.pools import pool_note, used_cell
 from app.state.kinds import (
     ADVERTISEMENTS,
     AGENT_LOGS,
@@ -47,7 +48,6 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import Snapshot, State
-from screens import pool_bars
 from screens import sessions as sessions_screen
 from screens.base.cluster_handle import ClusterLink
 from screens.base.cluster_screen import ClusterScreen
@@ -57,9 +57,8 @@ from screens.base.selection import Equivalent, Selection
 from screens.log_fold import folded
 from screens.log_rows import excerpts, merged
 from screens.overview_strip import strip
-from screens.pool_bars import pool_rows, worst_first
 from screens.widgets.block_list import BlockList
-from screens.widgets.columns import Content
+from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView
@@ -178,6 +177,71 @@ def _events(snapshot: Snapshot) -> tuple[Row, ...]:
     return folded(merged(entries, changes, snapshot.taken_at))[-_EVENTS:]
 
 
+SHORTEST, LONGEST = 10, 20
+"""Cells of a bar: with fewer it tells nothing, with more no more."""
+_NOTE, _SIGN = 8, 2
+"""Cells that a note is cut to where there is room, and where there is not."""
+
+POOL_COLUMNS = (
+    Column("pool", "POOL", least=10, cut_to=8),
+    # The numbers say the same; its length changes with the window.
+    Column("bar", "USE", marks=False, drawn=True),
+    Column("used", "USED", right=True, least=7),
+    Column("note", "", cut_to=_NOTE),
+)
+_BARE = (POOL_COLUMNS[0], replace(POOL_COLUMNS[1], extra=True, least=LONGEST), *POOL_COLUMNS[2:])
+"""The same where there is no room for bars: they are left out, and then a name may be cut."""
+
+
+def worst_first(usages: Iterable[PoolUsage]) -> tuple[PoolUsage, ...]:
+    """What is full or in conflict before the others, each by name."""
+    return tuple(sorted(usages, key=lambda usage: (pool_note(usage)[1] != "warn", usage.pool.name)))
+
+
+def pool_rows(
+    usages: Sequence[PoolUsage], length: int = LONGEST, *, notes: bool = True
+) -> tuple[Row, ...]:
+    """A row for each pool, with bars of this many cells; of `notes` odd ones stand anyway."""
+    return tuple(_pool_row(usage, length, notes=notes) for usage in usages)
+
+
+def fitting(usages: Sequence[PoolUsage], room: int) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """Columns and rows of the pools for a table that is so many cells wide.
+
+    A bar stays wherever there is room for it beside names and numbers. Notes give way to it: those
+    that only say what is free, as the numbers do, go; of others the sign stays at least.
+    """
+    rows = pool_rows(usages)
+    name, _, used, note = wanted_widths(POOL_COLUMNS, cell_widths(rows))
+    beside = room - name - used - 3 * GAP
+    if beside - min(note, _NOTE) >= SHORTEST:
+        length = min(LONGEST, max(SHORTEST, beside - note))
+        return _pool_columns(length, _NOTE), pool_rows(usages, length)
+    odd = any(tone for _, tone in map(pool_note, usages))
+    if beside - _SIGN * odd < SHORTEST:
+        return _BARE, rows
+    length = SHORTEST if odd else min(LONGEST, beside)
+    return _pool_columns(length, _SIGN), pool_rows(usages, length, notes=False)
+
+
+def _pool_columns(length: int, note: int) -> tuple[Column, ...]:
+    """Whole names, bars of this length, and notes that may be cut to so many cells."""
+    name, shown, used, last = POOL_COLUMNS
+    return (replace(name, cut_to=0), replace(shown, least=length), used, replace(last, cut_to=note))
+
+
+def _pool_row(usage: PoolUsage, length: int, *, notes: bool) -> Row:
+    used, total = usage.used, usage.total
+    note, tone = pool_note(usage)
+    cells = (
+        Cell(usage.pool.name),
+        Cell(bar(used, total, length) if used is not None and total is not None else ""),
+        used_cell(usage),
+        Cell(note if notes or tone else "", tone=tone),
+    )
+    return Row(usage.pool.key, cells)
+
+
 class OverviewScreen(ClusterScreen[OverviewPicture]):
     """The root of the dashboard."""
 
@@ -205,7 +269,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         yield OpenableText(lambda: self._open("pods"), indent=1, id="strip")
         yield LiveTable(opens=self._open_node, id="grid")
         with Horizontal(id="lower"):
-            yield LiveTable(pool_bars.COLUMNS, opens=self._open_pool, id="pools")
+            yield LiveTable(POOL_COLUMNS, opens=self._open_pool, id="pools")
             yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
 
     def picture(self, snapshot: Snapshot) -> OverviewPicture:
@@ -296,7 +360,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         if self._picture is not None and self._stands:
             table = self.query_one("#pools", LiveTable)
             room = table.scrollable_size.width
-            columns, rows = pool_bars.fitting(self._picture.usages, room)
+            columns, rows = fitting(self._picture.usages, room)
             table.show_columns(columns)
             table.show(replace(self._picture.pools, rows=rows))
 

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.finding import Ref, rank
-from app.model.pool_matching import all_holdings
+from app.model.finding import Ref, health_of
+from app.model.pool_matching import all_holdings, elsewhere, out_of_use
 from app.model.selectors import describe
-from app.report.columns import Cell, Column, Row
-from app.report.format import bar, count
-from app.report.lines import NOTHING, SIGN, Line, Span
+from app.report.format import by_health, count
+from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
+from app.report.tables.pools import SCREEN, PoolStatus, short_range
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
 from screens.base.equivalents import ciliscope, kubectl
 from screens.base.selection import Equivalent, Selection
-from screens.pool_detail import PoolTold, pool_lines
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.pool_lines import short_range
-from screens.widgets.pool_text import PoolText
+from screens.widgets.pool_map import Marks, PoolMap
+from screens.widgets.pool_text import PoolPage, PoolText, cell_words, draw_map, legend, number
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
-    from app.model.finding import Finding
+    from app.model.finding import Finding, Health
     from app.model.lbipam import Address
-    from app.model.pool_matching import Holdings
+    from app.model.pool_matching import Elsewhere, Holdings
     from app.state.snapshot import Snapshot
 
 POOL = "CiliumLoadBalancerIPPool"
-COLUMNS = (
-    Column("pool", "POOL", least=10, cut_to=10),
-    Column("bar", "USE", least=10, spare=1, holds="bar"),
-    Column("used", "USED/TOTAL", right=True, holds="share"),
-    Column("free", "FREE", right=True, spare=2, holds="number"),
-    Column("state", "STATE", cut_to=20, holds="state"),
-    Column("ranges", "RANGES", cut_to=12, spare=4),
-    Column("selects", "SELECTS", cut_to=16, spare=3),
-    Column("family", "FAMILY", extra=True),
-)
-_BAR = 10
-_MINUTE = 60.0
+MANY = 100
+"""Holders, and services that lie elsewhere, listed at most."""
 
 
 @dataclass(frozen=True)
@@ -54,69 +44,52 @@ class PoolsPicture:
 
     headline: Line
     pools: Content
-    told: Mapping[str, PoolTold] = field(default_factory=dict)
+    details: Mapping[str, PoolDetail] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolDetail:
+    """A pool with the map of its addresses."""
+
+    status: PoolStatus
+
+    @cached_property
+    def map(self) -> PoolMap:
+        """Its ranges as cells."""
+        holdings = self.status.holdings
+        doubled = tuple((found.range, found.pool) for found in holdings.doubled)
+        marks = Marks(holdings.held, holdings.reserved, holdings.requested, doubled)
+        return PoolMap(holdings.usage.ranges, marks)
+
+    @cached_property
+    def elsewhere(self) -> tuple[Elsewhere, ...]:
+        """The services that it selects and that have no address of it."""
+        return elsewhere(self.status.usage, self.status.balancers)
 
 
 def picture(snapshot: Snapshot, judge: Diagnoser) -> PoolsPicture:
-    """The pools as rows, and what is to be said of each."""
+    """The pools as rows, and what is known of each."""
     known = snapshot.health_of(POOLS).known and not snapshot.setting_up
-    told = _told(snapshot, judge) if known else {}
-    rows = tuple(_row(each) for each in told.values())
-    pools = content(snapshot, rows, (POOLS,), "pools of addresses", beside=(SERVICES,))
-    return PoolsPicture(_headline(rows), pools, told)
+    found = _statuses(snapshot, judge) if known else ()
+    pools = content(
+        snapshot, SCREEN.rows(found), (POOLS,), "pools of addresses", beside=(SERVICES,)
+    )
+    words: dict[Health, str] = {"fail": "broken", "warn": "odd"}
+    amiss = by_health((pool.health for pool in found), words)
+    headline = (Span(count(len(found), "pool")), *amiss) if found else ()
+    return PoolsPicture(headline, pools, {pool.key: PoolDetail(pool) for pool in found})
 
 
-def _told(snapshot: Snapshot, judge: Diagnoser) -> Mapping[str, PoolTold]:
+def _statuses(snapshot: Snapshot, judge: Diagnoser) -> tuple[PoolStatus, ...]:
     case = judge.case(snapshot)
     about: dict[str, list[Finding]] = {}
     for finding in judge.verdict(snapshot).findings:
         if finding.subject.kind == POOL:
             about.setdefault(finding.subject.name, []).append(finding)
-    return {
-        key: PoolTold(found, tuple(about.get(key, ())), case.balancers)
+    return tuple(
+        PoolStatus(found, tuple(about.get(key, ())), case.balancers)
         for key, found in all_holdings(case).items()
-    }
-
-
-def _headline(rows: tuple[Row, ...]) -> Line:
-    if not rows:
-        return ()
-    spans = [Span(count(len(rows), "pool"))]
-    broken = sum(row.health == "fail" for row in rows)
-    odd = sum(row.health == "warn" for row in rows)
-    if broken:
-        spans += [Span(" · "), Span(f"{broken} broken", "fail")]
-    if odd:
-        spans += [Span(" · "), Span(f"{odd} odd", "warn")]
-    return tuple(spans)
-
-
-def _row(told: PoolTold) -> Row:
-    usage = told.holdings.usage
-    pool, used, total, free = usage.pool, usage.used, usage.total, usage.available
-    selector = pool.spec.service_selector
-    health, words = told.state
-    full = used is not None and total is not None and total > 0
-    cells = (
-        Cell(pool.name),
-        Cell(
-            bar(used, total, _BAR) if used is not None and total is not None else NOTHING,
-            used / total if full and used is not None and total else None,
-        ),
-        Cell("?" if used is None or total is None else f"{used}/{total}", used),
-        Cell("?" if free is None else str(free), free, "" if free else "warn"),
-        Cell(f"{SIGN[health]} {words}", rank(health), health),
-        Cell(", ".join(map(short_range, usage.ranges)) or "no address", _first(told.holdings)),
-        Cell("everything" if selector is None else describe(selector)),
-        Cell("+".join(f"IPv{family}" for family in sorted(told.holdings.rooms)) or NOTHING),
     )
-    return Row(pool.key, cells, health=health, labels=pool.metadata.labels)
-
-
-def _first(holdings: Holdings) -> tuple[int, int] | None:
-    """The first address of a pool, to sort by."""
-    firsts = [(found.first.version, int(found.first)) for found in holdings.usage.ranges]
-    return min(firsts, default=None)
 
 
 class PoolsScreen(DetailScreen[PoolsPicture]):
@@ -124,6 +97,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     title_text = "Pools"
     tells_ages = False
+    tells_minutes = True
     reads = (POOLS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "holder", "service", key_display="↵", id="pool.holder"),
@@ -132,7 +106,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The pools."""
-        return LiveTable(COLUMNS, order=("state", "pool"), opens=opens, id="pools-table")
+        return LiveTable(SCREEN.columns, order=("state", "pool"), opens=opens, id="pools-table")
 
     def make_detail(self) -> PoolText:
         """The map of the selected pool."""
@@ -142,13 +116,11 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         """The pools as rows."""
         return picture(snapshot, self.link.judge)
 
-    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
-        """Also when time alone may have changed a verdict."""
-        since = (new.taken_at - drawn.taken_at).total_seconds()
-        odd = self._picture is not None and any(
+    def ticks(self) -> bool:
+        """A verdict on what is not well may change with time alone."""
+        return self._picture is not None and any(
             row.health not in ("ok", "none") for row in self._picture.pools.rows
         )
-        return since >= _MINUTE or (since > 0 and odd) or super().differs(new, drawn)
 
     def draw(self, picture: PoolsPicture) -> None:
         """Fill list and detail."""
@@ -159,16 +131,13 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     def draw_detail(self) -> None:
         """Show the map of the selected pool."""
-        key = self.table.selected
-        told = self._picture.told.get(key) if self._picture else None
+        detail = self._detail
         text = self.query_one("#more", PoolText)
-        if told is None:
+        if detail is None:
             text.show_text(lambda _: (), "")
             return
-        roomy = self.roomy
-        text.show_pool(
-            told.map, lambda width, cursor: pool_lines(told, width, cursor, whole=roomy), key
-        )
+        layout = partial(pool_lines, detail, whole=self.roomy)
+        text.show_pool(detail.map, layout, detail.status.key)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only an address on the map leads to the service that holds it."""
@@ -186,11 +155,15 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     def _holders(self) -> tuple[str, ...]:
         """The services that hold what is under the cursor."""
-        told = self._picture.told.get(self.table.selected) if self._picture else None
-        if told is None or not told.map.cells:
+        detail = self._detail
+        if detail is None or not detail.map.cells:
             return ()
-        cell = told.map.cells[self.query_one("#more", PoolText).cursor]
-        return tuple(key for _, keys in told.map.inside(cell).held for key in keys)
+        cell = detail.map.cells[self.query_one("#more", PoolText).cursor]
+        return tuple(key for _, keys in detail.map.inside(cell).held for key in keys)
+
+    @property
+    def _detail(self) -> PoolDetail | None:
+        return self._picture.details.get(self.table.selected) if self._picture else None
 
     def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of addresses and of who holds them."""
@@ -206,9 +179,9 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         if ref.kind == POOL:
             self.table.select(ref.name)
         elif ref.kind == "Service" and self._picture is not None:
-            for key, told in self._picture.told.items():
-                address = _address_of(told.holdings, f"{ref.namespace}/{ref.name}")
-                if address is not None and not told.holdings.usage.conflict:
+            for key, detail in self._picture.details.items():
+                address = _address_of(detail.status.holdings, f"{ref.namespace}/{ref.name}")
+                if address is not None and not detail.status.usage.conflict:
                     self.table.select(key)
                     self.draw_detail()
                     self.query_one("#more", PoolText).point_at(address)
@@ -237,3 +210,119 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 def _address_of(holdings: Holdings, service: str) -> Address | None:
     held = holdings.held or {}
     return next((address for address, keys in held.items() if service in keys), None)
+
+
+def pool_lines(detail: PoolDetail, width: int, cursor: int, *, whole: bool) -> PoolPage:
+    """A pool for a width, the cursor on this cell of its map; not `whole`: the map comes first."""
+    pool = detail.status
+    name, holdings = pool.usage.pool.name, pool.holdings
+    right = plain(f"{SIGN[pool.health]} {pool.words} ", pool.health)
+    lines = headed(plain(f" {name}", "strong"), right, width)
+    if whole:
+        lines += _facts(pool, width)
+        lines += _findings(pool.findings, width)
+        lines.append(())
+    start = len(lines)
+    cells = detail.map.cells
+    said = ""
+    if cells:
+        cell, given = cells[min(cursor, len(cells) - 1)], not out_of_use(pool.usage)
+        said = cell_words(detail.map, cell, holdings.sharing, given=given)
+    drawn = draw_map(detail.map, width, cursor, said)
+    lines += drawn.lines
+    lines += wrapped(legend(detail.map), width, 1) if cells else [plain(" It has no address.")]
+    if not whole:
+        lines += _findings(pool.findings, width)
+    else:
+        for found in holdings.doubled:
+            common, kept = short_range(found.range), "two of its own blocks"
+            whose = f"pool {found.pool}" if found.pool != name else kept
+            line = (Span(" ✗ ", "fail"), Span(f"{common} is also in {whose}"))
+            lines += wrapped(line, width, 3)
+        lines += _requested(holdings, width)
+        lines += _holders(holdings, width)
+        lines += _elsewhere(detail, width)
+    return PoolPage(lines, start + drawn.cursor_line)
+
+
+def _facts(pool: PoolStatus, width: int) -> list[Line]:
+    usage, holdings = pool.usage, pool.holdings
+    selector = usage.pool.spec.service_selector
+    selects = "every service" if selector is None else describe(selector)
+    lines = wrapped((Span("   selects   "), Span(selects)), width, 13)
+    counted = "has counted nothing"
+    if usage.total is not None and usage.used is not None and usage.available is not None:
+        used, free = number(usage.used), number(usage.available)
+        counted = f"counts {used} of {number(usage.total)} used, {free} free"
+    lines += wrapped((Span("   LB-IPAM   "), Span(counted)), width, 13)
+    if holdings.held is not None and usage.used is not None:
+        held = len(holdings.held)
+        kept = len(holdings.reserved - set(holdings.held))
+        if held + kept != usage.used:
+            more = f" and {kept} kept back" if kept else ""
+            differs = f"services hold {held} of its addresses{more}: not what LB-IPAM counts"
+            lines += wrapped((Span("             "), Span(differs, "warn")), width, 13)
+    rooms = sorted(holdings.rooms.items())
+    for family, room in rooms if len(rooms) > 1 else ():
+        kept_back = f", {len(room.reserved)} kept back" if room.reserved else ""
+        words = f"{number(room.used)} of {number(room.size)} used, {number(room.free)} free"
+        lines += wrapped(plain(f"   IPv{family}      {words}{kept_back}"), width, 13)
+    for problem in usage.invalid_blocks:
+        lines += wrapped((Span(" ✗ ", "fail"), Span(f"refused   {problem}")), width, 13)
+    return lines
+
+
+def _findings(findings: Sequence[Finding], width: int) -> list[Line]:
+    lines: list[Line] = []
+    for finding in findings:
+        health = health_of(finding.severity)
+        sign = Span(f" {SIGN[health]} ", health)
+        lines += wrapped(
+            (sign, Span(f"{finding.summary}  "), Span(finding.code, "accent")), width, 3
+        )
+        lines += wrapped((Span("   → ", "accent"), Span(finding.advice)), width, 5)
+    return lines
+
+
+def _requested(holdings: Holdings, width: int) -> Iterator[Line]:
+    for address, keys in holdings.requested.items():
+        line = (Span(" ! ", "warn"), Span(f"{', '.join(keys)} asked for {address}, not given"))
+        yield from wrapped(line, width, 3)
+
+
+def _holders(holdings: Holdings, width: int) -> Iterator[Line]:
+    held = holdings.held
+    yield ()
+    yield plain(" Who holds an address of it", "strong")
+    if held is None:
+        yield plain("   not known: services could not be read", "unknown")
+        return
+    if not held:
+        yield plain("   nobody", "none")
+    room = max((len(str(address)) for address in held), default=0)
+    for address, keys in list(held.items())[:MANY]:
+        shared = dict.fromkeys(holdings.sharing[key] for key in keys if key in holdings.sharing)
+        sharing = f"  (sharing key {', '.join(shared)})" if shared else ""
+        line = plain(f"   {address!s:<{room}}  {', '.join(keys)}{sharing}")
+        yield from wrapped(line, width, room + 5)
+    yield from _rest(len(held))
+
+
+def _elsewhere(detail: PoolDetail, width: int) -> Iterator[Line]:
+    if detail.status.holdings.held is None or not detail.elsewhere:
+        return
+    yield ()
+    yield plain(" It selects these too, and they hold none of it", "strong")
+    for found in detail.elsewhere[:MANY]:
+        has = [
+            f"{address} of {pool or 'no pool'}"
+            for address, pool in zip(found.addresses, found.pools, strict=True)
+        ]
+        line = plain(f"   {found.service}  {', '.join(has) or 'no address'}")
+        yield from wrapped(line, width, 5)
+    yield from _rest(len(detail.elsewhere))
+
+
+def _rest(number_of: int) -> Iterator[Line]:
+    if number_of > MANY:
+        yield plain(f"   and {number_of - MANY} more", "none")

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from app.model.lbipam import Address, AddressRange
 from app.report.lines import text_of
-from screens.widgets.pool_lines import GLYPHS, cell_words, draw_map, legend, short_range
+from app.report.tables.pools import short_range
 from screens.widgets.pool_map import (
     CELLS,
     WINDOW,
@@ -21,6 +21,7 @@ from screens.widgets.pool_map import (
     PoolMap,
     cells_of,
 )
+from screens.widgets.pool_text import GLYPHS, cell_words, draw_map, legend
 
 
 def span(first: str, last: str) -> AddressRange:

@@ -24,9 +24,8 @@ from collectors.logs.joining import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
 from screens.log_rows import merged
-from screens.overview import OverviewScreen
+from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_rows
 from screens.overview_strip import strip
-from screens.pool_bars import LONGEST, SHORTEST, fitting, pool_rows
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable

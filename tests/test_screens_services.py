@@ -362,10 +362,10 @@ async def test_sharing_dual_stack_and_reserved_addresses_are_shown_as_they_are()
     ]
     for change in changes:
         snapshot = change(snapshot)
-    told = pools_picture(snapshot, Diagnoser()).told["small"]
-    states = [told.map.inside(each).state.value for each in told.map.cells]
+    pool = pools_picture(snapshot, Diagnoser()).details["small"]
+    states = [pool.map.inside(each).state.value for each in pool.map.cells]
     assert states == ["kept back", "free", "free", "used", *["free"] * 3, "kept back"]
-    assert told.holdings.sharing == {"home/one": "web", "home/two": "web"}
+    assert pool.status.holdings.sharing == {"home/one": "web", "home/two": "web"}
 
 
 async def test_time_alone_draws_anew_only_where_something_is_odd() -> None:

@@ -6,19 +6,21 @@ screen, from all that is known of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Never, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from app.model.finding import rank
+from app.model.lbipam import parse_address
+from app.report.lines import NOTHING, SIGN
 
 if TYPE_CHECKING:
     from app.model.finding import Health
     from app.report.lines import Tone
-
-Item_contra = TypeVar("Item_contra", contravariant=True)
-Shown_contra = TypeVar("Shown_contra", contravariant=True)
 
 SortValue: TypeAlias = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""
@@ -63,22 +65,35 @@ class Column:
     """False: what changes in it is never marked, since it changes all the time."""
     holds: Holds = "text"
     """What is to be had of its cells as values."""
+    drawn: bool = False
+    """A drawing of what other columns say: scripts do without it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableColumn(Column, Generic[Item_contra, Shown_contra]):
-    """A column of a table that `get` prints, or a screen shows, or both."""
-
-    get: Callable[[Item_contra], str] | None = None
-    """Its text in `get`; None: it is on the screen alone."""
-    header: str = ""
-    """Its name in `get`; "": its title."""
-    wide: bool = False
-    """Whether `get` has it only with `-o wide`."""
+# Cells and rows are structs, not dataclasses: a table of 50,000 rows gets all of them again with
+# every update, and a struct is made and compared several times faster.
 
 
-# Cells and rows are structs, not dataclasses: a table of 50,000 rows is told all of them again
-# with every update, and a struct is made and compared several times faster.
+class Share(Struct, frozen=True, gc=False):
+    """So many of so many."""
+
+    part: int | None
+    """None: not known."""
+    whole: int | None
+    more: int = 0
+    """How many there are besides."""
+    unsure: bool = False
+    """Whether some are not known."""
+
+
+class Since(Struct, frozen=True, gc=False):
+    """How long ago a moment was: the value stays the same while time passes."""
+
+    moment: float
+    """In seconds since 1970."""
+
+
+Value: TypeAlias = str | float | Share | Since | datetime | None
+"""What a cell is about. None: not known, or nothing."""
 
 
 class Cell(Struct, frozen=True, gc=False):
@@ -88,6 +103,8 @@ class Cell(Struct, frozen=True, gc=False):
     sort: SortValue = None
     """None: by its text."""
     tone: Tone = ""
+    value: Value | UnsetType = UNSET
+    """What the text says, for scripts; UNSET: the text itself."""
 
 
 class Row(Struct, frozen=True):
@@ -101,3 +118,100 @@ class Row(Struct, frozen=True):
     """How what it is about is: `fail`, `warn` and `unknown` are what "faults only" leaves."""
     labels: Mapping[str, str] = _NO_LABELS
     """The labels of the object, for a filter by label."""
+
+
+def number(value: int | None, tone: Tone = "", unknown: str = NOTHING) -> Cell:
+    """A number, sorted by itself."""
+    if value is None:
+        return Cell(unknown, tone=tone)
+    return Cell(str(value), value, tone, value)
+
+
+def seconds(value: float | None, text: str) -> Cell:
+    """A length of time, written as the text; sorted by itself."""
+    return Cell(text, value, value=value)
+
+
+def share(found: Share, sort: float | None = None, tone: Tone = "") -> Cell:
+    """`2/3`, `2/3?` where some are not known, `3/3+1` with one besides; sorted by the part."""
+    part, whole = ("?" if n is None else str(n) for n in (found.part, found.whole))
+    unsure = found.unsure and found.part is not None and found.whole is not None
+    text = f"{part}/{whole}{'?' * unsure}{f'+{found.more}' if found.more else ''}"
+    return Cell(text, found.part if sort is None else sort, tone, found)
+
+
+def state(health: Health, words: str, mark: str = "") -> Cell:
+    """The sign of a health, and words; sorted by how bad it is."""
+    text = f"{SIGN[health]}{mark} {words}".rstrip()
+    return Cell(
+        text, rank(health), health, None if text == SIGN["unknown"] else f"{mark} {words}".strip()
+    )
+
+
+def since(moment: datetime | None, text: str) -> Cell:
+    """How long ago a moment was, as the text says; sorted by age."""
+    if moment is None:
+        return Cell(text, value=None)
+    stamp = moment.timestamp()
+    return Cell(text, -stamp, value=Since(stamp))
+
+
+def address(text: str) -> Cell:
+    """An address, sorted as such."""
+    return Cell(text or NOTHING, address_order(text))
+
+
+def address_order(text: str) -> SortValue:
+    """What an address is sorted by."""
+    found = parse_address(text)
+    return None if found is None else (found.version, int(found))
+
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Shown_contra = TypeVar("Shown_contra", contravariant=True)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumn(Column, Generic[Item_contra, Shown_contra]):
+    """A column of a table that `get` prints, or a screen shows, or both."""
+
+    get: Callable[[Item_contra], str] | None = None
+    """Its text in `get`; None: it is on the screen alone."""
+    header: str = ""
+    """Its name in `get`; "": its title."""
+    wide: bool = False
+    """Whether `get` has it only with `-o wide`."""
+    cell: Callable[[Shown_contra], Cell] | None = None
+    """Its cell on the screen; None: it is in `get` alone."""
+
+
+class ScreenTable(Generic[S]):
+    """A table as a screen shows it: its columns, and a row of each thing."""
+
+    def __init__(
+        self,
+        columns: Iterable[TableColumn[Never, S]],
+        *,
+        key: Callable[[S], str],
+        health: Callable[[S], Health],
+        labels: Callable[[S], Mapping[str, str]] = lambda _: _NO_LABELS,
+    ) -> None:
+        """With those of the columns that have a cell.
+
+        `key` is what a thing is known by among all, `health` how it is, `labels` what it is
+        labelled with.
+        """
+        shown = [(column, column.cell) for column in columns if column.cell is not None]
+        self.columns: tuple[Column, ...] = tuple(column for column, _ in shown)
+        self._cells = tuple(cell for _, cell in shown)
+        self._key, self._health, self._labels = key, health, labels
+
+    def row(self, thing: S) -> Row:
+        """The row of a thing."""
+        cells = tuple([cell(thing) for cell in self._cells])
+        return Row(self._key(thing), cells, "", self._health(thing), self._labels(thing))
+
+    def rows(self, things: Iterable[S]) -> tuple[Row, ...]:
+        """A row of each."""
+        return tuple(map(self.row, things))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.report.lines import NOTHING
+from app.report.lines import NOTHING, SIGN, Line, Span
+
+if TYPE_CHECKING:
+    from app.model.finding import Health
 
 
 def age_of(moment: datetime | None, now: datetime) -> str:
@@ -23,6 +29,19 @@ def time_of_day(moment: datetime, now: datetime) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """`1 service`, `2 services`."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def by_health(
+    healths: Iterable[Health], words: Mapping[Health, str], *, gap: str = " · ", signs: bool = False
+) -> Line:
+    """How many things are not well, by how they are: ` · 2 broken`; `signs`: with its sign."""
+    counts = Counter(healths)
+    spans: list[Span] = []
+    for health, word in words.items():
+        if counts[health]:
+            sign = f"{SIGN[health]} " if signs else ""
+            spans += [Span(gap), Span(f"{sign}{counts[health]} {word}", health)]
+    return tuple(spans)
 
 
 def bar(used: int, total: int, width: int) -> str:

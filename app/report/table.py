@@ -33,8 +33,8 @@ class Table(Generic[I_co]):
     items: Callable[[Snapshot], Sequence[I_co]]
     """Its rows."""
     columns: Sequence[TableColumn[I_co, Never]]
-    order: tuple[str, ...] = ()
-    """Keys of the columns in the order of `get`; (): as they are declared."""
+    order: str = ""
+    """Keys of the columns in the order of `get`, blanks between; "": as they are declared."""
     command_only: bool = False
     """Whether only the `cilium` command reads it."""
 
@@ -51,12 +51,8 @@ class Table(Generic[I_co]):
         return document(snapshot, self.kind, self.items(snapshot), self.needs)
 
     def _text(self, items: Sequence[I_co], *, wide: bool) -> str:
-        columns = list(self.columns)
-        if self.order:
-            columns = sorted(
-                (column for column in columns if column.key in self.order),
-                key=lambda column: self.order.index(column.key),
-            )
+        by_key = {column.key: column for column in self.columns}
+        columns = map(by_key.__getitem__, self.order.split()) if self.order else self.columns
         shown = [
             (column, column.get) for column in columns if column.get and (wide or not column.wide)
         ]

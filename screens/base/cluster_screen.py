@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -47,6 +48,8 @@ STYLES = (
 COSTLY = 0.015
 """Seconds after which making a picture would be felt at the keys; the next one leaves the loop."""
 
+_MINUTE = timedelta(minutes=1)
+
 FLASH = 6.0
 """Seconds for which a passing word is shown in place of the keys."""
 
@@ -74,6 +77,8 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     """Kinds that the picture is made of; their sources are shown with their ages."""
     tells_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
+    tells_minutes: ClassVar[bool] = False
+    """Whether it changes with time alone, though not often: every minute, or while it `ticks`."""
     tells_anything: ClassVar[bool] = False
     """Whether anything that is read may be in the picture, so that what is read says nothing."""
     demands: tuple[Kind[object], ...] = ()
@@ -141,6 +146,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
         """Whether anything that the picture depends on is not what it was."""
+        since = new.taken_at - drawn.taken_at
+        if self.tells_minutes and (since >= _MINUTE or (since and self.ticks())):
+            return True
         kinds = self.reads_now()
         health = [new.health_of(kind) for kind in kinds]
         waits = any(h.state not in (State.FRESH, State.OFF, State.ABSENT) for h in health)
@@ -149,6 +157,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         if any(new.records[kind] is not drawn.records[kind] for kind in kinds):
             return True
         return health != [drawn.health_of(kind) for kind in kinds]
+
+    def ticks(self) -> bool:
+        """Whether what is drawn may change within a minute with time alone."""
+        return False
 
     # --- what they share
 

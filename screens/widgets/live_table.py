@@ -17,7 +17,7 @@ from textual.timer import Timer
 from typing_extensions import override
 
 from app.model.finding import FAULTS
-from app.report.columns import Column, Row
+from app.report.columns import Cell, Column, Row
 from app.report.lines import Line, Span, ascii_line, to_ascii
 from screens.widgets.arrangement import Arrangement, Change, as_it_is
 from screens.widgets.column_chooser import ColumnChooser
@@ -304,5 +304,9 @@ class LiveTable(SortableTable):
 
 
 def _ascii_row(row: Row) -> Row:
-    cells = tuple(replace(cell, text=to_ascii(cell.text)) for cell in row.cells)
-    return replace(row, cells=cells)
+    return replace(row, cells=tuple(map(_ascii_cell, row.cells)))
+
+
+def _ascii_cell(cell: Cell) -> Cell:
+    value = to_ascii(cell.value) if isinstance(cell.value, str) else cell.value
+    return replace(cell, text=to_ascii(cell.text), value=value)

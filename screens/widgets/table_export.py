@@ -1,6 +1,6 @@
 """What a table shows, as text to be kept: the chosen columns, filtered and sorted as on screen.
 
-Words stand as they are drawn, uncut. JSON has the values behind them as well (`cell_values`).
+Words stand as they are drawn, uncut. JSON has the values as well.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
+from msgspec import UnsetType
 from rich.cells import cell_len
 
-from app.report.columns import Column, Row
+from app.report.columns import Cell, Column, Row, Share, Since
 from app.report.lines import NOTHING
 from screens.widgets.cell_values import value
 from screens.widgets.columns import GAP
@@ -61,7 +62,7 @@ def as_json(table: Shown, now: datetime) -> str:
     told = _told(table)
     rows = [
         {
-            **{column.key: value(column, row.cells[place], now) for column, place in told},
+            **{column.key: _value(column, row.cells[place], now) for column, place in told},
             "health": row.health,
             "words": {column.key: row.cells[place].text for column, place in told},
         }
@@ -78,10 +79,28 @@ def as_text(table: Shown) -> str:
     return "".join(_text_line(line, widths, right) for line in lines)
 
 
+def _value(column: Column, cell: Cell, now: datetime) -> object:
+    """The value of a cell: lengths of time are seconds, moments are ISO 8601 in UTC."""
+    match cell.value:
+        case UnsetType():
+            return value(column, cell, now)
+        case Share(part=part, whole=whole, more=more, unsure=unsure):
+            unsure = unsure or part is None or whole is None
+            return {"is": part, "of": whole, "more": more, "unsure": unsure}
+        case Since(moment=moment):
+            return max(0, int(now.timestamp() - moment))
+        case datetime() as moment:
+            return moment.astimezone(UTC).isoformat()
+        case other:
+            return other
+
+
 def _told(table: Shown) -> list[tuple[Column, int]]:
     """The columns that say something in words, and the places of their cells."""
     shown = zip(table.shown_columns, table.shown_places, strict=True)
-    return [(column, place) for column, place in shown if column.holds != "bar"]
+    return [
+        (column, place) for column, place in shown if column.holds != "bar" and not column.drawn
+    ]
 
 
 def _texts(table: Shown) -> list[list[str]]:
