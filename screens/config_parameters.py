@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.model.configuration import CONFIG_MAP, Parameter, fulfils, parameters
+from app.model.configuration import CONFIG_MAP, KeyParameter, fulfils, parameters
 from app.model.finding import Ref, rank
 from app.report.columns import Cell, Column, Row
 from app.report.format import count
@@ -22,7 +22,7 @@ from screens.base.selection import Equivalent
 from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
 
 if TYPE_CHECKING:
-    from app.config.expected_settings import Expected
+    from app.config.expected_settings import ExpectedSetting
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
     from app.model.finding import Finding, Health
@@ -81,14 +81,14 @@ def _operators(key: str) -> bool:
     return key.startswith(_OPERATOR_ALONE)
 
 
-def _parameters(case: Case, expected: Mapping[str, Expected]) -> Iterator[Parameter]:
+def _parameters(case: Case, expected: Mapping[str, ExpectedSetting]) -> Iterator[KeyParameter]:
     """The key parameters, then the others of which something is expected."""
     known = parameters(case.snapshot)
     yield from known
     if case.config is None:
         return
     for key in expected.keys() - {parameter.key for parameter in known}:
-        yield Parameter(key, key, case.config.get(key), "")
+        yield KeyParameter(key, key, case.config.get(key), "")
 
 
 def _by_key(findings: Sequence[Finding]) -> Mapping[str, list[Finding]]:
@@ -110,7 +110,7 @@ def _keys(finding: Finding) -> set[str]:
 
 
 def _state(
-    parameter: Parameter, wanted: Expected | None, findings: Sequence[Finding]
+    parameter: KeyParameter, wanted: ExpectedSetting | None, findings: Sequence[Finding]
 ) -> tuple[Health, str]:
     """How a setting is, and in words why."""
     fits = wanted is None or fulfils(wanted.value, parameter.effective or None)
@@ -124,7 +124,11 @@ def _state(
 
 
 def _row(
-    parameter: Parameter, wanted: Expected | None, health: Health, words: str, restart: list[str]
+    parameter: KeyParameter,
+    wanted: ExpectedSetting | None,
+    health: Health,
+    words: str,
+    restart: list[str],
 ) -> Row:
     given = parameter.value is not None
     tone: Health | None = health if health in ("fail", "warn") else None
@@ -141,7 +145,7 @@ def _row(
     return Row(parameter.key, cells, health=odd)
 
 
-def _headline(rows: Sequence[Row], expected: Mapping[str, Expected]) -> Line:
+def _headline(rows: Sequence[Row], expected: Mapping[str, ExpectedSetting]) -> Line:
     if not expected:
         return (Span(f"{len(rows)}, nothing expected of them"),)
     differing = [row for row in rows if "differs" in row.cells[4].text]
@@ -150,7 +154,7 @@ def _headline(rows: Sequence[Row], expected: Mapping[str, Expected]) -> Line:
 
 
 def _lines(
-    case: Case, parameter: Parameter, wanted: Expected | None, findings: Sequence[Finding]
+    case: Case, parameter: KeyParameter, wanted: ExpectedSetting | None, findings: Sequence[Finding]
 ) -> Iterator[Line]:
     yield plain(f" {parameter.name}", "strong")
     yield fact("key", f"{CONFIG_MAP}: {parameter.key}")
@@ -189,7 +193,7 @@ def _agents(case: Case, said: Callable[[AgentStatus], str]) -> Iterator[Line]:
         yield fact("agents say", f"{value} ({count(len(where), 'agent')})")
 
 
-def _entry(snapshot: Snapshot, parameter: Parameter, lines: tuple[Line, ...]) -> Entry:
+def _entry(snapshot: Snapshot, parameter: KeyParameter, lines: tuple[Line, ...]) -> Entry:
     path = parameter.key.replace(".", "\\.")
     namespace = snapshot.cilium_namespace
     words = f"get configmap {CONFIG_MAP} -n {namespace} -o jsonpath='{{.data.{path}}}'"

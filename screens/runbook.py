@@ -31,7 +31,7 @@ from app.runbooks.engine import (
     skip,
 )
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
-from app.runbooks.page import Part, commands, parts, result_health
+from app.runbooks.page import PagePart, commands, parts, result_health
 from app.runbooks.panels import kinds_of, panels
 from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
@@ -68,7 +68,7 @@ class RunPicture:
     """The cluster that it was held against."""
     found: Mapping[str, Judgement]
     """What the live data says of each step on the way."""
-    pages: dict[str, tuple[Part, ...]] = field(default_factory=dict)
+    pages: dict[str, tuple[PagePart, ...]] = field(default_factory=dict)
     """Steps in full, as far as somebody has looked at them."""
 
 
@@ -318,17 +318,19 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             self._picture.pages.clear()
             self.draw_detail()
 
-    def _offered(self, step: Step) -> Iterator[Part]:
+    def _offered(self, step: Step) -> Iterator[PagePart]:
         """What may be run here, or how it goes."""
         if step.action is None or self._make_test is None:
             return
         test = self._test = self._test if self._test and self._test.running else self._make_test()
         if test.running:
-            yield Part("wait", f"It runs: {test.stage or 'it begins'}. 1 stops it and cleans up.")
-            yield from (Part("row", line) for line in list(test.lines)[-SHOWN:])
+            yield PagePart(
+                "wait", f"It runs: {test.stage or 'it begins'}. 1 stops it and cleans up."
+            )
+            yield from (PagePart("row", line) for line in list(test.lines)[-SHOWN:])
         else:
             again = " again" if step.id in self.run.ran else ""
-            yield Part("wait", test.obstacle or f"1 runs it{again}, after one more question.")
+            yield PagePart("wait", test.obstacle or f"1 runs it{again}, after one more question.")
             if not again:
                 yield from test.offer
 
@@ -389,7 +391,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         table = self.query_one_optional("#steps", LiveTable)
         return (table.selected if table else "") or run.visited[-1].id
 
-    def _page(self, picture: RunPicture, id_: str) -> tuple[Part, ...]:
+    def _page(self, picture: RunPicture, id_: str) -> tuple[PagePart, ...]:
         known = picture.pages.get(id_)
         if known is None:
             run, step = picture.run, picture.run.runbook.step(id_)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from app.model.finding import health_of, is_manifest
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, wrapped
-from app.runbooks.page import VERDICT_HEALTH, Part, Role
-from app.runbooks.schema import Verdict
+from app.runbooks.page import VERDICT_HEALTH, PagePart, Role
+from app.runbooks.schema import StepVerdict
 from app.runbooks.subjects import filled
 from collectors.sanitize import one_line, printable
 
@@ -57,7 +57,7 @@ def _marked(run: Run, step: Step) -> str:
     return "(passed before) " if run.turned(step) else ""
 
 
-def page_lines(number: int, parts: Sequence[Part], width: int) -> list[Line]:
+def page_lines(number: int, parts: Sequence[PagePart], width: int) -> list[Line]:
     """One step in full, for a width in cells."""
     lines: list[Line] = []
     last: Role | None = None
@@ -72,12 +72,12 @@ def page_lines(number: int, parts: Sequence[Part], width: int) -> list[Line]:
     return lines
 
 
-def _drawn(part: Part, number: int, choice: int, width: int) -> Iterable[Line]:
+def _drawn(part: PagePart, number: int, choice: int, width: int) -> Iterable[Line]:
     match part.role:
         case "ask":
             return [*_prose(f" {number}  ", part.text, width, "strong"), ()]
         case "verdict" | "turned" | "answer" | "action":
-            health = VERDICT_HEALTH[part.verdict or Verdict.UNKNOWN]
+            health = VERDICT_HEALTH[part.verdict or StepVerdict.UNKNOWN]
             return _signed(f" {SIGN[health]} ", health, part.text, width)
         case "finding":
             health = health_of(part.severity) if part.severity else "none"

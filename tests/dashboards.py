@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.theme import Look
+from app.dashboard.theme import ThemeSwitch
 from app.state.monitor import Feed, Monitor
 from collectors.kubernetes.records import Pod
 from collectors.logs.joining import ContainerLog, LogEntry
@@ -80,7 +80,7 @@ def recorded_dashboard(name: str, *, ascii_only: bool = False, theme: str = "aut
             clock=lambda: moment,
         ),
         ascii_only=ascii_only,
-        look=Look(theme),
+        look=ThemeSwitch(theme),
     )
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.catalog import code
 from app.diagnosis.causes import linked
 from app.diagnosis.rules.cilium import RULES as CILIUM
@@ -35,7 +35,7 @@ NAMESPACE = "kube-system"
 
 
 def diagnosed(
-    snapshot: Snapshot, rules: Rules | None = None, expected: tuple[Expected, ...] = ()
+    snapshot: Snapshot, rules: Rules | None = None, expected: tuple[ExpectedSetting, ...] = ()
 ) -> tuple[Finding, ...]:
     """What the rules of this part say, causes linked."""
     wanted = (*CILIUM, *CONFIGURATION, *VIEW) if rules is None else rules

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from app.runbooks.engine import Hand
-from app.runbooks.schema import END, Choice, Look, Manual, Next, Runbook, Step, Verdict
+from app.runbooks.schema import END, Choice, Look, Manual, Next, Runbook, Step, StepVerdict
 
 SMALL = """\
 title: A session is down
@@ -42,7 +42,7 @@ def manual(*keys: str) -> Manual:
     return Manual(
         do="Look at it.",
         choices=tuple(
-            Choice(key=key, says=f"It {key}", verdict=Verdict(verdicts[key]))
+            Choice(key=key, says=f"It {key}", verdict=StepVerdict(verdicts[key]))
             for key in keys or ("works", "fails", "unsure")
         ),
     )

@@ -11,7 +11,7 @@ from app.runbooks.engine import Hand, Run, begin
 from app.runbooks.evaluation import View
 from app.runbooks.headless import follow
 from app.runbooks.library import Library, built_in
-from app.runbooks.schema import Runbook, Verdict
+from app.runbooks.schema import Runbook, StepVerdict
 from app.runbooks.subjects import checked, missing, offered
 from app.runbooks.suggestion import suggest, suggest_for
 from app.state.snapshot import Snapshot
@@ -39,7 +39,7 @@ def followed(runbook: Runbook, parameters: Mapping[str, str], view: View) -> Run
 def causes_of(run: Run) -> set[str]:
     """The codes that its failing steps rest on."""
     failing = [run.judged[s.id] for s in run.visited if s.id in run.judged and not s.verify]
-    return {f.code for j in failing if j.verdict is Verdict.FAIL for f in j.findings}
+    return {f.code for j in failing if j.verdict is StepVerdict.FAIL for f in j.findings}
 
 
 def bad_causes(view: View) -> tuple[Finding, ...]:
@@ -84,7 +84,7 @@ def _alarmed(view: View) -> list[str]:
     for runbook in map(built_in, SHELF.names()):
         for given in _given(runbook, view):
             run = followed(runbook, given, view)
-            left = [step for step in run.visited if run.verdict(step) is not Verdict.PASS]
+            left = [step for step in run.visited if run.verdict(step) is not StepVerdict.PASS]
             by_hand = all(run.open(step) or _remarked(run, step.id) for step in left)
             wanted = "open" if left else "nothing is wrong"
             if run.result != wanted or not (by_hand or not view.outcome.complete):
@@ -97,7 +97,7 @@ def _alarmed(view: View) -> list[str]:
 def _remarked(run: Run, step: str) -> bool:
     """Whether a step is unknown since something was found that is only worth knowing."""
     judged = run.judged.get(step)
-    found = judged.findings if judged and judged.verdict is Verdict.UNKNOWN else ()
+    found = judged.findings if judged and judged.verdict is StepVerdict.UNKNOWN else ()
     return any(finding.severity is Severity.INFO for finding in found)
 
 

@@ -25,7 +25,7 @@ from app.cli.check import (
 )
 from app.cli.parser import CHECK_OUTPUTS
 from app.diagnosis import catalog
-from app.diagnosis.ignore_file import Entry, Ignored
+from app.diagnosis.ignore_file import Ignored, IgnoreEntry
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict
 from app.model.finding import Evidence, Finding, Ref, Severity
@@ -434,7 +434,7 @@ def test_the_schema_names_every_field_and_no_other() -> None:
     assert snapshot_fields == set(schema["properties"])
     found = schema["$defs"]["finding"]
     assert set(found["required"]) == set(found["properties"])
-    entry = Entry("CS201", "known", "here")
+    entry = IgnoreEntry("CS201", "known", "here")
     verdict = Verdict(
         snapshot=Snapshot(taken_at=taken_at("healthy")),
         categories=CATEGORIES,

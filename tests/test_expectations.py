@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.config.config_file import SettingsError
-from app.config.expected_settings import PROFILES, Expected, expectations
+from app.config.expected_settings import PROFILES, ExpectedSetting, expectations
 from app.diagnosis.rules.configuration import RULES
 from tests.diagnosed import diagnosed
 from tests.recorded import snapshot_of
@@ -39,15 +39,17 @@ def test_the_config_file_says_what_is_expected(tmp_path: Path) -> None:
     )
     place = f"{file}: expect."
     wanted = (
-        Expected("bpf-lb-acceleration", "disabled", True, f"{place}bpf-lb-acceleration"),
-        Expected(
+        ExpectedSetting("bpf-lb-acceleration", "disabled", True, f"{place}bpf-lb-acceleration"),
+        ExpectedSetting(
             "cluster-pool-ipv4-cidr",
             "10.244.0.0/16 10.245.0.0/16",
             place=f"{place}cluster-pool-ipv4-cidr",
         ),
-        Expected("cluster-pool-ipv4-mask-size", "24", place=f"{place}cluster-pool-ipv4-mask-size"),
-        Expected("enable-lb-ipam", "true", place=f"{place}enable-lb-ipam"),
-        Expected("routing-mode", "*", place=f"{place}routing-mode"),
+        ExpectedSetting(
+            "cluster-pool-ipv4-mask-size", "24", place=f"{place}cluster-pool-ipv4-mask-size"
+        ),
+        ExpectedSetting("enable-lb-ipam", "true", place=f"{place}enable-lb-ipam"),
+        ExpectedSetting("routing-mode", "*", place=f"{place}routing-mode"),
     )
     assert expectations(path=file) == wanted
     assert expectations(environment={"CILISCOPE_CONFIG": str(file)}) == wanted

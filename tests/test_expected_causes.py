@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.config.expected_settings import Expected, expectations
+from app.config.expected_settings import ExpectedSetting, expectations
 from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding
@@ -23,7 +23,7 @@ def healthy() -> Snapshot:
     return later(asyncio.run(snapshot_of("healthy")), 60)
 
 
-def bad(snapshot: Snapshot, expected: tuple[Expected, ...] = PROFILE) -> list[Finding]:
+def bad(snapshot: Snapshot, expected: tuple[ExpectedSetting, ...] = PROFILE) -> list[Finding]:
     found = diagnose(Case(snapshot, expected=expected))
     return [finding for finding in found if finding.severity in BAD]
 
@@ -54,7 +54,11 @@ def test_what_belongs_to_the_ipam_mode_is_told_under_it(healthy: Snapshot) -> No
 def test_networks_that_are_missing_in_the_right_mode_are_told_themselves(healthy: Snapshot) -> None:
     assert len(roots(bad(as_expected(healthy, cluster_pool_ipv6_cidr=None)))) == 1
     wrong = as_expected(healthy, ipam="multi-pool", cluster_pool_ipv6_cidr="fd00::/104")
-    given = (*PROFILE[:1], Expected("cluster-pool-ipv6-cidr", "fd01::/104"), Expected("ipam", "x"))
+    given = (
+        *PROFILE[:1],
+        ExpectedSetting("cluster-pool-ipv6-cidr", "fd01::/104"),
+        ExpectedSetting("ipam", "x"),
+    )
     assert len([r for r in roots(bad(wrong, given)) if r.startswith("CS701")]) == 2
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.diagnosis.catalog import code
 from app.diagnosis.ignore_file import (
     FILE,
-    Entry,
+    IgnoreEntry,
     IgnoreError,
     expired_entries,
     given_entries,
@@ -37,7 +37,7 @@ def finding(
     )
 
 
-def entries(tmp_path: Path, text: str) -> tuple[Entry, ...]:
+def entries(tmp_path: Path, text: str) -> tuple[IgnoreEntry, ...]:
     file = tmp_path / FILE
     file.write_text(text)
     return read_entries(file, KNOWN)
@@ -134,7 +134,7 @@ def test_any_file_is_used_or_refused_in_one_sentence(
 def test_the_pattern_is_for_the_subject_with_or_without_its_kind(
     subject: str, covered: bool
 ) -> None:
-    entry = Entry("CS201", "known", "here", subject)
+    entry = IgnoreEntry("CS201", "known", "here", subject)
     assert entry.covers(finding("CS201", "grafana")) is covered
     assert not entry.covers(finding("CS216", "grafana"))
 
@@ -157,11 +157,11 @@ def test_a_moment_counts_to_itself(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_has_expired_ignores_nothing() -> None:
-    old = Entry("CS201", "known", "here", expires=NOON)
+    old = IgnoreEntry("CS201", "known", "here", expires=NOON)
     left, ignored = without([finding("CS201", "grafana")], [old], NOON)
     assert len(left) == 1
     assert ignored == ()
-    assert list(expired_entries([Entry("CS201", "known", "here")], NOON)) == []
+    assert list(expired_entries([IgnoreEntry("CS201", "known", "here")], NOON)) == []
 
 
 def test_what_follows_only_from_what_is_ignored_is_ignored_too() -> None:
@@ -170,7 +170,7 @@ def test_what_follows_only_from_what_is_ignored_is_ignored_too() -> None:
     service = finding("CS201", "grafana", causes=(router.id,))
     deeper = finding("CS201", "loki", causes=(service.id,))
     both = finding("CS201", "tempo", causes=(router.id, pool.id))
-    entry = Entry("CS401", "being replaced", "here", "Peer 172.29.*")
+    entry = IgnoreEntry("CS401", "being replaced", "here", "Peer 172.29.*")
     left, ignored = without([router, pool, service, deeper, both], [entry], NOON)
     assert left == (pool, both)
     assert [each.finding for each in ignored] == [router, service, deeper]

@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 from app.cli.main import main
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.practice import solution
-from app.dashboard.practice_path import TASK, Practice, PracticePath, Section, text
+from app.dashboard.practice_path import TASK, Practice, PracticePath, SolutionSection, text
 from app.diagnosis.catalog import code
 from app.diagnosis.diagnoser import Diagnoser
 from app.lab.exercise import WORDS, drawn, exercise, names
@@ -59,7 +59,7 @@ def practice_of(name: str) -> Practice:
     )
 
 
-def section(told: tuple[Section, ...], title: str) -> tuple[str, ...]:
+def section(told: tuple[SolutionSection, ...], title: str) -> tuple[str, ...]:
     """The lines of a part of the solution; () where it is left out."""
     return next((each.lines for each in told if each.title == title), ())
 

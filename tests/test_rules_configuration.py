@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.rules.configuration import RULES
 from app.model.configuration import fulfils
 from app.model.finding import Ref
@@ -59,7 +59,7 @@ DIFFERENCES = [
 
 @pytest.mark.parametrize(("key", "value", "words"), DIFFERENCES)
 async def test_a_setting_against_what_is_expected(key: str, value: str, words: str | None) -> None:
-    expected = (Expected(key, value, place="config.toml: expect"),)
+    expected = (ExpectedSetting(key, value, place="config.toml: expect"),)
     found = diagnosed(await snapshot_of("healthy"), RULES, expected)
     assert [f.code for f in found] == (["CS701"] if words else [])
     for finding in found:
@@ -72,7 +72,7 @@ async def test_a_setting_against_what_is_expected(key: str, value: str, words: s
 
 
 async def test_an_expectation_may_only_warn() -> None:
-    expected = (Expected("ipam", "cluster-pool", warn=True),)
+    expected = (ExpectedSetting("ipam", "cluster-pool", warn=True),)
     assert told(diagnosed(await snapshot_of("healthy"), RULES, expected)) == [
         ("CS701", "warn", True)
     ]
@@ -80,7 +80,7 @@ async def test_an_expectation_may_only_warn() -> None:
 
 async def test_what_cannot_be_compared_is_not_called_different() -> None:
     snapshot = await snapshot_of("healthy")
-    expected = (Expected("ipam", "cluster-pool"), Expected("enable-ipv6", "true"))
+    expected = (ExpectedSetting("ipam", "cluster-pool"), ExpectedSetting("enable-ipv6", "true"))
     for bare in (unread(snapshot, "config_maps"), changed(snapshot, config_maps={})):
         assert told(diagnosed(bare, RULES, expected)) == [("CS701", "unknown", True)]
         assert diagnosed(bare, RULES) == ()

@@ -16,7 +16,7 @@ from app.config.settings import Settings
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import LiveCluster
 from app.lab.launch import RunningLab, start_lab
-from app.runbooks.schema import Verdict
+from app.runbooks.schema import StepVerdict
 from app.state.kinds import CILIUM_STATUS, LEASES
 from screens.runbook import RunbookScreen
 from tests.dashboards import screen_text, until
@@ -50,7 +50,7 @@ async def at_the_test(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
     screen = app.screen
     assert isinstance(screen, RunbookScreen)
-    await until(pilot, lambda: screen.run.judged["healthy"].verdict is Verdict.PASS)
+    await until(pilot, lambda: screen.run.judged["healthy"].verdict is StepVerdict.PASS)
     await pilot.press("enter")
     assert screen.run.way[-1] == "test"
     return screen
@@ -72,7 +72,7 @@ async def test_it_tells_what_it_does_and_runs_only_after_a_second_yes(lab: Runni
         await until(pilot, lambda: "It runs: test" in screen_text(app))
         await until(pilot, lambda: "test" in screen.run.ran, 60)
         entry = screen.run.ran["test"]
-        assert entry.verdict is Verdict.PASS
+        assert entry.verdict is StepVerdict.PASS
         assert "are gone" in entry.says
         assert "✓ 2 Does the test succeed?" in screen_text(app)
         assert not await namespaces(lab)
@@ -89,7 +89,7 @@ async def test_it_is_stopped_and_cleaned_up_by_the_same_key(lab: RunningLab) -> 
         await pilot.press("1", "y")
         await until(pilot, lambda: "test" in screen.run.ran, 60)
         entry = screen.run.ran["test"]
-        assert entry.verdict is Verdict.UNKNOWN
+        assert entry.verdict is StepVerdict.UNKNOWN
         assert entry.says.startswith("it was cancelled")
         assert not await namespaces(lab)
 
@@ -146,7 +146,7 @@ async def test_while_it_runs_nobody_leaves_by_accident(lab: RunningLab) -> None:
         assert isinstance(again, RunbookScreen)
         # It runs on while nobody looks, and may be over by now.
         await until(pilot, lambda: "test" in again.run.ran, 60)
-        assert again.run.ran["test"].verdict is Verdict.PASS
+        assert again.run.ran["test"].verdict is StepVerdict.PASS
         await until(pilot, lambda: "✓ 2 Does the test succeed?" in screen_text(app))
     assert not await namespaces(lab)
 

@@ -35,7 +35,7 @@ from app.runbooks.engine import (
 )
 from app.runbooks.evaluation import View
 from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
-from app.runbooks.schema import Runbook, Verdict
+from app.runbooks.schema import Runbook, StepVerdict
 from app.state.snapshot import Snapshot, State
 from tests.recorded import snapshot_of
 from tests.runbook_files import EVER, HAND, book, looks, step
@@ -101,7 +101,7 @@ def test_a_run_begins_at_its_first_step_and_knows_nothing() -> None:
 def test_what_the_live_data_says_is_recorded_with_its_evidence(down: View) -> None:
     (judged,) = seen(begun(), down).entries[1:]
     assert isinstance(judged, Judged)
-    assert (judged.step, judged.verdict, judged.by) == ("state", Verdict.FAIL, "ann@desk")
+    assert (judged.step, judged.verdict, judged.by) == ("state", StepVerdict.FAIL, "ann@desk")
     assert judged.because == "CS401 10.0.0.1 is down"
     (noticed,) = judged.findings
     assert (noticed.code, noticed.severity, noticed.remedy) == ("CS401", "fail", "start it")
@@ -120,7 +120,7 @@ def test_only_what_is_new_is_recorded(well: View, down: View) -> None:
 def test_a_step_is_left_by_its_verdict(well: View, down: View) -> None:
     failed = advance(seen(begun(), down), LATER)
     assert failed.way == ("state", "fixed")
-    assert failed.entries[-1] == Moved(LATER.at, LATER.by, "state", Verdict.FAIL, "fixed")
+    assert failed.entries[-1] == Moved(LATER.at, LATER.by, "state", StepVerdict.FAIL, "fixed")
     assert advance(seen(begun(), well), HAND).way == ("state", "routes")
     assert advance(begun(), HAND).way == ("state", "routes")
 
@@ -178,10 +178,10 @@ def test_an_answer_is_one_of_the_choices() -> None:
     state, routes = LED.step("state"), LED.step("routes")
     run = answer(begun(), routes, "fails", LATER)
     assert run.entries[-1] == Answered(
-        LATER.at, LATER.by, "routes", "fails", "It fails", Verdict.FAIL
+        LATER.at, LATER.by, "routes", "fails", "It fails", StepVerdict.FAIL
     )
-    assert run.verdict(routes) is Verdict.FAIL
-    assert answer(run, routes, "works", HAND).verdict(routes) is Verdict.PASS
+    assert run.verdict(routes) is StepVerdict.FAIL
+    assert answer(run, routes, "works", HAND).verdict(routes) is StepVerdict.PASS
     with pytest.raises(CannotGoOn, match="is answered by works, fails, unsure; not by 'maybe'"):
         answer(run, routes, "maybe", HAND)
     with pytest.raises(CannotGoOn, match="state asks for no answer"):
@@ -221,12 +221,12 @@ def test_a_run_in_other_hands_is_the_same_run(down: View) -> None:
 def test_live_data_answer_and_what_was_run_are_judged_together(well: View, down: View) -> None:
     whole = step("all", look=looks("CS401"), action="connectivity-test", manual=step("x").manual)
     run = seen(begun(book(whole)), well)
-    assert (run.verdict(whole), run.open(whole)) == (Verdict.UNKNOWN, True)
+    assert (run.verdict(whole), run.open(whole)) == (StepVerdict.UNKNOWN, True)
     run = answer(run, whole, "works", HAND)
-    assert (run.verdict(whole), run.open(whole)) == (Verdict.UNKNOWN, True)
-    run = run.add(Ran(EVER, "ann@desk", "all", "cilium connectivity test", Verdict.PASS, "ok"))
-    assert (run.verdict(whole), run.open(whole)) == (Verdict.PASS, False)
-    assert seen(run, down).verdict(whole) is Verdict.FAIL
+    assert (run.verdict(whole), run.open(whole)) == (StepVerdict.UNKNOWN, True)
+    run = run.add(Ran(EVER, "ann@desk", "all", "cilium connectivity test", StepVerdict.PASS, "ok"))
+    assert (run.verdict(whole), run.open(whole)) == (StepVerdict.PASS, False)
+    assert seen(run, down).verdict(whole) is StepVerdict.FAIL
 
 
 # What a run comes to
@@ -323,5 +323,5 @@ def test_where_nothing_could_be_read_nothing_passes(well: View) -> None:
     }
     blind = view(replace(well.case.snapshot, health=health))
     run = seen(begun(), blind)
-    assert run.verdict(LED.step("state")) is Verdict.UNKNOWN
+    assert run.verdict(LED.step("state")) is StepVerdict.UNKNOWN
     assert "it cannot be judged for want of" in run.judged["state"].because

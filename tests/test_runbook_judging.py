@@ -10,7 +10,7 @@ from app.diagnosis.verdict import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
 from app.runbooks.evaluation import Judgement, View, causes, judge, kinds_judged, worst
 from app.runbooks.library import built_in
-from app.runbooks.schema import Look, Parameter, Runbook, Step, Threshold, Verdict
+from app.runbooks.schema import Look, Parameter, Runbook, Step, StepVerdict, Threshold
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, POOLS, ROUTES_ADVERTISED_IPV4
 from tests.recorded import snapshot_of
 from tests.runbook_files import book, step
@@ -81,7 +81,7 @@ def test_a_finding_fails_a_step_from_its_threshold_on(
 
 def test_a_pass_says_what_was_looked_for(well: View) -> None:
     told = judged(with_findings(well), Look(findings=("CS201", "CS202")))
-    assert told == Judgement(Verdict.PASS, "2 known faults looked for, none found")
+    assert told == Judgement(StepVerdict.PASS, "2 known faults looked for, none found")
     remark = with_findings(well, found("CS201", Severity.INFO))
     assert judged(remark, Look(findings=("CS201",))).because == (
         "1 known fault looked for, none found, 1 remark beside"
@@ -91,17 +91,17 @@ def test_a_pass_says_what_was_looked_for(well: View) -> None:
 def test_only_what_concerns_the_thing_counts_where_the_look_says_so(well: View) -> None:
     view = with_findings(well, found("CS201", Severity.FAIL))
     mine, other = Look(findings=("CS201",), about="service"), "home/mosquitto"
-    assert judged(view, mine).verdict is Verdict.FAIL
-    assert judged(view, mine, about=other).verdict is Verdict.PASS
-    assert judged(view, Look(findings=("CS201",)), about=other).verdict is Verdict.FAIL
+    assert judged(view, mine).verdict is StepVerdict.FAIL
+    assert judged(view, mine, about=other).verdict is StepVerdict.PASS
+    assert judged(view, Look(findings=("CS201",)), about=other).verdict is StepVerdict.FAIL
 
 
 def test_the_worst_of_several_looks_is_the_verdict_and_says_why(well: View) -> None:
     looks = (Look(findings=("CS202",)), Look(findings=("CS201",)), Look(hop="address"))
     told = judged(with_findings(well, found("CS201", Severity.FAIL)), *looks)
-    assert (told.verdict, told.because) == (Verdict.FAIL, "CS201 it is so")
+    assert (told.verdict, told.because) == (StepVerdict.FAIL, "CS201 it is so")
     assert [hop.name for hop in told.hops] == ["address"]
-    assert worst([Verdict.PASS, Verdict.UNKNOWN]) is Verdict.UNKNOWN
+    assert worst([StepVerdict.PASS, StepVerdict.UNKNOWN]) is StepVerdict.UNKNOWN
 
 
 def test_tables_and_logs_judge_nothing(well: View) -> None:
@@ -113,8 +113,8 @@ async def test_a_hop_that_was_not_reached_is_unknown_and_no_fix() -> None:
     view = view_of(await snapshot_of("typo-in-pool-label"))
     routes = Look(hop="routes")
     told = judged(view, routes, about="home/typo")
-    assert (told.verdict, told.because) == (Verdict.UNKNOWN, "not reached: pool is broken")
-    assert judged(view, routes, about="home/typo", verify=True).verdict is Verdict.FAIL
+    assert (told.verdict, told.because) == (StepVerdict.UNKNOWN, "not reached: pool is broken")
+    assert judged(view, routes, about="home/typo", verify=True).verdict is StepVerdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_a_hop_that_was_not_reached_is_unknown_and_no_fix() -> None:
 )
 def test_a_hop_of_nothing_says_so(well: View, service: str, because: str) -> None:
     told = judged(well, Look(hop="address"), about=service)
-    assert (told.verdict, told.because) == (Verdict.UNKNOWN, because)
+    assert (told.verdict, told.because) == (StepVerdict.UNKNOWN, because)
 
 
 def test_what_explains_is_told_and_not_what_follows(well: View) -> None:

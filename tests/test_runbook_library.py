@@ -12,7 +12,7 @@ from app.diagnosis.catalog import CODES, code
 from app.runbooks.engine import Hand, begin
 from app.runbooks.headless import exit_code, follow
 from app.runbooks.library import built_in
-from app.runbooks.schema import Runbook, Verdict
+from app.runbooks.schema import Runbook, StepVerdict
 from tests.recorded import NAMES, snapshot_of, with_logs
 from tests.runbook_runs import SHELF, astray, followed, view_of
 from tests.verdicts import BAD
@@ -64,7 +64,7 @@ async def test_a_mended_cluster_is_seen_to_be_fixed() -> None:
     broken = view_of(await snapshot_of("router-killed"))
     well = view_of(await snapshot_of("healthy"))
     run = followed(built_in("bgp-session-down"), {}, broken)
-    assert (run.way[-1], run.verdict(run.runbook.step("fixed"))) == ("fixed", Verdict.FAIL)
+    assert (run.way[-1], run.verdict(run.runbook.step("fixed"))) == ("fixed", StepVerdict.FAIL)
     done = follow(run, well, {}, Hand("ann@desk", well.case.now))
     assert (done.ended, done.result) == (True, "fixed")
     assert not [s.id for s in done.visited if done.turned(s)]

@@ -6,9 +6,9 @@ import pytest
 
 from app.runbooks.engine import answer, judgements, note, observe
 from app.runbooks.library import built_in
-from app.runbooks.page import Part, commands, parts, router_commands
+from app.runbooks.page import PagePart, commands, parts, router_commands
 from app.runbooks.panels import MOST, kinds_of, panels
-from app.runbooks.schema import Verdict
+from app.runbooks.schema import StepVerdict
 from app.runbooks.subjects import offered
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, POOLS, SERVICES
 from collectors.sanitize import one_line, printable
@@ -19,7 +19,7 @@ from tests.runbook_runs import SHELF, followed, view_of
 SESSION = {"session": "talos-cp-1/172.29.51.1"}
 
 
-def texts(told: list[Part], role: str) -> list[str]:
+def texts(told: list[PagePart], role: str) -> list[str]:
     """What is said in one role."""
     return [part.text for part in told if part.role == role]
 
@@ -105,7 +105,7 @@ async def test_a_step_that_turned_says_so() -> None:
     run = observe(run, judgements(run, broken), broken, "ann@desk")
     told = list(parts(run, run.runbook.step("state"), judgements(run, broken)["state"], broken))
     assert [p for p in told if p.role == "turned"] == [
-        Part("turned", "it passed before, and fails now", Verdict.FAIL)
+        PagePart("turned", "it passed before, and fails now", StepVerdict.FAIL)
     ]
     assert run.result == "a cause was found"
 

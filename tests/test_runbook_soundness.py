@@ -10,7 +10,17 @@ from hypothesis import given, settings
 
 from app.runbooks.library import Library, built_in, load
 from app.runbooks.parsing import MOST_STEPS, BadRunbook, flaws
-from app.runbooks.schema import END, Choice, Look, Manual, Next, Parameter, Runbook, Step, Verdict
+from app.runbooks.schema import (
+    END,
+    Choice,
+    Look,
+    Manual,
+    Next,
+    Parameter,
+    Runbook,
+    Step,
+    StepVerdict,
+)
 from tests.runbook_files import SMALL, book, looks, manual, runbooks, sound_runbooks, step
 from tests.searching import examples
 
@@ -25,7 +35,7 @@ def flaw(runbook: Runbook) -> str:
 
 def asked(*keys: str) -> Manual:
     """A question with these choices."""
-    chosen = tuple(Choice(key=key, says="x", verdict=Verdict.PASS) for key in keys)
+    chosen = tuple(Choice(key=key, says="x", verdict=StepVerdict.PASS) for key in keys)
     return Manual(do="Look.", choices=chosen)
 
 
@@ -229,7 +239,7 @@ def test_what_is_sound_always_ends_and_has_no_step_in_vain(runbook: Runbook) -> 
         return
     assert reached(runbook) == {step.id for step in runbook.steps}
     for each in runbook.steps:
-        for verdict in Verdict:
+        for verdict in StepVerdict:
             assert each.next.after(verdict) or each.verify
 
 

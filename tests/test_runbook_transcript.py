@@ -22,12 +22,12 @@ from app.runbooks import paper
 from app.runbooks.engine import Ran, Run, answer, back, begin, note, resume, skip
 from app.runbooks.headless import follow
 from app.runbooks.library import built_in
-from app.runbooks.schema import Verdict
+from app.runbooks.schema import StepVerdict
 from app.runbooks.transcript import (
     LARGEST,
     BadTranscript,
-    Kept,
     Recorder,
+    TranscriptFile,
     changed,
     document,
     encoded,
@@ -55,7 +55,7 @@ def run() -> Run:
     told = note(back(told, HAND), "the neighbor was shut", HAND)
     told = answer(told, told.runbook.step("router"), "shutdown", HAND)
     told = skip(told, "seen enough", HAND).add(
-        Ran(EVER, "ann@desk", "state", "cilium x", Verdict.PASS, "it ended well", ("a", "b"))
+        Ran(EVER, "ann@desk", "state", "cilium x", StepVerdict.PASS, "it ended well", ("a", "b"))
     )
     return resume(told, HAND)
 
@@ -80,7 +80,7 @@ def refused(told: object) -> str:
 def test_what_is_written_is_read_again_as_the_same_run(run: Run, tmp_path: Path) -> None:
     told = document(run, context="lab", program="1.0")
     file = tmp_path / "state" / "runbooks" / "x.json"
-    Kept(file).write(told)
+    TranscriptFile(file).write(told)
     again = read(file)
     assert again == told
     assert run_of(again) == run
@@ -89,7 +89,7 @@ def test_what_is_written_is_read_again_as_the_same_run(run: Run, tmp_path: Path)
 
 def test_it_is_for_nobody_else(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "state" / "runbooks" / "x.json"
-    Kept(file).write(document(run, context="", program=""))
+    TranscriptFile(file).write(document(run, context="", program=""))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [each.name for each in file.parent.iterdir()] == ["x.json"]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
@@ -26,10 +26,10 @@ from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.recorded import NAMES, changed, snapshot_of, taken_at
 
 PROFILE = (
-    Expected("enable-lb-ipam", "true", place="profile x"),
-    Expected("bpf-lb-acceleration", "native", place="profile x"),
-    Expected("ipam", "cluster-pool", warn=True, place="profile x"),
-    Expected("not-a-key-parameter", "*", place="profile x"),
+    ExpectedSetting("enable-lb-ipam", "true", place="profile x"),
+    ExpectedSetting("bpf-lb-acceleration", "native", place="profile x"),
+    ExpectedSetting("ipam", "cluster-pool", warn=True, place="profile x"),
+    ExpectedSetting("not-a-key-parameter", "*", place="profile x"),
 )
 
 

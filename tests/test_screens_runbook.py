@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.runbooks.engine import Answered, Begun, Judged, Moved, Noted, Skipped
-from app.runbooks.transcript import Document, read
+from app.runbooks.transcript import TranscriptDocument, read
 from app.state.kinds import NODES, SERVICES
 from screens.runbook import RunbookScreen
 from screens.runbooks import RunbooksScreen
@@ -25,7 +25,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ciliscope"
 
 
-def kept(state: Path) -> Document:
+def kept(state: Path) -> TranscriptDocument:
     """The one transcript."""
     (file,) = (state / "runbooks").glob("*.json")
     return read(file)

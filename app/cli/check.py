@@ -12,11 +12,11 @@ from pathlib import Path
 
 from app.cli.parser import config_file, duration
 from app.config.config_file import SettingsError
-from app.config.expected_settings import Expected, expectations
+from app.config.expected_settings import ExpectedSetting, expectations
 from app.config.settings import Settings
 from app.diagnosis.catalog import CODES
 from app.diagnosis.diagnoser import Diagnoser
-from app.diagnosis.ignore_file import Entry, IgnoreError, given_entries, read_entries
+from app.diagnosis.ignore_file import IgnoreEntry, IgnoreError, given_entries, read_entries
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict
 from app.model.finding import Severity
@@ -95,9 +95,9 @@ class Request:
     wait: float | None = None
     """Seconds to wait for the condition; None: the first look counts."""
     condition: WaitCondition = ALL_WELL
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[IgnoreEntry, ...] = ()
     """What to ignore."""
-    expected: tuple[Expected, ...] = ()
+    expected: tuple[ExpectedSetting, ...] = ()
 
     def judge(self) -> Diagnoser:
         """Who judges by this request."""
@@ -140,7 +140,7 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _ignored(options: argparse.Namespace) -> tuple[Entry, ...]:
+def _ignored(options: argparse.Namespace) -> tuple[IgnoreEntry, ...]:
     try:
         given = given_entries(options.ignore, CODES)
         if options.no_ignore_file:

@@ -18,7 +18,7 @@ import msgspec
 from app.cli.check import Request, once
 from app.cli.parser import config_file, duration
 from app.config.config_file import SettingsError
-from app.config.expected_settings import Expected, expectations
+from app.config.expected_settings import ExpectedSetting, expectations
 from app.config.settings import Settings
 from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.inputs import CATEGORIES
@@ -34,12 +34,12 @@ from app.runbooks.evaluation import View
 from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
 from app.runbooks.library import Library, load
 from app.runbooks.parsing import BadRunbook
-from app.runbooks.schema import END, ActionName, Runbook, Step, Verdict
+from app.runbooks.schema import END, ActionName, Runbook, Step, StepVerdict
 from app.runbooks.subjects import FORMS, BadParameter, checked, missing
 from app.runbooks.transcript import (
     BadTranscript,
-    Document,
     Recorder,
+    TranscriptDocument,
     changed,
     encoded,
     hider,
@@ -75,14 +75,14 @@ class Order:
     """Seconds to wait for the fix; None: what is there is told."""
     deadline: float = 20.0
     """Seconds that sources may take to answer."""
-    expected: tuple[Expected, ...] = ()
+    expected: tuple[ExpectedSetting, ...] = ()
     hidden: bool = False
     """Whether addresses are hidden in what is printed."""
     kept: bool = True
     """Whether a transcript is kept."""
     allowed: tuple[ActionName, ...] = ()
     """What of that which changes the cluster may be run."""
-    gone_on: Document | None = None
+    gone_on: TranscriptDocument | None = None
     """A transcript to go on with."""
     file: Path | None = None
     """Its file."""
@@ -174,7 +174,9 @@ def _followed(wiring: Wiring, order: Order) -> int:
     return exit_code(done)
 
 
-def print_document(document: Document, settings: Settings, output: str, *, hidden: bool) -> None:
+def print_document(
+    document: TranscriptDocument, settings: Settings, output: str, *, hidden: bool
+) -> None:
     """Print a transcript, without what looks like a secret."""
     document = changed(document, hider(addresses=hidden))
     if output == "json":
@@ -293,7 +295,7 @@ def _say(shown: Run, said: str) -> str:
     """Tell on standard error what is waited for, whenever that changes."""
     step = shown.current
     judged = shown.judged.get(step.id) if step else None
-    why = judged.because if judged else str(Verdict.UNKNOWN)
+    why = judged.because if judged else str(StepVerdict.UNKNOWN)
     now = f"ciliscope: waiting at {step.id if step else END}: {one_line(why)}\n"
     if now != said:
         sys.stderr.write(now)
@@ -315,7 +317,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         raise SettingsError(str(problem)) from None
 
 
-def transcript(options: argparse.Namespace) -> Document:
+def transcript(options: argparse.Namespace) -> TranscriptDocument:
     """The transcript that `resume` goes on with. Raises SettingsError."""
     _refuse_flags(options)
     try:
@@ -328,7 +330,7 @@ def _run(
     options: argparse.Namespace,
     settings: Settings,
     config: Path | None,
-    expected: tuple[Expected, ...],
+    expected: tuple[ExpectedSetting, ...],
 ) -> int:
     output = options.output or "text"
     _refuse_flags(options)

@@ -45,7 +45,7 @@ _FORMS = 'a text, true or false, a number, a list of those, or {value = …, sev
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedSetting:
     """One setting of `cilium-config` that the operator expects (`[expect]`, `--expect`)."""
 
     key: str
@@ -68,7 +68,7 @@ def expectations(
     named: str | None = None,
     environment: Mapping[str, str] | None = None,
     path: Path | None = None,
-) -> tuple[Expected, ...]:
+) -> tuple[ExpectedSetting, ...]:
     """What is expected, by key. Raises SettingsError with everything that cannot be used.
 
     `named` is the text of `--expect`, a built-in profile or a file with a table `[expect]`: then
@@ -85,7 +85,8 @@ def expectations(
         wanted = _file(named)
     by_key = {each.key: each for each in wanted}
     return tuple(
-        Expected(each.key, each.value, each.warn, each.place) for _, each in sorted(by_key.items())
+        ExpectedSetting(each.key, each.value, each.warn, each.place)
+        for _, each in sorted(by_key.items())
     )
 
 

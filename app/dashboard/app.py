@@ -17,10 +17,10 @@ from typing_extensions import override
 
 from app.dashboard.clusters import Contexts, KubeconfigContexts, LiveCluster, OpenCluster
 from app.dashboard.gc_pacing import Tidying
-from app.dashboard.practice_path import Section, text
+from app.dashboard.practice_path import SolutionSection, text
 from app.dashboard.refresh import TICK, RefreshLoop
 from app.dashboard.terminal import TolerantDriver, believe_the_terminal, whole_terminal
-from app.dashboard.theme import Look
+from app.dashboard.theme import ThemeSwitch
 from collectors.process import end_all
 from collectors.sanitize import printable
 from screens.base.cluster_screen import STYLES, ClusterScreen
@@ -30,11 +30,11 @@ from screens.overview import OverviewScreen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.config.expected_settings import Expected
+    from app.config.expected_settings import ExpectedSetting
     from app.config.settings import Settings
     from app.dashboard.controllers import Controllers
     from app.dashboard.practice_path import Practice
-    from app.runbooks.transcript import Document
+    from app.runbooks.transcript import TranscriptDocument
     from app.state.monitor import Monitor
     from app.state.snapshot import Snapshot
     from screens.base.cluster_handle import ClusterLink
@@ -99,10 +99,10 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         *,
         contexts: Contexts | None = None,
         ascii_only: bool = False,
-        look: Look | None = None,
+        look: ThemeSwitch | None = None,
         clipboard: str = "auto",
         config: Path | None = None,
-        resumed: tuple[Document, Path] | None = None,
+        resumed: tuple[TranscriptDocument, Path] | None = None,
         practice: Practice | None = None,
     ) -> None:
         """`contexts`: the clusters that `:ctx` can show instead; None: there are no others.
@@ -112,7 +112,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         continue, and its file. `practice`: the fault to find on this cluster; None: not in
         practice mode.
         """
-        look = look or Look()
+        look = look or ThemeSwitch()
         super().__init__(
             driver_class=TolerantDriver, css_path=list(STYLES), ansi_color=look.ansi_color
         )
@@ -218,7 +218,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         if self._event_loop is not None and not self._event_loop.is_closed():
             self._event_loop.call_soon_threadsafe(self.exit)
 
-    def solution(self) -> tuple[Section, ...]:
+    def solution(self) -> tuple[SolutionSection, ...]:
         """The solution of the practice, as of the last snapshot; () if there is none."""
         recorder = self.controllers.practice if self.wired.is_set() else None
         return recorder.solution() if recorder is not None else ()
@@ -292,10 +292,10 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
 def run_dashboard(
     settings: Settings,
-    expected: Sequence[Expected] = (),
+    expected: Sequence[ExpectedSetting] = (),
     *,
     config: Path | None = None,
-    resumed: tuple[Document, Path] | None = None,
+    resumed: tuple[TranscriptDocument, Path] | None = None,
     practice: Practice | None = None,
 ) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is restored.
@@ -310,7 +310,7 @@ def run_dashboard(
         LiveCluster(settings, expected).opened,
         contexts=KubeconfigContexts(settings, expected),
         ascii_only=settings.ascii_only,
-        look=Look(settings.theme, settings.themes),
+        look=ThemeSwitch(settings.theme, settings.themes),
         clipboard=settings.clipboard,
         config=config,
         resumed=resumed,
@@ -329,7 +329,7 @@ def run_dashboard(
     return app.return_code or 0
 
 
-def _print_solution(sections: Sequence[Section], settings: Settings) -> None:
+def _print_solution(sections: Sequence[SolutionSection], settings: Settings) -> None:
     from app.report.console import print_text
 
     width = shutil.get_terminal_size().columns

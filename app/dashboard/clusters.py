@@ -16,7 +16,7 @@ from collectors.kubernetes.kubeconfig import context_names
 from screens.base.cluster_handle import ClusterLink
 
 if TYPE_CHECKING:
-    from app.config.expected_settings import Expected
+    from app.config.expected_settings import ExpectedSetting
     from app.config.settings import Settings
     from app.model.finding import Ref
     from app.pipeline.sources import Wiring
@@ -61,7 +61,7 @@ class Unreadable(Exception):
 class LiveCluster:
     """The sources of one cluster, set up when `read` begins: what they import is heavy."""
 
-    def __init__(self, settings: Settings, expected: Sequence[Expected] = ()) -> None:
+    def __init__(self, settings: Settings, expected: Sequence[ExpectedSetting] = ()) -> None:
         """Nothing is read before `read`."""
         self._settings = settings
         self._wiring: Wiring | None = None
@@ -116,7 +116,7 @@ class LiveCluster:
 class KubeconfigContexts:
     """The contexts of the kubeconfig, each opened with the same settings otherwise."""
 
-    def __init__(self, settings: Settings, expected: Sequence[Expected] = ()) -> None:
+    def __init__(self, settings: Settings, expected: Sequence[ExpectedSetting] = ()) -> None:
         """Settings and expectations that every cluster gets."""
         self._settings = settings
         self._expected = expected

@@ -10,7 +10,7 @@ from pathlib import Path
 from textual.app import App
 
 from app.dashboard.navigator import Navigator
-from app.dashboard.practice_path import Practice, PracticePath, Section, Stop
+from app.dashboard.practice_path import Practice, PracticePath, SolutionSection, Stop
 from app.dashboard.refresh import RefreshLoop
 from app.diagnosis import catalog
 from app.model.finding import Ref
@@ -19,7 +19,7 @@ from app.runbooks.engine import Hand, Judged, Run, begin
 from app.runbooks.evaluation import View
 from app.runbooks.headless import follow
 from app.runbooks.library import Library
-from app.runbooks.schema import Verdict
+from app.runbooks.schema import StepVerdict
 from app.runbooks.suggestion import fitting, suggest_for
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
@@ -57,7 +57,7 @@ class PracticeRecorder:
         self._spot = self._spot_now()
         self.path.arrive(_words(self._spot, None))
 
-    def solution(self) -> tuple[Section, ...]:
+    def solution(self) -> tuple[SolutionSection, ...]:
         """The solution, as of the last snapshot."""
         self.path.look(self._codes(self._looked_at))
         return self._solution(self._loop.current)
@@ -108,7 +108,7 @@ class PracticeRecorder:
 
     def run_changed(self, run: Run, transcript: Path) -> None:
         """The failed steps of a run show the codes that they rest on."""
-        failed = (e for e in run.entries if isinstance(e, Judged) and e.verdict is Verdict.FAIL)
+        failed = (e for e in run.entries if isinstance(e, Judged) and e.verdict is StepVerdict.FAIL)
         self.path.follow(run, transcript, (f.code for entry in failed for f in entry.findings))
 
     async def _look_once_more(self) -> None:
@@ -153,7 +153,7 @@ class PracticeRecorder:
         text = Text(title="Solution", tells=lines, live=False)
         await self._navigator.open_screen(TextScreen(self._loop.link, text))
 
-    def _solution(self, snapshot: Snapshot) -> tuple[Section, ...]:
+    def _solution(self, snapshot: Snapshot) -> tuple[SolutionSection, ...]:
         judge, view = self._loop.link.judge, None
         if not snapshot.setting_up:
             view = View(judge.case(snapshot), judge.verdict(snapshot))
@@ -169,7 +169,7 @@ def _words(spot: Spot, about: Selection | None) -> str:
     return f"{title}: {about.name}" if full else f"{title} {about.name}"
 
 
-def _lines(sections: Sequence[Section]) -> Sequence[Line]:
+def _lines(sections: Sequence[SolutionSection]) -> Sequence[Line]:
     lines: list[Line] = []
     for section in sections:
         lines += [plain(f" {section.title}", "strong")]
@@ -180,7 +180,7 @@ def _lines(sections: Sequence[Section]) -> Sequence[Line]:
 
 def solution(
     practice: Practice, path: PracticePath, library: Library, view: View | None, actor: Hand
-) -> tuple[Section, ...]:
+) -> tuple[SolutionSection, ...]:
     """What was wrong, how to find it, and what the operator looked at.
 
     `view` is the cluster as of the last snapshot; None: nothing was read. `actor`: who follows the
@@ -192,13 +192,15 @@ def solution(
     )
     kept = tuple(str(stop.transcript) for stop in path.stops if stop.transcript is not None)
     sections = (
-        Section("What was wrong", (practice.sentence, *titles)),
-        Section("What was done to the cluster", practice.changes),
-        Section("The runbook that leads there", tuple(_runs(practice, library, view, actor))),
-        Section("Your path", tuple(map(_stop, path.stops))),
-        Section("Transcripts of your runbooks", kept),
-        Section("Found", tuple(_found(practice, path))),
-        Section("The same cluster again", (practice.description, practice.again)),
+        SolutionSection("What was wrong", (practice.sentence, *titles)),
+        SolutionSection("What was done to the cluster", practice.changes),
+        SolutionSection(
+            "The runbook that leads there", tuple(_runs(practice, library, view, actor))
+        ),
+        SolutionSection("Your path", tuple(map(_stop, path.stops))),
+        SolutionSection("Transcripts of your runbooks", kept),
+        SolutionSection("Found", tuple(_found(practice, path))),
+        SolutionSection("The same cluster again", (practice.description, practice.again)),
     )
     return tuple(section for section in sections if section.lines)
 

@@ -39,14 +39,14 @@ class Practice:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SolutionSection:
     """A part of the solution."""
 
     title: str
     lines: tuple[str, ...]
 
 
-def text(sections: Sequence[Section], width: int) -> str:
+def text(sections: Sequence[SolutionSection], width: int) -> str:
     """The solution for a terminal of so many columns."""
     parts = []
     for section in sections:

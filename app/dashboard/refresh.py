@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.worker import Worker
 
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.theme import Look
+from app.dashboard.theme import ThemeSwitch
 from app.pipeline.session_losses import count_losses
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
@@ -32,7 +32,7 @@ FAREWELL = 3.0
 class RefreshLoop:
     """Draws one cluster on whichever screen is up: its newest snapshot, or a frozen one."""
 
-    def __init__(self, app: App[None], cluster: OpenCluster, look: Look) -> None:
+    def __init__(self, app: App[None], cluster: OpenCluster, look: ThemeSwitch) -> None:
         """`look` gives the application the theme of the cluster once its context is known."""
         self._app = app
         self._look = look

@@ -23,7 +23,15 @@ from app.runbooks.parsing import BadRunbook
 from app.runbooks.schema import Runbook
 from app.runbooks.subjects import FORMS, BadParameter, checked, missing, offered
 from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for
-from app.runbooks.transcript import Document, Recorder, changed, encoded, hider, run_of, whoever
+from app.runbooks.transcript import (
+    Recorder,
+    TranscriptDocument,
+    changed,
+    encoded,
+    hider,
+    run_of,
+    whoever,
+)
 from app.state.snapshot import Snapshot
 from screens.runbook import RunbookScreen
 from screens.runbooks import Offer, RunbooksScreen
@@ -168,7 +176,7 @@ class RunbookController:
 
     # --- started, and resumed
 
-    async def resume(self, document: Document, path: Path) -> None:
+    async def resume(self, document: TranscriptDocument, path: Path) -> None:
         """Show a run that was started before, perhaps by somebody else on another machine."""
         run = resume(run_of(document), self.actor(), self.loop.current.context)
         await self._show(run, Recorder(path, document.context), begun_on=document.context)

@@ -16,7 +16,7 @@ _WITHOUT_COLOURS = re.compile(r"vt[1-5]\d\d\b")
 that it does not know for one of 16."""
 
 
-class Look:
+class ThemeSwitch:
     """The look of an application, put on when it is made and again when its cluster is known.
 
     To be made before the application: it takes an empty `NO_COLOR` out of the environment. Empty

@@ -14,8 +14,8 @@ from app.diagnosis.inputs import CATEGORIES
 from app.state.derived import Memo
 
 if TYPE_CHECKING:
-    from app.config.expected_settings import Expected
-    from app.diagnosis.ignore_file import Entry
+    from app.config.expected_settings import ExpectedSetting
+    from app.diagnosis.ignore_file import IgnoreEntry
     from app.diagnosis.service_path.path import ServicePath
     from app.diagnosis.verdict import Verdict
     from app.model.case import Case
@@ -27,8 +27,8 @@ class Diagnoser:
 
     def __init__(
         self,
-        expected: Sequence[Expected] = (),
-        entries: Sequence[Entry] = (),
+        expected: Sequence[ExpectedSetting] = (),
+        entries: Sequence[IgnoreEntry] = (),
         categories: Collection[str] | None = None,
     ) -> None:
         """`expected`: what the operator expects of `cilium-config`; `entries`: what to ignore;

@@ -29,7 +29,7 @@ class IgnoreError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IgnoreEntry:
     """One decision."""
 
     code: str
@@ -58,10 +58,10 @@ class Ignored:
     """A finding that is not shown, and the decision behind it."""
 
     finding: Finding
-    entry: Entry
+    entry: IgnoreEntry
 
 
-def read_entries(path: Path | None, codes: Collection[str]) -> tuple[Entry, ...]:
+def read_entries(path: Path | None, codes: Collection[str]) -> tuple[IgnoreEntry, ...]:
     """The entries of the named file, or of the default one if it is there. Raises IgnoreError."""
     file = path or Path(FILE)
     try:
@@ -86,16 +86,16 @@ def read_entries(path: Path | None, codes: Collection[str]) -> tuple[Entry, ...]
     )
 
 
-def given_entries(words: Iterable[str], codes: Collection[str]) -> tuple[Entry, ...]:
+def given_entries(words: Iterable[str], codes: Collection[str]) -> tuple[IgnoreEntry, ...]:
     """The entries that `--ignore` stands for. Raises IgnoreError."""
     return tuple(
-        Entry(_code("--ignore", word, codes), "as asked on the command line", "--ignore")
+        IgnoreEntry(_code("--ignore", word, codes), "as asked on the command line", "--ignore")
         for word in words
     )
 
 
 def without(
-    findings: Iterable[Finding], entries: Iterable[Entry], now: datetime
+    findings: Iterable[Finding], entries: Iterable[IgnoreEntry], now: datetime
 ) -> tuple[tuple[Finding, ...], tuple[Ignored, ...]]:
     """What is left of the findings, and what is ignored.
 
@@ -120,7 +120,7 @@ def without(
     return left, tuple(ignored[f.id] for f in findings if f.id in ignored)
 
 
-def expired_entries(entries: Iterable[Entry], now: datetime) -> Iterator[Finding]:
+def expired_entries(entries: Iterable[IgnoreEntry], now: datetime) -> Iterator[Finding]:
     """A warning (CS805) for each entry whose time is over."""
     for entry in entries:
         if entry.expires is None or not entry.expired(now):
@@ -142,13 +142,13 @@ def expired_entries(entries: Iterable[Entry], now: datetime) -> Iterator[Finding
         )
 
 
-def _entry(place: str, entry: object, codes: Collection[str]) -> Entry:
+def _entry(place: str, entry: object, codes: Collection[str]) -> IgnoreEntry:
     if not isinstance(entry, dict):
         raise IgnoreError(f"{place} must have the fields {_named()}")
     unknown = [str(name) for name in entry if name not in _FIELDS]
     if unknown:
         raise IgnoreError(f"{place}: unknown field {unknown[0]}; known are {_named()}")
-    return Entry(
+    return IgnoreEntry(
         code=_code(f"{place}: code", entry.get("code"), codes),
         reason=_text(place, "reason", entry.get("reason")),
         place=place,

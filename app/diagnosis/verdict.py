@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from app.diagnosis.causes import concerning, consequences, in_order, linked
-from app.diagnosis.ignore_file import Entry, Ignored, expired_entries, without
+from app.diagnosis.ignore_file import Ignored, IgnoreEntry, expired_entries, without
 from app.diagnosis.inputs import CATEGORIES, INPUTS, category, not_granted, switched_off, unread
 from app.diagnosis.read_commands import in_context
 from app.diagnosis.rules import (
@@ -134,7 +134,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
 
 
 def verdict_of(
-    case: Case, entries: Sequence[Entry] = (), categories: Collection[str] = CATEGORIES
+    case: Case, entries: Sequence[IgnoreEntry] = (), categories: Collection[str] = CATEGORIES
 ) -> Verdict:
     """What is wrong in these categories, without what these entries ignore."""
     found = (*diagnose(case), *expired_entries(entries, case.now))

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.model.configuration import config_map
 from app.model.finding import Evidence
 from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
@@ -31,7 +31,7 @@ class Case:
     """A snapshot and what is expected of it."""
 
     snapshot: Snapshot
-    expected: tuple[Expected, ...] = ()
+    expected: tuple[ExpectedSetting, ...] = ()
     reachable: Mapping[str, str] = field(default_factory=dict)
     """Outcome of an opt-in TCP probe by address, "" when it connected."""
     memo: Memo = field(default_factory=Memo)

@@ -23,7 +23,7 @@ CONFIG_MAP = "cilium-config"
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class KeyParameter:
     """One setting of Cilium."""
 
     name: str
@@ -73,13 +73,13 @@ def config_map(snapshot: Snapshot) -> ConfigMap | None:
     return snapshot.records[CONFIG_MAPS].get(f"{snapshot.cilium_namespace}/{CONFIG_MAP}")
 
 
-def parameters(snapshot: Snapshot) -> tuple[Parameter, ...]:
+def parameters(snapshot: Snapshot) -> tuple[KeyParameter, ...]:
     """The key parameters; none when the ConfigMap is not known."""
     found = config_map(snapshot)
     if found is None:
         return ()
     return tuple(
-        Parameter(name, key, found.data.get(key), default) for name, key, default in _PARAMETERS
+        KeyParameter(name, key, found.data.get(key), default) for name, key, default in _PARAMETERS
     )
 
 

@@ -25,7 +25,7 @@ ANY_NAMESPACE = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IpRequest:
     """The addresses that a service asks for by name."""
 
     addresses: tuple[Address, ...]
@@ -35,11 +35,11 @@ class Request:
     """Where it asks: `spec.loadBalancerIP`, the annotation, or both."""
 
 
-_NO_REQUEST = Request((), (), "")
+_NO_REQUEST = IpRequest((), (), "")
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class SharingObstacle:
     """Why two services cannot share an address."""
 
     field: str
@@ -50,7 +50,7 @@ class Obstacle:
     """What to change so that they can."""
 
 
-def request_of(service: Service) -> Request:
+def request_of(service: Service) -> IpRequest:
     """The addresses a service asks for, in order: `spec.loadBalancerIP`, then the annotation."""
     place, listed = annotation(service, IPS)
     if not listed and not service.spec.load_balancer_ip:
@@ -58,7 +58,7 @@ def request_of(service: Service) -> Request:
     words = [("spec.loadBalancerIP", service.spec.load_balancer_ip)]
     words += [(place, word.strip()) for word in listed.split(",")]
     asked = [(where, word, parse_address(word)) for where, word in words if word]
-    return Request(
+    return IpRequest(
         addresses=tuple(dict.fromkeys(found for _, _, found in asked if found is not None)),
         unreadable=tuple(word for _, word, found in asked if found is None),
         place=" and ".join(dict.fromkeys(where for where, _, _ in asked)),
@@ -87,7 +87,7 @@ def annotation(service: Service, names: Iterable[str]) -> tuple[str, str]:
     return "", ""
 
 
-def obstacle(one: Service, other: Service) -> Obstacle | None:
+def obstacle(one: Service, other: Service) -> SharingObstacle | None:
     """Why two services cannot share an address, the first reason in Cilium's order, or None."""
     return (
         _key(one, other)
@@ -98,18 +98,18 @@ def obstacle(one: Service, other: Service) -> Obstacle | None:
     )
 
 
-def _key(one: Service, other: Service) -> Obstacle | None:
+def _key(one: Service, other: Service) -> SharingObstacle | None:
     mine, theirs = sharing_key(one), sharing_key(other)
     if mine and mine == theirs:
         return None
-    return Obstacle(
+    return SharingObstacle(
         f"metadata.annotations[{SHARING_KEY[0]}]",
         f"the sharing key of {one.key} is {_or_none(mine)}, that of {other.key} {_or_none(theirs)}",
         f"Annotate both with the same {SHARING_KEY[0]}",
     )
 
 
-def _namespaces(one: Service, other: Service) -> Obstacle | None:
+def _namespaces(one: Service, other: Service) -> SharingObstacle | None:
     if one.namespace == other.namespace:
         return None
     for mine, theirs in ((one, other), (other, one)):
@@ -118,7 +118,7 @@ def _namespaces(one: Service, other: Service) -> Obstacle | None:
             continue
         spaced = theirs.namespace in (name.strip() for name in permitted)
         why = " (its list has a space after a comma, which Cilium does not trim)" if spaced else ""
-        return Obstacle(
+        return SharingObstacle(
             f"metadata.annotations[{SHARING_NAMESPACES[0]}]",
             f"{mine.key} does not permit namespace {theirs.namespace}{why}",
             f"Annotate both with {SHARING_NAMESPACES[0]}, each naming the other's namespace"
@@ -127,34 +127,34 @@ def _namespaces(one: Service, other: Service) -> Obstacle | None:
     return None
 
 
-def _ports(one: Service, other: Service) -> Obstacle | None:
+def _ports(one: Service, other: Service) -> SharingObstacle | None:
     theirs = {(port.port, port.protocol) for port in other.spec.ports}
     both = [port for port in one.spec.ports if (port.port, port.protocol) in theirs]
     if not both:
         return None
     ports = ", ".join(f"{port.port}/{port.protocol}" for port in both)
-    return Obstacle(
+    return SharingObstacle(
         "spec.ports",
         f"{one.key} and {other.key} both listen on {ports}",
         "Give one of them another port, or an address of its own",
     )
 
 
-def _traffic_policy(one: Service, other: Service) -> Obstacle | None:
+def _traffic_policy(one: Service, other: Service) -> SharingObstacle | None:
     mine, theirs = _policy(one), _policy(other)
     if mine == theirs:
         return None
-    return Obstacle(
+    return SharingObstacle(
         "spec.externalTrafficPolicy",
         f"externalTrafficPolicy of {one.key} is {mine}, that of {other.key} {theirs}",
         "Give both the same externalTrafficPolicy",
     )
 
 
-def _pods(one: Service, other: Service) -> Obstacle | None:
+def _pods(one: Service, other: Service) -> SharingObstacle | None:
     if _policy(one) != "Local" or (one.spec.selector and one.spec.selector == other.spec.selector):
         return None
-    return Obstacle(
+    return SharingObstacle(
         "spec.selector",
         f"externalTrafficPolicy is Local and {one.key} and {other.key} select different pods",
         "Give both the same selector, or externalTrafficPolicy: Cluster",

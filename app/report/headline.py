@@ -35,7 +35,7 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """How the LoadBalancer services fare, by the ways of theirs."""
 
     total: int
@@ -66,7 +66,7 @@ def headline(case: Case, verdict: Verdict) -> Headline:
     return Headline("ok", _served(case, reach))
 
 
-def reach_of(case: Case, verdict: Verdict) -> Reach:
+def reach_of(case: Case, verdict: Verdict) -> Reachability:
     """How many services there are, and on how many of their ways something is amiss."""
     amiss = {
         finding.subject.namespace + "/" + finding.subject.name
@@ -77,7 +77,7 @@ def reach_of(case: Case, verdict: Verdict) -> Reach:
     broken = {key for key, path in paths.items() if path.broken is not None and not _seen(path)}
     unknown = {key for key, path in paths.items() if key not in broken and path.unknown}
     dark = sum(not paths[key].partly_known for key in unknown)
-    return Reach(len(paths), len(broken), len(amiss - broken), len(unknown), dark)
+    return Reachability(len(paths), len(broken), len(amiss - broken), len(unknown), dark)
 
 
 def affected(verdict: Verdict, top: Finding) -> tuple[tuple[str, int], ...]:
@@ -92,7 +92,7 @@ def affected(verdict: Verdict, top: Finding) -> tuple[tuple[str, int], ...]:
 _NOUNS = (("Service", "service"), ("Session", "session"), ("Node", "node"))
 
 
-def _broken(fails: int, reach: Reach | None) -> str:
+def _broken(fails: int, reach: Reachability | None) -> str:
     causes = f"{plural(fails, 'cause')}."
     if reach is not None and reach.broken:
         is_ = "is" if reach.broken == 1 else "are"
@@ -109,7 +109,7 @@ def _broken(fails: int, reach: Reach | None) -> str:
     return f"{what}; no LoadBalancer service is cut off."
 
 
-def _served(case: Case, reach: Reach | None) -> str:
+def _served(case: Case, reach: Reachability | None) -> str:
     """What can be said of the services while nothing fails."""
     if reach is None:
         return "The services have not been read."

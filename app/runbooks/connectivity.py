@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from app.config.settings import Settings
 from app.runbooks.engine import Hand, Ran
-from app.runbooks.page import Part
-from app.runbooks.schema import Verdict
+from app.runbooks.page import PagePart
+from app.runbooks.schema import StepVerdict
 from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
 from collectors.cilium.cli import CiliumCli
@@ -124,7 +124,7 @@ def _cli(settings: Settings) -> CiliumCli:
 LINES = 200
 """Lines of its output that are remembered."""
 
-_VERDICTS = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.UNKNOWN}
+_VERDICTS = {True: StepVerdict.PASS, False: StepVerdict.FAIL, None: StepVerdict.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Trial:
         self._cancel: Callable[[], None] | None = None
 
     @property
-    def offer(self) -> tuple[Part, ...]:
+    def offer(self) -> tuple[PagePart, ...]:
         """What it would do, by which command, and how that is removed again."""
         proposed = self.proposal
         shown = (
@@ -186,7 +186,7 @@ class Trial:
             f"It is run as: {proposed.command}",
             f"By hand it is removed by: {proposed.cleanup}",
         )
-        return tuple(Part("effect", each) for each in shown)
+        return tuple(PagePart("effect", each) for each in shown)
 
     @property
     def obstacle(self) -> str:

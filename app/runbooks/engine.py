@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from app.model.finding import Evidence, Finding, Severity
 from app.runbooks.evaluation import Judgement, View, causes, judge, worst
-from app.runbooks.schema import END, Runbook, Step, Verdict
+from app.runbooks.schema import END, Runbook, Step, StepVerdict
 from app.runbooks.subjects import Parameters
 
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
@@ -63,7 +63,7 @@ class Judged(_Entry, frozen=True, tag="judged"):
     """The live data says this of a step: the first time, or otherwise than before."""
 
     step: str
-    verdict: Verdict
+    verdict: StepVerdict
     because: str
     findings: tuple[Noticed, ...] = ()
     evidence: tuple[Seen, ...] = ()
@@ -75,7 +75,7 @@ class Answered(_Entry, frozen=True, tag="answered"):
     step: str
     choice: str
     says: str
-    verdict: Verdict
+    verdict: StepVerdict
 
 
 class Ran(_Entry, frozen=True, tag="ran"):
@@ -83,7 +83,7 @@ class Ran(_Entry, frozen=True, tag="ran"):
 
     step: str
     command: str
-    verdict: Verdict
+    verdict: StepVerdict
     says: str
     """How it ended, in one sentence."""
     lines: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Moved(_Entry, frozen=True, tag="moved"):
     """On to the next step."""
 
     step: str
-    verdict: Verdict
+    verdict: StepVerdict
     """With which the step was left."""
     to: str
 
@@ -228,7 +228,7 @@ class Run:
         return {id_: entry for id_, entry in left.items() if id_ in self.way[:-1]}
 
     @cached_property
-    def left_with(self) -> Mapping[str, Verdict]:
+    def left_with(self) -> Mapping[str, StepVerdict]:
         """With which verdict each step was left."""
         return {entry.step: entry.verdict for entry in self.entries if isinstance(entry, Moved)}
 
@@ -236,19 +236,19 @@ class Run:
         """What was written down at a step."""
         return tuple(e for e in self.entries if isinstance(e, Noted) and e.step == step)
 
-    def verdict(self, step: Step) -> Verdict:
+    def verdict(self, step: Step) -> StepVerdict:
         """What is known of a step: by the live data, the answer to it, and what was run."""
-        parts: list[Verdict] = []
+        parts: list[StepVerdict] = []
         if step.id in self.judged:
             parts.append(self.judged[step.id].verdict)
         elif any(look.findings or look.hop for look in step.look):
-            parts.append(Verdict.UNKNOWN)
+            parts.append(StepVerdict.UNKNOWN)
         if step.manual is not None:
             answer = self.answers.get(step.id)
-            parts.append(Verdict.UNKNOWN if answer is None else answer.verdict)
+            parts.append(StepVerdict.UNKNOWN if answer is None else answer.verdict)
         if step.action is not None:
             ran = self.ran.get(step.id)
-            parts.append(Verdict.UNKNOWN if ran is None else ran.verdict)
+            parts.append(StepVerdict.UNKNOWN if ran is None else ran.verdict)
         return worst(parts)
 
     def open(self, step: Step) -> bool:
@@ -259,7 +259,7 @@ class Run:
     def turned(self, step: Step) -> bool:
         """Whether a step that was passed fails now."""
         left = self.left_with.get(step.id)
-        return left is Verdict.PASS and self.verdict(step) is Verdict.FAIL
+        return left is StepVerdict.PASS and self.verdict(step) is StepVerdict.FAIL
 
     @property
     def visited(self) -> tuple[Step, ...]:
@@ -273,14 +273,16 @@ class Run:
         A fault that is still seen is a cause, whatever was answered or checked after it.
         """
         judged = [s for s in self.visited if s.id not in self.skipped]
-        if any(s.id in self.judged and self.judged[s.id].verdict is Verdict.FAIL for s in judged):
+        if any(
+            s.id in self.judged and self.judged[s.id].verdict is StepVerdict.FAIL for s in judged
+        ):
             return FOUND
         verdicts = [self.verdict(s) for s in judged]
         if self._verified and self._failed:  # what was answered before the fix is of then
             return FIXED
-        if Verdict.FAIL in verdicts:
+        if StepVerdict.FAIL in verdicts:
             return FOUND
-        if Verdict.UNKNOWN in verdicts or self.skipped or not self.ended:
+        if StepVerdict.UNKNOWN in verdicts or self.skipped or not self.ended:
             return OPEN
         return NOTHING_WRONG
 
@@ -288,14 +290,14 @@ class Run:
     def _verified(self) -> bool:
         """Whether it came to its end, and all passed that tells whether the fault is gone."""
         verified = [s for s in self.visited if s.verify and s.id not in self.skipped]
-        passed = all(self.verdict(s) is Verdict.PASS for s in verified)
+        passed = all(self.verdict(s) is StepVerdict.PASS for s in verified)
         return bool(verified) and passed and self.ended
 
     @property
     def _failed(self) -> bool:
         """Whether anything was wrong at any time."""
         kinds = (Judged, Moved)
-        return any(isinstance(e, kinds) and e.verdict is Verdict.FAIL for e in self.entries)
+        return any(isinstance(e, kinds) and e.verdict is StepVerdict.FAIL for e in self.entries)
 
     def add(self, *entries: Entry) -> Run:
         """The run, after this has happened too."""
@@ -355,7 +357,7 @@ def skip(run: Run, reason: str, hand: Hand) -> Run:
     step = _current(run)
     if not reason.strip():
         raise CannotGoOn(f"{step.id} is skipped only with a reason")
-    to = step.next.after(Verdict.UNKNOWN) or END
+    to = step.next.after(StepVerdict.UNKNOWN) or END
     return run.add(Skipped(hand.at, hand.by, step.id, reason.strip(), to))
 
 

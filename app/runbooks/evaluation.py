@@ -15,7 +15,7 @@ from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.durations import plural
 from app.model.finding import Evidence, Finding, Severity
-from app.runbooks.schema import Look, Runbook, Step, Threshold, Verdict
+from app.runbooks.schema import Look, Runbook, Step, StepVerdict, Threshold
 from app.runbooks.subjects import Parameters, refs
 from app.state.kinds import SERVICES, Kind
 from app.state.snapshot import SourceHealth
@@ -31,12 +31,12 @@ _OPEN: dict[Threshold, frozenset[Severity]] = {
     "info": frozenset({Severity.UNKNOWN, Severity.INFO}),
 }
 """What makes a step unknown; what is only worth knowing may be the cause, and may not."""
-_WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS)
+_WORST = (StepVerdict.FAIL, StepVerdict.UNKNOWN, StepVerdict.PASS)
 _HOPS = {
-    HopState.OK: Verdict.PASS,
-    HopState.BROKEN: Verdict.FAIL,
-    HopState.UNKNOWN: Verdict.UNKNOWN,
-    HopState.NOT_REACHED: Verdict.UNKNOWN,
+    HopState.OK: StepVerdict.PASS,
+    HopState.BROKEN: StepVerdict.FAIL,
+    HopState.UNKNOWN: StepVerdict.UNKNOWN,
+    HopState.NOT_REACHED: StepVerdict.UNKNOWN,
 }
 
 
@@ -53,7 +53,7 @@ class View:
 class Judgement:
     """What one look, or a whole step, says."""
 
-    verdict: Verdict
+    verdict: StepVerdict
     because: str
     """One sentence, without a full stop."""
     findings: tuple[Finding, ...] = ()
@@ -93,7 +93,7 @@ def _each_once(texts: Sequence[str]) -> Iterator[str]:
             yield text
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[StepVerdict]) -> StepVerdict:
     """The worst of some verdicts: what fails before what is not known."""
     return min(verdicts, key=_WORST.index)
 
@@ -103,18 +103,20 @@ def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) ->
     found = [f for f in concerned if f.code.startswith(tuple(look.findings))]
     bad = tuple(f for f in found if f.severity in _BAD[look.threshold])
     if bad:
-        return Judgement(Verdict.FAIL, _summary(bad), bad)
+        return Judgement(StepVerdict.FAIL, _summary(bad), bad)
     unknown = tuple(f for f in found if f.severity in _OPEN[look.threshold])
     if unknown:
-        return Judgement(Verdict.UNKNOWN, _summary(unknown), unknown)
+        return Judgement(StepVerdict.UNKNOWN, _summary(unknown), unknown)
     missing = unread_by(look, view)
     if missing:
         why = next((f": {source.error}" for source in missing if source.error), "")
         text = f"it cannot be judged for want of {labels(missing)}{why}"
-        return Judgement(Verdict.UNKNOWN, text)
+        return Judgement(StepVerdict.UNKNOWN, text)
     tried = sum(code.startswith(tuple(look.findings)) for code in CODES)
     beside = f", {plural(len(found), 'remark')} beside" if found else ""
-    return Judgement(Verdict.PASS, f"{plural(tried, 'known fault')} looked for, none found{beside}")
+    return Judgement(
+        StepVerdict.PASS, f"{plural(tried, 'known fault')} looked for, none found{beside}"
+    )
 
 
 def unread_by(look: Look, view: View) -> tuple[SourceHealth, ...]:
@@ -143,7 +145,7 @@ def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judge
     key = given.get("service", "")
     path = path_of(view.case, key) if key else None
     if path is None:
-        return Judgement(Verdict.UNKNOWN, _no_way(key, view))
+        return Judgement(StepVerdict.UNKNOWN, _no_way(key, view))
     hop = next(hop for hop in path.hops if hop.name == look.hop)
     known = {f.id: f for f in (*view.outcome.findings, *view.outcome.elsewhere)}
     findings = tuple(known.get(f.id, f) for f in hop.findings)
@@ -152,7 +154,7 @@ def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judge
         broken = path.broken
         because = f"not reached: {broken.name} is broken" if broken else "not reached"
         if verify and broken:  # what is waited for has not come, whatever would be behind it
-            verdict = Verdict.FAIL
+            verdict = StepVerdict.FAIL
     return Judgement(verdict, because, findings, hop.evidence, (hop,))
 
 

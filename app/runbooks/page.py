@@ -20,7 +20,7 @@ from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, Run
 from app.runbooks.evaluation import Judgement, View, causes
 from app.runbooks.panels import Panel
 from app.runbooks.parsing import CONNECTIONS, ROUTERS
-from app.runbooks.schema import Step, Verdict
+from app.runbooks.schema import Step, StepVerdict
 from app.runbooks.subjects import command, filled
 
 if TYPE_CHECKING:
@@ -49,21 +49,21 @@ Role: TypeAlias = Literal[
 EVIDENCE = 4
 """Observations shown of each finding; the transcript has all."""
 
-VERDICT_HEALTH: Mapping[Verdict, Health] = {
-    Verdict.PASS: "ok",
-    Verdict.FAIL: "fail",
-    Verdict.UNKNOWN: "unknown",
+VERDICT_HEALTH: Mapping[StepVerdict, Health] = {
+    StepVerdict.PASS: "ok",
+    StepVerdict.FAIL: "fail",
+    StepVerdict.UNKNOWN: "unknown",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PagePart:
     """Something that is said of a step."""
 
     role: Role
     text: str
     """A sentence, or lines that stay as they are for `remedy` and `row`."""
-    verdict: Verdict | None = None
+    verdict: StepVerdict | None = None
     """Of `verdict`, `answer`, `choice` and `turned`: which."""
     severity: Severity | None = None
     """Of `finding`: how bad it is."""
@@ -77,32 +77,32 @@ def result_health(run: Run) -> Health:
 
 def parts(
     run: Run, step: Step, found: Judgement | None, view: View, beside: Iterable[Panel] = ()
-) -> Iterator[Part]:
+) -> Iterator[PagePart]:
     """All that is said of a step of this run."""
-    yield Part("ask", filled(step.ask, run.runbook, run.parameters))
+    yield PagePart("ask", filled(step.ask, run.runbook, run.parameters))
     verdict = run.verdict(step)
     if run.turned(step):
-        yield Part("turned", "it passed before, and fails now", Verdict.FAIL)
+        yield PagePart("turned", "it passed before, and fails now", StepVerdict.FAIL)
     if found is not None:
         rests = causes(found.findings, view)
         if not rests:
-            yield Part("verdict", found.because, found.verdict)
+            yield PagePart("verdict", found.because, found.verdict)
             seen = found.evidence[:EVIDENCE]
-            yield from (Part("evidence", evidence_text(each)) for each in seen)
+            yield from (PagePart("evidence", evidence_text(each)) for each in seen)
         for finding in rests:
             yield from _finding(finding)
     yield from _asked(run, step, view.case)
-    if verdict is Verdict.FAIL and step.fix:
-        yield Part("remedy", filled(step.fix, run.runbook, run.parameters))
-    if step.verify and verdict is not Verdict.PASS:
-        yield Part("wait", "It waits until this passes.")
+    if verdict is StepVerdict.FAIL and step.fix:
+        yield PagePart("remedy", filled(step.fix, run.runbook, run.parameters))
+    if step.verify and verdict is not StepVerdict.PASS:
+        yield PagePart("wait", "It waits until this passes.")
     if step.read:
-        yield Part("read", filled(step.read, run.runbook, run.parameters))
-    yield from (Part("command", each) for each in commands(run, step, found, view))
+        yield PagePart("read", filled(step.read, run.runbook, run.parameters))
+    yield from (PagePart("command", each) for each in commands(run, step, found, view))
     for panel in beside:
-        yield Part("panel", panel.title)
-        yield from (Part("row", line) for line in panel.lines)
-    yield from (Part("note", f"{n.at:%H:%M:%SZ} {n.by}: {n.text}") for n in run.notes(step.id))
+        yield PagePart("panel", panel.title)
+        yield from (PagePart("row", line) for line in panel.lines)
+    yield from (PagePart("note", f"{n.at:%H:%M:%SZ} {n.by}: {n.text}") for n in run.notes(step.id))
 
 
 def commands(run: Run, step: Step, found: Judgement | None, view: View) -> tuple[str, ...]:
@@ -129,30 +129,30 @@ def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
-def _finding(finding: Finding) -> Iterator[Part]:
+def _finding(finding: Finding) -> Iterator[PagePart]:
     """What is wrong, what to do, and the proof: who reads only the beginning knows what to do."""
-    yield Part("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
+    yield PagePart("finding", f"{finding.code} {finding.summary}", severity=finding.severity)
     if finding.remedy:
-        yield Part("remedy", finding.remedy)
-    yield from (Part("evidence", evidence_text(each)) for each in finding.evidence[:EVIDENCE])
+        yield PagePart("remedy", finding.remedy)
+    yield from (PagePart("evidence", evidence_text(each)) for each in finding.evidence[:EVIDENCE])
 
 
-def _asked(run: Run, step: Step, case: Case) -> Iterator[Part]:
+def _asked(run: Run, step: Step, case: Case) -> Iterator[PagePart]:
     """What somebody has to look at or to run, and what came of it."""
     if step.manual is not None:
-        yield Part("manual", filled(step.manual.do, run.runbook, run.parameters))
-        yield from (Part("command", each) for each in router_commands(run, step, case))
+        yield PagePart("manual", filled(step.manual.do, run.runbook, run.parameters))
+        yield from (PagePart("command", each) for each in router_commands(run, step, case))
         answer = run.answers.get(step.id)
         for choice in step.manual.choices:
-            yield Part("choice", f"{choice.key}: {choice.says}", choice.verdict)
+            yield PagePart("choice", f"{choice.key}: {choice.says}", choice.verdict)
         if answer is not None:
             text = f"{answer.says} ({answer.by}, {answer.at:%H:%M:%SZ})"
-            yield Part("answer", text, answer.verdict)
+            yield PagePart("answer", text, answer.verdict)
     if step.action is not None:
         ran = run.ran.get(step.id)
         if ran is not None:
-            yield Part("action", ran.says, ran.verdict)
-            yield from (Part("row", line) for line in ran.lines)
+            yield PagePart("action", ran.says, ran.verdict)
+            yield from (PagePart("row", line) for line in ran.lines)
 
 
 def _on_routers(run: Run, case: Case) -> list[str]:

@@ -20,9 +20,9 @@ from app.runbooks.engine import (
     Seen,
 )
 from app.runbooks.page import VERDICT_HEALTH, result_health
-from app.runbooks.schema import Step, Verdict
+from app.runbooks.schema import Step, StepVerdict
 from app.runbooks.subjects import command, filled
-from app.runbooks.transcript import Document, run_of
+from app.runbooks.transcript import TranscriptDocument, run_of
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ EVIDENCE = 6
 """Observations of a finding; JSON has all."""
 
 
-def text(document: Document, pen: Pen) -> str:
+def text(document: TranscriptDocument, pen: Pen) -> str:
     """The transcript for people, a newline at the end."""
     return pen.text(_paragraphs(document))
 
 
-def markdown(document: Document) -> str:
+def markdown(document: TranscriptDocument) -> str:
     """The transcript as Markdown, a newline at the end."""
     run = run_of(document)
     begun = document.entries[0]
@@ -58,7 +58,7 @@ def markdown(document: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _title(document: Document) -> str:
+def _title(document: TranscriptDocument) -> str:
     given = " · ".join(document.parameters.values())
     where = f" on {document.context}" if document.context else ""
     return one_line(" · ".join(filter(None, (document.runbook.name, given))) + where)
@@ -89,7 +89,7 @@ def _verdict(run: Run, step: Step) -> str:
     return str(run.verdict(step))
 
 
-def _paragraphs(document: Document) -> Iterator[Paragraph]:
+def _paragraphs(document: TranscriptDocument) -> Iterator[Paragraph]:
     run = run_of(document)
     yield from (_whole(_title(document)), _whole(one_line(document.runbook.title)), _whole(""))
     for number, step in _numbered(run):
@@ -106,9 +106,9 @@ def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph
     if judged is not None:
         yield from _judged(judged)
     yield from _by_hand(run, step)
-    if verdict is Verdict.FAIL and step.fix:
+    if verdict is StepVerdict.FAIL and step.fix:
         yield _behind("     do        ", filled(step.fix, run.runbook, run.parameters))
-    if verdict is not Verdict.PASS:
+    if verdict is not StepVerdict.PASS:
         for each in step.commands:
             text = in_context(command(each, run.runbook, run.parameters), context)
             if text:

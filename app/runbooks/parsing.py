@@ -30,9 +30,9 @@ from app.runbooks.schema import (
     Runbook,
     Step,
     StepChange,
+    StepVerdict,
     TableName,
     Threshold,
-    Verdict,
 )
 from app.runbooks.subjects import BLANK, words
 from collectors.sanitize import one_line, printable
@@ -109,7 +109,7 @@ def _of_steps(runbook: Runbook) -> Iterator[Flaw]:
 def _dead_ends(step: Step, at: Place) -> Iterator[Flaw]:
     """A verdict that leads nowhere, except where waiting for another one is the sense of it."""
     for verdict, follows in step.next:
-        if not follows and not (step.verify and verdict is not Verdict.PASS):
+        if not follows and not (step.verify and verdict is not StepVerdict.PASS):
             yield Flaw((*at, "next"), f"says not what follows when the step is {verdict}")
     judges = any(look.findings or look.hop for look in step.look)
     if not (judges or step.manual or step.action):
@@ -464,7 +464,7 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "table": get_args(TableName),
     "log": get_args(LogName),
     "action": get_args(ActionName),
-    "verdict": tuple(Verdict),
+    "verdict": tuple(StepVerdict),
 }
 """What may stand behind a key that takes one of a few words."""
 

@@ -18,7 +18,7 @@ END = "end"
 """Where a runbook ends, in place of the next step."""
 
 
-class Verdict(StrEnum):
+class StepVerdict(StrEnum):
     """What a step has found."""
 
     PASS = "pass"  # noqa: S105
@@ -105,7 +105,7 @@ class Choice(_Part, frozen=True):
     """The word by which it is chosen."""
     says: str
     """What was seen, in the operator's words."""
-    verdict: Verdict
+    verdict: StepVerdict
 
 
 class Manual(_Part, frozen=True):
@@ -125,13 +125,13 @@ class Next(_Part, frozen=True):
     fail: str = ""
     unknown: str = ""
 
-    def after(self, verdict: Verdict) -> str:
+    def after(self, verdict: StepVerdict) -> str:
         """The step that follows, or `end`; "" where this verdict is waited out."""
         return {"pass": self.passed, "fail": self.fail, "unknown": self.unknown}[verdict]
 
-    def __iter__(self) -> Iterator[tuple[Verdict, str]]:
+    def __iter__(self) -> Iterator[tuple[StepVerdict, str]]:
         """Each verdict and where it leads."""
-        return ((verdict, self.after(verdict)) for verdict in Verdict)
+        return ((verdict, self.after(verdict)) for verdict in StepVerdict)
 
 
 class Step(_Part, frozen=True):

@@ -144,7 +144,9 @@ class BadTranscript(Exception):
     """A file is no transcript that can be gone on with; one sentence that says why."""
 
 
-class Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class TranscriptDocument(
+    Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True
+):
     """A transcript, as it is kept."""
 
     schema_version: int = SCHEMA_VERSION
@@ -160,9 +162,9 @@ class Document(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, 
     entries: tuple[Entry, ...]
 
 
-def document(run: Run, *, context: str, program: str) -> Document:
+def document(run: Run, *, context: str, program: str) -> TranscriptDocument:
     """The transcript of a run."""
-    return Document(
+    return TranscriptDocument(
         program=program,
         context=context,
         result=run.result,
@@ -172,26 +174,28 @@ def document(run: Run, *, context: str, program: str) -> Document:
     )
 
 
-def encoded(shown: Document) -> bytes:
+def encoded(shown: TranscriptDocument) -> bytes:
     """The transcript as JSON, a newline at the end."""
     return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"
 
 
-def changed(shown: Document, change: Callable[[str], str]) -> Document:
+def changed(shown: TranscriptDocument, change: Callable[[str], str]) -> TranscriptDocument:
     """The transcript with every text in it changed so, the runbook's own texts excepted."""
     runbook = shown.runbook
     plain: Plain = msgspec.to_builtins(structs.replace(shown, runbook=_NO_RUNBOOK))
-    return structs.replace(msgspec.convert(_changed(plain, change), Document), runbook=runbook)
+    return structs.replace(
+        msgspec.convert(_changed(plain, change), TranscriptDocument), runbook=runbook
+    )
 
 
-class Kept:
+class TranscriptFile:
     """The file of one run, whole at every moment."""
 
     def __init__(self, path: Path) -> None:
         """`path`: where it is, or will be."""
         self.path = path
 
-    def write(self, shown: Document) -> None:
+    def write(self, shown: TranscriptDocument) -> None:
         """Put this in the place of what was there: wholly, or not at all. Raises OSError."""
         folder = self.path.parent
         for each in (*reversed(folder.parents), folder):
@@ -215,7 +219,7 @@ def new_file(folder: Path, runbook: str, now: datetime) -> Path:
     return folder / f"{safe}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> TranscriptDocument:
     """The transcript in a file. Raises BadTranscript."""
     try:
         with path.open("rb") as file:
@@ -227,7 +231,7 @@ def read(path: Path) -> Document:
     return parse(text, str(path))
 
 
-def parse(text: bytes, file: str) -> Document:
+def parse(text: bytes, file: str) -> TranscriptDocument:
     """The transcript that this text is. Raises BadTranscript."""
     try:
         plain: Plain = msgspec.json.decode(text)
@@ -240,7 +244,7 @@ def parse(text: bytes, file: str) -> Document:
         shown = f"its schemaVersion is {version!r}, this ciliscope reads {SCHEMA_VERSION}"
         raise BadTranscript(one_line(f"{file}: {shown}"))
     try:
-        found = msgspec.convert(_changed(plain, printable), Document)
+        found = msgspec.convert(_changed(plain, printable), TranscriptDocument)
     except msgspec.ValidationError as problem:
         raise BadTranscript(one_line(f"{file}: {problem}")) from None
     except RecursionError:
@@ -251,12 +255,12 @@ def parse(text: bytes, file: str) -> Document:
     return found
 
 
-def run_of(shown: Document) -> Run:
+def run_of(shown: TranscriptDocument) -> Run:
     """The run that a transcript is of."""
     return Run(shown.runbook, shown.parameters, shown.entries)
 
 
-def _wrong(shown: Document) -> str:
+def _wrong(shown: TranscriptDocument) -> str:
     """Why it cannot be gone on with; "" where it can."""
     for flaw in flaws(shown.runbook):
         return f"its runbook cannot be followed: {spelled(flaw.at)}: {flaw.says}"
@@ -269,7 +273,7 @@ def _wrong(shown: Document) -> str:
     return _lost(shown)
 
 
-def _lost(shown: Document) -> str:
+def _lost(shown: TranscriptDocument) -> str:
     """Why its entries cannot have happened in its runbook; "" where they can."""
     known = {step.id for step in shown.runbook.steps}
     way = [shown.runbook.steps[0].id]
@@ -336,7 +340,7 @@ class Recorder:
 
     def __init__(self, path: Path, context: str) -> None:
         """`path`: the file; `context`: that of the kubeconfig."""
-        self._kept = Kept(path)
+        self._kept = TranscriptFile(path)
         self._context = context
         self._written = 0
         self._known = _identity(path)
@@ -355,7 +359,7 @@ class Recorder:
         """Its file."""
         return self._kept.path
 
-    def document(self, run: Run) -> Document:
+    def document(self, run: Run) -> TranscriptDocument:
         """The transcript of the run."""
         return document(run, context=self._context, program=_program())
 
@@ -378,7 +382,7 @@ class Recorder:
             return
         old = self.path
         number = next(n for n in count(2) if not _path_of(old, n).exists())
-        self._kept = Kept(_path_of(old, number))
+        self._kept = TranscriptFile(_path_of(old, number))
         self.moved = f"somebody else goes on with {old.name} too; this run is in {self.path.name}"
 
 

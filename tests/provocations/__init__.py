@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.catalog import CODES
-from app.diagnosis.ignore_file import Entry, expired_entries, read_entries
+from app.diagnosis.ignore_file import IgnoreEntry, expired_entries, read_entries
 from app.diagnosis.verdict import diagnose
 from app.lab.scenario import Scenario, read_scenario
 from app.lab.store import JsonObject
@@ -81,13 +81,13 @@ def scenarios(row: Row, folder: Path) -> tuple[Scenario, Scenario]:
 
 def findings(scenario: Scenario, asked: Asked, folder: Path) -> tuple[Finding, ...]:
     """What is found in a scenario's cluster."""
-    expected = tuple(Expected(key, value) for key, value in asked.expect.items())
+    expected = tuple(ExpectedSetting(key, value) for key, value in asked.expect.items())
     snapshot = read_inside(scenario)
     case = Case(snapshot, expected, asked.probe)
     return (*diagnose(case), *expired_entries(_entries(asked, folder), case.now))
 
 
-def _entries(asked: Asked, folder: Path) -> tuple[Entry, ...]:
+def _entries(asked: Asked, folder: Path) -> tuple[IgnoreEntry, ...]:
     file = folder / "ignore.yaml"
     file.write_text(yaml.safe_dump([dict(entry) for entry in asked.ignore]))
     return read_entries(file, CODES)

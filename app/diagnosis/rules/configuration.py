@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from app.config.expected_settings import Expected
+from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.rules.pods import live, started
 from app.diagnosis.rules.times import quoted
 from app.model.case import Case
@@ -244,7 +244,7 @@ def _not_judged(case: Case) -> Finding:
 
 def _difference(
     case: Case,
-    expected: Expected,
+    expected: ExpectedSetting,
     name: str,
     written: str | None,
     actual: str | None,
