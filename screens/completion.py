@@ -23,7 +23,7 @@ from screens.command_table import (
     meant,
     place_of,
 )
-from screens.log_arguments import WORDS as LOG_WORDS
+from screens.logs.choice import WORDS as LOG_WORDS
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot

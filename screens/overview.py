@@ -54,8 +54,7 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.base.empty_state import content, next_try
 from screens.base.equivalents import ciliscope
 from screens.base.selection import Equivalent, Selection
-from screens.log_fold import folded
-from screens.log_rows import excerpts, merged
+from screens.logs.rows import excerpts, folded, merged
 from screens.overview_strip import strip
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths

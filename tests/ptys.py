@@ -21,9 +21,11 @@ from pathlib import Path
 import pyte
 
 from screens.command_table import PLACES
+from tests.forked_programs import Forked, forked
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 40.0
+PATIENCE = 300.0
+"""Seconds; against what hangs, not against a busy machine."""
 QUIET = 0.25
 """Seconds without a byte after which the program has nothing more to say for now."""
 
@@ -53,22 +55,29 @@ class Program:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         size: tuple[int, int] = (80, 24),
+        anew: bool = False,
     ) -> None:
+        """`anew`: it is started and imported as ever, and not the child of one that has been."""
         self.master, terminal = pty.openpty()
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self._fed = 0
         self.written = b""
         self._window(*size)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", *arguments],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            cwd=ROOT,
-            env=clean_environment() | dict(environment or {}),
-            start_new_session=True,
-        )
+        variables = clean_environment() | dict(environment or {})
+        self.process: subprocess.Popen[bytes] | Forked
+        if anew:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", *arguments],
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                cwd=ROOT,
+                env=variables,
+                start_new_session=True,
+            )
+        else:
+            self.process = forked(arguments, variables, terminal)
         os.close(terminal)
         os.set_blocking(self.master, False)
 
@@ -177,9 +186,10 @@ def program(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     size: tuple[int, int] = (80, 24),
+    anew: bool = False,
 ) -> Iterator[Program]:
     """The program for the length of a block."""
-    running = Program(*arguments, environment=environment, size=size)
+    running = Program(*arguments, environment=environment, size=size, anew=anew)
     try:
         yield running
     finally:

@@ -28,7 +28,7 @@ from app.model.finding import Ref
 from app.runbooks.engine import Hand
 from app.runbooks.evaluation import View
 from app.runbooks.library import Library
-from screens.logs import LogsScreen
+from screens.logs.screen import LogsScreen
 from screens.runbook import RunbookScreen
 from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable

@@ -22,12 +22,10 @@ from collectors.logs.joining import ContainerLog, LogEntry, Marker
 from collectors.logs.lines import LogLine, parse_line
 from collectors.logs.targets import Target
 from collectors.source import Appended
-from screens.log_filter import OPERATOR, TOGETHER, Choice
-from screens.log_fold import folded, folds
-from screens.log_picture import LogsPicture, picture
-from screens.log_refs import POOL, named, names, selection_of
-from screens.log_rows import EVENT, GAPS
-from screens.logs import LogsScreen
+from screens.logs.choice import OPERATOR, TOGETHER, Choice
+from screens.logs.picture import LogsPicture, picture
+from screens.logs.rows import EVENT, GAPS, POOL, folded, folds, named, names, selection_of
+from screens.logs.screen import LogsScreen
 from tests.dashboards import (
     NOON,
     Script,
@@ -262,9 +260,11 @@ async def test_every_row_of_every_recording_stands_for_its_lines(name: str) -> N
     for node in (OPERATOR, TOGETHER):
         flat = picture(snapshot, Choice(node, preset="all", folds=False))
         shown = picture(snapshot, Choice(node, preset="all"))
-        assert set(shown.told) == {row.key for row in shown.log.rows}
-        lines = [e.key for row in shown.log.rows for e in shown.told[row.key].entries]
-        assert sorted(lines) == [e.key for row in flat.log.rows for e in flat.told[row.key].entries]
+        assert set(shown.groups) == {row.key for row in shown.log.rows}
+        lines = [e.key for row in shown.log.rows for e in shown.groups[row.key].entries]
+        assert sorted(lines) == [
+            e.key for row in flat.log.rows for e in flat.groups[row.key].entries
+        ]
         last = [float(str(row.cells[0].sort)) for row in shown.log.rows]
         assert last == sorted(last)
 
@@ -428,4 +428,4 @@ def test_a_gap_is_marked_where_lines_are_missing() -> None:
     shown = picture(snapshot, Choice("n"))
     assert [row.cells[3].text for row in shown.log.rows] == ["BGP", "gap", "BGP"]
     assert shown.log.rows[1].health == "unknown"
-    assert shown.told[gap.key].entries[0].marker in GAPS
+    assert shown.groups[gap.key].entries[0].marker in GAPS

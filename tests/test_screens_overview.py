@@ -23,7 +23,7 @@ from app.state.snapshot import Snapshot, State
 from collectors.logs.joining import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
-from screens.log_rows import merged
+from screens.logs.rows import merged
 from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_rows
 from screens.overview_strip import strip
 from screens.widgets.block_list import BlockList

@@ -14,8 +14,8 @@ from collectors.source import Replaced
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.selection import in_namespace
 from screens.help import HelpScreen
-from screens.log_arguments import Wish, wish_of
-from screens.logs import LogsScreen
+from screens.logs.choice import Wish, wish_of
+from screens.logs.screen import LogsScreen
 from screens.widgets.block_list import BlockList
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable

@@ -88,7 +88,9 @@ def flags() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_terminal_gets_the_colours_and_signs_it_has(flags: list[str], kind: Kind) -> None:
-    with program(*flags, environment=kind.environment, size=kind.size) as running:
+    # An interpreter learns the locale when it starts.
+    anew = "LC_ALL" in kind.environment
+    with program(*flags, environment=kind.environment, size=kind.size, anew=anew) as running:
         running.shows(VERDICT)
         for place in ("services", "sessions", "overview"):
             running.go(place)
@@ -171,7 +173,9 @@ def test_a_reply_and_a_paste_do_nothing_on_a_list_and_in_the_prompt(flags: list[
     with program(*flags) as running:
         running.shows(VERDICT)
         for place in ("overview", "services"):
-            before = running.go(place)
+            running.go(place)
+            running.shows("all read")
+            before = running.settled()
             for reply in REPLIES:
                 running.type(reply.encode())
                 assert running.settled() == before, reply

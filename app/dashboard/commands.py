@@ -52,8 +52,8 @@ from screens.command_table import (
 )
 from screens.completion import Names, completions
 from screens.findings import FindingsScreen
-from screens.log_arguments import Wish, wish_of
-from screens.logs import LogsScreen
+from screens.logs.choice import Wish, wish_of
+from screens.logs.screen import LogsScreen
 from screens.themes import THEMES
 from screens.widgets.command_line import Question
 from screens.widgets.filtering import filtering

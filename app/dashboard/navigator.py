@@ -19,7 +19,7 @@ from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
 from screens.configuration import ConfigurationScreen
 from screens.help import HelpScreen
-from screens.logs import LogsScreen
+from screens.logs.screen import LogsScreen
 from screens.overview import OverviewScreen
 from screens.pods import PodsScreen
 from screens.pools import PoolsScreen

@@ -25,7 +25,7 @@ from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Selection
-from screens.logs import LogsScreen
+from screens.logs.screen import LogsScreen
 from screens.text_view import Text, TextScreen
 
 Spot = tuple[ClusterScreen[object] | None, bool]

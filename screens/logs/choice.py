@@ -1,20 +1,21 @@
-"""Which lines of which logs are shown, and how: what the keys of the Logs screen change."""
+"""Which lines of which logs are shown: by the keys of the screen, and the words after `:logs`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.model.finding import Ref
 from collectors.logs.excerpts import topic
-from screens.log_refs import names
-from screens.log_rows import GAPS, Times, health_of, tells
+from screens.logs.rows import GAPS, Times, health_of, names, tells
 
 if TYPE_CHECKING:
     from app.model.lbipam import Transition
     from collectors.logs.joining import LogEntry
+
 
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]
 
@@ -112,3 +113,55 @@ class Choice:
 def _minutes(window: timedelta) -> str:
     minutes = round(window.total_seconds() / 60)
     return f"{minutes // 60}h" if minutes >= 60 else f"{minutes}m"
+
+
+_LOGS: Mapping[str, str] = {"operator": OPERATOR, "together": TOGETHER}
+_PRESETS: Mapping[str, Preset] = {
+    "ipam": "ipam",
+    "bgp": "bgp",
+    "errors": "errors",
+    "all": "all",
+    "events": "events",
+}
+WORDS = (*_PRESETS, *_LOGS)
+"""What there is beside the nodes, as the keys have it."""
+
+_ALL = "ipam bgp errors all operator together or a node"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the words ask for; None: as it is."""
+
+    preset: Preset | None = None
+    node: str | None = None
+    """A node, `OPERATOR` or `TOGETHER`."""
+
+
+def wish_of(words: Sequence[str], nodes: Collection[str]) -> Wish | str:
+    """What words ask for where agents run on these nodes; one sentence where they mean nothing.
+
+    A word may be cut short while it means one thing, and a node may stand behind `agent/`.
+    """
+    wish = Wish()
+    for word in words:
+        found = _meant(word.lower().removeprefix("agent/"), nodes)
+        if not found:
+            near = difflib.get_close_matches(word.lower(), (*WORDS, *sorted(nodes)))
+            hint = f"near it: {', '.join(near)}" if near else _ALL
+            return f"there is no log {word!r}; {hint}"
+        if len(found) > 1:
+            return f"{word!r} begins {', '.join(found[:4])}; Tab completes"
+        wish = _with(wish, found[0])
+    return wish
+
+
+def _meant(word: str, nodes: Collection[str]) -> Sequence[str]:
+    known = (*WORDS, *sorted(nodes))
+    return (word,) if word in known else [each for each in known if each.startswith(word)]
+
+
+def _with(wish: Wish, word: str) -> Wish:
+    if word in _PRESETS:
+        return replace(wish, preset=_PRESETS[word])
+    return replace(wish, node=_LOGS.get(word, word))

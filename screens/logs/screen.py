@@ -22,12 +22,18 @@ from screens.base.cluster_handle import ClusterLink
 from screens.base.detail_screen import DetailScreen
 from screens.base.equivalents import ciliscope, kubectl
 from screens.base.selection import Equivalent, Selection
-from screens.log_arguments import Wish
-from screens.log_detail import LineTold, full_lines, short_lines
-from screens.log_filter import OPERATOR, TOGETHER, WINDOWS, Choice, Preset
-from screens.log_picture import LogsPicture, columns_of, kinds_of, picture, reads_of
-from screens.log_refs import SCREEN_OF, named, selection_of
-from screens.log_rows import Times
+from screens.logs.choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset, Wish
+from screens.logs.picture import (
+    LineGroup,
+    LogsPicture,
+    columns_of,
+    full_lines,
+    kinds_of,
+    picture,
+    reads_of,
+    short_lines,
+)
+from screens.logs.rows import SCREEN_OF, Times, named, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from app.report.columns import Row
     from app.state.snapshot import Snapshot
     from collectors.kubernetes.records import Pod
+
 
 MOST_AGENTS = 20
 """Agents whose logs are read at one time: each is a connection to a kubelet."""
@@ -67,14 +74,14 @@ class LogsScreen(DetailScreen[LogsPicture]):
         Binding("o", "operator", "operator", show=False, id="logs.operator"),
         Binding("a", "together", "together", id="logs.together"),
         *(
-            Binding(key, f"preset('{word}')", told, show=word != "all", id=f"logs.{word}")
-            for key, word, told in _PRESET_KEYS
+            Binding(key, f"preset('{word}')", label, show=word != "all", id=f"logs.{word}")
+            for key, word, label in _PRESET_KEYS
         ),
         Binding("0", "window('0')", "tail: follow the end", show=False, id="logs.tail"),
         Binding("1", "window('1')", "head: from the beginning", show=False, id="logs.head"),
         *(
-            Binding(key, f"window('{key}')", f"the last {told}", show=False, id=f"logs.last_{key}")
-            for key, told in zip(WINDOWS, ("1m", "5m", "15m", "30m", "1h"), strict=True)
+            Binding(key, f"window('{key}')", f"the last {label}", show=False, id=f"logs.last_{key}")
+            for key, label in zip(WINDOWS, ("1m", "5m", "15m", "30m", "1h"), strict=True)
         ),
         Binding("s", "autoscroll", "follow, or stay", show=False, id="logs.autoscroll"),
         Binding("w", "wrap", "wrap lines", show=False, id="logs.wrap"),
@@ -130,12 +137,12 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     def draw_detail(self) -> None:
         """Show the selected line in full."""
-        told = self._told()
-        if told is None:
+        group = self._group()
+        if group is None:
             self.text.show_text(lambda _: (), "")
             return
         lines = full_lines if self.full or self.size.height >= _HIGH else short_lines
-        layout = partial(lines, told, self.snapshot.taken_at)
+        layout = partial(lines, group, self.snapshot.taken_at)
         self.text.show_text(layout, self.table.selected)
 
     @property
@@ -271,11 +278,11 @@ class LogsScreen(DetailScreen[LogsPicture]):
     def selection(self) -> Selection | None:
         """What the selected line names; else the node whose agent wrote it."""
         things = self._names()
-        told = self._told()
-        node = told.entries[-1].node if told and told.entries else ""
+        group = self._group()
+        node = group.entries[-1].node if group and group.entries else ""
         if things:
             return selection_of(things[0], node)
-        if node and told and told.entries[-1].container == AGENT_CONTAINER:
+        if node and group and group.entries[-1].container == AGENT_CONTAINER:
             return selection_of(Ref("Node", node))
         return None
 
@@ -311,9 +318,9 @@ class LogsScreen(DetailScreen[LogsPicture]):
         self._choose(replace(self.choice, about=ref, preset="all"))
 
     async def _open_line(self, key: str) -> None:
-        """Go to what the line names; one that names nothing, or was repeated, is told in full."""
-        told = self._picture.told.get(key)
-        if told is not None and len(told.entries) < 2 and self._names():
+        """Go to what the line names; one that names nothing, or was repeated, is shown in full."""
+        group = self._picture.groups.get(key)
+        if group is not None and len(group.entries) < 2 and self._names():
             await self.action_go()
         else:
             await self._open_detail(key)
@@ -325,18 +332,18 @@ class LogsScreen(DetailScreen[LogsPicture]):
         if place is not None:
             await self.app.run_action(("app", "open", (place, things[0])))
 
-    def _told(self) -> LineTold | None:
-        return self._picture.told.get(self.table.selected)
+    def _group(self) -> LineGroup | None:
+        return self._picture.groups.get(self.table.selected)
 
     def _names(self) -> tuple[Ref, ...]:
         """What the selected line names."""
-        told = self._told()
-        if told is None:
+        group = self._group()
+        if group is None:
             return ()
-        if told.change is not None:
-            namespace, _, name = told.change.service.partition("/")
+        if group.change is not None:
+            namespace, _, name = group.change.service.partition("/")
             return (Ref("Service", name, namespace),)
-        return named(told.entries[-1])
+        return named(group.entries[-1])
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows these logs by hand, and what the selected line names."""

@@ -1,0 +1,248 @@
+"""The content of the Logs screen: its rows, the reason if there are none, and one line in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from app.model.health import cilium_version
+from app.model.lbipam import LOGS_ALLOCATIONS, transitions
+from app.report.columns import Column
+from app.report.format import age_of, time_of_day
+from app.report.lines import SIGN, Line, Span, plain, wrapped
+from app.state.kinds import (
+    AGENT_LOGS,
+    DAEMON_SETS,
+    LEASES,
+    OPERATOR_LOG,
+    PODS,
+    POOLS,
+    SERVICES,
+    Kind,
+)
+from collectors.logs.excerpts import event
+from screens.base.empty_state import content
+from screens.logs.choice import OPERATOR, TOGETHER, Choice
+from screens.logs.rows import (
+    COLUMNS,
+    EVENT,
+    GAPS,
+    Fold,
+    all_rows,
+    folds,
+    full_time,
+    health_of,
+    named,
+    transition_key,
+)
+from screens.widgets.columns import Content
+
+if TYPE_CHECKING:
+    from app.model.lbipam import Transition
+    from app.report.lines import Tone
+    from app.state.snapshot import Snapshot
+    from collectors.logs.joining import LogEntry
+
+
+MANY = 100
+"""Lines of a fold that are listed at most: the first and the last of them."""
+
+_NAMES = 9
+"""Cells for the name of a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineGroup:
+    """The lines that one row stands for, oldest first; without any, the change of a condition."""
+
+    entries: tuple[LogEntry, ...] = ()
+    change: Transition | None = None
+
+
+def short_lines(group: LineGroup, now: datetime, width: int) -> list[Line]:
+    """The line as it was written, and when it was said before where it was."""
+    if group.change is not None:
+        return _change_lines(group.change, now, width)
+    last = group.entries[-1]
+    return [
+        *wrapped(plain(f" {last.line.raw}"), width, 3),
+        *(wrapped(_repeated(group, now), width, 3) if len(group.entries) > 1 else []),
+    ]
+
+
+def full_lines(group: LineGroup, now: datetime, width: int) -> list[Line]:
+    """All that is known of the line."""
+    if group.change is not None:
+        return _change_lines(group.change, now, width)
+    last = group.entries[-1]
+    health = health_of(last)
+    tone: Tone = health if health in ("fail", "warn") else "strong"
+    sign = f"{SIGN[health]} " if tone != "strong" else ""
+    lines = wrapped(plain(f" {sign}{_sentence(last)}", tone), width, 3)
+    for name, text in _facts(last, now):
+        lines += wrapped((Span(f" {name:<{_NAMES}} ", "none"), Span(text)), width, _NAMES + 2)
+    if last.marker not in GAPS:
+        lines.append(())
+        lines += wrapped(plain(f" {last.line.raw}"), width, 3)
+    if len(group.entries) > 1:
+        lines.append(())
+        lines += wrapped(_repeated(group, now), width, 3)
+        lines += [plain(f"   {text}") for text in _moments(group)]
+    return lines
+
+
+def _sentence(entry: LogEntry) -> str:
+    return entry.line.message if entry.marker in GAPS else event(entry.line)
+
+
+def _facts(entry: LogEntry, now: datetime) -> Iterator[tuple[str, str]]:
+    line = entry.line
+    yield "when", f"{full_time(line.time)}, {age_of(line.time, now)} ago"
+    where = f"{entry.pod} / {entry.container}" + (f" on {entry.node}" if entry.node else "")
+    yield "where", where if entry.marker != "previous" else f"{where}, before its restart"
+    if entry.marker in GAPS:
+        return
+    things = named(entry)
+    if things:
+        yield "names", ", ".join(map(str, things))
+    if line.level:
+        yield "level", line.level
+    if line.module:
+        yield "module", line.module
+    yield from line.fields
+
+
+def _repeated(group: LineGroup, now: datetime) -> Line:
+    first, last = group.entries[0].line.time, group.entries[-1].line.time
+    span = f"{time_of_day(first, now)} to {time_of_day(last, now)}"
+    return (Span(f" {len(group.entries)} times the same: ", "strong"), Span(f"{span} (z: unfold)"))
+
+
+def _moments(group: LineGroup) -> Iterator[str]:
+    moments = [f"{entry.line.time.astimezone():%H:%M:%S.%f}"[:-3] for entry in group.entries]
+    if len(moments) <= MANY:
+        yield from moments
+        return
+    yield from moments[: MANY // 2]
+    yield f"… {len(moments) - MANY} more"
+    yield from moments[-(MANY // 2) :]
+
+
+def _change_lines(change: Transition, now: datetime, width: int) -> list[Line]:
+    when = f"{full_time(change.at)}, {age_of(change.at, now)} ago"
+    text = f" Service {change.service}, condition cilium.io/IPAMRequestSatisfied since {when}"
+    source = " not logged: the last change of the condition on the service tells it"
+    return [
+        *wrapped(plain(f" {change.text}", "" if change.satisfied else "warn"), width, 3),
+        *wrapped(plain(text), width, 3),
+        *wrapped(plain(source, "none"), width, 3),
+    ]
+
+
+READS: Mapping[bool, tuple[Kind[object], ...]] = {
+    True: (OPERATOR_LOG, SERVICES, POOLS, DAEMON_SETS, PODS, LEASES),
+    False: (AGENT_LOGS, PODS),
+}
+"""What the lines of the operator, and those of agents, are made of."""
+
+
+@dataclass(frozen=True)
+class LogsPicture:
+    """What the screen shows."""
+
+    log: Content
+    choice: Choice = field(default_factory=Choice)
+    groups: Mapping[str, LineGroup] = field(default_factory=dict)
+    """What each row stands for, by its key."""
+
+    @property
+    def lines(self) -> Mapping[str, Sequence[str]]:
+        """The keys of the lines that each row stands for; a condition stands for none."""
+        return {key: [entry.key for entry in group.entries] for key, group in self.groups.items()}
+
+
+def kinds_of(choice: Choice) -> tuple[Kind[object], ...]:
+    """The kinds of the logs that are shown."""
+    return (OPERATOR_LOG,) * choice.operator + (AGENT_LOGS,) * choice.agents
+
+
+def reads_of(choice: Choice) -> tuple[Kind[object], ...]:
+    """All kinds that what is shown is made of."""
+    kinds = READS[True] * choice.operator + READS[False] * choice.agents
+    return tuple(dict.fromkeys(kinds))
+
+
+def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
+    """The lines that are wanted; where no allocation is logged, the conditions beside them."""
+    now, read = snapshot.taken_at, _entries(snapshot, choice)
+    entries = _with_markers_between(
+        [read[key] for key in sorted(read) if choice.wants(read[key], now)]
+    )
+    silent = choice.operator and (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
+    found = transitions(snapshot) if silent else ()
+    changes = [each for each in found if choice.wants_change(each, now)]
+    rows = all_rows(entries, changes, now, choice.times)
+    lines = folds(rows) if choice.folds else tuple(Fold((row,)) for row in rows)
+    groups = {transition_key(each): LineGroup(change=each) for each in changes}
+    for fold in lines:
+        if fold.key not in groups:
+            groups[fold.key] = LineGroup(tuple(read[row.key] for row in fold.rows))
+    log = content(
+        snapshot,
+        (fold.row(EVENT) for fold in lines),
+        kinds_of(choice),
+        "",
+        none=_none(choice, len(read)),
+    )
+    if silent:
+        version = ".".join(map(str, cilium_version(snapshot)))
+        said = f"Cilium {version} logs no allocations; those here are from services' conditions"
+        log = replace(log, notice=(*log.notice, plain(said)))
+    return LogsPicture(log, choice, groups)
+
+
+def columns_of(choice: Choice) -> tuple[Column, ...]:
+    """Who wrote a line has a column where several logs are shown."""
+    if choice.node == TOGETHER:
+        return COLUMNS
+    return tuple(replace(c, chosen=False) if c.key == "node" else c for c in COLUMNS)
+
+
+def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:
+    if choice.node == OPERATOR:
+        return snapshot.records[OPERATOR_LOG]
+    if choice.node == TOGETHER:
+        return dict(
+            chain(snapshot.records[OPERATOR_LOG].items(), snapshot.records[AGENT_LOGS].items())
+        )
+    return {key: e for key, e in snapshot.records[AGENT_LOGS].items() if e.node == choice.node}
+
+
+def _with_markers_between(entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+    """The lines with the markers among them; none where there are only markers."""
+    return entries if any(entry.marker not in GAPS for entry in entries) else ()
+
+
+def _none(choice: Choice, read: int) -> str:
+    """Why nothing is shown of what was read, and which key shows more."""
+    whose = {OPERATOR: "the operator's log", TOGETHER: "the logs"}.get(
+        choice.node, f"the log of the agent on {choice.node}"
+    )
+    if choice.before:
+        return f"no line of {whose} from before a restart can be read (B: back)"
+    if choice.window is not None and read:
+        return f"no such line in {whose}: {choice.words}; {read} lines were read (0: any time)"
+    if choice.about is not None:
+        return f"no line of {whose} names {choice.about}; {read} lines were read (r: every line)"
+    events = {
+        "events": "LB-IPAM or BGP event",
+        "ipam": "LB-IPAM event",
+        "bgp": "BGP event",
+        "errors": "error or warning",
+    }
+    if choice.node not in (OPERATOR, TOGETHER) and choice.preset == "events":
+        return f"no BGP event in what was read of {whose}"
+    return f"no {events.get(choice.preset, 'line')} in what was read of {whose}"
