@@ -7,12 +7,19 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.cli import config as configuration
 from app.cli.parser import config_file, flags_of, grammar
 from app.config.config_file import SettingsError
+from app.config.expected_settings import expectations
+from app.config.settings import Settings
 from app.dashboard.gc_pacing import prepare
 from collectors.sanitize import printable
+
+if TYPE_CHECKING:
+    from app.dashboard.practice_path import Practice
 
 _UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 """What writing to a full disk, a terminal that went away or a closed file says."""
@@ -107,19 +114,36 @@ def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
         checked = grammar().parse_args(["check"])
         checked.config = config
         return check.run(checked, settings)
+    return _dashboard(options, settings, resumes=resumes)
+
+
+def _dashboard(
+    options: argparse.Namespace,
+    settings: Settings,
+    practice: Practice | None = None,
+    *,
+    resumes: bool = False,
+) -> int:
+    """The one place where all that draws is imported."""
     prepare()
-    from app.cli import dashboard
+    from app.dashboard.app import run_dashboard
 
-    return dashboard.resume(options, settings) if resumes else dashboard.run(options, settings)
+    resumed = None
+    if resumes:
+        from app.cli.runbook import transcript
+
+        resumed = (transcript(options), Path(options.what))
+    config = config_file(options)
+    expected = expectations(path=config)
+    return run_dashboard(settings, expected, config=config, practice=practice, resumed=resumed)
 
 
-def _practice(options: argparse.Namespace, given: Mapping[str, str]) -> int:
+def _practice(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     if why := _no_dashboard():
         raise SettingsError(f"{why}, so nothing can be practised")
-    prepare()
     from app.cli import practice
 
-    return practice.run(options, given)
+    return practice.run(options, _dashboard)
 
 
 def _no_dashboard() -> str:

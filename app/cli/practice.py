@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable
 
-from app.cli import dashboard
 from app.cli.config import settings_of
 from app.cli.lab import settings_of as lab_settings
 from app.cli.parser import config_file, flags_of
 from app.config.config_file import SettingsError
+from app.config.settings import Settings
 from app.dashboard.practice_path import Practice
 from app.lab import exercise, launch
 from app.lab.scenario import ScenarioError
 
 
-def run(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+def run(
+    options: argparse.Namespace,
+    dashboard: Callable[[argparse.Namespace, Settings, Practice], int],
+) -> int:
     """Practice until the dashboard is left, and return the exit code. Raises SettingsError."""
     try:
         drawn = exercise.exercise(options.scenario or exercise.drawn(options.seed))
@@ -30,4 +33,4 @@ def run(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     )
     with launch.start_lab(drawn.scenario, seed=options.seed or 0, context="practice") as lab:
         settings = settings_of(flags_of(options, lab_settings(lab)), config_file(options))
-        return dashboard.run(options, settings, practice)
+        return dashboard(options, settings, practice)
