@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.rules.visibility import rights_yaml
 from app.model.finding import Ref, rank
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import age_of, count, time_of_day
+from app.report.format import age_of, time_of_day
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import resources

@@ -19,8 +19,8 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Ref, rank
 from app.model.selectors import describe
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from app.model.configuration import CONFIG_MAP, KeyParameter, fulfils, parameters
 from app.model.finding import Ref, rank
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.base.empty_state import content

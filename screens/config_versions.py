@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from app.model.finding import Health, Ref, rank
 from app.model.health import CiliumPod, cilium_pods
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import count
 from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.kinds import (
     BGP_PEERS,

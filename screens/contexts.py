@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import count
 from app.report.lines import LEADER, plain
 from app.state.snapshot import Snapshot
 from screens.base.cluster_handle import ClusterLink

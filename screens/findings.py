@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 
 from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref, health_of, rank
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.finding_lines import SCREEN, finding_lines
-from app.report.format import count
 from app.report.lines import SIGN, Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot

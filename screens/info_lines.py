@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.report.format import age_of, count
+from app.model.wording import count
+from app.report.format import age_of
 from app.report.lines import Line, Span, Tone, plain
 from app.state.snapshot import Snapshot, State
 

@@ -1,17 +1,25 @@
-"""Pods: every pod of Cilium, how it is and how it last ended, and all that is known of one."""
+"""Pods: every pod of Cilium, its state and last exit, and all that is known of the selected one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from app.model.finding import Ref
+from app.diagnosis.pod_status import PodStatus, pod_statuses
+from app.model.durations import duration
+from app.model.finding import Health, Ref
 from app.model.lbipam import condition_of
-from app.report.format import count
-from app.report.lines import Line, Span, Tone
+from app.model.wording import count
+from app.report.columns import Kept
+from app.report.finding_lines import short_lines
+from app.report.format import age_of, by_health
+from app.report.lines import LEADER, SIGN, TIMES, Line, Span, Tone, headed, plain, rows_of, wrapped
+from app.report.tables.pods import SCREEN, pod_rows
 from app.state.kinds import (
     CILIUM_STATUS,
     CONFIG_MAPS,
@@ -23,29 +31,39 @@ from app.state.kinds import (
     PODS,
     Kind,
 )
+from collectors.sanitize import one_line
 from screens.base.detail_screen import DetailScreen
-from screens.base.empty_state import content
+from screens.base.empty_state import absence, content
+from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent, Selection
-from screens.pod_commands import pod_commands
-from screens.pod_detail import PodPage, pod_lines
-from screens.pod_events import Events, events_by_object, events_of
-from screens.pod_rows import COLUMNS, ORDER, KeptRow, pod_rows
-from screens.pod_status import PodTold, told_of_pods
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
+    from app.diagnosis.pod_status import PodStatus
+    from app.model.finding import Finding, Health, Ref
+    from app.model.health import CiliumPod
     from app.state.snapshot import Snapshot
+    from collectors.kubernetes.records import (
+        Condition,
+        ContainerStatus,
+        ContainerTerminated,
+        Event,
+        Pod,
+    )
     from screens.base.cluster_handle import ClusterLink
+
 
 SHOWN = (PODS, LEASES, EVENTS)
 """What tells of pods, of who leads, and of what happened."""
 READS = (*SHOWN, NODES, DAEMON_SETS, DEPLOYMENTS, CONFIG_MAPS, CILIUM_STATUS)
 
+ORDER = ("status", "component", "node")
+"""The worst first, then as Cilium is built."""
+
 _YOUNG = timedelta(minutes=2)
-"""The time for which an age is told in seconds."""
-_MINUTE = timedelta(minutes=1)
+"""The time for which an age is written in seconds."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +72,7 @@ class PodsPicture:
 
     headline: Line = ()
     pods: Content = field(default_factory=Content)
-    told: Mapping[str, PodTold] = field(default_factory=dict)
+    statuses: Mapping[str, PodStatus] = field(default_factory=dict)
     events: Events = field(default_factory=dict)
 
 
@@ -70,42 +88,33 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
     if snapshot.setting_up or not snapshot.health_of(PODS).known:
         return PodsPicture(pods=table(rows=()))
     case = judge.case(snapshot)
-    told = told_of_pods(case, judge.verdict(snapshot).findings)
+    statuses = pod_statuses(case, judge.verdict(snapshot).findings)
     events = snapshot.records[EVENTS]
-    kept: dict[str, KeptRow] = case.memo.shelf("rows of pods", dict)
+    kept: Kept = case.memo.shelf("rows of pods", dict)
     return PodsPicture(
-        headline=_headline(told, snapshot),
-        pods=table(rows=pod_rows(told, snapshot.taken_at, kept)),
-        told=told,
+        headline=_headline(statuses.values(), snapshot),
+        pods=table(rows=pod_rows(statuses.values(), snapshot.taken_at, kept)),
+        statuses=statuses,
         events=case.memo.of(
             "events by object", (events,), lambda: events_by_object(events.values())
         ),
     )
 
 
-def _headline(told: Mapping[str, PodTold], snapshot: Snapshot) -> Line:
+def _headline(statuses: Collection[PodStatus], snapshot: Snapshot) -> Line:
     """`8 of 9 pods ready`, how many are not well, and nodes that are NotReady."""
-    pods = [each.pod for each in told.values() if each.pod is not None]
-    wanted = len(pods) + sum(each.lacking for each in told.values())
-    if not told:
+    if not statuses:
         return ()
-    spans = [Span(f"{sum(pod.ready for pod in pods)} of {count(wanted, 'pod')} ready")]
-    kinds: tuple[tuple[Tone, str], ...] = (
-        ("fail", "broken"),
-        ("warn", "to look at"),
-        ("unknown", "not known"),
+    pods = [each.pod for each in statuses if each.pod is not None]
+    wanted = len(pods) + sum(each.lacking for each in statuses)
+    words: dict[Health, str] = {"fail": "broken", "warn": "to look at", "unknown": "not known"}
+    amiss = by_health((each.health for each in statuses), words)
+    down, nodes = _nodes_down(snapshot), count(len(snapshot.records[NODES]), "node")
+    return (
+        Span(f"{sum(pod.ready for pod in pods)} of {count(wanted, 'pod')} ready"),
+        *amiss,
+        *((Span(" · "), Span(f"{down} of {nodes} NotReady", "fail")) if down else ()),
     )
-    for health, words in kinds:
-        number = sum(each.health == health for each in told.values())
-        if number:
-            spans += [Span(" · "), Span(f"{number} {words}", health)]
-    down = _nodes_down(snapshot)
-    if down:
-        spans += [
-            Span(" · "),
-            Span(f"{down} of {count(len(snapshot.records[NODES]), 'node')} NotReady", "fail"),
-        ]
-    return tuple(spans)
 
 
 def _nodes_down(snapshot: Snapshot) -> int:
@@ -121,6 +130,7 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     title_text = "Pods"
     tells_ages = False
+    tells_minutes = True
     reads = READS
 
     def __init__(self, link: ClusterLink) -> None:
@@ -130,19 +140,17 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The pods."""
-        return LiveTable(COLUMNS, order=ORDER, opens=opens, id="pods")
+        return LiveTable(SCREEN.columns, order=ORDER, opens=opens, id="pods")
 
     def picture(self, snapshot: Snapshot) -> PodsPicture:
         """The pods of Cilium as rows."""
         return picture(snapshot, self.link.judge)
 
-    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
-        """Also when time alone may have changed a verdict, or an age."""
-        since = new.taken_at - drawn.taken_at
-        told = self._picture.told.values()
-        odd = any(each.health not in ("ok", "none") for each in told)
-        ticks = odd or any(_young(each, drawn) for each in told)
-        return since >= _MINUTE or (bool(since) and ticks) or super().differs(new, drawn)
+    def ticks(self) -> bool:
+        """Ages in seconds change, and so may the verdict on what is not well."""
+        drawn, statuses = self.snapshot, self._picture.statuses.values()
+        odd = any(each.health not in ("ok", "none") for each in statuses)
+        return odd or any(_young(each, drawn) for each in statuses)
 
     def draw(self, picture: PodsPicture) -> None:
         """Fill list and detail."""
@@ -153,13 +161,13 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     def draw_detail(self) -> None:
         """Show what is known of the selected pod."""
-        told = self._told
-        if told is None:
+        pod = self._status
+        if pod is None:
             self.text.show_text(lambda _: (), "")
             return
-        about = told.ref if told.pod is not None else told.workload
-        page = PodPage(told, events_of(self._picture.events, about), self.snapshot)
-        self.text.show_text(partial(pod_lines, page, whole=self.roomy), told.key)
+        about = pod.ref if pod.pod is not None else pod.workload
+        page = PodPage(pod, events_of(self._picture.events, about), self.snapshot)
+        self.text.show_text(partial(pod_lines, page, whole=self.roomy), pod.key)
 
     def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of pods."""
@@ -167,16 +175,16 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     def selection(self) -> Selection | None:
         """The selected pod; where it is missing, what should have it."""
-        told = self._told
-        if told is None:
+        pod = self._status
+        if pod is None:
             return None
-        question = (told.findings[0].code,) if told.findings else ()
-        return Selection(ref=told.ref, question=question, node=told.node)
+        question = (pod.findings[0].code,) if pod.findings else ()
+        return Selection(ref=pod.ref, question=question, node=pod.node)
 
     def select_object(self, ref: Ref) -> None:
         """Select a pod; of a node its agent, of a workload the worst, of the lease who leads."""
-        told = self._picture.told
-        rows = [told[row.key] for row in self.table.rows if row.key in told]
+        statuses = self._picture.statuses
+        rows = [statuses[row.key] for row in self.table.rows if row.key in statuses]
         match ref.kind:
             case "Pod":
                 found = [each for each in rows if each.ref == ref]
@@ -193,17 +201,370 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the selected pod by hand, then all of them."""
-        return pod_commands(self._told, self.snapshot)
+        return pod_commands(self._status, self.snapshot)
 
     @property
-    def _told(self) -> PodTold | None:
-        return self._picture.told.get(self.table.selected)
+    def _status(self) -> PodStatus | None:
+        return self._picture.statuses.get(self.table.selected)
 
 
-def _young(told: PodTold, drawn: Snapshot) -> bool:
-    """Whether an age of it is told in seconds."""
-    if told.pod is None:
+def _young(status: PodStatus, drawn: Snapshot) -> bool:
+    """Whether an age of it is written in seconds."""
+    if status.pod is None:
         return False
-    last = told.pod.last_exit
-    moments = (told.pod.pod.metadata.creation_timestamp, last.at if last else None)
+    last = status.pod.last_exit
+    moments = (status.pod.pod.metadata.creation_timestamp, last.at if last else None)
     return any(moment is not None and drawn.taken_at - moment < _YOUNG for moment in moments)
+
+
+_BAD_WHEN_TRUE = ("DisruptionTarget",)
+"""The conditions of a pod that say what is wrong; all others say what is well."""
+_HOW: dict[str, Health] = {"True": "ok", "False": "fail"}
+_NAME_WIDTH = 12
+
+
+@dataclass(frozen=True, eq=False)
+class PodPage:
+    """What the detail of a pod is made of."""
+
+    pod: PodStatus
+    events: Sequence[Event]
+    snapshot: Snapshot
+
+
+def pod_lines(page: PodPage, width: int, *, whole: bool) -> list[Line]:
+    """A pod for a width; not `whole`: what is wrong and which container has it."""
+    status, snapshot = page.pod, page.snapshot
+    pod = status.pod
+    right = plain(f"{SIGN[status.health]} {status.words} ", status.health)
+    lines = headed(_name(status), right, width)
+    if pod is not None:
+        lines += _facts(pod, snapshot, width) if whole else _in_short(pod, snapshot, width)
+    for place, finding in enumerate(status.findings):
+        full = _stands_alone(finding, status, place, whole=whole)
+        lines += rows_of(short_lines(finding, advice=full, command=full), width)
+    if pod is not None:
+        if whole:
+            lines += [(), plain(_containers_heading(status.node, snapshot), "strong")]
+        lines += container_lines(pod.pod, snapshot.taken_at, width, whole=whole)
+    if not whole:
+        warnings = [event for event in page.events if event.type == "Warning"]
+        return [*lines, *(event_lines(warnings[:1], snapshot, width) if warnings else ())]
+    if pod is not None:
+        lines += _conditions(pod.pod.status.conditions, snapshot, width)
+    lines += _node(status.node, snapshot, width)
+    whose = "the pod" if pod is not None else f"{status.workload.kind} {status.workload.name}"
+    lines += [(), plain(f" Events of {whose}", "strong")]
+    return [*lines, *event_lines(page.events, snapshot, width)]
+
+
+def _stands_alone(finding: Finding, pod: PodStatus, place: int, *, whole: bool) -> bool:
+    """Whether its remedy is shown: not of what follows from another one that is shown too."""
+    here = {each.id for each in pod.findings}
+    return not here & set(finding.caused_by) and (whole or place == 0)
+
+
+def _name(status: PodStatus) -> Line:
+    if status.pod is None:
+        place = f" on {status.node}" if status.node else ""
+        return (Span(f" {status.component}{place}", "strong"),)
+    leads = f" {LEADER} leads" if status.leads else " led last" if status.pod.leader else ""
+    return (Span(f" {status.pod.pod.name}", "strong"), Span(leads, "accent"))
+
+
+def _facts(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
+    pod, now = found.pod, snapshot.taken_at
+    age = age_of(pod.metadata.creation_timestamp, now)
+    owner = ", ".join(f"{o.kind} {o.name}" for o in pod.metadata.owner_references)
+    facts = (
+        ("component", f"{found.component}{f', of {owner}' if owner else ''}"),
+        ("node", f"{pod.spec.node_name or 'none yet'}{_at(pod.status.pod_ip)}"),
+        ("version", found.version),
+        ("age", age),
+        ("kubelet", one_line(f"{pod.status.reason} {pod.status.message}")),
+    )
+    for name, value in facts:
+        if value:
+            line = (Span(f"   {name:<{_NAME_WIDTH}}"), Span(value))
+            yield from wrapped(line, width, 3 + _NAME_WIDTH)
+
+
+def _in_short(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
+    pod = found.pod
+    age = age_of(pod.metadata.creation_timestamp, snapshot.taken_at)
+    place = f"on {pod.spec.node_name}" if pod.spec.node_name else "on no node yet"
+    parts = (f"{found.component} {place}", found.version, f"{age} old")
+    yield from wrapped(plain(f"   {', '.join(filter(None, parts))}"), width, 3)
+
+
+def _at(address: str) -> str:
+    return f", {address}" if address else ""
+
+
+def _containers_heading(name: str, snapshot: Snapshot) -> str:
+    """What a kubelet that is silent said of them may be long over."""
+    node = snapshot.records[NODES].get(name)
+    ready = condition_of(node.status.conditions, "Ready") if node else None
+    silent = ready is not None and ready.status == "Unknown"
+    return f" Containers{', as the kubelet last said, which is silent' if silent else ''}"
+
+
+def _conditions(found: Sequence[Condition], snapshot: Snapshot, width: int) -> Iterator[Line]:
+    yield ()
+    yield plain(" Conditions", "strong")
+    if not found:
+        yield plain("   none yet", "none")
+    for condition in found:
+        health = _HOW.get(condition.status, "unknown")
+        if condition.type in _BAD_WHEN_TRUE:
+            health = "fail" if condition.status == "True" else "ok"
+        yield from wrapped(_condition(condition, health, snapshot), width, 3)
+
+
+def _condition(condition: Condition, health: Health, snapshot: Snapshot) -> Line:
+    """One that is well may keep the reason from when it was not: that is left out."""
+    at = condition.last_transition_time
+    since = f"  since {age_of(at, snapshot.taken_at)}" if at else ""
+    why = (condition.reason, condition.message) if health != "ok" else ()
+    said = one_line(": ".join(filter(None, why)))
+    return (
+        Span(f" {SIGN[health]} ", health),
+        Span(
+            condition.type if condition.status == "True" else f"{condition.type}={condition.status}"
+        ),
+        Span(since, "none"),
+        Span(f"  {said}" if said else ""),
+    )
+
+
+def _node(name: str, snapshot: Snapshot, width: int) -> Iterator[Line]:
+    """How the node is, as its kubelet says, or what says that the kubelet is silent."""
+    if not name:
+        return
+    yield ()
+    yield plain(f" Node {name}", "strong")
+    node = snapshot.records[NODES].get(name)
+    if node is None:
+        none = "there is no such node"
+        yield from wrapped((Span("   "), *absence(snapshot, (NODES,), "", none)), width, 3)
+        return
+    ready = condition_of(node.status.conditions, "Ready")
+    if ready is not None:
+        yield from wrapped(_condition(ready, _HOW.get(ready.status, "unknown"), snapshot), width, 3)
+    for condition in node.status.conditions:
+        if condition.type != "Ready" and condition.status == "True":
+            yield from wrapped(_condition(condition, "warn", snapshot), width, 3)
+    info = node.status.node_info
+    cordoned = "cordoned" if node.spec.unschedulable else ""
+    said = (f"kubelet {info.kubelet_version}" if info.kubelet_version else "", info.os_image)
+    words = ", ".join(filter(None, (*said, cordoned)))
+    if words:
+        yield from wrapped(plain(f"   {words}"), width, 3)
+
+
+_ON_THE_WAY = ("", "PodInitializing", "ContainerCreating")
+"""Reasons for which a container waits that is well."""
+_SIGNALS = range(129, 160)
+"""Exit codes of what a signal has ended: 128 and its number, as container runtimes keep it."""
+
+
+def container_lines(pod: Pod, now: datetime, width: int, *, whole: bool) -> Iterator[Line]:
+    """Each container; not `whole`: only those with which something is the matter."""
+    status = pod.status
+    main = [(each, container_health(each)) for each in status.container_statuses]
+    first = [
+        (each, container_health(each, ends=True)) for each in pod.status.init_container_statuses
+    ]
+    if whole and not main:
+        yield plain("   none yet: no kubelet has said anything of them", "none")
+    for each, health in main:
+        if whole or health not in ("ok", "none"):
+            yield from _container(each, health, now, width, whole=whole)
+    done = [each.name for each, health in first if health == "ok"]
+    if whole and done:
+        line = (Span(" ✓ ", "ok"), Span(f"before them ran {', '.join(done)}"))
+        yield from wrapped(line, width, 3)
+    for each, health in first:
+        if health != "ok" and (whole or health != "none"):
+            yield from _container(each, health, now, width, whole=whole, kind="init container ")
+
+
+def container_health(status: ContainerStatus, *, ends: bool = False) -> Health:
+    """How a container is; one that `ends` is well when it has ended well."""
+    waiting, ended = status.state.waiting, status.state.terminated
+    if ended is not None:
+        return "ok" if ends and not (ended.exit_code or ended.signal) else "fail"
+    if waiting is not None:
+        return "none" if waiting.reason in _ON_THE_WAY else "fail"
+    if status.state.running is None:
+        return "none"
+    return "ok" if status.ready else "none" if ends else "warn"
+
+
+def exit_words(ended: ContainerTerminated) -> str:
+    """`exit code 137 (OOMKilled), killed by signal 9`."""
+    number = ended.signal or (ended.exit_code - 128 if ended.exit_code in _SIGNALS else 0)
+    reason = f" ({ended.reason})" if ended.reason else ""
+    killed = f", killed by signal {number}" if number else ""
+    return f"exit code {ended.exit_code}{reason}{killed}"
+
+
+def _container(
+    status: ContainerStatus,
+    health: Health,
+    now: datetime,
+    width: int,
+    *,
+    whole: bool,
+    kind: str = "",
+) -> Iterator[Line]:
+    restarts = f", {count(status.restart_count, 'restart')}" if status.restart_count else ""
+    line = (
+        Span(f" {SIGN[health]} ", health),
+        Span(f"{kind}{status.name}", "strong"),
+        Span(f"  {_state(status, now)}{restarts}"),
+    )
+    yield from wrapped(line, width, 3)
+    if status.state.waiting is not None and status.state.waiting.message and whole:
+        yield from wrapped(plain(f"   {one_line(status.state.waiting.message)}"), width, 3)
+    last = status.state.terminated or status.last_state.terminated
+    if last is not None:
+        yield from wrapped(plain(f"   last end  {_end(last, now)}"), width, 13)
+        if last.message and whole:
+            yield from wrapped(plain(f"   it said   {one_line(last.message)}"), width, 13)
+    if whole and status.image:
+        yield from wrapped(plain(f"   image     {status.image}"), width, 13)
+
+
+def _state(status: ContainerStatus, now: datetime) -> str:
+    running, waiting = status.state.running, status.state.waiting
+    if running is not None:
+        since = f" for {age_of(running.started_at, now)}" if running.started_at else ""
+        return f"runs{since}{'' if status.ready else ', not ready'}"
+    if waiting is not None:
+        return f"waits: {waiting.reason or 'no reason given'}"
+    return "has ended" if status.state.terminated is not None else "not started"
+
+
+def _end(ended: ContainerTerminated, now: datetime) -> str:
+    ago = f"{age_of(ended.finished_at, now)} ago, " if ended.finished_at else ""
+    ran = ""
+    if ended.started_at and ended.finished_at:
+        seconds = (ended.finished_at - ended.started_at).total_seconds()
+        ran = f", after {duration(max(0.0, seconds))}"
+    return f"{ago}{exit_words(ended)}{ran}"
+
+
+MOST_EVENTS = 15
+"""Events shown of one object."""
+
+_AGE, _OFTEN = 4, 5
+_INDENT = 3 + _AGE + 1 + _OFTEN
+_NEVER = float("-inf")
+
+Events = Mapping[tuple[str, str, str], Sequence["Event"]]
+"""By kind, namespace and name of what they are about, newest first."""
+
+
+def events_by_object(events: Iterable[Event]) -> Events:
+    """Events under what they are about. Those of a Deployment's ReplicaSets are under both."""
+    found: dict[tuple[str, str, str], list[Event]] = {}
+    for event in events:
+        ref = event.involved_object
+        found.setdefault((ref.kind, ref.namespace, ref.name), []).append(event)
+        if ref.kind == "ReplicaSet":
+            deployment = ref.name.rpartition("-")[0]
+            found.setdefault(("Deployment", ref.namespace, deployment), []).append(event)
+    return {key: sorted(some, key=_newest) for key, some in found.items()}
+
+
+def events_of(events: Events, ref: Ref) -> Sequence[Event]:
+    """What was reported about an object."""
+    return events.get((ref.kind, ref.namespace, ref.name), ())
+
+
+def event_lines(
+    found: Sequence[Event], snapshot: Snapshot, width: int, most: int = MOST_EVENTS
+) -> list[Line]:
+    """A line for each: how long ago, how often, why, what. Without any, why there are none."""
+    now = snapshot.taken_at
+    if not found:
+        none = "none; Kubernetes keeps them for an hour or so"
+        return wrapped((Span("   "), *absence(snapshot, (EVENTS,), "", none)), width, 3)
+    lines = [
+        line for event in found[:most] for line in wrapped(_event_line(event, now), width, _INDENT)
+    ]
+    if len(found) > most:
+        lines.append(plain(f"   and {len(found) - most} older", "none"))
+    return lines
+
+
+def _event_line(event: Event, now: datetime) -> Line:
+    warns = event.type == "Warning"
+    tone: Tone = "warn" if warns else ""
+    times = times_seen(event)
+    often = f"{TIMES}{times}" if times > 1 else ""
+    return (
+        Span(f" {'!' if warns else '·'} ", tone or "none"),
+        Span(f"{age_of(event.last_seen, now):>{_AGE}} {often:<{_OFTEN}}"),
+        Span(f"{event.reason}  ", tone),
+        Span(one_line(event.message)),
+    )
+
+
+def times_seen(event: Event) -> int:
+    """How often it came; at least once."""
+    return max(event.count, event.series.count if event.series else 0, 1)
+
+
+def _newest(event: Event) -> tuple[float, str]:
+    seen = event.last_seen
+    return (-(seen.timestamp() if seen else _NEVER), event.name)
+
+
+def pod_commands(pod: PodStatus | None, snapshot: Snapshot) -> tuple[Equivalent, ...]:
+    """What shows a pod, or what is missing, then all pods."""
+    where = f"-n {shlex.quote(snapshot.cilium_namespace)}"
+    found: list[Equivalent] = []
+    if pod is not None:
+        kind, name = pod.workload.kind, shlex.quote(pod.workload.name)
+        if pod.pod is not None:
+            found += _of_pod(pod.pod.pod, snapshot)
+        else:
+            described = kubectl(snapshot, f"describe {kind.lower()} {name} {where}")
+            found.append(Equivalent(f"the {kind} that should make it, with its events", described))
+        if pod.node:
+            described = kubectl(snapshot, f"describe node {shlex.quote(pod.node)}")
+            found.append(Equivalent("its node", described))
+        if pod.component == "operator":
+            lease = kubectl(snapshot, f"get lease cilium-operator-resource-lock {where} -o yaml")
+            found.append(Equivalent("who leads", lease))
+    listed = f"get pods {where} -l app.kubernetes.io/part-of=cilium -o wide"
+    found.append(Equivalent("all pods of Cilium", kubectl(snapshot, listed)))
+    return tuple(found)
+
+
+def _of_pod(pod: Pod, snapshot: Snapshot) -> Iterator[Equivalent]:
+    name, where = shlex.quote(pod.name), f"-n {shlex.quote(pod.namespace)}"
+    yield Equivalent("the pod", kubectl(snapshot, f"get pod {name} {where} -o wide"))
+    described = kubectl(snapshot, f"describe pod {name} {where}")
+    yield Equivalent("its conditions, containers and events", described)
+    container = _most_telling(pod)
+    if container is None:
+        return
+    log = f"logs {name} {where} -c {shlex.quote(container.name)} --tail=100"
+    if container.restart_count:
+        words = f"the last words of container {container.name} before it ended"
+        yield Equivalent(words, kubectl(snapshot, f"{log} --previous"))
+    if container.state.running is not None or container.state.terminated is not None:
+        yield Equivalent(f"the log of container {container.name}", kubectl(snapshot, log))
+
+
+def _most_telling(pod: Pod) -> ContainerStatus | None:
+    """The container whose log tells most: the first that is not well, else one that has ended."""
+    status = pod.status
+    checked = [(each, container_health(each, ends=True)) for each in status.init_container_statuses]
+    checked += [(each, container_health(each)) for each in status.container_statuses]
+    bad = (each for each, health in checked if health not in ("ok", "none"))
+    ended = (each for each in status.container_statuses if each.restart_count)
+    return next(chain(bad, ended, status.container_statuses), None)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Severity, health_of
+from app.model.wording import count
 from app.report.finding_lines import evidence_text
-from app.report.format import count
 from app.report.headline import affected
 from app.report.lines import SIGN, Line, Span, plain
 from screens.base.selection import Selection, selection_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.report.format import count
+from app.model.wording import count, named
 from app.report.lines import SIGN, Line, Span, Tone
 from screens.route_rows import attribute_words, state_of
 from screens.session_detail import labelled
@@ -84,8 +84,7 @@ def _nodes(found: Announcement) -> Iterator[Line]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return named(names, _NAMED)
 
 
 def _attributes(held: Sequence[Held]) -> Iterator[Line]:

@@ -15,8 +15,8 @@ from textual.containers import Container, Vertical
 from app.diagnosis.prefix_overview import announcements, longest_match, routes_by_prefix
 from app.model.finding import Ref, rank
 from app.model.routes import links, routes
+from app.model.wording import count, more
 from app.report.columns import Row
-from app.report.format import count
 from app.report.lines import SIGN, Line, Span, cut, plain, text_of
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -248,9 +248,9 @@ def _content(case: Case, rows: tuple[Row, ...]) -> Content:
     why = cut(text_of(absence(snapshot, ADVERTISED[:1], "routes")), _LONGEST)
     told = [plain(f"the routes are not read: {why}", "warn")]
     counts = list(counted(case))
-    more = f" and {len(counts) - COUNTED} more" if len(counts) > COUNTED else ""
+    rest = f" {more(len(counts) - COUNTED)}" if len(counts) > COUNTED else ""
     if counts:
-        told.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{more}"))
+        told.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{rest}"))
     return replace(found, notice=tuple(told))
 
 

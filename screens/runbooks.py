@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
-from app.report.format import count
 from app.report.lines import plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from app.model.durations import duration
 from app.model.selectors import describe
 from app.model.sessions import CLI_SOURCE, Witness, configuration_known, readings_by_node
-from app.report.format import age_of, count, time_of_day
+from app.model.wording import count
+from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, Tone
 from app.state.kinds import ADVERTISEMENTS, BGP_PEERS, PEERING_POLICIES
 from app.state.snapshot import State

@@ -7,9 +7,7 @@ from rich.cells import cell_len
 from app.diagnosis.diagnoser import Diagnoser
 from app.report.lines import text_of
 from app.state.snapshot import Snapshot
-from screens.pod_detail import PodPage, pod_lines
-from screens.pod_events import events_of
-from screens.pods import PodsPicture, picture
+from screens.pods import PodPage, PodsPicture, events_of, picture, pod_lines
 
 
 def seen(snapshot: Snapshot) -> PodsPicture:
@@ -26,9 +24,9 @@ def drawn(
     found: PodsPicture, snapshot: Snapshot, name: str, width: int, *, whole: bool = True
 ) -> str:
     """The detail of the row of a picture; no line is wider than the width."""
-    told = next(told for key, told in found.told.items() if key.startswith(name))
-    about = told.ref if told.pod is not None else told.workload
-    page = PodPage(told, events_of(found.events, about), snapshot)
+    pod = next(pod for key, pod in found.statuses.items() if key.startswith(name))
+    about = pod.ref if pod.pod is not None else pod.workload
+    page = PodPage(pod, events_of(found.events, about), snapshot)
     lines = [text_of(line).rstrip() for line in pod_lines(page, width, whole=whole)]
     assert max(map(cell_len, lines)) <= width
     return "\n".join(lines)

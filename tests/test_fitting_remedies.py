@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from app.diagnosis.rules.agent_health import versions
-from app.diagnosis.rules.pods import crashing
-from app.diagnosis.rules.times import NAMED, some
+from app.diagnosis.rules.pods import NAMED, crashing
 from app.diagnosis.rules.visibility import failing
 from app.model.case import Case
 from app.model.finding import Finding
+from app.model.wording import named
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, State
 from collectors.kubernetes.records import Pod
@@ -87,10 +87,10 @@ async def test_a_thousand_pods_are_one_sentence_all_the_same() -> None:
 
 
 def test_some_names_a_few_and_counts_the_rest() -> None:
-    assert some([]) == ""
-    assert some(["a", "b"]) == "a, b"
-    assert some(list("abcd")) == "a, b, c, d"
-    assert some(list("abcdef"), "; ") == "a; b; c; d; and 2 more"
+    assert named([]) == ""
+    assert named(["a", "b"]) == "a, b"
+    assert named(list("abcd"), NAMED) == "a, b, c, d"
+    assert named(list("abcdef"), NAMED, "; ") == "a; b; c; d; and 2 more"
 
 
 async def test_cs107_does_not_claim_how_an_upgrade_went() -> None:

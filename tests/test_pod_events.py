@@ -9,7 +9,7 @@ import msgspec
 from app.model.finding import Ref
 from app.state.snapshot import State
 from collectors.kubernetes.records import Event, EventSeries, Metadata, ObjectReference
-from screens.pod_events import events_by_object, events_of
+from screens.pods import events_by_object, events_of
 from tests.diagnosed import NAMESPACE, agent_of, seconds_ago, with_health
 from tests.pod_pages import detail
 from tests.recorded import changed, snapshot_of

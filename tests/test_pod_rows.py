@@ -12,6 +12,7 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.report.columns import Row
 from app.report.lines import text_of
+from app.report.tables.pods import SCREEN
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, NODES, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import (
@@ -22,9 +23,7 @@ from collectors.kubernetes.records import (
     ContainerTerminated,
     Pod,
 )
-from screens.pod_commands import pod_commands
-from screens.pod_rows import COLUMNS
-from screens.pods import picture
+from screens.pods import picture, pod_commands
 from tests.diagnosed import (
     NAMESPACE,
     aged,
@@ -41,7 +40,7 @@ from tests.lab_reading import read_here
 from tests.pod_pages import detail, drawn, seen
 from tests.recorded import NAMES, changed, snapshot_of
 
-PLACES = {column.key: place for place, column in enumerate(COLUMNS)}
+PLACES = {column.key: place for place, column in enumerate(SCREEN.columns)}
 
 
 def cell(row: Row, column: str) -> str:
@@ -85,7 +84,7 @@ async def test_every_recording_has_a_row_for_each_pod_and_none_is_missing(name: 
     snapshot = await snapshot_of(name)
     found = seen(snapshot)
     assert sorted(row.cells[0].text for row in found.pods.rows) == ["agent"] * 3 + ["operator ★"]
-    for key in found.told:
+    for key in found.statuses:
         for width in (30, 52, 80, 200):
             assert drawn(found, snapshot, key, width)
             assert drawn(found, snapshot, key, width, whole=False)
@@ -129,12 +128,12 @@ async def test_a_node_without_its_agent_has_a_row_that_says_so() -> None:
     shown = {column: cell(row, column) for column in ("component", "ready", "status", "node")}
     assert list(shown.values()) == ["agent", "0/1", "✗ no pod", "talos-cp-2"]
     assert text_of(found.headline) == "3 of 4 pods ready · 1 broken"
-    assert found.told[row.key].ref == Ref("Node", "talos-cp-2")
+    assert found.statuses[row.key].ref == Ref("Node", "talos-cp-2")
     text = detail(snapshot, "node/talos-cp-2")
     assert "CS105" in text
     assert "Events of DaemonSet cilium" in text
     assert "SuccessfulCreate" in text
-    commands = [each.command for each in pod_commands(found.told[row.key], snapshot)]
+    commands = [each.command for each in pod_commands(found.statuses[row.key], snapshot)]
     assert commands[0] == "kubectl --context healthy describe daemonset cilium -n kube-system"
     assert commands[1] == "kubectl --context healthy describe node talos-cp-2"
 
@@ -168,7 +167,7 @@ async def test_an_operator_that_is_not_there_has_a_row(replicas: int, status: st
     )
     row = row_of(gone, "missing/operator")
     assert (row.health, cell(row, "status")) == ("fail", status)
-    assert seen(gone).told[row.key].findings[0].code == "CS103"
+    assert seen(gone).statuses[row.key].findings[0].code == "CS103"
 
 
 async def test_what_could_not_be_read_is_not_missing() -> None:
@@ -359,7 +358,7 @@ async def test_init_containers_that_hold_a_pod_are_told_and_what_they_say_stays_
     assert "it said   no bpffs at all" in text
     assert "· cilium-agent  waits: PodInitializing" in text
     commands = [
-        each.command for each in pod_commands(seen(broken).told[f"{NAMESPACE}/{name}"], broken)
+        each.command for each in pod_commands(seen(broken).statuses[f"{NAMESPACE}/{name}"], broken)
     ]
     log = f"kubectl --context healthy logs {name} -n kube-system -c mount-bpf-fs --tail=100"
     assert commands[2:4] == [f"{log} --previous", log]

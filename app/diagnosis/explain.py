@@ -22,6 +22,7 @@ from app.model.lbipam import LoadBalancer, PoolUsage
 from app.model.route_coverage import scene
 from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness
+from app.model.wording import named
 from app.state.kinds import (
     ADVERTISED,
     ADVERTISEMENTS,
@@ -365,8 +366,7 @@ def _service_refs(keys: Iterable[str]) -> list[Ref]:
 
 
 def _listed(words: Sequence[str], nothing: str = "none") -> str:
-    rest = len(words) - MANY
-    return ", ".join(words[:MANY]) + (f" and {rest} more" if rest > 0 else "") or nothing
+    return named(words, MANY) or nothing
 
 
 def _labels(labels: Mapping[str, str]) -> str:

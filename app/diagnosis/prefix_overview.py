@@ -19,6 +19,7 @@ from app.model.finding import Finding, Health, Ref, Severity
 from app.model.lbipam import AddressRange
 from app.model.route_coverage import reach, scene
 from app.model.routes import Link, Prefix, canonical
+from app.model.wording import named
 from app.state.kinds import (
     AVAILABLE,
     CILIUM_NODES,
@@ -93,8 +94,8 @@ def announcements(case: Case, findings: Iterable[Finding]) -> tuple[Announcement
     for prefix in routes_by_prefix(case):
         drafts.setdefault(prefix, _Draft())
     about = _about(findings)
-    named = _other_addresses(case)
-    made = [_made(case, prefix, draft, about, named) for prefix, draft in drafts.items()]
+    others = _other_addresses(case)
+    made = [_made(case, prefix, draft, about, others) for prefix, draft in drafts.items()]
     return tuple(sorted(made, key=_order))
 
 
@@ -207,7 +208,7 @@ def _made(
     prefix: str,
     draft: _Draft,
     about: Mapping[Ref, Sequence[Finding]],
-    named: Mapping[str, str],
+    others: Mapping[str, str],
 ) -> Announcement:
     network = ip_network(prefix)
     table = scene(case).tables[network.version]
@@ -224,7 +225,7 @@ def _made(
     return Announcement(
         prefix=prefix,
         network=network,
-        what=_what(case, draft, network, named.get(prefix, "")),
+        what=_what(case, draft, network, others.get(prefix, "")),
         services=services,
         expected=draft.expected,
         available=_available(case, prefix, network.version),
@@ -270,14 +271,13 @@ def _health(
     return worst or "none"
 
 
-def _what(case: Case, draft: _Draft, network: Prefix, named: str) -> str:
+def _what(case: Case, draft: _Draft, network: Prefix, other: str) -> str:
     if draft.services:
-        more = len(set(draft.services)) - 1
-        return draft.services[0] + (f" and {more} more" if more else "")
+        return named(draft.services, 1)
     if draft.pods_of:
         return f"PodCIDR {', '.join(draft.pods_of)}"
-    if named:
-        return named
+    if other:
+        return other
     pool = next((u.pool.name for u in case.usages if _within(network, u.ranges)), "")
     return f"pool {pool}" if pool else ""
 

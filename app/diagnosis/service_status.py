@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.service_path.path import Hop, HopState, ServicePath
-from app.model.durations import plural
 from app.model.finding import FAULTS, Finding, health_of, rank
+from app.model.wording import count
 
 if TYPE_CHECKING:
     from app.model.finding import Health
@@ -75,7 +75,7 @@ def unknown_hop(path: ServicePath) -> Hop | None:
 
 def _unknown_words(path: ServicePath) -> str:
     unknown = path.unknown_nodes
-    return f"{plural(len(unknown), 'node')} not known" if unknown else ""
+    return f"{count(len(unknown), 'node')} not known" if unknown else ""
 
 
 def verdict_words(path: ServicePath, health: Health) -> str:

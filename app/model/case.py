@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
 
@@ -19,9 +19,12 @@ from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, po
 from app.model.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
 from app.model.sessions import Session, sessions
 from app.state.derived import Memo
-from app.state.kinds import Kind
+from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.kubernetes.records import Pod
+
+CLOCKS_AGREE = 5.0
+"""Seconds by which the local clock and the API server's may differ without a word about it."""
 
 T = TypeVar("T")
 
@@ -109,6 +112,23 @@ class Case:
     def age(self, moment: datetime | None) -> float | None:
         """Seconds from a moment to the snapshot's; None for None."""
         return None if moment is None else max(0.0, (self.now - moment).total_seconds())
+
+    @cached_property
+    def clock_skew(self) -> float | None:
+        """Seconds the API server's clock is ahead of ours; None when it is not known."""
+        version = next(iter(self.snapshot.records[VERSION].values()), None)
+        return None if version is None else version.clock_skew
+
+    def heard(self, *kinds: Kind[object]) -> datetime:
+        """The moment, by the API server's clock, for which what is known of these kinds holds.
+
+        That is when the one that is silent for longest was last heard, not now: what a pod was when
+        the connection broke says nothing of how long it stayed so.
+        """
+        read = [self.snapshot.health_of(kind).read_at for kind in kinds]
+        oldest = min((moment for moment in read if moment is not None), default=self.now)
+        skew = self.clock_skew or 0.0
+        return min(oldest, self.now) + timedelta(seconds=skew if abs(skew) > CLOCKS_AGREE else 0.0)
 
     def _read(self, kind: Kind[object]) -> bool:
         health = self.snapshot.health_of(kind)

@@ -5,6 +5,8 @@ A part of a unit is not counted, so that two places that show one moment show th
 
 from __future__ import annotations
 
+from datetime import datetime
+
 _SIZES = (("d", 86_400), ("h", 3_600), ("m", 60))
 _SPELLED = {"d": "d", "h": "h", "m": "min", "s": "s"}
 
@@ -19,6 +21,11 @@ def largest_unit(seconds: float, *, minutes_from: int = 60) -> tuple[int, str]:
         if whole >= (minutes_from if unit == "m" else 2 * size):
             return whole // size, unit
     return whole, "s"
+
+
+def since(moment: datetime | None, until: datetime) -> float | None:
+    """Seconds from one moment to another, at least 0; None when the first is not known."""
+    return None if moment is None else max(0.0, (until - moment).total_seconds())
 
 
 def span(seconds: float) -> str:
@@ -46,8 +53,3 @@ def duration(seconds: float | None) -> str:
     if days:
         return f"{days}d {hours:02}:{minutes:02}"
     return f"{hours:02}:{minutes:02}:{left:02}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 finding`, `2 findings`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

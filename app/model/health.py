@@ -24,7 +24,7 @@ LEASE = "cilium-operator-resource-lock"
 """The lease whose holder is the operator that leads (Cilium operator/cmd/root.go)."""
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
-_COMPONENTS = (
+_LABELS = (
     # component, label, value: how Cilium's chart labels its workloads (`docs/cilium.md`, "Pods")
     ("agent", "k8s-app", "cilium"),
     ("envoy", "k8s-app", "cilium-envoy"),
@@ -34,7 +34,8 @@ _COMPONENTS = (
     ("hubble-ui", "k8s-app", "hubble-ui"),
     ("clustermesh", "k8s-app", "clustermesh-apiserver"),
 )
-_ORDER = ("agent", "operator", "envoy", "hubble-relay", "hubble-ui", "clustermesh")
+COMPONENTS = ("agent", "operator", "envoy", "hubble-relay", "hubble-ui", "clustermesh")
+"""The parts of Cilium, in the order in which they are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,13 @@ def cilium_pods(snapshot: Snapshot) -> tuple[CiliumPod, ...]:
 
 
 def _place(found: CiliumPod) -> tuple[int, str, str]:
-    return _ORDER.index(found.component), found.pod.spec.node_name, found.pod.name
+    return COMPONENTS.index(found.component), found.pod.spec.node_name, found.pod.name
 
 
 def component_of(pod: Pod) -> str:
     """Which part of Cilium a pod is, or "" when it is none."""
     labels = pod.metadata.labels
-    return next((name for name, key, value in _COMPONENTS if labels.get(key) == value), "")
+    return next((name for name, key, value in _LABELS if labels.get(key) == value), "")
 
 
 def components(snapshot: Snapshot) -> tuple[Component, ...]:

@@ -9,8 +9,8 @@ from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES
 from app.diagnosis.inputs import labels
 from app.diagnosis.verdict import COUNTED, Verdict, category_of
-from app.model.durations import plural
 from app.model.finding import Finding, Severity, health_of
+from app.model.wording import count
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
 from app.report.json import cluster_item
 from app.report.lines import SIGN, Paragraph, Pen, Span, plain
@@ -64,8 +64,8 @@ def _short(verdict: Verdict) -> Iterator[Paragraph]:
     for top in verdict.tops:
         if top.severity is not Severity.INFO:
             follow = len(verdict.follow(top))
-            count = f" (explains {plural(follow, 'finding')})" if follow else ""
-            sentence = f"{top.code} {one_line(top.summary)}{count}"
+            explains = f" (explains {count(follow, 'finding')})" if follow else ""
+            sentence = f"{top.code} {one_line(top.summary)}{explains}"
             yield _signed(health_of(top.severity), sentence, whole=True)
     yield from map(_whole, ignored_lines(verdict))
     if off := not_read(verdict):
@@ -86,7 +86,7 @@ def _category(verdict: Verdict, category: str) -> Iterator[Paragraph]:
     for top in tops:
         yield from finding_lines(top, REPORT, verdict.causes(top))
         if follow := verdict.follow(top):
-            head = f"{plural(len(follow), 'finding')}: "
+            head = f"{count(len(follow), 'finding')}: "
             yield labelled("explains", one_line(head + names(follow, 4)))
     if folded:
         yield _signed(health_of(folded[0].severity), _elsewhere(verdict, folded))
@@ -100,7 +100,7 @@ def _category(verdict: Verdict, category: str) -> Iterator[Paragraph]:
     else:
         codes = sum(categories.category(code) == category for code in CODES)
         left = f" ({off})" if off else ""
-        yield _signed("ok", f"{plural(codes, 'code')} tried, nothing found{left}")
+        yield _signed("ok", f"{count(codes, 'code')} tried, nothing found{left}")
         return
     if off:
         yield _signed("none", off)
@@ -110,7 +110,7 @@ def _elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:
     """Which findings of other categories explain these."""
     ids = {finding.id for finding in folded}
     tops = {top.id: top for top in verdict.tops if ids & {each.id for each in verdict.follow(top)}}
-    what = f"{plural(len(folded), 'finding')} here "
+    what = f"{count(len(folded), 'finding')} here "
     what += "follows from " if len(folded) == 1 else "follow from "
     return what + "; ".join(
         f"{top.code} {top.subject} ({category_of(top)})" for top in tops.values()
@@ -123,7 +123,7 @@ def _status(verdict: Verdict) -> Paragraph:
     words = [f"{counts[s]} {s}" for s in COUNTED if counts[s]]
     follow = len(verdict.findings) - len(verdict.tops)
     if follow:
-        words.append(f"{follow} more that follow" if follow > 1 else "1 more that follows")
+        words.append(count(follow, "more that follows", "more that follow"))
     if verdict.ignored:
         words.append(f"{len(verdict.ignored)} ignored")
     if not verdict.complete and worst is None:

@@ -6,7 +6,7 @@ screen, from all that is known of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -167,6 +167,9 @@ def address_order(text: str) -> SortValue:
     return None if found is None else (found.version, int(found))
 
 
+Kept: TypeAlias = dict[str, tuple[tuple[object, ...], Row]]
+"""Rows by their key, each with what it was made of."""
+
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Shown_contra = TypeVar("Shown_contra", contravariant=True)
 S = TypeVar("S")
@@ -215,3 +218,23 @@ class ScreenTable(Generic[S]):
     def rows(self, things: Iterable[S]) -> tuple[Row, ...]:
         """A row of each."""
         return tuple(map(self.row, things))
+
+    def kept_rows(
+        self,
+        things: Iterable[tuple[S, tuple[object, ...] | None]],
+        kept: Kept,
+    ) -> Iterator[Row]:
+        """A row of each; one made of the same as the last time is the same row.
+
+        Each thing comes with what its row is made of; None: it is always made anew. `kept` has the
+        rows of the last time, and then those of this one.
+        """
+        last = dict(kept)
+        kept.clear()
+        for thing, made_of in things:
+            key = self._key(thing)
+            known = last.get(key)
+            row = known[1] if known and known[0] == made_of else self.row(thing)
+            if made_of is not None:
+                kept[key] = (made_of, row)
+            yield row

@@ -9,6 +9,7 @@ from typing import Literal
 from app.diagnosis.catalog import docs_page
 from app.model.durations import age
 from app.model.finding import Evidence, Finding, health_of, is_manifest
+from app.model.wording import more, named
 from app.report.lines import SIGN, Paragraph, Span, Tone, plain
 from collectors.sanitize import one_line, printable
 
@@ -142,8 +143,7 @@ def observed(
 def names(findings: Iterable[Finding], limit: int) -> str:
     """The first few findings by code and subject; "" for none."""
     found = [f"{finding.code} {finding.subject}" for finding in findings]
-    rest = len(found) - limit
-    return ", ".join(found[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return named(found, limit)
 
 
 def _part(part: Part, finding: Finding, because: str, form: Form) -> Iterator[Paragraph]:
@@ -167,4 +167,4 @@ def _evidence(finding: Finding, form: Form) -> Iterator[Paragraph]:
         label = "" if number else "evidence"
         yield labelled(label, evidence_text(each, form.value), "none", whole=True)
     if rest := len(finding.evidence) - len(shown):
-        yield labelled("", f"and {rest} more (-o json)")
+        yield labelled("", f"{more(rest)} (-o json)")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
-from app.model.durations import plural
 from app.model.finding import Finding, Severity
+from app.model.wording import count
 from app.state.kinds import SERVICES
 from app.state.snapshot import State
 
@@ -93,19 +93,19 @@ _NOUNS = (("Service", "service"), ("Session", "session"), ("Node", "node"))
 
 
 def _broken(fails: int, reach: Reachability | None) -> str:
-    causes = f"{plural(fails, 'cause')}."
+    causes = f"{count(fails, 'cause')}."
     if reach is not None and reach.broken:
         is_ = "is" if reach.broken == 1 else "are"
-        of = f"{reach.broken} of {plural(reach.total, _SERVICES)}"
+        of = f"{reach.broken} of {count(reach.total, _SERVICES)}"
         return f"{of} {is_} not reachable. {causes}"
-    what = f"{plural(fails, 'thing')} {'is' if fails == 1 else 'are'} broken"
+    what = f"{count(fails, 'thing')} {'is' if fails == 1 else 'are'} broken"
     if reach is None or not reach.total:
         return f"{what}."
     if reach.partly:
-        of = f"{reach.partly} of {plural(reach.total, _SERVICES)}"
+        of = f"{reach.partly} of {count(reach.total, _SERVICES)}"
         return f"{what}; {of} {'is' if reach.partly == 1 else 'are'} only partly served."
     if reach.dark:
-        return f"{what}; how {plural(reach.dark, _SERVICES)} fare is not known."
+        return f"{what}; how {count(reach.dark, _SERVICES)} fare is not known."
     return f"{what}; no LoadBalancer service is cut off."
 
 
@@ -116,7 +116,7 @@ def _served(case: Case, reach: Reachability | None) -> str:
     if not reach.total:
         return "There is no LoadBalancer service."
     every = (
-        f"All {plural(reach.total, _SERVICES)}" if reach.total > 1 else "The LoadBalancer service"
+        f"All {count(reach.total, _SERVICES)}" if reach.total > 1 else "The LoadBalancer service"
     )
     have = "have" if reach.total > 1 else "has"
     if reach.unknown:
@@ -129,7 +129,7 @@ def _served(case: Case, reach: Reachability | None) -> str:
 
 
 def _wants(warns: int) -> str:
-    return f"{plural(warns, 'thing')} {'wants' if warns == 1 else 'want'} attention"
+    return f"{count(warns, 'thing')} {'wants' if warns == 1 else 'want'} attention"
 
 
 def _unjudged(verdict: Verdict) -> str:

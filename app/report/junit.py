@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES, Code, code
 from app.diagnosis.verdict import Verdict, category_of
-from app.model.durations import plural
 from app.model.finding import Finding, Severity
+from app.model.wording import more
 from app.report.check_text import ignored_lines, not_read
 from app.report.finding_lines import REPORT, finding_lines, names
 from app.report.lines import Pen
@@ -84,8 +84,8 @@ def _case(verdict: Verdict, entry: Code, threshold: Severity) -> ElementTree.Ele
 
 
 def _summary(findings: list[Finding]) -> str:
-    more = f" (and {plural(len(findings) - 1, 'finding')} more)" if len(findings) > 1 else ""
-    return findings[0].summary + more
+    rest = f" ({more(len(findings) - 1, 'finding')})" if len(findings) > 1 else ""
+    return findings[0].summary + rest
 
 
 def _details(verdict: Verdict, findings: Iterable[Finding]) -> str:

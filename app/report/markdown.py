@@ -14,8 +14,8 @@ from app.diagnosis import catalog
 from app.diagnosis.catalog import docs_page
 from app.diagnosis.inputs import answered
 from app.diagnosis.verdict import COUNTED, Verdict
-from app.model.durations import plural
 from app.model.finding import Finding, is_manifest
+from app.model.wording import count, named
 from app.report.check_text import not_read
 from app.report.finding_lines import evidence_text
 from app.report.json import cluster_item
@@ -89,9 +89,7 @@ def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
     if top.command:
         yield from ("```sh", one_line(top.command), "```", "")
     if follow := verdict.follow(top):
-        more = f" and {len(follow) - FOLLOW} more" if len(follow) > FOLLOW else ""
-        named = ", ".join(_named(follow[:FOLLOW]))
-        yield f"Explains {plural(len(follow), 'finding')}: {named}{more}."
+        yield f"Explains {count(len(follow), 'finding')}: {named(_named(follow), FOLLOW)}."
         yield ""
     yield f"See {docs_page(top.code)}."
 

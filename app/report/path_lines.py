@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, verdict_words
 from app.model.finding import health_of
+from app.model.wording import named
 from app.report.finding_lines import REPORT, SCREEN, Form, evidence_text, names, short_lines
 from app.report.lines import SIGN, Line, Paragraph, Span, Tone, headed, length, plain, rows_of
 from collectors.sanitize import one_line
@@ -224,5 +225,4 @@ def _elsewhere(status: ServiceStatus) -> tuple[Finding, ...]:
 
 def _nodes(nodes: Sequence[str], most: int | None = None) -> str:
     """The names, the first few of them where there is a limit."""
-    rest = len(nodes[most:]) if most else 0
-    return ", ".join(nodes[:most]) + (f" and {rest} more" if rest else "") or "no node"
+    return named(nodes, most or len(nodes)) or "no node"

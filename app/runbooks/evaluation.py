@@ -13,8 +13,8 @@ from app.diagnosis.service_path.path import Hop, HopState
 from app.diagnosis.service_path.paths import path_of
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
-from app.model.durations import plural
 from app.model.finding import Evidence, Finding, Severity
+from app.model.wording import count
 from app.runbooks.schema import Look, Runbook, Step, StepVerdict, Threshold
 from app.runbooks.subjects import Parameters, refs
 from app.state.kinds import SERVICES, Kind
@@ -113,9 +113,9 @@ def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) ->
         text = f"it cannot be judged for want of {labels(missing)}{why}"
         return Judgement(StepVerdict.UNKNOWN, text)
     tried = sum(code.startswith(tuple(look.findings)) for code in CODES)
-    beside = f", {plural(len(found), 'remark')} beside" if found else ""
+    beside = f", {count(len(found), 'remark')} beside" if found else ""
     return Judgement(
-        StepVerdict.PASS, f"{plural(tried, 'known fault')} looked for, none found{beside}"
+        StepVerdict.PASS, f"{count(tried, 'known fault')} looked for, none found{beside}"
     )
 
 
@@ -137,7 +137,7 @@ def _concerned(runbook: Runbook, look: Look, given: Parameters, view: View) -> S
 
 def _summary(found: Sequence[Finding]) -> str:
     first, rest = found[0], len(found) - 1
-    more = f", and {plural(rest, 'finding')} more" if rest else ""
+    more = f", and {count(rest, 'finding')} more" if rest else ""
     return f"{first.code} {first.summary}{more}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from app.model.wording import more
 from app.report.json import Item
 from app.report.tables import table
 from app.report.tables.agents import AgentItem
@@ -82,7 +83,7 @@ def _table(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
 def _few(lines: list[str]) -> Iterator[str]:
     yield from lines[:MOST]
     if len(lines) > MOST:
-        yield f"and {len(lines) - MOST} more"
+        yield more(len(lines) - MOST)
 
 
 def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:

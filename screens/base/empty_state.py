@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from app.model.wording import more
 from app.report.columns import Row
 from app.report.format import age_of, time_of_day
 from app.report.lines import Line, Span, Tone, plain
@@ -53,7 +54,7 @@ def notice(snapshot: Snapshot, kinds: Sequence[Kind[object]]) -> list[Line]:
     lines += [plain(f"! {h.label}: {problem}", "warn") for h in found for problem in h.problems]
     if len(lines) <= _MOST:
         return lines
-    return [*lines[: _MOST - 1], plain(f"… and {len(lines) - _MOST + 1} more such", "warn")]
+    return [*lines[: _MOST - 1], plain(f"… {more(len(lines) - _MOST + 1)} such", "warn")]
 
 
 def content(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.report.format import count
+from app.model.wording import count
 from app.report.lines import Line, Span, Tone, cut, plain, wrapped
 from app.report.tables.pools import short_range
 from screens.widgets.pool_map import CellState, Inside, MapCell, PoolMap

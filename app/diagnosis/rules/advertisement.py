@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from app.diagnosis.service_path.announcing import named, show_routes
+from app.diagnosis.service_path.announcing import show_routes
 from app.diagnosis.service_path.paths import path_findings, service_paths
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, selects_service
@@ -16,6 +16,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import parse_address
 from app.model.route_coverage import Scene, changed_at, scene
 from app.model.routes import SETTLED, Announced, canonical
+from app.model.wording import named
 from app.state.kinds import CILIUM_NODES, ROUTES_ADVERTISED_IPV6, SERVICES
 from collectors.kubernetes.records import Service
 

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.diagnosis.rules.pods import live, pod_ref, workload
-from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
+from app.diagnosis.rules.pods import NAMED, live, pod_ref, workload
 from app.model.case import Case
+from app.model.durations import since
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod, pod_ready
 from app.model.lbipam import condition_of
+from app.model.wording import named, quoted
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_STATUS,
@@ -249,7 +250,7 @@ def _stuck_commands(case: Case) -> tuple[Ref, ...]:
 def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingController]]) -> Finding:
     pods = {pod.name: pod for pod in case.snapshot.records[PODS].values()}
     worst = max((controller for _, controller in found), key=lambda each: each.failures)
-    where = some([agent.node or agent.pod for agent, _ in found])
+    where = named([agent.node or agent.pod for agent, _ in found], NAMED)
     known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
     namespace = case.snapshot.cilium_namespace
     return Finding(
@@ -349,7 +350,7 @@ def _told(tagged: dict[str, list[CiliumPod]]) -> str:
 
 
 def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: str) -> Finding:
-    now = heard(case, PODS)
+    now = case.heard(PODS)
     pods = [pod for each in tagged.values() for pod in each]
     ages = [since(pod.pod.metadata.creation_timestamp, now) for pod in pods]
     under_way = min((age for age in ages if age is not None), default=ROLLOUT) < ROLLOUT

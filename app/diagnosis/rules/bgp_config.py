@@ -12,10 +12,8 @@ from typing import TypeAlias
 from app.diagnosis.rules import bgp_config_adverts, bgp_config_peers, bgp_config_v1
 from app.diagnosis.rules.bgp_config_facts import (
     CLUSTER,
-    counted,
     keys,
     labels_seen,
-    named,
     nearest_by_labels,
     node_refs,
     selector_words,
@@ -39,6 +37,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lb_class import BGP_CLASS, enabled
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
+from app.model.wording import counted, named
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.read_commands import with_manifest
 from app.diagnosis.rules.bgp_config_facts import (
-    counted,
     existing_owner,
     keys,
     label_words,
-    named,
     nearest_by_labels,
     selector_words,
     services_seen,
@@ -31,6 +29,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import describe
+from app.model.wording import counted, named
 from app.state.kinds import ADVERTISEMENTS, CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, SERVICES
 from collectors.cilium.records import AdvertisementEntry
 

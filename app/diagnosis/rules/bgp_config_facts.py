@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from app.model.case import Case
 from app.model.desired_peerings import (
@@ -22,18 +22,6 @@ from collectors.kubernetes.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
 _NAMES = 3
-
-
-def named(names: Collection[str]) -> str:
-    """Some names in words: the first three, and how many more there are."""
-    shown = list(names)[:_NAMES]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def counted(names: Collection[str], noun: str) -> str:
-    """A number of things with their names: `2 nodes (a, b)`."""
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({named(names)})"
 
 
 def node_refs(nodes: Iterable[str]) -> tuple[Ref, ...]:

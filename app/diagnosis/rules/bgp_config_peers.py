@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from app.diagnosis.rules.bgp_config_facts import counted, named
 from app.model.case import Case
 from app.model.desired_peerings import (
     Peering,
@@ -18,6 +17,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import condition_of
 from app.model.near_misses import nearest
+from app.model.wording import counted, named
 from app.state.kinds import (
     AGENT_LOGS,
     BGP_PEERS,

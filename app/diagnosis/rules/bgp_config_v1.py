@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.rules.bgp_config_facts import (
     CLUSTER,
-    counted,
     keys,
     labels_seen,
-    named,
     node_refs,
     selector_words,
     services_seen,
@@ -28,6 +26,7 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
+from app.model.wording import counted, named
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_NODES,

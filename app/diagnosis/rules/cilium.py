@@ -17,6 +17,7 @@ from app.diagnosis.rules.agent_health import (
     versions,
 )
 from app.diagnosis.rules.pods import (
+    NAMED,
     STARTING,
     Trouble,
     cannot_start,
@@ -29,13 +30,13 @@ from app.diagnosis.rules.pods import (
     troubles,
     workload,
 )
-from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
 from app.model.case import Case
 from app.model.configuration import config_map
-from app.model.durations import span
+from app.model.durations import since, span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
+from app.model.wording import count, named, quoted
 from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS, Kind
 from app.state.snapshot import State
 from collectors.kubernetes.records import Condition, DaemonSet, Deployment, ManagedField, Node
@@ -106,7 +107,7 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     if not bare:
         return
     sure = lacking >= len(bare)
-    names = some([node.name for node in bare])
+    names = named([node.name for node in bare], NAMED)
     which = names if sure else f"{lacking} of {names}"
     ref = workload(case, "agent")
     status = f"DaemonSet {ref.name}"
@@ -177,7 +178,7 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
     explained = all(_explained(case, t) for t in bad) and (not missing or bool(bare))
     told = places(bad)
     if missing:
-        names = some([node.name for node in bare])
+        names = named([node.name for node in bare], NAMED)
         told = "; ".join(filter(None, (told, f"{missing} missing" + (names and f" ({names})"))))
     ref = workload(case, component)
     ready = sum(each.ready for each in pods)
@@ -287,7 +288,7 @@ def _in_motion(case: Case, found: DaemonSet) -> bool:
     status = found.status
     if status.observed_generation < found.metadata.generation:
         return True
-    now = heard(case, PODS)
+    now = case.heard(PODS)
     return any(
         (since(each.pod.metadata.creation_timestamp, now) or STARTING) < STARTING
         for each in live(case, "agent")
@@ -297,7 +298,7 @@ def _in_motion(case: Case, found: DaemonSet) -> bool:
 def _bare_nodes(case: Case) -> tuple[Node, ...]:
     """Nodes without a live agent pod, but for those that joined just now."""
     housed = {found.pod.spec.node_name for found in live(case, "agent")}
-    now = heard(case, NODES)
+    now = case.heard(NODES)
     return tuple(
         node
         for _, node in sorted(case.snapshot.records[NODES].items())
@@ -320,7 +321,7 @@ def leader(case: Case) -> Iterator[Finding]:
     lease = operator_lease(case.snapshot)
     if lease is None or lease.spec.renew_time is None or _operator_starts(case):
         return
-    now = heard(case, LEASES)
+    now = case.heard(LEASES)
     silent = since(lease.spec.renew_time, now) or 0.0
     duration = lease.spec.lease_duration_seconds or 15
     if silent <= LEASES_MISSED * duration:
@@ -360,7 +361,7 @@ def older_than_configuration(case: Case) -> Iterator[Finding]:
         return
     if (since(created, written.time) or 0.0) < STARTING:
         return  # written when it was made: the installation itself
-    if (since(written.time, heard(case, PODS)) or 0.0) < JUST_NOW:
+    if (since(written.time, case.heard(PODS)) or 0.0) < JUST_NOW:
         return  # the restart that belongs to it may just be beginning
     for component, container in (("agent", "cilium-agent"), ("operator", "cilium-operator")):
         old = [p for p in live(case, component) if started(p, container) < written.time]
@@ -372,7 +373,7 @@ def nodes(case: Case) -> Iterator[Finding]:
     """CS112: a node is NotReady."""
     if not case.known(NODES):
         return
-    now = heard(case, NODES)
+    now = case.heard(NODES)
     for node, ready in case.memo.of(
         "nodes down", (case.snapshot.records[NODES],), lambda: _down(case)
     ):
@@ -391,7 +392,7 @@ def _down(case: Case) -> tuple[tuple[Node, Condition], ...]:
 
 def _operator_starts(case: Case) -> bool:
     """Whether an operator is only just coming up, and may have yet to take the lease."""
-    now = heard(case, PODS)
+    now = case.heard(PODS)
     for each in live(case, "operator"):
         told = trouble(case, each)
         if told is not None and told.kind == "starting":
@@ -426,14 +427,14 @@ def _older(
     case: Case, component: str, old: list[CiliumPod], written: datetime, manager: str
 ) -> Finding:
     ref = workload(case, component)
-    names = some([f"{p.pod.name} on {p.pod.spec.node_name}" for p in old])
+    names = named([f"{p.pod.name} on {p.pod.spec.node_name}" for p in old], NAMED)
     by = f" by {manager}" if manager else ""
     map_name = f"ConfigMap {ref.namespace}/cilium-config"
     return Finding(
         code="CS111",
         severity=Severity.WARN,
         subject=ref,
-        summary=f"{len(old)} {component} pod{'s' if len(old) > 1 else ''} started before "
+        summary=f"{count(len(old), f'{component} pod')} started before "
         f"cilium-config was last written{by} at {written:%Y-%m-%d %H:%M:%S} UTC, so what changed "
         f"then may not be in force: {names}",
         evidence=(

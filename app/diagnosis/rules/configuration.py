@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.rules.pods import live, started
-from app.diagnosis.rules.times import quoted
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP, config_map, fulfils, parameters
 from app.model.finding import Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED, pod_ready
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import selects, service_labels
+from app.model.wording import named, quoted
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,
@@ -372,7 +372,7 @@ def _entry_selects(entry: AdvertisementEntry, labels: Mapping[str, str]) -> bool
 def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
     services = sorted({service for service, _ in selected})
     policies = sorted({policy for _, policy in selected})
-    shown = ", ".join(services[:3]) + (f" and {len(services) - 3} more" if services[3:] else "")
+    shown = named(services)
     return Finding(
         code="CS706",
         severity=Severity.WARN,

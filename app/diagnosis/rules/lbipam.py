@@ -21,13 +21,14 @@ from app.diagnosis.rules.lbipam_services import (
     not_selected,
     too_early,
 )
-from app.diagnosis.rules.lbipam_words import named, operator_trouble, pools_unread, settled_at
+from app.diagnosis.rules.lbipam_words import operator_trouble, pools_unread, settled_at
 from app.model.case import Case
 from app.model.finding import Finding
 from app.model.ip_sharing import request_of
 from app.model.lb_class import Responsibility, responsible, serves_by_node
 from app.model.lbipam import Address, LoadBalancer
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
+from app.model.wording import named
 from app.state.kinds import SERVICES
 from collectors.kubernetes.records import Service
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from app.diagnosis.rules.lbipam_words import (
     SHOW_POOLS,
-    named,
     operator_refs,
     operator_trouble,
     pool_ref,
@@ -24,6 +23,7 @@ from app.model.lb_class import config_ref, enabled, responsible, setting_seen
 from app.model.lbipam import POOL_CONFLICT, Overlap, PoolUsage, overlaps
 from app.model.pool_matching import Room, accounts, in_conflict, out_of_use
 from app.model.selectors import selects, service_labels
+from app.model.wording import named
 from app.state.kinds import POOLS, SERVICES
 from collectors.cilium.records import Pool
 from collectors.kubernetes.records import LabelSelector, Service

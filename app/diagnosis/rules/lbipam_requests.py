@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from app.diagnosis.rules.lbipam_words import (
     SHOW_POOLS,
-    named,
     operator_refs,
     pool_ref,
     pools_seen,
@@ -27,6 +26,7 @@ from app.model.lb_class import other_writers, responsible
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
+from app.model.wording import named
 from app.state.kinds import POOLS, SERVICES
 from collectors.kubernetes.records import Service
 

@@ -14,7 +14,6 @@ from app.diagnosis.read_commands import with_manifest
 from app.diagnosis.rules.lbipam_words import (
     POOL,
     SHOW_POOLS,
-    named,
     operator_refs,
     operator_trouble,
     pool_ref,
@@ -31,6 +30,7 @@ from app.model.lbipam import LoadBalancer, PoolUsage
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts, out_of_use
 from app.model.selectors import selects, service_labels
+from app.model.wording import named
 from app.state.kinds import CONFIG_MAPS, POOLS, SERVICES
 from app.state.snapshot import State
 from collectors.kubernetes.records import LabelSelector, Service

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from app.diagnosis.rules.times import heard, since
 from app.model.case import Case
-from app.model.durations import span
+from app.model.durations import since, span
 from app.model.finding import Evidence, Ref
 from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer
@@ -58,8 +57,8 @@ def operator_trouble(case: Case) -> str:
     if case.known(PODS) and (operators or deployment) and not any(p.ready for p in operators):
         return "no operator pod is ready"
     lease = operator_lease(case.snapshot)
-    if lease is not None and lease_lost(lease, heard(case, LEASES)):
-        renewed = since(lease.spec.renew_time, heard(case, LEASES))
+    if lease is not None and lease_lost(lease, case.heard(LEASES)):
+        renewed = since(lease.spec.renew_time, case.heard(LEASES))
         told = "was never renewed" if renewed is None else f"was last renewed {span(renewed)} ago"
         return f"no operator leads (the lease {LEASE} {told})"
     return ""
@@ -89,7 +88,7 @@ def settled_at(
     case: Case, changed: Iterable[Metadata], verdicts: Iterable[datetime | None]
 ) -> datetime | None:
     """From when on they can be judged, as for `settling`; None: now."""
-    moment = heard(case, SERVICES, POOLS)
+    moment = case.heard(SERVICES, POOLS)
     lease = operator_lease(case.snapshot)
     moments = [last_change(metadata) for metadata in changed] + list(verdicts)
     graces = [(found, GRACE) for found in moments]
@@ -163,13 +162,6 @@ SHOW_POOLS = "kubectl get ciliumloadbalancerippools -o yaml"
 def show_operator_log(case: Case) -> str:
     """The command that shows what LB-IPAM wrote."""
     return f"kubectl logs -n {case.snapshot.cilium_namespace} deployment/{OPERATOR} --since=1h"
-
-
-def named(words: Iterable[str], most: int = 3) -> str:
-    """The first few words, and how many more there are."""
-    words = tuple(words)
-    shown = ", ".join(words[:most])
-    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
 
 
 def _condition(kind: str) -> str:

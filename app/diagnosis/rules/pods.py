@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from app.diagnosis.rules.times import NAMED, heard, quoted, since, some
 from app.model.case import Case
-from app.model.durations import span
+from app.model.durations import since, span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
+from app.model.wording import named, quoted
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, PODS
 from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
 
+NAMED = 4
+"""Of so many things a sentence gives the names, and of so many the evidence is shown."""
 STARTING = 120.0
 """Seconds within which a new pod need not be Ready."""
 PULLING = 300.0
@@ -109,7 +111,7 @@ def started(found: CiliumPod, container: str) -> datetime:
 
 def trouble(case: Case, found: CiliumPod) -> Trouble | None:
     """What is the matter with a live pod; None when it is Ready and stays so."""
-    now = heard(case, PODS)
+    now = case.heard(PODS)
     gone = _leaving(found, now)
     if gone is not None:
         return gone
@@ -217,8 +219,8 @@ def _unready(found: CiliumPod, now: datetime) -> Trouble:
 
 def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Finding:
     one = bad[0]
-    now = heard(case, PODS)
-    told = some([f"{t.place} {_ending(t, now)}" for t in bad], "; ")
+    now = case.heard(PODS)
+    told = named([f"{t.place} {_ending(t, now)}" for t in bad], NAMED, "; ")
     several = f"{len(bad)} {component} pods" if len(bad) > 1 else f"pod {one.place}"
     summary = f"container {container} {one.words} in {several}: " + (
         told if len(bad) > 1 else _ending(one, now)
@@ -357,4 +359,4 @@ def _what(bad: Trouble) -> str:
 
 def places(bad: Iterable[Trouble]) -> str:
     """The pods and what is the matter with each, in one line."""
-    return some([f"{each.place} {_what(each)}" for each in bad], "; ")
+    return named([f"{each.place} {_what(each)}" for each in bad], NAMED, "; ")

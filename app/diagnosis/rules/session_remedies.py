@@ -11,7 +11,7 @@ pkg/server/fsm.go, v3.35 to v4.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from app.diagnosis.read_commands import Value, with_manifest
@@ -30,17 +30,16 @@ from app.model.session_causes import (
 )
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import Session
+from app.model.wording import named
 from collectors.logs.excerpts import event
 
 NAMED = 4
 """At most so many nodes are named."""
 
 
-def nodes_of(sessions: Sequence[Session]) -> str:
+def nodes_of(sessions: Iterable[Session]) -> str:
     """The nodes of some sessions, the first few by name."""
-    names = list(dict.fromkeys(session.node for session in sessions))
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return named((session.node for session in sessions), NAMED)
 
 
 def field_of(peering: Peering | None, v1: str, v2: str) -> str:
@@ -74,13 +73,12 @@ def state_command(session: Session) -> str:
 def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
     """The addresses under which the router knows these nodes, to be looked up there."""
     told = []
-    for each in found[:NAMED]:
+    for each in found:
         version = 6 if ":" in each.session.peer_address else 4
         known = node_addresses(bgp.case.snapshot, each.session.node)
         address = next((a for a in known if a.version == version), None)
         told.append(f"{each.session.node} {address}" if address else each.session.node)
-    more = len(found) - NAMED
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    return named(told, NAMED)
 
 
 def peer_address(bgp: Bgp, found: Down) -> str:

@@ -17,6 +17,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity, session_ref
 from app.model.lbipam import condition_of
 from app.model.session_causes import SETTLING, Bgp, bgp_of
 from app.model.sessions import UNKNOWN, Session
+from app.model.wording import named
 from app.state.kinds import (
     BGP_PEERS,
     CLUSTER_CONFIGS,
@@ -250,7 +251,7 @@ def _missing_finding(
     machinery = {Ref("ConfigMap", CONFIG_MAP, namespace)}
     if not first.rendered:
         machinery.add(Ref("Deployment", "cilium-operator", namespace))
-    where = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" * (len(nodes) > SHOWN))
+    where = named(nodes, SHOWN)
     return Finding(
         code="CS407",
         severity=Severity.FAIL,

@@ -17,12 +17,12 @@ from types import MappingProxyType
 from app.diagnosis.inputs import not_granted
 from app.diagnosis.rules.agent_health import agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
-from app.diagnosis.rules.times import CLOCKS_AGREE, clock_skew, quoted
-from app.model.case import Case
+from app.model.case import CLOCKS_AGREE, Case
 from app.model.durations import span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED
 from app.model.lbipam import condition_of
+from app.model.wording import named, quoted
 from app.state.kinds import (
     AGENT_LOGS,
     CLI_VERSION,
@@ -146,7 +146,7 @@ def command(case: Case) -> Iterator[Finding]:
 
 def clocks(case: Case) -> Iterator[Finding]:
     """CS804: the local clock and the API server's differ."""
-    skew = clock_skew(case)
+    skew = case.clock_skew
     if skew is None:
         return
     health = case.snapshot.health_of(VERSION)
@@ -215,9 +215,7 @@ def _forbidden(case: Case, rights: Rights, sources: list[SourceHealth], why: str
 
 
 def _labels(sources: list[SourceHealth]) -> str:
-    more = len(sources) - _SHOWN
-    shown = ", ".join(each.label for each in sources[:_SHOWN])
-    return f"{shown} and {more} more" if more > 0 else shown
+    return named((each.label for each in sources), _SHOWN)
 
 
 def _exec_warning(kind: Kind[object]) -> str:

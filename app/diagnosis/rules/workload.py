@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from app.diagnosis.rules.times import quoted
-from app.diagnosis.service_path.announcing import SHOWN, named, service_ref, verb
+from app.diagnosis.service_path.announcing import service_ref
 from app.diagnosis.service_path.paths import path_findings
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
@@ -24,6 +23,7 @@ from app.model.policies import (
     policies,
     policies_read,
 )
+from app.model.wording import SHOWN, named, quoted, verb
 from app.state.kinds import (
     CILIUM_ENDPOINTS,
     CONFIG_MAPS,

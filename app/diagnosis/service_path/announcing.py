@@ -6,7 +6,7 @@ engine folds it under whichever of these is broken (`app.diagnosis.causes`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
@@ -18,6 +18,7 @@ from app.model.route_coverage import Reach, Scene
 from app.model.routes import Link
 from app.model.selectors import describe, selects, service_labels
 from app.model.service_endpoints import Serving
+from app.model.wording import SHOWN, named, verb
 from app.state.kinds import (
     ADVERTISED,
     ADVERTISEMENTS,
@@ -34,25 +35,10 @@ from app.state.kinds import (
 )
 from collectors.kubernetes.records import Service
 
-SHOWN = 3
-"""How many names a sentence lists before it counts the rest."""
-
 
 def service_ref(service: Service) -> Ref:
     """A service, as findings point at it."""
     return Ref("Service", service.name, service.namespace)
-
-
-def named(names: Iterable[str], most: int = SHOWN) -> str:
-    """The first names, and how many more there are; a tuple has each but once."""
-    found = names if isinstance(names, tuple) else tuple(dict.fromkeys(names))
-    shown = ", ".join(found[:most])
-    return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
-
-
-def verb(names: Sized, word: str) -> str:
-    """A verb in the form that fits one or several names."""
-    return f"{word}s" if len(names) == 1 else word
 
 
 def prefixes(found: Iterable[Reach]) -> str:

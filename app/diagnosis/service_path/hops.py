@@ -12,7 +12,6 @@ from datetime import datetime
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.lbipam_words import pools_unread
 from app.diagnosis.service_path import announcing as say
-from app.diagnosis.service_path.announcing import named
 from app.diagnosis.service_path.path import Hop, HopName, HopState
 from app.diagnosis.service_path.serving import no_endpoint, off_bgp
 from app.model.case import Case
@@ -24,6 +23,7 @@ from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Reach, Scene, wanted_by_others
 from app.model.routes import Link
 from app.model.service_endpoints import Serving
+from app.model.wording import count, named, verb
 from app.state.kinds import ENDPOINT_SLICES, POOLS, SERVICES
 
 _UNJUDGED = frozenset({Obstacle.UNUSED, Obstacle.CLASS})
@@ -328,7 +328,7 @@ def _announced_by(reach: Reach) -> str:
     if reach.extra:
         text = f"{prefix} by {len(reach.actual)} nodes where {expected} should"
     parts = (
-        f"{named(reach.missing)} {say.verb(reach.missing, 'lack')} it" if reach.missing else "",
+        f"{named(reach.missing)} {verb(reach.missing, 'lack')} it" if reach.missing else "",
         f"{named(reach.unknown)} not known" if reach.unknown else "",
         f"{named(reach.extra)} should not" if reach.extra else "",
     )
@@ -343,8 +343,8 @@ def _unexpected_by(stray: Reach) -> str:
 def _counted(way: Way) -> str:
     distinct = {id(wanted.nodes): wanted.nodes for wanted in way.expectation.wanted}
     sets = tuple(distinct.values())
-    count = len(sets[0]) if len(sets) == 1 else len(frozenset().union(*sets))
-    return f"{count} node{'' if count == 1 else 's'}"
+    number = len(sets[0]) if len(sets) == 1 else len(frozenset().union(*sets))
+    return count(number, "node")
 
 
 def _found(

@@ -34,6 +34,7 @@ from app.model.finding import Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer, balancers_by_service, by_address
 from app.model.route_coverage import Scene, reach, scene, strays
 from app.model.routes import SETTLED
+from app.model.wording import named
 from app.state.kinds import BGP_PEERS, SERVICES
 from app.state.snapshot import State
 from collectors.kubernetes.records import EndpointSlice
@@ -79,7 +80,7 @@ def _unknown(way: Way, hop: Hop) -> Finding:
         command = say.endpoints_command(service)
     else:
         code = "CS502" if announced else "CS501"
-        listed = say.named(map(str, addresses))
+        listed = named(map(str, addresses))
         question = f"{service.key} ({listed}) is announced as it should be"
         command = say.show_routes(addresses[0].version)
     until = None if way.settled(4) and way.settled(6) else _definite_at(way)

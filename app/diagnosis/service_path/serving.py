@@ -13,13 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.rules.bgp_config_facts import selector_words
 from app.diagnosis.service_path.announcing import (
-    SHOWN,
     address_seen,
     endpoints_command,
     endpoints_seen,
-    named,
     service_ref,
-    verb,
 )
 from app.model.case import Case
 from app.model.desired_peerings import selects_node
@@ -28,6 +25,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.service_endpoints import Serving
+from app.model.wording import SHOWN, named, verb
 from app.state.kinds import (
     CILIUM_NODES,
     CLUSTER_CONFIGS,

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Never
+from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.model.health import cilium_pods
-from app.report.columns import TableColumn
+from app.model.health import COMPONENTS, cilium_pods
+from app.report.columns import (
+    Cell,
+    Kept,
+    Row,
+    ScreenTable,
+    Share,
+    TableColumn,
+    address,
+    number,
+    share,
+    since,
+    state,
+)
+from app.report.format import age_of
 from app.report.json import Item, seconds_since
+from app.report.lines import LEADER, NOTHING
 from app.report.table import NONE, Table
 from app.state.kinds import LEASES, PODS
 from app.state.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from app.diagnosis.pod_status import PodStatus
+    from app.model.health import CiliumPod
 
 
 class Exit(Item, frozen=True):
@@ -70,15 +90,149 @@ def _last_exit(pod: PodItem) -> str:
     return "-" if last is None else f"{last.code} {last.reason}".strip()
 
 
-COLUMNS: tuple[TableColumn[PodItem, Never], ...] = (
-    TableColumn("component", "COMPONENT", get=lambda p: p.component + ("*" if p.leader else "")),
-    TableColumn("name", "NAME", get=lambda p: p.name),
+@dataclass(frozen=True, slots=True)
+class PodRow:
+    """A pod, or one that is missing, at a moment."""
+
+    status: PodStatus
+    now: datetime
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was made."""
+        return self.status.pod.pod.metadata.creation_timestamp if self.status.pod else None
+
+    @property
+    def age(self) -> str:
+        """How old it is."""
+        return age_of(self.created, self.now)
+
+    @property
+    def exited(self) -> str:
+        """How long ago a container of it ended; "" where none did."""
+        last = self.status.pod.last_exit if self.status.pod else None
+        return age_of(last.at, self.now) if last and last.at else ""
+
+
+def pod_rows(statuses: Iterable[PodStatus], now: datetime, kept: Kept) -> Iterator[Row]:
+    """A row for each. Of time alone only its ages change."""
+    rows = (PodRow(status, now) for status in statuses)
+    return SCREEN.kept_rows(((row, (row.status, row.age, row.exited)) for row in rows), kept)
+
+
+def _component(row: PodRow) -> Cell:
+    name = row.status.component
+    mark = f" {LEADER}" if row.status.leads else ""
+    return Cell(f"{name}{mark}", COMPONENTS.index(name), value=name)
+
+
+def _ready(row: PodRow) -> Cell:
+    status, pod = row.status, row.status.pod
+    if pod is not None:
+        tone = "" if pod.ready_containers == pod.containers else status.health
+        return share(Share(pod.ready_containers, pod.containers), tone=tone)
+    if status.lacking:
+        return share(Share(0, status.lacking), tone=status.health)
+    return Cell(NOTHING, 0, status.health)
+
+
+def _last(row: PodRow) -> Cell:
+    """Code, reason and when; sorted by how long ago it was."""
+    last = row.status.pod.last_exit if row.status.pod else None
+    if last is None:
+        return Cell(NOTHING)
+    ago = f"{row.exited} ago" if row.exited else ""
+    words = " ".join(filter(None, (str(last.code), last.reason, ago)))
+    return Cell(words, -last.at.timestamp() if last.at else None)
+
+
+def _version(row: PodRow) -> Cell:
+    version = row.status.pod.version if row.status.pod else ""
+    if row.status.odd_version:
+        return Cell(f"{version or NOTHING} ≠", version or NOTHING, "warn", version or None)
+    return Cell(version or NOTHING)
+
+
+def _namespace(row: PodRow) -> Cell:
+    status = row.status
+    return Cell(status.pod.pod.namespace if status.pod else status.workload.namespace)
+
+
+def _of(read: Callable[[CiliumPod], Cell]) -> Callable[[PodRow], Cell]:
+    """A cell about a pod that is there."""
+    return lambda row: Cell(NOTHING) if row.status.pod is None else read(row.status.pod)
+
+
+def _containers(pod: CiliumPod) -> Cell:
+    return Cell(", ".join(each.name for each in pod.pod.spec.containers) or NOTHING)
+
+
+COLUMNS: tuple[TableColumn[PodItem, PodRow], ...] = (
+    TableColumn(
+        "component",
+        "COMPONENT",
+        least=9,
+        cut_to=10,
+        get=lambda p: p.component + ("*" if p.leader else ""),
+        cell=_component,
+    ),
+    TableColumn(
+        "name",
+        "NAME",
+        cut_to=11,
+        tail=5,
+        get=lambda p: p.name,
+        cell=_of(lambda p: Cell(p.pod.name)),
+    ),
     TableColumn("ready", "READY", get=lambda p: f"{p.ready_containers}/{p.containers}"),
-    TableColumn("status", "STATUS", get=lambda p: p.status),
-    TableColumn("restarts", "RESTARTS", right=True, get=lambda p: str(p.restarts)),
-    TableColumn("last", "LAST EXIT", get=_last_exit),
-    TableColumn("node", "NODE", get=lambda p: p.node or NONE),
-    TableColumn("version", "VERSION", get=lambda p: p.version),
-    TableColumn("age", "AGE", right=True, get=lambda p: age(p.age)),
+    TableColumn("ready", "READY", right=True, spare=5, cell=_ready),
+    TableColumn(
+        "status",
+        "STATUS",
+        least=9,
+        cut_to=13,
+        get=lambda p: p.status,
+        cell=lambda row: state(row.status.health, row.status.words),
+    ),
+    TableColumn(
+        "restarts",
+        "RESTARTS",
+        right=True,
+        spare=1,
+        get=lambda p: str(p.restarts),
+        cell=_of(lambda p: number(p.restarts)),
+    ),
+    TableColumn("last", "LAST EXIT", cut_to=11, spare=2, get=_last_exit, cell=_last),
+    TableColumn(
+        "node",
+        "NODE",
+        cut_to=10,
+        get=lambda p: p.node or NONE,
+        cell=lambda row: Cell(row.status.node or NOTHING),
+    ),
+    TableColumn("version", "VERSION", cut_to=9, spare=3, get=lambda p: p.version, cell=_version),
+    TableColumn(
+        "age",
+        "AGE",
+        right=True,
+        least=3,
+        spare=4,
+        returns=True,
+        get=lambda p: age(p.age),
+        cell=lambda row: since(row.created, row.age),
+    ),
+    TableColumn(
+        "ip", "IP", extra=True, chosen=False, cell=_of(lambda p: address(p.pod.status.pod_ip))
+    ),
+    TableColumn(
+        "containers", "CONTAINERS", cut_to=14, extra=True, chosen=False, cell=_of(_containers)
+    ),
+    TableColumn("namespace", "NAMESPACE", extra=True, chosen=False, cell=_namespace),
 )
 TABLE = Table(kind="Pods", needs=(PODS, LEASES), items=pod_items, columns=COLUMNS)
+SCREEN = ScreenTable(
+    COLUMNS,
+    key=lambda row: row.status.key,
+    health=lambda row: row.status.health,
+    labels=lambda row: row.status.pod.pod.metadata.labels if row.status.pod else {},
+)

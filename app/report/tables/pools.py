@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.model.durations import age, plural
+from app.model.durations import age
 from app.model.finding import health_of
 from app.model.lbipam import AddressRange, PoolUsage, pool_usages
 from app.model.selectors import describe
+from app.model.wording import count
 from app.report.columns import Cell, ScreenTable, Share, TableColumn, number, share, state
 from app.report.format import bar
 from app.report.json import Item, seconds_since
@@ -118,7 +119,7 @@ class PoolStatus:
             return f"refused: {usage.invalid_blocks[0]}"
         if "CS202" in codes:
             waiting = sum(ref.kind == "Service" for ref in codes["CS202"].about)
-            return f"full, {plural(waiting, 'service')} {'waits' if waiting == 1 else 'wait'}"
+            return f"full, {count(waiting, 'service')} {'waits' if waiting == 1 else 'wait'}"
         if usage.pool.spec.disabled:
             held = len(usage.holders)
             return f"disabled, {held} still held" if held else "disabled"

@@ -1,6 +1,6 @@
-"""What is to be said of each pod of Cilium, and of each that should be there and is not.
+"""The status of each pod of Cilium, and of each that should exist and does not.
 
-How a pod is comes from what was found about it; where nothing was, from its own state.
+It comes from the findings about the pod; without any, from its own state.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _RUNS = "Running"
 _COUNTED = ("CS101", "CS103", "CS105", "CS108", "CS109")
-"""Codes that tell of pods that are not there."""
+"""Codes about pods that do not exist."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PodTold:
+class PodStatus:
     """A pod of Cilium, or one or several that are missing."""
 
     key: str
@@ -36,14 +36,15 @@ class PodTold:
     ref: Ref
     """The pod; where it is missing, its node if that is known, else what should make it."""
     health: Health
-    status: str
+    words: str
+    """How it is, in a few words."""
     node: str = ""
     pod: CiliumPod | None = None
     """None: it is missing."""
     lacking: int = 0
     """How many are missing here."""
     findings: tuple[Finding, ...] = ()
-    """What was found about it, the worst first."""
+    """Findings about it, the worst first."""
     odd_version: bool = False
     """Whether it runs another version than most agents do."""
     leads: bool = False
@@ -67,10 +68,10 @@ class _About:
         """Findings about a thing."""
         return self._by_ref.get(ref, ())
 
-    def touches(self, told: PodTold) -> bool:
+    def touches(self, pod: PodStatus) -> bool:
         """Whether anything was found that may be about this pod."""
-        operator = told.component == "operator" and "CS104" in self._by_code
-        return operator or told.ref in self._by_ref or told.node in self.down
+        operator = pod.component == "operator" and "CS104" in self._by_code
+        return operator or pod.ref in self._by_ref or pod.node in self.down
 
     @cached_property
     def down(self) -> Mapping[str, Finding]:
@@ -82,25 +83,25 @@ class _About:
         return self._by_code.get(code, ())
 
 
-def told_of_pods(case: Case, findings: Iterable[Finding]) -> Mapping[str, PodTold]:
+def pod_statuses(case: Case, findings: Iterable[Finding]) -> Mapping[str, PodStatus]:
     """Every pod of Cilium by its key, and everything that is missing.
 
-    What is said of a pod that did not change and about which nothing was found stays the same.
+    The status of a pod that did not change, and has no findings, stays the same object.
     """
     about = _About(findings)
     odd = odd_versions(case)
-    kept: dict[str, PodTold] = case.memo.shelf("told of pods", dict)
+    kept: dict[str, PodStatus] = case.memo.shelf("status of pods", dict)
     last = dict(kept)
     kept.clear()
-    found: dict[str, PodTold] = {}
+    found: dict[str, PodStatus] = {}
     for pod in case.pods:
         key = pod.pod.key
-        told = last.get(key)
-        if told is None or told.pod is not pod or key in odd or about.touches(told):
-            told = _told(case, pod, about, odd=key in odd)
-        if not told.findings and not told.odd_version and told.leads == pod.leader:
-            kept[key] = told
-        found[key] = told
+        status = last.get(key)
+        if status is None or status.pod is not pod or key in odd or about.touches(status):
+            status = _status(case, pod, about, odd=key in odd)
+        if not status.findings and not status.odd_version and status.leads == pod.leader:
+            kept[key] = status
+        found[key] = status
     return {**found, **{gap.key: gap for gap in _gaps(case, about)}}
 
 
@@ -132,17 +133,17 @@ def _minor(version: str) -> list[str]:
     return version.lstrip("v").split(".")[:2]
 
 
-def _told(case: Case, found: CiliumPod, about: _About, *, odd: bool) -> PodTold:
+def _status(case: Case, found: CiliumPod, about: _About, *, odd: bool) -> PodStatus:
     pod = found.pod
     left_over = pod.status.phase in ("Failed", "Succeeded")
     findings = () if left_over else _worst_first(_concerning(found, about, odd=odd))
     health = "none" if left_over else _health(found, findings)
-    return PodTold(
+    return PodStatus(
         key=pod.key,
         component=found.component,
         ref=pod_ref(pod),
         health=health,
-        status=_status(found, findings, health),
+        words=_words(found, findings, health),
         node=pod.spec.node_name,
         pod=found,
         findings=findings,
@@ -182,21 +183,21 @@ def _health(found: CiliumPod, findings: Sequence[Finding]) -> Health:
     return "none"
 
 
-def _status(found: CiliumPod, findings: Sequence[Finding], health: Health) -> str:
+def _words(found: CiliumPod, findings: Sequence[Finding], health: Health) -> str:
     if found.status != _RUNS or health in ("ok", "none"):
         return found.status
     known = (code(f.code).pod_status for f in findings if f.severity is not Severity.INFO)
     return next(filter(None, known), found.status if found.ready else "not ready")
 
 
-def _gaps(case: Case, about: _About) -> Iterator[PodTold]:
+def _gaps(case: Case, about: _About) -> Iterator[PodStatus]:
     """What should be there and is not."""
     for component, (kind, _) in WORKLOADS.items():
         if case.known(PODS, DAEMON_SETS if kind == "DaemonSet" else DEPLOYMENTS):
             yield from _gaps_of(case, component, about)
 
 
-def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodTold]:
+def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodStatus]:
     ref = workload(case, component)
     wanted, there = _wanted(case, ref), len(live(case, component))
     findings = _worst_first(
@@ -204,21 +205,20 @@ def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodTold]:
         for finding in (*about.ref(ref), *(about.code("CS105") if component == "agent" else ()))
         if finding.code in _COUNTED
     )
-    lacking = (wanted or 0) - there
     health = health_of(findings[0].severity) if findings else "warn"
+    gap = partial(
+        PodStatus,
+        component=component,
+        health=health,
+        findings=findings,
+        workload=ref,
+    )
+    lacking = (wanted or 0) - there
     if lacking > 0:
         nodes = _bare(findings)
         for node in nodes:
-            yield PodTold(
-                key=f"node/{node}",
-                component=component,
-                ref=Ref("Node", node),
-                health=health,
-                status="no pod",
-                node=node,
-                lacking=1,
-                findings=findings,
-                workload=ref,
+            yield gap(
+                key=f"node/{node}", ref=Ref("Node", node), words="no pod", node=node, lacking=1
             )
         rest = lacking - len(nodes)
         words = f"{rest} missing" if rest else ""
@@ -227,16 +227,7 @@ def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodTold]:
         none = not there and health == "fail" and bool(findings)
         words = ("not there" if wanted is None else "none is wanted") if none else ""
     if words:
-        yield PodTold(
-            key=f"missing/{component}",
-            component=component,
-            ref=ref,
-            health=health,
-            status=words,
-            lacking=rest,
-            findings=findings,
-            workload=ref,
-        )
+        yield gap(key=f"missing/{component}", ref=ref, words=words, lacking=rest)
 
 
 def _bare(findings: Iterable[Finding]) -> tuple[str, ...]:
