@@ -180,6 +180,8 @@ def test_older_programs_have_no_cleanup(running: Lab) -> None:
 
 
 def test_every_flag_that_is_known_is_in_the_recorded_help() -> None:
-    known = command_line._CONNECTIVITY_VALUES | command_line._CONNECTIVITY_SWITCHES
+    own, common = command_line.CONNECTIVITY, command_line.COMMON
+    known = (own.values | own.switches) - common.values - common.switches
+    assert {"test", "cleanup"} <= known
     help_text = (RECORDED.parent / "help/cilium-connectivity-test.txt").read_text()
     assert known <= set(re.findall(r"^ +(?:-\w, |    )--([a-z0-9-]+)", help_text, re.MULTILINE))

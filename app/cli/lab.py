@@ -24,7 +24,10 @@ def run(options: argparse.Namespace, inner: list[str] | None, command: Run, prac
     `practice` runs the dashboard on a fault that is not named.
     """
     if options.list:
-        for name, description in launch.scenarios():
+        # Imported here: only the list needs the scenarios' types in this process.
+        from app.lab.scenario import scenario_list
+
+        for name, description in scenario_list():
             sys.stdout.write(f"{name:<28} {description}\n")
         return 0
     asked = options if inner is None else grammar().parse_args(inner)

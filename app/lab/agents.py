@@ -9,6 +9,7 @@ in the recordings.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -112,7 +113,9 @@ class Agent:
             self._complain()
         if self._report_due is not None and self._report_due <= now:
             self._report_due = None
-            self._report()
+            if not self.legacy and not self.silent:
+                instances = self.instances.values()
+                write_status(self._plane, self.node, instances, self.counts, self.error)
 
     def routers_changed(self) -> None:
         """A router behaves differently from now on."""
@@ -174,16 +177,13 @@ class Agent:
             instance = self._register(name, asn, spec)
             self._reconcile_peers(instance, peers)
             self._registered(instance)
-        elif instance.spec != spec or self._differs(instance, peers):
+        else:
             instance.spec = spec
             self._reconcile_peers(instance, peers)
         if not failed:
             return ""
         self._log_failure(failed)
         return f"{name}: {failed}"
-
-    def _differs(self, instance: Instance, peers: dict[str, PeerSettings]) -> bool:
-        return {n: s.settings for n, s in instance.sessions.items()} != peers
 
     def _register(self, name: str, asn: int, spec: JsonObject) -> Instance:
         instance = Instance(name, asn, spec, self._plane.time)
@@ -219,7 +219,7 @@ class Agent:
         self._report_soon()
 
     def _reconcile_peers(self, instance: Instance, peers: dict[str, PeerSettings]) -> None:
-        if not self._differs(instance, peers):
+        if {name: each.settings for name, each in instance.sessions.items()} == peers:
             return
         if not self.legacy:
             self._log_neighbors(instance, "Reconciling peers for instance")
@@ -228,29 +228,21 @@ class Agent:
             self._end(instance.sessions.pop(name))
         for name, settings in peers.items():
             session = instance.sessions.get(name)
-            if session is not None and session.settings != settings:
-                fresh = session.settings.resets(settings)
+            if session is not None and session.settings == settings:
+                continue
+            fresh = session is None or session.settings.resets(settings)
+            if session is not None:
                 action = "Removing peer" if fresh else "Updating peer"
                 self._log_peer(instance, action, settings)
                 self._end(session)
-                session = None
-                if fresh:
-                    self._log_peer(instance, "Adding peer", settings)
-            elif session is None:
+            if fresh:
                 self._log_peer(instance, "Adding peer", settings)
-            if session is None:
-                self._add(instance, settings)
+            self._add(instance, settings)
         self._report_soon()
 
     def _add(self, instance: Instance, settings: PeerSettings) -> None:
-        session = Session(
-            self._plane,
-            self.pod,
-            self.node,
-            instance.name,
-            settings,
-            self._routers.get(settings.address),
-        )
+        router = self._routers.get(settings.address)
+        session = Session(self._plane, self.pod, self.node, instance.name, settings, router)
         instance.sessions[settings.name] = session
         self._log_speaker(session, "Add a peer configuration")
         session.start()
@@ -295,13 +287,12 @@ class Agent:
 
     def since(self, instance: Instance, offer: Offer, prefix: str) -> datetime:
         """When a prefix of an offer entered the local RIB."""
-        known = instance.since.get(prefix) or offer.since.get(prefix, instance.registered)
+        known = instance.since.get(prefix) or offer.selected.since.get(prefix, instance.registered)
         return max(known, instance.registered)
 
     def _advertisements(self, instance: Instance, peer: str, afi: str) -> JsonObject | None:
-        reference = next(
-            (p for p in objects(instance.spec, "peers") if text(p, "name") == peer), None
-        )
+        peers = objects(instance.spec, "peers")
+        reference = next((each for each in peers if text(each, "name") == peer), None)
         config = self._plane.get(PEER_CONFIGS, text(reference, "peerConfigRef", "name"))
         for family in objects(config, "spec", "families"):
             if text(family, "afi") == afi and present(family, "advertisements"):
@@ -336,7 +327,7 @@ class Agent:
                 self.offer(instance, afi, peer) for peer in instance.sessions for afi in AFI_NAMES
             ]
             own = {prefix for offer in offers for prefix in offer.own}
-            shared = tuple(offer.revision for offer in offers)
+            shared = tuple(offer.selected.revision for offer in offers)
             if own == set(instance.since) and shared == instance.revisions:
                 continue
             instance.revisions = shared
@@ -362,11 +353,6 @@ class Agent:
         now = self._plane.time
         passed = (now.timestamp() - self._phase) % _STATUS_PERIOD
         self._report_due = now + seconds(_STATUS_PERIOD - passed)
-
-    def _report(self) -> None:
-        if not self.legacy and not self.silent:
-            instances = self.instances.values()
-            write_status(self._plane, self.node, instances, self.counts, self.error)
 
     # What it writes
 
@@ -426,33 +412,36 @@ class Site(Protocol):
     cli: tuple[int, ...]
 
 
-class ExecFailed(Exception):
-    """An exec into an agent's pod failed, after so many seconds."""
+@dataclass(frozen=True, slots=True)
+class ExecFailure:
+    """An exec into an agent's pod that failed, after so many seconds."""
 
-    def __init__(self, pod: str, error: str, seconds: float) -> None:
-        place = f"pod={NAMESPACE}/{pod}, container=cilium-agent"
-        super().__init__(f"command failed ({place}): {error}")
-        self.pod = pod
-        self.error = error
-        self.seconds = seconds
+    pod: str
+    error: str
+    seconds: float
 
-    def within(self, limit: float) -> ExecFailed:
+    def __str__(self) -> str:
+        place = f"pod={NAMESPACE}/{self.pod}, container=cilium-agent"
+        return f"command failed ({place}): {self.error}"
+
+    def within(self, limit: float) -> ExecFailure:
         """The failure as a caller sees it who waits no longer than `limit` seconds."""
         if self.seconds <= limit:
             return self
-        return ExecFailed(self.pod, "context deadline exceeded", limit)
+        return ExecFailure(self.pod, "context deadline exceeded", limit)
 
 
-def reach(site: Site, agent: Agent) -> None:
-    """Reach into the agent's container. Raises ExecFailed."""
+def exec_failure(site: Site, agent: Agent) -> ExecFailure | None:
+    """Why an exec into the agent's container fails; None when it works."""
     if site.forbidden & _EXEC_PATHS:
         error = _FORBIDDEN.format(pod=agent.pod, space=NAMESPACE)
-        raise ExecFailed(agent.pod, error, EXEC_SECONDS)
+        return ExecFailure(agent.pod, error, EXEC_SECONDS)
     if agent.node in site.dark:
         dial = f"dial tcp {agent.address(4)}:10250: connect: no route to host"
         error = f"Internal error occurred: error dialing backend: {dial}"
-        raise ExecFailed(agent.pod, error, 3.0)
+        return ExecFailure(agent.pod, error, 3.0)
     if not agent.running:
-        raise ExecFailed(agent.pod, _NO_CONTAINER, EXEC_SECONDS)
+        return ExecFailure(agent.pod, _NO_CONTAINER, EXEC_SECONDS)
     if agent.node in site.exec_errors:
-        raise ExecFailed(agent.pod, *site.exec_errors[agent.node])
+        return ExecFailure(agent.pod, *site.exec_errors[agent.node])
+    return None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from app.lab import cilium_status, wire
-from app.lab.agents import EXEC_SECONDS, Agent, ExecFailed, Site, reach
+from app.lab.agents import EXEC_SECONDS, Agent, Site, exec_failure
 from app.lab.cilium_stub import VERSION
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
@@ -113,23 +113,21 @@ class CiliumCommand:
         found: _Found = {}
         failures: list[tuple[str, float]] = []
         for agent in self._chosen(request):
-            try:
-                reach(self._site, agent)
-            except ExecFailed as failed:
-                failed = failed.within(request.wait_seconds)
-                reason = f"({failed})" if kind == "routes" else str(failed)
+            failure = exec_failure(self._site, agent)
+            if failure is not None:
+                failure = failure.within(request.wait_seconds)
+                reason = f"({failure})" if kind == "routes" else str(failure)
                 error = f"failed to fetch bgp state from {agent.pod}: {reason}"
-                failures.append((error, failed.seconds))
-                continue
-            if not agent.bgp:
+                failures.append((error, failure.seconds))
+            elif not agent.bgp:
                 # The agent says "BGP Control Plane is disabled", which is no JSON.
                 error = (
                     f"failed to unmarshal bgp {kind} from {agent.pod}: "
                     "invalid character 'B' looking for beginning of value"
                 )
                 failures.append((error, EXEC_SECONDS))
-                continue
-            found[agent.node] = collect(agent)
+            else:
+                found[agent.node] = collect(agent)
         errors = "\n".join(error for error, _ in failures)
         slowest = max((seconds for _, seconds in failures), default=EXEC_SECONDS)
         if failures and (not found or self._site.cli < _ALL_OR_NOTHING_BEFORE):
@@ -287,7 +285,7 @@ class CiliumCommand:
     ) -> JsonObject:
         plane = self._site.plane
         network = ipaddress.ip_network(prefix)
-        legacy = plane.configuration().get("enable-bgp-legacy-origin-attribute") == "true"
+        legacy = plane.enabled("enable-bgp-legacy-origin-attribute")
         octets = wire.path_attributes(network, next_hop, as_path, attributes, legacy_origin=legacy)
         path: JsonObject = {
             "age-nanoseconds": _nanoseconds(plane.time - since),
@@ -316,12 +314,8 @@ class CiliumCommand:
                 f'status check failed: [daemonsets.apps "cilium" not found, {missing} not found]'
             )
             return Answer(out, f"{error}\n".encode(), 1)
-        errors: dict[str, ExecFailed] = {}
-        for agent in self._chosen(request):
-            try:
-                reach(self._site, agent)
-            except ExecFailed as failed:
-                errors[agent.pod] = failed
+        tried = (exec_failure(self._site, agent) for agent in self._chosen(request))
+        errors = {failure.pod: failure for failure in tried if failure is not None}
         report = cilium_status.report(self._site, errors)
         # Status execs twice per pod, and tries a hanging agent twice (120.5 s were measured).
         seconds = max(

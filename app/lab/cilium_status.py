@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from math import isqrt
 
-from app.lab.agents import Agent, ExecFailed, Site
+from app.lab.agents import Agent, ExecFailure, Site
 from app.lab.fields import integer, mapping, name_of, objects, text, texts
 from app.lab.plane import (
     CILIUM_NODES,
@@ -69,7 +69,7 @@ def empty_report() -> JsonObject:
     }
 
 
-def report(site: Site, errors: Mapping[str, ExecFailed]) -> JsonObject:
+def report(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
     """The status document; `errors` holds, by pod, why its agent could not be asked."""
     plane = site.plane
     images: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
@@ -132,7 +132,7 @@ def _state(kind: str, owner: JsonObject) -> JsonObject:
     return {"Type": kind, **counts}
 
 
-def _errors(site: Site, errors: Mapping[str, ExecFailed]) -> JsonObject:
+def _errors(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
     listed: dict[str, dict[str, JsonObject]] = {}
     for name, kind, label, value in _WORKLOADS:
         owner = _owner(site.plane, kind, name)
@@ -151,7 +151,7 @@ def _errors(site: Site, errors: Mapping[str, ExecFailed]) -> JsonObject:
 
 
 def _pod_errors(
-    plane: Plane, component: str, pod: JsonObject, errors: Mapping[str, ExecFailed]
+    plane: Plane, component: str, pod: JsonObject, errors: Mapping[str, ExecFailure]
 ) -> list[str]:
     name = name_of(pod)
     container = first_status(pod)
@@ -169,7 +169,7 @@ def _pod_errors(
         return [f"{where}, pulling previous Pod logs for further investigation:\n{said}"]
     if component == "cilium" and name in errors:
         failed = errors[name]
-        second = ExecFailed(name, _FROZEN_ENDPOINTS, 0.0) if failed.error == FROZEN else failed
+        second = ExecFailure(name, _FROZEN_ENDPOINTS, 0.0) if failed.error == FROZEN else failed
         return [
             f"unable to retrieve cilium status: {failed}",
             f"unable to retrieve cilium endpoint information: {second}",
@@ -297,7 +297,7 @@ def _replacement(plane: Plane) -> JsonObject:
 
 
 def summary(document: JsonObject) -> bytes:
-    """The default output, in colours whether or not a terminal reads it."""
+    """The default output, in colors whether or not a terminal reads it."""
     parts = ("cilium", "cilium-operator", "cilium-envoy", "hubble-relay", "clustermesh-apiserver")
     verdicts = [_verdict(mapping(document, "errors", name)) for name in parts]
     verdicts[2] = verdicts[2].replace("disabled", "disabled (using embedded mode)")
@@ -366,7 +366,7 @@ def _phases(counts: JsonObject) -> str:
 def _readiness(state: JsonObject) -> str:
     desired = state["Desired"]
     shown = [f"Desired: {desired}"]
-    for word, colour in (("Ready", _GREEN), ("Available", _GREEN), ("Unavailable", _RED)):
+    for word, color in (("Ready", _GREEN), ("Available", _GREEN), ("Unavailable", _RED)):
         if state[word]:
-            shown.append(f"{word}: {colour}{state[word]}/{desired}{_PLAIN}")
+            shown.append(f"{word}: {color}{state[word]}/{desired}{_PLAIN}")
     return ", ".join(shown)

@@ -23,7 +23,7 @@ _PATH = "/lab/cilium"
 _DIAL_SECONDS = 10.0
 """Go's limit for a TLS handshake."""
 _ANSWER_SECONDS = 60.0
-_NOBODY = "http://localhost:8080"
+_NO_CLUSTER = "http://localhost:8080"
 """Where Kubernetes clients look when no kubeconfig says otherwise."""
 
 _LETTERS = {"-n": "--namespace", "-o": "--output"}
@@ -67,15 +67,6 @@ _OPTIONAL = {
     "hubble-relay": "hubble relay is not deployed",
     "hubble-ui": "hubble ui is not deployed",
 }
-_UNAUTHORIZED = {
-    "ErrStatus": {
-        "metadata": {},
-        "status": "Failure",
-        "message": "Unauthorized",
-        "reason": "Unauthorized",
-        "code": 401,
-    }
-}
 VERSION = (
     "cilium-cli: v{} compiled with go1.27.3 on linux/amd64\n"
     "cilium image (default): v1.19.5\n"
@@ -88,23 +79,39 @@ class NoClient(Exception):
     """The kubeconfig cannot be used; the text is the program's whole complaint."""
 
 
-class Unauthorized(Exception):
-    """The API server does not know the token."""
-
-
 class Unreachable(Exception):
     """The API server gave no answer; the text is the network's complaint."""
 
     def __init__(self, problem: str, cause: object = None) -> None:
         super().__init__(problem)
-        self.cause = {} if cause is None else cause
+        self._cause = {} if cause is None else cause
+
+    def at(self, url: str) -> str:
+        """What the program says about a URL."""
+        return f'Get "{url}": {self}'
+
+    def entry(self, url: str) -> object:
         """How the JSON of `cilium status` shows it."""
+        return {"Op": "Get", "URL": url, "Err": self._cause}
+
+
+class Unauthorized(Unreachable):
+    """The API server does not know the token."""
+
+    def at(self, _: str) -> str:
+        """What the program says, whatever the URL."""
+        return str(self)
+
+    def entry(self, _: str) -> object:
+        """The Status that the API server answered."""
+        status = {"metadata": {}, "status": "Failure", "message": str(self), "reason": str(self)}
+        return {"ErrStatus": {**status, "code": 401}}
 
 
 class Connection(NamedTuple):
     """Where the API server is, and what it takes to be let in."""
 
-    server: str = _NOBODY
+    server: str = _NO_CLUSTER
     authority: str = ""
     """The certificate authority, PEM."""
     token: str = ""
@@ -145,7 +152,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     try:
         answer = ask(connection, sent)
-    except (Unauthorized, Unreachable) as problem:
+    except Unreachable as problem:
         answer = complaint(words, flags, connection.server, namespace or "kube-system", problem)
     return _play(answer)
 
@@ -172,7 +179,7 @@ def parsed(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def connection_of(flags: Mapping[str, str]) -> Connection:
-    """The cluster of the chosen context; nobody's when there is no kubeconfig. Raises NoClient."""
+    """The cluster of the chosen context; the default one without a kubeconfig. Raises NoClient."""
     explicit = flags.get("--kubeconfig", "")
     named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
     paths = [explicit] if explicit else named or [f"{os.environ.get('HOME', '')}/.kube/config"]
@@ -191,7 +198,7 @@ def connection_of(flags: Mapping[str, str]) -> Connection:
         authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode("ascii")
     except ValueError as problem:
         raise NoClient("unable to load root certificates: unable to parse bytes") from problem
-    return Connection(cluster.get("server", _NOBODY), authority, user.get("token", ""))
+    return Connection(cluster.get("server", _NO_CLUSTER), authority, user.get("token", ""))
 
 
 def _configs(paths: Iterable[str], must_exist: bool) -> Iterable[dict[str, object]]:
@@ -225,7 +232,7 @@ def _named(
 
 
 def ask(connection: Connection, argv: Sequence[str]) -> Answer:
-    """The lab's answer. Raises Unauthorized or Unreachable."""
+    """The lab's answer. Raises Unreachable."""
     host, port = _address(connection.server)
     if not connection.server.startswith("https:"):
         raise _refused(host, port)
@@ -241,7 +248,7 @@ def ask(connection: Connection, argv: Sequence[str]) -> Answer:
     if not reply:
         raise Unreachable("EOF")
     if status == b"401":
-        raise Unauthorized
+        raise Unauthorized("Unauthorized")
     if status != b"200":
         raise Unreachable("the server could not find the requested resource")
     answer = json.loads(payload)
@@ -305,18 +312,18 @@ def complaint(
     flags: Mapping[str, str],
     server: str,
     namespace: str,
-    problem: Unauthorized | Unreachable,
+    problem: Unreachable,
 ) -> Answer:
     """How the real program fails when the API server gives it nothing."""
 
     def failed(path: str) -> str:
-        url = server + path.format(namespace)
-        return f'Get "{url}": {problem}' if isinstance(problem, Unreachable) else "Unauthorized"
+        return problem.at(server + path.format(namespace))
 
     if list(words) == ["status"]:
-        stdout = (
-            _status(server, namespace, problem, failed) if flags.get("--output") == "json" else ""
-        )
+        stdout = ""
+        if flags.get("--output") == "json":
+            entries = [problem.entry(server + path.format(namespace)) for path in _STATUS_PATHS]
+            stdout = _status(entries, failed)
         every = [failed(path) for path in _STATUS_PATHS]
         config = failed("/api/v1/namespaces/{}/configmaps/cilium-config")
         every.append(f'unable to retrieve ConfigMap "cilium-config": {config}')
@@ -338,12 +345,7 @@ def _said(stdout: str, stderr: str, code: int) -> Answer:
     return Answer(stdout.encode(), stderr.encode(), code, 0.0)
 
 
-def _status(
-    server: str,
-    namespace: str,
-    problem: Unauthorized | Unreachable,
-    failed: Callable[[str], str],
-) -> str:
+def _status(entries: list[object], failed: Callable[[str], str]) -> str:
     """What `cilium status -o json` prints before it fails."""
     errors: dict[str, object] = {}
     for name in sorted([*_WORKLOADS, *_OPTIONAL]):
@@ -354,17 +356,10 @@ def _status(
             "Disabled": False,
         }
         errors[name] = {name: parts}
-    collection: list[object] = [_UNAUTHORIZED for _ in _STATUS_PATHS]
-    if isinstance(problem, Unreachable):
-        collection = [
-            {"Op": "Get", "URL": server + path.format(namespace), "Err": problem.cause}
-            for path in _STATUS_PATHS
-        ]
-    counts = {"all": 0, "by_cilium": 0}
     document = {
-        "pods_count": counts,
+        "pods_count": {"all": 0, "by_cilium": 0},
         "errors": errors,
-        "collection_errors": [*collection, {}],
+        "collection_errors": [*entries, {}],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.lab.cilium_stub import WITH_VALUE
 from app.lab.plane import NAMESPACE
 
-_SHORT = {"n": "namespace", "o": "output", "h": "help", "c": "capabilities"}
-_WITH_VALUE = frozenset(flag.removeprefix("--") for flag in WITH_VALUE)
-_SWITCHES = frozenset(
-    {"help", "client", "capabilities", "wait", "ignore-warnings", "interactive", "verbose"}
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags that a command knows."""
+
+    values: frozenset[str]
+    switches: frozenset[str]
+    short: Mapping[str, str]
+
+
+COMMON = Flags(
+    frozenset(flag.removeprefix("--") for flag in WITH_VALUE),
+    frozenset(
+        {"help", "client", "capabilities", "wait", "ignore-warnings", "interactive", "verbose"}
+    ),
+    {"n": "namespace", "o": "output", "h": "help", "c": "capabilities"},
 )
-_CONNECTIVITY_VALUES = frozenset(
-    {
+"""Of every command."""
+
+CONNECTIVITY = Flags(
+    COMMON.values
+    | {
         "connect-timeout",
         "external-cidr",
         "external-ip",
@@ -34,10 +49,9 @@ _CONNECTIVITY_VALUES = frozenset(
         "test-namespace",
         "timeout",
         "tolerations",
-    }
-)
-_CONNECTIVITY_SWITCHES = frozenset(
-    {
+    },
+    COMMON.switches
+    | {
         "all-flows",
         "cleanup",
         "collect-sysdump-on-failure",
@@ -49,11 +63,11 @@ _CONNECTIVITY_SWITCHES = frozenset(
         "print-flows",
         "single-node",
         "timestamp",
-    }
+    },
+    {**COMMON.short, "d": "debug", "p": "pause-on-fail", "t": "timestamp", "v": "verbose"},
 )
-"""Of `cilium connectivity test` alone: those that are of use in a lab."""
+"""Of `cilium connectivity test`: the common ones, and its own that are of use in a lab."""
 
-_CONNECTIVITY_SHORT = {"d": "debug", "p": "pause-on-fail", "t": "timestamp", "v": "verbose"}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -66,20 +80,19 @@ class Request:
     """Words and flags of one run."""
 
     words: list[str] = field(default_factory=list)
-    flags: dict[str, str] = field(default_factory=dict)
-    repeated: dict[str, list[str]] = field(default_factory=dict)
+    flags: dict[str, list[str]] = field(default_factory=dict)
 
     def value(self, flag: str) -> str:
         """A flag's value, "" when it was not given."""
-        return self.flags.get(flag, "")
+        return self.flags.get(flag, [""])[-1]
 
     def values(self, flag: str) -> list[str]:
         """The values of a flag that may be given more than once, or as a list with commas."""
-        return [part for value in self.repeated.get(flag, ()) for part in value.split(",")]
+        return [part for value in self.flags.get(flag, ()) for part in value.split(",")]
 
     def given(self, switch: str) -> bool:
         """Whether a switch is on."""
-        return self.flags.get(switch, "false") == "true"
+        return self.value(switch) == "true"
 
     @property
     def namespace(self) -> str:
@@ -106,62 +119,34 @@ def parse(argv: Sequence[str]) -> Request:
     """Split words from flags, which may stand anywhere. Raises UsageError."""
     request = Request()
     rest = list(argv)
-    known = _Flags.of(argv)
+    known = CONNECTIVITY if "connectivity" in argv else COMMON
     while rest:
         argument = rest.pop(0)
         if argument == "--":
             request.words += rest
             break
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            _set(request, known, f"--{name}", name, value if equals else None, rest)
-        elif argument.startswith("-") and argument != "-":
-            short = argument[1]
-            shown = f"{short!r} in {argument}"
-            name = known.short.get(short, "")
-            if not name:
-                raise UsageError(f"unknown shorthand flag: {shown}")
-            attached = argument[2:].removeprefix("=")
-            _set(request, known, f"'{short}' in {argument}", name, attached or None, rest)
-        else:
+        if not argument.startswith("-") or argument == "-":
             request.words.append(argument)
+            continue
+        if argument.startswith("--"):
+            name, attached, value = argument[2:].partition("=")
+            shown = f"--{name}"
+        else:
+            if argument[1] not in known.short:
+                raise UsageError(f"unknown shorthand flag: {argument[1]!r} in {argument}")
+            name = known.short[argument[1]]
+            value = attached = argument[2:].removeprefix("=")
+            shown = f"'{argument[1]}' in {argument}"
+        if name in known.switches:
+            value = value if attached else "true"
+        elif name not in known.values:
+            raise UsageError(f"unknown flag: {shown}")
+        elif not attached:
+            if not rest:
+                raise UsageError(f"flag needs an argument: {shown}")
+            value = rest.pop(0)
+        request.flags.setdefault(name, []).append(value)
     return request
-
-
-@dataclass(frozen=True, slots=True)
-class _Flags:
-    """The flags that a command knows."""
-
-    values: frozenset[str] = _WITH_VALUE
-    switches: frozenset[str] = _SWITCHES
-    short: dict[str, str] = field(default_factory=lambda: _SHORT)
-
-    @classmethod
-    def of(cls, argv: Sequence[str]) -> _Flags:
-        """Those of the command that these arguments name."""
-        if "connectivity" not in argv:
-            return cls()
-        return cls(
-            _WITH_VALUE | _CONNECTIVITY_VALUES,
-            _SWITCHES | _CONNECTIVITY_SWITCHES,
-            {**_SHORT, **_CONNECTIVITY_SHORT},
-        )
-
-
-def _set(
-    request: Request, known: _Flags, shown: str, name: str, value: str | None, rest: list[str]
-) -> None:
-    if name in known.switches:
-        request.flags[name] = value if value is not None else "true"
-        return
-    if name not in known.values:
-        raise UsageError(f"unknown flag: {shown}")
-    if value is None:
-        if not rest:
-            raise UsageError(f"flag needs an argument: {shown}")
-        value = rest.pop(0)
-    request.flags[name] = value
-    request.repeated.setdefault(name, []).append(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +154,9 @@ class RouteQuestion:
     """Which table of which family is asked for."""
 
     advertised: bool
-    """What is told to peers; else what the node has itself."""
+    """What peers are sent; else what the node has itself."""
     afi: str
-    """"" for a family that the lab speaks nothing of."""
+    """"" for a family without routes in a lab."""
     asn: int = 0
     """0: every instance."""
     peer: str = ""

@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.lab.agents import ExecFailed, Site, reach
+from app.lab.agents import Site, exec_failure
 from app.lab.command_line import Request, duration
 from app.lab.fields import labels_of, name_of, text, texts
 from app.lab.plane import EVENTS, NAMESPACES, NODES, PODS, Plane
-from app.lab.store import Answer
+from app.lab.store import Answer, JsonObject
 from app.lab.workloads import Workloads, is_ready
 
 _POLICY_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
@@ -158,11 +158,9 @@ class ConnectivityTest:
     def _reach_agents(self) -> None:
         """Before anything is made every agent is asked what it can do. Raises _Fails."""
         for agent in sorted(self._site.agents.values(), key=lambda agent: agent.node):
-            try:
-                reach(self._site, agent)
-            except ExecFailed as failed:
-                said = f"failed to fetch cilium status: {failed}"
-                raise _Fails(said, failed.seconds) from failed
+            failure = exec_failure(self._site, agent)
+            if failure is not None:
+                raise _Fails(f"failed to fetch cilium status: {failure}", failure.seconds)
 
     def _deploy(self) -> Iterator[str]:
         cluster = self._cluster
@@ -252,13 +250,9 @@ def _deploy(workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:
     workloads.create_namespace(namespace, {"app.kubernetes.io/name": "cilium-cli"}, "cilium")
     for name, node in _places(namespace, nodes):
         template, kind = workloads.suffix(10), name.partition("-")[0].rstrip("23")
+        labels: JsonObject = {"kind": kind, "name": name, "pod-template-hash": template}
         workloads.create_pod(
-            {
-                "name": f"{name}-{template}-{workloads.suffix()}",
-                "generateName": f"{name}-{template}-",
-                "namespace": namespace,
-                "labels": {"kind": kind, "name": name, "pod-template-hash": template},
-            },
+            workloads.generated(f"{name}-{template}", namespace, labels),
             [(name, _ECHO if kind == "echo" else _CURL)],
             node,
             host_network=name == "host-netns",

@@ -93,6 +93,8 @@ _SINCE = {
 }
 """Keys that older charts do not write."""
 
+_Labels = tuple[tuple[str, str], ...]
+
 
 def nodes_of(scenario: Scenario) -> list[Node]:
     """The scenario's nodes and the generated ones."""
@@ -238,62 +240,64 @@ def _cilium_node(plane: Plane, node: Node) -> JsonObject:
     }
 
 
-def components(cilium: str) -> tuple[Component, ...]:
+def components(version: str) -> tuple[Component, ...]:
     """The workloads of a Cilium installation of this version, and the cluster's DNS."""
-    part = ("app.kubernetes.io/part-of", "cilium")
-    chart = ("helm.sh/chart", f"cilium-{cilium}")
 
-    def labels(name: str, *others: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        return (("app.kubernetes.io/name", name), part, chart, *others)
+    def cilium(
+        name: str,
+        kind: str,
+        selector: _Labels,
+        *containers: tuple[str, str],
+        labels: _Labels = (),
+        app: str = "",
+        host_network: bool = False,
+    ) -> Component:
+        standard = (
+            ("app.kubernetes.io/name", app or name),
+            ("app.kubernetes.io/part-of", "cilium"),
+            ("helm.sh/chart", f"cilium-{version}"),
+        )
+        images = tuple((container, f"quay.io/cilium/{image}") for container, image in containers)
+        every = (*standard, *selector, *labels)
+        return Component(name, kind, images, every, selector, host_network=host_network)
 
-    agent = ("k8s-app", "cilium")
-    envoy = ("k8s-app", "cilium-envoy")
-    relay = ("k8s-app", "hubble-relay")
-    interface = ("k8s-app", "hubble-ui")
-    operator = (("io.cilium/app", "operator"), ("name", "cilium-operator"))
     dns = ("k8s-app", "kube-dns")
-    image = "quay.io/cilium/"
     return (
-        Component(
+        cilium(
             "cilium",
             "DaemonSet",
-            (("cilium-agent", f"{image}cilium:v{cilium}"),),
-            labels("cilium-agent", agent),
-            (agent,),
+            (("k8s-app", "cilium"),),
+            ("cilium-agent", f"cilium:v{version}"),
+            app="cilium-agent",
             host_network=True,
         ),
-        Component(
+        cilium(
             "cilium-envoy",
             "DaemonSet",
-            (("cilium-envoy", f"{image}cilium-envoy:v1.35.9-1770979049"),),
-            labels("cilium-envoy", envoy, ("name", "cilium-envoy")),
-            (envoy,),
+            (("k8s-app", "cilium-envoy"),),
+            ("cilium-envoy", "cilium-envoy:v1.35.9-1770979049"),
+            labels=(("name", "cilium-envoy"),),
             host_network=True,
         ),
-        Component(
+        cilium(
             "cilium-operator",
             "Deployment",
-            (("cilium-operator", f"{image}operator-generic:v{cilium}"),),
-            labels("cilium-operator", *operator),
-            operator,
+            (("io.cilium/app", "operator"), ("name", "cilium-operator")),
+            ("cilium-operator", f"operator-generic:v{version}"),
             host_network=True,
         ),
-        Component(
+        cilium(
             "hubble-relay",
             "Deployment",
-            (("hubble-relay", f"{image}hubble-relay:v{cilium}"),),
-            labels("hubble-relay", relay),
-            (relay,),
+            (("k8s-app", "hubble-relay"),),
+            ("hubble-relay", f"hubble-relay:v{version}"),
         ),
-        Component(
+        cilium(
             "hubble-ui",
             "Deployment",
-            (
-                ("frontend", f"{image}hubble-ui:v0.13.3"),
-                ("backend", f"{image}hubble-ui-backend:v0.13.3"),
-            ),
-            labels("hubble-ui", interface),
-            (interface,),
+            (("k8s-app", "hubble-ui"),),
+            ("frontend", "hubble-ui:v0.13.3"),
+            ("backend", "hubble-ui-backend:v0.13.3"),
         ),
         Component(
             "coredns",

@@ -34,18 +34,13 @@ _LEFT_OUT_DOMAINS = ("io.kubernetes", "kubernetes.io", "k8s.io")
 def back(workloads: Workloads, service: JsonObject, nodes: Sequence[str]) -> None:
     """Give a service ready pods on the nodes, and the EndpointSlice that lists them."""
     namespace, name = key_of(service)
-    labels = mapping(service, "spec", "selector")
     template = workloads.suffix(10)
+    labels = {**mapping(service, "spec", "selector"), "pod-template-hash": template}
     endpoints: list[object] = []
     for number, node in enumerate(nodes):
         address = _pod_address(workloads.plane, node, number)
         pod = workloads.create_pod(
-            {
-                "name": f"{name}-{template}-{workloads.suffix()}",
-                "generateName": f"{name}-{template}-",
-                "namespace": namespace,
-                "labels": {**labels, "pod-template-hash": template},
-            },
+            workloads.generated(f"{name}-{template}", namespace, labels),
             [(name, f"ghcr.io/home-operations/{name}:rolling")],
             node,
             address=address,
@@ -88,10 +83,7 @@ def _put_slice(workloads: Workloads, service: JsonObject, endpoints: list[object
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {
-                "name": f"{name}-{workloads.suffix()}",
-                "generateName": f"{name}-",
-                "namespace": namespace,
-                "labels": labels,
+                **workloads.generated(name, namespace, labels),
                 "ownerReferences": [owner_reference("Service", name, uid, controller=True)],
             },
             "addressType": "IPv4",

@@ -56,7 +56,7 @@ class FreeBlocks:
         return True
 
     def give(self, number: int) -> None:
-        """Return a number that was taken, joining it with its free neighbours."""
+        """Return a number that was taken, joining it with its free neighbors."""
         low = high = number
         at = bisect.bisect_left(self.blocks, number, key=lambda block: block[0])
         end = at
@@ -132,7 +132,7 @@ class Range:
         return True
 
     def release(self, address: AnyAddress, holder: ObjectKey) -> None:
-        """The holder no longer has the address; it is free once nobody has it."""
+        """The holder no longer has the address; it is free once no service has it."""
         rest = [each for each in self.holders.get(address, []) if each != holder]
         if rest:
             self.holders[address] = rest

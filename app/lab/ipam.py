@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from app.lab.fields import (
     AnyAddress,
     created,
-    integer,
     ip_address,
     key_of,
     mapping,
@@ -32,7 +31,7 @@ from app.lab.ip_requests import (
     request_of,
     unshareable,
 )
-from app.lab.plane import LBIPAM_MODULE, POOLS, SERVICES, Plane
+from app.lab.plane import LBIPAM_MODULE, POOLS, SERVICES, Condition, Minor, Plane
 from app.lab.store import JsonObject, ObjectKey, stamp
 
 _SATISFIED = "cilium.io/IPAMRequestSatisfied"
@@ -90,15 +89,14 @@ class LoadBalancerIpam:
         if not plane.enabled("enable-lb-ipam", "true"):
             return
         pools = plane.all(POOLS)
-        if not self._running and not pools:
+        if not self._running:
+            if pools:
+                self._start()
             return
-        if self._running and not pools:
+        if not pools:
             self._info("Restarting LB IPAM")
             self._release_all()
             self.restart()
-            return
-        if not self._running:
-            self._start()
             return
         pool_events = plane.changes(POOLS, self._seen)
         service_events = plane.changes(SERVICES, self._seen)
@@ -167,21 +165,14 @@ class LoadBalancerIpam:
         if known is None:
             self._pools[name] = Pool(stored, wanted)
             return
-        if known.object.get("spec") != stored.get("spec"):
-            self._log_new_spec(name, known.object, stored)
+        old, new = known.object.get("spec"), stored.get("spec")
+        if old != new:
+            fields = {"poolName": name, "poolOldSpec": old, "poolNewSpec": new}
+            self._info("Updated Pool spec", (1, 18), **fields)
         kept = {r.bounds: r for r in known.ranges if r.bounds in {w.bounds for w in wanted}}
         self._drop_ranges([r for r in known.ranges if kept.get(r.bounds) is not r])
         known.object = stored
         known.ranges = [kept.get(r.bounds, r) for r in wanted]
-
-    def _log_new_spec(self, name: str, old: JsonObject, new: JsonObject) -> None:
-        if self._plane.version >= (1, 18):
-            self._info(
-                "Updated Pool spec",
-                poolName=name,
-                poolOldSpec=old.get("spec"),
-                poolNewSpec=new.get("spec"),
-            )
 
     def _drop_ranges(self, ranges: Iterable[Range]) -> None:
         gone = list(ranges)
@@ -219,31 +210,15 @@ class LoadBalancerIpam:
         self._log("warn", message, **dict(zip(names, values, strict=True)))
 
     def _write_pool(self, pool: Pool) -> None:
-        stored = self._plane.get(POOLS, name_of(pool.object))
-        if stored is None:
-            return
         total = sum(r.size for r in pool.ranges)
         used = sum(r.used for r in pool.ranges)
-        generation = integer(stored, "metadata", "generation", default=1)
-        conflict = ("True", "cidr_overlap") if pool.conflict else ("False", "resolved")
-        conditions = [("cilium.io/PoolConflict", *conflict, pool.conflict)] + [
-            (f"cilium.io/IPs{kind}", "Unknown", "noreason", str(count))
+        status, reason = ("True", "cidr_overlap") if pool.conflict else ("False", "resolved")
+        conditions = [Condition("cilium.io/PoolConflict", status, pool.conflict, reason)]
+        conditions += [
+            Condition(f"cilium.io/IPs{kind}", "Unknown", str(count), "noreason")
             for kind, count in (("Total", total), ("Available", total - used), ("Used", used))
         ]
-        self._plane.set_conditions(
-            POOLS,
-            stored,
-            [
-                {
-                    "type": type_,
-                    "status": status,
-                    "reason": reason,
-                    "message": message,
-                    "observedGeneration": generation,
-                }
-                for type_, status, reason, message in conditions
-            ],
-        )
+        self._plane.set_conditions(POOLS, pool.object, conditions)
 
     # Services
 
@@ -279,10 +254,9 @@ class LoadBalancerIpam:
             if self._importing and address is not None and address not in request.held:
                 self._import(request, address)
         lost = [word for word in present if word not in {str(a) for a in request.held}]
-        if lost and self._plane.version >= (1, 20):
-            self._info(
-                "Removing Ingress IPs", serviceName=request.full_name, ipAddrs=f"[{' '.join(lost)}]"
-            )
+        if lost:
+            fields = {"serviceName": request.full_name, "ipAddrs": f"[{' '.join(lost)}]"}
+            self._info("Removing Ingress IPs", (1, 20), **fields)
 
     def _keeps(self, request: IpRequest, address: AnyAddress, range_: Range) -> bool:
         pool = self._pools.get(range_.pool)
@@ -301,17 +275,16 @@ class LoadBalancerIpam:
         return address.version in request.families
 
     def _import(self, request: IpRequest, address: AnyAddress) -> None:
-        range_, _ = self._range_of(request, address)
-        service = request.full_name
+        range_ = self._range_of(request, address)
         later = "deferring to regular allocation logic"
-        if range_ is None or not self._wanted(request, address):
+        if not isinstance(range_, Range) or not self._wanted(request, address):
             message = f"Current IP does not belong to any matching range, {later}"
         elif self._take(request, address, range_) is not None:
             message = f"Current IP is already allocated by another service, {later}"
         else:
             return
         if self._plane.version >= (1, 18):
-            self._log("warn", message, ipAddr=address, serviceName=service)
+            self._log("warn", message, ipAddr=address, serviceName=request.full_name)
 
     # Allocation
 
@@ -327,37 +300,34 @@ class LoadBalancerIpam:
                 request.refusal = self._give_any(request, family) or request.refusal
 
     def _give(self, request: IpRequest, address: AnyAddress) -> Refusal | None:
-        range_, refusal = self._range_of(request, address)
-        if range_ is None:
-            return refusal
+        range_ = self._range_of(request, address)
+        if not isinstance(range_, Range):
+            return range_
         refusal = self._take(request, address, range_)
         if refusal is None:
             self._assigned(request, address)
         return refusal
 
-    def _range_of(
-        self, request: IpRequest, address: AnyAddress
-    ) -> tuple[Range | None, Refusal | None]:
+    def _range_of(self, request: IpRequest, address: AnyAddress) -> Range | Refusal:
         found = False
         for range_ in self._usable_ranges():
             if address in range_:
                 found = True
                 if self._pools[range_.pool].takes(request):
-                    return range_, None
+                    return range_
         if found:
             message = f"The pool with the CIDR containing '{address}', doesn't select this service"
-            return None, ("pool_selector_mismatch", message)
-        return None, ("no_pool", f"No pool exists with a CIDR containing '{address}'")
+            return ("pool_selector_mismatch", message)
+        return ("no_pool", f"No pool exists with a CIDR containing '{address}'")
 
     def _take(self, request: IpRequest, address: AnyAddress, range_: Range) -> Refusal | None:
         holders = range_.holders.get(address, [])
-        if not holders:
-            if range_.allocate(address, request.service):
-                request.held[address] = range_
-                return None
-            return _taken(address)
-        if not request.sharing_key:
-            return _taken(address)
+        if not holders and range_.allocate(address, request.service):
+            request.held[address] = range_
+            return None
+        if not holders or not request.sharing_key:
+            taken = f"The IP '{address}' is already allocated to another service"
+            return ("already_allocated", taken)
         for holder in holders:
             reason = unshareable(request, self._requests[holder])
             if reason is not None:
@@ -403,8 +373,8 @@ class LoadBalancerIpam:
         return [range_ for pool in pools for range_ in pool.ranges]
 
     def _assigned(self, request: IpRequest, address: AnyAddress) -> None:
-        if self._plane.version >= (1, 20):
-            self._info("Assigning Ingress IP", serviceName=request.full_name, ipAddr=address)
+        fields = {"serviceName": request.full_name, "ipAddr": address}
+        self._info("Assigning Ingress IP", (1, 20), **fields)
 
     # Writing
 
@@ -448,9 +418,8 @@ class LoadBalancerIpam:
         }
 
     def _give_up(self, service: JsonObject) -> None:
-        if self._plane.version >= (1, 20):
-            message = "Removing all Ingress IPs and conditions"
-            self._info(message, serviceName="/".join(key_of(service)))
+        message = "Removing all Ingress IPs and conditions"
+        self._info(message, (1, 20), serviceName="/".join(key_of(service)))
         status: JsonObject = {"loadBalancer": {}}
         if others := _other_conditions(service):
             status["conditions"] = others
@@ -459,8 +428,10 @@ class LoadBalancerIpam:
     def _unreadable(self, error: str) -> None:
         self._log("error", "Unable to parse service.spec.LoadBalancerIP", error=error)
 
-    def _info(self, message: str, **fields: object) -> None:
-        self._log("info", message, **fields)
+    def _info(self, message: str, since: Minor = (0, 0), **fields: object) -> None:
+        """Log what the operator logs from a version on."""
+        if self._plane.version >= since:
+            self._log("info", message, **fields)
 
     def _log(self, level: str, message: str, **fields: object) -> None:
         self._plane.operator_log(level, message, LBIPAM_MODULE, **fields)
@@ -475,8 +446,3 @@ def _other_conditions(service: JsonObject) -> list[JsonObject]:
     """The conditions of a service that are not LB-IPAM's."""
     conditions = objects(service, "status", "conditions")
     return [each for each in conditions if text(each, "type") != _SATISFIED]
-
-
-def _taken(address: AnyAddress) -> Refusal:
-    message = f"The IP '{address}' is already allocated to another service"
-    return ("already_allocated", message)

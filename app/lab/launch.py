@@ -18,7 +18,6 @@ import time
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TextIO
 
 DEFAULT_SCENARIO = "home"
@@ -61,12 +60,7 @@ class RunningLab:
     def __enter__(self) -> RunningLab:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -100,7 +94,7 @@ def start_lab(
 ) -> RunningLab:
     """Start a lab and return when it answers: a scenario (by name or path), or a recording.
 
-    Without either it is the scenario `home`. `context` names the kubeconfig's context, which tells
+    Without either it is the scenario `home`. `context` names the kubeconfig's context, which names
     the scenario otherwise. `deadline` is in seconds. Raises LabFailed.
     """
     if scenario is not None and replay is not None:
@@ -130,14 +124,6 @@ def serve(lab: RunningLab, out: TextIO) -> int:
         return 0
 
 
-def scenarios() -> list[tuple[str, str]]:
-    """The names of the scenarios and what each shows."""
-    # Imported here: only this question needs the scenarios' types in the parent.
-    from app.lab.scenario import scenario_list
-
-    return scenario_list()
-
-
 def _process(arguments: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the server from the tree this file lies in, wherever that is installed."""
     root = str(Path(__file__).resolve().parents[2])
@@ -151,7 +137,7 @@ def _process(arguments: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=environment,
-            # Ctrl-C and a closing terminal are the parent's affair; stdin tells of its end.
+            # Ctrl-C and a closing terminal are the parent's affair; stdin ends with it.
             start_new_session=True,
         )
     except OSError as problem:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.lab.fields import integer, labels_of, mapping, objects, selects, text, truth
-from app.lab.plane import CILIUM_NODES, NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, SECRETS, Plane
+from app.lab.plane import (
+    CILIUM_NODES,
+    NODE_CONFIGS,
+    PEER_CONFIGS,
+    PEERING_POLICIES,
+    SECRETS,
+    Condition,
+    Plane,
+)
 from app.lab.sessions import PeerSettings, Session
 from app.lab.store import JsonObject, stamp
 
@@ -161,22 +169,12 @@ def write_status(
     if status != known:
         plane.set_status(NODE_CONFIGS, config, status)
     if plane.version >= (1, 18) and (error or "conditions" in known):
-        _write_error(plane, node, error)
-
-
-def _write_error(plane: Plane, node: str, error: str) -> None:
-    config = plane.get(NODE_CONFIGS, node)
-    if config is None:
-        return
-    reason = "ReconcileFailed" if error else "ReconcileSucceeded"
-    condition: JsonObject = {
-        "type": "cilium.io/BGPReconcileError",
-        "status": "True" if error else "False",
-        "reason": reason if plane.version >= (1, 20) else "BGPReconcileError",
-        "message": error,
-        "observedGeneration": integer(config, "metadata", "generation", default=1),
-    }
-    plane.set_conditions(NODE_CONFIGS, config, [condition])
+        reason = "ReconcileFailed" if error else "ReconcileSucceeded"
+        if plane.version < (1, 20):
+            reason = "BGPReconcileError"
+        truth_value = "True" if error else "False"
+        condition = Condition("cilium.io/BGPReconcileError", truth_value, error, reason)
+        plane.set_conditions(NODE_CONFIGS, config, [condition])
 
 
 def _instance_status(instance: Instance, counts: Counts) -> JsonObject:

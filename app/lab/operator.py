@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from app.lab.fields import (
     created,
-    integer,
     labels_of,
     mapping,
     merged,
@@ -31,6 +30,7 @@ from app.lab.plane import (
     OVERRIDES,
     PEER_CONFIGS,
     SECRETS,
+    Condition,
     Plane,
 )
 from app.lab.store import JsonObject, ResourceKey
@@ -167,13 +167,13 @@ class Operator:
         absent = f"Referenced CiliumBGPPeerConfig(s) are missing: [{' '.join(missing)}]"
         # Up to 1.19 the reason and this message stay the same whether True or False.
         always = self._plane.version < (1, 20)
-        nobody = "No node matches spec.nodeSelector" if always or not selects_any else ""
+        unmatched = "No node matches spec.nodeSelector" if always or not selects_any else ""
         verdicts = [
-            ("ConflictingClusterConfig", bool(rivals), conflict if rivals else ""),
-            ("MissingPeerConfigs", bool(missing), absent if missing else ""),
-            ("NoMatchingNode", not selects_any, nobody),
+            self._verdict("ConflictingClusterConfig", bool(rivals), conflict if rivals else ""),
+            self._verdict("MissingPeerConfigs", bool(missing), absent if missing else ""),
+            self._verdict("NoMatchingNode", not selects_any, unmatched),
         ]
-        self._set(CLUSTER_CONFIGS, config, verdicts)
+        self._plane.set_conditions(CLUSTER_CONFIGS, config, verdicts)
 
     def _check_secret(self, peer_config: JsonObject) -> None:
         if not self._reports:
@@ -184,25 +184,12 @@ class Operator:
         message = f'Referenced Auth Secret "{secret}" is missing' if missing else ""
         if not secret and self._plane.version >= (1, 20):
             message = "Auth Secret is not configured"
-        self._set(PEER_CONFIGS, peer_config, [("MissingAuthSecret", missing, message)])
+        verdict = self._verdict("MissingAuthSecret", missing, message)
+        self._plane.set_conditions(PEER_CONFIGS, peer_config, [verdict])
 
-    def _set(
-        self, resource: ResourceKey, obj: JsonObject, verdicts: Iterable[tuple[str, bool, str]]
-    ) -> None:
-        stored = self._plane.get(resource, name_of(obj))
-        if stored is None:
-            return
-        conditions: list[JsonObject] = [
-            {
-                "type": f"cilium.io/{kind}",
-                "status": "True" if true else "False",
-                "reason": _reason(kind, true, self._plane.version, message),
-                "message": message,
-                "observedGeneration": integer(stored, "metadata", "generation", default=1),
-            }
-            for kind, true, message in verdicts
-        ]
-        self._plane.set_conditions(resource, stored, conditions)
+    def _verdict(self, kind: str, true: bool, message: str) -> Condition:
+        reason = _reason(kind, true, self._plane.version, message)
+        return Condition(f"cilium.io/{kind}", "True" if true else "False", message, reason)
 
 
 def _reason(kind: str, true: bool, version: tuple[int, int], message: str) -> str:
@@ -246,11 +233,8 @@ def _check_policies(plane: Plane) -> None:
     for resource in _POLICY_INPUTS:
         for policy in plane.all(resource):
             fault = "\n".join(filter(None, map(_fault, _rules(policy))))
-            condition: JsonObject = {
-                "type": "Valid",
-                "status": "False" if fault else "True",
-                "message": fault or "Policy validation succeeded",
-            }
+            message = fault or "Policy validation succeeded"
+            condition = Condition("Valid", "False" if fault else "True", message)
             plane.set_conditions(resource, policy, [condition])
 
 

@@ -16,8 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
+from typing import NamedTuple
 
-from app.lab.fields import labels_of, mapping, objects, text
+from app.lab.fields import integer, key_of, labels_of, mapping, objects, text
 from app.lab.store import Event, Expired, JsonObject, Logs, ResourceKey, Store, stamp
 
 NODES: ResourceKey = ("", "nodes")
@@ -74,6 +75,16 @@ def release(version: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(\.\d+)*", version):
         raise ValueError(f"{version!r} is not a version such as 0.19.7")
     return tuple(map(int, version.split(".")))
+
+
+class Condition(NamedTuple):
+    """A condition of an object's status."""
+
+    type: str
+    status: str
+    message: str
+    reason: str = ""
+    """Empty where the condition has neither a reason nor an observed generation."""
 
 
 @dataclass(slots=True)
@@ -180,20 +191,35 @@ class Plane:
         self.store.put(resource, {**obj, "status": status}, manager)
 
     def set_conditions(
-        self, resource: ResourceKey, obj: JsonObject, conditions: Iterable[JsonObject]
+        self, resource: ResourceKey, obj: JsonObject, conditions: Iterable[Condition]
     ) -> None:
-        """Set conditions by type; a transition time changes with the status only."""
-        known = objects(obj, "status", "conditions")
+        """Set conditions by type, if the object is still there.
+
+        A transition time changes with the status only.
+        """
+        namespace, name = key_of(obj)
+        stored = self.get(resource, name, namespace)
+        if stored is None:
+            return
+        known = objects(stored, "status", "conditions")
         by_type = {text(condition, "type"): condition for condition in known}
         for condition in conditions:
-            before = by_type.get(text(condition, "type"), {})
-            same = before.get("status") == condition["status"]
+            before = by_type.get(condition.type, {})
+            same = before.get("status") == condition.status
             since = text(before, "lastTransitionTime") if same else stamp(self.time)
-            new = {**condition, "lastTransitionTime": since}
-            by_type[text(condition, "type")] = dict(sorted(new.items()))
+            new: JsonObject = {
+                "lastTransitionTime": since,
+                "message": condition.message,
+                "status": condition.status,
+                "type": condition.type,
+            }
+            if condition.reason:
+                generation = integer(stored, "metadata", "generation", default=1)
+                new |= {"observedGeneration": generation, "reason": condition.reason}
+            by_type[condition.type] = dict(sorted(new.items()))
         if (listed := list(by_type.values())) != known:
-            status = {**mapping(obj, "status"), "conditions": list[object](listed)}
-            self.set_status(resource, obj, status)
+            status = {**mapping(stored, "status"), "conditions": list[object](listed)}
+            self.set_status(resource, stored, status)
 
 
 def _slog(time: str, level: str, message: str, fields: dict[str, object]) -> str:

@@ -9,7 +9,7 @@ thousands of services stay cheap.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,53 +43,55 @@ Routes = dict[str, Attributes]
 """Prefixes, as text, with what they carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What one node offers: what every node offers alike, and its own."""
-
-    shared: Mapping[str, Attributes]
-    own: Mapping[str, Attributes]
-    since: Mapping[str, datetime]
-    """When each shared prefix was first offered."""
-    revision: int
-    """Differs when the shared part does."""
-
-    def __len__(self) -> int:
-        return len(self.shared) + sum(prefix not in self.shared for prefix in self.own)
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.shared
-        yield from (prefix for prefix in self.own if prefix not in self.shared)
-
-    def items(self) -> Iterator[tuple[str, Attributes]]:
-        """All prefixes with their attributes."""
-        for prefix, attributes in self.shared.items():
-            other = self.own.get(prefix)
-            yield prefix, attributes if other is None else attributes.joined(other)
-        for prefix, attributes in self.own.items():
-            if prefix not in self.shared:
-                yield prefix, attributes
-
-
-NOTHING = Offer({}, {}, {}, 0)
-"""An offer without prefixes."""
+_ADDRESS_KINDS = ("LoadBalancerIP", "ClusterIP", "ExternalIP")
+_BGP_CLASS = "io.cilium/bgp-control-plane"
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
     """What a set of advertisement entries selects in one family, whatever the node."""
 
-    shared: Routes
-    local: tuple[tuple[ServiceOffer, Attributes], ...]
+    shared: Routes = field(default_factory=dict)
+    """What every node offers."""
+    local: tuple[tuple[ServiceOffer, Attributes], ...] = ()
     """Services that only some nodes may offer."""
-    since: dict[str, datetime]
-    pod_cidrs: tuple[Attributes, ...]
+    since: dict[str, datetime] = field(default_factory=dict)
+    """When each shared prefix was first offered."""
+    pod_cidrs: tuple[Attributes, ...] = ()
     """One for each entry that offers the node's pod networks."""
-    revision: int
+    revision: int = 0
+    """Differs when the shared part does."""
 
 
-_ADDRESS_KINDS = ("LoadBalancerIP", "ClusterIP", "ExternalIP")
-_BGP_CLASS = "io.cilium/bgp-control-plane"
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one node offers: the shared part of what is selected, and its own."""
+
+    selected: Selected
+    own: Routes
+
+    def __len__(self) -> int:
+        shared = self.selected.shared
+        return len(shared) + sum(prefix not in shared for prefix in self.own)
+
+    def __iter__(self) -> Iterator[str]:
+        shared = self.selected.shared
+        yield from shared
+        yield from (prefix for prefix in self.own if prefix not in shared)
+
+    def items(self) -> Iterator[tuple[str, Attributes]]:
+        """All prefixes with their attributes."""
+        shared = self.selected.shared
+        for prefix, attributes in shared.items():
+            other = self.own.get(prefix)
+            yield prefix, attributes if other is None else attributes.joined(other)
+        for prefix, attributes in self.own.items():
+            if prefix not in shared:
+                yield prefix, attributes
+
+
+NOTHING = Offer(Selected(), {})
+"""An offer without prefixes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Prefixes:
         return self._offer(node, selected, version)
 
     def of_virtual_router(self, node: str, router: JsonObject, version: int) -> Offer:
-        """What a BGPv1 virtual router offers all its neighbours."""
+        """What a BGPv1 virtual router offers all its neighbors."""
         key = (f"v1 {router!r}", version)
         selected = self._selected.get(key)
         if selected is None:
@@ -167,15 +169,12 @@ class Prefixes:
                     _add(shared, offer.prefixes, selection.attributes, version)
                 else:
                     local.append((offer, selection.attributes))
-        before = self._before.get(key)
-        known = before.since if before is not None else {}
-        since = {prefix: known.get(prefix, self.plane.time) for prefix in shared}
+        before = self._before.get(key, Selected())
+        since = {prefix: before.since.get(prefix, self.plane.time) for prefix in shared}
         pod_cidrs = tuple(
             _attributes(entry) for entry in entries if text(entry, "advertisementType") == "PodCIDR"
         )
-        revision = before.revision if before is not None else 1
-        if before is not None and before.shared != shared:
-            revision += 1
+        revision = before.revision + (before.revision == 0 or before.shared != shared)
         selected = Selected(shared, tuple(local), since, pod_cidrs, revision)
         self._selected[key] = selected
         return selected
@@ -188,7 +187,7 @@ class Prefixes:
                 _add(own, offer.prefixes, attributes, version)
         for attributes in selected.pod_cidrs:
             _add(own, self._pod_cidrs(node), attributes, version)
-        return Offer(selected.shared, own, selected.since, selected.revision)
+        return Offer(selected, own)
 
     def _pod_cidrs(self, node: str) -> list[AnyNetwork]:
         if text(self.plane.configuration(), "ipam") not in ("kubernetes", "cluster-pool"):

@@ -8,10 +8,10 @@ client that asks for aggregated discovery accepts them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from app.lab.plane import Minor, minor
 from app.lab.store import JsonObject, Resource
 
 _CORE = ("v1",)
@@ -39,18 +39,18 @@ _POLICY = ("cilium", "ciliumpolicy")
 _BGP = ("cilium", "ciliumbgp")
 _POOL = ("ippools", "ippool", "lbippool", "lbippools")
 _STABLE = ("v2",)
-_OLDEST = 17
-"""The oldest minor version that is known."""
+_OLDEST = (1, 17)
+"""The oldest version that is known."""
 _ALPHA = ("v2alpha1",)
 
 
-def cilium_resources(minor: int = 21) -> tuple[Resource, ...]:
-    """The kinds that Cilium 1.`minor` registers, with the versions it serves each under.
+def cilium_resources(version: Minor) -> tuple[Resource, ...]:
+    """The kinds that a version of Cilium registers, with the versions it serves each under.
 
     Pools and the BGP kinds are v2alpha1 alone up to 1.17 and both from 1.18 (`docs/cilium.md`);
     CiliumBGPPeeringPolicy left with BGPv1 in 1.19.
     """
-    graduated = (*_STABLE, *_ALPHA) if minor >= 18 else _ALPHA
+    graduated = (*_STABLE, *_ALPHA) if version >= (1, 18) else _ALPHA
     kinds = (
         _cilium(_STABLE, "CiliumNode", ("cn", "ciliumn")),
         _cilium(_STABLE, "CiliumEndpoint", ("cep", "ciliumep"), namespaced=True),
@@ -64,7 +64,7 @@ def cilium_resources(minor: int = 21) -> tuple[Resource, ...]:
         _cilium(graduated, "CiliumBGPNodeConfigOverride", ("cbgpnodeoverride",), _BGP),
         _cilium(_ALPHA, "CiliumL2AnnouncementPolicy", ("l2announcement",)),
     )
-    if minor >= 19:
+    if version >= (1, 19):
         return kinds
     return (*kinds, _cilium(_ALPHA, "CiliumBGPPeeringPolicy", ("bgpp",), _BGP))
 
@@ -77,17 +77,14 @@ def resources(
     `crds` names kinds that are served although this version does not bring them, or are not
     although it does. Raises ValueError when it is no version, or no such kind.
     """
-    found = re.match(r"v?1\.(\d+)", cilium_version)
-    if found is None:
-        raise ValueError(f"{cilium_version!r} is not a Cilium version such as 1.19.1")
-    kinds = {each.kind: each for each in cilium_resources(int(found[1]))}
+    kinds = {each.kind: each for each in cilium_resources(minor(cilium_version))}
     earlier = {each.kind: each for each in cilium_resources(_OLDEST)}
     for kind, served in crds.items():
         if kind not in kinds | earlier:
             raise ValueError(f"crds: {kind!r} is no kind of Cilium's")
-        found_kind = kinds.pop(kind, earlier[kind])
+        resource = kinds.pop(kind, earlier[kind])
         if served:
-            kinds[kind] = found_kind
+            kinds[kind] = resource
     return (*STANDARD, *kinds.values())
 
 
@@ -107,7 +104,10 @@ RESOURCES = resources("1.21.0")
 """What a cluster with the newest known Cilium serves."""
 
 
-_VERBS = ["get", "list", "watch"]
+_REVIEWS = Resource(
+    "authorization.k8s.io", _CORE, "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
+)
+"""What every API server serves and stores nowhere."""
 
 
 def discovery_document(path: str, resources: Iterable[Resource]) -> JsonObject | None:
@@ -115,7 +115,7 @@ def discovery_document(path: str, resources: Iterable[Resource]) -> JsonObject |
 
     None when these resources make no such document.
     """
-    known = list(resources)
+    known = [*resources, _REVIEWS]
     match path.strip("/").split("/"):
         case ["api"]:
             return _core_versions()
@@ -137,7 +137,6 @@ def _core_versions() -> JsonObject:
 
 def _group_list(resources: Sequence[Resource]) -> JsonObject:
     names = dict.fromkeys(resource.group for resource in resources if resource.group)
-    names["authorization.k8s.io"] = None
     groups = [_group_entry(name, resources) for name in names]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
@@ -157,8 +156,6 @@ def _group_entry(group: str, resources: Sequence[Resource]) -> JsonObject:
 
 
 def _versions(group: str, resources: Sequence[Resource]) -> list[str]:
-    if group == "authorization.k8s.io":
-        return ["v1"]
     served = (v for resource in resources if resource.group == group for v in resource.versions)
     return sorted(set(served), key=preference)
 
@@ -175,15 +172,12 @@ def _resource_list(group: str, version: str, resources: Sequence[Resource]) -> J
         if resource.group == group and version in resource.versions
         for entry in _resource_entries(resource)
     ]
-    if (group, version) == ("authorization.k8s.io", "v1"):
-        entries.append(_access_review())
     if not entries:
         return None
-    group_version = f"{group}/{version}" if group else version
     return {
         "kind": "APIResourceList",
         **({"apiVersion": "v1"} if group else {}),
-        "groupVersion": group_version,
+        "groupVersion": f"{group}/{version}" if group else version,
         "resources": entries,
     }
 
@@ -194,7 +188,7 @@ def _resource_entries(resource: Resource) -> list[JsonObject]:
         "singularName": resource.kind.lower(),
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": _VERBS,
+        "verbs": ["create"] if resource == _REVIEWS else ["get", "list", "watch"],
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
@@ -202,21 +196,5 @@ def _resource_entries(resource: Resource) -> list[JsonObject]:
         entry["categories"] = list(resource.categories)
     if resource.key != ("", "pods"):
         return [entry]
-    log: JsonObject = {
-        "name": "pods/log",
-        "singularName": "",
-        "namespaced": True,
-        "kind": "Pod",
-        "verbs": ["get"],
-    }
-    return [entry, log]
-
-
-def _access_review() -> JsonObject:
-    return {
-        "name": "selfsubjectaccessreviews",
-        "singularName": "selfsubjectaccessreview",
-        "namespaced": False,
-        "kind": "SelfSubjectAccessReview",
-        "verbs": ["create"],
-    }
+    log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod"}
+    return [entry, {**log, "verbs": ["get"]}]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,7 @@ from typing import Literal
 import msgspec
 import yaml
 
-from app.lab.fields import mapping, merged, objects, text
+from app.lab.fields import key_of, mapping, merged, objects, text
 from app.lab.plane import minor, release
 from app.lab.resources import resources
 from app.lab.store import CannotServe, JsonObject, stamp
@@ -105,7 +104,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Objects that somebody changed at a time: merged into the existing ones, or created."""
+    """Objects that a user changed at a time: merged into the existing ones, or created."""
 
     at: str = "-10m"
     manifests: tuple[JsonObject, ...] = ()
@@ -311,14 +310,9 @@ def _extended(base: JsonObject, document: JsonObject) -> JsonObject:
     return joined
 
 
-def identity(manifest: Mapping[str, object]) -> str:
+def identity(manifest: JsonObject) -> str:
     """`Kind/name` or `Kind/namespace/name`."""
-    parts = (
-        text(manifest, "kind"),
-        text(manifest, "metadata", "namespace"),
-        text(manifest, "metadata", "name"),
-    )
-    return "/".join(part for part in parts if part)
+    return "/".join(filter(None, (text(manifest, "kind"), *key_of(manifest))))
 
 
 def _check_manifest(path: Path, manifest: JsonObject) -> None:

@@ -7,6 +7,7 @@ that each kind can be selected by: `pkg/apis/core/v1/conversion.go`.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -134,13 +135,13 @@ def selection(resource: Resource, label_selector: str, field_selector: str) -> S
 
 def parse_label_selector(text: str) -> tuple[Requirement, ...]:
     """The requirements of `a=b,c!=d,e in (f,g),h,!i,j>1`. Raises BadSelector."""
-    tokens = _Tokens(text)
+    words = deque(_TOKEN.findall(text))
     found: list[Requirement] = []
-    while tokens.peek():
-        found.append(_requirement(tokens))
-        if tokens.peek():
-            tokens.expect(",")
-            if not tokens.peek():
+    while _peek(words):
+        found.append(_requirement(words))
+        if _peek(words):
+            _expect(words, ",")
+            if not _peek(words):
                 raise BadSelector("unable to parse requirement: found '', expected: identifier")
     return tuple(found)
 
@@ -151,48 +152,44 @@ def parse_field_selector(text: str, resource: Resource) -> tuple[FieldRequiremen
     return tuple(_field(term, text, resource) for term in terms)
 
 
-class _Tokens:
-    """The words of a label selector, read one at a time."""
-
-    def __init__(self, text: str) -> None:
-        self._words = _TOKEN.findall(text)
-        self._next = 0
-
-    def peek(self) -> str:
-        """The next word, "" at the end."""
-        return self._words[self._next] if self._next < len(self._words) else ""
-
-    def take(self) -> str:
-        """The next word, which is then gone."""
-        word = self.peek()
-        self._next += 1
-        return word
-
-    def expect(self, wanted: str) -> None:
-        """Take a certain word. Raises BadSelector."""
-        word = self.take()
-        if word != wanted:
-            raise BadSelector(f"unable to parse requirement: found '{word}', expected: '{wanted}'")
+_Words = deque[str]
+"""What is left of a label selector."""
 
 
-def _requirement(tokens: _Tokens) -> Requirement:
-    if tokens.peek() == "!":
-        tokens.take()
-        return Requirement(_valid(_KEY, tokens.take(), "label key"), "absent")
-    key = _valid(_KEY, tokens.take(), "label key")
-    operator = tokens.peek()
+def _peek(words: _Words) -> str:
+    """The next word, "" at the end."""
+    return words[0] if words else ""
+
+
+def _take(words: _Words) -> str:
+    return words.popleft() if words else ""
+
+
+def _expect(words: _Words, due: str) -> None:
+    """Take a certain word. Raises BadSelector."""
+    word = _take(words)
+    if word != due:
+        raise BadSelector(f"unable to parse requirement: found '{word}', expected: '{due}'")
+
+
+def _requirement(words: _Words) -> Requirement:
+    if _peek(words) == "!":
+        _take(words)
+        return Requirement(_valid(_KEY, _take(words), "label key"), "absent")
+    key = _valid(_KEY, _take(words), "label key")
+    operator = _peek(words)
     if operator in ("", ","):
         return Requirement(key, "exists")
-    tokens.take()
+    _take(words)
     match operator:
         case "=" | "==":
-            return Requirement(key, "in", frozenset({_value(tokens)}))
+            return Requirement(key, "in", frozenset({_value(words)}))
         case "!=":
-            return Requirement(key, "notin", frozenset({_value(tokens)}))
+            return Requirement(key, "notin", frozenset({_value(words)}))
         case "<" | ">":
-            return Requirement(key, "lt" if operator == "<" else "gt", _bound(tokens))
+            return Requirement(key, "lt" if operator == "<" else "gt", _bound(words))
         case "in" | "notin":
-            values = frozenset(_set(tokens))
+            values = frozenset(_set(words))
             if not values:
                 raise BadSelector("for 'in', 'notin' operators, values set can't be empty")
             return Requirement(key, operator, values)
@@ -201,28 +198,28 @@ def _requirement(tokens: _Tokens) -> Requirement:
     )
 
 
-def _value(tokens: _Tokens) -> str:
-    if tokens.peek() in ("", ","):
+def _value(words: _Words) -> str:
+    if _peek(words) in ("", ","):
         return ""
-    return _valid(_VALUE, tokens.take(), "label value")
+    return _valid(_VALUE, _take(words), "label value")
 
 
-def _bound(tokens: _Tokens) -> frozenset[str]:
-    word = tokens.take()
+def _bound(words: _Words) -> frozenset[str]:
+    word = _take(words)
     if not _INTEGER.fullmatch(word):
         raise BadSelector("for 'Gt', 'Lt' operators, the value must be an integer")
     return frozenset({word})
 
 
-def _set(tokens: _Tokens) -> Iterator[str]:
-    tokens.expect("(")
-    while tokens.peek() != ")":
-        yield _value(tokens)
-        if tokens.peek() != ")":
-            tokens.expect(",")
-            if tokens.peek() == ")":
+def _set(words: _Words) -> Iterator[str]:
+    _expect(words, "(")
+    while _peek(words) != ")":
+        yield _value(words)
+        if _peek(words) != ")":
+            _expect(words, ",")
+            if _peek(words) == ")":
                 yield ""
-    tokens.expect(")")
+    _expect(words, ")")
 
 
 def _valid(pattern: re.Pattern[str], word: str, what: str) -> str:

@@ -243,7 +243,7 @@ def _body(body: bytes, status: int = 200) -> web.Response:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; 0 then, 2 when there was nothing that could be served."""
+    """Serve until asked to stop; 0 then, 2 when there was nothing to serve."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     options = _options(argv)
     try:

@@ -21,8 +21,8 @@ class Greeting(Enum):
     """What comes of an attempt to open a session with a router."""
 
     WELCOME = "the session comes up"
-    SILENCE = "nobody answers"
-    STUCK = "the connection opens and nobody speaks"
+    SILENCE = "no answer"
+    STUCK = "the connection opens, then silence"
     WRONG_ASN = "the peer's AS number is not the configured one"
 
 
@@ -33,7 +33,7 @@ class Router:
     name: str
     address: str
     asn: int
-    hold_seconds: int = 90
+    hold: int = 90
     families: tuple[str, ...] = AFI_NAMES
     routes: dict[str, int] = field(default_factory=lambda: {"ipv4": 1})
     """How many routes it sends, by address family."""
@@ -45,9 +45,9 @@ class Router:
     running: bool = True
     frozen: bool = False
     refuses: set[str] = field(default_factory=set)
-    """Nodes it has no neighbour for: it closes their connections without a word."""
+    """Nodes it has no neighbor for: it closes their connections without a word."""
     shut_down: set[str] = field(default_factory=set)
-    """Nodes whose neighbour is administratively down on the router."""
+    """Nodes whose neighbor is administratively down on the router."""
 
     def greeting(self, node: str, peer_asn: int, password: str, ttl: int) -> Greeting:
         """How it answers a node that connects expecting `peer_asn` (0 accepts any)."""
@@ -62,7 +62,7 @@ class Router:
 
     def hold_for(self, node: str) -> int:
         """The hold time that it offers a node, in seconds."""
-        return self.holds.get(node, self.hold_seconds)
+        return self.holds.get(node, self.hold)
 
     def keeps(self, password: str) -> bool:
         """Whether an established session still hears keepalives."""
@@ -92,7 +92,7 @@ class PeerSettings:
     password: str = ""
 
     def resets(self, other: PeerSettings) -> bool:
-        """Whether a change to `other` makes a new neighbour rather than an updated one."""
+        """Whether a change to `other` makes a new neighbor rather than an updated one."""
         return (self.address, self.port, self.asn) != (other.address, other.port, other.asn)
 
 

@@ -93,7 +93,7 @@ def path_attributes(
     """The attributes of a route in ascending order of their type.
 
     `next_hop` None is "self" (0.0.0.0 or ::), as in the local RIB. `as_path` None leaves the
-    attribute out, () is the empty path of a route told to an internal peer.
+    attribute out, () is the empty path of a route sent to an internal peer.
     """
     listed = [attribute(_TRANSITIVE, 1, b"\x02" if legacy_origin else b"\x00")]
     if as_path is not None:

@@ -74,6 +74,15 @@ class Workloads:
         """A random name suffix."""
         return "".join(self.plane.random.choices(_ALPHABET, k=length))
 
+    def generated(self, parent: str, namespace: str, labels: JsonObject) -> JsonObject:
+        """The metadata of an object whose name is generated from its parent's."""
+        return {
+            "name": f"{parent}-{self.suffix()}",
+            "generateName": f"{parent}-",
+            "namespace": namespace,
+            "labels": labels,
+        }
+
     def create_namespace(self, name: str, labels: JsonObject, manager: str = "") -> None:
         """Create a namespace with its own label and others."""
         self.plane.put(
@@ -128,15 +137,9 @@ class Workloads:
         parent = component.name if daemon else f"{component.name}-{template}"
         kind = "DaemonSet" if daemon else "ReplicaSet"
         hash_label = "controller-revision-hash" if daemon else "pod-template-hash"
-        metadata: JsonObject = {
-            "name": f"{parent}-{self.suffix()}",
-            "generateName": f"{parent}-",
-            "namespace": NAMESPACE,
-            "labels": {**dict(component.labels), hash_label: template},
-            "ownerReferences": [
-                owner_reference(kind, parent, owner, api="apps/v1", controller=True)
-            ],
-        }
+        labels: JsonObject = {**dict(component.labels), hash_label: template}
+        reference = owner_reference(kind, parent, owner, api="apps/v1", controller=True)
+        metadata = self.generated(parent, NAMESPACE, labels) | {"ownerReferences": [reference]}
         self.create_pod(metadata, component.containers, node, host_network=component.host_network)
 
     def create_pod(

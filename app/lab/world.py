@@ -16,6 +16,8 @@ from functools import partial
 from random import Random
 from types import MappingProxyType
 
+from msgspec import structs
+
 from app.lab import defaults, faults
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
@@ -52,7 +54,6 @@ from app.lab.resources import resources
 from app.lab.scenario import (
     ChangePlan,
     FaultPlan,
-    RouterPlan,
     Scenario,
     ScenarioError,
     duration,
@@ -313,20 +314,6 @@ def _ahead(clock: Clock, by: timedelta) -> Clock:
     return lambda: clock() + by
 
 
-def _router(plan: RouterPlan) -> Router:
-    return Router(
-        plan.name,
-        plan.address,
-        plan.asn,
-        plan.hold,
-        plan.families,
-        dict(plan.routes),
-        plan.password,
-        plan.hops,
-        dict(plan.holds),
-    )
-
-
 class World(Simulation):
     """The cluster of one scenario."""
 
@@ -338,7 +325,7 @@ class World(Simulation):
         started = clock() - duration(scenario.history, f"{scenario.name}: history")
         super().__init__(
             scenario.cilium,
-            map(_router, scenario.routers),
+            [Router(**structs.asdict(plan)) for plan in scenario.routers],
             started=started,
             seed=seed,
             clock=clock,
