@@ -160,13 +160,11 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self._event_loop = asyncio.get_running_loop()
         self.set_interval(TICK, self.refresh_loop.tick)
         self.set_interval(TICK, self._tidying.tick)
-
-    def on_ready(self) -> None:
-        """The first frame is drawn."""
-        self.run_worker(self._begin(), description="")
+        # On the screen's queue: in the application's own, keys may be waiting for the controllers.
+        self._root.call_after_refresh(self.run_worker, self._begin, description="")
 
     async def _begin(self) -> None:
-        """Import and wire the controllers, then start to read."""
+        """Import and wire the controllers, then start to read; the first frame is drawn."""
         controllers = await asyncio.to_thread(_load)
         self._wire(
             controllers(
