@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from app.diagnosis.service_status import ServiceStatus, service_statuses
-from app.model.finding import Ref
-from app.model.routes import announced
-from app.model.service_endpoints import backends
-from app.report.lines import Line, Span, Tone
+from app.model.finding import Health, Ref
+from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
+from app.report.columns import Kept
+from app.report.format import age_of, by_health
+from app.report.lines import Line, Span, plain, wrapped
 from app.report.path_lines import status_page, status_summary
+from app.report.tables.services import SCREEN, ServiceRow, service_rows
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,
@@ -42,16 +45,14 @@ from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
 from screens.base.equivalents import ciliscope, cilium, kubectl
 from screens.base.selection import Equivalent, Selection, in_namespace
-from screens.service_facts import fact_lines
-from screens.service_rows import COLUMNS, KeptRow, service_rows
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
-    from app.model.case import Case
-    from app.model.lbipam import Address, LoadBalancer
+    from app.model.lbipam import LoadBalancer
     from app.state.snapshot import Snapshot
+
 
 ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 SHOWN = (SERVICES, POOLS, ENDPOINT_SLICES, *ROUTES)
@@ -72,7 +73,6 @@ READS = (
     DAEMON_SETS,
     DEPLOYMENTS,
 )
-_MINUTE = 60.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ServicesPicture:
 
     headline: Line
     services: Content
-    told: Mapping[str, ServiceStatus] = field(default_factory=dict)
+    statuses: Mapping[str, ServiceStatus] = field(default_factory=dict)
     balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
 
 
@@ -97,28 +97,12 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
     if snapshot.setting_up or not snapshot.health_of(SERVICES).known:
         return ServicesPicture((), table(rows=()))
     case = judge.case(snapshot)
-    told = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
+    statuses = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
     balancers = {balancer.service.key: balancer for balancer in case.balancers}
-    kept: dict[str, KeptRow] = case.memo.shelf("rows of services", dict)
-    rows = service_rows(
-        balancers,
-        told,
-        lambda key: backends(snapshot, key),
-        _stray(case),
-        snapshot.taken_at,
-        kept,
-    )
-    services = table(rows=rows)
-    return ServicesPicture(_headline(balancers, services), services, told, balancers)
-
-
-def _stray(case: Case) -> Callable[[Address], tuple[str, ...]]:
-    """Who announces an address of which no announcement is expected."""
-
-    def nodes(address: Address) -> tuple[str, ...]:
-        return announced(case, address.version).nodes.get(f"{address}/{address.max_prefixlen}", ())
-
-    return nodes
+    kept: Kept = case.memo.shelf("rows of services", dict)
+    rows = (ServiceRow(balancers[key], status, case) for key, status in statuses.items())
+    services = table(rows=service_rows(rows, kept))
+    return ServicesPicture(_headline(balancers, services), services, statuses, balancers)
 
 
 def _headline(balancers: Mapping[str, LoadBalancer], services: Content) -> Line:
@@ -126,17 +110,9 @@ def _headline(balancers: Mapping[str, LoadBalancer], services: Content) -> Line:
     if not balancers:
         return ()
     addressed = sum(bool(b.addresses or b.hostnames) for b in balancers.values())
-    spans = [Span(f"{addressed} of {len(balancers)} with an address")]
-    kinds: tuple[tuple[Tone, str], ...] = (
-        ("fail", "broken"),
-        ("warn", "odd"),
-        ("unknown", "not known"),
-    )
-    for health, words in kinds:
-        number = sum(row.health == health for row in services.rows)
-        if number:
-            spans += [Span(" · "), Span(f"{number} {words}", health)]
-    return tuple(spans)
+    words: dict[Health, str] = {"fail": "broken", "warn": "odd", "unknown": "not known"}
+    amiss = by_health((row.health for row in services.rows), words)
+    return (Span(f"{addressed} of {len(balancers)} with an address"), *amiss)
 
 
 class ServicesScreen(DetailScreen[ServicesPicture]):
@@ -144,6 +120,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
 
     title_text = "Services"
     tells_ages = False
+    tells_minutes = True
     reads = READS
     demands = ROUTES
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -163,19 +140,17 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The services."""
-        return LiveTable(COLUMNS, order=("service",), opens=opens, id="services")
+        return LiveTable(SCREEN.columns, order=("service",), opens=opens, id="services")
 
     def picture(self, snapshot: Snapshot) -> ServicesPicture:
         """The LoadBalancer services as rows."""
         return picture(snapshot, self.link.judge)
 
-    def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
-        """Also when time alone may have changed a verdict, or an age."""
-        since = (new.taken_at - drawn.taken_at).total_seconds()
-        odd = self._picture is not None and any(
+    def ticks(self) -> bool:
+        """A verdict on what is not well may change with time alone."""
+        return self._picture is not None and any(
             row.health != "ok" for row in self._picture.services.rows
         )
-        return since >= _MINUTE or (since > 0 and odd) or super().differs(new, drawn)
 
     def draw(self, picture: ServicesPicture) -> None:
         """Fill list and detail."""
@@ -187,17 +162,17 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
     def draw_detail(self) -> None:
         """Show the way of the selected service."""
         key = self.table.selected
-        told = self._picture.told.get(key) if self._picture else None
-        if self._picture is None or told is None:
+        status = self._picture.statuses.get(key) if self._picture else None
+        if self._picture is None or status is None:
             self.text.show_text(lambda _: (), "")
             return
         balancer, now = self._picture.balancers[key], self.snapshot.taken_at
         if self.roomy:
             self.text.show_text(
-                lambda width: [*status_page(told, width), *fact_lines(balancer, now, width)], key
+                lambda width: [*status_page(status, width), *fact_lines(balancer, now, width)], key
             )
         else:
-            self.text.show_text(partial(status_summary, told), key)
+            self.text.show_text(partial(status_summary, status), key)
 
     def shown_sources(self) -> tuple[Kind[object], ...]:
         """What tells of addresses and of who announces them."""
@@ -224,9 +199,9 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         services = self._picture.balancers.values() if self._picture else ()
         number = Counter(balancer.service.namespace for balancer in services)
         most = sorted(number, key=lambda name: (-number[name], name))
-        told = "  ".join(f"{at} {name}" for at, name in enumerate(most[:9], 1))
+        names = "  ".join(f"{at} {name}" for at, name in enumerate(most[:9], 1))
         if place > len(most):
-            self.flash(f"there is no namespace {place}; 0 all  {told}")
+            self.flash(f"there is no namespace {place}; 0 all  {names}")
             return
         chosen = most[place - 1] if place else ""
         text = in_namespace(self.table.filter_text, chosen)
@@ -235,7 +210,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         elif problem := self.table.filter_by(text):
             self.flash(problem)
         else:
-            self.flash(f"namespace {chosen}; 0 shows all" if chosen else f"all namespaces  {told}")
+            self.flash(f"namespace {chosen}; 0 shows all" if chosen else f"all namespaces  {names}")
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the selected service by hand, then all of them."""
@@ -275,3 +250,47 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         balancer = self._picture.balancers.get(chosen.question[1])
         versions = {address.version for address in balancer.addresses} if balancer else set()
         return tuple(sorted(versions)) or (4,)
+
+
+_NAME_WIDTH = 12
+
+
+def fact_lines(balancer: LoadBalancer, now: datetime, width: int) -> list[Line]:
+    """Each fact on a line of its own, those that do not apply left out."""
+    lines: list[Line] = [(), plain(" The service", "strong")]
+    for name, value in _facts(balancer, now):
+        line = (Span(f"   {name:<{_NAME_WIDTH}}"), Span(value))
+        lines += wrapped(line, width, 3 + _NAME_WIDTH)
+    return lines
+
+
+def _facts(balancer: LoadBalancer, now: datetime) -> Iterator[tuple[str, str]]:
+    service, condition = balancer.service, balancer.condition
+    for address, pool in zip(balancer.addresses, balancer.pools, strict=True):
+        yield "address", f"{address}  {f'of pool {pool}' if pool else 'of no pool'}"
+    for hostname in balancer.hostnames:
+        yield "hostname", hostname
+    if condition is None:
+        yield "LB-IPAM", "has given no verdict on it"
+    else:
+        said = ": ".join(filter(None, (condition.reason, condition.message)))
+        moment = condition.last_transition_time
+        since = f" for {age_of(moment, now)}" if moment else ""
+        satisfied = {"True": "satisfied", "False": "not satisfied"}.get(condition.status, "unsure")
+        yield "LB-IPAM", f"{satisfied}{since}{f' ({said})' if said else ''}"
+    asked = request_of(service)
+    if asked.addresses or asked.unreadable:
+        words = [*map(str, asked.addresses), *(f"{word} (no address)" for word in asked.unreadable)]
+        yield "asks for", f"{', '.join(words)}  in {asked.place}"
+    if sharing_key(service):
+        others = permitted_namespaces(service)
+        beyond = f", also with {', '.join(others)}" if others else ""
+        yield "sharing key", f"{sharing_key(service)}{beyond}"
+    yield "class", service.spec.load_balancer_class or "none"
+    yield "policy", f"externalTrafficPolicy {service.spec.external_traffic_policy or 'Cluster'}"
+    if service.spec.ip_family_policy:
+        families = ", ".join(service.spec.ip_families)
+        yield "families", f"{service.spec.ip_family_policy} ({families or 'none named'})"
+    yield "age", age_of(service.metadata.creation_timestamp, now)
+    labels = sorted(service.metadata.labels.items())
+    yield "labels", ", ".join(f"{key}={value}" for key, value in labels) or "none"

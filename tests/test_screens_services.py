@@ -16,13 +16,13 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.report.columns import Row
 from app.report.lines import text_of
+from app.report.tables.services import SCREEN
 from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
 from screens.route_rows import PREFIXES
-from screens.service_rows import COLUMNS
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
 from screens.widgets.columns import fitted_widths, wanted_widths
@@ -34,7 +34,7 @@ from tests.lbipam_clusters import pool as pool_of
 from tests.lbipam_clusters import service, settled
 from tests.recorded import NAMES, changed, snapshot_of
 
-PLACES = {column.key: place for place, column in enumerate(COLUMNS)}
+PLACES = {column.key: place for place, column in enumerate(SCREEN.columns)}
 
 
 def cell(row: Row, column: str) -> str:
@@ -105,8 +105,10 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
     for row in shown.services.rows:
         path = path_of(Case(snapshot), row.key)
         assert path is not None
-        assert shown.told[row.key].path.prefixes == path.prefixes
-        assert [h.reason for h in shown.told[row.key].path.hops] == [h.reason for h in path.hops]
+        assert shown.statuses[row.key].path.prefixes == path.prefixes
+        assert [h.reason for h in shown.statuses[row.key].path.hops] == [
+            h.reason for h in path.hops
+        ]
         if path.broken is not None:
             assert row.health == "fail"
 
@@ -270,7 +272,7 @@ def test_names_of_services_are_whole_at_140_and_routes_tell_who_has_them() -> No
         "✗ CS202 the pool is exhausted",
     )
     told = (*map(len, cells), 7, 0, 0, 0, 0)
-    shown = [column for column in COLUMNS if column.chosen]
+    shown = [column for column in SCREEN.columns if column.chosen]
     widths = fitted_widths(shown, wanted_widths(shown, told[: len(shown)]), room)
     assert widths[0] == len(names)
     routes = wanted_widths(PREFIXES, (27, 23, 11, 1, 1, 3, 1, 1))

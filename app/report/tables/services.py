@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Never
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
+from app.diagnosis.service_path.path import HopState, PrefixPath
 from app.model.durations import age
-from app.model.lbipam import LoadBalancer, load_balancers
-from app.model.routes import Prefix, announcers, announcers_of, routes_known
+from app.model.finding import rank
+from app.model.lbipam import LoadBalancer, balancer_health, condition_words, load_balancers
+from app.model.routes import Prefix, announced, announcers, announcers_of, routes_known
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import backends
-from app.report.columns import TableColumn
+from app.report.columns import (
+    Cell,
+    Kept,
+    Row,
+    ScreenTable,
+    Share,
+    TableColumn,
+    share,
+    since,
+    state,
+)
+from app.report.format import age_of
 from app.report.json import Item, seconds_since
+from app.report.lines import NOTHING, SIGN
 from app.report.table import NONE, UNKNOWN, Table, listed
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from app.diagnosis.service_status import ServiceStatus
+    from app.model.case import Case
+    from app.report.lines import Tone
 
 
 class AddressItem(Item, frozen=True):
@@ -62,12 +83,12 @@ class ServiceItem(Item, frozen=True):
 
 def service_items(snapshot: Snapshot) -> tuple[ServiceItem, ...]:
     """The services of type LoadBalancer."""
-    announced = announcers(snapshot)
-    return tuple(_item(snapshot, found, announced) for found in load_balancers(snapshot))
+    by_prefix = announcers(snapshot)
+    return tuple(_item(snapshot, found, by_prefix) for found in load_balancers(snapshot))
 
 
 def _item(
-    snapshot: Snapshot, balancer: LoadBalancer, announced: Mapping[Prefix, tuple[str, ...]]
+    snapshot: Snapshot, balancer: LoadBalancer, by_prefix: Mapping[Prefix, tuple[str, ...]]
 ) -> ServiceItem:
     service, condition = balancer.service, balancer.condition
     behind = backends(snapshot, service.key)
@@ -80,7 +101,7 @@ def _item(
             AddressItem(
                 ip=str(address),
                 pool=pool or None,
-                announced_by=announcers_of(address, announced)
+                announced_by=announcers_of(address, by_prefix)
                 if routes_known(snapshot, address.version)
                 else None,
             )
@@ -145,23 +166,202 @@ def _selected_by(service: ServiceItem) -> str:
     return UNKNOWN if service.selected_by is None else listed(service.selected_by)
 
 
-COLUMNS: tuple[TableColumn[ServiceItem, Never], ...] = (
-    TableColumn("namespace", "NAMESPACE", get=lambda s: s.namespace),
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """A service as a screen shows it."""
+
+    balancer: LoadBalancer
+    status: ServiceStatus
+    case: Case
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was made."""
+        return self.balancer.service.metadata.creation_timestamp
+
+    @property
+    def age(self) -> str:
+        """How old it is."""
+        return age_of(self.created, self.case.snapshot.taken_at)
+
+    @property
+    def made_of(self) -> tuple[object, ...] | None:
+        """What its row changes with; None: with anything, as something was found about it.
+
+        The path of a service that is well stays the same object.
+        """
+        status, balancer = self.status, self.balancer
+        if status.findings or len(status.path.prefixes) != len(balancer.addresses):
+            return None
+        return (status.path, balancer, self.age)
+
+
+def service_rows(services: Iterable[ServiceRow], kept: Kept) -> Iterator[Row]:
+    """A row for each service."""
+    return SCREEN.kept_rows(((service, service.made_of) for service in services), kept)
+
+
+def _address_cell(row: ServiceRow) -> Cell:
+    balancer = row.balancer
+    first = balancer.addresses[0] if balancer.addresses else None
+    order = None if first is None else (first.version, int(first))
+    text = ", ".join((*map(str, balancer.addresses), *balancer.hostnames))
+    return Cell(text or NOTHING, order, "" if text else "fail")
+
+
+def _condition_cell(row: ServiceRow) -> Cell:
+    health, words = balancer_health(row.balancer), condition_words(row.balancer)
+    return Cell(f"{SIGN[health]} {words}", tone=health, value=words)
+
+
+def _endpoints_cell(row: ServiceRow) -> Cell:
+    found = backends(row.case.snapshot, row.balancer.service.key)
+    if found is None:
+        return Cell("?", -1)
+    return share(Share(found.ready, found.total), tone="" if found.ready else "warn")
+
+
+def announced_cell(row: ServiceRow) -> Cell:
+    """`2/3`: announced by two of three nodes that should; of several addresses the worst.
+
+    `?` where it is not known, `2/3?` where it is not known of some, `3/3+1` with one that should
+    not. It is sorted by how many are missing.
+    """
+    path, addresses = row.status.path, row.balancer.addresses
+    if not addresses:
+        return Cell(NOTHING)
+    found = [_announced_to(prefix) for prefix in path.prefixes]
+    apart = any(hop.state is HopState.BROKEN for hop in path.hops if hop.name == "advertised")
+    exact = {prefix.prefix for prefix in path.prefixes}
+    for address in addresses:
+        host = f"{address}/{address.max_prefixlen}"
+        if host in exact or any(address in ip_network(prefix) for prefix in exact):
+            continue
+        extra = len(announced(row.case, address.version).nodes.get(host, ()))
+        if apart or extra:
+            cell = share(Share(0, 0, extra), -1, "fail" if apart else "warn")
+            found.append((rank("fail"), 0.0, cell))
+    return min(found, key=lambda entry: entry[:2])[2] if found else Cell(NOTHING)
+
+
+def _announced_to(prefix: PrefixPath) -> tuple[int, float, Cell]:
+    """How bad it is, the part that is announced, and the cell."""
+    if prefix.expected is None:
+        number = Share(len(prefix.actual or ()), None)
+        return rank("unknown"), 0.0, share(number, -0.5, "unknown")
+    expected = len(prefix.expected)
+    if prefix.actual is None:
+        return rank("unknown"), 0.0, share(Share(None, expected), -0.5, "unknown")
+    by = len(prefix.right)
+    part = by / expected if expected else 0.0
+    tone: Tone = ""
+    if prefix.missing:
+        tone = "warn" if by else "fail"
+    elif prefix.extra:
+        tone = "warn"
+    elif prefix.unknown:
+        tone = "unknown"
+    worst = {"": rank("ok"), "unknown": rank("unknown"), "warn": rank("warn")}.get(tone, 0)
+    return (
+        worst,
+        part,
+        share(Share(by, expected, len(prefix.extra), bool(prefix.unknown)), part, tone),
+    )
+
+
+def _pools_cell(row: ServiceRow) -> Cell:
+    return Cell(", ".join(dict.fromkeys(filter(None, row.balancer.pools))) or NOTHING)
+
+
+def _labels_cell(row: ServiceRow) -> Cell:
+    labels = sorted(row.balancer.service.metadata.labels.items())
+    return Cell(", ".join(f"{key}={value}" for key, value in labels) or NOTHING)
+
+
+COLUMNS: tuple[TableColumn[ServiceItem, ServiceRow], ...] = (
+    TableColumn("service", "SERVICE", cut_to=24, cell=lambda r: Cell(r.balancer.service.key)),
+    TableColumn(
+        "address",
+        "ADDRESS",
+        least=13,
+        cut_to=13,
+        spare=1,
+        get=_addresses,
+        cell=_address_cell,
+    ),
+    TableColumn("pool", "POOL", cut_to=8, spare=3, get=_pools, cell=_pools_cell),
+    TableColumn(
+        "condition",
+        "CONDITION",
+        least=11,
+        cut_to=11,
+        spare=2,
+        header="LB-IPAM",
+        get=_condition,
+        cell=_condition_cell,
+    ),
+    TableColumn(
+        "endpoints", "ENDPOINTS", right=True, spare=4, get=_endpoints, cell=_endpoints_cell
+    ),
+    TableColumn(
+        "announced",
+        "ANNOUNCED",
+        right=True,
+        header="ANNOUNCED BY",
+        get=_announced,
+        cell=announced_cell,
+    ),
+    TableColumn("why", "WHY", cut_to=24, cell=lambda r: state(r.status.health, r.status.why)),
+    TableColumn(
+        "policy",
+        "POLICY",
+        least=7,
+        spare=5,
+        get=lambda s: s.external_traffic_policy or "-",
+        cell=lambda r: Cell(r.balancer.service.spec.external_traffic_policy or NOTHING),
+    ),
+    TableColumn(
+        "namespace",
+        "NAMESPACE",
+        extra=True,
+        chosen=False,
+        get=lambda s: s.namespace,
+        cell=lambda r: Cell(r.balancer.service.namespace),
+    ),
     TableColumn("name", "NAME", get=lambda s: s.name),
-    TableColumn("address", "ADDRESS", get=_addresses),
-    TableColumn("pool", "POOL", get=_pools),
-    TableColumn("endpoints", "ENDPOINTS", right=True, get=_endpoints),
-    TableColumn("policy", "POLICY", get=lambda s: s.external_traffic_policy or "-"),
-    TableColumn("announced", "ANNOUNCED BY", right=True, get=_announced),
+    TableColumn(
+        "class",
+        "CLASS",
+        extra=True,
+        chosen=False,
+        wide=True,
+        get=lambda s: s.load_balancer_class or NONE,
+        cell=lambda r: Cell(r.balancer.service.spec.load_balancer_class or NOTHING),
+    ),
+    TableColumn(
+        "age",
+        "AGE",
+        right=True,
+        extra=True,
+        chosen=False,
+        get=lambda s: age(s.age),
+        cell=lambda r: since(r.created, r.age),
+    ),
+    TableColumn("labels", "LABELS", cut_to=20, extra=True, chosen=False, cell=_labels_cell),
     TableColumn("selected_by", "SELECTED BY", wide=True, get=_selected_by),
     TableColumn("nodes", "NODES", wide=True, get=_announcing_nodes),
-    TableColumn("class", "CLASS", wide=True, get=lambda s: s.load_balancer_class or NONE),
-    TableColumn("age", "AGE", right=True, get=lambda s: age(s.age)),
-    TableColumn("condition", "LB-IPAM", get=_condition),
 )
 TABLE = Table(
     kind="Services",
     needs=(SERVICES, POOLS, ENDPOINT_SLICES, *ADVERTISED.values(), *SESSION_KINDS),
     items=service_items,
     columns=COLUMNS,
+    order="namespace name address pool endpoints policy announced selected_by nodes class age"
+    " condition",
+)
+SCREEN = ScreenTable(
+    COLUMNS,
+    key=lambda row: row.balancer.service.key,
+    health=lambda row: row.status.health,
+    labels=lambda row: row.balancer.service.metadata.labels,
 )
