@@ -25,8 +25,8 @@ from collectors.cilium.records import CliVersion
 from collectors.process import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
-from screens import config_versions
 from screens.base.header import tiers
+from screens.configuration import versions as config_versions
 from tests.cilium_runs import answer_of, completed_runs, refused
 from tests.recorded import RECORDINGS, changed, snapshot_of
 

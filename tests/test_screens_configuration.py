@@ -19,9 +19,12 @@ from app.report.lines import text_of
 from app.state.kinds import CONFIG_MAPS, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import ManagedField
-from screens import config_access, config_bgp, config_parameters, config_versions
-from screens.config_section import Section
-from screens.configuration import ConfigurationScreen
+from screens.configuration import access as config_access
+from screens.configuration import bgp as config_bgp
+from screens.configuration import parameters as config_parameters
+from screens.configuration import versions as config_versions
+from screens.configuration.screen import ConfigurationScreen
+from screens.configuration.section import Section, detail_lines
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.recorded import NAMES, changed, snapshot_of, taken_at
 
@@ -42,7 +45,7 @@ def cells(section: Section, key: str) -> list[str]:
 
 
 def detail(section: Section, key: str) -> str:
-    return "\n".join(map(text_of, section.entries[key].lines))
+    return "\n".join(text_of(line) for line in detail_lines(section.entries[key], 200))
 
 
 # --- parameters

@@ -17,7 +17,7 @@ from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
-from screens.configuration import ConfigurationScreen
+from screens.configuration.screen import ConfigurationScreen
 from screens.help import HelpScreen
 from screens.logs.screen import LogsScreen
 from screens.overview import OverviewScreen

@@ -27,7 +27,7 @@ from collectors.cilium.answer import TOO_OLD
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.config_section import Entry, Section, fact, finding_lines, worst
+from screens.configuration.section import Entry, Part, Section, fact, worst
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -59,14 +59,14 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     if snapshot.setting_up:
         return Section(COLUMNS, content(snapshot, (), (VERSION, PODS), "versions"))
     skew = [f for f in judge.verdict(snapshot).findings if f.code == _SKEW]
-    told = [
+    parts = [
         *_kubernetes(snapshot),
         *_cilium(snapshot, skew),
         *_installed(snapshot),
         *_command(snapshot),
     ]
-    rows = [row for row, _ in told]
-    entries = {row.key: entry for row, entry in told}
+    rows = [row for row, _ in parts]
+    entries = {row.key: entry for row, entry in parts}
     shown = content(snapshot, rows, (VERSION, PODS), "versions", beside=(NODES,))
     return Section(COLUMNS, shown, entries, _headline(rows, skew))
 
@@ -100,14 +100,14 @@ def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
 def _cilium(snapshot: Snapshot, skew: list[Finding]) -> Iterator[tuple[Row, Entry]]:
     """Each component by the tags of its pods' main images."""
     by_version: dict[tuple[str, str], list[CiliumPod]] = {}
-    for found in cilium_pods(snapshot):
-        by_version.setdefault((found.component, found.version or "?"), []).append(found)
+    for pod in cilium_pods(snapshot):
+        by_version.setdefault((pod.component, pod.version or "?"), []).append(pod)
     several = Counter(component for component, _ in by_version)
     for (component, version), pods in by_version.items():
         name = _TITLES.get(component, component)
-        told = [f for f in skew if component in ("agent", "operator")]
-        odd = bool(told) and (several[component] > 1 or component == "operator")
-        health: Health = worst(told) if odd else "ok"
+        found = skew if component in ("agent", "operator") else []
+        odd = bool(found) and (several[component] > 1 or component == "operator")
+        health: Health = worst(found) if odd else "ok"
         words = _SKEW if odd else ""
         places = [pod.pod.spec.node_name or pod.pod.name for pod in pods]
         runs = (
@@ -122,12 +122,20 @@ def _cilium(snapshot: Snapshot, skew: list[Finding]) -> Iterator[tuple[Row, Entr
         lines = [plain(f" {name} {version}", "strong")]
         lines += [fact("image", image) for image in images]
         lines += [fact("pod", f"{p.pod.name} on {p.pod.spec.node_name or '?'}") for p in pods]
-        lines += finding_lines(told if odd else ())
         where = f"-n {snapshot.cilium_namespace}"
         words = f"get pods {where} -o wide"
         ref = Ref("Pod", pods[0].pod.name, pods[0].pod.namespace)
         same = (Equivalent("the pods of Cilium", kubectl(snapshot, words)),)
-        yield row, Entry(tuple(lines), ref, node=pods[0].pod.spec.node_name, equivalents=same)
+        yield (
+            row,
+            Entry(
+                tuple(lines),
+                ref,
+                node=pods[0].pod.spec.node_name,
+                equivalents=same,
+                findings=tuple(found if odd else ()),
+            ),
+        )
 
 
 def _installed(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
@@ -141,11 +149,11 @@ def _installed(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
 
 def _command(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
     """The `cilium` command, where it runs; what is wrong with it in one sentence."""
-    version, health, words, told = _command_words(snapshot)
+    version, health, words, sentence = _command_words(snapshot)
     if not words and not version:
         return
     lines: list[Line] = [plain(" cilium command", "strong"), fact("version", version or NOTHING)]
-    lines += [fact("", told)] if told else []
+    lines += [fact("", sentence)] if sentence else []
     row = _row("cilium command", "cilium command", version or NOTHING, "here", health, words)
     by_hand = (Equivalent("the command's own version", VERSION_COMMAND),)
     yield row, Entry(tuple(lines), equivalents=by_hand)
@@ -165,8 +173,8 @@ def _command_words(snapshot: Snapshot) -> tuple[str, Health, str, str]:
     if record is None:
         return "", "unknown", "still being read", ""
     if record.release is None:
-        told = "it is none of a release, so how old it is cannot be told"
-        return version or "not told", "ok", "", told
+        sentence = "it is none of a release, so how old it is cannot be told"
+        return version or "not told", "ok", "", sentence
     if record.release >= NEWEST_NEEDED:
         return version, "ok", "", ""
     return version, "warn", f"older than {'.'.join(map(str, NEWEST_NEEDED))}", TOO_OLD
@@ -180,3 +188,19 @@ def _row(key: str, name: str, version: str, runs: str, health: Health, words: st
         Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
     )
     return Row(key, cells, health=health)
+
+
+PART = Part(
+    name="versions",
+    title="versions",
+    key="2",
+    columns=COLUMNS,
+    make=section,
+    reads=READS,
+    sources=(VERSION, PODS),
+    kinds=("Pod",),
+    command=lambda snapshot: Equivalent(
+        "the images that run",
+        kubectl(snapshot, f"get pods -n {snapshot.cilium_namespace} -o yaml"),
+    ),
+)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.model.finding import health_of, rank
 from app.report.columns import Column
-from app.report.lines import SIGN, Line, Span, plain
+from app.report.finding_lines import SCREEN, finding_lines
+from app.report.lines import Line, Span, rows_of, wrapped
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
+    from app.diagnosis.diagnoser import Diagnoser
     from app.model.finding import Finding, Health, Ref
+    from app.state.kinds import Kind
+    from app.state.snapshot import Snapshot
     from screens.base.selection import Equivalent
 
 
@@ -27,6 +31,8 @@ class Entry:
     """What `explain` takes for it."""
     node: str = ""
     equivalents: tuple[Equivalent, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Findings about it, shown below its detail."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +46,37 @@ class Section:
     headline: Line = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of the parts that the screen shows in turn."""
+
+    name: str
+    title: str
+    key: str
+    columns: tuple[Column, ...]
+    make: Callable[[Snapshot, Diagnoser], Section]
+    reads: tuple[Kind[object], ...] = ()
+    """Kinds it is made of; () for all."""
+    sources: tuple[Kind[object], ...] = ()
+    """Kinds whose age stands beside the title."""
+    kinds: tuple[str, ...]
+    """Kinds of objects that it shows."""
+    command: Callable[[Snapshot], Equivalent]
+    """The command that shows the whole part."""
+
+
+def detail_lines(entry: Entry, width: int) -> list[Line]:
+    """A row in full, for a width."""
+    lines = [row for line in entry.lines for row in (wrapped(line, width, 3) if line else [()])]
+    for finding in entry.findings:
+        lines += [(), *rows_of(finding_lines(finding, SCREEN), width)]
+    return lines
+
+
 def worst(findings: Iterable[Finding]) -> Health:
     """How a thing is about which these findings were made; `ok` without any."""
     healths: list[Health] = [health_of(finding.severity) for finding in findings]
     return min(healths, key=rank, default="ok")
-
-
-def finding_lines(findings: Iterable[Finding]) -> Iterator[Line]:
-    """Each finding with its proof, what to do, and the command that shows the same."""
-    for finding in findings:
-        health = health_of(finding.severity)
-        yield ()
-        yield (
-            Span(f" {SIGN[health]} {finding.code} ", health),
-            Span(finding.summary, "strong"),
-        )
-        for text in finding.remedy.splitlines():
-            yield plain(f"   {text}")
-        if finding.command:
-            yield (Span("   by hand: ", "none"), Span(finding.command))
 
 
 def fact(name: str, text: str) -> Line:
@@ -69,8 +87,8 @@ def fact(name: str, text: str) -> Line:
 def counted(rows_health: Sequence[Health], words: Mapping[Health, str]) -> Line:
     """How many rows are not well, by how they are: ` · 2 differ`."""
     spans: list[Span] = []
-    for health, told in words.items():
+    for health, word in words.items():
         number = sum(each == health for each in rows_health)
         if number:
-            spans += [Span(" · "), Span(f"{number} {told}", health)]
+            spans += [Span(" · "), Span(f"{number} {word}", health)]
     return tuple(spans)

@@ -19,7 +19,7 @@ from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.configuration.section import Entry, Part, Section, counted, fact, worst
 
 if TYPE_CHECKING:
     from app.config.expected_settings import ExpectedSetting
@@ -41,6 +41,7 @@ COLUMNS = (
 READS = (CONFIG_MAPS, PODS, DAEMON_SETS, DEPLOYMENTS, CILIUM_STATUS)
 
 _ANY = "any value"
+_DIFFERS = "differs"
 _OPERATOR_ALONE = ("enable-lb-ipam", "default-lb-service-ipam", "cluster-pool-")
 """Keys that only the operator reads (operator/pkg/lbipam/cell.go, operator/option/config.go)."""
 _ITSELF = ("ConfigMap", "Cluster")
@@ -64,17 +65,20 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     about = _by_key(findings)
     rows: list[Row] = []
     entries: dict[str, Entry] = {}
+    differing: list[Health] = []
     for parameter in _parameters(case, expected):
         wanted, found = expected.get(parameter.key), about.get(parameter.key, [])
         restart = [who for who in old if who == "operator" or not _operators(parameter.key)]
         health, words = _state(parameter, wanted, found)
         rows.append(_row(parameter, wanted, health, words, restart))
-        lines = _lines(case, parameter, wanted, [*found, *(old[who] for who in restart)])
-        entries[parameter.key] = _entry(snapshot, parameter, tuple(lines))
+        if words.startswith(_DIFFERS):
+            differing.append(rows[-1].health)
+        about_it = (*found, *(old[who] for who in restart))
+        entries[parameter.key] = _entry(case, parameter, wanted, about_it)
     shown = content(snapshot, rows, (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}")
-    told = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
-    shown = replace(shown, notice=(*shown.notice, *told))
-    return Section(COLUMNS, shown, entries, _headline(rows, expected))
+    notices = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
+    shown = replace(shown, notice=(*shown.notice, *notices))
+    return Section(COLUMNS, shown, entries, _headline(len(rows), len(expected), differing))
 
 
 def _operators(key: str) -> bool:
@@ -116,7 +120,7 @@ def _state(
     fits = wanted is None or fulfils(wanted.value, parameter.effective or None)
     if not fits:
         known = any(finding.code == "CS701" for finding in findings)
-        return (worst(findings), "differs") if known else ("none", "differs, ignored")
+        return (worst(findings), _DIFFERS) if known else ("none", f"{_DIFFERS}, ignored")
     health = worst(findings)
     if findings and health != "none":
         return health, ", ".join(dict.fromkeys(finding.code for finding in findings))
@@ -145,17 +149,14 @@ def _row(
     return Row(parameter.key, cells, health=odd)
 
 
-def _headline(rows: Sequence[Row], expected: Mapping[str, ExpectedSetting]) -> Line:
+def _headline(rows: int, expected: int, differing: Sequence[Health]) -> Line:
     if not expected:
-        return (Span(f"{len(rows)}, nothing expected of them"),)
-    differing = [row for row in rows if "differs" in row.cells[4].text]
-    told = f"{len(expected) - len(differing)} of {len(expected)} as expected"
-    return (Span(told), *counted([row.health for row in differing], {"fail": "differ"}))
+        return (Span(f"{rows}, nothing expected of them"),)
+    fit = Span(f"{expected - len(differing)} of {expected} as expected")
+    return (fit, *counted(differing, {"fail": "differ"}))
 
 
-def _lines(
-    case: Case, parameter: KeyParameter, wanted: ExpectedSetting | None, findings: Sequence[Finding]
-) -> Iterator[Line]:
+def _lines(case: Case, parameter: KeyParameter, wanted: ExpectedSetting | None) -> Iterator[Line]:
     yield plain(f" {parameter.name}", "strong")
     yield fact("key", f"{CONFIG_MAP}: {parameter.key}")
     written = "not set" if parameter.value is None else parameter.value or '""'
@@ -167,7 +168,6 @@ def _lines(
     said = _AGENTS_SAY.get(parameter.key)
     if said is not None:
         yield from _agents(case, said)
-    yield from finding_lines(findings)
 
 
 _AGENTS_SAY: Mapping[str, Callable[[AgentStatus], str]] = {
@@ -193,12 +193,35 @@ def _agents(case: Case, said: Callable[[AgentStatus], str]) -> Iterator[Line]:
         yield fact("agents say", f"{value} ({count(len(where), 'agent')})")
 
 
-def _entry(snapshot: Snapshot, parameter: KeyParameter, lines: tuple[Line, ...]) -> Entry:
+def _entry(
+    case: Case,
+    parameter: KeyParameter,
+    wanted: ExpectedSetting | None,
+    findings: tuple[Finding, ...],
+) -> Entry:
+    snapshot = case.snapshot
     path = parameter.key.replace(".", "\\.")
     namespace = snapshot.cilium_namespace
     words = f"get configmap {CONFIG_MAP} -n {namespace} -o jsonpath='{{.data.{path}}}'"
     return Entry(
-        lines,
+        tuple(_lines(case, parameter, wanted)),
         Ref("ConfigMap", CONFIG_MAP, namespace),
         equivalents=(Equivalent("this parameter", kubectl(snapshot, words)),),
+        findings=findings,
     )
+
+
+PART = Part(
+    name="parameters",
+    title="parameters",
+    key="1",
+    columns=COLUMNS,
+    make=section,
+    reads=READS,
+    sources=(CONFIG_MAPS,),
+    kinds=("ConfigMap", "Setting"),
+    command=lambda snapshot: Equivalent(
+        "the running configuration",
+        kubectl(snapshot, f"get configmap {CONFIG_MAP} -n {snapshot.cilium_namespace} -o yaml"),
+    ),
+)

@@ -14,7 +14,9 @@ from app.report.lines import NOTHING, SIGN, Line, Span, plain
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import resources
 from screens.base.empty_state import next_try
-from screens.config_section import Entry, Section, counted, fact, finding_lines
+from screens.base.equivalents import kubectl
+from screens.base.selection import Equivalent
+from screens.configuration.section import Entry, Part, Section, counted, fact
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
@@ -55,10 +57,12 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
         row = _row(health, snapshot)
         rows.append(row)
         right = rules.get(health.kind.name, "")
-        entries[label] = Entry(tuple(_lines(health, snapshot, about, right)), ref)
+        entries[label] = Entry(
+            tuple(_lines(health, snapshot, about, right)), ref, findings=tuple(about)
+        )
     healths = [row.health for row in rows]
-    told = counted(healths, {"fail": "cannot be read", "warn": "old or partial"})
-    headline = (Span(f"{count(len(rows), 'thing')} read"), *told)
+    counts = counted(healths, {"fail": "cannot be read", "warn": "old or partial"})
+    headline = (Span(f"{count(len(rows), 'thing')} read"), *counts)
     return Section(COLUMNS, Content(tuple(rows), plain("nothing is read")), entries, headline)
 
 
@@ -103,7 +107,6 @@ def _lines(
     wait = next_try(health, now)
     if wait:
         yield fact("then", wait)
-    yield from finding_lines(findings)
     granted = any("grant" in finding.remedy for finding in findings)
     if right and not granted:
         yield ()
@@ -116,3 +119,14 @@ def _rights(namespace: str) -> Iterator[tuple[str, str]]:
     """What must be granted for a kind to be read, as the rule of a role."""
     for resource in resources(namespace):
         yield resource.kind, rights_yaml(resource.rights())
+
+
+PART = Part(
+    name="access",
+    title="access",
+    key="4",
+    columns=COLUMNS,
+    make=section,
+    kinds=("Source",),
+    command=lambda snapshot: Equivalent("what is allowed", kubectl(snapshot, "auth can-i --list")),
+)

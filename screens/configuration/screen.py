@@ -2,84 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from app.model.finding import Ref
-from app.report.columns import Column
-from app.report.lines import Line, Span, wrapped
-from app.state.kinds import CONFIG_MAPS, PODS, VERSION, Kind
-from screens import config_access, config_bgp, config_parameters, config_versions
+from app.report.lines import Span
+from app.state.kinds import Kind
 from screens.base.cluster_handle import ClusterLink
 from screens.base.detail_screen import DetailScreen
-from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent, Selection
-from screens.config_section import Entry, Section
+from screens.configuration import access, bgp, parameters, versions
+from screens.configuration.section import Entry, Section, detail_lines
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Diagnoser
     from app.state.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of the parts that the screen shows in turn."""
-
-    name: str
-    title: str
-    key: str
-    columns: tuple[Column, ...]
-    make: Callable[[Snapshot, Diagnoser], Section]
-    reads: tuple[Kind[object], ...]
-    """Kinds it is made of; () for all."""
-    sources: tuple[Kind[object], ...]
-    """Kinds whose age stands beside the title."""
-
-
-PARTS = (
-    Part(
-        "parameters",
-        "parameters",
-        "1",
-        config_parameters.COLUMNS,
-        config_parameters.section,
-        config_parameters.READS,
-        (CONFIG_MAPS,),
-    ),
-    Part(
-        "versions",
-        "versions",
-        "2",
-        config_versions.COLUMNS,
-        config_versions.section,
-        config_versions.READS,
-        (VERSION, PODS),
-    ),
-    Part(
-        "bgp",
-        "BGP",
-        "3",
-        config_bgp.COLUMNS,
-        config_bgp.section,
-        config_bgp.READS,
-        config_bgp.OBJECTS[:3],
-    ),
-    Part("access", "access", "4", config_access.COLUMNS, config_access.section, (), ()),
-)
+PARTS = (parameters.PART, versions.PART, bgp.PART, access.PART)
 """The parts in their order."""
-
-_PART_OF: Mapping[str, str] = {
-    "ConfigMap": "parameters",
-    "Setting": "parameters",
-    "Source": "access",
-    "Pod": "versions",
-    **dict.fromkeys(config_bgp.KINDS, "bgp"),
-}
 
 
 class ConfigurationScreen(DetailScreen[Section]):
@@ -104,7 +47,7 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The rows of the part that is shown."""
-        return LiveTable(config_parameters.COLUMNS, opens=opens, id="parameters")
+        return LiveTable(parameters.COLUMNS, opens=opens, id="parameters")
 
     def picture(self, snapshot: Snapshot) -> Section:
         """The part that is shown."""
@@ -129,8 +72,7 @@ class ConfigurationScreen(DetailScreen[Section]):
         """Show the selected row in full."""
         entry = self._entry()
         key = f"{self.part.name} {self.table.selected}"
-        lines = entry.lines if entry else ()
-        self.text.show_text(partial(_laid_out, lines), key)
+        self.text.show_text(partial(detail_lines, entry or Entry()), key)
 
     def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
         """What is read has its ages, and is about every source."""
@@ -162,12 +104,12 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def select_object(self, ref: Ref) -> None:
         """Show the part that has this, and select its row; a setting by its key."""
-        name = _PART_OF.get(ref.kind)
-        if name is None:
+        part = next((part for part in PARTS if ref.kind in part.kinds), None)
+        if part is None:
             return
         self._wished = ref
-        if name != self.part.name or self._section is None:
-            self.action_part(name)
+        if part is not self.part or self._section is None:
+            self.action_part(part.name)
         else:
             self._go_to(ref)
 
@@ -180,32 +122,9 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the selected row by hand, then the part as a whole."""
-        entry, snapshot = self._entry(), self.snapshot
+        entry = self._entry()
         own = entry.equivalents if entry else ()
-        namespace = snapshot.cilium_namespace
-        whole = {
-            "parameters": Equivalent(
-                "the running configuration",
-                kubectl(snapshot, f"get configmap cilium-config -n {namespace} -o yaml"),
-            ),
-            "versions": Equivalent(
-                "the images that run", kubectl(snapshot, f"get pods -n {namespace} -o yaml")
-            ),
-            "bgp": Equivalent(
-                "all objects of BGP",
-                kubectl(
-                    snapshot,
-                    "get ciliumbgpclusterconfigs,ciliumbgppeerconfigs,ciliumbgpadvertisements"
-                    " --show-labels",
-                ),
-            ),
-            "access": Equivalent("what is allowed", kubectl(snapshot, "auth can-i --list")),
-        }
-        return (*own, whole[self.part.name])
+        return (*own, self.part.command(self.snapshot))
 
     def _entry(self) -> Entry | None:
         return self._section.entries.get(self.table.selected) if self._section else None
-
-
-def _laid_out(lines: tuple[Line, ...], width: int) -> list[Line]:
-    return [piece for line in lines for piece in (wrapped(line, width, 3) if line else [()])]

@@ -40,7 +40,7 @@ from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.config_section import Entry, Section, counted, fact, finding_lines, worst
+from screens.configuration.section import Entry, Part, Section, counted, fact, worst
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -80,7 +80,6 @@ _PLURALS = {
     POLICY: "ciliumbgppeeringpolicies",
     OVERRIDE: "ciliumbgpnodeconfigoverrides",
 }
-KINDS = frozenset(_PLURALS)
 """The kinds of the objects here."""
 
 
@@ -134,10 +133,10 @@ class _Tree:
             lines.append(fact("finds", finds))
         if broken:
             lines.append((Span(" ✗           ", "fail"), Span(broken, "fail")))
-        lines += finding_lines(self.about.get(ref, []))
         words = f"get {_PLURALS[ref.kind]} {ref.name} -o yaml"
         same = (Equivalent(f"the {ref.kind}", kubectl(self.case.snapshot, words)),)
-        self.entries[path] = Entry(tuple(lines), ref, equivalents=same)
+        found = tuple(self.about.get(ref, []))
+        self.entries[path] = Entry(tuple(lines), ref, equivalents=same, findings=found)
 
     def nodes(self, selector: LabelSelector | None) -> tuple[str, ...]:
         """The nodes that a selector selects."""
@@ -162,7 +161,7 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     case = judge.case(snapshot)
     about: dict[Ref, list[Finding]] = {}
     for finding in judge.verdict(snapshot).findings:
-        if finding.subject.kind in KINDS:
+        if finding.subject.kind in _PLURALS:
             about.setdefault(finding.subject, []).append(finding)
     tree = _Tree(case, about)
     for _, config in sorted(snapshot.records[CLUSTER_CONFIGS].items()):
@@ -172,9 +171,9 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     _left_over(tree)
     healths = [row.health for row in tree.rows]
     shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=(CILIUM_NODES,))
-    told = counted(healths, {"fail": "broken", "warn": "odd"})
+    counts = counted(healths, {"fail": "broken", "warn": "odd"})
     objects = len({entry.ref for entry in tree.entries.values()})
-    headline = (Span(count(objects, "object")), *told) if objects else ()
+    headline = (Span(count(objects, "object")), *counts) if objects else ()
     return Section(COLUMNS, shown, tree.entries, headline)
 
 
@@ -319,8 +318,8 @@ def _left_over(tree: _Tree) -> None:
 
 
 def _labels(labels: Mapping[str, str]) -> tuple[Line, ...]:
-    told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    return (fact("labels", told or "none"),)
+    pairs = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return (fact("labels", pairs or "none"),)
 
 
 def _selector(what: str, selector: LabelSelector | None, nothing: str = "") -> str:
@@ -333,3 +332,23 @@ def _selector(what: str, selector: LabelSelector | None, nothing: str = "") -> s
 
 def _no(what: str) -> str:
     return f"selects no {what}"
+
+
+PART = Part(
+    name="bgp",
+    title="BGP",
+    key="3",
+    columns=COLUMNS,
+    make=section,
+    reads=READS,
+    sources=OBJECTS[:3],
+    kinds=tuple(_PLURALS),
+    command=lambda snapshot: Equivalent(
+        "all objects of BGP",
+        kubectl(
+            snapshot,
+            "get ciliumbgpclusterconfigs,ciliumbgppeerconfigs,ciliumbgpadvertisements"
+            " --show-labels",
+        ),
+    ),
+)
