@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.model.wording import count, named
 from app.report.lines import SIGN, Line, Span, Tone
 from screens.route_rows import attribute_words, state_of
-from screens.session_detail import labelled
+from screens.widgets.live_text import labelled
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held

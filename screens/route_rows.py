@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app.model.durations import age
 from app.model.finding import rank
+from app.model.lbipam import parse_address
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING, SIGN, Tone
-from screens.session_rows import address_order
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
@@ -232,3 +233,10 @@ def _number(value: int | None) -> Cell:
 
 def _count(found: Announcement) -> int | None:
     return None if found.available is None else len(found.available)
+
+
+@lru_cache(maxsize=32_768)
+def address_order(text: str) -> SortValue:
+    """What an address is sorted by."""
+    address = parse_address(text)
+    return None if address is None else (address.version, int(address))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,14 +42,13 @@ from app.state.kinds import (
 from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.empty_state import absence, content
+from screens.base.equivalents import cilium
 from screens.base.selection import Equivalent, Selection
-from screens.bgp_commands import route_commands
 from screens.route_detail import counted, detail
 from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
-from screens.session_detail import INDENT
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
-from screens.widgets.live_text import LiveText
+from screens.widgets.live_text import INDENT, LiveText
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
@@ -269,3 +269,19 @@ def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
     read = "routes not read" if unread else f"{up} of {count(len(found), 'prefix', 'prefixes')}"
     told = read if unread else f"{read} announced"
     return (Span(told), *amiss, Span("  every route" if every else "", "none"))
+
+
+def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
+    """A prefix by hand: on the agents, then on the router."""
+    families = ("ipv6",) if ":" in prefix else ("ipv4",) if prefix else ("ipv4", "ipv6")
+    found = []
+    for afi in families:
+        for table, tells in (("advertised", "what goes to the peers"), ("available", "the tables")):
+            shown = cilium(snapshot, f"bgp routes {table} {afi} unicast")
+            if prefix:
+                shown += f" | grep -F {shlex.quote(prefix)}"
+            found.append(Equivalent(f"{tells}, {afi}", shown))
+    if prefix:
+        shown = f"show bgp {families[0]} unicast {prefix}"
+        found.append(Equivalent("the same on a router with FRR", f"vtysh -c {shlex.quote(shown)}"))
+    return tuple(found)

@@ -16,10 +16,9 @@ from app.diagnosis.session_status import healths, standings
 from app.model.finding import Finding, Ref, Severity, session_ref
 from app.model.flap_history import Flaps, Loss
 from app.report.lines import text_of
+from app.report.tables.sessions import SessionRow, sparkline
 from collectors.cilium.records import PeeringPolicy
-from screens.session_detail import detail
-from screens.session_rows import sparkline
-from screens.sessions import SessionsScreen
+from screens.sessions import SessionsScreen, session_lines
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.session_matrix import matrix
@@ -99,7 +98,7 @@ async def test_an_agent_that_could_not_be_asked_is_no_agent_without_such_a_peer(
     snapshot, judge = await snapshot_of("exec-fails-one-node"), Diagnoser()
     found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
     standing = next(each for each in found if each.session and each.session.cli is None)
-    lines = [text_of(line) for line in detail(standing, Flaps(), None, snapshot)]
+    lines = [text_of(line) for line in session_lines(SessionRow(standing, Flaps(), snapshot), None)]
     agent = next(line for line in lines if line.startswith(" agent "))
     assert "not read there, agent cilium-kqkzr: Internal error occurred" in agent
 
@@ -161,7 +160,7 @@ async def test_what_bgpv1_puts_on_the_routes_of_a_neighbour_stands_with_its_poli
     snapshot = changed(snapshot, peering_policies=MappingProxyType({policy.key: policy}))
     judge = Diagnoser()
     standing = standings(judge.case(snapshot), judge.verdict(snapshot).findings)[0]
-    lines = detail(standing, Flaps(), None, snapshot)
+    lines = session_lines(SessionRow(standing, Flaps(), snapshot), None)
     text = "\n".join("".join(span.text for span in line).strip() for line in lines)
     assert "policy       exports LoadBalancerIP of services" in text
     assert text.count("; nothing else") == 2, "once a family"

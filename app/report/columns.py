@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, Literal, Never, TypeAlias, TypeVar
 
@@ -120,6 +121,16 @@ class Row(Struct, frozen=True):
     """The labels of the object, for a filter by label."""
 
 
+# Cells of the same text are one object, which is soon made and soon compared.
+
+
+@lru_cache(maxsize=32_768)
+def text(words: str, tone: Tone = "") -> Cell:
+    """A text; `-` where there is none."""
+    return Cell(words or NOTHING, tone=tone)
+
+
+@lru_cache(maxsize=32_768)
 def number(value: int | None, tone: Tone = "", unknown: str = NOTHING) -> Cell:
     """A number, sorted by itself."""
     if value is None:
@@ -140,6 +151,7 @@ def share(found: Share, sort: float | None = None, tone: Tone = "") -> Cell:
     return Cell(text, found.part if sort is None else sort, tone, found)
 
 
+@lru_cache(maxsize=32_768)
 def state(health: Health, words: str, mark: str = "") -> Cell:
     """The sign of a health, and words; sorted by how bad it is."""
     text = f"{SIGN[health]}{mark} {words}".rstrip()
@@ -156,15 +168,11 @@ def since(moment: datetime | None, text: str) -> Cell:
     return Cell(text, -stamp, value=Since(stamp))
 
 
-def address(text: str) -> Cell:
+@lru_cache(maxsize=32_768)
+def address(words: str) -> Cell:
     """An address, sorted as such."""
-    return Cell(text or NOTHING, address_order(text))
-
-
-def address_order(text: str) -> SortValue:
-    """What an address is sorted by."""
-    found = parse_address(text)
-    return None if found is None else (found.version, int(found))
+    found = parse_address(words)
+    return Cell(words or NOTHING, None if found is None else (found.version, int(found)))
 
 
 Kept: TypeAlias = dict[str, tuple[tuple[object, ...], Row]]

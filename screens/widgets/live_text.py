@@ -11,8 +11,18 @@ from textual.strip import Strip
 from textual.widget import Widget
 from typing_extensions import override
 
-from app.report.lines import Line, ascii_line, justified, wrapped
+from app.report.lines import Line, Span, Tone, ascii_line, justified, wrapped
 from screens.widgets.painting import TONE_CLASSES, painted
+
+_LABEL = 13
+"""Width of the label of a line, so that the eye finds it."""
+INDENT = _LABEL + 1
+"""Where the text of a labelled line begins, and goes on where it is too long for its line."""
+
+
+def labelled(label: str, text: str, tone: Tone = "") -> Line:
+    """A line with a label before it."""
+    return (Span(f" {label:<{_LABEL}}", "none"), Span(text, tone))
 
 
 class LiveText(Widget):

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Never
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from app.model.durations import duration
+from app.model.durations import age, duration
 from app.model.sessions import Session, Witness, sessions
-from app.report.columns import TableColumn
+from app.report.columns import (
+    Cell,
+    ScreenTable,
+    TableColumn,
+    address,
+    number,
+    seconds,
+    state,
+    text,
+)
+from app.report.format import age_of, time_of_day
 from app.report.json import Item
+from app.report.lines import NOTHING
 from app.report.table import NONE, Table, optional, sign
 from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from app.diagnosis.session_status import Standing
+    from app.model.flap_history import Flaps
+    from app.model.session_logs import SessionEvent
+    from app.report.lines import Tone
+    from collectors.cilium.bgp import BgpPeer
 
 
 class FamilyItem(Item, frozen=True):
@@ -105,20 +125,248 @@ def _source(session: SessionItem) -> str:
     return shown[session.source] + (" !=" if session.disagree else "")
 
 
-COLUMNS: tuple[TableColumn[SessionItem, Never], ...] = (
-    TableColumn("node", "NODE", get=lambda s: s.node),
-    TableColumn("peer", "PEER", get=lambda s: s.peer_address or s.peer),
-    TableColumn("as", "AS", right=True, get=lambda s: optional(s.peer_asn)),
-    TableColumn("state", "STATE", get=lambda s: s.state),
-    TableColumn("uptime", "UP", right=True, get=lambda s: duration(s.uptime)),
-    TableColumn("received", "RCVD", right=True, get=lambda s: str(s.received)),
-    TableColumn("advertised", "ADV", right=True, get=lambda s: str(s.advertised)),
-    TableColumn("witness", "FROM", get=_source),
-    TableColumn("instance", "INSTANCE", wide=True, get=lambda s: s.instance),
-    TableColumn("local", "LOCAL AS", right=True, wide=True, get=lambda s: optional(s.local_asn)),
-    TableColumn("families", "FAMILIES RCVD/ADV", wide=True, get=_families),
-    TableColumn("hold", "HOLD", right=True, wide=True, get=lambda s: optional(s.hold_time)),
+WINDOW = timedelta(minutes=20)
+"""The time that the small picture of the losses shows."""
+_BUCKETS = 10
+_HEIGHTS = "▁▃▅▇"
+_PROOF_FIELDS = ("Code", "Subcode", "Reason", "Data")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session that exists or should, with its losses, at the moment of a snapshot."""
+
+    standing: Standing
+    flaps: Flaps
+    snapshot: Snapshot
+
+    @property
+    def now(self) -> datetime:
+        """The moment."""
+        return self.snapshot.taken_at
+
+    @property
+    def key(self) -> str:
+        """What identifies the session among all rows."""
+        standing = self.standing
+        return f"{standing.node}|{standing.peer_address or standing.peer}|{standing.local_asn}"
+
+    @property
+    def current(self) -> Session | None:
+        """The session, where its counts are those of now."""
+        found = self.standing.session
+        return found if found and found.current and not self.standing.missing else None
+
+    @property
+    def lost_lately(self) -> bool:
+        """Whether it was lost in the last minutes."""
+        return bool(self.flaps.recent and self.flaps.within(self.now - WINDOW, self.now))
+
+    @property
+    def disagree(self) -> bool:
+        """Whether its sources disagree."""
+        return self.standing.session is not None and self.standing.session.disagree
+
+    @property
+    def state(self) -> str:
+        """Its state; that it is old, or that its agent is silent."""
+        standing, session = self.standing, self.standing.session
+        if standing.dead:
+            silent = f" {age(standing.silent)}" if standing.silent is not None else ""
+            return f"{standing.state} (agent silent{silent})"
+        if session is not None and session.shown and not session.current:
+            return f"{standing.state} {age_of(session.as_of(self.snapshot), self.now)} ago"
+        return standing.state
+
+
+def proof(word: SessionEvent, now: datetime) -> str:
+    """The line of the agent's log that says so, in short, and when it was written."""
+    line = word.entry.line
+    fields = " ".join(f"{name}={line.field(name)}" for name in _PROOF_FIELDS if line.field(name))
+    said = f"{line.message} … {fields}" if fields else line.message
+    return f'agent log {time_of_day(word.at, now)} "{said}"'
+
+
+def sparkline(flaps: Flaps, now: datetime) -> str:
+    """The losses of the last 20 minutes, two minutes a character; "" when there were none."""
+    moments = flaps.within(now - WINDOW, now)
+    if not moments:
+        return ""
+    counts = [0] * _BUCKETS
+    for moment in moments:
+        place = _BUCKETS - 1 - int((now - moment) / (WINDOW / _BUCKETS))
+        counts[max(0, place)] += 1
+    return "".join(_HEIGHTS[min(count, len(_HEIGHTS) - 1)] for count in counts)
+
+
+def _state(row: SessionRow) -> Cell:
+    return state(row.standing.health, row.state, "≠" if row.disagree else "")
+
+
+def _uptime(row: SessionRow) -> Cell:
+    uptime = row.standing.session.uptime(row.now) if row.standing.session else None
+    return seconds(uptime, duration(uptime))
+
+
+def _flaps(row: SessionRow) -> Cell:
+    return number(row.flaps.count, "warn" if row.lost_lately else "")
+
+
+def _recent(row: SessionRow) -> Cell:
+    return Cell(sparkline(row.flaps, row.now) if row.lost_lately else "")
+
+
+def _reason(row: SessionRow) -> Cell:
+    """Why it is not well, with what shows it; "" when it is."""
+    standing = row.standing
+    shown = f" · {proof(standing.word, row.now)}" if standing.word else ""
+    tone: Tone = "" if standing.health in ("fail", "warn") else "none"
+    return Cell(f"{standing.reason}{shown}", tone=tone)
+
+
+def _reported_by(row: SessionRow) -> Cell:
+    session = row.standing.session
+    if session is None or not session.shown:
+        return text("?")
+    agent = session.cli is not None and session.shown == session.cli.source
+    return text("cli" if agent else "api")
+
+
+def _families_cell(row: SessionRow) -> Cell:
+    families = row.standing.session.families if row.standing.session else ()
+    return text(", ".join(f"{f.afi}/{f.safi} {f.advertised}" for f in families))
+
+
+def _timer(read: Callable[[BgpPeer], int]) -> Callable[[SessionRow], Cell]:
+    """A timer that is in force; 0 where none is."""
+
+    def cell(row: SessionRow) -> Cell:
+        reported = row.standing.session.reported if row.standing.session else None
+        value = read(reported) if reported else 0
+        return seconds(value or None, f"{value}s" if value else NOTHING)
+
+    return cell
+
+
+NODE: TableColumn[SessionItem, SessionRow] = TableColumn(
+    "node", "NODE", cut_to=10, get=lambda s: s.node, cell=lambda r: text(r.standing.node)
+)
+PEER: TableColumn[SessionItem, SessionRow] = TableColumn(
+    "peer",
+    "PEER",
+    least=11,
+    get=lambda s: s.peer_address or s.peer,
+    cell=lambda r: address(r.standing.peer_address),
+)
+_REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
+    TableColumn(
+        "as",
+        "AS",
+        right=True,
+        least=5,
+        spare=4,
+        get=lambda s: optional(s.peer_asn),
+        cell=lambda r: number(r.standing.peer_asn or None, unknown="any"),
+    ),
+    TableColumn("state", "STATE", least=13, cut_to=14, get=lambda s: s.state, cell=_state),
+    TableColumn(
+        "uptime",
+        "UP/DOWN",
+        right=True,
+        least=8,
+        spare=1,
+        header="UP",
+        get=lambda s: duration(s.uptime),
+        cell=_uptime,
+    ),
+    TableColumn(
+        "received",
+        "RCVD",
+        right=True,
+        spare=5,
+        get=lambda s: str(s.received),
+        cell=lambda r: number(r.current.received if r.current else None),
+    ),
+    TableColumn(
+        "advertised",
+        "ADV",
+        right=True,
+        spare=2,
+        get=lambda s: str(s.advertised),
+        cell=lambda r: number(r.current.advertised if r.current else None),
+    ),
+    TableColumn("flaps", "FLAPS", right=True, spare=3, cell=_flaps),
+    TableColumn("recent", "20 MIN", extra=True, drawn=True, cell=_recent),
+    TableColumn("reason", "REASON", cut_to=12, cell=_reason),
+    # What else is known of them, for whoever asks.
+    TableColumn(
+        "witness",
+        "WITNESS",
+        extra=True,
+        chosen=False,
+        header="FROM",
+        get=_source,
+        cell=_reported_by,
+    ),
+    TableColumn(
+        "name", "PEER NAME", extra=True, chosen=False, cell=lambda r: text(r.standing.peer)
+    ),
+    TableColumn(
+        "instance",
+        "INSTANCE",
+        extra=True,
+        chosen=False,
+        wide=True,
+        get=lambda s: s.instance,
+        cell=lambda r: text(r.standing.instance),
+    ),
+    TableColumn(
+        "local",
+        "LOCAL AS",
+        right=True,
+        extra=True,
+        chosen=False,
+        wide=True,
+        get=lambda s: optional(s.local_asn),
+        cell=lambda r: number(r.standing.local_asn or None),
+    ),
+    TableColumn(
+        "families",
+        "FAMILIES",
+        extra=True,
+        chosen=False,
+        wide=True,
+        header="FAMILIES RCVD/ADV",
+        get=_families,
+        cell=_families_cell,
+    ),
+    TableColumn(
+        "hold",
+        "HOLD",
+        right=True,
+        extra=True,
+        chosen=False,
+        wide=True,
+        get=lambda s: optional(s.hold_time),
+        cell=_timer(lambda peer: peer.applied_hold_time),
+    ),
+    TableColumn(
+        "keepalive",
+        "KEEPALIVE",
+        right=True,
+        extra=True,
+        chosen=False,
+        cell=_timer(lambda peer: peer.applied_keepalive),
+    ),
     TableColumn("password", "PASSWORD", wide=True, get=lambda s: sign(s.tcp_password)),
     TableColumn("note", "NOTE", get=lambda s: s.note),
 )
-TABLE = Table(kind="Sessions", needs=SESSION_KINDS, items=session_items, columns=COLUMNS)
+TABLE = Table(
+    kind="Sessions", needs=SESSION_KINDS, items=session_items, columns=(NODE, PEER, *_REST)
+)
+BY_NODE = ScreenTable(
+    (NODE, PEER, *_REST), key=lambda row: row.key, health=lambda row: row.standing.health
+)
+BY_PEER = ScreenTable(
+    (PEER, NODE, *_REST), key=lambda row: row.key, health=lambda row: row.standing.health
+)
