@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from app.model.finding import Ref
+from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, plain
 from app.runbooks.connectivity import Trial
 from app.runbooks.engine import (
@@ -31,22 +32,23 @@ from app.runbooks.engine import (
     skip,
 )
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
-from app.runbooks.page import PagePart, commands, parts, result_health
+from app.runbooks.page import VERDICT_HEALTH, PagePart, commands, page_lines, parts, result_health
 from app.runbooks.panels import kinds_of, panels
+from app.runbooks.subjects import filled
 from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
+from collectors.sanitize import one_line
 from screens.base.cluster_handle import ClusterLink
 from screens.base.detail_screen import DetailScreen
 from screens.base.equivalents import ciliscope
 from screens.base.selection import Equivalent, Selection, selection_of
-from screens.runbook_lines import COLUMNS, page_lines, step_rows
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
+    from app.model.finding import Finding, Health
     from app.runbooks.schema import Step
 
 REDRAW = 0.25
@@ -54,6 +56,12 @@ REDRAW = 0.25
 
 SHOWN = 12
 """Its last lines that are shown."""
+
+COLUMNS = (
+    Column("step", "STEP", cut_to=16, marks=False),
+    Column("here", "", least=1, marks=False),
+)
+HERE = "◀"
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         self._make_test = test
         self._begun_on = begun_on
         self._test: Trial | None = None
-        self._told_soon: Timer | None = None
+        self._redraw: Timer | None = None
         self._picture: RunPicture | None = None
         self._shown_at = ""
         """The step that had the cursor because the run stood there."""
@@ -183,7 +191,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if picture is None:
             return ()
         step = picture.run.runbook.step(self._looked_at(picture.run))
-        told = commands(picture.run, step, picture.found.get(step.id), picture.view)
+        texts = commands(picture.run, step, picture.found.get(step.id), picture.view)
         given = [f"--param={name}={value}" for name, value in picture.run.parameters.items()]
         whole = ciliscope(
             self.snapshot,
@@ -193,7 +201,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             self.run.runbook.name,
             *given,
         )
-        return (*(Equivalent("this step by hand", text) for text in told), whole)
+        return (*(Equivalent("this step by hand", text) for text in texts), whole)
 
     # --- keys
 
@@ -254,9 +262,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if picture is None:
             return
         page = self._page(picture, self._looked_at(picture.run))
-        told = [_manifest(part.text) for part in page if part.role == "remedy"]
-        text, what = "\n".join(told), "what to do"
-        if not told:
+        remedies = [_manifest(part.text) for part in page if part.role == "remedy"]
+        text, what = "\n".join(remedies), "what to do"
+        if not remedies:
             text, what = "\n".join(part.text for part in page), "the page"
         await self.app.run_action(("app", "copy", (f"{text}\n", what)))
 
@@ -298,22 +306,22 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     def _start(self, test: Trial, step: Step) -> None:
         self._test = test
         test.start(self._hand(), step.id)
-        self._tell_again()
+        self._draw_again()
 
     def take(self, run: Run) -> None:
         """Go on with this run: something has happened to it elsewhere."""
         self.run = run
         if self._picture is not None and self._stands:
             self._present(self._judged(run, self._picture.view))
-            self._tell_again()
+            self._draw_again()
 
     def tell_soon(self) -> None:
         """The test has printed something; many lines are shown at once."""
-        if self._told_soon is None and self._stands:
-            self._told_soon = self.set_timer(REDRAW, self._tell_again)
+        if self._redraw is None and self._stands:
+            self._redraw = self.set_timer(REDRAW, self._draw_again)
 
-    def _tell_again(self) -> None:
-        self._told_soon = None
+    def _draw_again(self) -> None:
+        self._redraw = None
         if self._picture is not None and self._stands:
             self._picture.pages.clear()
             self.draw_detail()
@@ -355,15 +363,15 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     def _present(self, picture: RunPicture) -> None:
         self._picture, self.run = picture, picture.run
         self._keep(self.run)
-        self.table.show(Content(tuple(step_rows(self.run))))
+        self.table.show(Content(tuple(_step_rows(self.run))))
         current = self.run.way[-1]
         if current != self._shown_at:
             self._shown_at = current
             self.table.select(self.run.visited[-1].id)
-        self.set_headline(self._told())
+        self.set_headline(self._position())
         self.draw_detail()
 
-    def _told(self) -> Line:
+    def _position(self) -> Line:
         """What it is about, where it stands, and whether that is kept."""
         run = self.run
         named = " · ".join(run.parameters.values())
@@ -396,8 +404,8 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if known is None:
             run, step = picture.run, picture.run.runbook.step(id_)
             beside = panels(run.runbook, step, run.parameters, picture.view.case.snapshot)
-            ask, *told = parts(run, step, picture.found.get(id_), picture.view, beside)
-            known = (ask, *self._offered(step), *told)
+            ask, *rest = parts(run, step, picture.found.get(id_), picture.view, beside)
+            known = (ask, *self._offered(step), *rest)
             picture.pages[id_] = known
         return known
 
@@ -444,3 +452,24 @@ def _named(run: Run) -> Selection | None:
             case "address":
                 return Selection(ref=Ref("Prefix", value), question=("ip", value))
     return None
+
+
+def _step_rows(run: Run) -> Iterator[Row]:
+    """A row for each step: those on the way with their verdicts, the others still to come."""
+    visited = {step.id for step in run.visited} | set(run.judged) | set(run.answers)
+    for number, step in enumerate(run.runbook.steps, 1):
+        health = _health(run, step) if step.id in visited else "none"
+        ask = filled(step.ask, run.runbook, run.parameters)
+        text = one_line(f"{SIGN[health]} {number} {_mark(run, step)}{ask}")
+        here = HERE if run.current is step else ""
+        yield Row(step.id, (Cell(text, number, health), Cell(here, tone="accent")), "", health)
+
+
+def _health(run: Run, step: Step) -> Health:
+    return "none" if step.id in run.skipped else VERDICT_HEALTH[run.verdict(step)]
+
+
+def _mark(run: Run, step: Step) -> str:
+    if step.id in run.skipped:
+        return "(skipped) "
+    return "(passed before) " if run.turned(step) else ""

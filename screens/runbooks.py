@@ -34,7 +34,7 @@ class Offer:
     """A runbook that fits what is wrong now, or that was begun already."""
 
     key: str
-    """What `begins` is told."""
+    """What `begins` takes."""
     name: str
     why: str
     """`start here: CS402 …`, `go on: step 3`."""
@@ -99,8 +99,8 @@ class RunbooksScreen(ClusterScreen[Content]):
         for entry in self._entries:
             own = "yours" if entry.own else ""
             if entry.runbook is None:
-                told = Cell(f"cannot be used: {entry.problem}", tone="warn")
-                yield Row(entry.name, (Cell(entry.name), Cell(own), told), health="warn")
+                problem = Cell(f"cannot be used: {entry.problem}", tone="warn")
+                yield Row(entry.name, (Cell(entry.name), Cell(own), problem), health="warn")
             else:
                 cells = (Cell(entry.name), Cell(own), Cell(entry.runbook.title))
                 yield Row(entry.name, cells)

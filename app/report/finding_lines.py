@@ -104,8 +104,8 @@ def short_lines(
         yield Paragraph((Span("  $ ", "accent"),), plain(finding.command))
 
 
-def remedy_lines(head: str, remedy: str) -> Iterator[Paragraph]:
-    """The sentences of a remedy; what is indented or a list is a manifest and stays as it is."""
+def remedy_lines(head: str, remedy: str, tone: Tone = "") -> Iterator[Paragraph]:
+    """The sentences of a remedy after a head; a manifest below them stays as it is."""
     under = " " * len(head)
     for line in remedy.splitlines():
         if is_manifest(line):
@@ -113,7 +113,7 @@ def remedy_lines(head: str, remedy: str) -> Iterator[Paragraph]:
             indent = len(text) - len(text.lstrip())
             yield Paragraph(plain(under + " " * indent), plain(text[indent:]), whole=True)
         else:
-            yield Paragraph(plain(head), plain(one_line(line)))
+            yield Paragraph(plain(head, tone), plain(one_line(line)))
         head = under
 
 

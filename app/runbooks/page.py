@@ -1,7 +1,6 @@
 """One step as it is read: what was found and why, how to read it, what to do, what to type. Pure.
 
-The same for the screen and for paper: parts in order, each with its role; how a role is drawn is
-the business of whoever draws.
+Its parts come in order, each with its role; the screen shows them as lines, by role.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from app.diagnosis.read_commands import in_context
 from app.diagnosis.service_path.paths import path_of
 from app.model.case import Case
-from app.model.finding import Finding, Severity
-from app.report.finding_lines import evidence_text
+from app.model.finding import Finding, Severity, health_of
+from app.report.finding_lines import evidence_text, remedy_lines
+from app.report.lines import SIGN, Line, Paragraph, Span, Tone, cut, plain, rows_of
 from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, Run
 from app.runbooks.evaluation import Judgement, View, causes
 from app.runbooks.panels import Panel
 from app.runbooks.parsing import CONNECTIONS, ROUTERS
 from app.runbooks.schema import Step, StepVerdict
 from app.runbooks.subjects import command, filled
+from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
     from app.model.finding import Health
@@ -172,3 +173,66 @@ def _connections(run: Run, case: Case) -> list[str]:
         return []
     ports = [port.port for port in balancer.service.spec.ports if port.protocol == "TCP"]
     return [f"nc -vz -w 5 {address} {port}" for address in balancer.addresses for port in ports]
+
+
+_HEADINGS: Mapping[Role, str] = {
+    "read": "How to read it",
+    "manual": "Where only you can look",
+    "effect": "What it does to the cluster",
+    "choice": "What do you see?",
+    "command": "By hand",
+    "note": "Notes",
+}
+"""The heading above the first of several parts of a role."""
+
+
+def page_lines(number: int, parts: Iterable[PagePart], width: int) -> list[Line]:
+    """One step in full, for a screen of a width in cells."""
+    lines: list[Line] = []
+    last: Role | None = None
+    choice = 0
+    for part in parts:
+        if part.role != last and part.role in _HEADINGS:
+            lines += [(), plain(f" {_HEADINGS[part.role]}", "strong")]
+        choice += part.role == "choice"
+        if part.role == "panel":
+            lines += [(), plain(cut(f" {one_line(part.text)}", width), "strong")]
+        elif part.role == "row":
+            lines.append(plain(cut(f"   {one_line(part.text)}", width)))
+        else:
+            lines += rows_of(_paragraphs(part, number, choice), width)
+        last = part.role
+    return lines
+
+
+def _paragraphs(part: PagePart, number: int, choice: int) -> Iterable[Paragraph]:
+    text = one_line(part.text)
+    match part.role:
+        case "ask":
+            return [_text(f"{number}  ", text, "strong"), Paragraph(())]
+        case "verdict" | "turned" | "answer" | "action":
+            return [_signed(VERDICT_HEALTH[part.verdict or StepVerdict.UNKNOWN], text)]
+        case "finding":
+            return [_signed(health_of(part.severity) if part.severity else "none", text)]
+        case "remedy":
+            return remedy_lines("→ ", part.text, "accent")
+        case "choice":
+            _, _, says = text.partition(": ")
+            return [Paragraph(plain(f" {choice} ", "accent"), plain(says))]
+        case "command":
+            return [Paragraph(plain("  $ ", "accent"), plain(text))]
+        case "effect":
+            return [Paragraph(plain("  - ", "none"), plain(text))]
+        case "evidence":
+            return [_text("  · ", text, "none")]
+        case "wait":
+            return [Paragraph(()), _text("  ", text, "accent")]
+    return [_text("  ", text)]
+
+
+def _signed(health: Health, text: str) -> Paragraph:
+    return Paragraph((Span(SIGN[health], health), Span(" ")), plain(text))
+
+
+def _text(head: str, text: str, tone: Tone = "") -> Paragraph:
+    return Paragraph(plain(head, tone), plain(text, tone))
