@@ -18,6 +18,13 @@ import msgspec
 
 from app.lab.store import Cluster, JsonObject, Resource
 
+REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+"""Where a review is posted."""
+
+_READS = ("get", "list", "watch")
+_MAGIC = b"k8s\x00"
+_NAMESPACE_PARTS = frozenset({"status", "finalize"})
+
 
 class Refusal(Exception):
     """A request that is answered with a Status of failure."""
@@ -43,11 +50,6 @@ class Refusal(Exception):
 
 class NoSuchPath(Exception):
     """A path the server does not know: 404 with the plain text `404 page not found`."""
-
-
-def unauthorized() -> Refusal:
-    """No token, or not the right one."""
-    return Refusal(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(
@@ -120,9 +122,6 @@ def _about(resource: Resource, name: str) -> JsonObject:
     return {**details, "kind": resource.plural}
 
 
-_NAMESPACE_PARTS = frozenset({"status", "finalize"})
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """The objects a request is about."""
@@ -190,13 +189,6 @@ def covered(cluster: Cluster, resource: Resource, namespace: str, subresource: s
         for version in resource.versions
         for place in ("", namespace)
     )
-
-
-REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-"""Where a review is posted."""
-
-_READS = ("get", "list", "watch")
-_MAGIC = b"k8s\x00"
 
 
 class ResourceAttributes(msgspec.Struct, omit_defaults=True):

@@ -31,6 +31,18 @@ _TWO_POLICIES = (
 )
 
 
+EXEC_SECONDS = 0.2
+"""How long a run takes when every agent answers."""
+
+_NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
+
+_EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
+_FORBIDDEN = (
+    'unable to upgrade connection: pods "{pod}" is forbidden: User "lab" cannot create resource '
+    '"pods/exec" in API group "" in the namespace "{space}"'
+)
+
+
 class Agent:
     """One node's agent."""
 
@@ -386,18 +398,6 @@ class Agent:
 
     def _log(self, level: str, message: str, **fields: object) -> None:
         self._plane.agent_log(self.pod, level, message, **fields)
-
-
-EXEC_SECONDS = 0.2
-"""How long a run takes when every agent answers."""
-
-_NO_CONTAINER = 'unable to upgrade connection: container not found ("cilium-agent")'
-
-_EXEC_PATHS = frozenset({f"/api/v1/namespaces/{NAMESPACE}/pods/exec", "/api/v1/pods/exec"})
-_FORBIDDEN = (
-    'unable to upgrade connection: pods "{pod}" is forbidden: User "lab" cannot create resource '
-    '"pods/exec" in API group "" in the namespace "{space}"'
-)
 
 
 class Site(Protocol):

@@ -56,6 +56,22 @@ _MISSING: JsonObject = {
 }
 
 
+_FAILING_CONTROLLER = "cilium-health-ep"
+"""The one that fails in scenarios with a failing controller."""
+_CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", _FAILING_CONTROLLER)
+
+_GREEN, _RED, _CYAN, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_DRAWING = (
+    "\x1b[33m    /¯¯\\",
+    "\x1b[36m /¯¯\x1b[33m\\__/\x1b[32m¯¯\\\x1b[0m    Cilium:             {0}",
+    "\x1b[36m \\__\x1b[31m/¯¯\\\x1b[32m__/\x1b[0m    Operator:           {1}",
+    "\x1b[32m /¯¯\x1b[31m\\__/\x1b[35m¯¯\\\x1b[0m    Envoy DaemonSet:    {2}",
+    "\x1b[32m \\__\x1b[34m/¯¯\\\x1b[35m__/\x1b[0m    Hubble Relay:       {3}",
+    "\x1b[34m\x1b[34m\x1b[34m    \\__/\x1b[0m       ClusterMesh:        {4}",
+    "",
+)
+
+
 def empty_report() -> JsonObject:
     """The document of a namespace without Cilium."""
     errors = {name: {name: _entry(disabled=True)} for name in (*_COUNTED_ALWAYS, *_OPTIONAL)}
@@ -238,11 +254,6 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
     }
 
 
-_FAILING_CONTROLLER = "cilium-health-ep"
-"""The one that fails in scenarios with a failing controller."""
-_CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", _FAILING_CONTROLLER)
-
-
 def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
     now = stamp(plane.time).replace("Z", ".000Z")
     status: JsonObject = {
@@ -334,18 +345,6 @@ def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield f"{title:<23}{line}"
         title = ""
-
-
-_GREEN, _RED, _CYAN, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
-_DRAWING = (
-    "\x1b[33m    /¯¯\\",
-    "\x1b[36m /¯¯\x1b[33m\\__/\x1b[32m¯¯\\\x1b[0m    Cilium:             {0}",
-    "\x1b[36m \\__\x1b[31m/¯¯\\\x1b[32m__/\x1b[0m    Operator:           {1}",
-    "\x1b[32m /¯¯\x1b[31m\\__/\x1b[35m¯¯\\\x1b[0m    Envoy DaemonSet:    {2}",
-    "\x1b[32m \\__\x1b[34m/¯¯\\\x1b[35m__/\x1b[0m    Hubble Relay:       {3}",
-    "\x1b[34m\x1b[34m\x1b[34m    \\__/\x1b[0m       ClusterMesh:        {4}",
-    "",
-)
 
 
 def _verdict(component: JsonObject) -> str:

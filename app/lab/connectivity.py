@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.lab.agents import Site, exec_failure
 from app.lab.command_line import Request, duration
@@ -69,22 +69,22 @@ _ACTIONS = 3
 
 
 class _Fails(Exception):
-    """The run ends here; the text is what stands on stderr, after so many seconds."""
+    """The run ends here; the text is printed on stderr, after so many seconds."""
 
-    def __init__(self, said: str, seconds: float = 0.0) -> None:
-        super().__init__(said)
+    def __init__(self, error: str, seconds: float = 0.0) -> None:
+        super().__init__(error)
         self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Count:
     """What was run."""
 
-    ran: list[str]
-    skipped: list[str]
-    failed: list[tuple[str, str]]
+    ran: int = 0
+    skipped: int = 0
+    actions: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
     """Tests and the report's line about each."""
-    actions: list[str]
 
 
 class ConnectivityTest:
@@ -149,7 +149,7 @@ class ConnectivityTest:
         yield from self._deploy()
         yield f"{_INFO} Cilium version: {self._site.plane.cilium}"
         yield f"🏃[{self._namespace}] Running {len(_TESTS)} tests ..."
-        count = _Count([], [], [], [])
+        count = _Count()
         for number, (name, scenarios) in enumerate(_TESTS, 1):
             yield from self._test(name, scenarios, f"[{number}/{len(_TESTS)}]", count)
         yield ""
@@ -186,11 +186,11 @@ class ConnectivityTest:
     ) -> Iterator[str]:
         chosen = [each for each in scenarios if self._wanted(f"{name}/{each}")]
         if not chosen:
-            count.skipped.append(name)
+            count.skipped += 1
             yield f"[=] [{self._namespace}] Skipping test [{name}] {place} (skipped by user)"
             return
-        count.ran.append(name)
-        count.actions.extend(chosen * _ACTIONS)
+        count.ran += 1
+        count.actions += len(chosen) * _ACTIONS
         yield f"[=] [{self._namespace}] Test [{name}] {place}"
         yield "." * _ACTIONS * len(chosen)
         broken = self._broken(name)
@@ -226,8 +226,8 @@ class ConnectivityTest:
         return ""
 
     def _report(self, count: _Count) -> Iterator[str]:
-        ran, actions, skipped = len(count.ran), len(count.actions), len(count.skipped)
-        rest = f"{skipped} tests skipped, 0 scenarios skipped"
+        ran, actions = count.ran, count.actions
+        rest = f"{count.skipped} tests skipped, 0 scenarios skipped"
         if not count.failed:
             title = f"✅ [{self._namespace}] All {ran} tests"
             yield f"{title} ({actions} actions) successful, {rest}."

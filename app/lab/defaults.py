@@ -130,8 +130,8 @@ def generated(scenario: Scenario) -> Iterator[JsonObject]:
         }
 
 
-def found(workloads: Workloads, scenario: Scenario) -> None:
-    """The cluster is founded: namespaces and nodes."""
+def create_cluster(workloads: Workloads, scenario: Scenario) -> None:
+    """Create namespaces and nodes."""
     spaces = {"default", NAMESPACE, "kube-public", "kube-node-lease"}
     for manifest in (*scenario.manifests, *generated(scenario)):
         spaces.add(text(manifest, "metadata", "namespace") or "default")
@@ -142,8 +142,8 @@ def found(workloads: Workloads, scenario: Scenario) -> None:
         workloads.plane.put(NODES, _node(node, now, scenario.kubernetes), "kubelet")
 
 
-def install(workloads: Workloads, scenario: Scenario) -> None:
-    """Cilium is installed with Helm: settings, CiliumNodes, workloads."""
+def install_cilium(workloads: Workloads, scenario: Scenario) -> None:
+    """Install Cilium as Helm does: settings, CiliumNodes, workloads."""
     plane, chosen = workloads.plane, scenario.config
     config = {k: v for k, v in _CONFIG.items() if plane.version >= _SINCE.get(k, (0, 0))} | chosen
     plane.put(

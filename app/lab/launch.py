@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TextIO
 
-DEFAULT_SCENARIO = "home"
+_DEFAULT_SCENARIO = "home"
 
 _STARTUP_SECONDS = 60.0
 _STOP_SECONDS = 2.0
@@ -94,12 +94,12 @@ def start_lab(
 ) -> RunningLab:
     """Start a lab and return when it answers: a scenario (by name or path), or a recording.
 
-    Without either it is the scenario `home`. `context` names the kubeconfig's context, which names
-    the scenario otherwise. `deadline` is in seconds. Raises LabFailed.
+    Without either it is the scenario `home`. `context` names the kubeconfig's context, by default
+    after the scenario. `deadline` is in seconds. Raises LabFailed.
     """
     if scenario is not None and replay is not None:
         raise LabFailed("Give a scenario or a recording to replay, not both.")
-    chosen = scenario or DEFAULT_SCENARIO
+    chosen = scenario or _DEFAULT_SCENARIO
     context = context or f"lab-{replay.resolve().name if replay else Path(chosen).stem}"
     what = ["--replay", str(replay)] if replay else ["--scenario", chosen]
     with ExitStack() as undo:

@@ -32,6 +32,13 @@ _EXPIRED = (
 )
 
 
+_DEFAULT_SECONDS = 1800
+"""How long a watch lasts whose client does not say."""
+
+Present = Callable[[JsonObject], JsonObject]
+"""Turns the object of an event into the event's `object` (a plain object, or a Table)."""
+
+
 class _Continue(msgspec.Struct):
     v: str
     rv: int
@@ -57,7 +64,7 @@ def with_type(obj: JsonObject, target: Target) -> JsonObject:
     return {**kind, **obj, **kind}
 
 
-def in_list(obj: JsonObject, target: Target) -> JsonObject:
+def _in_list(obj: JsonObject, target: Target) -> JsonObject:
     """An object in a list: only custom resources repeat their kind."""
     if target.resource.custom:
         return with_type(obj, target)
@@ -70,7 +77,7 @@ def list_document(page: Page, target: Target) -> JsonObject:
         "kind": f"{target.resource.kind}List",
         "apiVersion": target.api_version,
         "metadata": page.metadata,
-        "items": [in_list(obj, target) for obj in page.items],
+        "items": [_in_list(obj, target) for obj in page.items],
     }
 
 
@@ -98,7 +105,7 @@ def selected(target: Target, query: Mapping[str, str]) -> Selection:
 def page_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Page:
     """The part of a collection that a query asks for. Raises a Refusal with 400, 410 or 504."""
     chosen = selected(target, query)
-    limit = whole_number(query, "limit") or 0
+    limit = _whole_number(query, "limit") or 0
     token = _token(query.get("continue", ""))
     version = str(token.rv) if token else _asked_version(cluster, target, query)
     found = [obj for obj in _objects(cluster, target, version) if chosen.matches(obj)]
@@ -114,7 +121,7 @@ def page_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Page:
     return Page(items, metadata, now and complete)
 
 
-def whole_number(query: Mapping[str, str], name: str) -> int | None:
+def _whole_number(query: Mapping[str, str], name: str) -> int | None:
     """A query parameter that is a number, None when it is absent. Raises a Refusal with 400."""
     text = query.get(name, "")
     if not text:
@@ -130,7 +137,7 @@ def switched_on(query: Mapping[str, str], name: str) -> bool:
     return query.get(name, "") in ("1", "t", "T", "true", "True", "TRUE")
 
 
-def check_version(cluster: Cluster, text: str) -> int:
+def _check_version(cluster: Cluster, text: str) -> int:
     """A resourceVersion parameter as a number. Raises a Refusal with 400 or 504."""
     if not text.isascii() or not text.isdigit():
         raise bad_request(f'Invalid value: "{text}": resourceVersion is not a number')
@@ -143,7 +150,7 @@ def _asked_version(cluster: Cluster, target: Target, query: Mapping[str, str]) -
     asked = query.get("resourceVersion", "")
     if asked in ("", "0"):
         return list_version(cluster, target)
-    check_version(cluster, asked)
+    _check_version(cluster, asked)
     exact = query.get("resourceVersionMatch") == "Exact"
     return asked if exact else list_version(cluster, target)
 
@@ -178,12 +185,6 @@ def _place(obj: JsonObject) -> str:
     return "/".join(key_of(obj))
 
 
-_DEFAULT_SECONDS = 1800
-
-Present = Callable[[JsonObject], JsonObject]
-"""Turns the object of an event into the event's `object` (a plain object, or a Table)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What a client wants to watch."""
@@ -204,11 +205,11 @@ def watch_of(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Watc
     asked = query.get("resourceVersion", "")
     initial = switched_on(query, "sendInitialEvents")
     from_start = asked in ("", "0") or initial
-    seconds = whole_number(query, "timeoutSeconds")
+    seconds = _whole_number(query, "timeoutSeconds")
     return Watch(
         target,
         selected(target, query),
-        None if from_start else check_version(cluster, asked),
+        None if from_start else _check_version(cluster, asked),
         _DEFAULT_SECONDS if seconds is None or seconds <= 0 else seconds,
         switched_on(query, "allowWatchBookmarks"),
         initial,
@@ -405,7 +406,7 @@ def _container(pod: JsonObject, name: str, asked: str) -> str:
 
 
 def _positive(query: Mapping[str, str], name: str, least: int) -> int | None:
-    number = whole_number(query, name)
+    number = _whole_number(query, name)
     if number is not None and number < least:
         rule = "greater than or equal to 0" if least == 0 else "greater than 0"
         raise invalid(

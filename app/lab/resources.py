@@ -17,7 +17,7 @@ from app.lab.store import JsonObject, Resource
 _CORE = ("v1",)
 _ALL = ("all",)
 
-STANDARD = (
+_STANDARD = (
     Resource("", _CORE, "namespaces", "Namespace", False, ("ns",)),
     Resource("", _CORE, "nodes", "Node", False, ("no",)),
     Resource("", _CORE, "pods", "Pod", True, ("po",), _ALL),
@@ -44,7 +44,7 @@ _OLDEST = (1, 17)
 _ALPHA = ("v2alpha1",)
 
 
-def cilium_resources(version: Minor) -> tuple[Resource, ...]:
+def _cilium_resources(version: Minor) -> tuple[Resource, ...]:
     """The kinds that a version of Cilium registers, with the versions it serves each under.
 
     Pools and the BGP kinds are v2alpha1 alone up to 1.17 and both from 1.18 (`docs/cilium.md`);
@@ -77,15 +77,15 @@ def resources(
     `crds` names kinds that are served although this version does not bring them, or are not
     although it does. Raises ValueError when it is no version, or no such kind.
     """
-    kinds = {each.kind: each for each in cilium_resources(minor(cilium_version))}
-    earlier = {each.kind: each for each in cilium_resources(_OLDEST)}
+    kinds = {each.kind: each for each in _cilium_resources(minor(cilium_version))}
+    earlier = {each.kind: each for each in _cilium_resources(_OLDEST)}
     for kind, served in crds.items():
         if kind not in kinds | earlier:
             raise ValueError(f"crds: {kind!r} is no kind of Cilium's")
         resource = kinds.pop(kind, earlier[kind])
         if served:
             kinds[kind] = resource
-    return (*STANDARD, *kinds.values())
+    return (*_STANDARD, *kinds.values())
 
 
 def _cilium(

@@ -46,7 +46,6 @@ from app.lab.access import (
     not_found,
     permit,
     review,
-    unauthorized,
 )
 from app.lab.reads import (
     list_document,
@@ -64,7 +63,7 @@ from app.lab.resources import discovery_document
 from app.lab.store import CannotServe, Cluster, JsonObject
 from app.lab.tables import table
 
-CILIUM_PATH = "/lab/cilium"
+_CILIUM_PATH = "/lab/cilium"
 """Where the lab's `cilium` command posts `{"argv": […]}`."""
 
 _HEALTH = ("/livez", "/readyz", "/healthz")
@@ -101,7 +100,9 @@ class KubernetesApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            self._authenticate(request)
+            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, self._credentials):
+                raise Refusal(401, "Unauthorized", "Unauthorized")
             if request.method == "POST":
                 return await self._post(request)
             if request.method != "GET":
@@ -111,11 +112,6 @@ class KubernetesApi:
             return _json(refusal.status, refusal.code)
         except NoSuchPath:
             return web.Response(status=404, text="404 page not found\n")
-
-    def _authenticate(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self._credentials):
-            raise unauthorized()
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         path = request.path
@@ -186,7 +182,7 @@ class KubernetesApi:
     async def _post(self, request: web.Request) -> web.Response:
         if request.path == REVIEWS_PATH:
             return _json(review(self._cluster, await request.read()), 201)
-        if request.path == CILIUM_PATH:
+        if request.path == _CILIUM_PATH:
             return self._command(await request.read())
         raise method_not_allowed()
 

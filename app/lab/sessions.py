@@ -16,6 +16,9 @@ from app.lab.plane import Plane
 
 AFI_NAMES = ("ipv4", "ipv6")
 
+_IDLE_HOLD = 5.0
+"""Seconds a session rests after a loss (#26001 of Cilium)."""
+
 
 class Greeting(Enum):
     """What comes of an attempt to open a session with a router."""
@@ -67,10 +70,6 @@ class Router:
     def keeps(self, password: str) -> bool:
         """Whether an established session still hears keepalives."""
         return self.running and not self.frozen and password == self.password
-
-
-IDLE_HOLD = 5.0
-"""Seconds a session rests after a loss (#26001 of Cilium)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +217,13 @@ class Session:
         words = f"as number mismatch expected {self.settings.asn}, received {received}"
         self._log("warn", "sent notification", Data=words)
         self.state = "idle"
-        self._after(max(IDLE_HOLD, self._retry), quiet=True)
+        self._after(max(_IDLE_HOLD, self._retry), quiet=True)
 
     def _opened(self) -> None:
         router = self.router
         answered = router is not None and router.keeps(self.settings.password)
         self.state = "open_confirm" if answered else "idle"
-        self._after(self._random(0.05, 0.3) if answered else IDLE_HOLD)
+        self._after(self._random(0.05, 0.3) if answered else _IDLE_HOLD)
 
     def _come_up(self) -> None:
         router = self.router
@@ -260,7 +259,7 @@ class Session:
     def _fall(self, reason: str) -> None:
         self._log("info", "Peer Down", State="BGP_FSM_ESTABLISHED", Reason=reason)
         self.state, self.established, self._expiring = "idle", None, False
-        self._after(IDLE_HOLD)
+        self._after(_IDLE_HOLD)
 
     # Waiting and writing
 

@@ -64,7 +64,7 @@ from app.lab.sessions import Router
 from app.lab.store import Answer, Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
 from app.lab.workloads import Workloads, container_runs, container_started
 
-STEP = 0.5
+_STEP = 0.5
 """Longest wall time between two looks at what is due, in seconds."""
 
 _LEASE = "cilium-operator-resource-lock"
@@ -169,7 +169,7 @@ class Simulation:
         while True:
             self.advance(self._source())
             try:
-                await asyncio.wait_for(self.store.changed(), STEP)
+                await asyncio.wait_for(self.store.changed(), _STEP)
             except TimeoutError:
                 continue
 
@@ -340,8 +340,8 @@ class World(Simulation):
         """Enter the whole scenario: objects at their age, changes, faults, life."""
         scenario = self.scenario
         installed = started + timedelta(minutes=5)
-        self.at(started, lambda: defaults.found(self.workloads, scenario))
-        self.at(installed, lambda: defaults.install(self.workloads, scenario))
+        self.at(started, lambda: defaults.create_cluster(self.workloads, scenario))
+        self.at(installed, lambda: defaults.install_cilium(self.workloads, scenario))
         manifests = [*scenario.manifests, *defaults.generated(scenario)]
         for number, manifest in enumerate(manifests):
             later = seconds(300 + 2 * min(number, 30))
