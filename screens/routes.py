@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,9 +15,11 @@ from textual.containers import Container, Vertical
 from app.diagnosis.prefix_overview import announcements, longest_match, routes_by_prefix
 from app.model.finding import Ref, rank
 from app.model.routes import links, routes
-from app.model.wording import count, more
+from app.model.wording import count, more, named
 from app.report.columns import Row
-from app.report.lines import SIGN, Line, Span, cut, plain, text_of
+from app.report.format import by_health
+from app.report.lines import SIGN, Line, Span, Tone, cut, plain, text_of
+from app.report.tables.routes import PLACES, PREFIXES, SCREEN, attribute_words, places, state_of
 from app.state.kinds import (
     ADVERTISEMENTS,
     AGENT_LOGS,
@@ -44,20 +45,19 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.base.empty_state import absence, content
 from screens.base.equivalents import cilium
 from screens.base.selection import Equivalent, Selection
-from screens.route_detail import counted, detail
-from screens.route_rows import PLACES, PREFIXES, ROUTES, place_rows, prefix_row, route_row
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
-from screens.widgets.live_text import INDENT, LiveText
+from screens.widgets.live_text import INDENT, LiveText, labelled
 
 if TYPE_CHECKING:
     from app.diagnosis.prefix_overview import Announcement, Held
     from app.diagnosis.verdict import Verdict
     from app.model.case import Case
     from app.model.finding import Health
-    from app.model.routes import Link, LinkState
+    from app.model.routes import Link, LinkState, NodeRoute
     from app.state.snapshot import Snapshot
     from screens.base.cluster_handle import ClusterLink
+
 
 ADVERTISED = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 AVAILABLE = (ROUTES_AVAILABLE_IPV4, ROUTES_AVAILABLE_IPV6)
@@ -82,11 +82,9 @@ COUNTED = 3
 
 _LONGEST = 150
 """Characters at most of why the routes were not read: the rows need the room."""
-_TOLD: tuple[tuple[Health, str], ...] = (
-    ("fail", "broken"),
-    ("warn", "to look at"),
-    ("unknown", "not known"),
-)
+_AMISS: Mapping[Health, str] = {"fail": "broken", "warn": "to look at", "unknown": "not known"}
+_NAMED = 6
+_FINDINGS = 2
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,8 @@ class RoutesPicture:
     headline: Line = ()
     list: Content = field(default_factory=Content)
     prefixes: Mapping[str, Announcement] = field(default_factory=dict)
+    routes: Mapping[str, NodeRoute] | None = None
+    """Where every route is shown: by the keys of their rows."""
     held: Mapping[str, Sequence[Held]] = field(default_factory=dict)
     """By prefix, every route that was read."""
     links: Mapping[Link, LinkState] = field(default_factory=dict)
@@ -127,23 +127,25 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         """The list, and beside or below it where the selected prefix is."""
         with Container(id="split"):
             yield LiveTable(
-                PREFIXES, order=("state", "prefix"), opens=self._open_places, id="routes"
+                PREFIXES.columns, order=("state", "prefix"), opens=self._open_places, id="routes"
             )
             with Vertical(id="side"):
                 yield LiveText(indent=INDENT, id="detail")
-                yield LiveTable(PLACES, order=("advertised", "node", "peer"), id="places")
+                order = ("advertised", "node", "peer")
+                yield LiveTable(PLACES.columns, order=order, id="places")
 
     def picture(self, snapshot: Snapshot) -> RoutesPicture:
         """The prefixes, or all routes, as rows."""
         if snapshot.setting_up:
             return RoutesPicture(list=content(snapshot, (), self.demands, "routes"))
-
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         found = announcements(case, verdict.findings)
-        rows = map(route_row, routes(snapshot)) if self._every else map(prefix_row, found)
+        every = routes(snapshot) if self._every else None
+        rows = PREFIXES.rows(found) if every is None else SCREEN.rows(every)
         return RoutesPicture(
-            headline=_headline(found, every=self._every),
-            list=_content(case, tuple(rows)),
+            headline=_headline(found, every=every is not None),
+            list=_content(case, rows),
+            routes=None if every is None else {SCREEN.key(each): each for each in every},
             prefixes={each.prefix: each for each in found},
             held=routes_by_prefix(case),
             links=links(case),
@@ -155,7 +157,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         self._picture = picture
         self.set_headline(picture.headline)
         table = self.query_one("#routes", LiveTable)
-        if self._columns_fit(picture.list.rows):
+        # A picture may have been made before the key that chose the other list.
+        if not picture.list.rows or (picture.routes is not None) is self._every:
             table.show(picture.list)
             if self._sought:
                 self._sought, sought = "", self._sought
@@ -169,8 +172,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         prefix = self._prefix
         if not prefix:
             return None
-        row = self.query_one("#routes", LiveTable).selected_row
-        node = row.cells[1].text if self._every and row is not None else ""
+        route = (self._picture.routes or {}).get(self.query_one("#routes", LiveTable).selected)
+        node = route.node if route is not None else ""
         return Selection(ref=Ref("Prefix", prefix), question=("prefix", prefix), node=node)
 
     def select_object(self, ref: Ref) -> None:
@@ -182,7 +185,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             prefix = min(own, key=lambda each: rank(each.health)).prefix if own else ""
         else:
             prefix = longest_match(ref.name, self._picture.prefixes)
-        row = next((row for row in table.rows if row.cells[0].text == prefix), None)
+        row = next((row for row in table.rows if self._prefix_of(row) == prefix), None)
         if row is not None:
             table.select(row.key)
         elif ref.kind == "Prefix":
@@ -204,33 +207,35 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         self._every = not self._every
         table = self.query_one("#routes", LiveTable)
         table.sort_by(*(("prefix", "node") if self._every else ("state", "prefix")))
-        table.show_columns(ROUTES if self._every else PREFIXES)
+        table.show_columns(SCREEN.columns if self._every else PREFIXES.columns)
         self._drawn = None
         self.post_message(self.Wanted())
 
     @property
     def _prefix(self) -> str:
         row = self.query_one("#routes", LiveTable).selected_row
-        return row.cells[0].text if row is not None else ""
+        return "" if row is None else self._prefix_of(row)
 
-    def _columns_fit(self, rows: Sequence[Row]) -> bool:
-        """Whether rows are of the list that is shown now: one may have been made before a key."""
-        columns = ROUTES if self._every else PREFIXES
-        return not rows or len(rows[0].cells) == len(columns)
+    def _prefix_of(self, row: Row) -> str:
+        """The prefix that a row is about."""
+        if self._picture.routes is None:
+            return row.key
+        route = self._picture.routes.get(row.key)
+        return "" if route is None else route.route.prefix
 
     @on(LiveTable.Selected, "#routes")
     def _draw_detail(self) -> None:
         picture = self._picture
         found = picture.prefixes.get(self._prefix)
         lines: list[Line] = []
-        places = Content()
+        shown = Content()
         if found is not None and picture.verdict is not None:
             held = picture.held.get(found.prefix, ())
-            lines = detail(found, held, picture.links, picture.verdict)
-            rows = place_rows(found, held, picture.links)
-            places = Content(rows, absence=plain("no node has it, and none should"))
+            lines = prefix_lines(found, held, picture.links, picture.verdict)
+            rows = PLACES.rows(places(found, held, picture.links))
+            shown = Content(rows, absence=plain("no node has it, and none should"))
         self.query_one("#detail", LiveText).show(lines)
-        self.query_one("#places", LiveTable).show(places)
+        self.query_one("#places", LiveTable).show(shown)
 
     async def _open_places(self, _: str) -> None:
         self.set_focus(self.query_one("#places", LiveTable))
@@ -246,29 +251,24 @@ def _content(case: Case, rows: tuple[Row, ...]) -> Content:
         return found
     # The tables fail alike; the first one speaks for all.
     why = cut(text_of(absence(snapshot, ADVERTISED[:1], "routes")), _LONGEST)
-    told = [plain(f"the routes are not read: {why}", "warn")]
+    lines = [plain(f"the routes are not read: {why}", "warn")]
     counts = list(counted(case))
     rest = f" {more(len(counts) - COUNTED)}" if len(counts) > COUNTED else ""
     if counts:
-        told.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{rest}"))
-    return replace(found, notice=tuple(told))
+        lines.append(plain(f"as the sessions count: {'; '.join(counts[:COUNTED])}{rest}"))
+    return replace(found, notice=tuple(lines))
 
 
 def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
     if not found:
         return ()
-    counts = Counter(each.health for each in found)
-    amiss = [
-        Span(f", {SIGN[health]} {counts[health]} {told}", health)
-        for health, told in _TOLD
-        if counts[health]
-    ]
+    amiss = by_health((each.health for each in found), _AMISS, gap=", ", signs=True)
     # Each prefix counts once, in its worst state, so that the numbers add up.
     up = sum(bool(each.advertised) and each.health == "ok" for each in found)
     unread = all(each.advertised is None for each in found)
-    read = "routes not read" if unread else f"{up} of {count(len(found), 'prefix', 'prefixes')}"
-    told = read if unread else f"{read} announced"
-    return (Span(told), *amiss, Span("  every route" if every else "", "none"))
+    words = f"{up} of {count(len(found), 'prefix', 'prefixes')} announced"
+    head = Span("routes not read" if unread else words)
+    return (head, *amiss, Span("  every route" if every else "", "none"))
 
 
 def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
@@ -285,3 +285,79 @@ def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
         shown = f"show bgp {families[0]} unicast {prefix}"
         found.append(Equivalent("the same on a router with FRR", f"vtysh -c {shlex.quote(shown)}"))
     return tuple(found)
+
+
+def prefix_lines(
+    found: Announcement,
+    held: Sequence[Held],
+    links: Mapping[Link, LinkState],
+    verdict: Verdict,
+) -> list[Line]:
+    """The lines of one prefix, what matters first."""
+    return [
+        _head(found),
+        *_why(found, links, verdict),
+        *_nodes(found),
+        *_attributes(held),
+    ]
+
+
+def counted(case: Case) -> Iterator[str]:
+    """What sessions count where the routes were not read: so many prefixes a family."""
+    for session in case.sessions:
+        if session.established and session.families:
+            counts = ", ".join(f"{f.advertised} {f.afi}" for f in session.families)
+            yield f"{session.node} advertises {counts}"
+
+
+def _head(found: Announcement) -> Line:
+    width = "?" if found.advertised is None else str(len(found.advertised))
+    health = found.health
+    return (
+        Span(f" {SIGN[health]} ", health),
+        Span(found.prefix, "strong"),
+        Span(f"  {found.what or 'nobody asked for it'}"),
+        Span(f"  {state_of(found)}", health),
+        Span(f", by {width} of {count(len(found.expected), 'node')}" if found.expected else ""),
+    )
+
+
+def _why(found: Announcement, links: Mapping[Link, LinkState], verdict: Verdict) -> Iterator[Line]:
+    tone: Tone = found.health if found.health in ("fail", "warn") else ""
+    for finding in found.findings[:_FINDINGS] if found.health != "ok" else ():
+        yield labelled(finding.code, finding.summary, tone)
+        causes = verdict.causes(finding)
+        for cause in causes[:_FINDINGS]:
+            yield labelled(f"← {cause.code}", cause.summary)
+        remedy = causes[0].advice if causes else finding.advice
+        yield labelled("do", remedy)
+    speaking = {node for (node, _), state in links.items() if state.up}
+    silent = [node for node in found.missing if node not in speaking]
+    if silent and not found.findings:
+        yield labelled("why", f"no session of {_listed(silent)} is established", tone)
+
+
+def _nodes(found: Announcement) -> Iterator[Line]:
+    groups: tuple[tuple[str, Sequence[str], Tone], ...] = (
+        ("missing on", found.missing, "fail"),
+        ("extra on", found.extra, "warn"),
+        ("not known of", found.unknown, "unknown"),
+    )
+    for label, nodes, tone in groups:
+        if nodes:
+            yield labelled(label, _listed(nodes), tone)
+    if len(found.services) > 1:
+        yield labelled("services", _listed(found.services))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return named(names, _NAMED)
+
+
+def _attributes(held: Sequence[Held]) -> Iterator[Line]:
+    sent = [each.route for each in held if each.table == "advertised"]
+    own = [each.route for each in held if each.table == "available"]
+    label = "sent with" if sent else "held with"
+    for words in attribute_words(sent or own):
+        yield labelled(label, words)
+        label = ""

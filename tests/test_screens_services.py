@@ -16,13 +16,13 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
 from app.report.columns import Row
 from app.report.lines import text_of
+from app.report.tables.routes import PREFIXES
 from app.report.tables.services import SCREEN
 from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import PoolBlock
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
-from screens.route_rows import PREFIXES
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
 from screens.widgets.columns import fitted_widths, wanted_widths
@@ -275,9 +275,11 @@ def test_names_of_services_are_whole_at_140_and_routes_tell_who_has_them() -> No
     shown = [column for column in SCREEN.columns if column.chosen]
     widths = fitted_widths(shown, wanted_widths(shown, told[: len(shown)]), room)
     assert widths[0] == len(names)
-    routes = wanted_widths(PREFIXES, (27, 23, 11, 1, 1, 3, 1, 1))
-    places = [column.key for column in PREFIXES]
-    assert fitted_widths(PREFIXES, routes, room)[places.index("available")] == len("AVAILABLE")
+    routes = wanted_widths(PREFIXES.columns, (27, 23, 11, 1, 1, 3, 1, 1))
+    places = [column.key for column in PREFIXES.columns]
+    assert fitted_widths(PREFIXES.columns, routes, room)[places.index("available")] == len(
+        "AVAILABLE"
+    )
 
 
 async def test_what_is_selected_can_be_explained_and_shown_by_hand() -> None:

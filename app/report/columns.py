@@ -216,12 +216,12 @@ class ScreenTable(Generic[S]):
         shown = [(column, column.cell) for column in columns if column.cell is not None]
         self.columns: tuple[Column, ...] = tuple(column for column, _ in shown)
         self._cells = tuple(cell for _, cell in shown)
-        self._key, self._health, self._labels = key, health, labels
+        self.key, self._health, self._labels = key, health, labels
 
     def row(self, thing: S) -> Row:
         """The row of a thing."""
         cells = tuple([cell(thing) for cell in self._cells])
-        return Row(self._key(thing), cells, "", self._health(thing), self._labels(thing))
+        return Row(self.key(thing), cells, "", self._health(thing), self._labels(thing))
 
     def rows(self, things: Iterable[S]) -> tuple[Row, ...]:
         """A row of each."""
@@ -240,7 +240,7 @@ class ScreenTable(Generic[S]):
         last = dict(kept)
         kept.clear()
         for thing, made_of in things:
-            key = self._key(thing)
+            key = self.key(thing)
             known = last.get(key)
             row = known[1] if known and known[0] == made_of else self.row(thing)
             if made_of is not None:

@@ -26,11 +26,6 @@ def time_of_day(moment: datetime, now: datetime) -> str:
     return shown if local.date() == today else f"{local:%m-%d} {shown}"
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 service`, `2 services`."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
 def by_health(
     healths: Iterable[Health], words: Mapping[Health, str], *, gap: str = " · ", signs: bool = False
 ) -> Line:
