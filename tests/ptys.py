@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyte
@@ -26,8 +26,8 @@ from tests.forked_programs import Forked, forked
 ROOT = Path(__file__).parent.parent
 PATIENCE = 300.0
 """Seconds; against what hangs, not against a busy machine."""
-QUIET = 0.25
-"""Seconds without a byte after which the program has nothing more to say for now."""
+QUIET = 0.2
+"""Seconds without a byte after which a program that waits has nothing more to say for now."""
 
 F_KEYS = {
     "overview": b"\x1bOP",
@@ -116,7 +116,7 @@ class Program:
     def settled(self) -> str:
         """The screen once nothing more is written for a moment."""
         end = time.monotonic() + PATIENCE
-        while self._read(QUIET):
+        while self._read(QUIET) or self._at_work:
             assert time.monotonic() < end, "it never pauses"
         return self.text
 
@@ -155,6 +155,15 @@ class Program:
             self.process.kill()
         self.process.wait()
         os.close(self.master)
+
+    @property
+    def _at_work(self) -> bool:
+        """Whether it runs, or would if the machine let it; where that cannot be seen, it waits."""
+        for stat in Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with suppress(OSError):  # the thread has ended
+                if stat.read_text().rpartition(")")[2].split()[0] in "RD":
+                    return True
+        return False
 
     def _read(self, seconds: float) -> bool:
         """Whether something came within so long."""
