@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
+from functools import cache
 
 from textual.app import App
 from textual.pilot import Pilot
@@ -42,6 +43,7 @@ class Script:
             yield await self._said.get()
 
 
+@cache
 def log_entries(name: str, component: str, node: str = "") -> tuple[LogEntry, ...]:
     """The recorded log of the pod whose name begins so, as the follower reads it."""
     entries: list[LogEntry] = []

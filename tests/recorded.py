@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Container, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
+from app.state import monitor as monitors
+from app.state.derived import Memo
 from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
@@ -46,6 +50,7 @@ class Said:
         await asyncio.Event().wait()
 
 
+@cache
 def taken_at(name: str) -> datetime:
     """The moment a recording was taken."""
     told = yaml.safe_load((RECORDINGS / name / "recording.yaml").read_text())
@@ -61,12 +66,22 @@ def feeds(name: str, *, cli: bool = True) -> list[Feed]:
 
 
 async def snapshot_of(name: str, *, cli: bool = True) -> Snapshot:
-    """Everything a recording tells but logs, as of when it was taken."""
+    """Everything a recording tells but logs, as of when it was taken. It is read but once."""
+    if (name, cli) not in _SNAPSHOTS:
+        _SNAPSHOTS[name, cli] = await _read(name, cli)
+    return replace(_SNAPSHOTS[name, cli], memo=Memo())
+
+
+_SNAPSHOTS: dict[tuple[str, bool], Snapshot] = {}
+
+
+async def _read(name: str, cli: bool) -> Snapshot:
     moment = taken_at(name)
     monitor = Monitor(feeds(name, cli=cli), lambda: moment, context=name)
     running = asyncio.create_task(monitor.run())
     try:
-        return await monitor.settled([h.kind for h in monitor.snapshot.health.values()], 10)
+        with patch.object(monitors, "RATE", 1_000.0):
+            return await monitor.settled([h.kind for h in monitor.snapshot.health.values()], 300)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -109,6 +124,7 @@ def changed(snapshot: Snapshot, **kinds: object) -> Snapshot:
     return replace(snapshot, **fields)  # type: ignore[arg-type]
 
 
+@cache
 def _objects(name: str, resource: Resource) -> Update:
     for version in resource.versions:
         for path in _paths(resource, version):
@@ -132,7 +148,12 @@ def _paths(resource: Resource, version: str) -> Iterable[str]:
     yield f"{root}/{resource.plural}"
 
 
-def _commands(name: str) -> Iterable[tuple[list[str], Update]]:
+@cache
+def _commands(name: str) -> tuple[tuple[list[str], Update], ...]:
+    return tuple(_run(name))
+
+
+def _run(name: str) -> Iterator[tuple[list[str], Update]]:
     folder = RECORDINGS / name / "cli"
     for entry in json.loads((folder / "index.json").read_text()):
         command = next(c for c in (PEERS, STATUS, *ROUTES) if list(c.argv) == entry["argv"])
