@@ -24,6 +24,7 @@ from collectors.cilium.status import STATUS
 from collectors.process import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
 from tests.cilium_runs import NAMES, answer_of, calls, recorded, stand_in
+from tests.patience import FOREVER, PATIENCE
 from tests.test_command import assert_gone, group_in, members
 
 
@@ -51,7 +52,9 @@ async def first(source: PolledCommand) -> Update:
         return await anext(updates)
 
 
-async def failure(program: str, command: CiliumCommand = PEERS, deadline: float = 30) -> Failed:
+async def failure(
+    program: str, command: CiliumCommand = PEERS, deadline: float = PATIENCE
+) -> Failed:
     """The first update of a source whose command does not succeed."""
     update = await first(PolledCommand(CiliumCli(program), command, deadline=deadline))
     assert isinstance(update, Failed), update
@@ -126,7 +129,7 @@ async def test_the_command_line_names_the_cluster_of_the_dashboard(tmp_path: Pat
 
 async def test_what_is_not_given_is_left_to_the_program(tmp_path: Path) -> None:
     program = stand_in(tmp_path, "healthy")
-    await CiliumCli(str(program)).run(*STATUS.argv, timeout=30)
+    await CiliumCli(str(program)).run(*STATUS.argv, timeout=PATIENCE)
     assert calls(program) == [["--namespace", "kube-system", "status", "-o", "json"]]
 
 
@@ -158,8 +161,8 @@ async def test_a_program_that_cannot_be_started_is_refused(tmp_path: Path) -> No
 
 async def test_a_command_that_hangs_is_timed_out(tmp_path: Path) -> None:
     begun = time.monotonic()
-    update = await failure(script(tmp_path, "sleep 60"), STATUS, deadline=0.3)
-    assert time.monotonic() - begun < 3
+    update = await failure(script(tmp_path, f"sleep {FOREVER}"), STATUS, deadline=0.3)
+    assert time.monotonic() - begun < PATIENCE
     assert update.reason is Reason.TIMED_OUT
     assert update.message == "cilium status had not ended after 0.3 s and was ended"
 
@@ -221,7 +224,7 @@ async def test_the_next_run_begins_an_interval_after_the_end_of_the_last(tmp_pat
 
 async def test_refresh_runs_the_command_now(tmp_path: Path) -> None:
     source = PolledCommand(CiliumCli(str(stand_in(tmp_path, "healthy"))), PEERS, interval=3600)
-    async with asyncio.timeout(20), reading_of(source.updates()) as updates:
+    async with asyncio.timeout(PATIENCE), reading_of(source.updates()) as updates:
         await anext(updates)
         source.refresh()
         assert isinstance(await anext(updates), Replaced)
@@ -236,7 +239,7 @@ async def test_a_refresh_while_the_command_runs_runs_it_once_more(tmp_path: Path
         f"echo x >>{going}; while ! test -e {tmp_path}/go; do sleep 0.01; done; echo '{{}}'",
     )
     source = PolledCommand(CiliumCli(program), PEERS, interval=3600)
-    async with asyncio.timeout(20), reading_of(source.updates()) as updates:
+    async with asyncio.timeout(PATIENCE), reading_of(source.updates()) as updates:
         reading = asyncio.ensure_future(anext(updates))
         while not going.exists():  # noqa: ASYNC110 - an outside process
             await asyncio.sleep(0.01)
@@ -251,7 +254,7 @@ async def test_the_same_command_never_runs_twice_at_once(tmp_path: Path) -> None
     lock = tmp_path / "lock"
     program = script(tmp_path, f"mkdir {lock} || exit 7; sleep 0.1; rmdir {lock}; echo '{{}}'")
     cli = CiliumCli(program)
-    done = await asyncio.gather(*(cli.run(*PEERS.argv, timeout=20) for _ in range(4)))
+    done = await asyncio.gather(*(cli.run(*PEERS.argv, timeout=PATIENCE) for _ in range(4)))
     assert [completed.code for completed in done] == [0, 0, 0, 0]
 
 
@@ -260,20 +263,26 @@ async def test_different_commands_run_at_the_same_time(tmp_path: Path) -> None:
     both = f"test -e {tmp_path}/status -a -e {tmp_path}/bgp"
     body = f"touch {tmp_path}/$3; while ! {both}; do sleep 0.01; done"
     cli = CiliumCli(script(tmp_path, body))
-    done = await asyncio.gather(cli.run(*PEERS.argv, timeout=20), cli.run(*STATUS.argv, timeout=20))
+    runs = (cli.run(*command.argv, timeout=PATIENCE) for command in (PEERS, STATUS))
+    done = await asyncio.gather(*runs)
     assert [completed.code for completed in done] == [0, 0]
 
 
 async def test_waiting_for_the_same_command_does_not_count_as_time(tmp_path: Path) -> None:
-    cli = CiliumCli(script(tmp_path, "sleep 0.4"))
-    await asyncio.gather(*(cli.run(*PEERS.argv, timeout=0.9) for _ in range(3)))
+    cli = CiliumCli(script(tmp_path, f"while ! test -e {tmp_path}/go; do sleep 0.1; done"))
     with pytest.raises(CommandTimedOut):
         await cli.run(*PEERS.argv, timeout=0.1)
+    first = asyncio.create_task(cli.run(*PEERS.argv, timeout=PATIENCE))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(cli.run(*PEERS.argv, timeout=5))
+    await asyncio.sleep(5.5)
+    (tmp_path / "go").touch()
+    assert [(await each).code for each in (first, second)] == [0, 0]
 
 
 async def test_closing_the_source_ends_the_command(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    program = script(tmp_path, f"echo $$ >{file}; sleep 60")
+    program = script(tmp_path, f"echo $$ >{file}; sleep {FOREVER}")
     source = PolledCommand(CiliumCli(program), PEERS)
 
     async def read() -> None:
