@@ -13,6 +13,15 @@ from tests.searching import load_profile
 
 load_profile()
 
+_LONGEST = 60
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The beginning of a text that is too long for the name of a test; else as pytest has it."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST:
+        return ascii(val[:_LONGEST])
+    return None
+
 
 @pytest.fixture(scope="session")
 def healthy() -> Iterator[dict[str, str]]:

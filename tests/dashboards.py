@@ -20,6 +20,7 @@ from collectors.logs.joining import ContainerLog, LogEntry
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.source import Appended, Update
 from screens.base.cluster_handle import ClusterLink
+from tests.patience import PATIENCE
 from tests.recorded import RECORDINGS, Said, feeds, taken_at
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -94,7 +95,7 @@ def scripted_dashboard(
     return CiliscopeApp(OpenCluster(link=ClusterLink(monitor=monitor), clock=clock))
 
 
-async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[None], true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Let the application work until something is so."""
     async with asyncio.timeout(seconds):
         while not true():

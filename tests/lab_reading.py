@@ -12,13 +12,11 @@ from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring
 from app.state.snapshot import Snapshot
 from tests.lab_asked import Lab, asked_lab, asking
-
-DEADLINE = 300.0
-"""Seconds; against what hangs, not against a busy machine."""
+from tests.patience import PATIENCE
 
 
 async def read_lab(
-    scenario: str | None = None, *, replay: Path | None = None, deadline: float = DEADLINE
+    scenario: str | None = None, *, replay: Path | None = None, deadline: float = PATIENCE
 ) -> Snapshot:
     """Everything there is to read of a lab's process, the logs of suspects included."""
     with start_lab(scenario, replay=replay) as lab:
@@ -29,7 +27,7 @@ async def read_here(
     scenario: str | Scenario | None = None,
     *,
     replay: Path | None = None,
-    deadline: float = DEADLINE,
+    deadline: float = PATIENCE,
 ) -> Snapshot:
     """The same of a lab in this process."""
     with asked_lab(scenario, replay=replay) as lab, asking():

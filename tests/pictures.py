@@ -30,6 +30,7 @@ from app.dashboard.app import CiliscopeApp
 from screens.command_table import PLACES
 from screens.runbook import RunbookScreen
 from tests.dashboards import recorded_dashboard, until
+from tests.patience import PATIENCE
 
 FOLDER = Path(__file__).parent / "pictures"
 THEMES = ("dark", "light", "ansi", "mono")
@@ -84,7 +85,7 @@ async def drawn(picture: Picture) -> str:
     with TemporaryDirectory() as state, patch.dict("os.environ", {**TERMINAL, STATE: state}):
         app = recorded_dashboard(picture.recording, ascii_only=picture.ascii_only, theme="dark")
         async with app.run_test(size=picture.size) as pilot:
-            await until(pilot, lambda: _read(app), seconds=40)
+            await until(pilot, lambda: _read(app))
             for theme in reversed(picture.themes):
                 app.theme = theme
                 for place in reversed(PLACES):  # the overview last: it was up while all was read
@@ -100,12 +101,10 @@ async def _follow_runbook(app: CiliscopeApp, pilot: Pilot[None], recording: str)
     """To the step of a runbook that tells what is wrong; it stays there when it is opened again."""
     command, step = RUNBOOKS[recording]
     await pilot.press(":", *command, "enter")
-    await until(pilot, lambda: isinstance(app.screen, RunbookScreen), seconds=40)
+    await until(pilot, lambda: isinstance(app.screen, RunbookScreen))
     screen = app.screen
     assert isinstance(screen, RunbookScreen)
-    await until(
-        pilot, lambda: screen.run.current is not None and bool(screen.run.judged), seconds=40
-    )
+    await until(pilot, lambda: screen.run.current is not None and bool(screen.run.judged))
     while screen.run.way[-1] != step:
         await pilot.press("enter")
 
@@ -113,7 +112,7 @@ async def _follow_runbook(app: CiliscopeApp, pilot: Pilot[None], recording: str)
 async def _stands(app: CiliscopeApp, pilot: Pilot[None]) -> Grid:
     """The screen, once it has stayed the same for a while."""
     same, last = 0, _lines_of(app)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE):
         while same < 4:
             await pilot.pause(0.05)
             now = _lines_of(app)

@@ -22,10 +22,9 @@ import pyte
 
 from screens.command_table import PLACES
 from tests.forked_programs import Forked, forked
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 300.0
-"""Seconds; against what hangs, not against a busy machine."""
 QUIET = 0.2
 """Seconds without a byte after which a program that waits has nothing more to say for now."""
 

@@ -86,7 +86,7 @@ async def _taken(picture: Picture, cluster: OpenCluster) -> str:
 
     async with app.run_test(size=picture.size) as pilot:
         await pilot.press(*picture.keys)
-        await until(pilot, settled, seconds=60)
+        await until(pilot, settled)
         await pilot.press(*picture.then)
         await pilot.pause(1.0)
         return _FONT.sub("", app.export_screenshot(title="ciliscope"))

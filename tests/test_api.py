@@ -27,13 +27,14 @@ from collectors.kubernetes.errors import MAX_MESSAGE, refusal, seconds_to_wait
 from collectors.sanitize import one_line
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
     """What comes before the patience of a loaded machine ends."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         return await awaitable
 
 

@@ -37,6 +37,7 @@ from collectors.cilium.connectivity import (
 from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
 from collectors.kubernetes.api import ApiSession
 from collectors.process import run as run_command
+from tests.patience import PATIENCE
 from tests.test_cilium_cli import script
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
@@ -272,7 +273,7 @@ async def test_when_nobody_reads_on_no_process_is_left_and_the_remains_are_told(
     assert isinstance(refused, Refused)
     assert "another run of the test made this, or left it, so it is not touched" in refused.why
     assert await namespaces(healthy) == MADE
-    assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=20)).code == 0
+    assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=PATIENCE)).code == 0
     assert await namespaces(healthy) == set()
 
 
@@ -285,7 +286,7 @@ async def test_leaving_the_run_ends_it_though_its_progress_is_still_open(
         assert processes(healthy)
     assert_nothing_runs(healthy)
     await steps.aclose()
-    assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=20)).code == 0
+    assert (await run_command(*shlex.split(proposed(healthy).cleanup), timeout=PATIENCE)).code == 0
 
 
 PROGRAM = """

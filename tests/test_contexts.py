@@ -83,25 +83,23 @@ async def test_from_dead_to_alive_and_back_without_waiting_for_anybody(settings:
     app = dashboard(settings)
     try:
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: MUTE in header(app), 30)
-            await until(pilot, lambda: not app.monitor.snapshot.setting_up, 30)
+            await until(pilot, lambda: MUTE in header(app))
+            await until(pilot, lambda: not app.monitor.snapshot.setting_up)
             assert await switch(pilot, LIVE) < SOON
             assert LIVE in header(app)
             await pilot.press("f5")
             table = app.screen.query_one("#services", LiveTable)
-            await until(pilot, lambda: len(table.rows) > 2, 30)
-            await until(pilot, lambda: app.monitor.snapshot.health_of(BGP_PEERS).known, 30)
+            await until(pilot, lambda: len(table.rows) > 2)
+            await until(pilot, lambda: app.monitor.snapshot.health_of(BGP_PEERS).known)
             assert await switch(pilot, REFUSED) < SOON
             assert isinstance(app.screen, ClusterScreen)
             assert app.screen.title_text == "Overview"
             assert "172.29.52.101" not in screen_text(app)
-            await until(pilot, lambda: "does not answer" in screen_text(app), 30)
+            await until(pilot, lambda: "does not answer" in screen_text(app))
             await until(pilot, lambda: len(app.screen_stack) == 1)
             assert await switch(pilot, LIVE) < SOON
             await pilot.press("f5")
-            await until(
-                pilot, lambda: len(app.screen.query_one("#services", LiveTable).rows) > 2, 30
-            )
+            await until(pilot, lambda: len(app.screen.query_one("#services", LiveTable).rows) > 2)
     finally:
         end_all()
 
@@ -114,10 +112,10 @@ async def test_what_the_old_cluster_runs_is_ended(settings: Settings, tmp_path: 
     app = dashboard(Settings(kubeconfig=settings.kubeconfig, cilium=str(slow), context=REFUSED))
     try:
         async with app.run_test(size=(100, 30)) as pilot:
-            await until(pilot, lambda: bool(set(descendants(os.getpid())) - before), 20)
+            await until(pilot, lambda: bool(set(descendants(os.getpid())) - before))
             children = set(descendants(os.getpid())) - before
             await switch(pilot, MUTE)
-            await until(pilot, lambda: not any(map(alive, children)), 20)
+            await until(pilot, lambda: not any(map(alive, children)))
     finally:
         end_all()
 

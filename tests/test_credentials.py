@@ -33,6 +33,7 @@ from collectors.kubernetes.credentials import (
 from collectors.kubernetes.kubeconfig import Exec, read_access
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 V1 = "client.authentication.k8s.io/v1"
@@ -41,7 +42,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 async def soon(awaitable: Awaitable[T]) -> T:
     """What comes before the patience of a loaded machine ends."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         return await awaitable
 
 
@@ -221,7 +222,7 @@ async def test_an_old_certificate_serves_out_its_requests_and_is_gone(
             watch.raw(b"still here\n")
             assert await soon(anext(lines)) == b"still here"
             assert not idle[0].is_closing()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not idle[0].is_closing():  # noqa: ASYNC110 - the other side of a socket
                 await asyncio.sleep(0.01)
         assert not idle[1].is_closing()

@@ -12,6 +12,7 @@ import pytest
 
 from app.lab.store import Cluster, ContainerLog, JsonObject
 from tests.lab_serving import NOON, PODS, Hands, Served, pod, serving, small_cluster
+from tests.patience import PATIENCE
 
 LOG = "/api/v1/namespaces/kube-system/pods/cilium-a/log"
 CONTAINER = ("kube-system", "cilium-a", "cilium-agent")
@@ -46,7 +47,7 @@ async def lines(api: Served, **query: str) -> list[str]:
 @asynccontextmanager
 async def followed(api: Served, **query: str) -> AsyncIterator[aiohttp.StreamReader]:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
         api.session.get(api.url + LOG, params={"follow": "true", **query}) as response,
     ):
         assert response.status == 200

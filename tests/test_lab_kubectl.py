@@ -13,6 +13,7 @@ import pytest
 
 from app.lab.store import Cluster
 from tests.lab_serving import NOON, SERVICES, Served, service, serving, small_cluster
+from tests.patience import PATIENCE
 
 KUBECTL = shutil.which("kubectl") or ""
 
@@ -40,7 +41,7 @@ class Kubectl:
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
         """Exit code, stdout and stderr of a run that ends by itself."""
         process = await self.start(*arguments)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
@@ -56,7 +57,7 @@ class Kubectl:
         process = await self.start(*arguments)
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 yield process.stdout
         finally:
             process.terminate()

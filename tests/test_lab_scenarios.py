@@ -26,6 +26,7 @@ from app.lab.store import Cluster, JsonObject
 from app.lab.workloads import is_ready
 from app.lab.world import World, load_scenario
 from tests.lab_cluster import NOON, HandClock
+from tests.patience import PATIENCE
 
 NAMES = [name for name, _ in scenario_list()]
 SMALL = [name for name in NAMES if name != "large"]
@@ -224,7 +225,7 @@ async def test_a_running_cluster_reacts_to_a_change_without_being_asked() -> Non
     labels = {**mapping(broken, "metadata", "labels"), "io.cilium/lb-ipam-pool": "bgp-default"}
     metadata = {**mapping(broken, "metadata"), "labels": labels}
     cluster.store.put(SERVICES, {**broken, "metadata": metadata})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not objects(
             cluster.store.get(SERVICES, "home", "esphome"), "status", "loadBalancer", "ingress"
         ):

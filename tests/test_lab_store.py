@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.lab.resources import RESOURCES, resources
 from app.lab.store import Expired, JsonObject, Logs, Store, stamp
 from tests.lab_serving import NOON, SERVICES, Hands, service
+from tests.patience import PATIENCE
 
 POOLS = ("cilium.io", "ciliumloadbalancerippools")
 POD = ("kube-system", "cilium-a", "cilium-agent")
@@ -151,7 +152,7 @@ def test_any_remembered_moment_can_be_seen_again(
 async def test_a_change_wakes_whoever_asked_before_it(store: Store) -> None:
     waiting = store.changed()
     store.put(SERVICES, service("a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiting
 
 
@@ -159,7 +160,7 @@ async def test_a_line_wakes_the_followers_of_a_log() -> None:
     logs = Logs()
     waiting = logs.changed()
     logs.write(*POD, NOON, "hello")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await waiting
 
 

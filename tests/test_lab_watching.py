@@ -23,6 +23,7 @@ from tests.lab_serving import (
     serving,
     small_cluster,
 )
+from tests.patience import PATIENCE
 
 HOME = "/api/v1/namespaces/home/services"
 
@@ -106,7 +107,7 @@ async def test_a_change_while_another_is_being_written_is_told_next() -> None:
     watch = watch_of(cluster, target, {"resourceVersion": str(cluster.store.version)})
     lines = watch_lines(cluster, watch, 60, lambda obj: obj)
     cluster.store.put(SERVICES, service("first"))
-    async with asyncio.timeout(5), aclosing(lines):
+    async with asyncio.timeout(PATIENCE), aclosing(lines):
         for name in ("second", "third"):
             await anext(lines)
             cluster.store.put(SERVICES, service(name))
@@ -165,7 +166,7 @@ async def test_a_watch_too_old_says_410_and_ends(api: Served, cluster: Cluster) 
 
 
 async def test_a_watch_ends_when_its_time_is_over(api: Served) -> None:
-    async with asyncio.timeout(10), api.watch(HOME, timeoutSeconds="1") as watch:
+    async with asyncio.timeout(PATIENCE), api.watch(HOME, timeoutSeconds="1") as watch:
         for _ in range(3):
             await watch.event()
         assert await watch.event() == {}

@@ -21,7 +21,9 @@ from collectors.cilium.bgp import BgpPeer, NodePeers
 from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until
+from tests.patience import PATIENCE
 from tests.recorded import changed
+from tests.virtual_time import in_virtual_time
 
 KEY = ("node-1", "192.0.2.1", 64512)
 AGENT = Pod(
@@ -81,6 +83,7 @@ async def watched() -> AsyncIterator[Lossy]:
         yield lossy
 
 
+@in_virtual_time
 async def test_a_session_that_flaps_while_another_screen_is_up_is_counted() -> None:
     async with watched() as lossy:
         await lossy.pilot.press("f2")
@@ -95,6 +98,7 @@ async def test_a_session_that_flaps_while_another_screen_is_up_is_counted() -> N
         assert f"watched since {NOON:%H:%M}" in screen_text(lossy.app)
 
 
+@in_virtual_time
 async def test_a_frozen_picture_stands_still_and_the_losses_are_counted_on() -> None:
     async with watched() as lossy:
         await lossy.pilot.press("f3")
@@ -108,6 +112,7 @@ async def test_a_frozen_picture_stands_still_and_the_losses_are_counted_on() -> 
         await until(lossy.pilot, lambda: "1 time" in screen_text(lossy.app))
 
 
+@in_virtual_time
 async def test_a_snapshot_in_which_nothing_of_sessions_is_new_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -123,5 +128,5 @@ async def test_a_snapshot_in_which_nothing_of_sessions_is_new_costs_nothing(
             for snapshot in told:
                 yield snapshot
 
-    await asyncio.wait_for(count_losses(Told(), FlapLedger(), lambda: None), 5)
+    await asyncio.wait_for(count_losses(Told(), FlapLedger(), lambda: None), PATIENCE)
     assert followed == [first, other]

@@ -23,6 +23,7 @@ from collectors.source import (
     Update,
     Upserted,
 )
+from tests.virtual_time import in_virtual_time
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -93,6 +94,7 @@ async def until(monitor: Monitor, happened: Callable[[Snapshot], bool]) -> Snaps
     return snapshot
 
 
+@in_virtual_time
 async def test_a_source_that_has_not_answered_is_loading_and_not_empty() -> None:
     async with running(Feed(Told())) as monitor:
         health = monitor.snapshot.health_of(NAMESPACES)
@@ -100,6 +102,7 @@ async def test_a_source_that_has_not_answered_is_loading_and_not_empty() -> None
         assert not health.known
 
 
+@in_virtual_time
 async def test_an_empty_answer_is_known() -> None:
     source = Told()
     source.say(replaced())
@@ -110,6 +113,7 @@ async def test_an_empty_answer_is_known() -> None:
         assert snapshot.health_of(NAMESPACES).took == 0.1
 
 
+@in_virtual_time
 async def test_updates_are_folded_in_order() -> None:
     source = Told()
     source.say(
@@ -125,6 +129,7 @@ async def test_updates_are_folded_in_order() -> None:
         assert snapshot.records[NAMESPACES]["b"].metadata.resource_version == "2"
 
 
+@in_virtual_time
 async def test_what_did_not_change_stays_the_same_object() -> None:
     source = Told()
     source.say(replaced("a", "b"))
@@ -141,6 +146,7 @@ async def test_what_did_not_change_stays_the_same_object() -> None:
         assert set(before.records[NAMESPACES]) == {"a", "b"}
 
 
+@in_virtual_time
 async def test_a_failure_keeps_what_was_known_and_says_why() -> None:
     source = Told()
     source.say(replaced("a"), Failed("namespaces", Reason.UNREACHABLE, "refused", 12.0))
@@ -164,6 +170,7 @@ async def test_a_failure_keeps_what_was_known_and_says_why() -> None:
         (Reason.TIMED_OUT, State.FAILING),
     ],
 )
+@in_virtual_time
 async def test_each_reason_is_a_state_of_its_own(reason: Reason, state: State) -> None:
     source = Told()
     source.say(Failed("namespaces", reason, "because", None))
@@ -173,6 +180,7 @@ async def test_each_reason_is_a_state_of_its_own(reason: Reason, state: State) -
         assert not snapshot.health_of(NAMESPACES).known
 
 
+@in_virtual_time
 async def test_silence_makes_a_source_stale() -> None:
     source, clock = Told(), Hands()
     source.say(replaced("a"))
@@ -184,6 +192,7 @@ async def test_silence_makes_a_source_stale() -> None:
         assert set(snapshot.records[NAMESPACES]) == {"a"}
 
 
+@in_virtual_time
 async def test_publications_are_bounded_and_none_comes_without_a_change() -> None:
     source = Told()
     async with running(Feed(source)) as monitor:
@@ -206,6 +215,7 @@ async def anext_snapshot(monitor: Monitor) -> Snapshot:
     return await anext(stream)
 
 
+@in_virtual_time
 async def test_an_on_demand_source_runs_only_while_it_is_wanted() -> None:
     source = Told()
     async with running(Feed(source, on_demand=True)) as monitor:
@@ -229,6 +239,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+@in_virtual_time
 async def test_a_stream_is_bounded_and_keeps_its_order() -> None:
     source = Told("operator_log", "operator log")
     count = STREAM_LENGTH + 10
@@ -241,6 +252,7 @@ async def test_a_stream_is_bounded_and_keeps_its_order() -> None:
         assert keys[-1] == f"{count - 1:06}"
 
 
+@in_virtual_time
 async def test_an_attached_source_is_forgotten_when_it_is_detached() -> None:
     source = Told("agent_logs", "agent log talos-cp-1")
     async with running() as monitor:
@@ -253,6 +265,7 @@ async def test_an_attached_source_is_forgotten_when_it_is_detached() -> None:
         await eventually(lambda: source.ended == 1)
 
 
+@in_virtual_time
 async def test_a_source_that_two_attach_runs_once_until_neither_wants_it() -> None:
     source = Told("agent_logs", "agent log talos-cp-1")
     async with running() as monitor:
@@ -268,11 +281,13 @@ async def test_a_source_that_two_attach_runs_once_until_neither_wants_it() -> No
         await eventually(lambda: source.ended == 1)
 
 
+@in_virtual_time
 async def test_two_sources_of_one_name_are_a_mistake_that_is_told() -> None:
     with pytest.raises(ValueError, match="'namespaces'"):
         Monitor([Feed(Told()), Feed(Told())], lambda: NOON)
 
 
+@in_virtual_time
 async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
     first, second = Told("namespaces"), Told("nodes")
     async with running(Feed(first), Feed(second)) as monitor:
@@ -285,6 +300,7 @@ async def test_settled_waits_for_an_answer_or_a_failure_of_each() -> None:
         assert snapshot.health_of(NODES).state is State.FORBIDDEN
 
 
+@in_virtual_time
 async def test_settled_waits_for_what_was_demanded_just_now() -> None:
     """It is told as off until the next publication."""
     source, other = Told(), Told("nodes")
@@ -297,12 +313,14 @@ async def test_settled_waits_for_what_was_demanded_just_now() -> None:
             assert set((await monitor.settled([NAMESPACES], 5)).records[NAMESPACES]) == {"a"}
 
 
+@in_virtual_time
 async def test_settled_gives_up_at_its_deadline() -> None:
     async with running(Feed(Told())) as monitor:
         snapshot = await monitor.settled([NAMESPACES], 0.05)
         assert snapshot.health_of(NAMESPACES).state is State.LOADING
 
 
+@in_virtual_time
 async def test_refresh_reaches_the_sources_of_the_kinds() -> None:
     first, second = Told("namespaces"), Told("nodes")
     async with running(Feed(first), Feed(second)) as monitor:
@@ -312,6 +330,7 @@ async def test_refresh_reaches_the_sources_of_the_kinds() -> None:
         assert (first.refreshed, second.refreshed) == (1, 2)
 
 
+@in_virtual_time
 async def test_an_exception_out_of_a_source_is_a_bug_and_comes_out() -> None:
     class Broken(Told):
         async def updates(self) -> AsyncIterator[Update]:
@@ -328,6 +347,7 @@ async def test_an_exception_out_of_a_source_is_a_bug_and_comes_out() -> None:
     assert "a bug in namespaces" in repr(caught.value.exceptions)
 
 
+@in_virtual_time
 async def test_a_source_whose_heartbeat_fails_is_stale_however_open_its_stream() -> None:
     pulse, log = Told("version", "API server"), Told("operator_log", "operator log")
     async with running(Feed(pulse), Feed(log, heartbeat="API server")) as monitor:
@@ -343,6 +363,7 @@ async def test_a_source_whose_heartbeat_fails_is_stale_however_open_its_stream()
         await until(monitor, lambda s: s.health_of(OPERATOR_LOG).state is State.FRESH)
 
 
+@in_virtual_time
 async def test_until_it_runs_what_is_still_to_be_set_up_is_loading_and_not_off() -> None:
     monitor = Monitor((), lambda: NOON, setting_up=True)
     assert monitor.snapshot.health_of(NAMESPACES).state is State.LOADING

@@ -31,10 +31,11 @@ from tests.api_server import Answer, ApiServer, serving
 from tests.commands import ciliscope, pointing_at
 from tests.lab_asked import asked_lab, asking
 from tests.lab_reading import read_here
+from tests.patience import PATIENCE
 from tests.recorded import RECORDINGS
 from tests.test_get import rows
 
-DEADLINE = 30.0
+DEADLINE = PATIENCE
 
 
 @asynccontextmanager

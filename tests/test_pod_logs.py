@@ -28,6 +28,7 @@ from collectors.logs.follow import MAX_BATCH, FollowedLog, LogEntry, Pace
 from collectors.logs.targets import Aim, Target, leader_pod, target_of
 from collectors.source import Appended, Failed, Heard, Reason, Update
 from tests.api_server import Answer, ApiServer, serving, status
+from tests.patience import PATIENCE
 
 RECORDINGS = Path(__file__).parent / "recordings"
 PACE = Pace(batch=0.01, heard=0.05, quiet=5)
@@ -37,7 +38,6 @@ LEADER = Target("kube-system", "cilium-operator-a", "cilium-operator", "talos-cp
 T = TypeVar("T")
 
 
-PATIENCE = 20.0
 """Seconds for anything to happen: shorter than the quiet after which a stream is opened anew."""
 
 
@@ -195,7 +195,7 @@ class Followed:
     async def stop(self) -> None:
         """Stop, as the monitor does: cancelled in the middle of whatever it does."""
         self._running.cancel()
-        await asyncio.wait({self._running}, timeout=5)
+        await asyncio.wait({self._running}, timeout=PATIENCE)
         assert self._running.cancelled()
 
 
@@ -246,7 +246,7 @@ class Bench:
     async def stop(self) -> None:
         for followed in self._running:
             followed._running.cancel()
-            await asyncio.wait({followed._running}, timeout=5)
+            await asyncio.wait({followed._running}, timeout=PATIENCE)
 
 
 @pytest.fixture

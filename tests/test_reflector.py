@@ -22,6 +22,7 @@ from collectors.kubernetes.reflector import Reflector
 from collectors.kubernetes.resources import ApiGroup, Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing
+from tests.patience import PATIENCE
 
 NODE_NAMES = "/api/v1/nodes"
 NODE = Resource("nodes", "Node", ApiGroup("", ("v1",)), Node)
@@ -43,7 +44,7 @@ T = TypeVar("T")
 
 async def soon(awaitable: Awaitable[T]) -> T:
     """What comes before the patience of a loaded machine ends."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         return await awaitable
 
 
@@ -75,7 +76,7 @@ class Mirror:
     async def close(self) -> None:
         """Stop, as the monitor does: cancelled in the middle of whatever it does."""
         self._running.cancel()
-        await asyncio.wait({self._running}, timeout=5)
+        await asyncio.wait({self._running}, timeout=PATIENCE)
         assert self._running.cancelled()
 
 

@@ -22,7 +22,8 @@ from app.report.tables.services import service_items
 from app.report.tables.sessions import session_items
 from app.state.snapshot import Snapshot, State
 from tests.lab_asked import Lab, asked_lab, asking
-from tests.lab_reading import DEADLINE, settings_of
+from tests.lab_reading import settings_of
+from tests.patience import PATIENCE
 from tests.recorded import NAMES, RECORDINGS, taken_at
 
 
@@ -40,7 +41,7 @@ async def read(lab: Lab) -> Snapshot:
     running = asyncio.create_task(wiring.run(monitor))
     try:
         with monitor.demand(*kinds):
-            return await monitor.settled(kinds, DEADLINE)
+            return await monitor.settled(kinds, PATIENCE)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -70,7 +70,7 @@ async def test_it_tells_what_it_does_and_runs_only_after_a_second_yes(lab: Runni
         assert not await namespaces(lab)
         await pilot.press("1", "y")
         await until(pilot, lambda: "It runs: test" in screen_text(app))
-        await until(pilot, lambda: "test" in screen.run.ran, 60)
+        await until(pilot, lambda: "test" in screen.run.ran)
         entry = screen.run.ran["test"]
         assert entry.verdict is StepVerdict.PASS
         assert "are gone" in entry.says
@@ -87,7 +87,7 @@ async def test_it_is_stopped_and_cleaned_up_by_the_same_key(lab: RunningLab) -> 
         await pilot.press("1", "y")
         await until(pilot, lambda: "It runs: test" in screen_text(app))
         await pilot.press("1", "y")
-        await until(pilot, lambda: "test" in screen.run.ran, 60)
+        await until(pilot, lambda: "test" in screen.run.ran)
         entry = screen.run.ran["test"]
         assert entry.verdict is StepVerdict.UNKNOWN
         assert entry.says.startswith("it was cancelled")
@@ -145,7 +145,7 @@ async def test_while_it_runs_nobody_leaves_by_accident(lab: RunningLab) -> None:
         again = app.screen
         assert isinstance(again, RunbookScreen)
         # It runs on while nobody looks, and may be over by now.
-        await until(pilot, lambda: "test" in again.run.ran, 60)
+        await until(pilot, lambda: "test" in again.run.ran)
         assert again.run.ran["test"].verdict is StepVerdict.PASS
         await until(pilot, lambda: "✓ 2 Does the test succeed?" in screen_text(app))
     assert not await namespaces(lab)

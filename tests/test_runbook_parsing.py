@@ -141,11 +141,15 @@ def test_more_parts_than_a_runbook_has_are_not_even_read() -> None:
     assert told.endswith(": has more than 5000 parts; no runbook has")
 
 
-@pytest.mark.parametrize("text", ["[" + "a," * 120_000, "k: v\n" * 40_000, "%Y\n" * 60_000])
+@pytest.mark.parametrize(
+    "text",
+    ["[" + "a," * 120_000, "k: v\n" * 40_000, "%Y\n" * 60_000],
+    ids=["list", "keys", "directives"],
+)
 def test_a_hostile_file_costs_no_more_than_its_size(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     refused(text.encode()[:LARGEST])
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 @pytest.mark.parametrize("name", ["My Book", "", "a--b", "-a", "a/b", "ä", "a.b"])

@@ -23,7 +23,7 @@ async def open_routes(app: CiliscopeApp, pilot: Pilot[None], prefixes: int = 1) 
     screen = app.screen
     assert isinstance(screen, RoutesScreen)
     table = screen.query_one("#routes", LiveTable)
-    await until(pilot, lambda: len(table.rows) >= prefixes and not loading(app), 20)
+    await until(pilot, lambda: len(table.rows) >= prefixes and not loading(app))
     await pilot.pause()
     return screen
 
@@ -44,7 +44,7 @@ async def test_a_prefix_has_its_service_and_the_nodes_that_announce_it(
     app = recorded_dashboard("healthy")
     async with app.run_test(size=size) as pilot:
         screen = await open_routes(app, pilot, 11)
-        await until(pilot, lambda: "11 of 11 prefixes announced" in screen_text(app), 20)
+        await until(pilot, lambda: "11 of 11 prefixes announced" in screen_text(app))
         assert rows(screen)["172.29.52.101/32"] == [
             "172.29.52.101/32",
             "home/grafana",
@@ -76,7 +76,7 @@ async def test_a_broken_prefix_stands_first_with_cause_and_remedy() -> None:
     app = recorded_dashboard("no-ipv6-family")
     async with app.run_test(size=(140, 40)) as pilot:
         screen = await open_routes(app, pilot, 8)
-        await until(pilot, lambda: "1 broken" in screen_text(app), 20)
+        await until(pilot, lambda: "1 broken" in screen_text(app))
         table = screen.query_one("#routes", LiveTable)
         assert table.rows[0].key == "fd47:25e1:2f96:52:100::/128"
         assert table.rows[0].health == "fail"
@@ -109,7 +109,7 @@ async def test_routes_of_a_session_that_is_down_reach_nobody() -> None:
     app = recorded_dashboard("router-killed")
     async with app.run_test(size=(140, 40)) as pilot:
         screen = await open_routes(app, pilot, 11)
-        await until(pilot, lambda: "11 broken" in screen_text(app), 20)
+        await until(pilot, lambda: "11 broken" in screen_text(app))
         assert rows(screen)["172.29.52.101/32"][2:7] == [
             "✗ nowhere",
             "3",
@@ -127,7 +127,7 @@ async def test_the_title_counts_each_prefix_once_in_its_worst_state() -> None:
     async with app.run_test(size=(140, 40)) as pilot:
         screen = await open_routes(app, pilot, 11)
         told = "4 of 11 prefixes announced, ? 7 not known"
-        await until(pilot, lambda: told in screen_text(app), 20)
+        await until(pilot, lambda: told in screen_text(app))
         states = [cells[2] for cells in rows(screen).values()]
         assert (states.count("✓ announced"), states.count("? not known")) == (4, 7)
 
@@ -136,7 +136,7 @@ async def test_without_the_command_it_says_so_and_what_the_sessions_count() -> N
     app = recorded_dashboard("rights-no-exec")
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await open_routes(app, pilot, 11)
-        await until(pilot, lambda: "routes not read" in screen_text(app), 20)
+        await until(pilot, lambda: "routes not read" in screen_text(app))
         text = " ".join(screen_text(app).split())
         assert "the routes are not read: not allowed to read bgp routes advertised" in text
         assert "as the sessions count: talos-cp-1 advertises 5 ipv4, 2 ipv6" in text
@@ -151,12 +151,12 @@ async def test_m_shows_every_route_and_the_cursor_stays_on_its_prefix() -> None:
         screen.select_object(Ref("Prefix", "172.29.52.200"))
         await pilot.press("m")
         table = screen.query_one("#routes", LiveTable)
-        await until(pilot, lambda: len(table.rows) > 11, 20)
+        await until(pilot, lambda: len(table.rows) > 11)
         assert {row.cells[2].text for row in table.rows} == {"available", "advertised"}
         assert table.selected_row is not None
         assert table.selected_row.cells[0].text == "172.29.52.200/32"
         await pilot.press("m")
-        await until(pilot, lambda: len(table.rows) == 11, 20)
+        await until(pilot, lambda: len(table.rows) == 11)
         assert table.selected == "172.29.52.200/32"
 
 
@@ -190,7 +190,7 @@ async def test_where_bgp_is_off_each_address_says_why_it_is_announced_by_nobody(
     app = recorded_dashboard("bgp-disabled")
     async with app.run_test(size=(140, 40)) as pilot:
         screen = await open_routes(app, pilot, 5)
-        await until(pilot, lambda: "5 broken" in screen_text(app), 20)
+        await until(pilot, lambda: "5 broken" in screen_text(app))
         lines = screen.query_one("#detail", LiveText).lines
         told = " ".join("".join(span.text for span in line) for line in lines)
         assert "enable-bgp-control-plane" in told

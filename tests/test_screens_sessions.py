@@ -32,7 +32,7 @@ async def open_sessions(
     app: CiliscopeApp, pilot: Pilot[None], *, logs: bool = False
 ) -> SessionsScreen:
     """The screen with its rows; with `logs` every agent's log is followed."""
-    await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node), 20)
+    await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node))
     await pilot.press("f3")
     screen = app.screen
     assert isinstance(screen, SessionsScreen)
@@ -41,7 +41,7 @@ async def open_sessions(
         for pod in app.monitor.snapshot.agents_by_node.values():
             app.monitor.attach(agent_log(pod))
     table = screen.query_one("#sessions", LiveTable)
-    await until(pilot, lambda: bool(table.rows or "no BGP" in str(table.message)), 20)
+    await until(pilot, lambda: bool(table.rows or "no BGP" in str(table.message)))
     return screen
 
 
@@ -49,7 +49,7 @@ async def told(name: str, size: tuple[int, int], *, logs: bool = False, waits_fo
     app = recorded_dashboard(name)
     async with app.run_test(size=size) as pilot:
         await open_sessions(app, pilot, logs=logs)
-        await until(pilot, lambda: waits_for in screen_text(app), 20)
+        await until(pilot, lambda: waits_for in screen_text(app))
         return screen_text(app)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from collectors.kubernetes.records import EndpointSlice, ManagedField
 from collectors.source import Replaced, Update
 from tests.recorded import Said, feeds, taken_at
 from tests.test_paths import GRAFANA
+from tests.virtual_time import in_virtual_time
 
 NAME = "no-bgp-config"  # no session, so no log of a suspect to wait for
 LATER = 120.0
@@ -70,7 +70,8 @@ class Emptied:
 @asynccontextmanager
 async def emptied(seconds_ago: float) -> AsyncIterator[Monitor]:
     """A cluster whose clock runs, in which a service lost its endpoints a moment ago."""
-    begun = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    begun = clock()
     moment = taken_at(NAME) + timedelta(seconds=LATER)
     sources: list[Feed] = []
     for feed in feeds(NAME):
@@ -80,7 +81,7 @@ async def emptied(seconds_ago: float) -> AsyncIterator[Monitor]:
             sources.append(Feed(Emptied(said, moment - timedelta(seconds=seconds_ago))))
         else:
             sources.append(Feed(Polled(said)) if said.kind in COMMANDS else feed)
-    monitor = Monitor(sources, lambda: moment + timedelta(seconds=time.monotonic() - begun))
+    monitor = Monitor(sources, lambda: moment + timedelta(seconds=clock() - begun))
     task = asyncio.create_task(monitor.run())
     try:
         yield monitor
@@ -101,11 +102,13 @@ async def judged(seconds_ago: float, deadline: float) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("seconds_ago", [22, 29.9])
+@in_virtual_time
 async def test_what_can_be_told_within_the_deadline_is_waited_for(seconds_ago: float) -> None:
     """At 29.9 s time has told when all has been read, and only the routes are older than that."""
     assert await judged(seconds_ago, deadline=20) == ("fail", FOUND)
 
 
+@in_virtual_time
 async def test_what_cannot_be_told_in_time_is_unknown_and_not_well(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from collectors import streamed as streamed_command
 from collectors.process import CommandMissing, OutputTooLarge, end_all
 from collectors.streamed import MAX_LINE, LineSplitter, StreamedCommand
+from tests.patience import FOREVER, PATIENCE
 from tests.test_command import assert_gone, members
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
@@ -34,7 +35,7 @@ async def test_lines_come_while_the_command_runs(tmp_path: Path) -> None:
     fifo = tmp_path / "go on"
     os.mkfifo(fifo)
     command = shell(f"echo first; read word < '{fifo}'; echo $word")
-    async with aclosing(command.lines(30)) as lines:
+    async with aclosing(command.lines(FOREVER)) as lines:
         assert await anext(lines) == b"first"
         await asyncio.to_thread(fifo.write_text, "second\n")  # it waits for this
         assert [line async for line in lines] == [b"second"]
@@ -51,7 +52,7 @@ async def test_both_outputs_are_told_and_a_last_line_needs_no_newline() -> None:
 async def test_an_interrupted_command_may_tidy_up_and_tells_of_it() -> None:
     command = shell("trap 'echo tidied; exit 7' INT; echo ready; while :; do sleep 0.05; done")
     told = []
-    async with aclosing(command.lines(30)) as lines:
+    async with aclosing(command.lines(FOREVER)) as lines:
         async for line in lines:
             told.append(line)
             command.interrupt()
@@ -60,14 +61,14 @@ async def test_an_interrupted_command_may_tidy_up_and_tells_of_it() -> None:
 
 
 async def test_one_that_does_not_stop_is_killed_with_its_children() -> None:
-    command = shell("trap '' INT TERM; echo $$; sleep 60 & sleep 60; sleep 60", patience=0.2)
+    command = shell("trap '' INT TERM; echo $$; sleep 5000 & sleep 5000; sleep 5000", patience=0.2)
     told = []
     begun = time.monotonic()
-    async with aclosing(command.lines(30)) as lines:
+    async with aclosing(command.lines(FOREVER)) as lines:
         async for line in lines:
             told.append(line)
             command.interrupt()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < PATIENCE
     assert command.code == -signal.SIGKILL
     assert_gone(int(told[0]))
 
@@ -75,17 +76,17 @@ async def test_one_that_does_not_stop_is_killed_with_its_children() -> None:
 async def test_one_that_prints_faster_than_it_is_read_is_killed_in_time_too() -> None:
     command = shell("trap '' INT TERM; while :; do echo x; sleep 0.001; done", patience=0.2)
     begun = time.monotonic()
-    async with aclosing(command.lines(30)) as lines:
+    async with aclosing(command.lines(FOREVER)) as lines:
         async for _ in lines:
             command.interrupt()
             if command.code is None:
                 await asyncio.sleep(0.02)  # a reader that is slow
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < PATIENCE
     assert command.code == -signal.SIGKILL
 
 
 async def test_interrupting_before_the_start_stops_it_at_once() -> None:
-    command = shell("sleep 60")
+    command = shell("sleep 5000")
     command.interrupt()
     assert await everything(command) == []
     assert command.code == -signal.SIGINT
@@ -107,13 +108,13 @@ async def test_a_command_whose_time_is_over_is_interrupted_first() -> None:
 async def test_a_grandchild_that_holds_the_output_is_not_waited_for() -> None:
     command = shell("(while echo more; do sleep 0.01; done) & echo $$")
     told = await everything(command)
-    assert command.took < 5
+    assert command.took < PATIENCE
     assert_gone(int(next(line for line in told if line != b"more")))
 
 
 async def test_closing_the_lines_ends_the_group() -> None:
-    command = shell("trap '' INT; echo $$; sleep 60 & sleep 60")
-    async with aclosing(command.lines(30)) as lines:
+    command = shell("trap '' INT; echo $$; sleep 5000 & sleep 5000")
+    async with aclosing(command.lines(FOREVER)) as lines:
         group = int(await anext(lines))
         assert members(group)
     assert_gone(group)
@@ -123,7 +124,7 @@ async def test_cancelling_the_reader_ends_the_group() -> None:
     group: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def read() -> None:
-        async with aclosing(shell("echo $$; sleep 60 & sleep 60").lines(30)) as lines:
+        async with aclosing(shell("echo $$; sleep 5000 & sleep 5000").lines(30)) as lines:
             async for line in lines:
                 group.set_result(int(line))
 
@@ -136,8 +137,8 @@ async def test_cancelling_the_reader_ends_the_group() -> None:
 
 
 async def test_end_all_ends_it_and_its_lines_end() -> None:
-    command = shell("trap '' TERM; echo $$; sleep 60; sleep 60")
-    async with aclosing(command.lines(30)) as lines:
+    command = shell("trap '' TERM; echo $$; sleep 5000; sleep 5000")
+    async with aclosing(command.lines(FOREVER)) as lines:
         group = int(await anext(lines))
         end_all()
         assert [line async for line in lines] == []

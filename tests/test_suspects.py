@@ -28,7 +28,8 @@ from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, Pod
 from collectors.logs.joining import ContainerLog
 from collectors.source import Heard, Replaced, Update
 from tests.lab_asked import WholeLog, asked_lab, asking
-from tests.lab_reading import DEADLINE, settings_of
+from tests.lab_reading import settings_of
+from tests.patience import PATIENCE
 from tests.recorded import RECORDINGS, Said, changed, snapshot_of
 from tests.virtual_time import in_virtual_time
 
@@ -80,7 +81,7 @@ async def test_the_cause_of_a_replayed_recording_is_read_from_its_logs(
     name: str, code: str
 ) -> None:
     async with followed(name) as monitor:
-        snapshot = await until(monitor, logs_read, DEADLINE)
+        snapshot = await until(monitor, logs_read, PATIENCE)
         findings = [finding for rule in RULES for finding in rule(Case(snapshot))]
         assert [finding.code for finding in findings] == [code]
         assert any(e.source.startswith("agent log") for e in findings[0].evidence)
@@ -194,7 +195,7 @@ async def test_the_dashboard_never_says_that_a_log_on_its_way_was_not_asked_for(
         reading = asyncio.create_task(cluster.read())
         told: list[str] = []
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(PATIENCE):
                 async for snapshot in cluster.monitor.snapshots():
                     if snapshot.setting_up:
                         continue

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 
 from app.lab.launch import start_lab
+from tests.patience import PATIENCE
 from tests.recorded import RECORDINGS
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
-PATIENCE = 300.0
-"""Seconds; against what hangs, not against a busy machine."""
 ROOT = Path(__file__).parent.parent
 
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
