@@ -21,7 +21,7 @@ from app.state.snapshot import Snapshot
 from screens.base.cluster_handle import ClusterLink
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.selection import Equivalent, Selection
-from screens.widgets.text_pane import TextPane
+from screens.widgets.scroll_text import TextPane
 
 Teller = Callable[[Snapshot], Sequence[Line]]
 

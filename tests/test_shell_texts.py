@@ -21,7 +21,7 @@ from screens.base.cluster_screen import STYLES, ClusterScreen
 from screens.text_view import TextScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.widgets.text_pane import TextPane
+from screens.widgets.scroll_text import TextPane
 from tests.dashboards import Script, recorded_dashboard, scripted_dashboard, text_of, until
 from tests.patience import PATIENCE
 from tests.recorded import snapshot_of

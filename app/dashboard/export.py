@@ -22,8 +22,8 @@ from app.dashboard.refresh import RefreshLoop
 from collectors.sanitize import printable
 from screens.widgets.block_list import BlockList
 from screens.widgets.live_table import LiveTable
+from screens.widgets.scroll_text import TextPane
 from screens.widgets.table_export import as_csv, as_json, as_text
-from screens.widgets.text_pane import TextPane
 
 CAP = 74_994
 """Bytes of base64 in one sequence; terminals drop more, and k9s sends no more either."""

@@ -34,7 +34,7 @@ from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.widgets.text_pane import TextPane
+from screens.widgets.scroll_text import TextPane
 
 Picture = TypeVar("Picture")
 
