@@ -22,7 +22,7 @@ class ContextsScreen(ClusterScreen[Content]):
     """A row for each context; one is opened with Enter."""
 
     title_text = "Contexts"
-    tells_ages = False
+    shows_ages = False
 
     def __init__(self, link: ClusterLink, contexts: Sequence[str]) -> None:
         """These contexts, of which the link's is shown."""

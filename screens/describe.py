@@ -83,8 +83,8 @@ def _identity(record: Object, now: datetime) -> Iterator[Line]:
     for owner in metadata.owner_references:
         yield _fact("owner", f"{owner.kind} {owner.name}")
     yield from _pairs("labels", metadata.labels)
-    told = {name: value for name, value in metadata.annotations.items() if name != _REPEATED}
-    yield from _pairs("annotations", told)
+    kept = {name: value for name, value in metadata.annotations.items() if name != _REPEATED}
+    yield from _pairs("annotations", kept)
 
 
 def _pod(pod: Pod, now: datetime) -> Iterator[Line]:
@@ -124,8 +124,8 @@ def _state(state: ContainerState, now: datetime) -> str:
     if state.running is not None:
         return f"runs since {_when(state.running.started_at, now)}"
     if state.waiting is not None:
-        told = ": ".join(filter(None, (state.waiting.reason, state.waiting.message)))
-        return f"waits: {told or 'no reason given'}"
+        reason = ": ".join(filter(None, (state.waiting.reason, state.waiting.message)))
+        return f"waits: {reason or 'no reason given'}"
     if state.terminated is not None:
         ended = state.terminated
         how = f"signal {ended.signal}" if ended.signal else f"exit code {ended.exit_code}"
@@ -179,8 +179,8 @@ def _when(moment: datetime | None, now: datetime) -> str:
 def _pairs(name: str, pairs: Mapping[str, str]) -> Iterable[Line]:
     if not pairs:
         return [_fact(name, "none")]
-    told = [f"{key}={value}" for key, value in sorted(pairs.items())]
-    return [_fact(name if place == 0 else "", each) for place, each in enumerate(told)]
+    texts = [f"{key}={value}" for key, value in sorted(pairs.items())]
+    return [_fact(name if place == 0 else "", each) for place, each in enumerate(texts)]
 
 
 def _fact(name: str, value: str, tone: Tone = "") -> Line:

@@ -26,7 +26,7 @@ COLUMNS = (Column("command", "COMMAND", cut_to=40),)
 class CommandsScreen(ClusterScreen[Content]):
     """Commands to be copied."""
 
-    tells_ages = False
+    shows_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy_command", "copy", priority=True, id="commands.copy"),
     ]

@@ -98,12 +98,12 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     def reads_now(self) -> Sequence[Kind[object]]:
         """Everything is judged."""
-        return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
+        return self.all_kinds
 
     def selection(self) -> Selection | None:
         """What the selected finding is about."""
-        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        return selection_of(told[0]) if told else None
+        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        return selection_of(shown[0]) if shown else None
 
     def select_object(self, ref: Ref) -> None:
         """Move to the first finding about it."""
@@ -114,8 +114,10 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The command of the selected finding, and the check itself."""
-        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        own = (Equivalent(told[0].summary, told[0].command),) if told and told[0].command else ()
+        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        own = (
+            (Equivalent(shown[0].summary, shown[0].command),) if shown and shown[0].command else ()
+        )
         return (*own, ciliscope(self.snapshot, "what is wrong", "check", *self._categories))
 
     async def _open(self, _key: str) -> None:
@@ -123,8 +125,8 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     @on(LiveTable.Selected, "#findings")
     def _draw_detail(self) -> None:
-        told = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        self.query_one("#detail", LiveText).show(told[1] if told else [])
+        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
+        self.query_one("#detail", LiveText).show(shown[1] if shown else [])
 
 
 def _row(finding: Finding, root: bool) -> Row:

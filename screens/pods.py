@@ -129,7 +129,7 @@ class PodsScreen(DetailScreen[PodsPicture]):
     """The pods of Cilium, and all that is known of the selected one."""
 
     title_text = "Pods"
-    tells_ages = False
+    shows_ages = False
     tells_minutes = True
     reads = READS
 

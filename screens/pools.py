@@ -97,7 +97,7 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
     """The pools of addresses, and the map of the selected one."""
 
     title_text = "Pools"
-    tells_ages = False
+    shows_ages = False
     tells_minutes = True
     reads = (POOLS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS)
     BINDINGS: ClassVar[list[BindingType]] = [

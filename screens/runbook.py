@@ -84,7 +84,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     """Step after step: Enter goes on, b goes back."""
 
     AUTO_FOCUS = "#steps"
-    tells_anything = True
+    reads_anything = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "next", key_display="↵", id="runbook.next"),
         Binding("b", "previous", "back", id="runbook.back"),
@@ -171,10 +171,6 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         page = self._page(picture, id_)
         number = 1 + [step.id for step in picture.run.runbook.steps].index(id_)
         self.text.show_text(lambda width: page_lines(number, page, width), id_)
-
-    def reads_now(self) -> Sequence[Kind[object]]:
-        """Anything may be judged."""
-        return self._all_kinds()
 
     def shown_sources(self) -> Sequence[Kind[object]]:
         """The ages of all stand in the header; the title is for the run."""
@@ -415,9 +411,6 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             return ()
         found = picture.found.get(self._looked_at(picture.run))
         return causes(found.findings, picture.view) if found else ()
-
-    def _all_kinds(self) -> tuple[Kind[object], ...]:
-        return tuple(dict.fromkeys(health.kind for health in self.monitor.snapshot.health.values()))
 
 
 def _manifest(remedy: str) -> str:

@@ -47,7 +47,7 @@ class RunbooksScreen(ClusterScreen[Content]):
 
     title_text = "Runbooks"
     AUTO_FOCUS = "#runbooks"
-    tells_anything = True
+    reads_anything = True
 
     def __init__(
         self,
@@ -79,10 +79,6 @@ class RunbooksScreen(ClusterScreen[Content]):
         table.show(picture)
         # What fits now may be known only when more is read; whoever waits is to be on it.
         table.offer_worst(last=False)
-
-    def reads_now(self) -> Sequence[Kind[object]]:
-        """What fits depends on all that is read."""
-        return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
 
     def shown_sources(self) -> Sequence[Kind[object]]:
         """None of them stands out."""

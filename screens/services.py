@@ -119,7 +119,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
     """The LoadBalancer services, and the way of the selected one."""
 
     title_text = "Services"
-    tells_ages = False
+    shows_ages = False
     tells_minutes = True
     reads = READS
     demands = ROUTES

@@ -30,7 +30,7 @@ from app.runbooks.evaluation import View
 from app.runbooks.library import Library
 from screens.logs.screen import LogsScreen
 from screens.runbook import RunbookScreen
-from screens.text_view import TextScreen
+from screens.texts import TextScreen
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, text_of, until
 from tests.lab_cluster import NOON

@@ -18,7 +18,7 @@ from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from collectors.source import Replaced
 from screens.base.cluster_screen import ClusterScreen
-from screens.text_view import TextScreen
+from screens.texts import TextScreen
 from screens.widgets.block_list import BlockList
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine

@@ -14,7 +14,7 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.command_table import COMMANDS, PLACES, filter_of, meant
 from screens.completion import Names, completions
 from screens.help import HelpScreen
-from screens.text_view import TextScreen
+from screens.texts import TextScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable

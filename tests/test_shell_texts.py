@@ -18,7 +18,7 @@ from app.report.lines import plain
 from app.state.kinds import POOLS, SERVICES
 from collectors.source import Replaced
 from screens.base.cluster_screen import STYLES, ClusterScreen
-from screens.text_view import TextScreen
+from screens.texts import TextScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import TextPane

@@ -11,11 +11,11 @@ from textual.app import App
 from app.dashboard.navigator import Navigator
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
-from screens import text_pages
+from screens import texts
 from screens.base.equivalents import equivalents_of
 from screens.base.selection import Selection, use_of
 from screens.equivalents_screen import CommandsScreen
-from screens.text_view import Text, TextScreen, said
+from screens.texts import Text, TextScreen, fixed
 
 _LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
 """Kinds that a pod or an agent logs about."""
@@ -38,19 +38,19 @@ class SelectionActions:
     async def explain(self) -> None:
         """Explain the selected item, hop by hop."""
         if (about := self._subject("explained")) is not None:
-            await self.open_text(text_pages.why(self.loop.link, about))
+            await self.open_text(texts.why(self.loop.link, about))
 
     async def describe(self) -> None:
         """Describe the selected object."""
         if (about := self._subject("described")) is not None:
-            await self.open_text(text_pages.description(self.loop.link, about))
+            await self.open_text(texts.description(self.loop.link, about))
 
     async def show_yaml(self) -> None:
         """Show the selected object as YAML."""
         about = self._subject("shown as YAML")
         if about is None:
             return
-        ref = text_pages.object_of(about, self.loop.current)
+        ref = texts.object_of(about, self.loop.current)
         if ref is None:
             self.navigator.flash(
                 f"{about.ref.kind} {about.name} is no object of the API; v explains it"
@@ -58,11 +58,11 @@ class SelectionActions:
         elif self.loop.link.read_object is None:
             self.navigator.flash("no object can be read here")
         else:
-            screen = await self.open_text(text_pages.yaml_of(self.loop.link, about, ref))
+            screen = await self.open_text(texts.yaml_of(self.loop.link, about, ref))
             self.app.run_worker(self._read_object(screen, ref), description="")
             with suppress(TimeoutError):
-                async with asyncio.timeout(text_pages.OBJECT_WAIT):
-                    await screen.told.wait()
+                async with asyncio.timeout(texts.OBJECT_WAIT):
+                    await screen.arrived.wait()
                     await screen.show(self.loop.current)
 
     async def show_commands(self) -> None:
@@ -71,7 +71,7 @@ class SelectionActions:
         if screen is None or self.navigator.helping or isinstance(self.app.screen, CommandsScreen):
             return
         about = screen.at_cursor
-        kinds = () if screen.tells_anything else screen.reads_now()
+        kinds = () if screen.reads_anything else screen.reads_now()
         commands = (*screen.by_hand, *equivalents_of(kinds, self.loop.current, about))
         await self.navigator.open_screen(
             CommandsScreen(self.loop.link, screen.title_text, commands, about)
@@ -127,4 +127,4 @@ class SelectionActions:
 
     async def _read_object(self, screen: TextScreen, ref: Ref) -> None:
         if self.loop.link.read_object is not None:
-            screen.tell(said(await self.loop.link.read_object(ref)))
+            screen.fill(fixed(await self.loop.link.read_object(ref)))

@@ -24,7 +24,7 @@ from app.diagnosis.explain import Question as ExplainQuery
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
-from screens import text_pages
+from screens import texts
 from screens.base.selection import Selection, in_namespace
 from screens.command_table import (
     ALIASES,
@@ -221,13 +221,13 @@ class CommandPrompt:
             self.navigator.flash(str(problem))
             return
         if query.kind == "code":
-            text = text_pages.code(query.names[0], self.loop.current)
+            text = texts.code_page(query.names[0], self.loop.current)
         else:
-            text = text_pages.why(self.loop.link, _selection(query))
+            text = texts.why(self.loop.link, _selection(query))
         await self.actions.open_text(text)
 
     async def _info(self) -> None:
-        await self.actions.open_text(text_pages.info(self._facts))
+        await self.actions.open_text(texts.info_page(self._facts))
 
     def _facts(self) -> Mapping[str, str]:
         size, current = self.app.size, self.loop.current

@@ -26,7 +26,7 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Selection
 from screens.logs.screen import LogsScreen
-from screens.text_view import Text, TextScreen
+from screens.texts import Text, TextScreen
 
 Spot = tuple[ClusterScreen[object] | None, bool]
 """The screen that is up, and whether it shows one item in full."""
@@ -150,7 +150,7 @@ class PracticeRecorder:
         def lines(snapshot: Snapshot) -> Sequence[Line]:
             return _lines(self._solution(snapshot))
 
-        text = Text(title="Solution", tells=lines, live=False)
+        text = Text(title="Solution", lines=lines, live=False)
         await self._navigator.open_screen(TextScreen(self._loop.link, text))
 
     def _solution(self, snapshot: Snapshot) -> tuple[SolutionSection, ...]:

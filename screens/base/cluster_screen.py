@@ -75,12 +75,12 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     """What the screen is called."""
     reads: ClassVar[tuple[Kind[object], ...]] = ()
     """Kinds that the picture is made of; their sources are shown with their ages."""
-    tells_ages: bool = True
+    shows_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
     tells_minutes: ClassVar[bool] = False
     """Whether it changes with time alone, though not often: every minute, or while it `ticks`."""
-    tells_anything: ClassVar[bool] = False
-    """Whether anything that is read may be in the picture, so that what is read says nothing."""
+    reads_anything: ClassVar[bool] = False
+    """Whether anything that is read may be in the picture: no kind says more than others."""
     demands: tuple[Kind[object], ...] = ()
     """Kinds that are read only while somebody asks, and that this screen asks for while shown."""
 
@@ -152,7 +152,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         kinds = self.reads_now()
         health = [new.health_of(kind) for kind in kinds]
         waits = any(h.state not in (State.FRESH, State.OFF, State.ABSENT) for h in health)
-        if new.taken_at != drawn.taken_at and (self.tells_ages or waits):
+        if new.taken_at != drawn.taken_at and (self.shows_ages or waits):
             return True
         if any(new.records[kind] is not drawn.records[kind] for kind in kinds):
             return True
@@ -400,7 +400,12 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def reads_now(self) -> Sequence[Kind[object]]:
         """Kinds that the picture is made of at the moment."""
-        return self.reads
+        return self.all_kinds if self.reads_anything else self.reads
+
+    @property
+    def all_kinds(self) -> tuple[Kind[object], ...]:
+        """Every kind that is read."""
+        return tuple(dict.fromkeys(health.kind for health in self._snapshot.health.values()))
 
     def shown_sources(self) -> Sequence[Kind[object]]:
         """Kinds whose sources stand beside the title."""

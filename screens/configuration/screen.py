@@ -29,7 +29,7 @@ class ConfigurationScreen(DetailScreen[Section]):
     """The parts of the configuration, one at a time, and the selected row in full."""
 
     title_text = "Configuration"
-    tells_ages = False
+    shows_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(part.key, f"part('{part.name}')", part.title, id=f"configuration.{part.name}")

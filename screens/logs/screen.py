@@ -67,7 +67,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
     """The log of the leading operator, of agents, or all together; newest line at the bottom."""
 
     title_text = "Logs"
-    tells_ages = False
+    shows_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "other(1)", "next log", id="logs.next"),
         Binding("p", "other(-1)", "previous log", show=False, id="logs.previous"),
