@@ -236,8 +236,8 @@ class CiliscopeApp(App[None], inherit_bindings=False):
             await self.wired.wait()
             await self.controllers.navigator.press(event)
         if self.wired.is_set():
-            for listener in self.controllers.navigator.listeners:
-                await listener.event_handled()
+            for listener in self.controllers.navigator.handled:
+                await listener()
 
     @on(ClusterScreen.Wanted)
     def _draw_now(self) -> None:
@@ -298,10 +298,9 @@ def run_dashboard(
 ) -> int:
     """Run the dashboard on a cluster and return the exit code; the terminal is restored.
 
-    `config`: the config file that was named, if one was. `resumed`: the transcript of a runbook to
-    continue, and its file. `practice`: the fault to find in this cluster; its solution is printed
-    at the end. After SIGTERM or SIGHUP the exit code is 128 + its number, within a second. No
-    command is left running.
+    The parameters are those of `CiliscopeApp`; the solution of a practice is printed at the end.
+    After SIGTERM or SIGHUP the exit code is 128 + its number, within a second. No command is left
+    running.
     """
     believe_the_terminal()
     app = CiliscopeApp(

@@ -49,8 +49,10 @@ class Controllers:
             self.practice = PracticeRecorder(
                 practice, app, loop, navigator, self.runbooks.library, self.runbooks.actor
             )
-            navigator.listeners.append(self.practice)
-            self.runbooks.listeners.append(self.practice)
+            navigator.handled.append(self.practice.event_handled)
+            navigator.opened.append(self.practice.object_opened)
+            self.runbooks.run_shown.append(self.practice.run_shown)
+            self.runbooks.run_changed.append(self.practice.run_changed)
             navigator.flash(TASK)
         self.prompt = CommandPrompt(
             app=app,

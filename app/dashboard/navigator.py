@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
-from typing import Protocol
 
 from textual import events
 from textual.app import App
@@ -46,18 +46,6 @@ DashboardScreen = (
 )
 
 
-class NavigationListener(Protocol):
-    """Follows what is shown."""
-
-    async def event_handled(self) -> None:
-        """A key or another event was handled; something else may be shown now."""
-        ...
-
-    async def object_opened(self, source: Selection, ref: Ref) -> None:
-        """The cursor was moved to an object, from `source`."""
-        ...
-
-
 class Navigator:
     """Goes from screen to screen of one cluster."""
 
@@ -68,7 +56,10 @@ class Navigator:
         self._modes = (f"cluster-{number}" for number in count(1))
         self._mode = app.DEFAULT_MODE
         """Each cluster has a stack of screens of its own, which Textual calls a mode."""
-        self.listeners: list[NavigationListener] = []
+        self.handled: list[Callable[[], Awaitable[None]]] = []
+        """Called after each event of the application: something else may be shown now."""
+        self.opened: list[Callable[[Selection, Ref], Awaitable[None]]] = []
+        """Called with the selected item and the object that was opened from it."""
         self._use(root)
 
     def _use(self, root: OverviewScreen) -> None:
@@ -178,8 +169,8 @@ class Navigator:
         if ref is not None:
             self.places[place].select_object(ref)
             if source is not None:
-                for listener in self.listeners:
-                    await listener.object_opened(source, ref)
+                for listener in self.opened:
+                    await listener(source, ref)
 
     async def open_screen(self, screen: ClusterScreen[Picture]) -> None:
         """Open a screen that is no place; it replaces one of its own kind."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 from textual.app import App
@@ -42,18 +42,6 @@ Key = tuple[str, ...]
 """A runbook by its name, and its parameters."""
 
 
-class RunListener(Protocol):
-    """Follows the runs of runbooks."""
-
-    def run_shown(self) -> None:
-        """The screen of a run came up."""
-        ...
-
-    def run_changed(self, run: Run, transcript: Path) -> None:
-        """Something happened in a run."""
-        ...
-
-
 @dataclass
 class RunbookController:
     """Starts runbooks on the shown cluster and keeps what happens in them."""
@@ -65,7 +53,10 @@ class RunbookController:
     """Saves a text to a file of this name and ending."""
     config: Path | None
     """The config file that was named; the operator's own runbooks are beside it."""
-    listeners: list[RunListener] = field(default_factory=list)
+    run_shown: list[Callable[[], None]] = field(default_factory=list)
+    """Called after the screen of a run came up."""
+    run_changed: list[Callable[[Run, Path], None]] = field(default_factory=list)
+    """Called with a run in which something happened, and its transcript."""
 
     def __post_init__(self) -> None:
         """Nothing was started yet."""
@@ -238,8 +229,8 @@ class RunbookController:
             test=None if self._settings is None else partial(self._make_test, key),
         )
         await self.navigator.open_screen(screen)
-        for listener in self.listeners:
-            listener.run_shown()
+        for listener in self.run_shown:
+            listener()
 
     # --- kept
 
@@ -248,8 +239,8 @@ class RunbookController:
         moved = recorder.moved
         recorder.keep(run)
         self._runs[_key(run.runbook, run.parameters)] = (run, recorder)
-        for listener in self.listeners:
-            listener.run_changed(run, recorder.path)
+        for listener in self.run_changed:
+            listener(run, recorder.path)
         if recorder.moved != moved:
             self.navigator.flash(recorder.moved)
 
