@@ -164,7 +164,8 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self._root.call_after_refresh(self.run_worker, self._begin, description="")
 
     async def _begin(self) -> None:
-        """Import and wire the controllers, then start to read; the first frame is drawn."""
+        """After the first frame: start to read, and meanwhile import and wire the controllers."""
+        self.refresh_loop.start()
         controllers = await asyncio.to_thread(_load)
         self._wire(
             controllers(
@@ -177,7 +178,6 @@ class CiliscopeApp(App[None], inherit_bindings=False):
                 practice=self.practice,
             )
         )
-        self.refresh_loop.start()
         self.run_worker(self.controllers.contexts.learn(), description="")
         if self._resumed is not None:
             await self.controllers.runbooks.resume(*self._resumed)
