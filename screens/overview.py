@@ -18,6 +18,7 @@ from app.model.lbipam import LOGS_ALLOCATIONS, PoolUsage, transitions
 from app.report.columns import Cell, Column, Row
 from app.report.format import age_of, bar, time_of_day
 from app.report.lines import SIGN, Line, Span, plain
+from app.report.tables.logs import IN_SHORT, excerpts, folds, log_rows
 from app.report.tables.pools import pool_note, used_cell
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -54,7 +55,6 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.base.empty_state import content, next_try
 from screens.base.equivalents import ciliscope
 from screens.base.selection import Equivalent, Selection
-from screens.logs.rows import excerpts, folded, merged
 from screens.overview_strip import strip
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
@@ -173,7 +173,8 @@ def _events(snapshot: Snapshot) -> tuple[Row, ...]:
     entries = [*excerpts(snapshot.records[OPERATOR_LOG]), *excerpts(snapshot.records[AGENT_LOGS])]
     silent = (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     changes = transitions(snapshot) if silent else ()
-    return folded(merged(entries, changes, snapshot.taken_at))[-_EVENTS:]
+    rows = folds(log_rows(entries, changes, snapshot.taken_at), short=True)
+    return IN_SHORT.rows(rows[-_EVENTS:])
 
 
 SHORTEST, LONGEST = 10, 20
@@ -269,7 +270,9 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         yield LiveTable(opens=self._open_node, id="grid")
         with Horizontal(id="lower"):
             yield LiveTable(POOL_COLUMNS, opens=self._open_pool, id="pools")
-            yield LogView(header=False, opens=lambda _: self._open("logs"), id="events")
+            yield LogView(
+                IN_SHORT.columns, header=False, opens=lambda _: self._open("logs"), id="events"
+            )
 
     def picture(self, snapshot: Snapshot) -> OverviewPicture:
         """The whole cluster at a glance."""

@@ -12,6 +12,7 @@ from textual.strip import Strip
 
 from app.report.columns import Cell, Column, Row
 from app.report.lines import Span, cut, length, plain, text_of, wrapped
+from app.report.tables.logs import IN_SHORT
 from screens.widgets.columns import GAP, Content, fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.log_view import LogView
@@ -221,7 +222,7 @@ def log_row(number: int) -> Row:
 
 
 async def test_a_log_follows_its_end_until_somebody_scrolls_up() -> None:
-    log = LogView()
+    log = LogView(IN_SHORT.columns)
     async with TableApp(log).run_test(size=(60, 8)) as pilot:
         log.show(Content(tuple(map(log_row, range(20)))))
         await pilot.pause()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.report.columns import Cell, Column, Row
 from app.report.lines import text_of as line_text
+from app.report.tables.logs import IN_SHORT
 from screens.widgets.columns import Content
 from screens.widgets.filter import LONGEST, Filter, parsed
 from screens.widgets.live_table import LiveTable
@@ -270,7 +271,7 @@ async def test_columns_that_come_take_the_filter_with_them() -> None:
 
 
 async def test_a_log_can_be_filtered_and_still_follows() -> None:
-    log = LogView()
+    log = LogView(IN_SHORT.columns)
     async with TableApp(log).run_test(size=(60, 8)) as pilot:
         lines = [
             Row(f"{n:05}", (Cell("12:00"), Cell("info"), Cell("BGP"), Cell(f"event {n}")))

@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.diagnosis.explain import BadQuestion, question
 from app.model.finding import Ref
-from app.report.columns import Cell, Row
 from app.report.lines import text_of, to_ascii
+from app.report.tables.logs import GAPS, IN_SHORT, POOL, SCREEN, LogRow, folds, named, names
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.logs.joining import ContainerLog, LogEntry, Marker
@@ -24,8 +24,7 @@ from collectors.logs.targets import Target
 from collectors.source import Appended
 from screens.logs.choice import OPERATOR, TOGETHER, Choice
 from screens.logs.picture import LogsPicture, picture
-from screens.logs.rows import EVENT, GAPS, POOL, folded, folds, named, names, selection_of
-from screens.logs.screen import LogsScreen
+from screens.logs.screen import LogsScreen, selection_of
 from tests.dashboards import (
     NOON,
     Script,
@@ -39,57 +38,62 @@ from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of, with_logs
 
 # --- folding
 
-_short = st.builds(
-    lambda number, log, event, tone: Row(
-        f"{number} {log}".rstrip(),
-        (Cell(f"{number}"), Cell("info"), Cell("BGP"), Cell(event, tone=tone)),
-        tone,
-    ),
-    st.integers(0, 99),
-    st.sampled_from(["a/pod/x", "b/pod/y", ""]),
-    st.sampled_from(["peer down", "peer up", ""]),
-    st.sampled_from(["", "warn"]),
+EVENT = [column.key for column in SCREEN.columns].index("event")
+
+
+def line(number: object, log: str, message: str, level: str = "info") -> LogRow:
+    """A line alone, said at this number of the clock."""
+    said = LogLine(time=NOON, raw="", message=message, level=level)
+    entry = LogEntry(f"{number} {log}".rstrip(), "pod", "cilium-agent", said)
+    return LogRow((entry,), when=str(number))
+
+
+def said(row: LogRow) -> tuple[str, str]:
+    return (row.level, row.event)
+
+
+@given(
+    st.lists(
+        st.builds(
+            line,
+            st.integers(0, 99),
+            st.sampled_from(["a/pod/x", "b/pod/y", ""]),
+            st.sampled_from(["peer down", "peer up", ""]),
+            st.sampled_from(["", "warning"]),
+        ),
+        max_size=30,
+    )
 )
-
-
-def log_of(row: Row) -> str:
-    return row.key.partition(" ")[2]
-
-
-def said(row: Row) -> tuple[str, ...]:
-    return (row.tone, *(cell.text for cell in row.cells[1:]))
-
-
-@given(st.lists(_short, max_size=30))
-def test_folding_loses_no_row_and_keeps_the_order_of_each_log(rows: list[Row]) -> None:
+def test_folding_loses_no_line_and_keeps_the_order_of_each_log(rows: list[LogRow]) -> None:
     found = folds(rows)
-    for log in {log_of(row) for row in rows}:
-        own = [fold for fold in found if log_of(fold.rows[0]) == log]
-        assert [r for fold in own for r in fold.rows] == [r for r in rows if log_of(r) == log]
-        assert all(said(a.rows[0]) != said(b.rows[0]) for a, b in pairwise(own))
-    assert sum(len(fold.rows) for fold in found) == len(rows)
-    for fold, shown in zip(found, folded(rows), strict=True):
-        assert len({said(row) for row in fold.rows}) == 1
-        assert shown.key == fold.rows[0].key
-        assert shown.cells[0] == fold.rows[-1].cells[0]
-        count = f"\u00d7{len(fold.rows)} "
-        assert shown.cells[3].text.startswith(count) == (len(fold.rows) > 1)
-        assert fold.rows[0].cells[3].text in shown.cells[3].text
+    for log in {row.log for row in rows}:
+        own = [fold for fold in found if fold.log == log]
+        lines = [row.entries[0] for row in rows if row.log == log]
+        assert [entry for fold in own for entry in fold.entries] == lines
+        assert all(said(a) != said(b) for a, b in pairwise(own))
+    assert sum(len(fold.entries) for fold in found) == len(rows)
+    for fold, shown in zip(found, IN_SHORT.rows(found), strict=True):
+        alike = [row for row in rows if row.entries[0] in fold.entries]
+        assert len({said(row) for row in alike}) == 1
+        assert shown.key == fold.entries[0].key
+        last = next(row for row in rows if row.entries[0] is fold.entries[-1])
+        assert shown.cells[0].text == last.when
+        count = f"\u00d7{len(fold.entries)} "
+        assert shown.cells[3].text.startswith(count) == (len(fold.entries) > 1)
+        assert fold.event in shown.cells[3].text
 
 
 def test_lines_of_other_logs_between_part_no_fold_and_it_stands_where_its_last_line_did() -> None:
-    rows = [
-        Row(key, (Cell(key[0]), Cell(""), Cell("BGP"), Cell(text)))
-        for key, text in (("1 a", "x"), ("2 b", "x"), ("3 a", "x"), ("4 b", "y"), ("5 a", "x"))
-    ]
-    shown = [(row.key, row.cells[3].text) for row in folded(rows)]
+    lines = ((1, "a", "x"), (2, "b", "x"), (3, "a", "x"), (4, "b", "y"), (5, "a", "x"))
+    found = folds([line(*each) for each in lines])
+    shown = [(row.key, row.cells[EVENT].text) for row in SCREEN.rows(found)]
     assert shown == [("2 b", "x"), ("4 b", "y"), ("1 a", "\u00d73 x (first 1)")]
+    assert found[-1].when == "5"
 
 
 def test_the_number_of_a_fold_is_no_sign_of_failure_in_ascii() -> None:
-    rows = [Row(f"{n} a", (Cell("1"), Cell(""), Cell("BGP"), Cell("up"))) for n in range(40)]
-    (shown,) = folded(rows)
-    assert to_ascii(shown.cells[3].text) == "*40 up (first 1)"
+    (shown,) = SCREEN.rows(folds([line(1, "a", "up") for _ in range(40)]))
+    assert to_ascii(shown.cells[EVENT].text) == "*40 up (first 1)"
 
 
 # --- what a line names
@@ -260,11 +264,9 @@ async def test_every_row_of_every_recording_stands_for_its_lines(name: str) -> N
     for node in (OPERATOR, TOGETHER):
         flat = picture(snapshot, Choice(node, preset="all", folds=False))
         shown = picture(snapshot, Choice(node, preset="all"))
-        assert set(shown.groups) == {row.key for row in shown.log.rows}
-        lines = [e.key for row in shown.log.rows for e in shown.groups[row.key].entries]
-        assert sorted(lines) == [
-            e.key for row in flat.log.rows for e in flat.groups[row.key].entries
-        ]
+        assert set(shown.rows) == {row.key for row in shown.log.rows}
+        lines = [e.key for row in shown.log.rows for e in shown.rows[row.key].entries]
+        assert sorted(lines) == [e.key for row in flat.log.rows for e in flat.rows[row.key].entries]
         last = [float(str(row.cells[0].sort)) for row in shown.log.rows]
         assert last == sorted(last)
 
@@ -428,4 +430,4 @@ def test_a_gap_is_marked_where_lines_are_missing() -> None:
     shown = picture(snapshot, Choice("n"))
     assert [row.cells[3].text for row in shown.log.rows] == ["BGP", "gap", "BGP"]
     assert shown.log.rows[1].health == "unknown"
-    assert shown.groups[gap.key].entries[0].marker in GAPS
+    assert shown.rows[gap.key].entries[0].marker in GAPS

@@ -18,12 +18,12 @@ from app.model.finding import Ref
 from app.model.lbipam import pool_usages
 from app.report.lines import FIXED_SPACE, wrapped
 from app.report.lines import text_of as span_text
+from app.report.tables.logs import IN_SHORT, log_rows
 from app.state.kinds import NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from collectors.logs.joining import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
-from screens.logs.rows import merged
 from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_rows
 from screens.overview_strip import strip
 from screens.widgets.block_list import BlockList
@@ -250,7 +250,7 @@ async def test_an_operators_line_begins_with_the_service_that_it_names() -> None
         'msg="Unable to allocate IP" module=operator.operator-controlplane.leader-lifecycle.'
         'lbipam service=home/web error="192.0.2.7 is taken"'
     )
-    (row,) = merged(log.read([log.stamped(said.encode())]), (), NOON)
+    (row,) = IN_SHORT.rows(log_rows(log.read([log.stamped(said.encode())]), (), NOON))
     assert row.cells[-1].text == "! home/web: a requested address cannot be had: 192.0.2.7 is taken"
 
 

@@ -207,21 +207,24 @@ class ScreenTable(Generic[S]):
         key: Callable[[S], str],
         health: Callable[[S], Health],
         labels: Callable[[S], Mapping[str, str]] = lambda _: _NO_LABELS,
+        tone: Callable[[S], Tone] = lambda _: "",
     ) -> None:
         """With those of the columns that have a cell.
 
         `key` is what a thing is known by among all, `health` how it is, `labels` what it is
-        labelled with.
+        labelled with, `tone` that of the cells that have none of their own.
         """
         shown = [(column, column.cell) for column in columns if column.cell is not None]
         self.columns: tuple[Column, ...] = tuple(column for column, _ in shown)
         self._cells = tuple(cell for _, cell in shown)
-        self.key, self._health, self._labels = key, health, labels
+        self.key, self._health, self._labels, self._tone = key, health, labels, tone
 
     def row(self, thing: S) -> Row:
         """The row of a thing."""
         cells = tuple([cell(thing) for cell in self._cells])
-        return Row(self.key(thing), cells, "", self._health(thing), self._labels(thing))
+        return Row(
+            self.key(thing), cells, self._tone(thing), self._health(thing), self._labels(thing)
+        )
 
     def rows(self, things: Iterable[S]) -> tuple[Row, ...]:
         """A row of each."""

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.model.finding import Ref
+from app.report.tables.logs import GAPS, Times, health_of, is_event, names
 from collectors.logs.excerpts import topic
-from screens.logs.rows import GAPS, Times, health_of, names, tells
 
 if TYPE_CHECKING:
     from app.model.lbipam import Transition
@@ -107,7 +107,7 @@ class Choice:
             return True
         if self.preset == "errors":
             return health_of(entry) in ("fail", "warn")
-        return tells(entry) and self.preset in ("events", topic(entry.line))
+        return is_event(entry) and self.preset in ("events", topic(entry.line))
 
 
 def _minutes(window: timedelta) -> str:

@@ -13,6 +13,16 @@ from app.model.lbipam import LOGS_ALLOCATIONS, transitions
 from app.report.columns import Column
 from app.report.format import age_of, time_of_day
 from app.report.lines import SIGN, Line, Span, plain, wrapped
+from app.report.tables.logs import (
+    GAPS,
+    SCREEN,
+    LogRow,
+    drawn,
+    folds,
+    full_time,
+    health_of,
+    log_rows,
+)
 from app.state.kinds import (
     AGENT_LOGS,
     DAEMON_SETS,
@@ -26,18 +36,6 @@ from app.state.kinds import (
 from collectors.logs.excerpts import event
 from screens.base.empty_state import content
 from screens.logs.choice import OPERATOR, TOGETHER, Choice
-from screens.logs.rows import (
-    COLUMNS,
-    EVENT,
-    GAPS,
-    Fold,
-    all_rows,
-    folds,
-    full_time,
-    health_of,
-    named,
-    transition_key,
-)
 from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
@@ -54,30 +52,22 @@ _NAMES = 9
 """Cells for the name of a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineGroup:
-    """The lines that one row stands for, oldest first; without any, the change of a condition."""
-
-    entries: tuple[LogEntry, ...] = ()
-    change: Transition | None = None
-
-
-def short_lines(group: LineGroup, now: datetime, width: int) -> list[Line]:
+def short_lines(row: LogRow, now: datetime, width: int) -> list[Line]:
     """The line as it was written, and when it was said before where it was."""
-    if group.change is not None:
-        return _change_lines(group.change, now, width)
-    last = group.entries[-1]
+    if row.change is not None:
+        return _change_lines(row.change, now, width)
+    last = row.entries[-1]
     return [
         *wrapped(plain(f" {last.line.raw}"), width, 3),
-        *(wrapped(_repeated(group, now), width, 3) if len(group.entries) > 1 else []),
+        *(wrapped(_repeated(row, now), width, 3) if len(row.entries) > 1 else []),
     ]
 
 
-def full_lines(group: LineGroup, now: datetime, width: int) -> list[Line]:
+def full_lines(row: LogRow, now: datetime, width: int) -> list[Line]:
     """All that is known of the line."""
-    if group.change is not None:
-        return _change_lines(group.change, now, width)
-    last = group.entries[-1]
+    if row.change is not None:
+        return _change_lines(row.change, now, width)
+    last = row.entries[-1]
     health = health_of(last)
     tone: Tone = health if health in ("fail", "warn") else "strong"
     sign = f"{SIGN[health]} " if tone != "strong" else ""
@@ -87,10 +77,10 @@ def full_lines(group: LineGroup, now: datetime, width: int) -> list[Line]:
     if last.marker not in GAPS:
         lines.append(())
         lines += wrapped(plain(f" {last.line.raw}"), width, 3)
-    if len(group.entries) > 1:
+    if len(row.entries) > 1:
         lines.append(())
-        lines += wrapped(_repeated(group, now), width, 3)
-        lines += [plain(f"   {text}") for text in _moments(group)]
+        lines += wrapped(_repeated(row, now), width, 3)
+        lines += [plain(f"   {text}") for text in _moments(row)]
     return lines
 
 
@@ -105,7 +95,7 @@ def _facts(entry: LogEntry, now: datetime) -> Iterator[tuple[str, str]]:
     yield "where", where if entry.marker != "previous" else f"{where}, before its restart"
     if entry.marker in GAPS:
         return
-    things = named(entry)
+    things = LogRow((entry,)).things
     if things:
         yield "names", ", ".join(map(str, things))
     if line.level:
@@ -115,14 +105,14 @@ def _facts(entry: LogEntry, now: datetime) -> Iterator[tuple[str, str]]:
     yield from line.fields
 
 
-def _repeated(group: LineGroup, now: datetime) -> Line:
-    first, last = group.entries[0].line.time, group.entries[-1].line.time
+def _repeated(row: LogRow, now: datetime) -> Line:
+    first, last = row.entries[0].line.time, row.entries[-1].line.time
     span = f"{time_of_day(first, now)} to {time_of_day(last, now)}"
-    return (Span(f" {len(group.entries)} times the same: ", "strong"), Span(f"{span} (z: unfold)"))
+    return (Span(f" {len(row.entries)} times the same: ", "strong"), Span(f"{span} (z: unfold)"))
 
 
-def _moments(group: LineGroup) -> Iterator[str]:
-    moments = [f"{entry.line.time.astimezone():%H:%M:%S.%f}"[:-3] for entry in group.entries]
+def _moments(row: LogRow) -> Iterator[str]:
+    moments = [f"{entry.line.time.astimezone():%H:%M:%S.%f}"[:-3] for entry in row.entries]
     if len(moments) <= MANY:
         yield from moments
         return
@@ -155,13 +145,13 @@ class LogsPicture:
 
     log: Content
     choice: Choice = field(default_factory=Choice)
-    groups: Mapping[str, LineGroup] = field(default_factory=dict)
-    """What each row stands for, by its key."""
+    rows: Mapping[str, LogRow] = field(default_factory=dict)
+    """By their keys."""
 
     @property
     def lines(self) -> Mapping[str, Sequence[str]]:
         """The keys of the lines that each row stands for; a condition stands for none."""
-        return {key: [entry.key for entry in group.entries] for key, group in self.groups.items()}
+        return {key: [entry.key for entry in row.entries] for key, row in self.rows.items()}
 
 
 def kinds_of(choice: Choice) -> tuple[Kind[object], ...]:
@@ -184,15 +174,11 @@ def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
     silent = choice.operator and (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     found = transitions(snapshot) if silent else ()
     changes = [each for each in found if choice.wants_change(each, now)]
-    rows = all_rows(entries, changes, now, choice.times)
-    lines = folds(rows) if choice.folds else tuple(Fold((row,)) for row in rows)
-    groups = {transition_key(each): LineGroup(change=each) for each in changes}
-    for fold in lines:
-        if fold.key not in groups:
-            groups[fold.key] = LineGroup(tuple(read[row.key] for row in fold.rows))
+    rows = log_rows(entries, changes, now, choice.times)
+    rows = folds(rows) if choice.folds else rows
     log = content(
         snapshot,
-        (fold.row(EVENT) for fold in lines),
+        drawn(rows),
         kinds_of(choice),
         "",
         none=_none(choice, len(read)),
@@ -201,14 +187,14 @@ def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
         version = ".".join(map(str, cilium_version(snapshot)))
         said = f"Cilium {version} logs no allocations; those here are from services' conditions"
         log = replace(log, notice=(*log.notice, plain(said)))
-    return LogsPicture(log, choice, groups)
+    return LogsPicture(log, choice, {row.key: row for row in rows})
 
 
 def columns_of(choice: Choice) -> tuple[Column, ...]:
     """Who wrote a line has a column where several logs are shown."""
     if choice.node == TOGETHER:
-        return COLUMNS
-    return tuple(replace(c, chosen=False) if c.key == "node" else c for c in COLUMNS)
+        return SCREEN.columns
+    return tuple(replace(c, chosen=False) if c.key == "node" else c for c in SCREEN.columns)
 
 
 def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:

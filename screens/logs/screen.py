@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -16,6 +16,7 @@ from textual.containers import Container
 from app.model.finding import Ref
 from app.model.health import operator_lease
 from app.report.lines import Line, Span, wrapped
+from app.report.tables.logs import POOL, LogRow, Times
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.base.cluster_handle import ClusterLink
@@ -24,7 +25,6 @@ from screens.base.equivalents import ciliscope, kubectl
 from screens.base.selection import Equivalent, Selection
 from screens.logs.choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset, Wish
 from screens.logs.picture import (
-    LineGroup,
     LogsPicture,
     columns_of,
     full_lines,
@@ -33,17 +33,25 @@ from screens.logs.picture import (
     reads_of,
     short_lines,
 )
-from screens.logs.rows import SCREEN_OF, Times, named, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView
 from screens.widgets.scroll_text import ScrollText
 
 if TYPE_CHECKING:
-    from app.report.columns import Row
     from app.state.snapshot import Snapshot
     from collectors.kubernetes.records import Pod
 
+
+SCREEN_OF: Mapping[str, str] = {
+    "Service": "services",
+    POOL: "pools",
+    "Session": "sessions",
+    "Peer": "sessions",
+    "Node": "sessions",
+    "Prefix": "routes",
+}
+"""The screen that shows what a line names, by its kind."""
 
 MOST_AGENTS = 20
 """Agents whose logs are read at one time: each is a connection to a kubelet."""
@@ -137,12 +145,12 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     def draw_detail(self) -> None:
         """Show the selected line in full."""
-        group = self._group()
-        if group is None:
+        row = self._row
+        if row is None:
             self.text.show_text(lambda _: (), "")
             return
         lines = full_lines if self.full or self.size.height >= _HIGH else short_lines
-        layout = partial(lines, group, self.snapshot.taken_at)
+        layout = partial(lines, row, self.snapshot.taken_at)
         self.text.show_text(layout, self.table.selected)
 
     @property
@@ -277,12 +285,11 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     def selection(self) -> Selection | None:
         """What the selected line names; else the node whose agent wrote it."""
-        things = self._names()
-        group = self._group()
-        node = group.entries[-1].node if group and group.entries else ""
+        things, row = self._names(), self._row
+        node = row.entries[-1].node if row and row.entries else ""
         if things:
             return selection_of(things[0], node)
-        if node and group and group.entries[-1].container == AGENT_CONTAINER:
+        if node and row and row.entries[-1].container == AGENT_CONTAINER:
             return selection_of(Ref("Node", node))
         return None
 
@@ -319,8 +326,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     async def _open_line(self, key: str) -> None:
         """Go to what the line names; one that names nothing, or was repeated, is shown in full."""
-        group = self._picture.groups.get(key)
-        if group is not None and len(group.entries) < 2 and self._names():
+        row = self._picture.rows.get(key)
+        if row is not None and len(row.entries) < 2 and self._names():
             await self.action_go()
         else:
             await self._open_detail(key)
@@ -332,18 +339,13 @@ class LogsScreen(DetailScreen[LogsPicture]):
         if place is not None:
             await self.app.run_action(("app", "open", (place, things[0])))
 
-    def _group(self) -> LineGroup | None:
-        return self._picture.groups.get(self.table.selected)
+    @property
+    def _row(self) -> LogRow | None:
+        return self._picture.rows.get(self.table.selected)
 
     def _names(self) -> tuple[Ref, ...]:
         """What the selected line names."""
-        group = self._group()
-        if group is None:
-            return ()
-        if group.change is not None:
-            namespace, _, name = group.change.service.partition("/")
-            return (Ref("Service", name, namespace),)
-        return named(group.entries[-1])
+        return self._row.things if self._row is not None else ()
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows these logs by hand, and what the selected line names."""
@@ -402,7 +404,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
             return
         text = self.query_one("#lines", ScrollText)
         at_end = text.scroll_offset.y + text.size.height >= len(text.lines)
-        rows = self.table.rows[-MOST_WRAPPED:]
+        shown, known = self.table.rows[-MOST_WRAPPED:], self._picture.rows
+        rows = [known[row.key] for row in shown if row.key in known]
         text.show_text(partial(_wrapped, rows), "")
         if at_end:
             text.action_to_line(len(text.lines))
@@ -431,16 +434,33 @@ def _key(ref: Ref) -> tuple[str, str]:
     return ref.namespace, ref.name
 
 
-def _wrapped(rows: Iterable[Row], width: int) -> list[Line]:
+def _wrapped(rows: Iterable[LogRow], width: int) -> list[Line]:
     """Each row as one text, wrapped, in the tones of its cells."""
     lines: list[Line] = []
     for row in rows:
-        time, level, node, source, event = row.cells[:5]
         spans = (
-            Span(f" {time.text} ", "none"),
-            Span(f"{level.text or '-':<5} ", level.tone),
-            Span(f"{node.text or '-'} {source.text or '-'}  "),
-            Span(event.text, event.tone or row.tone),
+            Span(f" {row.when} ", "none"),
+            Span(f"{row.level or '-':<5} ", row.tone if row.entries else ""),
+            Span(f"{row.writer or '-'} {row.source or '-'}  "),
+            Span(row.signed(row.event), "stale" if row.gap else row.tone),
         )
         lines += wrapped(spans, width, 3)
     return lines
+
+
+def selection_of(ref: Ref, node: str = "") -> Selection:
+    """A thing that a line names, with the words that `explain` takes for it."""
+    asked: tuple[str, ...] = ()
+    match ref.kind:
+        case "Service":
+            asked = ("service", f"{ref.namespace}/{ref.name}")
+        case "CiliumLoadBalancerIPPool":
+            asked = ("pool", ref.name)
+        case "Session":
+            asked = ("session", *ref.name.split("/", 1))
+            node = asked[1]
+        case "Node":
+            asked, node = ("session", ref.name), ref.name
+        case "Prefix":
+            asked = ("ip", ref.name.partition("/")[0])
+    return Selection(ref=ref, question=asked, node=node)

@@ -14,14 +14,6 @@ from app.report.columns import Column
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
-COLUMNS = (
-    Column("time", "TIME", least=8, holds="time"),
-    Column("level", "LEVEL", least=5),
-    Column("source", "SOURCE", least=4),
-    Column("event", "EVENT", cut_to=20, holds="state"),
-)
-"""What the Overview has room for."""
-
 _ALONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -45,7 +37,7 @@ class LogView(LiveTable):
 
     def __init__(
         self,
-        columns: Sequence[Column] = COLUMNS,
+        columns: Sequence[Column],
         *,
         header: bool = True,
         opens: Opening | None = None,
