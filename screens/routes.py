@@ -21,6 +21,7 @@ from app.report.format import by_health
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, text_of
 from app.report.tables.routes import PLACES, PREFIXES, SCREEN, attribute_words, places, state_of
 from app.state.kinds import (
+    ADVERTISED,
     ADVERTISEMENTS,
     AGENT_LOGS,
     BGP_PEERS,
@@ -33,10 +34,7 @@ from app.state.kinds import (
     PEERING_POLICIES,
     PODS,
     POOLS,
-    ROUTES_ADVERTISED_IPV4,
-    ROUTES_ADVERTISED_IPV6,
-    ROUTES_AVAILABLE_IPV4,
-    ROUTES_AVAILABLE_IPV6,
+    ROUTES,
     SERVICES,
     Kind,
 )
@@ -59,8 +57,6 @@ if TYPE_CHECKING:
     from screens.base.cluster_handle import ClusterLink
 
 
-ADVERTISED = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
-AVAILABLE = (ROUTES_AVAILABLE_IPV4, ROUTES_AVAILABLE_IPV6)
 BESIDE = (
     NODE_CONFIGS,
     BGP_PEERS,
@@ -78,7 +74,7 @@ BESIDE = (
 )
 """Kinds that tell what should be announced, and by whom."""
 COUNTED = 3
-"""Sessions whose own counts are told where the routes were not read."""
+"""Sessions whose own counts are shown where the routes were not read."""
 
 _LONGEST = 150
 """Characters at most of why the routes were not read: the rows need the room."""
@@ -107,8 +103,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
     """Prefixes, the selected one with the places it is in; or every route of every node."""
 
     title_text = "Routes"
-    reads = (*ADVERTISED, *AVAILABLE, *BESIDE)
-    demands = (*ADVERTISED, *AVAILABLE)
+    reads = (*ROUTES, *BESIDE)
+    demands = ROUTES
     AUTO_FOCUS = "#routes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "every", "prefixes/routes", id="routes.every"),
@@ -244,13 +240,13 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 def _content(case: Case, rows: tuple[Row, ...]) -> Content:
     """The rows, with what must be said of the tables, also where they were not read at all."""
     snapshot = case.snapshot
-    kinds = (*ADVERTISED, *AVAILABLE)
-    found = content(snapshot, rows, kinds, "routes", none="nothing is announced")
-    unread = not any(snapshot.health_of(kind).known for kind in ADVERTISED)
+    advertised = tuple(ADVERTISED.values())
+    found = content(snapshot, rows, ROUTES, "routes", none="nothing is announced")
+    unread = not any(snapshot.health_of(kind).known for kind in advertised)
     if not unread or not rows:
         return found
     # The tables fail alike; the first one speaks for all.
-    why = cut(text_of(absence(snapshot, ADVERTISED[:1], "routes")), _LONGEST)
+    why = cut(text_of(absence(snapshot, advertised[:1], "routes")), _LONGEST)
     lines = [plain(f"the routes are not read: {why}", "warn")]
     counts = list(counted(case))
     rest = f" {more(len(counts) - COUNTED)}" if len(counts) > COUNTED else ""
@@ -262,7 +258,7 @@ def _content(case: Case, rows: tuple[Row, ...]) -> Content:
 def _headline(found: Sequence[Announcement], *, every: bool) -> Line:
     if not found:
         return ()
-    amiss = by_health((each.health for each in found), _AMISS, gap=", ", signs=True)
+    amiss = by_health((each.health for each in found), _AMISS, signs=True)
     # Each prefix counts once, in its worst state, so that the numbers add up.
     up = sum(bool(each.advertised) and each.health == "ok" for each in found)
     unread = all(each.advertised is None for each in found)
@@ -334,7 +330,7 @@ def _why(found: Announcement, links: Mapping[Link, LinkState], verdict: Verdict)
     speaking = {node for (node, _), state in links.items() if state.up}
     silent = [node for node in found.missing if node not in speaking]
     if silent and not found.findings:
-        yield labelled("why", f"no session of {_listed(silent)} is established", tone)
+        yield labelled("why", f"no session of {named(silent, _NAMED)} is established", tone)
 
 
 def _nodes(found: Announcement) -> Iterator[Line]:
@@ -345,13 +341,9 @@ def _nodes(found: Announcement) -> Iterator[Line]:
     )
     for label, nodes, tone in groups:
         if nodes:
-            yield labelled(label, _listed(nodes), tone)
+            yield labelled(label, named(nodes, _NAMED), tone)
     if len(found.services) > 1:
-        yield labelled("services", _listed(found.services))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return named(names, _NAMED)
+        yield labelled("services", named(found.services, _NAMED))
 
 
 def _attributes(held: Sequence[Held]) -> Iterator[Line]:

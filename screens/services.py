@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.diagnosis.service_status import ServiceStatus, service_statuses
+from app.diagnosis.service_status import service_statuses
 from app.model.finding import Health, Ref
 from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
 from app.report.columns import Kept
@@ -21,6 +21,7 @@ from app.report.lines import Line, Span, plain, wrapped
 from app.report.path_lines import status_page, status_summary
 from app.report.tables.services import SCREEN, ServiceRow, service_rows
 from app.state.kinds import (
+    ADVERTISED,
     ADVERTISEMENTS,
     BGP_PEERS,
     CILIUM_NODES,
@@ -36,8 +37,6 @@ from app.state.kinds import (
     PEERING_POLICIES,
     PODS,
     POOLS,
-    ROUTES_ADVERTISED_IPV4,
-    ROUTES_ADVERTISED_IPV6,
     SERVICES,
     Kind,
 )
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
 
 
-ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
+ROUTES = tuple(ADVERTISED.values())
 SHOWN = (SERVICES, POOLS, ENDPOINT_SLICES, *ROUTES)
 """What tells of addresses and of who announces them."""
 READS = (
@@ -81,12 +80,12 @@ class ServicesPicture:
 
     headline: Line
     services: Content
-    statuses: Mapping[str, ServiceStatus] = field(default_factory=dict)
-    balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
+    rows: Mapping[str, ServiceRow] = field(default_factory=dict)
+    """By the key of its service, what a row shows."""
 
 
 def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
-    """The LoadBalancer services, one row each, and what is to be said of them."""
+    """The LoadBalancer services, one row each."""
     table = partial(
         content,
         snapshot,
@@ -100,16 +99,16 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
     statuses = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
     balancers = {balancer.service.key: balancer for balancer in case.balancers}
     kept: Kept = case.memo.shelf("rows of services", dict)
-    rows = (ServiceRow(balancers[key], status, case) for key, status in statuses.items())
-    services = table(rows=service_rows(rows, kept))
-    return ServicesPicture(_headline(balancers, services), services, statuses, balancers)
+    rows = {key: ServiceRow(balancers[key], status, case) for key, status in statuses.items()}
+    services = table(rows=service_rows(rows.values(), kept))
+    return ServicesPicture(_headline(case.balancers, services), services, rows)
 
 
-def _headline(balancers: Mapping[str, LoadBalancer], services: Content) -> Line:
+def _headline(balancers: Sequence[LoadBalancer], services: Content) -> Line:
     """`4 of 5 with an address`, and how many are not well."""
     if not balancers:
         return ()
-    addressed = sum(bool(b.addresses or b.hostnames) for b in balancers.values())
+    addressed = sum(bool(b.addresses or b.hostnames) for b in balancers)
     words: dict[Health, str] = {"fail": "broken", "warn": "odd", "unknown": "not known"}
     amiss = by_health((row.health for row in services.rows), words)
     return (Span(f"{addressed} of {len(balancers)} with an address"), *amiss)
@@ -162,11 +161,11 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
     def draw_detail(self) -> None:
         """Show the way of the selected service."""
         key = self.table.selected
-        status = self._picture.statuses.get(key) if self._picture else None
-        if self._picture is None or status is None:
+        row = self._picture.rows.get(key) if self._picture else None
+        if row is None:
             self.text.show_text(lambda _: (), "")
             return
-        balancer, now = self._picture.balancers[key], self.snapshot.taken_at
+        balancer, status, now = row.balancer, row.status, self.snapshot.taken_at
         if self.roomy:
             self.text.show_text(
                 lambda width: [*status_page(status, width), *fact_lines(balancer, now, width)], key
@@ -191,13 +190,14 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         if ref.kind == "Service":
             self.table.select(f"{ref.namespace}/{ref.name}")
         elif ref.kind == "CiliumLoadBalancerIPPool" and self._picture is not None:
-            held = (key for key, b in self._picture.balancers.items() if ref.name in b.pools)
+            rows = self._picture.rows.items()
+            held = (key for key, row in rows if ref.name in row.balancer.pools)
             self.table.select(next(held, ""))
 
     def action_namespace(self, place: int) -> None:
         """Show the services of one namespace, 1 for the one with the most; 0 for all of them."""
-        services = self._picture.balancers.values() if self._picture else ()
-        number = Counter(balancer.service.namespace for balancer in services)
+        rows = self._picture.rows.values() if self._picture else ()
+        number = Counter(row.balancer.service.namespace for row in rows)
         most = sorted(number, key=lambda name: (-number[name], name))
         names = "  ".join(f"{at} {name}" for at, name in enumerate(most[:9], 1))
         if place > len(most):
@@ -247,8 +247,8 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         """Families of the addresses of the selected service; IPv4 where it has none."""
         if chosen is None or self._picture is None:
             return (4,)
-        balancer = self._picture.balancers.get(chosen.question[1])
-        versions = {address.version for address in balancer.addresses} if balancer else set()
+        row = self._picture.rows.get(chosen.question[1])
+        versions = {address.version for address in row.balancer.addresses} if row else set()
         return tuple(sorted(versions)) or (4,)
 
 

@@ -101,7 +101,7 @@ def _headline(found: Sequence[Standing], *, by_peer: bool) -> Line:
     if not found:
         return ()
     up = sum(s.session is not None and s.session.established and s.session.current for s in found)
-    amiss = by_health((s.health for s in found), _AMISS, gap=", ", signs=True)
+    amiss = by_health((s.health for s in found), _AMISS, signs=True)
     grouped = f"  by {'peer' if by_peer else 'node'}"
     return (Span(f"{up} of {len(found)} established"), *amiss, Span(grouped, "none"))
 

@@ -18,7 +18,7 @@ from app.report.columns import Row
 from app.report.lines import text_of
 from app.report.tables.routes import PREFIXES
 from app.report.tables.services import SCREEN
-from app.state.kinds import POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
+from app.state.kinds import ENDPOINT_SLICES, POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import PoolBlock
 from screens.pools import PoolsScreen
@@ -105,8 +105,8 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
     for row in shown.services.rows:
         path = path_of(Case(snapshot), row.key)
         assert path is not None
-        assert shown.statuses[row.key].path.prefixes == path.prefixes
-        assert [h.reason for h in shown.statuses[row.key].path.hops] == [
+        assert shown.rows[row.key].status.path.prefixes == path.prefixes
+        assert [h.reason for h in shown.rows[row.key].status.path.hops] == [
             h.reason for h in path.hops
         ]
         if path.broken is not None:
@@ -127,6 +127,25 @@ async def test_a_service_that_did_not_change_keeps_its_row() -> None:
     same = [before is after for before, after in zip(first, second, strict=True)]
     assert [row.key for row, kept in zip(second, same, strict=True) if not kept] == ["home/grafana"]
     assert second[0].labels == {"new": "label"}
+
+
+async def test_the_endpoints_of_a_service_that_cilium_serves_itself_are_as_they_are_now() -> None:
+    judge, snapshot = Diagnoser(), await snapshot_of("healthy")
+    grafana = snapshot.records[SERVICES]["home/grafana"]
+    labels = {**grafana.metadata.labels, "cilium.io/ingress": "true"}
+    metadata = msgspec.structs.replace(grafana.metadata, labels=labels)
+    served = msgspec.structs.replace(grafana, metadata=metadata)
+    services = MappingProxyType({**snapshot.records[SERVICES], "home/grafana": served})
+    snapshot = changed(snapshot, services=services)
+    slices = {
+        key: msgspec.structs.replace(found, endpoints=())
+        for key, found in snapshot.records[ENDPOINT_SLICES].items()
+    }
+    later = changed(snapshot, endpoint_slices=MappingProxyType(slices))
+    for now, words in ((snapshot, "2/2"), (later, "0/0")):
+        rows = {row.key: row for row in services_picture(now, judge).services.rows}
+        assert rows["home/grafana"].health == "ok"
+        assert cell(rows["home/grafana"], "endpoints") == words
 
 
 async def test_announcers_that_should_not_are_marked() -> None:

@@ -27,15 +27,17 @@ def time_of_day(moment: datetime, now: datetime) -> str:
 
 
 def by_health(
-    healths: Iterable[Health], words: Mapping[Health, str], *, gap: str = " · ", signs: bool = False
+    healths: Iterable[Health], words: Mapping[Health, str], *, signs: bool = False
 ) -> Line:
-    """How many things are not well, by how they are: ` · 2 broken`; `signs`: with its sign."""
+    """How many things are not well, by how they are: ` · 2 broken`; with signs `, ✗ 2 broken`."""
     counts = Counter(healths)
     spans: list[Span] = []
     for health, word in words.items():
-        if counts[health]:
-            sign = f"{SIGN[health]} " if signs else ""
-            spans += [Span(gap), Span(f"{sign}{counts[health]} {word}", health)]
+        text = f"{counts[health]} {word}"
+        if counts[health] and signs:
+            spans.append(Span(f", {SIGN[health]} {text}", health))
+        elif counts[health]:
+            spans += [Span(" · "), Span(text, health)]
     return tuple(spans)
 
 

@@ -235,9 +235,11 @@ def _route(found: NodeRoute) -> Route:
 
 
 def _best(route: Route | None) -> Path | None:
-    """The best path of a route."""
-    paths = route.paths if route else ()
-    return next((path for path in paths if path.best), paths[0] if paths else None)
+    """The best path of a route, else its first."""
+    if route is None or not route.paths:
+        return None
+    paths = route.paths
+    return paths[0] if len(paths) == 1 else next((path for path in paths if path.best), paths[0])
 
 
 def _attribute_columns(

@@ -186,14 +186,12 @@ class ServiceRow:
 
     @property
     def made_of(self) -> tuple[object, ...] | None:
-        """What its row changes with; None: with anything, as something was found about it.
-
-        The path of a service that is well stays the same object.
-        """
+        """What its row changes with; None: with anything, as something was found about it."""
         status, balancer = self.status, self.balancer
         if status.findings or len(status.path.prefixes) != len(balancer.addresses):
             return None
-        return (status.path, balancer, self.age)
+        slices = self.case.snapshot.slices_by_service.get(balancer.service.key)
+        return (slices, status.path, balancer, self.age)
 
 
 def service_rows(services: Iterable[ServiceRow], kept: Kept) -> Iterator[Row]:
