@@ -15,7 +15,7 @@ from screens.base.cluster_screen import ClusterScreen
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 
-COLUMNS = (Column("now", "", least=1, holds="flag"), Column("context", "CONTEXT", least=20))
+COLUMNS = (Column("now", "", least=1), Column("context", "CONTEXT", least=20))
 
 
 class ContextsScreen(ClusterScreen[Content]):
@@ -35,10 +35,7 @@ class ContextsScreen(ClusterScreen[Content]):
 
     def picture(self, snapshot: Snapshot) -> Content:
         """The contexts, the one that is shown with a sign."""
-        rows = (
-            Row(name, (Cell(LEADER if name == snapshot.context else ""), Cell(name)))
-            for name in self._contexts
-        )
+        rows = (Row(name, (_now(name == snapshot.context), Cell(name))) for name in self._contexts)
         return Content(tuple(rows), plain("the kubeconfig has no contexts", "none"))
 
     def draw(self, picture: Content) -> None:
@@ -56,3 +53,7 @@ class ContextsScreen(ClusterScreen[Content]):
 
     async def _open(self, context: str) -> None:
         await self.app.run_action(("app", "switch_context", (context,)))
+
+
+def _now(shown: bool) -> Cell:
+    return Cell(LEADER if shown else "", value=shown)

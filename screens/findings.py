@@ -11,9 +11,9 @@ from textual.app import ComposeResult
 from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref, health_of, rank
 from app.model.wording import count
-from app.report.columns import Cell, Column, Row
+from app.report.columns import Cell, Column, Row, state
 from app.report.finding_lines import SCREEN, finding_lines
-from app.report.lines import SIGN, Line, lines_of, plain
+from app.report.lines import Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.base.cluster_handle import ClusterLink
@@ -25,7 +25,7 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 
 COLUMNS = (
-    Column("severity", "", least=1, holds="state"),
+    Column("severity", "", least=1),
     Column("code", "CODE", least=5),
     Column("subject", "ABOUT", cut_to=16, spare=1),
     Column("summary", "WHAT IS WRONG", cut_to=30),
@@ -132,7 +132,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 def _row(finding: Finding, root: bool) -> Row:
     health = health_of(finding.severity)
     cells = (
-        Cell(SIGN[health], rank(health), tone=health),
+        state(health, ""),
         Cell(finding.code),
         Cell(str(finding.subject)),
         Cell(finding.summary if root else f"  follows: {finding.summary}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -142,3 +142,9 @@ class Finding:
 def is_manifest(line: str) -> bool:
     """Whether a line of a remedy is part of a manifest, which is indented or a list."""
     return line.startswith((" ", "- "))
+
+
+def worst(findings: Iterable[Finding]) -> Health:
+    """How a thing is about which these findings were made; `ok` without any."""
+    healths: list[Health] = [health_of(finding.severity) for finding in findings]
+    return min(healths, key=rank, default="ok")

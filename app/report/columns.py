@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, Never, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Never, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 
 SortValue: TypeAlias = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""
-
-Holds = Literal[
-    "text", "marked", "state", "flag", "share", "number", "seconds", "since", "time", "bar"
-]
-"""What the cells of a column hold, for who wants values and not words.
-
-`marked`: a text behind which a mark of ours may stand; `state`: one before which its sign stands;
-`flag`: a sign alone; `share`: `2/3`; `number` and `seconds`: what the cell is sorted by; `since`:
-how long ago, sorted by its moment in seconds since 1970, turned round; `time`: a moment, sorted by
-itself; `bar`: a drawing of what other columns say.
-"""
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -64,8 +53,6 @@ class Column:
     """False: shown only where the operator has chosen it."""
     marks: bool = True
     """False: what changes in it is never marked, since it changes all the time."""
-    holds: Holds = "text"
-    """What is to be had of its cells as values."""
     drawn: bool = False
     """A drawing of what other columns say: scripts do without it."""
 

@@ -17,11 +17,12 @@ from app.model.desired_peerings import (
     selects_node,
     selects_service,
 )
-from app.model.finding import Ref, rank
+from app.model.finding import Ref, worst
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.columns import Cell, Column, Row
-from app.report.lines import NOTHING, SIGN, Line, Span, plain
+from app.report.columns import Column, Row, state, text
+from app.report.format import by_health
+from app.report.lines import Line, Span, plain
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_PEERS,
@@ -40,7 +41,7 @@ from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.configuration.section import Entry, Part, Section, counted, fact, worst
+from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -55,7 +56,7 @@ COLUMNS = (
     Column("name", "OBJECT", cut_to=30),
     Column("selects", "SELECTS", cut_to=14),
     Column("finds", "FINDS", cut_to=10, spare=1),
-    Column("state", "STATE", cut_to=20, holds="state"),
+    Column("state", "STATE", cut_to=20),
 )
 OBJECTS = (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS, PEERING_POLICIES)
 READS = (
@@ -120,10 +121,10 @@ class _Tree:
         if unused and not words:
             health, words = "warn", "nothing selects it"
         cells = (
-            Cell(f"{'  ' * depth}{name}"),
-            Cell(selects or NOTHING),
-            Cell(finds or NOTHING),
-            Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
+            text(f"{'  ' * depth}{name}"),
+            text(selects),
+            text(finds),
+            state(health, words),
         )
         self.rows.append(Row(path, cells, health=health))
         lines = [plain(f" {ref}", "strong"), *facts]
@@ -171,7 +172,7 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     _left_over(tree)
     healths = [row.health for row in tree.rows]
     shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=(CILIUM_NODES,))
-    counts = counted(healths, {"fail": "broken", "warn": "odd"})
+    counts = by_health(healths, {"fail": "broken", "warn": "odd"})
     objects = len({entry.ref for entry in tree.entries.values()})
     headline = (Span(count(objects, "object")), *counts) if objects else ()
     return Section(COLUMNS, shown, tree.entries, headline)

@@ -8,40 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from app.model.configuration import CONFIG_MAP, KeyParameter, fulfils, parameters
-from app.model.finding import Ref, rank
+from app.model.configuration import CONFIG_MAP, KeyParameter, parameters
+from app.model.finding import Ref
 from app.model.wording import count
-from app.report.columns import Cell, Column, Row
-from app.report.lines import NOTHING, SIGN, Line, Span, plain
+from app.report.format import by_health
+from app.report.lines import Line, Span, plain
+from app.report.tables.config import SCREEN, ParameterRow
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.configuration.section import Entry, Part, Section, counted, fact, worst
+from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
     from app.config.expected_settings import ExpectedSetting
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
-    from app.model.finding import Finding, Health
+    from app.model.finding import Finding
     from app.state.snapshot import Snapshot
     from collectors.cilium.status import AgentStatus
 
-COLUMNS = (
-    Column("name", "PARAMETER", cut_to=22),
-    Column("expected", "EXPECTED", cut_to=8, spare=1),
-    Column("value", "IN FORCE", cut_to=12),
-    Column("from", "FROM", cut_to=9, spare=2),
-    Column("state", "STATE", cut_to=12, holds="state"),
-    Column("restart", "RESTART", cut_to=7, spare=3),
-    Column("key", "KEY", extra=True),
-)
 READS = (CONFIG_MAPS, PODS, DAEMON_SETS, DEPLOYMENTS, CILIUM_STATUS)
 
-_ANY = "any value"
-_DIFFERS = "differs"
 _OPERATOR_ALONE = ("enable-lb-ipam", "default-lb-service-ipam", "cluster-pool-")
 """Keys that only the operator reads (operator/pkg/lbipam/cell.go, operator/option/config.go)."""
 _ITSELF = ("ConfigMap", "Cluster")
@@ -53,8 +44,9 @@ _BY_WORKLOAD = {"DaemonSet": "agents", "Deployment": "operator"}
 
 def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """A row for each key parameter, and for each further one of which something is expected."""
+    table = partial(content, snapshot, kinds=(CONFIG_MAPS,), what=f"ConfigMap {CONFIG_MAP}")
     if snapshot.setting_up or not snapshot.health_of(CONFIG_MAPS).known:
-        return Section(COLUMNS, content(snapshot, (), (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}"))
+        return Section(SCREEN.columns, table(rows=()))
     case, findings = judge.case(snapshot), judge.verdict(snapshot).findings
     expected = {each.key: each for each in case.expected}
     old = {
@@ -63,22 +55,18 @@ def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
         if finding.code == "CS111"
     }
     about = _by_key(findings)
-    rows: list[Row] = []
+    rows: list[ParameterRow] = []
     entries: dict[str, Entry] = {}
-    differing: list[Health] = []
     for parameter in _parameters(case, expected):
         wanted, found = expected.get(parameter.key), about.get(parameter.key, [])
         restart = [who for who in old if who == "operator" or not _operators(parameter.key)]
-        health, words = _state(parameter, wanted, found)
-        rows.append(_row(parameter, wanted, health, words, restart))
-        if words.startswith(_DIFFERS):
-            differing.append(rows[-1].health)
-        about_it = (*found, *(old[who] for who in restart))
-        entries[parameter.key] = _entry(case, parameter, wanted, about_it)
-    shown = content(snapshot, rows, (CONFIG_MAPS,), f"ConfigMap {CONFIG_MAP}")
+        row = ParameterRow(parameter, wanted, found, restart)
+        rows.append(row)
+        entries[parameter.key] = _entry(case, row, (*found, *(old[who] for who in restart)))
+    shown = table(rows=SCREEN.rows(rows))
     notices = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
     shown = replace(shown, notice=(*shown.notice, *notices))
-    return Section(COLUMNS, shown, entries, _headline(len(rows), len(expected), differing))
+    return Section(SCREEN.columns, shown, entries, _headline(rows, len(expected)))
 
 
 def _operators(key: str) -> bool:
@@ -113,58 +101,24 @@ def _keys(finding: Finding) -> set[str]:
     return keys | ({_BGP} if finding.code == "CS301" else set())
 
 
-def _state(
-    parameter: KeyParameter, wanted: ExpectedSetting | None, findings: Sequence[Finding]
-) -> tuple[Health, str]:
-    """How a setting is, and in words why."""
-    fits = wanted is None or fulfils(wanted.value, parameter.effective or None)
-    if not fits:
-        known = any(finding.code == "CS701" for finding in findings)
-        return (worst(findings), _DIFFERS) if known else ("none", f"{_DIFFERS}, ignored")
-    health = worst(findings)
-    if findings and health != "none":
-        return health, ", ".join(dict.fromkeys(finding.code for finding in findings))
-    return ("ok", "as expected") if wanted else ("none", "")
-
-
-def _row(
-    parameter: KeyParameter,
-    wanted: ExpectedSetting | None,
-    health: Health,
-    words: str,
-    restart: list[str],
-) -> Row:
-    given = parameter.value is not None
-    tone: Health | None = health if health in ("fail", "warn") else None
-    cells = (
-        Cell(parameter.name),
-        Cell(NOTHING if wanted is None else _ANY if wanted.value == "*" else wanted.value),
-        Cell(parameter.effective or NOTHING, tone=tone or ""),
-        Cell("cilium-config" if given else "default"),
-        Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
-        Cell(", ".join(restart) or NOTHING, tone="warn" if restart else ""),
-        Cell(parameter.key),
-    )
-    odd = "warn" if restart and health in ("ok", "none") else health
-    return Row(parameter.key, cells, health=odd)
-
-
-def _headline(rows: int, expected: int, differing: Sequence[Health]) -> Line:
+def _headline(rows: Sequence[ParameterRow], expected: int) -> Line:
     if not expected:
-        return (Span(f"{rows}, nothing expected of them"),)
+        return (Span(f"{len(rows)}, nothing expected of them"),)
+    differing = [row.health for row in rows if row.differs]
     fit = Span(f"{expected - len(differing)} of {expected} as expected")
-    return (fit, *counted(differing, {"fail": "differ"}))
+    return (fit, *by_health(differing, {"fail": "differ"}))
 
 
-def _lines(case: Case, parameter: KeyParameter, wanted: ExpectedSetting | None) -> Iterator[Line]:
+def _lines(case: Case, row: ParameterRow) -> Iterator[Line]:
+    parameter = row.parameter
     yield plain(f" {parameter.name}", "strong")
     yield fact("key", f"{CONFIG_MAP}: {parameter.key}")
     written = "not set" if parameter.value is None else parameter.value or '""'
     yield fact("written", written)
     if parameter.value is None:
         yield fact("default", parameter.default or "empty")
-    if wanted is not None:
-        yield fact("expected", f"{_ANY if wanted.value == '*' else wanted.value} ({wanted.place})")
+    if row.wanted is not None:
+        yield fact("expected", f"{row.expected} ({row.wanted.place})")
     said = _AGENTS_SAY.get(parameter.key)
     if said is not None:
         yield from _agents(case, said)
@@ -193,18 +147,13 @@ def _agents(case: Case, said: Callable[[AgentStatus], str]) -> Iterator[Line]:
         yield fact("agents say", f"{value} ({count(len(where), 'agent')})")
 
 
-def _entry(
-    case: Case,
-    parameter: KeyParameter,
-    wanted: ExpectedSetting | None,
-    findings: tuple[Finding, ...],
-) -> Entry:
-    snapshot = case.snapshot
+def _entry(case: Case, row: ParameterRow, findings: tuple[Finding, ...]) -> Entry:
+    snapshot, parameter = case.snapshot, row.parameter
     path = parameter.key.replace(".", "\\.")
     namespace = snapshot.cilium_namespace
     words = f"get configmap {CONFIG_MAP} -n {namespace} -o jsonpath='{{.data.{path}}}'"
     return Entry(
-        tuple(_lines(case, parameter, wanted)),
+        tuple(_lines(case, row)),
         Ref("ConfigMap", CONFIG_MAP, namespace),
         equivalents=(Equivalent("this parameter", kubectl(snapshot, words)),),
         findings=findings,
@@ -215,7 +164,7 @@ PART = Part(
     name="parameters",
     title="parameters",
     key="1",
-    columns=COLUMNS,
+    columns=SCREEN.columns,
     make=section,
     reads=READS,
     sources=(CONFIG_MAPS,),

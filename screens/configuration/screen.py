@@ -47,7 +47,7 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The rows of the part that is shown."""
-        return LiveTable(parameters.COLUMNS, opens=opens, id="parameters")
+        return LiveTable(parameters.PART.columns, opens=opens, id="parameters")
 
     def picture(self, snapshot: Snapshot) -> Section:
         """The part that is shown."""

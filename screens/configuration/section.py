@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.model.finding import health_of, rank
 from app.report.columns import Column
 from app.report.finding_lines import SCREEN, finding_lines
 from app.report.lines import Line, Span, rows_of, wrapped
@@ -14,7 +13,7 @@ from screens.widgets.columns import Content
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
-    from app.model.finding import Finding, Health, Ref
+    from app.model.finding import Finding, Ref
     from app.state.kinds import Kind
     from app.state.snapshot import Snapshot
     from screens.base.selection import Equivalent
@@ -73,22 +72,6 @@ def detail_lines(entry: Entry, width: int) -> list[Line]:
     return lines
 
 
-def worst(findings: Iterable[Finding]) -> Health:
-    """How a thing is about which these findings were made; `ok` without any."""
-    healths: list[Health] = [health_of(finding.severity) for finding in findings]
-    return min(healths, key=rank, default="ok")
-
-
 def fact(name: str, text: str) -> Line:
     """A named fact of a detail."""
     return (Span(f" {name:<11} ", "none"), Span(text))
-
-
-def counted(rows_health: Sequence[Health], words: Mapping[Health, str]) -> Line:
-    """How many rows are not well, by how they are: ` · 2 differ`."""
-    spans: list[Span] = []
-    for health, word in words.items():
-        number = sum(each == health for each in rows_health)
-        if number:
-            spans += [Span(" · "), Span(f"{number} {word}", health)]
-    return tuple(spans)

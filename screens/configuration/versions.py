@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.model.finding import Health, Ref, rank
+from app.model.finding import Health, Ref, worst
 from app.model.health import CiliumPod, cilium_pods
 from app.model.wording import count
-from app.report.columns import Cell, Column, Row
-from app.report.lines import NOTHING, SIGN, Line, Span, plain
+from app.report.columns import Column, Row, state, text
+from app.report.lines import NOTHING, Line, Span, plain
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_STATUS,
@@ -27,7 +27,7 @@ from collectors.cilium.answer import TOO_OLD
 from screens.base.empty_state import content
 from screens.base.equivalents import kubectl
 from screens.base.selection import Equivalent
-from screens.configuration.section import Entry, Part, Section, fact, worst
+from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -38,7 +38,7 @@ COLUMNS = (
     Column("name", "WHAT", least=14),
     Column("version", "VERSION", cut_to=14),
     Column("runs", "RUNS ON", cut_to=10),
-    Column("state", "STATE", cut_to=14, holds="state"),
+    Column("state", "STATE", cut_to=14),
 )
 READS = (
     *(VERSION, NODES, PODS, DAEMON_SETS, DEPLOYMENTS, LEASES),
@@ -181,13 +181,7 @@ def _command_words(snapshot: Snapshot) -> tuple[str, Health, str, str]:
 
 
 def _row(key: str, name: str, version: str, runs: str, health: Health, words: str) -> Row:
-    cells = (
-        Cell(name),
-        Cell(version),
-        Cell(runs),
-        Cell(f"{SIGN[health]} {words}".rstrip(), rank(health), health),
-    )
-    return Row(key, cells, health=health)
+    return Row(key, (*map(text, (name, version, runs)), state(health, words)), health=health)
 
 
 PART = Part(

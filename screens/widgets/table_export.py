@@ -16,8 +16,7 @@ from msgspec import UnsetType
 from rich.cells import cell_len
 
 from app.report.columns import Cell, Column, Row, Share, Since
-from app.report.lines import NOTHING
-from screens.widgets.cell_values import value
+from app.report.lines import NOTHING, SIGN
 from screens.widgets.columns import GAP
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -47,10 +46,10 @@ def as_csv(table: Shown) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    told = _told(table)
-    writer.writerow(_guarded(column.key) for column, _ in told)
+    columns = _saved(table)
+    writer.writerow(_guarded(column.key) for column, _ in columns)
     for row in table.rows:
-        writer.writerow(_guarded(row.cells[place].text) for _, place in told)
+        writer.writerow(_guarded(row.cells[place].text) for _, place in columns)
     return out.getvalue()
 
 
@@ -59,12 +58,12 @@ def as_json(table: Shown, now: datetime) -> str:
 
     `now` is the moment from which ages count.
     """
-    told = _told(table)
+    columns = _saved(table)
     rows = [
         {
-            **{column.key: _value(column, row.cells[place], now) for column, place in told},
+            **{column.key: value(row.cells[place], now) for column, place in columns},
             "health": row.health,
-            "words": {column.key: row.cells[place].text for column, place in told},
+            "words": {column.key: row.cells[place].text for column, place in columns},
         }
         for row in table.rows
     ]
@@ -79,11 +78,15 @@ def as_text(table: Shown) -> str:
     return "".join(_text_line(line, widths, right) for line in lines)
 
 
-def _value(column: Column, cell: Cell, now: datetime) -> object:
-    """The value of a cell: lengths of time are seconds, moments are ISO 8601 in UTC."""
+def value(cell: Cell, now: datetime) -> object:
+    """The value of a cell; None: not known, or nothing.
+
+    Lengths of time are seconds, moments are ISO 8601 in UTC. Of a share there is how many (`is`) of
+    how many (`of`), how many besides (`more`) and whether some are not known (`unsure`).
+    """
     match cell.value:
         case UnsetType():
-            return value(column, cell, now)
+            return None if cell.text in ("", NOTHING, SIGN["unknown"]) else cell.text
         case Share(part=part, whole=whole, more=more, unsure=unsure):
             unsure = unsure or part is None or whole is None
             return {"is": part, "of": whole, "more": more, "unsure": unsure}
@@ -95,12 +98,10 @@ def _value(column: Column, cell: Cell, now: datetime) -> object:
             return other
 
 
-def _told(table: Shown) -> list[tuple[Column, int]]:
+def _saved(table: Shown) -> list[tuple[Column, int]]:
     """The columns that say something in words, and the places of their cells."""
     shown = zip(table.shown_columns, table.shown_places, strict=True)
-    return [
-        (column, place) for column, place in shown if column.holds != "bar" and not column.drawn
-    ]
+    return [(column, place) for column, place in shown if not column.drawn]
 
 
 def _texts(table: Shown) -> list[list[str]]:

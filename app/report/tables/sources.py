@@ -2,22 +2,113 @@
 
 from __future__ import annotations
 
-from typing import Never
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.report.columns import TableColumn
+from app.report.columns import Cell, ScreenTable, TableColumn, seconds, state, text
+from app.report.format import age_of
 from app.report.json import SourceItem, source_items
+from app.report.lines import NOTHING
 from app.report.table import Table
+from app.state.snapshot import SourceHealth, State
 
-COLUMNS: tuple[TableColumn[SourceItem, Never], ...] = (
-    TableColumn("source", "SOURCE", get=lambda s: s.name),
-    TableColumn("state", "STATE", get=lambda s: s.state),
-    TableColumn("age", "AGE", right=True, get=lambda s: "-" if s.age is None else age(s.age)),
+if TYPE_CHECKING:
+    from app.model.finding import Health
+
+_HEALTH: dict[State, Health] = {
+    State.FRESH: "ok",
+    State.STALE: "warn",
+    State.LOADING: "unknown",
+    State.FORBIDDEN: "fail",
+    State.FAILING: "fail",
+    State.ABSENT: "none",
+    State.OFF: "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source at a moment."""
+
+    source: SourceHealth
+    now: datetime
+
+    @property
+    def health(self) -> Health:
+        """How it is."""
+        source = self.source
+        if source.state is State.ABSENT and source.kind.tier == "CLI":
+            return "unknown"
+        if source.state is State.FRESH and source.problems:
+            return "warn"
+        return _HEALTH[source.state]
+
+
+def _took(took: float | None) -> str:
+    return "-" if took is None else f"{took:.2f}s"
+
+
+def _state(row: SourceRow) -> Cell:
+    partial = " (partial)" if row.source.problems else ""
+    return state(row.health, f"{row.source.state}{partial}")
+
+
+def _age(row: SourceRow) -> Cell:
+    read = row.source.read_at
+    seen = None if read is None else (row.now - read).total_seconds()
+    return seconds(seen, age_of(read, row.now))
+
+
+def _next_try(row: SourceRow) -> Cell:
+    at = row.source.next_try
+    wait = None if at is None else max(0.0, (at - row.now).total_seconds())
+    return seconds(wait, NOTHING if wait is None else f"{wait:.0f}s")
+
+
+def _error(row: SourceRow) -> Cell:
+    source = row.source
+    return Cell(source.error or "; ".join(source.problems), tone=row.health if source.error else "")
+
+
+COLUMNS: tuple[TableColumn[SourceItem, SourceRow], ...] = (
     TableColumn(
-        "took", "TOOK", right=True, get=lambda s: "-" if s.took is None else f"{s.took:.2f}s"
+        "name",
+        "READ",
+        cut_to=18,
+        header="SOURCE",
+        get=lambda s: s.name,
+        cell=lambda r: text(r.source.label),
+    ),
+    TableColumn("state", "STATE", least=9, get=lambda s: s.state, cell=_state),
+    TableColumn(
+        "age",
+        "AGE",
+        right=True,
+        least=3,
+        marks=False,
+        get=lambda s: "-" if s.age is None else age(s.age),
+        cell=_age,
     ),
     TableColumn(
-        "message", "MESSAGE", get=lambda s: "; ".join((*filter(None, [s.error]), *s.problems))
+        "took",
+        "TOOK",
+        right=True,
+        spare=2,
+        marks=False,
+        get=lambda s: _took(s.took),
+        cell=lambda r: seconds(r.source.took, _took(r.source.took)),
+    ),
+    TableColumn("next", "NEXT TRY", right=True, spare=1, marks=False, cell=_next_try),
+    TableColumn(
+        "error",
+        "ERROR",
+        cut_to=16,
+        header="MESSAGE",
+        get=lambda s: "; ".join((*filter(None, [s.error]), *s.problems)),
+        cell=_error,
     ),
 )
 TABLE = Table(kind="Sources", needs=None, items=source_items, columns=COLUMNS)
+SCREEN = ScreenTable(COLUMNS, key=lambda row: row.source.label, health=lambda row: row.health)
