@@ -102,8 +102,8 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     def selection(self) -> Selection | None:
         """What the selected finding is about."""
-        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        return selection_of(shown[0]) if shown else None
+        finding, _ = self._selected()
+        return selection_of(finding) if finding else None
 
     def select_object(self, ref: Ref) -> None:
         """Move to the first finding about it."""
@@ -114,10 +114,8 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The command of the selected finding, and the check itself."""
-        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        own = (
-            (Equivalent(shown[0].summary, shown[0].command),) if shown and shown[0].command else ()
-        )
+        finding, _ = self._selected()
+        own = [Equivalent(finding.summary, finding.command)] if finding and finding.command else []
         return (*own, ciliscope(self.snapshot, "what is wrong", "check", *self._categories))
 
     async def _open(self, _key: str) -> None:
@@ -125,8 +123,13 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 
     @on(LiveTable.Selected, "#findings")
     def _draw_detail(self) -> None:
-        shown = self._picture.details.get(self.query_one("#findings", LiveTable).selected)
-        self.query_one("#detail", LiveText).show(shown[1] if shown else [])
+        _, lines = self._selected()
+        self.query_one("#detail", LiveText).show(lines)
+
+    def _selected(self) -> tuple[Finding | None, list[Line]]:
+        """The selected finding, and it in full."""
+        key = self.query_one("#findings", LiveTable).selected
+        return self._picture.details.get(key, (None, []))
 
 
 def _row(finding: Finding, root: bool) -> Row:

@@ -13,7 +13,8 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
-from screens.command_table import COMMANDS, PLACES
+from screens.prompt_words import COMMANDS
+from screens.registry import PLACES
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 
@@ -51,10 +52,10 @@ def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], st
 def word_lines() -> list[Line]:
     """The words behind `:`, what they take, and what the signs mean."""
     lines = [plain(" Commands, after :", "strong")]
-    lines += [_entry(" ".join(place.words), place.tells) for place in PLACES]
+    lines += [_entry(" ".join(place.words), place.shows) for place in PLACES]
     for word in COMMANDS:
         takes = f"  {word.takes}" if word.takes else ""
-        lines.append((*_entry(" ".join(word.words), word.tells), Span(takes, "none")))
+        lines.append((*_entry(" ".join(word.words), word.shows), Span(takes, "none")))
     lines += [_entry(form, told) for form, told in _BEHIND.items()]
     names = "; ".join(f"{' '.join(place.kinds)}: {place.title}" for place in PLACES if place.kinds)
     lines += [_entry("also", names), (), plain(" Signs", "strong")]

@@ -51,7 +51,7 @@ from app.state.kinds import (
 from app.state.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
 from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content, next_try
 from screens.base.equivalents import ciliscope
 from screens.base.selection import Equivalent, Selection
@@ -400,3 +400,8 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     async def _open(self, place: str, ref: Ref | None = None) -> None:
         """Have the screen come up that a panel is about, at an object."""
         await self.app.run_action(("app", "open", (place, ref)))
+
+
+PLACE = Place(
+    make=OverviewScreen, key="f1", words=("overview", "status"), shows="everything at a glance"
+)

@@ -32,6 +32,7 @@ from app.state.kinds import (
     Kind,
 )
 from collectors.sanitize import one_line
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import absence, content
 from screens.base.equivalents import kubectl
@@ -568,3 +569,12 @@ def _most_telling(pod: Pod) -> ContainerStatus | None:
     bad = (each for each, health in checked if health not in ("ok", "none"))
     ended = (each for each in status.container_statuses if each.restart_count)
     return next(chain(bad, ended, status.container_statuses), None)
+
+
+PLACE = Place(
+    make=PodsScreen,
+    key="f2",
+    words=("pods", "po"),
+    shows="the pods of Cilium",
+    kinds=("pod", "ds", "deploy"),
+)

@@ -18,6 +18,7 @@ from app.report.format import by_health
 from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
 from app.report.tables.pools import SCREEN, PoolStatus, short_range
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
 from screens.base.equivalents import ciliscope, kubectl
@@ -327,3 +328,12 @@ def _elsewhere(detail: PoolDetail, width: int) -> Iterator[Line]:
 def _rest(number_of: int) -> Iterator[Line]:
     if number_of > MANY:
         yield plain(f"   and {number_of - MANY} more", "none")
+
+
+PLACE = Place(
+    make=PoolsScreen,
+    key="f6",
+    words=("pools",),
+    shows="pools of addresses",
+    kinds=("ippool", "ippools", "lbippool", "lbippools", "ciliumloadbalancerippools"),
+)

@@ -39,7 +39,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import State
-from screens.base.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
 from screens.base.equivalents import cilium
 from screens.base.selection import Equivalent, Selection
@@ -353,3 +353,11 @@ def _attributes(held: Sequence[Held]) -> Iterator[Line]:
     for words in attribute_words(sent or own):
         yield labelled(label, words)
         label = ""
+
+
+PLACE = Place(
+    make=RoutesScreen,
+    key="f4",
+    words=("routes",),
+    shows="what is announced, and what should be",
+)

@@ -40,6 +40,7 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
 from screens.base.equivalents import ciliscope, cilium, kubectl
@@ -294,3 +295,17 @@ def _facts(balancer: LoadBalancer, now: datetime) -> Iterator[tuple[str, str]]:
     yield "age", age_of(service.metadata.creation_timestamp, now)
     labels = sorted(service.metadata.labels.items())
     yield "labels", ", ".join(f"{key}={value}" for key, value in labels) or "none"
+
+
+def _namespaces(snapshot: Snapshot) -> list[str]:
+    return sorted({service.namespace for service in snapshot.records[SERVICES].values()})
+
+
+PLACE = Place(
+    make=ServicesScreen,
+    key="f5",
+    words=("services", "svc"),
+    shows="LoadBalancer services, addresses",
+    kinds=("service",),
+    completions=lambda snapshot, words: () if words else _namespaces(snapshot),
+)

@@ -42,7 +42,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import State
-from screens.base.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
 from screens.base.equivalents import cilium, kubectl
 from screens.base.selection import Equivalent, Selection
@@ -557,3 +557,12 @@ def _kinds(snapshot: Snapshot) -> tuple[Kind[object], ...]:
     if snapshot.records[PEERING_POLICIES] and not snapshot.records[NODE_CONFIGS]:
         return (PEERING_POLICIES,)
     return (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS)
+
+
+PLACE = Place(
+    make=SessionsScreen,
+    key="f3",
+    words=("sessions", "peers"),
+    shows="the BGP sessions",
+    kinds=("no", "nodes", "node", "cbgpnode", "ciliumbgpnodeconfigs"),
+)

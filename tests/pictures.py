@@ -27,7 +27,7 @@ from rich.style import Style
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from screens.command_table import PLACES
+from screens.registry import PLACES
 from screens.runbook import RunbookScreen
 from tests.dashboards import recorded_dashboard, until
 from tests.patience import PATIENCE

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyte
 
-from screens.command_table import PLACES
+from screens.registry import PLACES
 from tests.forked_programs import Forked, forked
 from tests.patience import PATIENCE
 

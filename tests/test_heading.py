@@ -15,7 +15,7 @@ from app.report.lines import Span, length
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.base.header import WAY_FROM, title
-from screens.command_table import PLACES
+from screens.registry import PLACES
 from tests.dashboards import NOON, recorded_dashboard, text_of, until
 
 WAY = ("lab-healthy", "Sessions", "talos-cp-1/172.29.51.1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from screens.command_table import PLACES
+from screens.registry import PLACES
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, until
 

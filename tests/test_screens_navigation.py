@@ -8,8 +8,8 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from screens.base.cluster_screen import ClusterScreen
-from screens.command_table import PLACES
 from screens.help import HelpScreen
+from screens.registry import PLACES
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine

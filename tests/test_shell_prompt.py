@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from app.state.kinds import SERVICES
 from screens.base.cluster_screen import ClusterScreen
-from screens.command_table import COMMANDS, PLACES, filter_of, meant
-from screens.completion import Names, completions
 from screens.help import HelpScreen
+from screens.prompt_words import MEANINGS, Names, completions, filter_of, meant
+from screens.registry import PLACES
 from screens.texts import TextScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.filtering import filtering
@@ -110,7 +110,7 @@ def test_no_text_breaks_the_words(text: str) -> None:
 
 
 def test_every_word_means_one_thing() -> None:
-    words = [w for each in (*PLACES, *COMMANDS) for w in each.words]
+    words = [w for each in MEANINGS for w in each.words]
     words += [kind for place in PLACES for kind in place.kinds]
     assert len(words) == len(set(words))
     assert all(len(meant(word)) == 1 for word in words)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from typing_extensions import override
 
 from app.dashboard.clusters import Contexts, KubeconfigContexts, LiveCluster, OpenCluster
@@ -24,7 +24,6 @@ from app.dashboard.theme import ThemeSwitch
 from collectors.process import end_all
 from collectors.sanitize import printable
 from screens.base.cluster_screen import STYLES, ClusterScreen
-from screens.command_table import PLACES
 from screens.overview import OverviewScreen
 
 if TYPE_CHECKING:
@@ -53,12 +52,6 @@ class CiliscopeApp(App[None], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     DEFAULT_MODE = "cluster-0"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                place.key, f"go('{place.name}')", place.title, show=False, id=f"go.{place.name}"
-            )
-            for place in PLACES
-        ),
         Binding("v", "explain", "why", id="explain"),
         Binding("r", "runbook", "runbook", id="runbook"),
         Binding("x", "commands", "by hand", id="commands"),
@@ -186,6 +179,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
     def _wire(self, controllers: Controllers) -> None:
         """Connect the actions of the bindings, and those that screens run, to what does them."""
         self.controllers = controllers
+        self._bindings = BindingsMap.merge((controllers.navigator.keys, self._bindings))
         navigator, actions, prompt = controllers.navigator, controllers.actions, controllers.prompt
         self.action_go = navigator.go
         self.action_open = navigator.open

@@ -25,8 +25,12 @@ from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from screens import texts
+from screens.base.cluster_screen import Place
 from screens.base.selection import Selection, in_namespace
-from screens.command_table import (
+from screens.findings import FindingsScreen
+from screens.logs.choice import Wish, wish_of
+from screens.logs.screen import LogsScreen
+from screens.prompt_words import (
     ALIASES,
     CHECK,
     CTX,
@@ -42,18 +46,15 @@ from screens.command_table import (
     THEME,
     WHO,
     Behind,
-    Place,
+    Names,
     Word,
     all_words,
     behind,
+    completions,
     meant,
     place_of,
     spelled,
 )
-from screens.completion import Names, completions
-from screens.findings import FindingsScreen
-from screens.logs.choice import Wish, wish_of
-from screens.logs.screen import LogsScreen
 from screens.themes import THEMES
 from screens.widgets.command_line import Question
 from screens.widgets.filtering import filtering

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from textual import events
 from textual.app import App
+from textual.binding import Binding, BindingsMap
 
 from app.dashboard.clusters import OpenCluster
 from app.dashboard.history import History, HistoryEntry
@@ -17,33 +19,19 @@ from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
-from screens.configuration.screen import ConfigurationScreen
 from screens.help import HelpScreen
-from screens.logs.screen import LogsScreen
 from screens.overview import OverviewScreen
-from screens.pods import PodsScreen
-from screens.pools import PoolsScreen
-from screens.routes import RoutesScreen
-from screens.services import ServicesScreen
-from screens.sessions import SessionsScreen
+from screens.registry import PLACES
 from screens.widgets.command_line import CommandLine
 
 PATIENCE = 10.0
 """Seconds for which a key waits for the widgets of a screen that comes up."""
 
+_ROOT = "overview"
+"""The place that lies under all others."""
+
 _SAME_KEY = {"ctrl+j": "enter"}
 """Enter arrives as a line feed if it was pressed before the terminal was asked to send it raw."""
-
-DashboardScreen = (
-    OverviewScreen
-    | PodsScreen
-    | SessionsScreen
-    | RoutesScreen
-    | ServicesScreen
-    | PoolsScreen
-    | LogsScreen
-    | ConfigurationScreen
-)
 
 
 class Navigator:
@@ -65,19 +53,11 @@ class Navigator:
     def _use(self, root: OverviewScreen) -> None:
         """Have a screen for each place; all but the root are kept while they are not up."""
         link = root.link
-        others: dict[str, DashboardScreen] = {
-            "pods": PodsScreen(link),
-            "sessions": SessionsScreen(link),
-            "routes": RoutesScreen(link),
-            "services": ServicesScreen(link),
-            "pools": PoolsScreen(link),
-            "logs": LogsScreen(link),
-            "configuration": ConfigurationScreen(link),
-        }
+        others = {place.name: place.make(link) for place in PLACES if place.name != _ROOT}
         for name, screen in others.items():
             self._app.install_screen(screen, name)
-        self.places: dict[str, DashboardScreen] = {"overview": root, **others}
-        self.history = History([HistoryEntry("overview")], 0)
+        self.places: dict[str, ClusterScreen[Any]] = {_ROOT: root, **others}
+        self.history = History([HistoryEntry(_ROOT)], 0)
 
     async def show_cluster(self, cluster: OpenCluster) -> None:
         """Switch to another cluster, on screens of its own; those of the old one end."""
@@ -142,6 +122,13 @@ class Navigator:
                     await screen.built.wait()
 
     # --- screens
+
+    @property
+    def keys(self) -> BindingsMap:
+        """The keys that lead to the places."""
+        return BindingsMap(
+            Binding(place.key, f"go('{place.name}')", place.title, show=False) for place in PLACES
+        )
 
     @property
     def selected(self) -> Selection | None:

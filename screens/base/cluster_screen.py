@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -58,6 +59,32 @@ SMALLEST = (60, 15)
 
 _WIDTHS = [(0, "-tiny-width"), (SMALLEST[0], "-narrow"), (120, "-wide")]
 _HEIGHTS = [(0, "-tiny-height"), (SMALLEST[1], "-lowest"), (20, "-low"), (30, "-high")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A screen and how to reach it; the module of the screen ends in one, called `PLACE`."""
+
+    make: type[ClusterScreen[Any]]
+    key: str
+    words: tuple[str, ...]
+    """What is typed after `:`; they may be cut short while they mean one thing."""
+    shows: str
+    """What it shows, for the help."""
+    kinds: tuple[str, ...] = ()
+    """Names that kubectl has for what is on it; they must be spelled out."""
+    completions: Callable[[Snapshot, Sequence[str]], Sequence[str]] = lambda _snapshot, _words: ()
+    """The words that may follow these, which were typed after its own."""
+
+    @property
+    def name(self) -> str:
+        """Its name in actions and in the history: its first word."""
+        return self.words[0]
+
+    @property
+    def title(self) -> str:
+        """What the screen is called."""
+        return self.make.title_text
 
 
 class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):

@@ -11,6 +11,7 @@ from app.model.finding import Ref
 from app.report.lines import Span
 from app.state.kinds import Kind
 from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
 from screens.configuration import access, bgp, parameters, versions
@@ -128,3 +129,12 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def _entry(self) -> Entry | None:
         return self._section.entries.get(self.table.selected) if self._section else None
+
+
+PLACE = Place(
+    make=ConfigurationScreen,
+    key="f8",
+    words=("configuration", "config"),
+    shows="the key parameters",
+    kinds=("cm", "cbgpcluster", "cbgppeer", "cbgpadvert", "bgpp", "ciliumbgpclusterconfigs"),
+)

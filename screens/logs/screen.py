@@ -20,10 +20,11 @@ from app.report.tables.logs import POOL, LogRow, Times
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.equivalents import ciliscope, kubectl
 from screens.base.selection import Equivalent, Selection
-from screens.logs.choice import OPERATOR, TOGETHER, WINDOWS, Choice, Preset, Wish
+from screens.logs.choice import OPERATOR, TOGETHER, WINDOWS, WORDS, Choice, Preset, Wish
 from screens.logs.picture import (
     LogsPicture,
     columns_of,
@@ -464,3 +465,12 @@ def selection_of(ref: Ref, node: str = "") -> Selection:
         case "Prefix":
             asked = ("ip", ref.name.partition("/")[0])
     return Selection(ref=ref, question=asked, node=node)
+
+
+PLACE = Place(
+    make=LogsScreen,
+    key="f7",
+    words=("logs",),
+    shows="what operator and agents log",
+    completions=lambda snapshot, _words: (*WORDS, *sorted(snapshot.agents_by_node)),
+)

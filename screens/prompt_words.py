@@ -1,4 +1,4 @@
-"""The words behind `:`, and the keys of the screens: one table for prompt, keys and help.
+"""What may be typed after `:`: words, what follows them, and what they complete to.
 
 Every word is that of the program's subcommand, or the name that kubectl has for the objects; short
 names of kinds must be spelled out, all other words may be cut short while they mean one thing.
@@ -7,22 +7,16 @@ names of kinds must be spelled out, all other words may be cut short while they 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
+from screens.base.cluster_screen import Place
+from screens.registry import PLACES
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A screen and how to reach it."""
-
-    name: str
-    title: str
-    key: str
-    words: tuple[str, ...]
-    tells: str
-    """What it tells, for the help."""
-    kinds: tuple[str, ...] = ()
-    """Names that kubectl has for what is on it; they must be spelled out."""
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +24,12 @@ class Word:
     """A command that is no screen of its own."""
 
     words: tuple[str, ...]
-    tells: str
+    shows: str
     takes: str = ""
     """What stands behind it, for the help; "" for nothing."""
     spelled: bool = False
     """Whether it must be spelled out: a slip of the finger must not do it."""
 
-
-PLACES = (
-    Place("overview", "Overview", "f1", ("overview", "status"), "everything at a glance"),
-    Place("pods", "Pods", "f2", ("pods", "po"), "the pods of Cilium", ("pod", "ds", "deploy")),
-    Place(
-        "sessions",
-        "Sessions",
-        "f3",
-        ("sessions", "peers"),
-        "the BGP sessions",
-        ("no", "nodes", "node", "cbgpnode", "ciliumbgpnodeconfigs"),
-    ),
-    Place("routes", "Routes", "f4", ("routes",), "what is announced, and what should be"),
-    Place(
-        "services",
-        "Services",
-        "f5",
-        ("services", "svc"),
-        "LoadBalancer services, addresses",
-        ("service",),
-    ),
-    Place(
-        "pools",
-        "Pools",
-        "f6",
-        ("pools",),
-        "pools of addresses",
-        ("ippool", "ippools", "lbippool", "lbippools", "ciliumloadbalancerippools"),
-    ),
-    Place("logs", "Logs", "f7", ("logs",), "what operator and agents log"),
-    Place(
-        "configuration",
-        "Configuration",
-        "f8",
-        ("configuration", "config"),
-        "the key parameters",
-        ("cm", "cbgpcluster", "cbgppeer", "cbgpadvert", "bgpp", "ciliumbgpclusterconfigs"),
-    ),
-)
 
 CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
 EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
@@ -95,6 +50,9 @@ COMMANDS = (
     *(SOLVE, QUIT),
 )
 
+MEANINGS: tuple[Place | Word, ...] = (*PLACES, *COMMANDS)
+"""What a word can mean: the screens before the commands."""
+
 _LABEL = r"\w[\w./-]*!?=[\w./-]*"
 _FILTER = re.compile(
     rf"(?P<label>{_LABEL}(?:,{_LABEL})*)|(?P<no>!?)/(?P<filter>.*)|(?P<flag>-[lf].*\S.*)"
@@ -103,11 +61,10 @@ _FILTER = re.compile(
 
 def meant(word: str) -> tuple[Place | Word, ...]:
     """What a word may mean: what is called so, else what begins so; () for nothing."""
-    everything: tuple[Place | Word, ...] = (*PLACES, *COMMANDS)
-    for each in everything:
+    for each in MEANINGS:
         if word in each.words or (isinstance(each, Place) and word in each.kinds):
             return (each,)
-    return tuple(each for each in everything if _begins(each, word))
+    return tuple(each for each in MEANINGS if _begins(each, word))
 
 
 def spelled(meaning: Place | Word, word: str) -> str:
@@ -122,8 +79,10 @@ def place_of(word: str) -> Place | None:
 
 def all_words() -> tuple[str, ...]:
     """Every word that the prompt completes, the first of each meaning before its short forms."""
-    meanings = [each.words for each in (*PLACES, *COMMANDS)]
-    return (*(words[0] for words in meanings), *(word for words in meanings for word in words[1:]))
+    return (
+        *(each.words[0] for each in MEANINGS),
+        *(word for each in MEANINGS for word in each.words[1:]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +130,90 @@ def _begins(each: Place | Word, word: str) -> bool:
     if isinstance(each, Word) and each.spelled:
         return False
     return any(known.startswith(word) for known in each.words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names that are known where the prompt is, beside those of the cluster."""
+
+    contexts: Sequence[str] = ()
+    themes: Sequence[str] = ()
+    codes: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    runbooks: Callable[[], Sequence[str]] = tuple
+    """Read when they are asked for: that takes a moment."""
+
+
+def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]:
+    """The texts that what is typed may become, best first; never what is typed already."""
+    if not typed.strip():
+        return ()
+    *before, last = typed.split(" ")
+    words = [word for word in before if word]
+    offered = _arguments(words, last, snapshot, names) if words else all_words()
+    begun = [each for each in offered if each.lower().startswith(last.lower())]
+    found = (" ".join([*before, each]) for each in begun)
+    return tuple(text for text in found if text != typed)
+
+
+def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names) -> Sequence[str]:
+    found = meant(words[0].lower())
+    command = found[0] if len(found) == 1 else None
+    if isinstance(command, Place):
+        return _behind_place(command, words[1:], last, snapshot, names)
+    if command is GET and len(words) > 1 and (place := place_of(words[1].lower())):
+        return _behind_place(place, words[2:], last, snapshot, names)
+    if command is EXPLAIN:
+        return _explained(words[1:], snapshot, names)
+    if command is WHO and len(words) == 1:
+        return _explained(["ip"], snapshot, names)
+    if command is CHECK:
+        return [category for category in names.categories if category not in words]
+    if len(words) > 1 or command is None:
+        return ()
+    if command is RUN:
+        return names.runbooks()
+    return {
+        CTX: names.contexts,
+        THEME: names.themes,
+        MOUSE: ("on", "off"),
+        GET: tuple(place.words[0] for place in PLACES),
+    }.get(command, ())
+
+
+def _behind_place(
+    place: Place, words: Sequence[str], last: str, snapshot: Snapshot, names: Names
+) -> Sequence[str]:
+    asked = behind(words)
+    if last.startswith("@"):
+        return [f"@{name}" for name in names.contexts] if asked.context is None else ()
+    if asked.filter != "":
+        return ()
+    return [word for word in place.completions(snapshot, asked.words) if word not in words]
+
+
+def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequence[str]:
+    match words:
+        case []:
+            return ("service", "ip", "prefix", "session", "pool", *names.codes)
+        case ["service"]:
+            return sorted(snapshot.records[SERVICES])
+        case ["pool"]:
+            return sorted(pool.name for pool in snapshot.records[POOLS].values())
+        case ["session"]:
+            return sorted(
+                {
+                    *snapshot.agents_by_node,
+                    *snapshot.records[BGP_PEERS],
+                    *snapshot.records[NODE_CONFIGS],
+                }
+            )
+        case ["ip"]:
+            return sorted(
+                ingress.ip
+                for service in snapshot.records[SERVICES].values()
+                for ingress in service.status.load_balancer.ingress
+                if ingress.ip
+            )
+        case _:
+            return ()
