@@ -295,7 +295,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from app.runbooks.connectivity import connectivity_run, proposal
 from app.config.settings import Settings
-from app.dashboard.terminal import whole_terminal
+from app.dashboard.terminal import restored_terminal
 from collectors.process import end_all
 from collectors.cilium.connectivity import ConnectivityPlan, Consent, TestStarted
 
@@ -308,7 +308,7 @@ async def main():
             if isinstance(step, TestStarted):
                 print("started", flush=True)
 
-with whole_terminal(lambda: None, end_all):
+with restored_terminal(lambda: None, end_all):
     asyncio.run(main())
 """
 

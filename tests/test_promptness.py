@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.dashboard.gc_pacing import AT_LAST, EVERY, FRAMES, QUIET, Tidying, prepare
+from app.dashboard.gc_pacing import EVERY, FRAMES, LATEST, QUIET, GcPacer, prepare
 
 
 class Clock:
@@ -46,28 +46,28 @@ def test_garbage_is_collected_when_it_is_time_and_nobody_presses_keys(
     collected: Callable[[], int],
 ) -> None:
     clock = Clock()
-    tidying = Tidying(clock)
+    pacer = GcPacer(clock)
     clock.now += EVERY - 1
-    tidying.tick()
+    pacer.tick()
     assert collected() == 0
-    tidying.pressed()
+    pacer.pressed()
     clock.now += 1
-    tidying.tick()
+    pacer.tick()
     assert collected() == 0
     clock.now += QUIET
-    tidying.tick()
+    pacer.tick()
     assert collected() == 1
     clock.now += QUIET
-    tidying.tick()
+    pacer.tick()
     assert collected() == 1
 
 
 def test_it_is_collected_at_last_whoever_presses_keys(collected: Callable[[], int]) -> None:
     clock = Clock()
-    tidying = Tidying(clock)
-    clock.now += AT_LAST
-    tidying.pressed()
-    tidying.tick()
+    pacer = GcPacer(clock)
+    clock.now += LATEST
+    pacer.pressed()
+    pacer.tick()
     assert collected() == 1
 
 

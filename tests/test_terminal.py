@@ -24,7 +24,7 @@ from tests.patience import PATIENCE
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import os, signal, sys, time
-from app.dashboard.terminal import whole_terminal
+from app.dashboard.terminal import restored_terminal
 from tests.dashboards import recorded_dashboard
 app = recorded_dashboard("healthy", ascii_only="ascii" in sys.argv)
 if "stuck" in sys.argv:
@@ -32,7 +32,7 @@ if "stuck" in sys.argv:
     CommandPrompt.refresh = lambda _: (os.write(2, b"stuck now"), time.sleep(5_000))
 if "continued" in sys.argv:
     type(app).on_unmount = lambda self: os.kill(os.getpid(), signal.SIGCONT)
-with whole_terminal(app.end, lambda: None) as received:
+with restored_terminal(app.end, lambda: None) as received:
     app.run(mouse=False)
 sys.exit(128 + received[0] if received else 0)
 """

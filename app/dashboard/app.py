@@ -16,10 +16,10 @@ from textual.binding import Binding, BindingsMap, BindingType
 from typing_extensions import override
 
 from app.dashboard.clusters import Contexts, KubeconfigContexts, LiveCluster, OpenCluster
-from app.dashboard.gc_pacing import Tidying
+from app.dashboard.gc_pacing import GcPacer
 from app.dashboard.practice_path import SolutionSection, text
 from app.dashboard.refresh import TICK, RefreshLoop
-from app.dashboard.terminal import TolerantDriver, believe_the_terminal, whole_terminal
+from app.dashboard.terminal import TolerantDriver, prefer_terminal_size, restored_terminal
 from app.dashboard.theme import ThemeSwitch
 from collectors.process import end_all
 from collectors.sanitize import printable
@@ -119,7 +119,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self.wired = asyncio.Event()
         """Set when the controllers are there: keys work from then on."""
-        self._tidying = Tidying(time.monotonic)
+        self._gc_pacer = GcPacer(time.monotonic)
         self.refresh_loop = RefreshLoop(self, cluster, look)
         root = self._root = OverviewScreen(cluster.link)
         self.add_mode(self.DEFAULT_MODE, lambda: root)
@@ -152,7 +152,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         """Nothing is read before the first frame is drawn."""
         self._event_loop = asyncio.get_running_loop()
         self.set_interval(TICK, self.refresh_loop.tick)
-        self.set_interval(TICK, self._tidying.tick)
+        self.set_interval(TICK, self._gc_pacer.tick)
         # On the screen's queue: in the application's own, keys may be waiting for the controllers.
         self._root.call_after_refresh(self.run_worker, self._begin, description="")
 
@@ -221,7 +221,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
     async def on_event(self, event: events.Event) -> None:
         """Handle keys and pastes one at a time; Textual handles the other events."""
         if isinstance(event, events.Key):
-            self._tidying.pressed()
+            self._gc_pacer.pressed()
         if not isinstance(event, events.Key | events.Paste):
             await super().on_event(event)
         elif not self.wired.is_set() and isinstance(event, events.Key) and event.key == "ctrl+c":
@@ -296,7 +296,7 @@ def run_dashboard(
     After SIGTERM or SIGHUP the exit code is 128 + its number, within a second. No command is left
     running.
     """
-    believe_the_terminal()
+    prefer_terminal_size()
     app = CiliscopeApp(
         LiveCluster(settings, expected).opened,
         contexts=KubeconfigContexts(settings, expected),
@@ -308,7 +308,7 @@ def run_dashboard(
         practice=practice,
     )
     try:
-        with whole_terminal(app.end, end_all) as received:
+        with restored_terminal(app.end, end_all) as received:
             app.run(mouse=settings.mouse)
     finally:
         end_all()

@@ -1,8 +1,8 @@
-"""The terminal: read whatever it sends without dying, and always left as it was found.
+"""The terminal: any input is survived, and it is restored on exit.
 
 Textual 8.2 ends with an error at the first byte that is not UTF-8, spins when the terminal is gone,
-leaves the alternate screen on when it is sent SIGTERM or SIGHUP, and takes its size from the
-environment. Seen on Linux, November 2026.
+leaves the alternate screen on after SIGTERM or SIGHUP, and takes its size from the environment.
+Seen on Linux, November 2026.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from app.dashboard.terminal_input import InputFilter
 
 GRACE = 0.8
-"""Seconds that an orderly end may take after a signal before the process is ended as it stands."""
+"""Seconds that an orderly exit may take after a signal; then the process is ended."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -38,19 +38,19 @@ _LEAVE = (
 
 
 class TolerantDriver(LinuxDriver):
-    """Textual's driver, reading through a filter that mends bytes which are no UTF-8.
+    """Textual's driver, reading through a filter that replaces bytes which are not UTF-8.
 
-    The filter stands between the terminal and Textual's own reader: a pipe takes the place of the
-    file descriptor that the reader uses. A terminal that is gone becomes SIGHUP, once.
+    The filter is between the terminal and Textual's own reader, which reads from a pipe instead.
+    A terminal that is gone becomes SIGHUP, once.
 
     A terminal that hangs up sends SIGCONT after SIGHUP, and Textual takes any SIGCONT for the end
-    of a ctrl-z: it would begin to read again, for ever, when it has just left the terminal.
+    of a ctrl-z: it would start to read again, for ever, after it has left the terminal.
     """
 
     _reads = False
-    """Whether it has the terminal: between start and stop."""
+    """Whether it has the terminal: true between start and stop."""
     _suspended = False
-    """Whether it gave the terminal up only for as long as the process is stopped."""
+    """Whether it gave the terminal back only while the process is stopped."""
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
@@ -71,44 +71,44 @@ class TolerantDriver(LinuxDriver):
         """Take the terminal again, if it was given up for a while and is still there."""
         if sys.__stdin__ is None or not sys.__stdin__.isatty():
             return
-        if self._reads:  # stopped by SIGSTOP, which nobody is told of: the shell had the terminal
+        if self._reads:  # stopped by SIGSTOP, which cannot be caught: the shell had the terminal
             self.suspend_application_mode()
         if self._suspended:
             self._suspended = False
             super().resume_application_mode()
 
     def run_input_thread(self) -> None:
-        """Read mended input until the driver is told to stop."""
+        """Read filtered input until the driver is stopped."""
         terminal = self.fileno
-        mended, inlet = os.pipe()
+        filtered, inlet = os.pipe()
         stopped, stop = os.pipe()
-        mender = threading.Thread(target=_mend, args=(terminal, inlet, stopped), daemon=True)
-        mender.start()
-        self.fileno = mended
+        copier = threading.Thread(target=_filter, args=(terminal, inlet, stopped), daemon=True)
+        copier.start()
+        self.fileno = filtered
         try:
             super().run_input_thread()
         finally:
             self.fileno = terminal
             os.close(stop)
-            os.close(mended)
-            mender.join()
+            os.close(filtered)
+            copier.join()
             os.close(stopped)
             os.close(inlet)
 
 
-def _mend(terminal: int, inlet: int, stopped: int) -> None:
-    """Copy input, undecodable bytes as U+FFFD and without what nobody typed, until told to stop."""
+def _filter(terminal: int, inlet: int, stopped: int) -> None:
+    """Copy input until stopped: undecodable bytes as U+FFFD, without what was not typed."""
     decode = getincrementaldecoder("utf-8")("replace").decode
-    mended = InputFilter()
+    typed = InputFilter()
     with selectors.DefaultSelector() as selector:
         selector.register(terminal, selectors.EVENT_READ)
         selector.register(stopped, selectors.EVENT_READ)
         while True:
-            ready = {key.fd for key, _ in selector.select(mended.patience)}
+            ready = {key.fd for key, _ in selector.select(typed.patience)}
             if stopped in ready:
                 return
             if not ready:
-                text = mended.flush()
+                text = typed.flush()
             else:
                 try:
                     data = os.read(terminal, 4096)
@@ -117,7 +117,7 @@ def _mend(terminal: int, inlet: int, stopped: int) -> None:
                 if not data:
                     os.kill(os.getpid(), signal.SIGHUP)
                     return
-                text = mended.feed(decode(data))
+                text = typed.feed(decode(data))
             try:
                 os.write(inlet, text.encode())
             except BrokenPipeError:
@@ -141,11 +141,11 @@ def use_mouse(driver: Driver | None, *, on: bool) -> bool:
     return True
 
 
-def believe_the_terminal() -> None:
-    """Forget the size that the environment tells, where the terminal tells its own.
+def prefer_terminal_size() -> None:
+    """Drop `COLUMNS` and `LINES` from the environment if the terminal reports its own size.
 
-    Shells and wrappers export `COLUMNS` and `LINES`, and nobody changes them when the window does;
-    Rich and Textual believe them first. They are all there is on a serial line that tells 0x0.
+    Shells and wrappers export them and do not update them with the window, yet Rich and Textual
+    read them first. They remain on a serial line, which reports 0x0.
     """
     try:
         size = os.get_terminal_size(sys.__stdin__.fileno()) if sys.__stdin__ else None
@@ -157,11 +157,11 @@ def believe_the_terminal() -> None:
 
 
 @contextmanager
-def whole_terminal(end: Callable[[], None], last_act: Callable[[], None]) -> Iterator[list[int]]:
-    """Around the run of an application: the terminal is whole afterwards, whatever happened.
+def restored_terminal(end: Callable[[], None], last_act: Callable[[], None]) -> Iterator[list[int]]:
+    """Around the run of an application: restores the terminal afterwards, whatever happened.
 
-    On SIGTERM and SIGHUP `end` is called, which should make the application return; the signals
-    received are in the list. When it has not returned within `GRACE`, the terminal is restored,
+    On SIGTERM and SIGHUP `end` is called, which should make the application return; the list holds
+    the signals received. If it has not returned within `GRACE`, the terminal is restored,
     `last_act` is called and the process is ended with 128 + the signal's number.
     """
     attributes = _attributes()
@@ -181,20 +181,20 @@ def whole_terminal(end: Callable[[], None], last_act: Callable[[], None]) -> Ite
         end()
 
     before = {signum: signal.signal(signum, ended) for signum in ENDING_SIGNALS}
-    whole = False
+    restored = False
     try:
         yield received
-        whole = _attributes() == attributes
+        restored = _attributes() == attributes
     finally:
         over.set()
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if not whole:
+        if not restored:
             _restore(attributes)
 
 
 def _attributes() -> list[int | list[bytes | int]] | None:
-    """How the terminal is set; None when there is none."""
+    """The settings of the terminal; None without one."""
     try:
         return termios.tcgetattr(sys.__stdin__.fileno()) if sys.__stdin__ else None
     except (termios.error, ValueError, OSError):
@@ -202,7 +202,7 @@ def _attributes() -> list[int | list[bytes | int]] | None:
 
 
 def _restore(attributes: list[int | list[bytes | int]] | None) -> None:
-    """Put the terminal back, as far as there still is one."""
+    """Restore the terminal, if there still is one."""
     if attributes is None or sys.__stdin__ is None or sys.__stderr__ is None:
         return
     try:

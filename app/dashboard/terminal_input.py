@@ -1,7 +1,7 @@
-"""What a terminal sends, without what nobody typed: its replies, pasted controls, broken sequences.
+"""Filters what a terminal sends that was not typed: replies, pasted controls, broken sequences.
 
-Textual 8.2 takes the end of a reply that it does not know for keys, and an escape in pasted text
-for the end of the paste; what follows is then obeyed. Seen on Linux, November 2026.
+Textual 8.2 takes the end of an unknown reply for keys, and an escape in pasted text for the end of
+the paste; it then handles the rest as keys. Seen on Linux, November 2026.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ PASTE = "\x1b[200~"
 PASTED = "\x1b[201~"
 
 KEY_PATIENCE = 0.05
-"""Seconds after which Escape was a key of its own."""
+"""Seconds after which a lone Escape is a key."""
 
 REPLY_PATIENCE = 1.0
-"""Seconds after which the rest of a reply does not come any more."""
+"""Seconds after which the rest of a reply is given up."""
 
 _KEY = 2
-"""Characters that may be a key: Escape, or alt with a letter. More is a reply cut short."""
+"""Characters that may be a key: Escape, or alt with a letter. More is a truncated reply."""
 
 LONGEST = 8192
-"""Characters of an unfinished string that are waited for; then it is none."""
+"""Characters of an unfinished string at which it is no longer held."""
 
 _STRING = re.compile(r"\x1b[\]P_^X](?:[^\x07\x1b\x9c]|\x1b(?!\\|$))*(?:\x07|\x9c|\x1b\\)")
 _CSI = re.compile(r"\x1b\[(?P<parameters>[0-?]*)(?P<between>[ -/]*)(?P<end>[@-~])")
@@ -30,34 +30,34 @@ _BEGUN = re.compile(
     r"\x1b(?:\[(?:[0-?]*[ -/]*|M.{0,2})|[\]P_^X](?:[^\x07\x1b\x9c]|\x1b(?!\\|$))*\x1b?)?\Z",
     re.DOTALL,
 )
-"""An end that may be the beginning of a sequence of which the rest has not come yet."""
+"""An end that may be the start of a sequence whose rest has not arrived."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 _MOUSE = re.compile(r"<\d+;\d+;\d+")
 _MODES = re.compile(r"\?(?:2026|2048);\d+")
-"""Of which modes Textual asks whether the terminal has them."""
+"""The modes that Textual asks the terminal about."""
 
 
 class InputFilter:
-    """Keys, the mouse, whole pastes and what Textual asked for pass; the rest is taken out.
+    """Passes keys, the mouse, whole pastes and replies that Textual asked for; drops the rest.
 
-    It is fed pieces of any length: a sequence may be cut anywhere.
+    It is fed pieces of any length: a sequence may be split anywhere.
     """
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
+        """Nothing has arrived yet."""
         self._held = ""
         self._pasting = False
 
     @property
     def patience(self) -> float | None:
-        """Seconds to wait for the rest of what is held, then `flush`; None: as long as it takes."""
+        """Seconds to wait for the rest of what is held, then `flush`; None: without limit."""
         if not self._held or self._pasting:
             return None
         return KEY_PATIENCE if len(self._held) <= _KEY else REPLY_PATIENCE
 
     def feed(self, text: str) -> str:
-        """What of this, and of what was held, is for the program."""
+        """The part of this, and of what was held, that is for the program."""
         text, self._held = self._held + text, ""
         begun = _BEGUN.search(text)
         if begun is not None and len(text) - begun.start() <= LONGEST:
@@ -65,7 +65,7 @@ class InputFilter:
         return self._passed(text)
 
     def flush(self) -> str:
-        """What was held, since its rest does not come: a key, or nothing."""
+        """The key that was held, or nothing: its rest has not arrived in time."""
         held, self._held = self._held, ""
         return held if len(held) <= _KEY else ""
 
@@ -89,16 +89,14 @@ def _typed(text: str) -> str:
 
 
 def _pasted(text: str) -> str:
-    """Text alone, with its tabs and lines."""
+    """Text with its tabs and line breaks only."""
     return _CONTROLS.sub("", _CSI.sub("", _STRING.sub("", text)))
 
 
 def _is_for_us(found: re.Match[str]) -> bool:
-    """Whether a sequence is a key, the mouse, a size, or an answer to what Textual asks."""
+    """Whether a sequence is a key, the mouse, a size, or a reply that Textual asked for."""
     parameters, between, end = found["parameters"], found["between"], found["end"]
-    if (
-        ":" in parameters
-    ):  # keys with sub-parameters: nobody asked for them, and Textual dies of some
+    if ":" in parameters:  # keys with sub-parameters: not requested, and some crash Textual
         return False
     if parameters[:1] in tuple("<=>?"):
         if end in "Mm":

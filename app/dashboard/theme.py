@@ -1,4 +1,4 @@
-"""How the dashboard looks: the theme that fits the terminal it runs on and the cluster it shows."""
+"""Picks the theme for the terminal and the cluster."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from textual.app import App
 from screens.themes import AUTO, THEMES, theme_for
 
 _WITHOUT_COLOURS = re.compile(r"vt[1-5]\d\d\b")
-"""DEC's terminals, by their names in terminfo, which gives them no colours; Rich takes any terminal
-that it does not know for one of 16."""
+"""DEC's terminals by their terminfo names, without colors; Rich gives 16 to any unknown one."""
 
 
 class ThemeSwitch:
-    """The look of an application, put on when it is made and again when its cluster is known.
+    """Sets the theme of an application at its start, and again once the cluster is known.
 
-    To be made before the application: it takes an empty `NO_COLOR` out of the environment. Empty
-    means not set (no-color.org); Textual takes it as set.
+    Make it before the application: it removes an empty `NO_COLOR` from the environment. Empty means
+    not set (no-color.org); Textual takes it as set.
     """
 
     def __init__(
@@ -33,10 +32,10 @@ class ThemeSwitch:
         self._by_context = by_context
         self._put_on_for: str | None = None
         self.ansi_color = True if "NO_COLOR" in os.environ else None
-        """What an App takes as `ansi_color`: without colours the terminal's own two are kept."""
+        """The `ansi_color` of an App: without colors the terminal's own two are kept."""
 
     def put_on(self, app: App[None], context: str) -> None:
-        """Give an application the theme for a kubeconfig context ("": not known yet)."""
+        """Set the theme for a kubeconfig context ("": not known yet)."""
         if context == self._put_on_for:
             return
         self._put_on_for = context
@@ -47,7 +46,7 @@ class ThemeSwitch:
 
 
 def colours_of(app: App[None], environment: Mapping[str, str]) -> str | None:
-    """How many colours an application's terminal has, in Rich's words; None: none."""
+    """The color system of an application's terminal, as Rich names it; None: no colors."""
     if _WITHOUT_COLOURS.match(environment.get("TERM", "")):
         return None
     return app.console.color_system
