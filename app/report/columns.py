@@ -44,7 +44,8 @@ class Column:
     tail: int = 0
     """Cells of its end that stay where it is cut, for names that differ at their ends."""
     extra: bool = False
-    """Left out where there is no room for it; nothing else is cut for its sake."""
+    """Left out where there is no room for it, as one that is not `chosen`; nothing else is cut for
+    its sake."""
     spare: int = 0
     """Left out where even the cut columns have no room, the highest first; 0: never."""
     returns: bool = False
@@ -170,18 +171,19 @@ Shown_contra = TypeVar("Shown_contra", contravariant=True)
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableColumn(Column, Generic[Item_contra, Shown_contra]):
+@dataclass(frozen=True)
+class TableColumn(Generic[Item_contra, Shown_contra]):
     """A column of a table that `get` prints, or a screen shows, or both."""
 
+    column: Column
     get: Callable[[Item_contra], str] | None = None
     """Its text in `get`; None: it is on the screen alone."""
+    cell: Callable[[Shown_contra], Cell] | None = None
+    """Its cell on the screen; None: it is in `get` alone."""
     header: str = ""
     """Its name in `get`; "": its title."""
     wide: bool = False
     """Whether `get` has it only with `-o wide`."""
-    cell: Callable[[Shown_contra], Cell] | None = None
-    """Its cell on the screen; None: it is in `get` alone."""
 
 
 class ScreenTable(Generic[S]):
@@ -201,8 +203,8 @@ class ScreenTable(Generic[S]):
         `key` is what a thing is known by among all, `health` how it is, `labels` what it is
         labelled with, `tone` that of the cells that have none of their own.
         """
-        shown = [(column, column.cell) for column in columns if column.cell is not None]
-        self.columns: tuple[Column, ...] = tuple(column for column, _ in shown)
+        shown = [(each.column, each.cell) for each in columns if each.cell is not None]
+        self.columns = tuple(column for column, _ in shown)
         self._cells = tuple(cell for _, cell in shown)
         self.key, self._health, self._labels, self._tone = key, health, labels, tone
 

@@ -51,18 +51,16 @@ class Table(Generic[I_co]):
         return document(snapshot, self.kind, self.items(snapshot), self.needs)
 
     def _text(self, items: Sequence[I_co], *, wide: bool) -> str:
-        by_key = {column.key: column for column in self.columns}
+        by_key = {each.column.key: each for each in self.columns}
         columns = map(by_key.__getitem__, self.order.split()) if self.order else self.columns
-        shown = [
-            (column, column.get) for column in columns if column.get and (wide or not column.wide)
-        ]
-        lines = [[column.header or column.title for column, _ in shown]]
+        shown = [(each, each.get) for each in columns if each.get and (wide or not each.wide)]
+        lines = [[each.header or each.column.title for each, _ in shown]]
         lines += [[one_line(get(item)) for _, get in shown] for item in items]
         widths = [max(cell_len(line[i]) for line in lines) for i in range(len(shown))]
         return "".join(
             "   ".join(
-                _padded(text, width, right=column.right)
-                for text, width, (column, _) in zip(line, widths, shown, strict=True)
+                _padded(text, width, right=each.column.right)
+                for text, width, (each, _) in zip(line, widths, shown, strict=True)
             ).rstrip()
             + "\n"
             for line in lines

@@ -59,7 +59,7 @@ def fitted_widths(
     for index in reversed(range(len(columns))):
         if _total(widths) <= room:
             break
-        if columns[index].extra:
+        if columns[index].extra or not columns[index].chosen:
             widths[index] = None
     spare = sorted((c.spare, index) for index, c in enumerate(columns) if c.spare)
     gone: list[int] = []

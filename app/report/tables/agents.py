@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Never
 
-from app.report.columns import TableColumn
+from app.report.columns import Column, TableColumn
 from app.report.json import Item
 from app.report.table import UNKNOWN, Table
 from app.state.kinds import CILIUM_STATUS, PODS
@@ -84,16 +84,18 @@ def _controllers(agent: AgentItem) -> str:
 
 
 COLUMNS: tuple[TableColumn[AgentItem, Never], ...] = (
-    TableColumn("node", "NODE", get=lambda a: a.node or UNKNOWN),
-    TableColumn("state", "STATE", get=lambda a: _said(a.state)),
-    TableColumn("hubble", "HUBBLE", get=lambda a: _said(a.hubble)),
-    TableColumn("kube_proxy", "KUBE-PROXY REPL.", get=lambda a: _said(a.kube_proxy_replacement)),
-    TableColumn("xdp", "XDP", get=lambda a: _said(a.acceleration)),
-    TableColumn("controllers", "CONTROLLERS", right=True, get=_controllers),
-    TableColumn("pod", "POD", wide=True, get=lambda a: a.pod),
-    TableColumn("envoy", "ENVOY", wide=True, get=lambda a: _said(a.envoy)),
-    TableColumn("ipam", "IPAM", get=lambda a: _said(a.ipam)),
-    TableColumn("note", "NOTE", get=lambda a: a.error or a.hubble_message or "-"),
+    TableColumn(Column("node", "NODE"), get=lambda a: a.node or UNKNOWN),
+    TableColumn(Column("state", "STATE"), get=lambda a: _said(a.state)),
+    TableColumn(Column("hubble", "HUBBLE"), get=lambda a: _said(a.hubble)),
+    TableColumn(
+        Column("kube_proxy", "KUBE-PROXY REPL."), get=lambda a: _said(a.kube_proxy_replacement)
+    ),
+    TableColumn(Column("xdp", "XDP"), get=lambda a: _said(a.acceleration)),
+    TableColumn(Column("controllers", "CONTROLLERS", right=True), get=_controllers),
+    TableColumn(Column("pod", "POD"), wide=True, get=lambda a: a.pod),
+    TableColumn(Column("envoy", "ENVOY"), wide=True, get=lambda a: _said(a.envoy)),
+    TableColumn(Column("ipam", "IPAM"), get=lambda a: _said(a.ipam)),
+    TableColumn(Column("note", "NOTE"), get=lambda a: a.error or a.hubble_message or "-"),
 )
 TABLE = Table(
     kind="Agents",

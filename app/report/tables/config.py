@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.model.configuration import KeyParameter, fulfils, parameters
 from app.model.finding import worst
-from app.report.columns import Cell, ScreenTable, TableColumn, state, text
+from app.report.columns import Cell, Column, ScreenTable, TableColumn, state, text
 from app.report.json import Item
 from app.report.lines import NOTHING
 from app.report.table import NONE, Table
@@ -94,35 +94,29 @@ def _from(value: str | None) -> str:
 
 COLUMNS: tuple[TableColumn[ParameterItem, ParameterRow], ...] = (
     TableColumn(
-        "name", "PARAMETER", cut_to=22, get=lambda p: p.name, cell=lambda r: text(r.parameter.name)
+        Column("name", "PARAMETER", cut_to=22),
+        get=lambda p: p.name,
+        cell=lambda r: text(r.parameter.name),
     ),
-    TableColumn("expected", "EXPECTED", cut_to=8, spare=1, cell=lambda r: text(r.expected)),
+    TableColumn(Column("expected", "EXPECTED", cut_to=8, spare=1), cell=lambda r: text(r.expected)),
     TableColumn(
-        "value",
-        "IN FORCE",
-        cut_to=12,
+        Column("value", "IN FORCE", cut_to=12),
         header="VALUE",
         get=lambda p: p.effective or NONE,
         cell=_value,
     ),
     TableColumn(
-        "from",
-        "FROM",
-        cut_to=9,
-        spare=2,
+        Column("from", "FROM", cut_to=9, spare=2),
         get=lambda p: _from(p.value),
         cell=lambda r: text(_from(r.parameter.value)),
     ),
-    TableColumn("state", "STATE", cut_to=12, cell=lambda r: state(*r.state)),
+    TableColumn(Column("state", "STATE", cut_to=12), cell=lambda r: state(*r.state)),
     TableColumn(
-        "restart",
-        "RESTART",
-        cut_to=7,
-        spare=3,
+        Column("restart", "RESTART", cut_to=7, spare=3),
         cell=lambda r: text(", ".join(r.restart), "warn" if r.restart else ""),
     ),
     TableColumn(
-        "key", "KEY", extra=True, get=lambda p: p.key, cell=lambda r: text(r.parameter.key)
+        Column("key", "KEY", extra=True), get=lambda p: p.key, cell=lambda r: text(r.parameter.key)
     ),
 )
 TABLE = Table(kind="Config", needs=(CONFIG_MAPS,), items=parameter_items, columns=COLUMNS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Never
 
 from app.model.durations import age
-from app.report.columns import TableColumn
+from app.report.columns import Column, TableColumn
 from app.report.json import Item, seconds_since
 from app.report.table import UNKNOWN, Table, listed, sign
 from app.report.tables.policies import selecting
@@ -77,19 +77,25 @@ def _selected_by(endpoint: EndpointItem) -> str:
 
 
 COLUMNS: tuple[TableColumn[EndpointItem, Never], ...] = (
-    TableColumn("namespace", "NAMESPACE", get=lambda e: e.namespace),
-    TableColumn("name", "NAME", get=lambda e: e.name),
-    TableColumn("state", "STATE", get=lambda e: e.state or UNKNOWN),
-    TableColumn("identity", "IDENTITY", right=True, get=lambda e: str(e.identity or UNKNOWN)),
-    TableColumn("addresses", "ADDRESSES", get=lambda e: listed(e.addresses)),
-    TableColumn("node_address", "NODE ADDRESS", get=lambda e: e.node_address or UNKNOWN),
-    TableColumn("policies", "POLICIES", right=True, get=_number_of_policies),
-    TableColumn("selected_by", "SELECTED BY", wide=True, get=_selected_by),
-    TableColumn("ingress", "INGRESS ENFORCED", wide=True, get=lambda e: sign(e.ingress_enforced)),
-    TableColumn("egress", "EGRESS ENFORCED", wide=True, get=lambda e: sign(e.egress_enforced)),
-    TableColumn("health", "HEALTH", wide=True, get=lambda e: e.health or "-"),
-    TableColumn("labels", "LABELS", wide=True, get=lambda e: listed(e.labels)),
-    TableColumn("age", "AGE", right=True, get=lambda e: age(e.age)),
+    TableColumn(Column("namespace", "NAMESPACE"), get=lambda e: e.namespace),
+    TableColumn(Column("name", "NAME"), get=lambda e: e.name),
+    TableColumn(Column("state", "STATE"), get=lambda e: e.state or UNKNOWN),
+    TableColumn(
+        Column("identity", "IDENTITY", right=True), get=lambda e: str(e.identity or UNKNOWN)
+    ),
+    TableColumn(Column("addresses", "ADDRESSES"), get=lambda e: listed(e.addresses)),
+    TableColumn(Column("node_address", "NODE ADDRESS"), get=lambda e: e.node_address or UNKNOWN),
+    TableColumn(Column("policies", "POLICIES", right=True), get=_number_of_policies),
+    TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=_selected_by),
+    TableColumn(
+        Column("ingress", "INGRESS ENFORCED"), wide=True, get=lambda e: sign(e.ingress_enforced)
+    ),
+    TableColumn(
+        Column("egress", "EGRESS ENFORCED"), wide=True, get=lambda e: sign(e.egress_enforced)
+    ),
+    TableColumn(Column("health", "HEALTH"), wide=True, get=lambda e: e.health or "-"),
+    TableColumn(Column("labels", "LABELS"), wide=True, get=lambda e: listed(e.labels)),
+    TableColumn(Column("age", "AGE", right=True), get=lambda e: age(e.age)),
 )
 TABLE = Table(
     kind="Endpoints",

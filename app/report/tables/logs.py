@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.model.finding import Ref, session_ref
-from app.report.columns import Cell, Row, ScreenTable, TableColumn
+from app.report.columns import Cell, Column, Row, ScreenTable, TableColumn
 from app.report.format import age_of, time_of_day
 from app.report.json import Item
 from app.report.lines import SIGN, TIMES
@@ -386,55 +386,34 @@ def _event_cell(row: LogRow, words: str) -> Cell:
 
 
 COLUMNS: tuple[TableColumn[LogItem, LogRow], ...] = (
-    TableColumn("time", "TIME", least=8, marks=False, get=_time, cell=_time_cell),
+    TableColumn(Column("time", "TIME", least=8, marks=False), get=_time, cell=_time_cell),
     TableColumn(
-        "level",
-        "LEVEL",
-        least=5,
-        spare=2,
-        get=lambda e: e.level or "-",
-        cell=_level_cell,
+        Column("level", "LEVEL", least=5, spare=2), get=lambda e: e.level or "-", cell=_level_cell
     ),
-    TableColumn("node", "NODE", cut_to=10, spare=1, cell=lambda r: Cell(r.writer)),
+    TableColumn(Column("node", "NODE", cut_to=10, spare=1), cell=lambda r: Cell(r.writer)),
     TableColumn(
-        "source",
-        "SOURCE",
-        least=4,
+        Column("source", "SOURCE", least=4),
         header="TOPIC",
         get=lambda e: e.topic or "-",
         cell=lambda r: Cell(r.source),
     ),
     TableColumn(
-        "event",
-        "EVENT",
-        cut_to=34,
+        Column("event", "EVENT", cut_to=34),
         get=lambda e: f"-- {e.marker} --" if e.marker else e.event,
         cell=lambda r: _event_cell(r, r.event),
     ),
     TableColumn(
-        "names",
-        "NAMES",
-        cut_to=16,
-        extra=True,
-        chosen=False,
+        Column("names", "NAMES", cut_to=16, chosen=False),
         cell=lambda r: Cell(", ".join(map(str, r.things))),
     ),
     TableColumn(
-        "pod",
-        "POD",
-        cut_to=12,
-        extra=True,
-        chosen=False,
+        Column("pod", "POD", cut_to=12, chosen=False),
         wide=True,
         get=lambda e: e.pod,
         cell=lambda r: Cell(r.entries[0].pod if r.entries else ""),
     ),
     TableColumn(
-        "line",
-        "LINE",
-        cut_to=40,
-        extra=True,
-        chosen=False,
+        Column("line", "LINE", cut_to=40, chosen=False),
         cell=lambda r: Cell(r.entries[-1].line.raw if r.entries and not r.gap else ""),
     ),
 )
@@ -453,10 +432,12 @@ SCREEN = ScreenTable(
 )
 IN_SHORT: ScreenTable[LogRow] = ScreenTable(
     (
-        TableColumn("time", "TIME", least=8, cell=_time_cell),
-        TableColumn("level", "LEVEL", least=5, cell=_level_cell),
-        TableColumn("source", "SOURCE", least=4, cell=lambda r: Cell(r.source)),
-        TableColumn("event", "EVENT", cut_to=20, cell=lambda r: _event_cell(r, r.event_in_short)),
+        TableColumn(Column("time", "TIME", least=8), cell=_time_cell),
+        TableColumn(Column("level", "LEVEL", least=5), cell=_level_cell),
+        TableColumn(Column("source", "SOURCE", least=4), cell=lambda r: Cell(r.source)),
+        TableColumn(
+            Column("event", "EVENT", cut_to=20), cell=lambda r: _event_cell(r, r.event_in_short)
+        ),
     ),
     key=lambda row: row.key,
     health=lambda row: row.health,

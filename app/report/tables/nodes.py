@@ -8,7 +8,7 @@ from typing import Never
 from app.model.durations import age
 from app.model.health import pod_ready
 from app.model.sessions import Session, sessions
-from app.report.columns import TableColumn
+from app.report.columns import Column, TableColumn
 from app.report.json import Item, seconds_since
 from app.report.table import NONE, UNKNOWN, Table, listed, sign
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, SESSION_KINDS
@@ -65,13 +65,13 @@ def _sessions(node: NodeItem) -> str:
 
 
 COLUMNS: tuple[TableColumn[NodeItem, Never], ...] = (
-    TableColumn("name", "NAME", get=lambda n: n.name),
-    TableColumn("ready", "READY", get=lambda n: sign(n.ready)),
-    TableColumn("agent", "AGENT", get=lambda n: n.agent or NONE),
-    TableColumn("agent_ready", "AGENT READY", get=lambda n: sign(n.agent_ready)),
-    TableColumn("sessions", "SESSIONS", get=_sessions),
-    TableColumn("addresses", "ADDRESSES", wide=True, get=lambda n: listed(n.addresses)),
-    TableColumn("kubelet", "KUBELET", wide=True, get=lambda n: n.kubelet),
-    TableColumn("age", "AGE", right=True, get=lambda n: age(n.age)),
+    TableColumn(Column("name", "NAME"), get=lambda n: n.name),
+    TableColumn(Column("ready", "READY"), get=lambda n: sign(n.ready)),
+    TableColumn(Column("agent", "AGENT"), get=lambda n: n.agent or NONE),
+    TableColumn(Column("agent_ready", "AGENT READY"), get=lambda n: sign(n.agent_ready)),
+    TableColumn(Column("sessions", "SESSIONS"), get=_sessions),
+    TableColumn(Column("addresses", "ADDRESSES"), wide=True, get=lambda n: listed(n.addresses)),
+    TableColumn(Column("kubelet", "KUBELET"), wide=True, get=lambda n: n.kubelet),
+    TableColumn(Column("age", "AGE", right=True), get=lambda n: age(n.age)),
 )
 TABLE = Table(kind="Nodes", needs=(NODES, *SESSION_KINDS), items=node_items, columns=COLUMNS)

@@ -11,6 +11,7 @@ from app.model.durations import age
 from app.model.health import COMPONENTS, cilium_pods
 from app.report.columns import (
     Cell,
+    Column,
     Kept,
     Row,
     ScreenTable,
@@ -169,65 +170,44 @@ def _containers(pod: CiliumPod) -> Cell:
 
 COLUMNS: tuple[TableColumn[PodItem, PodRow], ...] = (
     TableColumn(
-        "component",
-        "COMPONENT",
-        least=9,
-        cut_to=10,
+        Column("component", "COMPONENT", least=9, cut_to=10),
         get=lambda p: p.component + ("*" if p.leader else ""),
         cell=_component,
     ),
     TableColumn(
-        "name",
-        "NAME",
-        cut_to=11,
-        tail=5,
+        Column("name", "NAME", cut_to=11, tail=5),
         get=lambda p: p.name,
         cell=_of(lambda p: Cell(p.pod.name)),
     ),
-    TableColumn("ready", "READY", get=lambda p: f"{p.ready_containers}/{p.containers}"),
-    TableColumn("ready", "READY", right=True, spare=5, cell=_ready),
+    TableColumn(Column("ready", "READY"), get=lambda p: f"{p.ready_containers}/{p.containers}"),
+    TableColumn(Column("ready", "READY", right=True, spare=5), cell=_ready),
     TableColumn(
-        "status",
-        "STATUS",
-        least=9,
-        cut_to=13,
+        Column("status", "STATUS", least=9, cut_to=13),
         get=lambda p: p.status,
         cell=lambda row: state(row.status.health, row.status.words),
     ),
     TableColumn(
-        "restarts",
-        "RESTARTS",
-        right=True,
-        spare=1,
+        Column("restarts", "RESTARTS", right=True, spare=1),
         get=lambda p: str(p.restarts),
         cell=_of(lambda p: number(p.restarts)),
     ),
-    TableColumn("last", "LAST EXIT", cut_to=11, spare=2, get=_last_exit, cell=_last),
+    TableColumn(Column("last", "LAST EXIT", cut_to=11, spare=2), get=_last_exit, cell=_last),
     TableColumn(
-        "node",
-        "NODE",
-        cut_to=10,
+        Column("node", "NODE", cut_to=10),
         get=lambda p: p.node or NONE,
         cell=lambda row: Cell(row.status.node or NOTHING),
     ),
-    TableColumn("version", "VERSION", cut_to=9, spare=3, get=lambda p: p.version, cell=_version),
     TableColumn(
-        "age",
-        "AGE",
-        right=True,
-        least=3,
-        spare=4,
-        returns=True,
+        Column("version", "VERSION", cut_to=9, spare=3), get=lambda p: p.version, cell=_version
+    ),
+    TableColumn(
+        Column("age", "AGE", right=True, least=3, spare=4, returns=True),
         get=lambda p: age(p.age),
         cell=lambda row: since(row.created, row.age),
     ),
-    TableColumn(
-        "ip", "IP", extra=True, chosen=False, cell=_of(lambda p: address(p.pod.status.pod_ip))
-    ),
-    TableColumn(
-        "containers", "CONTAINERS", cut_to=14, extra=True, chosen=False, cell=_of(_containers)
-    ),
-    TableColumn("namespace", "NAMESPACE", extra=True, chosen=False, cell=_namespace),
+    TableColumn(Column("ip", "IP", chosen=False), cell=_of(lambda p: address(p.pod.status.pod_ip))),
+    TableColumn(Column("containers", "CONTAINERS", cut_to=14, chosen=False), cell=_of(_containers)),
+    TableColumn(Column("namespace", "NAMESPACE", chosen=False), cell=_namespace),
 )
 TABLE = Table(kind="Pods", needs=(PODS, LEASES), items=pod_items, columns=COLUMNS)
 SCREEN = ScreenTable(

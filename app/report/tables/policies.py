@@ -7,7 +7,7 @@ from typing import Never
 
 from app.model.durations import age
 from app.model.policies import Policy, labels_of, policies
-from app.report.columns import TableColumn
+from app.report.columns import Column, TableColumn
 from app.report.json import Item, seconds_since
 from app.report.table import Table, optional, sign
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES
@@ -95,16 +95,16 @@ def _direction(found: DirectionItem) -> str:
 
 
 COLUMNS: tuple[TableColumn[PolicyItem, Never], ...] = (
-    TableColumn("kind", "KIND", get=lambda p: p.kind),
-    TableColumn("namespace", "NAMESPACE", get=lambda p: p.namespace or "-"),
-    TableColumn("name", "NAME", get=lambda p: p.name),
-    TableColumn("valid", "VALID", get=lambda p: sign(p.valid)),
-    TableColumn("ingress", "INGRESS", get=lambda p: _direction(p.ingress)),
-    TableColumn("egress", "EGRESS", get=lambda p: _direction(p.egress)),
-    TableColumn("endpoints", "ENDPOINTS", right=True, get=lambda p: optional(p.endpoints)),
-    TableColumn("selects", "SELECTS", get=lambda p: p.selector),
-    TableColumn("age", "AGE", wide=True, right=True, get=lambda p: age(p.age)),
-    TableColumn("message", "MESSAGE", wide=True, get=lambda p: p.message or "-"),
+    TableColumn(Column("kind", "KIND"), get=lambda p: p.kind),
+    TableColumn(Column("namespace", "NAMESPACE"), get=lambda p: p.namespace or "-"),
+    TableColumn(Column("name", "NAME"), get=lambda p: p.name),
+    TableColumn(Column("valid", "VALID"), get=lambda p: sign(p.valid)),
+    TableColumn(Column("ingress", "INGRESS"), get=lambda p: _direction(p.ingress)),
+    TableColumn(Column("egress", "EGRESS"), get=lambda p: _direction(p.egress)),
+    TableColumn(Column("endpoints", "ENDPOINTS", right=True), get=lambda p: optional(p.endpoints)),
+    TableColumn(Column("selects", "SELECTS"), get=lambda p: p.selector),
+    TableColumn(Column("age", "AGE", right=True), wide=True, get=lambda p: age(p.age)),
+    TableColumn(Column("message", "MESSAGE"), wide=True, get=lambda p: p.message or "-"),
 )
 TABLE = Table(
     kind="Policies",

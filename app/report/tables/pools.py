@@ -11,7 +11,7 @@ from app.model.finding import health_of
 from app.model.lbipam import AddressRange, PoolUsage, pool_usages
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.columns import Cell, ScreenTable, Share, TableColumn, number, share, state
+from app.report.columns import Cell, Column, ScreenTable, Share, TableColumn, number, share, state
 from app.report.format import bar
 from app.report.json import Item, seconds_since
 from app.report.lines import NOTHING
@@ -204,49 +204,42 @@ def _family(pool: PoolStatus) -> str:
 
 COLUMNS: tuple[TableColumn[PoolItem, PoolStatus], ...] = (
     TableColumn(
-        "pool",
-        "POOL",
-        least=10,
-        cut_to=10,
+        Column("pool", "POOL", least=10, cut_to=10),
         header="NAME",
         get=lambda p: p.name,
         cell=lambda p: Cell(p.usage.pool.name),
     ),
-    TableColumn("bar", "USE", least=10, spare=1, drawn=True, cell=_bar),
+    TableColumn(Column("bar", "USE", least=10, spare=1, drawn=True), cell=_bar),
     TableColumn(
-        "used",
-        "USED/TOTAL",
-        right=True,
+        Column("used", "USED/TOTAL", right=True),
         header="USED",
         get=lambda p: optional(p.used),
         cell=lambda p: used_cell(p.usage),
     ),
     TableColumn(
-        "free", "FREE", right=True, spare=2, get=lambda p: optional(p.available), cell=_free
+        Column("free", "FREE", right=True, spare=2), get=lambda p: optional(p.available), cell=_free
     ),
-    TableColumn("total", "TOTAL", right=True, get=lambda p: optional(p.total)),
-    TableColumn("state", "STATE", cut_to=20, get=_state, cell=lambda p: state(p.health, p.words)),
+    TableColumn(Column("total", "TOTAL", right=True), get=lambda p: optional(p.total)),
     TableColumn(
-        "ranges",
-        "RANGES",
-        cut_to=12,
-        spare=4,
+        Column("state", "STATE", cut_to=20), get=_state, cell=lambda p: state(p.health, p.words)
+    ),
+    TableColumn(
+        Column("ranges", "RANGES", cut_to=12, spare=4),
         get=lambda p: ", ".join(p.ranges) or NONE,
         cell=_ranges,
     ),
     TableColumn(
-        "selects",
-        "SELECTS",
-        cut_to=16,
-        spare=3,
+        Column("selects", "SELECTS", cut_to=16, spare=3),
         get=lambda p: p.selector,
         cell=lambda p: Cell(_selector(p.usage)),
     ),
-    TableColumn("family", "FAMILY", extra=True, cell=lambda p: Cell(_family(p))),
-    TableColumn("age", "AGE", wide=True, right=True, get=lambda p: age(p.age)),
-    TableColumn("conflict", "CONFLICT", wide=True, get=lambda p: p.conflict or "-"),
+    TableColumn(Column("family", "FAMILY", extra=True), cell=lambda p: Cell(_family(p))),
+    TableColumn(Column("age", "AGE", right=True), wide=True, get=lambda p: age(p.age)),
+    TableColumn(Column("conflict", "CONFLICT"), wide=True, get=lambda p: p.conflict or "-"),
     TableColumn(
-        "invalid", "INVALID BLOCKS", wide=True, get=lambda p: "; ".join(p.invalid_blocks) or "-"
+        Column("invalid", "INVALID BLOCKS"),
+        wide=True,
+        get=lambda p: "; ".join(p.invalid_blocks) or "-",
     ),
 )
 TABLE = Table(

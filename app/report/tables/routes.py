@@ -11,6 +11,7 @@ from app.model.lbipam import load_balancers
 from app.model.routes import routes
 from app.report.columns import (
     Cell,
+    Column,
     ScreenTable,
     Share,
     TableColumn,
@@ -259,28 +260,29 @@ def _attribute_columns(
         return text("") if path is None else seconds(path.age, age(path.age))
 
     return (
-        TableColumn("next_hop", "NEXT HOP", extra=True, get=_next_hop, cell=of(_next_hop_cell)),
         TableColumn(
-            "as_path", "AS PATH", extra=True, get=_as_path, cell=of(lambda p: text(p.as_path_text))
+            Column("next_hop", "NEXT HOP", extra=True), get=_next_hop, cell=of(_next_hop_cell)
         ),
         TableColumn(
-            "communities",
-            "COMMUNITIES",
-            extra=True,
+            Column("as_path", "AS PATH", extra=True),
+            get=_as_path,
+            cell=of(lambda p: text(p.as_path_text)),
+        ),
+        TableColumn(
+            Column("communities", "COMMUNITIES", extra=True),
             wide=True,
             get=_communities,
             cell=of(lambda p: text(" ".join((*p.communities, *p.large_communities)))),
         ),
         TableColumn(
-            "local_pref",
-            "LOCAL PREF",
-            right=True,
-            extra=True,
+            Column("local_pref", "LOCAL PREF", right=True, extra=True),
             cell=of(lambda p: number(p.local_pref)),
         ),
-        TableColumn("med", "MED", right=True, extra=True, cell=of(lambda p: number(p.med))),
+        TableColumn(Column("med", "MED", right=True, extra=True), cell=of(lambda p: number(p.med))),
         TableColumn(
-            "age", "AGE", right=True, extra=True, get=lambda r: duration(r.age), cell=path_age
+            Column("age", "AGE", right=True, extra=True),
+            get=lambda r: duration(r.age),
+            cell=path_age,
         ),
     )
 
@@ -315,55 +317,52 @@ def _words(found: PathAttributes) -> str:
 
 
 PREFIX_COLUMNS: tuple[TableColumn[Never, Announcement], ...] = (
-    TableColumn("prefix", "PREFIX", cut_to=18, cell=lambda a: _prefix(a.prefix, a.network)),
-    TableColumn("what", "WHAT", cut_to=14, cell=lambda a: text(a.what)),
-    TableColumn("state", "STATE", least=11, cell=lambda a: state(a.health, state_of(a))),
+    TableColumn(Column("prefix", "PREFIX", cut_to=18), cell=lambda a: _prefix(a.prefix, a.network)),
+    TableColumn(Column("what", "WHAT", cut_to=14), cell=lambda a: text(a.what)),
+    TableColumn(Column("state", "STATE", least=11), cell=lambda a: state(a.health, state_of(a))),
     TableColumn(
-        "expected", "EXPECTED", right=True, spare=4, cell=lambda a: number(len(a.expected))
+        Column("expected", "EXPECTED", right=True, spare=4), cell=lambda a: number(len(a.expected))
     ),
     TableColumn(
-        "available",
-        "AVAILABLE",
-        right=True,
-        spare=3,
+        Column("available", "AVAILABLE", right=True, spare=3),
         cell=lambda a: number(None if a.available is None else len(a.available), unknown="?"),
     ),
-    TableColumn("advertised", "ADV", right=True, least=5, cell=_announced_by),
+    TableColumn(Column("advertised", "ADV", right=True, least=5), cell=_announced_by),
     TableColumn(
-        "missing", "MISSING", cut_to=10, spare=1, cell=lambda a: _nodes(a.missing, a.health)
+        Column("missing", "MISSING", cut_to=10, spare=1), cell=lambda a: _nodes(a.missing, a.health)
     ),
-    TableColumn("extra", "EXTRA", cut_to=7, spare=2, cell=lambda a: _nodes(a.extra, a.health)),
+    TableColumn(
+        Column("extra", "EXTRA", cut_to=7, spare=2), cell=lambda a: _nodes(a.extra, a.health)
+    ),
 )
 PREFIXES = ScreenTable(PREFIX_COLUMNS, key=lambda a: a.prefix, health=lambda a: a.health)
 """A row a prefix: where it should be announced, and where it is."""
 
 COLUMNS: tuple[TableColumn[RouteItem, NodeRoute], ...] = (
     TableColumn(
-        "prefix",
-        "PREFIX",
-        cut_to=18,
+        Column("prefix", "PREFIX", cut_to=18),
         get=lambda r: r.prefix,
         cell=lambda r: _prefix(r.route.prefix, r.prefix),
     ),
-    TableColumn("node", "NODE", cut_to=10, get=lambda r: r.node, cell=lambda r: text(r.node)),
-    TableColumn("table", "TABLE", least=10, get=lambda r: r.table, cell=lambda r: text(r.table)),
     TableColumn(
-        "neighbor",
-        "PEER",
-        least=11,
+        Column("node", "NODE", cut_to=10), get=lambda r: r.node, cell=lambda r: text(r.node)
+    ),
+    TableColumn(
+        Column("table", "TABLE", least=10), get=lambda r: r.table, cell=lambda r: text(r.table)
+    ),
+    TableColumn(
+        Column("neighbor", "PEER", least=11),
         header="NEIGHBOR",
         get=lambda r: r.neighbor or "-",
         cell=lambda r: address(r.route.neighbor),
     ),
     TableColumn(
-        "session",
-        "SESSION",
-        least=7,
+        Column("session", "SESSION", least=7),
         get=lambda r: {True: "up", False: "down", None: "-"}[r.established],
         cell=_established,
     ),
     *_attribute_columns(_route),
-    TableColumn("service", "SERVICE", get=lambda r: ",".join(r.services) or "-"),
+    TableColumn(Column("service", "SERVICE"), get=lambda r: ",".join(r.services) or "-"),
 )
 TABLE = Table(
     kind="Routes",
@@ -381,10 +380,10 @@ SCREEN = ScreenTable(
 """A row a route of a table of a node."""
 
 PLACE_COLUMNS: tuple[TableColumn[Never, PlaceRow], ...] = (
-    TableColumn("node", "NODE", cut_to=10, cell=lambda p: text(p.node)),
-    TableColumn("peer", "PEER", least=11, cell=lambda p: address(p.link[1])),
-    TableColumn("available", "AVAIL", cell=_own),
-    TableColumn("advertised", "ADVERTISED", least=10, cell=lambda p: state(*p.announced)),
+    TableColumn(Column("node", "NODE", cut_to=10), cell=lambda p: text(p.node)),
+    TableColumn(Column("peer", "PEER", least=11), cell=lambda p: address(p.link[1])),
+    TableColumn(Column("available", "AVAIL"), cell=_own),
+    TableColumn(Column("advertised", "ADVERTISED", least=10), cell=lambda p: state(*p.announced)),
     *_attribute_columns(PlaceRow.route),
 )
 PLACES = ScreenTable(

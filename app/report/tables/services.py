@@ -17,6 +17,7 @@ from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import backends
 from app.report.columns import (
     Cell,
+    Column,
     Kept,
     Row,
     ScreenTable,
@@ -277,77 +278,58 @@ def _labels_cell(row: ServiceRow) -> Cell:
 
 
 COLUMNS: tuple[TableColumn[ServiceItem, ServiceRow], ...] = (
-    TableColumn("service", "SERVICE", cut_to=24, cell=lambda r: Cell(r.balancer.service.key)),
     TableColumn(
-        "address",
-        "ADDRESS",
-        least=13,
-        cut_to=13,
-        spare=1,
+        Column("service", "SERVICE", cut_to=24), cell=lambda r: Cell(r.balancer.service.key)
+    ),
+    TableColumn(
+        Column("address", "ADDRESS", least=13, cut_to=13, spare=1),
         get=_addresses,
         cell=_address_cell,
     ),
-    TableColumn("pool", "POOL", cut_to=8, spare=3, get=_pools, cell=_pools_cell),
+    TableColumn(Column("pool", "POOL", cut_to=8, spare=3), get=_pools, cell=_pools_cell),
     TableColumn(
-        "condition",
-        "CONDITION",
-        least=11,
-        cut_to=11,
-        spare=2,
+        Column("condition", "CONDITION", least=11, cut_to=11, spare=2),
         header="LB-IPAM",
         get=_condition,
         cell=_condition_cell,
     ),
     TableColumn(
-        "endpoints", "ENDPOINTS", right=True, spare=4, get=_endpoints, cell=_endpoints_cell
+        Column("endpoints", "ENDPOINTS", right=True, spare=4), get=_endpoints, cell=_endpoints_cell
     ),
     TableColumn(
-        "announced",
-        "ANNOUNCED",
-        right=True,
+        Column("announced", "ANNOUNCED", right=True),
         header="ANNOUNCED BY",
         get=_announced,
         cell=announced_cell,
     ),
-    TableColumn("why", "WHY", cut_to=24, cell=lambda r: state(r.status.health, r.status.why)),
     TableColumn(
-        "policy",
-        "POLICY",
-        least=7,
-        spare=5,
+        Column("why", "WHY", cut_to=24), cell=lambda r: state(r.status.health, r.status.why)
+    ),
+    TableColumn(
+        Column("policy", "POLICY", least=7, spare=5),
         get=lambda s: s.external_traffic_policy or "-",
         cell=lambda r: Cell(r.balancer.service.spec.external_traffic_policy or NOTHING),
     ),
     TableColumn(
-        "namespace",
-        "NAMESPACE",
-        extra=True,
-        chosen=False,
+        Column("namespace", "NAMESPACE", chosen=False),
         get=lambda s: s.namespace,
         cell=lambda r: Cell(r.balancer.service.namespace),
     ),
-    TableColumn("name", "NAME", get=lambda s: s.name),
+    TableColumn(Column("name", "NAME"), get=lambda s: s.name),
     TableColumn(
-        "class",
-        "CLASS",
-        extra=True,
-        chosen=False,
+        Column("class", "CLASS", chosen=False),
         wide=True,
         get=lambda s: s.load_balancer_class or NONE,
         cell=lambda r: Cell(r.balancer.service.spec.load_balancer_class or NOTHING),
     ),
     TableColumn(
-        "age",
-        "AGE",
-        right=True,
-        extra=True,
-        chosen=False,
+        Column("age", "AGE", right=True, chosen=False),
         get=lambda s: age(s.age),
         cell=lambda r: since(r.created, r.age),
     ),
-    TableColumn("labels", "LABELS", cut_to=20, extra=True, chosen=False, cell=_labels_cell),
-    TableColumn("selected_by", "SELECTED BY", wide=True, get=_selected_by),
-    TableColumn("nodes", "NODES", wide=True, get=_announcing_nodes),
+    TableColumn(Column("labels", "LABELS", cut_to=20, chosen=False), cell=_labels_cell),
+    TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=_selected_by),
+    TableColumn(Column("nodes", "NODES"), wide=True, get=_announcing_nodes),
 )
 TABLE = Table(
     kind="Services",

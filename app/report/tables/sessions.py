@@ -11,6 +11,7 @@ from app.model.durations import age, duration
 from app.model.sessions import Session, Witness, sessions
 from app.report.columns import (
     Cell,
+    Column,
     ScreenTable,
     TableColumn,
     address,
@@ -249,117 +250,75 @@ def _timer(read: Callable[[BgpPeer], int]) -> Callable[[SessionRow], Cell]:
 
 
 NODE: TableColumn[SessionItem, SessionRow] = TableColumn(
-    "node", "NODE", cut_to=10, get=lambda s: s.node, cell=lambda r: text(r.standing.node)
+    Column("node", "NODE", cut_to=10), get=lambda s: s.node, cell=lambda r: text(r.standing.node)
 )
 PEER: TableColumn[SessionItem, SessionRow] = TableColumn(
-    "peer",
-    "PEER",
-    least=11,
+    Column("peer", "PEER", least=11),
     get=lambda s: s.peer_address or s.peer,
     cell=lambda r: address(r.standing.peer_address),
 )
 _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
     TableColumn(
-        "as",
-        "AS",
-        right=True,
-        least=5,
-        spare=4,
+        Column("as", "AS", right=True, least=5, spare=4),
         get=lambda s: optional(s.peer_asn),
         cell=lambda r: number(r.standing.peer_asn or None, unknown="any"),
     ),
-    TableColumn("state", "STATE", least=13, cut_to=14, get=lambda s: s.state, cell=_state),
+    TableColumn(Column("state", "STATE", least=13, cut_to=14), get=lambda s: s.state, cell=_state),
     TableColumn(
-        "uptime",
-        "UP/DOWN",
-        right=True,
-        least=8,
-        spare=1,
+        Column("uptime", "UP/DOWN", right=True, least=8, spare=1),
         header="UP",
         get=lambda s: duration(s.uptime),
         cell=_uptime,
     ),
     TableColumn(
-        "received",
-        "RCVD",
-        right=True,
-        spare=5,
+        Column("received", "RCVD", right=True, spare=5),
         get=lambda s: str(s.received),
         cell=lambda r: number(r.current.received if r.current else None),
     ),
     TableColumn(
-        "advertised",
-        "ADV",
-        right=True,
-        spare=2,
+        Column("advertised", "ADV", right=True, spare=2),
         get=lambda s: str(s.advertised),
         cell=lambda r: number(r.current.advertised if r.current else None),
     ),
-    TableColumn("flaps", "FLAPS", right=True, spare=3, cell=_flaps),
-    TableColumn("recent", "20 MIN", extra=True, drawn=True, cell=_recent),
-    TableColumn("reason", "REASON", cut_to=12, cell=_reason),
+    TableColumn(Column("flaps", "FLAPS", right=True, spare=3), cell=_flaps),
+    TableColumn(Column("recent", "20 MIN", extra=True, drawn=True), cell=_recent),
+    TableColumn(Column("reason", "REASON", cut_to=12), cell=_reason),
     # What else is known of them, for whoever asks.
     TableColumn(
-        "witness",
-        "WITNESS",
-        extra=True,
-        chosen=False,
-        header="FROM",
-        get=_source,
-        cell=_reported_by,
+        Column("witness", "WITNESS", chosen=False), header="FROM", get=_source, cell=_reported_by
     ),
+    TableColumn(Column("name", "PEER NAME", chosen=False), cell=lambda r: text(r.standing.peer)),
     TableColumn(
-        "name", "PEER NAME", extra=True, chosen=False, cell=lambda r: text(r.standing.peer)
-    ),
-    TableColumn(
-        "instance",
-        "INSTANCE",
-        extra=True,
-        chosen=False,
+        Column("instance", "INSTANCE", chosen=False),
         wide=True,
         get=lambda s: s.instance,
         cell=lambda r: text(r.standing.instance),
     ),
     TableColumn(
-        "local",
-        "LOCAL AS",
-        right=True,
-        extra=True,
-        chosen=False,
+        Column("local", "LOCAL AS", right=True, chosen=False),
         wide=True,
         get=lambda s: optional(s.local_asn),
         cell=lambda r: number(r.standing.local_asn or None),
     ),
     TableColumn(
-        "families",
-        "FAMILIES",
-        extra=True,
-        chosen=False,
+        Column("families", "FAMILIES", chosen=False),
         wide=True,
         header="FAMILIES RCVD/ADV",
         get=_families,
         cell=_families_cell,
     ),
     TableColumn(
-        "hold",
-        "HOLD",
-        right=True,
-        extra=True,
-        chosen=False,
+        Column("hold", "HOLD", right=True, chosen=False),
         wide=True,
         get=lambda s: optional(s.hold_time),
         cell=_timer(lambda peer: peer.applied_hold_time),
     ),
     TableColumn(
-        "keepalive",
-        "KEEPALIVE",
-        right=True,
-        extra=True,
-        chosen=False,
+        Column("keepalive", "KEEPALIVE", right=True, chosen=False),
         cell=_timer(lambda peer: peer.applied_keepalive),
     ),
-    TableColumn("password", "PASSWORD", wide=True, get=lambda s: sign(s.tcp_password)),
-    TableColumn("note", "NOTE", get=lambda s: s.note),
+    TableColumn(Column("password", "PASSWORD"), wide=True, get=lambda s: sign(s.tcp_password)),
+    TableColumn(Column("note", "NOTE"), get=lambda s: s.note),
 )
 TABLE = Table(
     kind="Sessions", needs=SESSION_KINDS, items=session_items, columns=(NODE, PEER, *_REST)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.report.columns import Cell, ScreenTable, TableColumn, seconds, state, text
+from app.report.columns import Cell, Column, ScreenTable, TableColumn, seconds, state, text
 from app.report.format import age_of
 from app.report.json import SourceItem, source_items
 from app.report.lines import NOTHING
@@ -74,37 +74,25 @@ def _error(row: SourceRow) -> Cell:
 
 COLUMNS: tuple[TableColumn[SourceItem, SourceRow], ...] = (
     TableColumn(
-        "name",
-        "READ",
-        cut_to=18,
+        Column("name", "READ", cut_to=18),
         header="SOURCE",
         get=lambda s: s.name,
         cell=lambda r: text(r.source.label),
     ),
-    TableColumn("state", "STATE", least=9, get=lambda s: s.state, cell=_state),
+    TableColumn(Column("state", "STATE", least=9), get=lambda s: s.state, cell=_state),
     TableColumn(
-        "age",
-        "AGE",
-        right=True,
-        least=3,
-        marks=False,
+        Column("age", "AGE", right=True, least=3, marks=False),
         get=lambda s: "-" if s.age is None else age(s.age),
         cell=_age,
     ),
     TableColumn(
-        "took",
-        "TOOK",
-        right=True,
-        spare=2,
-        marks=False,
+        Column("took", "TOOK", right=True, spare=2, marks=False),
         get=lambda s: _took(s.took),
         cell=lambda r: seconds(r.source.took, _took(r.source.took)),
     ),
-    TableColumn("next", "NEXT TRY", right=True, spare=1, marks=False, cell=_next_try),
+    TableColumn(Column("next", "NEXT TRY", right=True, spare=1, marks=False), cell=_next_try),
     TableColumn(
-        "error",
-        "ERROR",
-        cut_to=16,
+        Column("error", "ERROR", cut_to=16),
         header="MESSAGE",
         get=lambda s: "; ".join((*filter(None, [s.error]), *s.problems)),
         cell=_error,
