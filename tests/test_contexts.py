@@ -15,7 +15,6 @@ from textual.pilot import Pilot
 from app.config.settings import Settings
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import KubeconfigContexts, LiveCluster
-from app.lab.launch import RunningLab, start_lab
 from app.state.kinds import BGP_PEERS
 from collectors.process import end_all
 from screens.base.cluster_screen import ClusterScreen
@@ -23,6 +22,7 @@ from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from tests.dashboards import screen_text, text_of, until
+from tests.lab_asked import AskedLab, asked_lab, asking
 from tests.recorded import RECORDINGS, taken_at
 from tests.test_tmux import alive, descendants
 
@@ -33,14 +33,14 @@ SOON = 15.0
 """Seconds; what is asked of a cluster that is mute is given up after twice as many."""
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[RunningLab]:
-    with start_lab(replay=RECORDINGS / "healthy") as running:
+@pytest.fixture
+def lab() -> Iterator[AskedLab]:
+    with asked_lab(replay=RECORDINGS / "healthy") as running, asking():
         yield running
 
 
 @pytest.fixture
-def settings(lab: RunningLab, tmp_path: Path) -> Iterator[Settings]:
+def settings(lab: AskedLab, tmp_path: Path) -> Iterator[Settings]:
     """A kubeconfig with the lab, a server that never answers, and one that is not there."""
     document = json.loads(lab.kubeconfig.read_text())
     with socket.create_server(("127.0.0.1", 0)) as silent:
