@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
 from screens.prompt_words import COMMANDS
-from screens.registry import PLACES
+from screens.registry import places
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 
@@ -52,12 +52,14 @@ def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], st
 def word_lines() -> list[Line]:
     """The words behind `:`, what they take, and what the signs mean."""
     lines = [plain(" Commands, after :", "strong")]
-    lines += [_entry(" ".join(place.words), place.shows) for place in PLACES]
+    lines += [_entry(" ".join(place.words), place.shows) for place in places()]
     for word in COMMANDS:
         takes = f"  {word.takes}" if word.takes else ""
         lines.append((*_entry(" ".join(word.words), word.shows), Span(takes, "none")))
     lines += [_entry(form, told) for form, told in _BEHIND.items()]
-    names = "; ".join(f"{' '.join(place.kinds)}: {place.title}" for place in PLACES if place.kinds)
+    names = "; ".join(
+        f"{' '.join(place.kinds)}: {place.title}" for place in places() if place.kinds
+    )
     lines += [_entry("also", names), (), plain(" Signs", "strong")]
     lines += [_entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
     lines += [_entry(LEADER, "leads"), _entry("≠", "the two witnesses of a session disagree")]

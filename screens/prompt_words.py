@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
-from screens.registry import PLACES
+from screens.registry import places
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
@@ -50,8 +51,12 @@ COMMANDS = (
     *(SOLVE, QUIT),
 )
 
-MEANINGS: tuple[Place | Word, ...] = (*PLACES, *COMMANDS)
-"""What a word can mean: the screens before the commands."""
+
+@cache
+def meanings() -> tuple[Place | Word, ...]:
+    """What a word can mean: the screens before the commands."""
+    return (*places(), *COMMANDS)
+
 
 _LABEL = r"\w[\w./-]*!?=[\w./-]*"
 _FILTER = re.compile(
@@ -61,10 +66,10 @@ _FILTER = re.compile(
 
 def meant(word: str) -> tuple[Place | Word, ...]:
     """What a word may mean: what is called so, else what begins so; () for nothing."""
-    for each in MEANINGS:
+    for each in meanings():
         if word in each.words or (isinstance(each, Place) and word in each.kinds):
             return (each,)
-    return tuple(each for each in MEANINGS if _begins(each, word))
+    return tuple(each for each in meanings() if _begins(each, word))
 
 
 def spelled(meaning: Place | Word, word: str) -> str:
@@ -74,14 +79,14 @@ def spelled(meaning: Place | Word, word: str) -> str:
 
 def place_of(word: str) -> Place | None:
     """The screen that a word leads to, when it is spelled out."""
-    return next((place for place in PLACES if word in (*place.words, *place.kinds)), None)
+    return next((place for place in places() if word in (*place.words, *place.kinds)), None)
 
 
 def all_words() -> tuple[str, ...]:
     """Every word that the prompt completes, the first of each meaning before its short forms."""
     return (
-        *(each.words[0] for each in MEANINGS),
-        *(word for each in MEANINGS for word in each.words[1:]),
+        *(each.words[0] for each in meanings()),
+        *(word for each in meanings() for word in each.words[1:]),
     )
 
 
@@ -177,7 +182,7 @@ def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names
         CTX: names.contexts,
         THEME: names.themes,
         MOUSE: ("on", "off"),
-        GET: tuple(place.words[0] for place in PLACES),
+        GET: tuple(place.words[0] for place in places()),
     }.get(command, ())
 
 

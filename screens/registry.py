@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -10,16 +11,16 @@ import screens
 from screens.base.cluster_screen import Place
 
 
-def _places() -> list[Place]:
-    """The places of `screens/NAME.py` and `screens/NAME/screen.py`, in the order of their keys."""
+@cache
+def places() -> tuple[Place, ...]:
+    """The places of `screens/NAME.py` and `screens/NAME/screen.py`, in the order of their keys.
+
+    Imports every screen, so nothing asks for them before the first frame.
+    """
     found: list[Place] = []
     for each in iter_modules(screens.__path__, "screens."):
         name = f"{each.name}.screen" if each.ispkg else each.name
         if find_spec(name) is not None:
             place = getattr(import_module(name), "PLACE", None)
             found += [place] if isinstance(place, Place) else []
-    return sorted(found, key=lambda place: int(place.key.removeprefix("f")))
-
-
-PLACES = tuple(_places())
-"""In the order of their keys."""
+    return tuple(sorted(found, key=lambda place: int(place.key.removeprefix("f"))))

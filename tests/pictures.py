@@ -27,7 +27,7 @@ from rich.style import Style
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from screens.registry import PLACES
+from screens.registry import places
 from screens.runbook import RunbookScreen
 from tests.dashboards import recorded_dashboard, until
 from tests.patience import PATIENCE
@@ -88,12 +88,12 @@ async def drawn(picture: Picture) -> str:
             await until(pilot, lambda: _read(app))
             for theme in reversed(picture.themes):
                 app.theme = theme
-                for place in reversed(PLACES):  # the overview last: it was up while all was read
+                for place in reversed(places()):  # the overview last: it was up while all was read
                     await pilot.press(place.key)
                     grids.setdefault(place.title, {})[theme] = await _stands(app, pilot)
                 await _follow_runbook(app, pilot, picture.recording)
                 grids.setdefault("Runbook", {})[theme] = await _stands(app, pilot)
-    told = (*(place.title for place in PLACES), "Runbook")
+    told = (*(place.title for place in places()), "Runbook")
     return _written({title: grids[title] for title in told}, picture.themes)
 
 

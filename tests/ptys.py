@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyte
 
-from screens.registry import PLACES
+from screens.registry import places
 from tests.forked_programs import Forked, forked
 from tests.patience import PATIENCE
 
@@ -106,7 +106,7 @@ class Program:
     def go(self, place: str) -> str:
         """Go to a screen; what it shows once it stands and nothing more is written for a moment."""
         self.type(F_KEYS[place])
-        title = next(known.title for known in PLACES if known.name == place)
+        title = next(known.title for known in places() if known.name == place)
         # With the way to it before, where there is room for that.
         named = re.compile(rf"^ (\S+ > )?{title} ")
         self.until(lambda: bool(named.match(self.text.split("\n")[1])), f"screen {title}")

@@ -15,7 +15,7 @@ from app.report.lines import Span, length
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.base.header import WAY_FROM, title
-from screens.registry import PLACES
+from screens.registry import places
 from tests.dashboards import NOON, recorded_dashboard, text_of, until
 
 WAY = ("lab-healthy", "Sessions", "talos-cp-1/172.29.51.1")
@@ -76,7 +76,7 @@ async def test_it_is_the_same_on_every_screen(width: int, way: bool) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(width, 24)) as pilot:
         await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node))
-        for place in PLACES:
+        for place in places():
             await pilot.press(place.key)
             begins = f" healthy > {place.title}" if way else f" {place.title}"
             await until(pilot, partial(_title_begins, app, begins))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from screens.registry import PLACES
+from screens.registry import places
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, until
 
@@ -16,10 +16,10 @@ async def told(name: str, place: str = "overview", size: tuple[int, int] = (80, 
     """The text of a screen on a recording, once its tables have rows or say why not."""
     if (name, place, size) not in _TEXTS:
         # Most tests ask for the healthy cluster: all its screens are taken in one run.
-        places = [p for p in PLACES if name == "healthy" or p.name == place]
+        asked = [p for p in places() if name == "healthy" or p.name == place]
         app = recorded_dashboard(name)
         async with app.run_test(size=size) as pilot:
-            for each in places:
+            for each in asked:
                 await pilot.press(each.key)
                 await settled(app, pilot)
                 _TEXTS[name, each.name, size] = screen_text(app)

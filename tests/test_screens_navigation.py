@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from app.dashboard.app import CiliscopeApp
 from screens.base.cluster_screen import ClusterScreen
 from screens.help import HelpScreen
-from screens.registry import PLACES
+from screens.registry import places
 from screens.widgets.command_line import CommandLine
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
@@ -38,7 +38,7 @@ def keys_line(app: CiliscopeApp) -> str:
 async def test_function_keys_lead_to_screens_and_q_leads_back() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        for place in PLACES:
+        for place in places():
             await pilot.press(place.key)
             assert title(app) == place.title
         await pilot.press("f1")
@@ -61,7 +61,7 @@ async def test_q_never_quits_and_says_what_does() -> None:
 async def test_words_lead_to_screens() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        for place in PLACES:
+        for place in places():
             for word in place.words:
                 await command(app, pilot, word)
                 assert title(app) == place.title, word
@@ -323,7 +323,7 @@ async def test_a_terminal_too_small_gets_one_sentence() -> None:
     async with app.run_test(size=(59, 24)) as pilot:
         for width, height in ((59, 24), (80, 14), (40, 10)):
             await pilot.resize_terminal(width, height)
-            for place in PLACES:
+            for place in places():
                 await pilot.press(place.key)
                 await pilot.pause()
                 shown = [widget for widget in app.screen.children if widget.display]

@@ -12,8 +12,8 @@ from app.dashboard.app import CiliscopeApp
 from app.state.kinds import SERVICES
 from screens.base.cluster_screen import ClusterScreen
 from screens.help import HelpScreen
-from screens.prompt_words import MEANINGS, Names, completions, filter_of, meant
-from screens.registry import PLACES
+from screens.prompt_words import Names, completions, filter_of, meanings, meant
+from screens.registry import places
 from screens.texts import TextScreen
 from screens.widgets.command_line import CommandLine
 from screens.widgets.filtering import filtering
@@ -110,8 +110,8 @@ def test_no_text_breaks_the_words(text: str) -> None:
 
 
 def test_every_word_means_one_thing() -> None:
-    words = [w for each in MEANINGS for w in each.words]
-    words += [kind for place in PLACES for kind in place.kinds]
+    words = [w for each in meanings() for w in each.words]
+    words += [kind for place in places() for kind in place.kinds]
     assert len(words) == len(set(words))
     assert all(len(meant(word)) == 1 for word in words)
 

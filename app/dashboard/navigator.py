@@ -21,7 +21,7 @@ from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
 from screens.help import HelpScreen
 from screens.overview import OverviewScreen
-from screens.registry import PLACES
+from screens.registry import places
 from screens.widgets.command_line import CommandLine
 
 PATIENCE = 10.0
@@ -53,7 +53,7 @@ class Navigator:
     def _use(self, root: OverviewScreen) -> None:
         """Have a screen for each place; all but the root are kept while they are not up."""
         link = root.link
-        others = {place.name: place.make(link) for place in PLACES if place.name != _ROOT}
+        others = {place.name: place.make(link) for place in places() if place.name != _ROOT}
         for name, screen in others.items():
             self._app.install_screen(screen, name)
         self.places: dict[str, ClusterScreen[Any]] = {_ROOT: root, **others}
@@ -127,7 +127,7 @@ class Navigator:
     def keys(self) -> BindingsMap:
         """The keys that lead to the places."""
         return BindingsMap(
-            Binding(place.key, f"go('{place.name}')", place.title, show=False) for place in PLACES
+            Binding(place.key, f"go('{place.name}')", place.title, show=False) for place in places()
         )
 
     @property
