@@ -55,18 +55,17 @@ from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content, next_try
 from screens.base.equivalents import ciliscope
 from screens.base.selection import Equivalent, Selection
-from screens.overview_strip import strip
+from screens.session_matrix import matrix
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView
-from screens.widgets.session_matrix import matrix
 
 if TYPE_CHECKING:
     from app.diagnosis.verdict import Verdict
     from app.model.case import Case
-    from screens.root_causes import Cause
+    from screens.overview_panels import Cause
 
 ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
 READS = (
@@ -107,7 +106,7 @@ class OverviewPicture:
 
 def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture:
     """The whole cluster at a glance."""
-    from screens.root_causes import causes
+    from screens.overview_panels import causes, strip
 
     health = healths(case, verdict.findings)
     columns, grid = matrix(case.sessions, "SESSIONS", snapshot, health)
@@ -354,7 +353,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         if self._picture is not None and self._stands:
             found = self._picture.causes.values()
             wide = self.has_class("-wide")
-            blocks = [cause.block if wide else cause.told_whole for cause in found]
+            blocks = [cause.block if wide else cause.with_remedy for cause in found]
             self.query_one("#causes", BlockList).show(blocks)
 
     def _draw_pools(self) -> None:

@@ -23,10 +23,18 @@ from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
 from screens.base.equivalents import ciliscope, kubectl
 from screens.base.selection import Equivalent, Selection
+from screens.pool_map import (
+    Marks,
+    PoolMap,
+    PoolPage,
+    PoolText,
+    cell_words,
+    draw_map,
+    legend,
+    number,
+)
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.pool_map import Marks, PoolMap
-from screens.widgets.pool_text import PoolPage, PoolText, cell_words, draw_map, legend, number
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser

@@ -46,10 +46,10 @@ from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
 from screens.base.equivalents import cilium, kubectl
 from screens.base.selection import Equivalent, Selection
+from screens.session_matrix import matrix
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
-from screens.widgets.session_matrix import matrix
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import Standing

@@ -12,16 +12,19 @@ from rich.cells import cell_len
 from app.model.lbipam import Address, AddressRange
 from app.report.lines import text_of
 from app.report.tables.pools import short_range
-from screens.widgets.pool_map import (
+from screens.pool_map import (
     CELLS,
+    GLYPHS,
     WINDOW,
     WINDOWS,
     CellState,
     Marks,
     PoolMap,
+    cell_words,
     cells_of,
+    draw_map,
+    legend,
 )
-from screens.widgets.pool_text import GLYPHS, cell_words, draw_map, legend
 
 
 def span(first: str, last: str) -> AddressRange:

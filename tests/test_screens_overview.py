@@ -25,7 +25,7 @@ from collectors.logs.joining import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
 from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_rows
-from screens.overview_strip import strip
+from screens.overview_panels import strip
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable

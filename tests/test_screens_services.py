@@ -21,13 +21,13 @@ from app.report.tables.services import SCREEN
 from app.state.kinds import ENDPOINT_SLICES, POOLS, ROUTES_ADVERTISED_IPV4, SERVICES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import PoolBlock
+from screens.pool_map import PoolText
 from screens.pools import PoolsScreen
 from screens.pools import picture as pools_picture
 from screens.services import ServicesScreen
 from screens.services import picture as services_picture
 from screens.widgets.columns import fitted_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
-from screens.widgets.pool_text import PoolText
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.dashboards import text_of as shown_text
 from tests.lbipam_clusters import pool as pool_of

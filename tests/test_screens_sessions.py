@@ -18,10 +18,10 @@ from app.model.flap_history import Flaps, Loss
 from app.report.lines import text_of
 from app.report.tables.sessions import SessionRow, sparkline
 from collectors.cilium.records import PeeringPolicy
+from screens.session_matrix import matrix
 from screens.sessions import SessionsScreen, session_lines
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
-from screens.widgets.session_matrix import matrix
 from tests.dashboards import NOON, recorded_dashboard, screen_text, until
 from tests.recorded import RECORDINGS, changed, snapshot_of
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.model.sessions import Session
     from app.state.snapshot import Snapshot
 
+
 _MISSING = Cell(f"{SIGN['fail']} no session", tone="fail")
 
 
@@ -72,10 +73,10 @@ def _words(session: Session, snapshot: Snapshot, health: Health) -> str:
     if seen == "unknown" and health == "fail":
         return _MISSING.text
     last = session.api.state if session.api and not session.shown else session.state
-    told = f"{SIGN[health]} {last}"
+    text = f"{SIGN[health]} {last}"
     if session.shown and not session.current:
-        told += f" {age_of(session.as_of(snapshot), snapshot.taken_at)} ago"
-    return told
+        text += f" {age_of(session.as_of(snapshot), snapshot.taken_at)} ago"
+    return text
 
 
 def _cell(
@@ -84,7 +85,7 @@ def _cell(
     if not found:
         return Cell(SIGN["none"], tone="none")
     worst = min(found, key=lambda session: rank(health(session)))
-    told = _words(worst, snapshot, health(worst))
+    text = _words(worst, snapshot, health(worst))
     times = f" (worst of {len(found)})" if len(found) > 1 else ""
     differ = " ≠" if any(session.disagree for session in found) else ""
-    return Cell(f"{told}{differ}{times}", tone=health(worst))
+    return Cell(f"{text}{differ}{times}", tone=health(worst))
