@@ -41,10 +41,10 @@ def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], st
             keys.setdefault(entry, []).append(spelled(binding))
     lines: list[Line] = []
     for group in ("This screen", "Everywhere", "In lists and texts"):
-        entries = [(told, shown) for (found, told), shown in keys.items() if found == group]
+        entries = [(text, shown) for (found, text), shown in keys.items() if found == group]
         if entries:
             lines += [plain(f" {group}", "strong")]
-            lines += [_entry(" ".join(shown), told) for told, shown in entries]
+            lines += [_entry(" ".join(shown), text) for text, shown in entries]
             lines.append(())
     return lines
 
@@ -56,7 +56,7 @@ def word_lines() -> list[Line]:
     for word in COMMANDS:
         takes = f"  {word.takes}" if word.takes else ""
         lines.append((*_entry(" ".join(word.words), word.shows), Span(takes, "none")))
-    lines += [_entry(form, told) for form, told in _BEHIND.items()]
+    lines += [_entry(form, shown) for form, shown in _BEHIND.items()]
     names = "; ".join(
         f"{' '.join(place.kinds)}: {place.title}" for place in places() if place.kinds
     )

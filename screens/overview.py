@@ -116,9 +116,9 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     pools = content(snapshot, pool_rows(usages), (POOLS,), "pools of addresses")
     events = content(snapshot, _events(snapshot), (OPERATOR_LOG,), "LB-IPAM or BGP events logged")
     if api_trouble(snapshot):
-        grid_content = _told_above(snapshot, grid_content, witnesses, "sessions")
-        pools = _told_above(snapshot, pools, (POOLS,), "pools")
-        events = _told_above(snapshot, events, (OPERATOR_LOG,), "events")
+        grid_content = _said_above(snapshot, grid_content, witnesses, "sessions")
+        pools = _said_above(snapshot, pools, (POOLS,), "pools")
+        events = _said_above(snapshot, events, (OPERATOR_LOG,), "events")
     return OverviewPicture(
         verdict=verdict_lines(snapshot, case, verdict),
         causes={cause.block.key: cause for cause in causes(verdict)},
@@ -132,15 +132,15 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
     )
 
 
-def _told_above(
-    snapshot: Snapshot, told: Content, kinds: Sequence[Kind[object]], what: str
+def _said_above(
+    snapshot: Snapshot, shown: Content, kinds: Sequence[Kind[object]], what: str
 ) -> Content:
     """A panel while the API server does not answer, which the verdict says once for all."""
     found = [snapshot.health_of(kind) for kind in kinds]
     loading = any(health.state is State.LOADING and not health.error for health in found)
     if not any(health.known for health in found) and not loading:
-        told = replace(told, absence=plain(f"{what}: not known", "none"))
-    return replace(told, notice=())
+        shown = replace(shown, absence=plain(f"{what}: not known", "none"))
+    return replace(shown, notice=())
 
 
 def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line]:
@@ -151,20 +151,20 @@ def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line
     health, now = snapshot.health_of(VERSION), snapshot.taken_at
     silent = api_trouble(snapshot)
     if silent:
-        told = silent
+        shown = silent
         if health.error or health.known:
             since = time_of_day(health.since, now)
-            told += f" since {since}" if told.endswith(")") else f" (since {since})"
+            shown += f" since {since}" if shown.endswith(")") else f" (since {since})"
         if health.known:
-            told += f"; what you see is {age_of(health.read_at, now)} old"
+            shown += f"; what you see is {age_of(health.read_at, now)} old"
         wait = next_try(health, now)
-        told += f". {wait[0].upper()}{wait[1:]}." if wait else ""
-        lines.append((Span(f" {SIGN['unknown']} ", "unknown"), Span(told, "strong")))
+        shown += f". {wait[0].upper()}{wait[1:]}." if wait else ""
+        lines.append((Span(f" {SIGN['unknown']} ", "unknown"), Span(shown, "strong")))
     if not silent or snapshot.health_of(SERVICES).known:
-        told_of = headline(case, verdict)
-        tone = "stale" if silent else told_of.health
-        text = Span(told_of.text, "stale" if silent else "strong")
-        lines.append((Span(f" {SIGN[told_of.health]} ", tone), text))
+        summary = headline(case, verdict)
+        tone = "stale" if silent else summary.health
+        text = Span(summary.text, "stale" if silent else "strong")
+        lines.append((Span(f" {SIGN[summary.health]} ", tone), text))
     return lines
 
 
@@ -368,8 +368,8 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     def _draw_strip(self) -> None:
         if self._picture is not None and self._stands:
             wide = self.has_class("-wide")
-            told = self._picture.strip_with_sources if wide else self._picture.strip
-            self.query_one("#strip", LiveText).show([told])
+            shown = self._picture.strip_with_sources if wide else self._picture.strip
+            self.query_one("#strip", LiveText).show([shown])
 
     def _place_focus(self, *, causes_came: bool) -> None:
         """To the causes when the first comes and nobody has moved about; away when none is left."""

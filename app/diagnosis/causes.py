@@ -93,10 +93,10 @@ def concerning(findings: Iterable[Finding], refs: Iterable[Ref]) -> tuple[Findin
     findings, wanted = tuple(findings), set(refs)
     by_id = {finding.id: finding for finding in findings}
     waiting = [f.id for f in findings if wanted & {f.subject, *f.about}]
-    told: set[str] = set()
+    texts: set[str] = set()
     while waiting:
         each = waiting.pop()
-        if each not in told and each in by_id:
-            told.add(each)
+        if each not in texts and each in by_id:
+            texts.add(each)
             waiting += by_id[each].caused_by
-    return tuple(finding for finding in findings if finding.id in told)
+    return tuple(finding for finding in findings if finding.id in texts)

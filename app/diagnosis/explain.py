@@ -193,9 +193,9 @@ def _missing(
 ) -> NoSuchThing:
     unread = [case.snapshot.health_of(each) for each in kinds if not case.known(each)]
     if unread and not known:
-        told = "; ".join(f"{health.label}: {health.error or health.state}" for health in unread)
+        text = "; ".join(f"{health.label}: {health.error or health.state}" for health in unread)
         return NoSuchThing(
-            f"it is not known whether there is a {kind} {name}: {told}", certain=False
+            f"it is not known whether there is a {kind} {name}: {text}", certain=False
         )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     ending = f"; did you mean {near[0]}?" if near else ""
@@ -334,7 +334,7 @@ def _counted(reach: PrefixPath) -> str:
     """`2 of 3 nodes: a, b; missing: c`."""
     nodes = len(reach.expected or ())
     head = f"{len(reach.right)} of {nodes} {'node' if nodes == 1 else 'nodes'}"
-    told = [
+    shown = [
         f"{word}: {_listed(names)}"
         for word, names in (
             (head, reach.right),
@@ -344,7 +344,7 @@ def _counted(reach: PrefixPath) -> str:
         )
         if names
     ]
-    return "; ".join(told if reach.right else (head, *told))
+    return "; ".join(shown if reach.right else (head, *shown))
 
 
 def _within(prefixes: Mapping[str, tuple[str, ...]]) -> str:

@@ -296,10 +296,10 @@ def _named(case: Case) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for service in case.snapshot.records[SERVICES].values():
         spec = service.spec
-        told = [(address, "ClusterIP") for address in (spec.cluster_ip, *spec.cluster_ips)]
-        told += [(address, "ExternalIP") for address in spec.external_ips]
-        told += [(entry.ip, "LoadBalancerIP") for entry in service.status.load_balancer.ingress]
-        for address, type_ in told:
+        shown = [(address, "ClusterIP") for address in (spec.cluster_ip, *spec.cluster_ips)]
+        shown += [(address, "ExternalIP") for address in spec.external_ips]
+        shown += [(entry.ip, "LoadBalancerIP") for entry in service.status.load_balancer.ingress]
+        for address, type_ in shown:
             prefix = canonical(address)
             if prefix:
                 found.setdefault(prefix, f"{type_} {service.key}")

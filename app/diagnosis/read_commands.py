@@ -33,11 +33,11 @@ def in_context(command: str, context: str) -> str:
         return command
     flag = f" --context {shlex.quote(context)}"
 
-    def told(found: re.Match[str]) -> str:
+    def with_flag(found: re.Match[str]) -> str:
         words = found.group()
         return words if words.startswith(("'", '"')) else words + flag
 
-    return _PROGRAMS.sub(told, command)
+    return _PROGRAMS.sub(with_flag, command)
 
 
 Value: TypeAlias = "str | int | Sequence[Value] | Mapping[str, Value]"

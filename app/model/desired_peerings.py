@@ -208,11 +208,11 @@ def peerings(case: Case) -> tuple[Peering, ...]:
     )
     common = (inputs.cluster_configs, inputs.peer_configs, inputs.advertisements, inputs.policies)
     settings: dict[str, _Settings] = case.memo.of("peer settings", common, dict)
-    told = (inputs.nodes, inputs.node_configs)
-    nodes = case.memo.of("nodes to peer", told, lambda: dict.fromkeys(chain(*told)))
+    shown = (inputs.nodes, inputs.node_configs)
+    nodes = case.memo.of("nodes to peer", shown, lambda: dict.fromkeys(chain(*shown)))
     return case.memo.by_key(
         "peerings",
-        (nodes, *told, inputs.overrides),
+        (nodes, *shown, inputs.overrides),
         common,
         lambda node: tuple(_peerings(inputs, node, settings)),
     )

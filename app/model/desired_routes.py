@@ -176,7 +176,7 @@ def configuration(case: Case) -> Configuration:
     """What decides about announcing in this cluster; the same object while it does not change."""
     found, snapshot = peerings(case), case.snapshot
     plane = control_plane(case)
-    told = (
+    shown = (
         plane,
         case.version,
         peerings_known(case),
@@ -189,7 +189,7 @@ def configuration(case: Case) -> Configuration:
     )
     inputs = (
         found,
-        case.memo.equal("bgp configuration told", told),
+        case.memo.equal("bgp configuration told", shown),
         case.config,
         _pinned(case),
         case.known(NODES),
@@ -481,8 +481,8 @@ def _nowhere(config: Configuration, service: Service) -> str:
     """Why no node is to announce a service that is selected for announcing."""
     value = _named_node(config, service)
     if value is not None and not (config.on_node or {}).get(value):
-        told = f"its annotation {_ON_NODE}={value!r} restricts it to nodes with that label"
-        return f"{told}, and no node has it"
+        text = f"its annotation {_ON_NODE}={value!r} restricts it to nodes with that label"
+        return f"{text}, and no node has it"
     return "no node that may announce it serves it"
 
 

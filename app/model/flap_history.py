@@ -121,8 +121,8 @@ class FlapLedger:
 
     def of(self, key: Key) -> Flaps:
         """The losses of a session."""
-        told = self._flaps if self._held is None else self._held
-        return told.get(key, _NONE)
+        shown = self._flaps if self._held is None else self._held
+        return shown.get(key, _NONE)
 
 
 def key_of(session: Session) -> Key:
@@ -172,12 +172,12 @@ def _with_seen(flaps: Flaps, loss: Loss) -> Flaps:
 
 def _with_log(flaps: Flaps, log: SessionLog) -> Flaps:
     until = flaps.logged_until
-    told = [loss.at for loss in log.losses(log.events[0].at) if until is None or loss.at > until]
-    if not told:
+    shown = [loss.at for loss in log.losses(log.events[0].at) if until is None or loss.at > until]
+    if not shown:
         return flaps
     seen = list(flaps.recent)
     new: list[Loss] = []
-    for moment in told:
+    for moment in shown:
         logged = Loss(moment, moment, logged=True)
         same = next((k for k, known in enumerate(seen) if _is_that(known, moment)), None)
         if same is None:
@@ -185,7 +185,7 @@ def _with_log(flaps: Flaps, log: SessionLog) -> Flaps:
         else:
             seen[same] = logged
     found = _added(replace(flaps, recent=tuple(seen)), new)
-    return replace(found, logged_until=max(told))
+    return replace(found, logged_until=max(shown))
 
 
 def _is_that(known: Loss, moment: datetime) -> bool:

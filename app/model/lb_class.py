@@ -110,9 +110,9 @@ def controllers_at_work(events: Iterable[Event]) -> Mapping[str, tuple[str, ...]
     found: dict[str, set[str]] = {}
     for event in events:
         about = event.involved_object
-        told = "LoadBalancer" in event.reason or event.reason in _ADDRESS_EVENTS
+        shown = "LoadBalancer" in event.reason or event.reason in _ADDRESS_EVENTS
         name = event.source.component or event.reporting_component or "another controller"
-        if about.kind == "Service" and told and not name.startswith(_OWN):
+        if about.kind == "Service" and shown and not name.startswith(_OWN):
             found.setdefault(f"{about.namespace}/{about.name}", set()).add(name)
     return {key: tuple(sorted(names)) for key, names in found.items()}
 

@@ -122,8 +122,8 @@ def labels_of(endpoint: CiliumEndpoint) -> Mapping[str, str]:
 
 
 def _words(subject: Subject) -> str:
-    told = describe(subject.selector) if subject.selector else "nobody"
-    return f"nodes: {told}" if subject.nodes else told
+    text = describe(subject.selector) if subject.selector else "nobody"
+    return f"nodes: {text}" if subject.nodes else text
 
 
 def _foreign(label: str) -> bool:
@@ -140,11 +140,11 @@ def _policies(snapshot: Snapshot) -> Iterator[Policy]:
 
 
 def _cilium_policy(source: Kind[object], record: CiliumPolicy) -> Policy:
-    told = condition_of(record.status.conditions, "Valid")
-    valid = None if told is None or told.status == "Unknown" else told.status == "True"
+    shown = condition_of(record.status.conditions, "Valid")
+    valid = None if shown is None or shown.status == "Unknown" else shown.status == "True"
     fault = ""
-    if told is not None and valid is False:
-        fault = told.message or told.reason or "the operator does not say why"
+    if shown is not None and valid is False:
+        fault = shown.message or shown.reason or "the operator does not say why"
     elif record.namespace and any(rule.node_selector is not None for rule in record.rules):
         # The agents do not take it (cnp_types.go, Parse), though an operator may call it valid.
         fault = "a rule of a CiliumNetworkPolicy cannot have a nodeSelector"
@@ -286,9 +286,9 @@ class _Search:
         if not self._active:
             return
         for balancer in self._case.balancers:
-            told = self._of(balancer.service)
-            if told is not None:
-                yield told
+            shown = self._of(balancer.service)
+            if shown is not None:
+                yield shown
 
     def _of(self, service: Service) -> Policed | None:
         pods = dict.fromkeys(_pods(self._case, service.key))

@@ -149,7 +149,7 @@ class Scene:
         moments = [moment for moment in (last, self.changed_at) if moment is not None]
         return all((read_at - moment).total_seconds() >= SETTLED for moment in moments)
 
-    def told_whole(self, version: int) -> bool:
+    def wholly_known(self, version: int) -> bool:
         """Whether every node with an agent told all that it announces of a family."""
         table = self.tables[version]
         return table.read_at is not None and self.case.snapshot.agents_by_node.keys() <= (

@@ -291,10 +291,10 @@ def _answered(
     snapshot: Snapshot, readings: Mapping[str, NodeRoutes], states: Mapping[Link, LinkState]
 ) -> Iterator[str]:
     """Nodes that told their whole table, unless no session of theirs is known to be up or down."""
-    told = {link[0] for link, state in states.items() if not state.unknown}
+    shown = {link[0] for link, state in states.items() if not state.unknown}
     asked = {link[0] for link in states}
     by_pod = {pod.name: node for node, pod in snapshot.agents_by_node.items()}
     for reading in readings.values():
         node = reading.node or by_pod.get(reading.pod, "")
-        if reading.bgp_disabled or (not reading.error and (node in told or node not in asked)):
+        if reading.bgp_disabled or (not reading.error and (node in shown or node not in asked)):
             yield node

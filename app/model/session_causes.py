@@ -152,10 +152,10 @@ def multihop(session: Session, peering: Peering | None) -> int | None:
 def node_addresses(snapshot: Snapshot, node: str) -> tuple[Address, ...]:
     """The addresses of a node, as far as the API tells them."""
     known = snapshot.records[NODES].get(node)
-    told = [(a.type, a.address) for a in known.status.addresses] if known else []
+    shown = [(a.type, a.address) for a in known.status.addresses] if known else []
     cilium = snapshot.records[CILIUM_NODES].get(node)
-    told += [(a.type, a.ip) for a in cilium.spec.addresses] if cilium else []
-    wanted = [text for type_, text in told if type_ in ("InternalIP", "ExternalIP")]
+    shown += [(a.type, a.ip) for a in cilium.spec.addresses] if cilium else []
+    wanted = [text for type_, text in shown if type_ in ("InternalIP", "ExternalIP")]
     return tuple(dict.fromkeys(a for a in map(parse_address, wanted) if a is not None))
 
 

@@ -154,8 +154,8 @@ class SessionLog:
         address, asn, name = self.peer
         if not line.peer or (line.peer != name and _address(line.peer) != address):
             return False
-        told = _number(line.field("asn"))
-        return topic(line) == "bgp" and (asn is None or told is None or told == asn)
+        shown = _number(line.field("asn"))
+        return topic(line) == "bgp" and (asn is None or shown is None or shown == asn)
 
     def losses(self, since: datetime) -> tuple[SessionEvent, ...]:
         """Each time it was lost from then on, with the last word on why."""
@@ -319,7 +319,7 @@ _KINDS = {
 }
 _MISMATCH = re.compile(r"as number mismatch expected (\d{1,10}), received (\d{1,10})")
 _REASON = re.compile(r"notification-(received|recv|sent)\s+code (\d{1,3})\(.*?\) subcode (\d{1,3})")
-_TOLD = (HOLD_TIMER_EXPIRED, CEASE)
+_WITH_REASON = (HOLD_TIMER_EXPIRED, CEASE)
 """Sent notifications that tell nothing new: the hold timer has a line of its own, and a cease is
 what the operator of this side wanted."""
 _OWN_REASONS = ("unknown", "dying", "admin-down", "deconfigured", "de-configured")
@@ -334,7 +334,7 @@ def _event(entry: LogEntry, kind: Kind) -> SessionEvent | None:
     mismatch = _MISMATCH.fullmatch(line.field("Data")) if kind is Kind.SENT else None
     if mismatch:
         code, subcode = AS_MISMATCH
-    if kind is Kind.SENT and (code in _TOLD or line.field("Data") == "hold timer expired"):
+    if kind is Kind.SENT and (code in _WITH_REASON or line.field("Data") == "hold timer expired"):
         return None
     cause = kind
     if kind is Kind.LOST:
@@ -359,11 +359,11 @@ def _loss(reason: str) -> tuple[Kind, int | None, int | None]:
     """What a session was lost by; CONFIGURED where this side ended it."""
     if reason == "hold-timer-expired":
         return Kind.EXPIRED, HOLD_TIMER_EXPIRED, 0
-    told = _REASON.match(reason)
-    if told is None:
+    shown = _REASON.match(reason)
+    if shown is None:
         return (Kind.CONFIGURED if reason.startswith(_OWN_REASONS) else Kind.LOST), None, None
-    code, subcode = int(told[2]), int(told[3])
-    if told[1] != "sent":
+    code, subcode = int(shown[2]), int(shown[3])
+    if shown[1] != "sent":
         return Kind.RECEIVED, code, subcode
     own = {CEASE: Kind.CONFIGURED, HOLD_TIMER_EXPIRED: Kind.EXPIRED}
     return own.get(code, Kind.SENT), code, subcode

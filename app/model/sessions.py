@@ -108,7 +108,7 @@ class Session:
     families: tuple[FamilyCount, ...]
     cli: Witness | None
     api: Witness | None
-    told: Witness | None
+    current_witness: Witness | None
     """The witness whose word is shown; None when nothing tells."""
     current: bool
     """Whether the source of what is shown is fresh: what it told once may not be so any more."""
@@ -132,15 +132,15 @@ class Session:
     @property
     def shown(self) -> str:
         """Source of what is shown; "" when nothing tells."""
-        return self.told.source if self.told else ""
+        return self.current_witness.source if self.current_witness else ""
 
     def uptime(self, now: datetime) -> float | None:
         """Seconds since it was established, as is shown."""
-        return self.told.uptime(now) if self.told else None
+        return self.current_witness.uptime(now) if self.current_witness else None
 
     def as_of(self, snapshot: Snapshot) -> datetime | None:
         """The moment at which what is shown was read; None when nothing tells."""
-        return self.told.read_at(snapshot) if self.told else None
+        return self.current_witness.read_at(snapshot) if self.current_witness else None
 
     @property
     def received(self) -> int:
@@ -176,7 +176,7 @@ _Drafting = Callable[[str, int], _Draft]
 class _Ground:
     """What all sessions of a snapshot are judged by alike."""
 
-    told_now: frozenset[Kind[object]]
+    fresh_kinds: frozenset[Kind[object]]
     """Kinds of witnesses whose source is fresh."""
     last: Mapping[Kind[object], datetime]
     """When the others were last read, where they were."""
@@ -259,7 +259,7 @@ def _ground(snapshot: Snapshot) -> _Ground:
     behind = api.read_at - cli.read_at if api.read_at and cli.read_at else None
     config = config_map(snapshot)
     return _Ground(
-        told_now=frozenset(h.kind for h in (api, cli) if h.state is State.FRESH),
+        fresh_kinds=frozenset(h.kind for h in (api, cli) if h.state is State.FRESH),
         last={health.kind: health.read_at for health in stale if health.read_at is not None},
         asked_at=cli.read_at,
         trusts_command=behind is not None and behind.total_seconds() <= REPORTING_LAG,
@@ -400,8 +400,8 @@ def _finished(place: _Place, draft: _Draft) -> Session:
         families=shown.families if shown else (),
         cli=draft.cli,
         api=draft.api,
-        told=shown,
-        current=shown is not None and shown.kind in place.ground.told_now,
+        current_witness=shown,
+        current=shown is not None and shown.kind in place.ground.fresh_kinds,
         disagree=_disagree(draft.cli, draft.api),
         configured=draft.configured,
         reported=draft.reported,
@@ -451,8 +451,8 @@ def _newer(ground: _Ground, draft: _Draft, *, trust_api: bool) -> Witness | None
     cli = draft.cli
     if cli is None or api is None:
         return cli or api
-    if (cli.kind in ground.told_now) != (api.kind in ground.told_now):
-        return cli if cli.kind in ground.told_now else api
+    if (cli.kind in ground.fresh_kinds) != (api.kind in ground.fresh_kinds):
+        return cli if cli.kind in ground.fresh_kinds else api
     return cli if ground.trusts_command else api
 
 

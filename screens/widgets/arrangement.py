@@ -111,7 +111,7 @@ class Arrangement:
         end = _alike(self._given[start:][::-1], given[start:][::-1])
         old = slice(start, len(self._given) - end)
         before = zip(self._given[old], self.all[old], strict=True)
-        known = {told.key: (told, shown) for told, shown in before}
+        known = {text.key: (text, shown) for text, shown in before}
         self._keys -= known.keys()
         rows: list[Row] = []
         changes: list[Change] = []

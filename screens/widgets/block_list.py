@@ -120,11 +120,11 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def text(self) -> str:
         """All of it: a line for each item, and for what stands under it."""
-        told: list[str] = []
+        texts: list[str] = []
         for block in self._blocks:
-            told.append("  ".join(map(text_of, (block.line, *block.beside))))
-            told += [f"  {text_of(block.under)}"] if block.under else []
-        return "\n".join([*told, ""])
+            texts.append("  ".join(map(text_of, (block.line, *block.beside))))
+            texts += [f"  {text_of(block.under)}"] if block.under else []
+        return "\n".join([*texts, ""])
 
     @property
     def selected(self) -> str:

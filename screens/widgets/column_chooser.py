@@ -100,10 +100,10 @@ class ColumnChooser(ModalScreen[None], inherit_bindings=False):
     def _entry(self, line: int, key: str, chosen: bool, left_out: frozenset[str]) -> Line:
         sign = "[x]" if chosen else "[ ]"
         here = line == self._line
-        told = Span(f"{'>' if here else ' '} {sign} {self._titles[key]}", "strong" if here else "")
+        shown = Span(f"{'>' if here else ' '} {sign} {self._titles[key]}", "strong" if here else "")
         if chosen and key in left_out:
-            return (told, Span("  no room (ctrl-w)", "none"))
-        return (told,)
+            return (shown, Span("  no room (ctrl-w)", "none"))
+        return (shown,)
 
 
 _HELP: Line = (

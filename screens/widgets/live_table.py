@@ -119,9 +119,9 @@ class LiveTable(SortableTable):
 
         Returns "", or one sentence why the text is no filter: the old one stays then.
         """
-        told = f"/{text} takes too long on these {len(self._arrangement.all)} rows."
+        shown = f"/{text} takes too long on these {len(self._arrangement.all)} rows."
         if self._too_slow and text.startswith(self._too_slow):
-            return told  # each key that is typed on would cost the whole patience again
+            return shown  # each key that is typed on would cost the whole patience again
         self._too_slow = ""
         old = self._filter
         problem = self._filter_again(text)
@@ -131,7 +131,7 @@ class LiveTable(SortableTable):
                     self._arrange()
             except TooSlow:
                 self._filter, self._too_slow = old, text
-                return told
+                return shown
         return problem
 
     def action_faults(self) -> None:
@@ -220,16 +220,16 @@ class LiveTable(SortableTable):
         """Draw what is arranged, as far as it differs from what was drawn before."""
         old, selected, layout = before
         self._rows = self._arrangement.rows
-        told = self._state()
+        shown = self._state()
         notice, absence = self._content.notice, self._content.absence
         if self.app.has_class("-ascii"):
-            told, absence = ascii_line(told), ascii_line(absence)
+            shown, absence = ascii_line(shown), ascii_line(absence)
             notice = tuple(map(ascii_line, notice))
         known = bool(self._arrangement.all)
-        self._message = () if self._rows else told if known else absence
+        self._message = () if self._rows else shown if known else absence
         self._top = notice if known else ()
-        if self._rows and told:
-            self._top = (*self._top, told)
+        if self._rows and shown:
+            self._top = (*self._top, shown)
         self.set_class(self._content.stale and known, "-stale")
         self._measure()
         self._follow_cursor(old)

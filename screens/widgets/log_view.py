@@ -112,8 +112,8 @@ class LogView(LiveTable):
 
     def _last_line(self) -> str:
         """The last line of all."""
-        told = (self._lines_of.get(row.key, (row.key,)) for row in reversed(self.rows))
-        return next((lines[-1] for lines in told if lines), "")
+        shown = (self._lines_of.get(row.key, (row.key,)) for row in reversed(self.rows))
+        return next((lines[-1] for lines in shown if lines), "")
 
     @property
     @override

@@ -259,8 +259,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _left_out(self) -> frozenset[str]:
         """Chosen columns for which there is no room."""
-        told = zip(self._shown, self._widths, strict=True)
-        return frozenset(column.key for column, width in told if width is None)
+        shown = zip(self._shown, self._widths, strict=True)
+        return frozenset(column.key for column, width in shown if width is None)
 
     def _resize_content(self) -> None:
         widths = [width for _, width in self._drawn()]

@@ -248,8 +248,8 @@ class CursorTable(TableCanvas):
         rows = [row for row in map(self._row_of, keys or [self._cursor]) if row is not None]
         if rows:
             names = [row.cells[self._name_place].text for row in rows]
-            told = names[0] if len(names) == 1 else f"{len(names)} names"
-            await self.app.run_action(("app", "copy", ("\n".join(names), told)))
+            text = names[0] if len(names) == 1 else f"{len(names)} names"
+            await self.app.run_action(("app", "copy", ("\n".join(names), text)))
 
     @property
     def _name_place(self) -> int:

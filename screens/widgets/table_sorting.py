@@ -34,8 +34,8 @@ class SortableTable(CursorTable):
         ),
         # Old tmux does not pass shifted arrows on; the braces are their twins.
         *(
-            Binding(key, f"choose_column({step})", told, show=False, key_display=display, id=name)
-            for key, step, told, display, name in (
+            Binding(key, f"choose_column({step})", title, show=False, key_display=display, id=name)
+            for key, step, title, display, name in (
                 ("shift+left", -1, _BEFORE, "shift-←", "table.column_before"),
                 ("left_curly_bracket", -1, _BEFORE, "{", "table.column_before_plain"),
                 ("shift+right", 1, _AFTER, "shift-→", "table.column_after"),

@@ -296,12 +296,12 @@ def versions(case: Case) -> Iterator[Finding]:
         return
     agents, operators = _tagged(live(case, "agent")), _tagged(live(case, "operator"))
     if len(agents) > 1:
-        yield _mixed(case, "agents", agents, _told(agents))
+        yield _mixed(case, "agents", agents, _names_by_tag(agents))
     minors, others = _minors(agents), _minors(operators)
     if len(agents) == 1 and len(minors) == 1 and others and others != minors:
         both = {**agents, **operators}
-        told = f"agents are {_told(agents)}, operators {_told(operators)}"
-        yield _mixed(case, "operator", both, told)
+        text = f"agents are {_names_by_tag(agents)}, operators {_names_by_tag(operators)}"
+        yield _mixed(case, "operator", both, text)
 
 
 def command_version(case: Case) -> Iterator[Finding]:
@@ -311,21 +311,21 @@ def command_version(case: Case) -> Iterator[Finding]:
             continue
         failed = sum(problem.startswith("agent ") for problem in health.problems)
         if failed < sum(map(pod_ready, case.snapshot.agents_by_node.values())):
-            told = f"`{health.label}` prints nothing when one agent fails"
-            yield _old_command(case, health.kind, "0.18.6", told, ONE_FAILS_ALL)
+            text = f"`{health.label}` prints nothing when one agent fails"
+            yield _old_command(case, health.kind, "0.18.6", text, ONE_FAILS_ALL)
             return
     if any(NO_TEXT in agent.error for agent in agent_statuses(case)):
-        told = "`cilium status` gives no text for its errors"
-        yield _old_command(case, CILIUM_STATUS, "0.16.17", told, NO_TEXT)
+        text = "`cilium status` gives no text for its errors"
+        yield _old_command(case, CILIUM_STATUS, "0.16.17", text, NO_TEXT)
 
 
-def _old_command(case: Case, kind: Kind[object], needs: str, told: str, said: str) -> Finding:
+def _old_command(case: Case, kind: Kind[object], needs: str, text: str, said: str) -> Finding:
     return Finding(
         code="CS107",
         severity=Severity.WARN,
         subject=Ref("Cluster"),
         detail="cli",
-        summary=f"the cilium command is older than {needs}: {told}",
+        summary=f"the cilium command is older than {needs}: {text}",
         evidence=(case.saw(kind, "cilium command", "stderr, errors", said),),
         remedy=f"install cilium-cli {needs} or later",
         command="cilium version --client",
@@ -345,11 +345,11 @@ def _minors(tagged: dict[str, list[CiliumPod]]) -> set[str]:
     return {match[1] for tag in tagged if (match := _MINOR.match(tag))}
 
 
-def _told(tagged: dict[str, list[CiliumPod]]) -> str:
+def _names_by_tag(tagged: dict[str, list[CiliumPod]]) -> str:
     return ", ".join(f"{tag} ({len(pods)})" for tag, pods in tagged.items())
 
 
-def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: str) -> Finding:
+def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], text: str) -> Finding:
     now = case.heard(PODS)
     pods = [pod for each in tagged.values() for pod in each]
     ages = [since(pod.pod.metadata.creation_timestamp, now) for pod in pods]
@@ -361,7 +361,7 @@ def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], told: st
         severity=Severity.INFO if under_way else Severity.WARN,
         subject=ref,
         detail=detail,
-        summary=f"{what}: {told}"
+        summary=f"{what}: {text}"
         + ("; an upgrade is under way" if under_way else "; none of them has started lately"),
         evidence=tuple(
             case.saw(PODS, f"Pod {pod.pod.key}", "spec.containers[0].image", pod.version)

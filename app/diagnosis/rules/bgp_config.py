@@ -366,25 +366,25 @@ def not_configured(case: Case) -> Iterator[Finding]:
     ]
     wait = f"{counted(keys(services), 'LoadBalancer service')} count on it" if services else ""
     exist = f"{named(parts)} exist" if parts else ""
-    told = " and ".join(filter(None, (wait, exist)))
+    text = " and ".join(filter(None, (wait, exist)))
     kinds: list[Kind[object]] = [
         *([CLUSTER_CONFIGS] if _reads_v2(case) else []),
         *([PEERING_POLICIES] if policies else []),
     ]
     yield Finding(
         code="CS302",
-        severity=Severity.FAIL if told else Severity.INFO,
+        severity=Severity.FAIL if text else Severity.INFO,
         subject=CLUSTER,
         summary="The BGP control plane is on and there is no "
         f"{' or '.join(kind.object_kind for kind in kinds)}: no node peers with anybody"
-        + (f", while {told}" if told else ""),
+        + (f", while {text}" if text else ""),
         evidence=(
             _setting_seen(case),
             *(case.saw(kind, kind.object_kind, "items", "none") for kind in kinds),
             *services_seen(case, services),
         ),
         remedy=_configure(case, kinds)
-        if told
+        if text
         else "Nothing, if BGP is not used; `bgpControlPlane.enabled: false` then says so",
         command="kubectl get " + ",".join(each.plural for kind in kinds for each in _LISTED[kind]),
         about=node_refs(snapshot.records[CILIUM_NODES]),

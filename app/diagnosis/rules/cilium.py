@@ -75,7 +75,7 @@ def operator(case: Case) -> Iterator[Finding]:
         return  # a provider may run it out of sight: whether somebody leads, the lease tells
     if any(each.ready for each in pods):
         return
-    bad = [told for each in pods if (told := trouble(case, each))]
+    bad = [shown for each in pods if (shown := trouble(case, each))]
     replicas = found.spec.replicas if found else len(pods)
     starting = bool(bad) and all(each.kind == "starting" for each in bad)
     explained = bool(bad) and all(_explained(case, each) for each in bad)
@@ -149,13 +149,13 @@ def hubble(case: Case) -> Iterator[Finding]:
         if bad and all(each.kind == "starting" for each in bad):
             continue
         explained = bool(bad) and all(_explained(case, each) for each in bad)
-        told = f": {places(bad)}" if bad else ""
+        text = f": {places(bad)}" if bad else ""
         yield Finding(
             code="CS109",
             severity=Severity.WARN,
             subject=ref,
             summary=f"{found.status.ready_replicas} of {found.spec.replicas} {component} pods are "
-            f"ready{told}",
+            f"ready{text}",
             evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
             remedy="announcements do not depend on it; see the pod's events and log, and for the "
             "relay whether it reaches the agents on TCP 4244",
@@ -176,17 +176,17 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
     bare = _bare_nodes(case) if component == "agent" and missing else ()
     passing = all(t.kind == "starting" for t in bad) and (not missing or _in_motion(case, found))
     explained = all(_explained(case, t) for t in bad) and (not missing or bool(bare))
-    told = places(bad)
+    text = places(bad)
     if missing:
         names = named([node.name for node in bare], NAMED)
-        told = "; ".join(filter(None, (told, f"{missing} missing" + (names and f" ({names})"))))
+        text = "; ".join(filter(None, (text, f"{missing} missing" + (names and f" ({names})"))))
     ref = workload(case, component)
     ready = sum(each.ready for each in pods)
     yield Finding(
         code=code,
         severity=Severity.INFO if passing else Severity.FAIL,
         subject=ref,
-        summary=f"{ready} of {desired} {component} pods are ready: {told}",
+        summary=f"{ready} of {desired} {component} pods are ready: {text}",
         evidence=_workload_evidence(case, DAEMON_SETS, found, bad),
         remedy="wait: they come up" if passing else _daemon_set_remedy(component),
         command=f"kubectl -n {ref.namespace} get pods -l k8s-app={ref.name} -o wide",
@@ -256,14 +256,14 @@ def _explained(case: Case, bad: Trouble) -> bool:
 def _workload_evidence(
     case: Case, kind: Kind[object], found: DaemonSet | Deployment | None, bad: list[Trouble]
 ) -> tuple[Evidence, ...]:
-    told = [case.saw(PODS, f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
+    shown = [case.saw(PODS, f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
     if isinstance(found, DaemonSet):
         name, field, value = f"DaemonSet {found.name}", "numberReady", found.status.number_ready
-        return (case.saw(kind, name, f"status.{field}", value), *told)
+        return (case.saw(kind, name, f"status.{field}", value), *shown)
     if found is not None:
         name, value = f"Deployment {found.name}", found.status.ready_replicas
-        return (case.saw(kind, name, "status.readyReplicas", value), *told)
-    return tuple(told)
+        return (case.saw(kind, name, "status.readyReplicas", value), *shown)
+    return tuple(shown)
 
 
 def _operator_summary(replicas: int, bad: list[Trouble]) -> str:
@@ -394,8 +394,8 @@ def _operator_starts(case: Case) -> bool:
     """Whether an operator is only just coming up, and may have yet to take the lease."""
     now = case.heard(PODS)
     for each in live(case, "operator"):
-        told = trouble(case, each)
-        if told is not None and told.kind == "starting":
+        shown = trouble(case, each)
+        if shown is not None and shown.kind == "starting":
             return True
         ready = condition_of(each.pod.status.conditions, "Ready")
         became = since(ready.last_transition_time, now) if each.ready and ready else None

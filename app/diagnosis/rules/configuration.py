@@ -294,7 +294,7 @@ def _started_with_it(case: Case) -> bool:
 
 def _combination(case: Case, found: Combination) -> Finding:
     config, ref = case.config or {}, _ref(case)
-    told = ", ".join(
+    text = ", ".join(
         f"{key}={config.get(key, _DEFAULTS[key])}" + ("" if key in config else " (default)")
         for key in found.keys
     )
@@ -305,7 +305,7 @@ def _combination(case: Case, found: Combination) -> Finding:
         severity=Severity.FAIL,
         subject=ref,
         detail=found.detail,
-        summary=f"agents {when} with {told}: {quoted(found.says)}",
+        summary=f"agents {when} with {text}: {quoted(found.says)}",
         evidence=tuple(
             case.saw(CONFIG_MAPS, str(ref), f"data[{key}]", config.get(key, "not set"))
             for key in found.keys

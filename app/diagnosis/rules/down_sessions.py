@@ -46,7 +46,7 @@ def log_line(bgp: Bgp, node: str, event: SessionEvent) -> Evidence:
     return Evidence(f"agent log {node}", pod, at, line, bgp.case.age(event.at))
 
 
-def told(case: Case, session: Session) -> Evidence:
+def state_seen(case: Case, session: Session) -> Evidence:
     """The state of a session as the witness that is shown tells it."""
     if session.cli is not None and session.shown == session.cli.source:
         name = f"Session {session.node}/{session.peer_address}"
@@ -123,8 +123,8 @@ def _password(bgp: Bgp, group: Sequence[Down]) -> _Words:
         else _silent(bgp, group)
     )
     cause = f"{heard}; that fits a password mismatch or a filter"
-    told = word is not None or first.log.last_line is not None
-    return _Words(cause + _others(bgp, group), remedies.unanswered(bgp, group), told)
+    shown = word is not None or first.log.last_line is not None
+    return _Words(cause + _others(bgp, group), remedies.unanswered(bgp, group), shown)
 
 
 def _silent(bgp: Bgp, group: Sequence[Down]) -> str:
@@ -145,8 +145,8 @@ def _unanswered(bgp: Bgp, group: Sequence[Down]) -> _Words:
         cause = f"the connection broke at {_clock(word)} without a word, {_since(group)}"
         return _Words(cause + others, fits)
     if first.log.read:
-        told = first.log.last_line is not None
-        return _Words(_silent(bgp, group) + others, fits, from_log=told)
+        shown = first.log.last_line is not None
+        return _Words(_silent(bgp, group) + others, fits, from_log=shown)
     state = f"state {first.session.state}, cause unknown (agent log: {first.log.lack})"
     return _Words(state + others, fits, from_log=not first.log.refused)
 
@@ -227,7 +227,7 @@ def _others(bgp: Bgp, group: Sequence[Down]) -> str:
 
 def _evidence(bgp: Bgp, group: Sequence[Down]) -> Iterator[Evidence]:
     for each in group[:SHOWN]:
-        yield told(bgp.case, each.session)
+        yield state_seen(bgp.case, each.session)
         if each.word is not None:
             yield log_line(bgp, each.session.node, each.word)
         elif each.log.read:

@@ -62,11 +62,11 @@ def address_findings(case: Case, balancer: LoadBalancer) -> tuple[Finding, ...]:
 
 def missing_addresses(case: Case) -> Iterator[Finding]:
     """CS201 to CS206, CS208 to CS212, CS215, CS217: services that lack an address."""
-    told: set[str] = set()
+    texts: set[str] = set()
     for findings in _answers(case).values():
         for finding in findings:
-            if finding.id not in told:
-                told.add(finding.id)
+            if finding.id not in texts:
+                texts.add(finding.id)
                 yield finding
 
 

@@ -156,12 +156,12 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
     """CS201 or CS215 as a question that cannot be answered: what it takes was not read."""
     service = balancer.service
     said = balancer.condition.message if balancer.condition else ""
-    told = f"; LB-IPAM says “{said}”" if said else ""
+    text = f"; LB-IPAM says “{said}”" if said else ""
     return Finding(
         code="CS201" if said else "CS215",
         severity=Severity.UNKNOWN,
         subject=service_ref(service),
-        summary=f"why {service.key} has no address cannot be told: {why}{told}",
+        summary=f"why {service.key} has no address cannot be told: {why}{text}",
         evidence=(verdict_seen(case, balancer),),
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
         command=show_service(service),
@@ -174,13 +174,13 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
 def too_early(case: Case, balancer: LoadBalancer, until: datetime) -> Finding:
     """CS215 as a question that time will answer: LB-IPAM's verdict comes seconds after a change."""
     service, said = balancer.service, balancer.condition
-    told = f"its last word is “{said.message or said.reason}”" if said else "it has said nothing"
+    text = f"its last word is “{said.message or said.reason}”" if said else "it has said nothing"
     return Finding(
         code="CS215",
         severity=Severity.UNKNOWN,
         subject=service_ref(service),
         summary=f"whether LB-IPAM serves {service.key} cannot be told yet: the service, its pools "
-        f"or the operator's leader changed just now, and {told}",
+        f"or the operator's leader changed just now, and {text}",
         evidence=(verdict_seen(case, balancer),),
         remedy="Look again in a minute",
         command=show_service(service),
@@ -190,14 +190,14 @@ def too_early(case: Case, balancer: LoadBalancer, until: datetime) -> Finding:
 
 def _family_summary(balancer: LoadBalancer, family: int, pools: list[str]) -> str:
     have = named(str(address) for address in balancer.addresses)
-    told = f"it has {have}" if have else "it has no address at all"
+    text = f"it has {have}" if have else "it has no address at all"
     if not pools:
         why = "no pool in use selects it and has one"
     elif len(pools) == 1:
         why = f"pool {pools[0]}, which selects it, has no IPv{family} range"
     else:
         why = f"none of the pools that select it ({named(pools)}) has an IPv{family} range"
-    return f"{balancer.service.key} gets no IPv{family} address ({told}): {why}"
+    return f"{balancer.service.key} gets no IPv{family} address ({text}): {why}"
 
 
 def _mismatch(service: Service, matches: tuple[PoolMatch, ...]) -> str:
@@ -327,7 +327,7 @@ def disabled(case: Case, waiting: Waiting, pool: str) -> Finding:
 def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS209: services ask for addresses, and there is no pool at all."""
     absent = case.snapshot.health_of(POOLS).state is State.ABSENT
-    told = "(not served)" if absent else "(none exists)"
+    text = "(not served)" if absent else "(none exists)"
     return Finding(
         code="CS209",
         severity=Severity.UNKNOWN if others else Severity.FAIL,
@@ -335,7 +335,7 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
         detail="other-controller" if others else "",
         summary=f"there is no CiliumLoadBalancerIPPool, so LB-IPAM sleeps{_asks(others)}:"
         f" {_wait(waiting)}",
-        evidence=(case.saw(POOLS, POOL, "metadata.name", told),),
+        evidence=(case.saw(POOLS, POOL, "metadata.name", text),),
         remedy=_other_remedy(others)
         or "Create a CiliumLoadBalancerIPPool with the addresses that services may have",
         command="kubectl get ciliumloadbalancerippools",
@@ -417,11 +417,11 @@ def _show_setting(case: Case, key: str) -> str:
 
 
 def _counts_seen(case: Case, usage: PoolUsage) -> list[Evidence]:
-    told = {"IPsTotal": usage.total, "IPsAvailable": usage.available, "IPsUsed": usage.used}
+    known = {"IPsTotal": usage.total, "IPsAvailable": usage.available, "IPsUsed": usage.used}
     name = str(pool_ref(usage.pool.name))
     return [
         case.saw(POOLS, name, f"status.conditions[cilium.io/{count}]", value)
-        for count, value in told.items()
+        for count, value in known.items()
         if value is not None
     ]
 

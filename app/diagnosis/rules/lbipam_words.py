@@ -59,8 +59,8 @@ def operator_trouble(case: Case) -> str:
     lease = operator_lease(case.snapshot)
     if lease is not None and lease_lost(lease, case.heard(LEASES)):
         renewed = since(lease.spec.renew_time, case.heard(LEASES))
-        told = "was never renewed" if renewed is None else f"was last renewed {span(renewed)} ago"
-        return f"no operator leads (the lease {LEASE} {told})"
+        text = "was never renewed" if renewed is None else f"was last renewed {span(renewed)} ago"
+        return f"no operator leads (the lease {LEASE} {text})"
     return ""
 
 

@@ -125,16 +125,16 @@ def _carries_nothing_yet(session: Session, case: Case) -> bool:
 
 def _disagreeing(bgp: Bgp, session: Session, change: SessionEvent) -> Finding:
     case = bgp.case
-    told, written = (w.state if w else "" for w in (session.cli, session.api))
+    shown, written = (w.state if w else "" for w in (session.cli, session.api))
     node = f"CiliumBGPNodeConfig {session.node}"
     return Finding(
         code="CS409",
         severity=Severity.WARN,
         subject=session_ref(session.node, session.peer_address),
         summary=f"{node} calls the session with {session.peer_address} {written}, though its agent "
-        f"calls it {told} and has logged no change since {change.at:%H:%M:%S} UTC",
+        f"calls it {shown} and has logged no change since {change.at:%H:%M:%S} UTC",
         evidence=(
-            case.saw(BGP_PEERS, f"Session {session.node}", "session-state", told),
+            case.saw(BGP_PEERS, f"Session {session.node}", "session-state", shown),
             case.saw(NODE_CONFIGS, node, "peeringState", written),
             log_line(bgp, session.node, change),
         ),
@@ -197,13 +197,13 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
 
 def _compared(bgp: Bgp, sessions: Sequence[Session]) -> Iterator[tuple[str, Sequence[str]]]:
     """What sessions that are configured alike should have alike, and what each has."""
-    told = [session.reported for session in sessions if session.reported is not None]
-    if all(peer.applied_hold_time for peer in told):
-        yield "hold time", [f"{peer.applied_hold_time} s" for peer in told]
+    shown = [session.reported for session in sessions if session.reported is not None]
+    if all(peer.applied_hold_time for peer in shown):
+        yield "hold time", [f"{peer.applied_hold_time} s" for peer in shown]
     # A family that is missed is told by CS410.
     quiet = not any(True for session in sessions for _ in _missing_families(bgp, session))
-    if quiet and all(peer.remote_capabilities for peer in told):
-        families = [sorted(families_of(peer.remote_capabilities)) for peer in told]
+    if quiet and all(peer.remote_capabilities for peer in shown):
+        families = [sorted(families_of(peer.remote_capabilities)) for peer in shown]
         yield "families offered by the peer", [", ".join(each) or "none" for each in families]
 
 

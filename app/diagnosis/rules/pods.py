@@ -220,10 +220,10 @@ def _unready(found: CiliumPod, now: datetime) -> Trouble:
 def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Finding:
     one = bad[0]
     now = case.heard(PODS)
-    told = named([f"{t.place} {_ending(t, now)}" for t in bad], NAMED, "; ")
+    text = named([f"{t.place} {_ending(t, now)}" for t in bad], NAMED, "; ")
     several = f"{len(bad)} {component} pods" if len(bad) > 1 else f"pod {one.place}"
     summary = f"container {container} {one.words} in {several}: " + (
-        told if len(bad) > 1 else _ending(one, now)
+        text if len(bad) > 1 else _ending(one, now)
     )
     failing = any(t.kind == "crashing" for t in bad)
     agents = (_config_ref(case),) if component in ("agent", "operator") else ()
@@ -331,13 +331,13 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
     others_serve = any(found.ready for found in live(case, component))
     # The chart's two operators cannot both run where there is one node; one is enough.
     spare = component == "operator" and others_serve and all(not t.container for t in bad)
-    told = places(bad)
+    shown = places(bad)
     fields = (f"status.containerStatuses[{t.container}].state.waiting" for t in bad[:NAMED])
     return Finding(
         code="CS114",
         severity=Severity.INFO if spare else Severity.FAIL,
         subject=pod_ref(one.pod) if len(bad) == 1 else workload(case, component),
-        summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {told}",
+        summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {shown}",
         evidence=tuple(
             case.saw(PODS, str(pod_ref(t.pod)), field if t.container else "status", t.words)
             for t, field in zip(bad[:NAMED], fields, strict=True)

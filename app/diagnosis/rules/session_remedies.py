@@ -72,13 +72,13 @@ def state_command(session: Session) -> str:
 
 def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
     """The addresses under which the router knows these nodes, to be looked up there."""
-    told = []
+    shown = []
     for each in found:
         version = 6 if ":" in each.session.peer_address else 4
         known = node_addresses(bgp.case.snapshot, each.session.node)
         address = next((a for a in known if a.version == version), None)
-        told.append(f"{each.session.node} {address}" if address else each.session.node)
-    return named(told, NAMED)
+        shown.append(f"{each.session.node} {address}" if address else each.session.node)
+    return named(shown, NAMED)
 
 
 def peer_address(bgp: Bgp, found: Down) -> str:

@@ -302,8 +302,8 @@ def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
     if not peering.rendered:
         yield case.saw(NODE_CONFIGS, node_config, "", "does not exist")
     elif peering.node in agents:
-        told = "no such peer" if agents[peering.node] else "BGP Control Plane is disabled"
-        yield case.saw(BGP_PEERS, f"Node {peering.node}", "peers", told)
+        text = "no such peer" if agents[peering.node] else "BGP Control Plane is disabled"
+        yield case.saw(BGP_PEERS, f"Node {peering.node}", "peers", text)
     else:  # nobody asked the agent: its status in the API tells
         yield case.saw(NODE_CONFIGS, node_config, "status.bgpInstances[].peers", "no such peer")
 

@@ -65,8 +65,8 @@ def refusals(case: Case, sources: Iterable[SourceHealth]) -> tuple[Refusal, ...]
     for source in sources:
         # A command that ran has no error of its own: what each agent's exec met is in its answer.
         said = source.error or by_kind.get(source.kind, "") or str(source.state)
-        told = _WORDS.search(said)
-        words = told[0] if told else said
+        shown = _WORDS.search(said)
+        words = shown[0] if shown else said
         found.setdefault(words, _refusal(source.label, words))
     return tuple(found.values())
 

@@ -305,7 +305,7 @@ def _kept_out(way: Way, kept: tuple[Kept, ...]) -> Finding | None:
     # An aggregate, or another service that shares the address, may carry it all the same.
     lost = tuple(entry for entry in kept if scene.covering(entry.address) is None)
     if undefined:  # then only what was read tells
-        lost = tuple(entry for entry in lost if scene.told_whole(entry.address.version))
+        lost = tuple(entry for entry in lost if scene.wholly_known(entry.address.version))
     if lost and obstacle in say.OBSTACLES_OF_ALL:
         return say.not_configured(scene, balancer, lost)
     if lost and obstacle is Obstacle.FAMILY:
