@@ -111,18 +111,19 @@ def _attend(order: bytes, terminal: int, status: int) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        os.close(status)
-        return _program(order, terminal)
+        return _program(order, terminal, status)
     os.close(terminal)
-    os.write(status, f"{pid}\n".encode())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.write(status, f"{code}\n".encode())
     os._exit(0)
 
 
-def _program(order: bytes, terminal: int) -> int:
+def _program(order: bytes, terminal: int, status: int) -> int:
     """What `python -m app` is when it has started."""
     os.setsid()
+    # Only now: whoever knows the pid may signal the group.
+    os.write(status, f"{os.getpid()}\n".encode())
+    os.close(status)
     for standard in range(3):
         os.dup2(terminal, standard)
     os.close(terminal)
