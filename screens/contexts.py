@@ -10,8 +10,7 @@ from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import LEADER, plain
 from app.state.snapshot import Snapshot
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 

@@ -13,8 +13,7 @@ from typing_extensions import override
 from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from app.state.snapshot import Snapshot
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import ClusterScreen
+from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.base.selection import Equivalent, Selection
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable

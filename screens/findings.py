@@ -16,10 +16,8 @@ from app.report.finding_lines import SCREEN, finding_lines
 from app.report.lines import Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import ClusterScreen
-from screens.base.equivalents import ciliscope
-from screens.base.selection import Equivalent, Selection, selection_of
+from screens.base.cluster_screen import ClusterLink, ClusterScreen
+from screens.base.selection import Equivalent, Selection, ciliscope, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText

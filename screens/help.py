@@ -13,8 +13,7 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
-from screens.prompt_words import COMMANDS
-from screens.registry import places
+from screens.registry import COMMANDS, places
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 

@@ -50,11 +50,9 @@ from app.state.kinds import (
 )
 from app.state.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import ClusterScreen, Place
+from screens.base.cluster_screen import ClusterLink, ClusterScreen, Place
 from screens.base.empty_state import content, next_try
-from screens.base.equivalents import ciliscope
-from screens.base.selection import Equivalent, Selection
+from screens.base.selection import Equivalent, Selection, ciliscope
 from screens.session_matrix import matrix
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths

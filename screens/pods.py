@@ -35,8 +35,7 @@ from collectors.sanitize import one_line
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import absence, content
-from screens.base.equivalents import kubectl
-from screens.base.selection import Equivalent, Selection
+from screens.base.selection import Equivalent, Selection, kubectl
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
         Event,
         Pod,
     )
-    from screens.base.cluster_handle import ClusterLink
+    from screens.base.cluster_screen import ClusterLink
 
 
 SHOWN = (PODS, LEASES, EVENTS)

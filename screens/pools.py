@@ -21,8 +21,7 @@ from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kin
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
-from screens.base.equivalents import ciliscope, kubectl
-from screens.base.selection import Equivalent, Selection
+from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
 from screens.pool_map import (
     Marks,
     PoolMap,

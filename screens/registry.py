@@ -1,14 +1,27 @@
-"""Every screen that has a key and words: found by the `PLACE` that its module ends in."""
+"""Every screen and every word behind `:`; what follows the words, and what they complete to.
+
+A screen that has a key and words is found by the `PLACE` that its module ends in. Every word is
+that of the program's subcommand, or the name that kubectl has for the objects; short names of kinds
+must be spelled out, all other words may be cut short while they mean one thing.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 import screens
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
+
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
 
 
 @cache
@@ -24,3 +37,207 @@ def places() -> tuple[Place, ...]:
             place = getattr(import_module(name), "PLACE", None)
             found += [place] if isinstance(place, Place) else []
     return tuple(sorted(found, key=lambda place: int(place.key.removeprefix("f"))))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A command that is no screen of its own."""
+
+    words: tuple[str, ...]
+    shows: str
+    takes: str = ""
+    """What stands behind it, for the help; "" for nothing."""
+    spelled: bool = False
+    """Whether it must be spelled out: a slip of the finger must not do it."""
+
+
+CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
+EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
+GET = Word(("get",), "the screen of that word", "WHAT")
+WHO = Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX")
+RUN = Word(("run", "runbook"), "the runbooks; one of them", "[NAME [PARAMETER=VALUE]]")
+INFO = Word(("info", "sources"), "what is read, how it is, and where files are kept")
+CTX = Word(("ctx", "contexts"), "the contexts; another cluster", "[CONTEXT]")
+MOUSE = Word(("mouse",), "give the mouse to ciliscope, or back to the terminal", "on|off")
+THEME = Word(("theme",), "other colours", "NAME")
+ALIASES = Word(("aliases",), "all words that lead somewhere")
+HELP = Word(("help", "h"), "keys and commands")
+REFRESH = Word(("refresh",), "read everything again")
+SOLVE = Word(("solve",), "while practising: the solution, and the path you took", spelled=True)
+QUIT = Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True)
+COMMANDS = (
+    *(CHECK, EXPLAIN, GET, WHO, RUN, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH),
+    *(SOLVE, QUIT),
+)
+
+
+@cache
+def meanings() -> tuple[Place | Word, ...]:
+    """What a word can mean: the screens before the commands."""
+    return (*places(), *COMMANDS)
+
+
+_LABEL = r"\w[\w./-]*!?=[\w./-]*"
+_FILTER = re.compile(
+    rf"(?P<label>{_LABEL}(?:,{_LABEL})*)|(?P<no>!?)/(?P<filter>.*)|(?P<flag>-[lf].*\S.*)"
+)
+
+
+def meant(word: str) -> tuple[Place | Word, ...]:
+    """What a word may mean: what is called so, else what begins so; () for nothing."""
+    for each in meanings():
+        if word in each.words or (isinstance(each, Place) and word in each.kinds):
+            return (each,)
+    return tuple(each for each in meanings() if _begins(each, word))
+
+
+def spelled(meaning: Place | Word, word: str) -> str:
+    """The word of a meaning that a shorter one begins."""
+    return next((each for each in meaning.words if each.startswith(word)), meaning.words[0])
+
+
+def place_of(word: str) -> Place | None:
+    """The screen that a word leads to, when it is spelled out."""
+    return next((place for place in places() if word in (*place.words, *place.kinds)), None)
+
+
+def all_words() -> tuple[str, ...]:
+    """Every word that the prompt completes, the first of each meaning before its short forms."""
+    return (
+        *(each.words[0] for each in meanings()),
+        *(word for each in meanings() for word in each.words[1:]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind the word of a screen, as in k9s."""
+
+    words: tuple[str, ...] = ()
+    """What stands before the filter; some screens know such words."""
+    filter: str | None = ""
+    """As the lists take it; "" for none, None where what stands there is no filter."""
+    context: str | None = None
+    """The context behind `@`."""
+
+
+def behind(rest: Sequence[str]) -> Behind:
+    """`[@context] [word ...] [filter] [@context]`, taken apart."""
+    words = list(rest)
+    context = None
+    for place in (-1, 0):
+        if context is None and words and words[place].startswith("@"):
+            context = words.pop(place)[1:]
+    first = next((at for at, word in enumerate(words) if _begins_filter(word)), len(words))
+    filtered = filter_of(" ".join(words[first:])) if words[first:] else ""
+    return Behind(tuple(words[:first]), filtered, context)
+
+
+def filter_of(rest: str) -> str | None:
+    """The filter behind the word of a screen, as the lists take it; None where it is none.
+
+    `/regex`, `!/regex` or `/!regex`, `k=v` or `-l k=v` for labels, `-f letters`.
+    """
+    found = _FILTER.fullmatch(rest.strip())
+    if found is None:
+        return None
+    if found["label"] is not None:
+        return f"-l {found['label']}"
+    return found["flag"] or (found["no"] + found["filter"] if found["filter"] else "")
+
+
+def _begins_filter(word: str) -> bool:
+    return word.startswith(("/", "!", "-")) or "=" in word
+
+
+def _begins(each: Place | Word, word: str) -> bool:
+    if isinstance(each, Word) and each.spelled:
+        return False
+    return any(known.startswith(word) for known in each.words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names that are known where the prompt is, beside those of the cluster."""
+
+    contexts: Sequence[str] = ()
+    themes: Sequence[str] = ()
+    codes: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    runbooks: Callable[[], Sequence[str]] = tuple
+    """Read when they are asked for: that takes a moment."""
+
+
+def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]:
+    """The texts that what is typed may become, best first; never what is typed already."""
+    if not typed.strip():
+        return ()
+    *before, last = typed.split(" ")
+    words = [word for word in before if word]
+    offered = _arguments(words, last, snapshot, names) if words else all_words()
+    begun = [each for each in offered if each.lower().startswith(last.lower())]
+    found = (" ".join([*before, each]) for each in begun)
+    return tuple(text for text in found if text != typed)
+
+
+def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names) -> Sequence[str]:
+    found = meant(words[0].lower())
+    command = found[0] if len(found) == 1 else None
+    if isinstance(command, Place):
+        return _behind_place(command, words[1:], last, snapshot, names)
+    if command is GET and len(words) > 1 and (place := place_of(words[1].lower())):
+        return _behind_place(place, words[2:], last, snapshot, names)
+    if command is EXPLAIN:
+        return _explained(words[1:], snapshot, names)
+    if command is WHO and len(words) == 1:
+        return _explained(["ip"], snapshot, names)
+    if command is CHECK:
+        return [category for category in names.categories if category not in words]
+    if len(words) > 1 or command is None:
+        return ()
+    if command is RUN:
+        return names.runbooks()
+    return {
+        CTX: names.contexts,
+        THEME: names.themes,
+        MOUSE: ("on", "off"),
+        GET: tuple(place.words[0] for place in places()),
+    }.get(command, ())
+
+
+def _behind_place(
+    place: Place, words: Sequence[str], last: str, snapshot: Snapshot, names: Names
+) -> Sequence[str]:
+    asked = behind(words)
+    if last.startswith("@"):
+        return [f"@{name}" for name in names.contexts] if asked.context is None else ()
+    if asked.filter != "":
+        return ()
+    return [word for word in place.completions(snapshot, asked.words) if word not in words]
+
+
+def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequence[str]:
+    match words:
+        case []:
+            return ("service", "ip", "prefix", "session", "pool", *names.codes)
+        case ["service"]:
+            return sorted(snapshot.records[SERVICES])
+        case ["pool"]:
+            return sorted(pool.name for pool in snapshot.records[POOLS].values())
+        case ["session"]:
+            return sorted(
+                {
+                    *snapshot.agents_by_node,
+                    *snapshot.records[BGP_PEERS],
+                    *snapshot.records[NODE_CONFIGS],
+                }
+            )
+        case ["ip"]:
+            return sorted(
+                ingress.ip
+                for service in snapshot.records[SERVICES].values()
+                for ingress in service.status.load_balancer.ingress
+                if ingress.ip
+            )
+        case _:
+            return ()

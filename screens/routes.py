@@ -41,8 +41,7 @@ from app.state.kinds import (
 from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
-from screens.base.equivalents import cilium
-from screens.base.selection import Equivalent, Selection
+from screens.base.selection import Equivalent, Selection, cilium
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from app.model.finding import Health
     from app.model.routes import Link, LinkState, NodeRoute
     from app.state.snapshot import Snapshot
-    from screens.base.cluster_handle import ClusterLink
+    from screens.base.cluster_screen import ClusterLink
 
 
 BESIDE = (

@@ -1,4 +1,4 @@
-"""A runbook being followed: its steps and their verdicts, and the step at the cursor in full.
+"""A runbook being followed: its steps and their verdicts; and the runbooks there are.
 
 What is shown is judged anew with every snapshot, earlier steps too. Whatever happens is kept before
 it is shown.
@@ -6,15 +6,17 @@ it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from app.model.finding import Ref
+from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, plain
 from app.runbooks.connectivity import Trial
@@ -39,17 +41,18 @@ from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
-from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.base.detail_screen import DetailScreen
-from screens.base.equivalents import ciliscope
-from screens.base.selection import Equivalent, Selection, selection_of
+from screens.base.selection import Equivalent, Selection, ciliscope, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
     from app.model.finding import Finding, Health
+    from app.runbooks.library import LibraryEntry
     from app.runbooks.schema import Step
+
 
 REDRAW = 0.25
 """Seconds between two drawings of what a test prints."""
@@ -466,3 +469,83 @@ def _mark(run: Run, step: Step) -> str:
     if step.id in run.skipped:
         return "(skipped) "
     return "(passed before) " if run.turned(step) else ""
+
+
+OFFER_COLUMNS = (
+    Column("name", "RUNBOOK", least=16),
+    Column("why", "WHY NOW", cut_to=20),
+    Column("title", "WHAT IT IS FOR", cut_to=20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A runbook that fits what is wrong now, or that was begun already."""
+
+    key: str
+    """What `begins` takes."""
+    name: str
+    why: str
+    """`start here: CS402 …`, `go on: step 3`."""
+    fits: bool = True
+    """Whether something is wrong that it fits."""
+
+
+class RunbooksScreen(ClusterScreen[Content]):
+    """A row for each runbook, what fits now before the others."""
+
+    title_text = "Runbooks"
+    AUTO_FOCUS = "#runbooks"
+    reads_anything = True
+
+    def __init__(
+        self,
+        link: ClusterLink,
+        entries: Sequence[LibraryEntry],
+        offers: Callable[[Snapshot], Sequence[Offer]],
+        begins: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`offers` tells what fits a snapshot; `begins` opens one by its key, or by its name."""
+        super().__init__(link)
+        self._entries = tuple(entries)
+        self._offers = offers
+        self._begins = begins
+        self._costly = True
+
+    def body(self) -> ComposeResult:
+        """One table."""
+        yield LiveTable(OFFER_COLUMNS, opens=self._begins, id="runbooks")
+
+    def picture(self, snapshot: Snapshot) -> Content:
+        """The runbooks."""
+        offers = () if snapshot.setting_up else tuple(self._offers(snapshot))
+        return Content(tuple(self._rows(offers)), plain("there is no runbook", "none"))
+
+    def draw(self, picture: Content) -> None:
+        """Fill the table."""
+        self.set_headline(plain(count(len(self._entries), "runbook")))
+        table = self.query_one("#runbooks", LiveTable)
+        table.show(picture)
+        # What fits now may be known only when more is read; whoever waits is to be on it.
+        table.offer_worst(last=False)
+
+    def shown_sources(self) -> Sequence[Kind[object]]:
+        """None of them stands out."""
+        return ()
+
+    def _rows(self, offers: Sequence[Offer]) -> Iterator[Row]:
+        titles = {entry.name: entry.runbook.title for entry in self._entries if entry.runbook}
+        for offer in offers:
+            health: Health = "fail" if offer.fits else "none"
+            why = Cell(offer.why, tone="accent")
+            yield Row(
+                offer.key, (Cell(offer.name), why, Cell(titles.get(offer.name, ""))), "", health
+            )
+        for entry in self._entries:
+            own = "yours" if entry.own else ""
+            if entry.runbook is None:
+                problem = Cell(f"cannot be used: {entry.problem}", tone="warn")
+                yield Row(entry.name, (Cell(entry.name), Cell(own), problem), health="warn")
+            else:
+                cells = (Cell(entry.name), Cell(own), Cell(entry.runbook.title))
+                yield Row(entry.name, cells)

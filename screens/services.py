@@ -43,8 +43,7 @@ from app.state.kinds import (
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.empty_state import content
-from screens.base.equivalents import ciliscope, cilium, kubectl
-from screens.base.selection import Equivalent, Selection, in_namespace
+from screens.base.selection import Equivalent, Selection, ciliscope, cilium, in_namespace, kubectl
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 

@@ -44,8 +44,7 @@ from app.state.kinds import (
 from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
-from screens.base.equivalents import cilium, kubectl
-from screens.base.selection import Equivalent, Selection
+from screens.base.selection import Equivalent, Selection, cilium, kubectl
 from screens.session_matrix import matrix
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
     from collectors.cilium.bgp import BgpPeer
     from collectors.cilium.bgp_messages import Capability
     from collectors.cilium.records import AdvertisedAttributes
-    from screens.base.cluster_handle import ClusterLink
+    from screens.base.cluster_screen import ClusterLink
 
 
 READS = (

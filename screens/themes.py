@@ -6,10 +6,14 @@ can be read, the one without any colour too.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
+from textual.app import App
 from textual.theme import BUILTIN_THEMES, Theme
 
 AUTO = "auto"
@@ -146,3 +150,44 @@ def _light_background(colorfgbg: str) -> bool:
     """`COLORFGBG` is `15;0` or `0;default;15`: its last field is the background, of 16 colours."""
     last = colorfgbg.rpartition(";")[2]
     return last.isdigit() and int(last) in (7, *range(9, 16))
+
+
+_WITHOUT_COLOURS = re.compile(r"vt[1-5]\d\d\b")
+"""DEC's terminals by their terminfo names, without colors; Rich gives 16 to any unknown one."""
+
+
+class ThemeSwitch:
+    """Sets the theme of an application at its start, and again once the cluster is known.
+
+    Make it before the application: it removes an empty `NO_COLOR` from the environment. Empty means
+    not set (no-color.org); Textual takes it as set.
+    """
+
+    def __init__(
+        self, wanted: str = AUTO, by_context: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`wanted` and `by_context` are `Settings.theme` and `Settings.themes`."""
+        if os.environ.get("NO_COLOR") == "":
+            del os.environ["NO_COLOR"]
+        self._wanted = wanted
+        self._by_context = by_context
+        self._put_on_for: str | None = None
+        self.ansi_color = True if "NO_COLOR" in os.environ else None
+        """The `ansi_color` of an App: without colors the terminal's own two are kept."""
+
+    def put_on(self, app: App[None], context: str) -> None:
+        """Set the theme for a kubeconfig context ("": not known yet)."""
+        if context == self._put_on_for:
+            return
+        self._put_on_for = context
+        for theme in THEMES.values():
+            app.register_theme(theme)
+        colours = colours_of(app, os.environ)
+        app.theme = theme_for(self._wanted, self._by_context, context, os.environ, colours)
+
+
+def colours_of(app: App[None], environment: Mapping[str, str]) -> str | None:
+    """The color system of an application's terminal, as Rich names it; None: no colors."""
+    if _WITHOUT_COLOURS.match(environment.get("TERM", "")):
+        return None
+    return app.console.color_system

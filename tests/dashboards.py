@@ -13,13 +13,13 @@ from textual.widget import Widget
 
 from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.theme import ThemeSwitch
 from app.state.monitor import Feed, Monitor
 from collectors.kubernetes.records import Pod
 from collectors.logs.joining import ContainerLog, LogEntry
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.source import Appended, Update
-from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterLink
+from screens.themes import ThemeSwitch
 from tests.patience import PATIENCE
 from tests.recorded import RECORDINGS, Said, feeds, taken_at
 

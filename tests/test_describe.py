@@ -11,9 +11,8 @@ from app.report.lines import text_of
 from app.state.kinds import AGENT_LOGS, OF_OBJECT, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.objects import KINDS
-from screens.base.equivalents import equivalents_of
-from screens.base.selection import Selection
-from screens.describe import describe
+from screens.base.selection import Selection, equivalents_of
+from screens.texts import describe
 from tests.dashboards import NOON
 from tests.recorded import NAMES, snapshot_of
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.state_dir import keep, state_folder
-from app.dashboard.export import CAP, sequences
+from app.dashboard.actions import CAP, sequences
 
 NOW = datetime(2026, 11, 25, 2, 13, 40, tzinfo=UTC)
 XTERM = {"TERM": "xterm-256color"}

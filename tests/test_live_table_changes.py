@@ -9,11 +9,9 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from app.report.columns import Cell, Column, Row
-from screens.widgets.arrangement import Arrangement
-from screens.widgets.changes import MOST, NEWS, Changes
+from screens.widgets.arrangement import MOST, NEWS, Arrangement, By, Changes, Ordering
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
-from screens.widgets.ordering import By, Ordering
 from tests.dashboards import text_of as shown
 from tests.dashboards import until
 from tests.tables import COLUMNS, TableApp, content, keys, row

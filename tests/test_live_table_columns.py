@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.report.columns import Cell, Column, Row
-from screens.widgets.column_chooser import ColumnChooser
-from screens.widgets.column_layout import default_layout, layout_of, moved, places_of, toggled
-from screens.widgets.columns import Content, cell_widths
+from screens.widgets.columns import (
+    ColumnChooser,
+    Content,
+    cell_widths,
+    default_layout,
+    layout_of,
+    moved,
+    places_of,
+    toggled,
+)
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.table_export import as_csv, as_json, as_text

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from app.model.finding import Health
 from app.report.columns import Cell, Column, Row, SortValue
 from app.report.lines import NOTHING
-from screens.widgets.arrangement import Arrangement
+from screens.widgets.arrangement import Arrangement, By, Ordering
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
-from screens.widgets.ordering import By, Ordering
 from tests.dashboards import text_of as shown
 from tests.tables import COLUMNS, TableApp, content, keys, row
 

@@ -22,8 +22,7 @@ from collectors.logs.joining import ContainerLog, LogEntry, Marker
 from collectors.logs.lines import LogLine, parse_line
 from collectors.logs.targets import Target
 from collectors.source import Appended
-from screens.logs.choice import OPERATOR, TOGETHER, Choice
-from screens.logs.picture import LogsPicture, picture
+from screens.logs.picture import OPERATOR, TOGETHER, Choice, LogsPicture, picture
 from screens.logs.screen import LogsScreen, selection_of
 from tests.dashboards import (
     NOON,

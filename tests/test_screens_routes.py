@@ -9,7 +9,7 @@ from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
 from app.model.finding import Ref
 from app.state.monitor import Feed, Monitor
-from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterLink
 from screens.routes import RoutesScreen
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText

@@ -12,8 +12,7 @@ from app.dashboard.app import CiliscopeApp
 from app.runbooks.engine import Answered, Begun, Judged, Moved, Noted, Skipped
 from app.runbooks.transcript import TranscriptDocument, read
 from app.state.kinds import NODES, SERVICES
-from screens.runbook import RunbookScreen
-from screens.runbooks import RunbooksScreen
+from screens.runbook import RunbookScreen, RunbooksScreen
 from screens.widgets.live_table import LiveTable
 from tests.dashboards import recorded_dashboard, screen_text, until
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.history import LONGEST, History
+from app.dashboard.navigator import LONGEST, History
 from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from collectors.source import Replaced

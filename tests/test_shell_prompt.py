@@ -12,11 +12,9 @@ from app.dashboard.app import CiliscopeApp
 from app.state.kinds import SERVICES
 from screens.base.cluster_screen import ClusterScreen
 from screens.help import HelpScreen
-from screens.prompt_words import Names, completions, filter_of, meanings, meant
-from screens.registry import places
+from screens.registry import Names, completions, filter_of, meanings, meant, places
 from screens.texts import TextScreen
 from screens.widgets.command_line import CommandLine
-from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from tests.dashboards import recorded_dashboard, text_of, until
@@ -47,9 +45,7 @@ def prompt(app: CiliscopeApp) -> CommandLine:
 
 def narrowed(table: LiveTable) -> str:
     """What narrows a table."""
-    found = filtering(table)
-    assert found is not None
-    return found.filter_text
+    return table.filter_text
 
 
 async def command(pilot: Pilot[None], text: str) -> None:

@@ -14,7 +14,7 @@ from collectors.source import Replaced
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.selection import in_namespace
 from screens.help import HelpScreen
-from screens.logs.choice import Wish, wish_of
+from screens.logs.picture import Wish, wish_of
 from screens.logs.screen import LogsScreen
 from screens.widgets.block_list import BlockList
 from screens.widgets.command_line import CommandLine

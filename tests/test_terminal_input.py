@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dashboard.terminal_input import KEY_PATIENCE, REPLY_PATIENCE, InputFilter
+from app.dashboard.terminal import KEY_PATIENCE, REPLY_PATIENCE, InputFilter
 
 KEYS = (
     *("q", "j", "G", "é", "語", "\r", "\t", "\x7f", "\x01", "\x03", " ", "~", "c", "[", "]", "?"),

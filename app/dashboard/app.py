@@ -20,11 +20,11 @@ from app.dashboard.gc_pacing import GcPacer
 from app.dashboard.practice_path import SolutionSection, text
 from app.dashboard.refresh import TICK, RefreshLoop
 from app.dashboard.terminal import TolerantDriver, prefer_terminal_size, restored_terminal
-from app.dashboard.theme import ThemeSwitch
 from collectors.process import end_all
 from collectors.sanitize import printable
 from screens.base.cluster_screen import STYLES, ClusterScreen
 from screens.overview import OverviewScreen
+from screens.themes import ThemeSwitch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from app.runbooks.transcript import TranscriptDocument
     from app.state.monitor import Monitor
     from app.state.snapshot import Snapshot
-    from screens.base.cluster_handle import ClusterLink
+    from screens.base.cluster_screen import ClusterLink
 
 
 def _load() -> type[Controllers]:

@@ -13,7 +13,7 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.state.monitor import Clock, Monitor
 from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.kubeconfig import context_names
-from screens.base.cluster_handle import ClusterLink
+from screens.base.cluster_screen import ClusterLink
 
 if TYPE_CHECKING:
     from app.config.expected_settings import ExpectedSetting

@@ -12,8 +12,7 @@ from textual.app import App
 
 from app.config.state_dir import state_folder
 from app.dashboard.actions import SelectionActions
-from app.dashboard.contexts import ContextSwitcher
-from app.dashboard.navigator import Navigator
+from app.dashboard.navigator import ContextSwitcher, Navigator
 from app.dashboard.practice import PracticeRecorder
 from app.dashboard.refresh import RefreshLoop
 from app.dashboard.runbooks import RunbookController
@@ -28,9 +27,9 @@ from screens import texts
 from screens.base.cluster_screen import Place
 from screens.base.selection import Selection, in_namespace
 from screens.findings import FindingsScreen
-from screens.logs.choice import Wish, wish_of
+from screens.logs.picture import Wish, wish_of
 from screens.logs.screen import LogsScreen
-from screens.prompt_words import (
+from screens.registry import (
     ALIASES,
     CHECK,
     CTX,
@@ -57,7 +56,7 @@ from screens.prompt_words import (
 )
 from screens.themes import THEMES
 from screens.widgets.command_line import Question
-from screens.widgets.filtering import filtering
+from screens.widgets.live_table import LiveTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ class CommandPrompt:
             narrow(text)
 
         rows = "what rows match: regex  !inverse  -l label=value  -f fuzzy"
-        table = None if screen.searches else filtering(screen.panel)
+        table = None if screen.searches else screen.panel
         screen.ask(
             Question(
                 sign="/",
@@ -119,7 +118,7 @@ class CommandPrompt:
                 changed=narrow,
                 left=lambda: narrow(""),
                 history=self.loop.frame.filters,
-                text=table.filter_text if table else "",
+                text=table.filter_text if isinstance(table, LiveTable) else "",
             )
         )
 

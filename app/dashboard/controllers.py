@@ -9,12 +9,10 @@ from pathlib import Path
 
 from textual.app import App
 
-from app.dashboard.actions import SelectionActions
+from app.dashboard.actions import Export, SelectionActions
 from app.dashboard.clusters import Contexts
 from app.dashboard.commands import CommandPrompt
-from app.dashboard.contexts import ContextSwitcher
-from app.dashboard.export import Export
-from app.dashboard.navigator import Navigator
+from app.dashboard.navigator import ContextSwitcher, Navigator
 from app.dashboard.practice import PracticeRecorder
 from app.dashboard.practice_path import TASK, Practice
 from app.dashboard.refresh import RefreshLoop

@@ -1,28 +1,85 @@
-"""Navigation: handles keys one at a time, opens screens, goes back."""
+"""Navigation: handles keys one at a time, opens screens, goes back, switches clusters."""
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingsMap
 
-from app.dashboard.clusters import OpenCluster
-from app.dashboard.history import History, HistoryEntry
+from app.dashboard.clusters import Contexts, OpenCluster, Unreadable
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
+from screens.contexts import ContextsScreen
 from screens.help import HelpScreen
 from screens.overview import OverviewScreen
 from screens.registry import places
 from screens.widgets.command_line import CommandLine
+
+if TYPE_CHECKING:
+    from app.model.finding import Ref
+
+
+LONGEST = 50
+"""Entries kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A place, and the object the cursor was on."""
+
+    place: str
+    ref: Ref | None = None
+
+
+@dataclass(slots=True)
+class History:
+    """The places visited, oldest first, and which of them is shown now."""
+
+    entries: list[HistoryEntry] = field(default_factory=list)
+    now: int = -1
+
+    def arrive(self, place: str, left_at: Ref | None) -> None:
+        """Add a place and drop what was ahead; the place that was left keeps its object."""
+        self._leave(left_at)
+        if self.entries and self.entries[self.now].place == place:
+            return
+        del self.entries[self.now + 1 :]
+        self.entries.append(HistoryEntry(place))
+        del self.entries[:-LONGEST]
+        self.now = len(self.entries) - 1
+
+    def step(self, by: int, left_at: Ref | None) -> HistoryEntry | None:
+        """Move by so many entries, negative is back; None, without a move, past either end."""
+        self._leave(left_at)
+        target = self.now + by
+        if not 0 <= target < len(self.entries):
+            return None
+        self.now = target
+        return self.entries[target]
+
+    def toggle(self, left_at: Ref | None) -> HistoryEntry | None:
+        """Go to the entry before this one; toggling again goes back. None if there is none."""
+        self._leave(left_at)
+        if self.now < 1:
+            return None
+        before = self.entries[self.now - 1]
+        self.entries[self.now - 1], self.entries[self.now] = self.entries[self.now], before
+        return before
+
+    def _leave(self, left_at: Ref | None) -> None:
+        if self.entries:
+            self.entries[self.now] = HistoryEntry(self.entries[self.now].place, left_at)
+
 
 PATIENCE = 10.0
 """Seconds for which a key waits for the widgets of a screen that comes up."""
@@ -254,3 +311,69 @@ class Navigator:
             return None
         selected = screen.at_cursor
         return selected.ref if selected else None
+
+
+@dataclass(slots=True)
+class ContextSwitcher:
+    """Lists the contexts and switches to the cluster of another one."""
+
+    contexts: Contexts | None
+    """None: there is no other cluster than this one."""
+    loop: RefreshLoop
+    navigator: Navigator
+    obstacle: Callable[[], str]
+    """Why the cluster must not be left now; "" if it may be."""
+    switching: Callable[[OpenCluster], None]
+    """Called before each switch."""
+    known: tuple[str, ...] = ()
+    """The names that were read last, for completion."""
+
+    async def learn(self) -> None:
+        """Read the names for completion; if they cannot be read, another place says so."""
+        if self.contexts is not None:
+            with suppress(Unreadable):
+                self.known = await asyncio.to_thread(self.contexts.names)
+
+    async def show(self) -> None:
+        """List the contexts."""
+        if (names := await self._names()) is not None:
+            await self.navigator.open_screen(ContextsScreen(self.loop.link, names))
+
+    async def switch(self, name: str) -> None:
+        """Switch to the cluster of a context at once; the old one ends in the background."""
+        if await self._switch(name):
+            self.navigator.flash(f"now {name}")
+
+    async def ensure(self, name: str) -> bool:
+        """Whether the cluster of this context is shown now, after a switch where one is needed."""
+        if self.contexts is not None and name == self.loop.current.context:
+            return True
+        return await self._switch(name)
+
+    async def _switch(self, name: str) -> bool:
+        names = await self._names()
+        if names is None or self.contexts is None:
+            return False
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+            hint = f"near it: {', '.join(near)}" if near else f"there are {', '.join(names)}"
+            self.navigator.flash(f"there is no context {name!r}; {hint}")
+            return False
+        if why := self.obstacle():
+            self.navigator.flash(why)
+            return False
+        cluster = self.contexts.open(name)
+        self.switching(cluster)
+        await self.navigator.show_cluster(cluster)
+        return True
+
+    async def _names(self) -> tuple[str, ...] | None:
+        if self.contexts is None:
+            self.navigator.flash("there are no other contexts here")
+            return None
+        try:
+            self.known = await asyncio.to_thread(self.contexts.names)
+        except Unreadable as problem:
+            self.navigator.flash(str(problem))
+            return None
+        return self.known

@@ -14,10 +14,10 @@ from textual.timer import Timer
 from textual.worker import Worker
 
 from app.dashboard.clusters import OpenCluster
-from app.dashboard.theme import ThemeSwitch
 from app.pipeline.session_losses import count_losses
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
+from screens.themes import ThemeSwitch
 
 REPAINT = 0.25
 """Least seconds between two repaints."""

@@ -33,8 +33,7 @@ from app.runbooks.transcript import (
     whoever,
 )
 from app.state.snapshot import Snapshot
-from screens.runbook import RunbookScreen
-from screens.runbooks import Offer, RunbooksScreen
+from screens.runbook import Offer, RunbookScreen, RunbooksScreen
 from screens.widgets.command_line import Question
 
 KeptRun: TypeAlias = tuple[Run, Recorder]

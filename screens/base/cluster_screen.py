@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,18 +24,68 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
+from app.model.flap_history import FlapLedger
 from app.report.lines import Line, Span, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
-from screens.base.cluster_handle import ClusterLink
 from screens.base.header import PROMPT_KEYS, identity, keys_line, tiers, title
 from screens.base.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
-from screens.widgets.filtering import filtering
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import TextPane
+
+if TYPE_CHECKING:
+    from app.model.finding import Ref
+    from app.state.monitor import Feed, Monitor
+    from collectors.kubernetes.records import Pod
+
+
+@dataclass(slots=True)
+class Frame:
+    """How the screens are framed; they all share one."""
+
+    history: list[str] = field(default_factory=list)
+    """The commands entered on any screen, newest first."""
+    filters: list[str] = field(default_factory=list)
+    """The filters entered on any screen, newest first."""
+    crumbs: bool = True
+    """Whether the title tells the way to the selected object, where that fits."""
+    frozen: str = ""
+    """For how long the picture has stood still, `00:41`; "" while it is live."""
+
+
+class LogFeed(Protocol):
+    """Makes a feed of the kind `agent_logs` that follows the log of one agent."""
+
+    def __call__(self, pod: Pod) -> Feed:
+        """The feed of this agent's log."""
+        ...
+
+
+ObjectReader = Callable[["Ref"], Awaitable[str]]
+"""Reads an object of the API as printable YAML; where it cannot, one sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterLink:
+    """One cluster, as every screen gets it."""
+
+    monitor: Monitor
+    judge: Diagnoser = field(default_factory=Diagnoser)
+    agent_log: LogFeed | None = None
+    """None: no agent's log can be read."""
+    read_object: ObjectReader | None = None
+    """None: no object can be read."""
+    losses: FlapLedger = field(default_factory=FlapLedger)
+    """How often each session was lost; the dashboard counts, whatever it shows."""
+    thinking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a costly picture is made: two at once would only slow each other down."""
+    frame: Frame = field(default_factory=Frame)
+    """What frames the screens; the screens of another cluster share it."""
+
 
 Picture = TypeVar("Picture")
 
@@ -292,7 +342,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         return bool(answers)
 
     @property
-    def panel(self) -> Widget | None:
+    def panel(self) -> LiveTable | TextPane | None:
         """The table or text that has the keys, or had them before the prompt, else the first."""
         candidates = (self.focused, self._before_prompt, *self.query("LiveTable, TextPane"))
         for widget in candidates:
@@ -314,8 +364,9 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         if isinstance(panel, TextPane):
             panel.search(text)
             return ""
-        table = filtering(panel)
-        return "nothing here can be filtered" if table is None else table.filter_by(text)
+        if isinstance(panel, LiveTable):
+            return panel.filter_by(text)
+        return "nothing here can be filtered"
 
     def show_all(self) -> None:
         """Show its lists, whole: without their filters."""
@@ -329,8 +380,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         panel = self.panel
         if isinstance(panel, TextPane):
             return panel.searched
-        table = filtering(panel)
-        return "" if table is None else table.filter_text
+        return panel.filter_text if isinstance(panel, LiveTable) else ""
 
     def end_flash(self) -> None:
         """Show the keys again where a passing word stands."""

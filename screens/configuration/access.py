@@ -13,8 +13,7 @@ from app.report.lines import SIGN, Line, Span, plain
 from app.report.tables.sources import SCREEN, SourceRow
 from collectors.kubernetes.resources import resources
 from screens.base.empty_state import next_try
-from screens.base.equivalents import kubectl
-from screens.base.selection import Equivalent
+from screens.base.selection import Equivalent, kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 from screens.widgets.columns import Content
 

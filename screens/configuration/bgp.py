@@ -39,8 +39,7 @@ from app.state.kinds import (
 )
 from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content
-from screens.base.equivalents import kubectl
-from screens.base.selection import Equivalent
+from screens.base.selection import Equivalent, kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:

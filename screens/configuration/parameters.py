@@ -19,8 +19,7 @@ from app.report.lines import Line, Span, plain
 from app.report.tables.config import SCREEN, ParameterRow
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.base.empty_state import content
-from screens.base.equivalents import kubectl
-from screens.base.selection import Equivalent
+from screens.base.selection import Equivalent, kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from textual.binding import Binding, BindingType
 from app.model.finding import Ref
 from app.report.lines import Span
 from app.state.kinds import Kind
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import Place
+from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
 from screens.configuration import access, bgp, parameters, versions

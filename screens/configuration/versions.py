@@ -25,8 +25,7 @@ from app.state.kinds import (
 from app.state.snapshot import State
 from collectors.cilium.answer import TOO_OLD
 from screens.base.empty_state import content
-from screens.base.equivalents import kubectl
-from screens.base.selection import Equivalent
+from screens.base.selection import Equivalent, kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:

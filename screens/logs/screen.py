@@ -19,14 +19,18 @@ from app.report.lines import Line, Span, wrapped
 from app.report.tables.logs import POOL, LogRow, Times
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
-from screens.base.cluster_handle import ClusterLink
-from screens.base.cluster_screen import Place
+from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
-from screens.base.equivalents import ciliscope, kubectl
-from screens.base.selection import Equivalent, Selection
-from screens.logs.choice import OPERATOR, TOGETHER, WINDOWS, WORDS, Choice, Preset, Wish
+from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
 from screens.logs.picture import (
+    OPERATOR,
+    TOGETHER,
+    WINDOWS,
+    WORDS,
+    Choice,
     LogsPicture,
+    Preset,
+    Wish,
     columns_of,
     full_lines,
     kinds_of,

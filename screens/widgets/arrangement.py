@@ -2,17 +2,117 @@
 
 An update costs in proportion to what it changes: what is not touched is neither tested nor sorted
 again, and the passes over all rows that are left run no Python code for each of them.
+
+Rows are ordered by typed values, column after column, then by key: always a total order. What has
+no value comes last, whichever way the column is sorted. Cells that have changed are marked for as
+long as that is news; what ticks with the clock alone (an age, a duration, a time of day) is no
+change.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cmp_to_key
 from itertools import compress, count
 from operator import attrgetter, ne
+from typing import TYPE_CHECKING
 
-from app.report.columns import Row
-from screens.widgets.ordering import Ordering
+from app.model.finding import rank
+from app.report.columns import Cell, Column, Row
+from app.report.lines import NOTHING
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsAllComparisons
+
+
+Value = tuple[int, float, tuple[int, int], str]
+"""The kind of a value, and the value in the place of its kind: numbers, pairs, texts. So a column
+in which they are mixed has an order too."""
+
+_NONE: Value = (3, 0, (0, 0), "")
+"""No value."""
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """A column to order by."""
+
+    column: str
+    descending: bool = False
+    severity: bool = False
+    """How bad each row's health is comes before what the cell says."""
+
+
+class Ordering:
+    """The order of the rows of a table with these columns."""
+
+    def __init__(self, terms: Sequence[By], columns: Sequence[str]) -> None:
+        """Columns that are not there order nothing. No terms: rows stand as they were given."""
+        places = {key: place for place, key in enumerate(columns)}
+        self._terms: list[tuple[Callable[[Row], Value], bool]] = []
+        for term in terms:
+            if term.severity:
+                self._terms.append((_severity, term.descending))
+            if term.column in places:
+                backwards = term.descending and not term.severity
+                self._terms.append((_reader(places[term.column]), backwards))
+        self.given = not terms
+        """Whether rows stand as they were given."""
+
+    def sorted(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows in order."""
+        if self.given:
+            return list(rows)
+        ordered = sorted(rows, key=attrgetter("key"))
+        for read, descending in reversed(self._terms):
+            ordered = _sorted_by([read(row) for row in ordered], ordered, descending)
+        return ordered
+
+    @property
+    def key(self) -> Callable[[Row], SupportsAllComparisons]:
+        """A key that sorts likewise, for a few rows: making it is cheap, comparing it is not."""
+        return cmp_to_key(self._compared)
+
+    def _compared(self, one: Row, other: Row) -> int:
+        for read, descending in self._terms:
+            a, b = read(one), read(other)
+            if a != b:
+                backwards = descending and a is not _NONE and b is not _NONE
+                return 1 if (a < b) is backwards else -1
+        return (one.key > other.key) - (one.key < other.key)
+
+
+def value_of(cell: Cell) -> Value:
+    """What a cell is sorted by."""
+    match cell.sort:
+        case None:
+            return _NONE if cell.text in ("", NOTHING) else (2, 0, (0, 0), cell.text)
+        case str(text):
+            return (2, 0, (0, 0), text)
+        case tuple() as pair:
+            return (1, 0, pair, "")
+        case number:
+            # What is not a number is neither less nor more than one.
+            return (0, number, (0, 0), "") if number == number else _NONE
+
+
+def _reader(place: int) -> Callable[[Row], Value]:
+    return lambda row: value_of(row.cells[place])
+
+
+def _severity(row: Row) -> Value:
+    return (0, -rank(row.health), (0, 0), "")
+
+
+def _sorted_by(values: Sequence[Value], rows: Sequence[Row], descending: bool) -> list[Row]:
+    absent = [row for row, value in zip(rows, values, strict=True) if value is _NONE]
+    present = [place for place, value in enumerate(values) if value is not _NONE]
+    present.sort(key=values.__getitem__, reverse=descending)
+    return [*map(rows.__getitem__, present), *absent]
+
 
 _KEY = attrgetter("key")
 
@@ -170,3 +270,72 @@ class Arrangement:
 def _alike(old: Sequence[Row], new: Sequence[Row]) -> int:
     """How many rows at the start are the same."""
     return next(compress(count(), map(ne, old, new)), min(len(old), len(new)))
+
+
+NEWS = 4.0
+"""Seconds for which a change is marked."""
+
+MOST = 1_000
+"""Rows that are marked at once at most: where everything has changed, no mark says anything."""
+
+_TICKING = re.compile(r"\b\d+(?:\.\d+)?(?:ms|[smhdwy])\b|\b\d+:\d\d(?::\d\d)?\b")
+
+Place = tuple[str, int]
+"""A cell: the key of its row, and the place of its column."""
+
+
+class Changes:
+    """The cells that have changed, each until its mark fades."""
+
+    def __init__(self, lasting: float = NEWS) -> None:
+        """Nothing has changed. A mark lasts so many seconds."""
+        self._lasting = lasting
+        self._ends: dict[Place, float] = {}
+
+    def note(self, changes: Sequence[Change], columns: Sequence[Column], now: float) -> None:
+        """These rows have changed, or are new, at this moment of a clock in seconds."""
+        if len(changes) > MOST:
+            return
+        for before, row in changes:
+            for place in _changed(before, row, columns):
+                # The latest goes last, so that the first is always the one that fades next.
+                self._ends.pop((row.key, place), None)
+                self._ends[row.key, place] = now + self._lasting
+
+    def marks(self, key: str, place: int) -> bool:
+        """Whether a cell is marked."""
+        return (key, place) in self._ends
+
+    def faded(self, now: float) -> list[Place]:
+        """The cells whose marks have ended since this was asked last."""
+        ended: list[Place] = []
+        for cell, end in self._ends.items():
+            if end > now:
+                break
+            ended.append(cell)
+        for cell in ended:
+            del self._ends[cell]
+        return ended
+
+    def next_end(self) -> float | None:
+        """When the next mark fades; None: nothing is marked."""
+        return next(iter(self._ends.values()), None)
+
+    def forget(self) -> None:
+        """Mark nothing."""
+        self._ends.clear()
+
+
+def _changed(before: Row | None, row: Row, columns: Sequence[Column]) -> Iterable[int]:
+    for place, column in enumerate(columns):
+        if column.marks and (before is None or _differ(before.cells[place], row.cells[place])):
+            yield place
+
+
+def _differ(before: Cell, now: Cell) -> bool:
+    return before.text != now.text and _lasting(before.text) != _lasting(now.text)
+
+
+def _lasting(text: str) -> str:
+    """What a text says beside the time that has passed."""
+    return " ".join(_TICKING.sub("", text).split())

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 from app.report.lines import Line, Span, ascii_line, justified, length, text_of, wrapped
-from screens.widgets.painting import TONE_CLASSES, painted
+from screens.widgets.live_text import TONE_CLASSES, painted
 
 _GAP = 2
 """Cells between an item's lines and what stands beside them."""

@@ -3,16 +3,55 @@
 `regex`, `!regex`, `COL:regex`, `!COL:regex`; `-l k=v,k2!=v2,k3` by label; `-f text` by letters in
 their order. Several words must all be met, but of those for one column one is enough. A pattern
 looks at every cell, shown or not; letter case counts once a capital stands in it.
+
+A pattern may cost only so much: Python's `re` has no limit, and some patterns never end.
 """
 
 from __future__ import annotations
 
 import re
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from app.report.columns import Column, Row
+
+_armed = False
+
+
+class TooSlow(Exception):
+    """The limit is reached."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise TooSlow where the block takes more processor time than this.
+
+    Signals reach the main thread alone, where the terminal is; in another the block has no limit.
+    """
+    global _armed
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGVTALRM, _end)
+    _armed = True
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        _armed = False
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    # A signal that comes when the block has just ended ends nothing.
+    if _armed:
+        raise TooSlow
+
 
 Condition = Callable[[Row], bool]
 

@@ -20,11 +20,9 @@ from app.model.finding import FAULTS
 from app.report.columns import Cell, Column, Row
 from app.report.lines import Line, Span, ascii_line, to_ascii
 from screens.widgets.arrangement import Arrangement, Change, as_it_is
-from screens.widgets.column_chooser import ColumnChooser
-from screens.widgets.columns import Content, cell_widths
-from screens.widgets.filter import Filter, parsed
+from screens.widgets.columns import ColumnChooser, Content, cell_widths
+from screens.widgets.filter import Filter, TooSlow, at_most, parsed
 from screens.widgets.table_sorting import SortableTable
-from screens.widgets.time_limit import TooSlow, at_most
 
 PATIENCE = 0.3
 """Seconds of processor time that a filter may take for all rows."""

@@ -1,10 +1,15 @@
-"""A block of lines that repaints the lines that changed and nothing else."""
+"""Lines of styled text: each tone as the style sheet has it, repainted only where it changed.
+
+Text from a cluster goes to the terminal as plain segments; no markup parser ever sees it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.strip import Strip
@@ -12,7 +17,25 @@ from textual.widget import Widget
 from typing_extensions import override
 
 from app.report.lines import Line, Span, Tone, ascii_line, justified, wrapped
-from screens.widgets.painting import TONE_CLASSES, painted
+
+TONE_CLASSES = frozenset(
+    f"tone--{tone}"
+    for tone in ("ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong")
+)
+
+
+def painted(widget: Widget, line: Line, width: int, base: Style) -> Strip:
+    """The line as a strip of exactly `width` cells; every segment carries its style."""
+    segments = [Segment(span.text, base + tone_style(widget, span.tone)) for span in line]
+    return Strip(segments).adjust_cell_length(width, base)
+
+
+def tone_style(widget: Widget, tone: Tone) -> Style:
+    """The style that a widget's sheet gives to a tone, to be laid over its own."""
+    if not tone:
+        return Style.null()
+    return widget.get_component_rich_style(f"tone--{tone}", partial=True)
+
 
 _LABEL = 13
 """Width of the label of a line, so that the eye finds it."""

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 from app.report.lines import Line, ascii_line, length, text_of, wrapped
-from screens.widgets.painting import TONE_CLASSES, tone_style
+from screens.widgets.live_text import TONE_CLASSES, tone_style
 
 Layout = Callable[[int], Sequence[Line]]
 """Makes the lines of a text for a width in cells; no line may be wider."""

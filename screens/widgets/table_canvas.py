@@ -21,11 +21,17 @@ from typing_extensions import override
 
 from app.report.columns import Column, Row
 from app.report.lines import Line, cut, to_ascii, wrapped
-from screens.widgets.changes import Changes
-from screens.widgets.column_layout import Layout, layout_of, places_of
-from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
-from screens.widgets.ordering import By
-from screens.widgets.painting import TONE_CLASSES, painted, tone_style
+from screens.widgets.arrangement import By, Changes
+from screens.widgets.columns import (
+    GAP,
+    Layout,
+    cell_widths,
+    fitted_widths,
+    layout_of,
+    places_of,
+    wanted_widths,
+)
+from screens.widgets.live_text import TONE_CLASSES, painted, tone_style
 
 _SIDEWAYS = 8
 """Cells by which the table moves left and right."""

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from typing_extensions import override
 
 from app.report.columns import Column
-from screens.widgets.ordering import By, Ordering
+from screens.widgets.arrangement import By, Ordering
 from screens.widgets.table_cursor import CursorTable
 
 _BEFORE = "choose the column before"
