@@ -56,8 +56,7 @@ if TYPE_CHECKING:
     from app.model.finding import Finding, Health
     from app.model.flap_history import Flaps
     from app.state.snapshot import Snapshot
-    from collectors.cilium.bgp import BgpPeer
-    from collectors.cilium.bgp_messages import Capability
+    from collectors.cilium.command_records import BgpPeer, Capability
     from collectors.cilium.records import AdvertisedAttributes
     from screens.base.cluster_screen import ClusterLink
 

@@ -26,7 +26,7 @@ from app.model.case import Case
 from app.state.derived import Memo
 from app.state.kinds import KINDS, NODE_CONFIGS
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.bgp import NodeRoutes, Path, Route
+from collectors.cilium.command_records import NodeRoutes, Path, Route
 from collectors.cilium.records import (
     AdvertisedService,
     Advertisement,

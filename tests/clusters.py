@@ -23,11 +23,10 @@ from app.state import kinds
 from app.state.derived import Memo
 from app.state.kinds import KINDS, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium import bgp as cilium_bgp
+from collectors.cilium import command_records
 from collectors.cilium import records as cilium_records
-from collectors.cilium import status as cilium_status
 from collectors.kubernetes import records as kubernetes_records
-from collectors.logs import joining as log_entries
+from collectors.logs import lines
 from collectors.source import Keyed
 from tests.recorded import NAMES, changed, snapshot_of
 
@@ -113,9 +112,8 @@ def record_types() -> Mapping[str, type]:
     modules = (
         kubernetes_records,
         cilium_records,
-        cilium_bgp,
-        cilium_status,
-        log_entries,
+        command_records,
+        lines,
     )
     names = {name: value for module in modules for name, value in vars(module).items()}
     for name, hint in get_type_hints(kinds, localns=names).items():

@@ -15,7 +15,8 @@ from app.dashboard.app import CiliscopeApp
 from app.dashboard.clusters import OpenCluster
 from app.state.monitor import Feed, Monitor
 from collectors.kubernetes.records import Pod
-from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.follow import ContainerLog
+from collectors.logs.lines import LogEntry
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Target
 from collectors.source import Appended, Update
 from screens.base.cluster_screen import ClusterLink

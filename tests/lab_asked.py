@@ -36,8 +36,7 @@ from collectors.cilium.cli import CiliumCli
 from collectors.kubernetes.api import ApiResponse, ApiSession
 from collectors.kubernetes.connection import Query
 from collectors.kubernetes.errors import refusal
-from collectors.logs.follow import FollowedLog
-from collectors.logs.joining import ContainerLog
+from collectors.logs.follow import ContainerLog, FollowedLog
 from collectors.process import CommandTimedOut, Completed
 from collectors.sanitize import printable_bytes
 from collectors.source import Appended, Update

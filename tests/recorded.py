@@ -23,11 +23,11 @@ from app.state.derived import Memo
 from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.bgp import PEERS, ROUTES
-from collectors.cilium.status import STATUS
+from collectors.cilium.commands import PEERS, ROUTES, STATUS
 from collectors.kubernetes.decode import decode_page
 from collectors.kubernetes.resources import Resource, resources
-from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.follow import ContainerLog
+from collectors.logs.lines import LogEntry
 from collectors.logs.targets import target_of
 from collectors.process import Completed
 from collectors.source import Failed, ReadError, Reason, Replaced, Update

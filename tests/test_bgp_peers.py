@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.cilium.answer import ONE_FAILS_ALL, Reading, agent_failures
-from collectors.cilium.bgp import BgpPeer, FamilyCounts, NodePeers, parse_peers
-from collectors.cilium.bgp_messages import families_of
+from collectors.cilium.bgp_bytes import families_of
+from collectors.cilium.command_records import BgpPeer, FamilyCounts, NodePeers
+from collectors.cilium.commands import parse_peers
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (

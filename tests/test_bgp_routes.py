@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.cilium.answer import Reading
-from collectors.cilium.bgp import ROUTES, NodeRoutes, Path, Route, parse_routes
-from collectors.cilium.path_attributes import AsPathSegment, Malformed, PathAttributes
+from collectors.cilium.command_records import (
+    AsPathSegment,
+    NodeRoutes,
+    Path,
+    PathAttributes,
+    Route,
+)
+from collectors.cilium.commands import ROUTES, parse_routes
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
@@ -73,7 +79,6 @@ def test_an_advertised_route_is_read_to_the_last_field() -> None:
                 age=400.887193001,
                 afi="ipv4",
                 safi="unicast",
-                nlri="10.244.0.0/24",
                 attributes=PathAttributes(
                     origin="igp",
                     as_path=(AsPathSegment("sequence", (64512,)),),
@@ -136,7 +141,6 @@ def test_every_recorded_path_is_understood(name: str, table: str, afi: str) -> N
         for route in node.routes:
             assert (route.router_asn, bool(route.neighbor)) == (64512, table == "advertised")
             for path in route.paths:
-                assert (path.nlri, path.nlri_problem) == (route.prefix, None)
                 assert (path.afi, path.safi) == (afi, "unicast")
                 assert path.age > 0
                 assert path.attributes.origin == "igp"
@@ -244,17 +248,12 @@ def test_no_agents_is_an_answer() -> None:
 def test_bytes_that_are_malformed_are_kept_beside_the_prefix_as_text() -> None:
     path = {
         "family": {"afi": "ipv4", "safi": "unicast"},
-        "nlri": {"base64": "IKwd"},
         "path-attributes": [{"base64": "QAEBCQ=="}, {"base64": "%%%"}, {"base64": "QAEBAA=="}],
     }
     out = json.dumps({"a": [{"prefix": "172.29.52.100/32", "paths": [path]}]}).encode()
     ((route,),) = (node.routes for node in nodes_in(Completed(0, out, "", 0.1)))
     (read,) = route.paths
     assert route.prefix == "172.29.52.100/32"
-    assert read.nlri == ""
-    assert read.nlri_problem == Malformed(
-        "prefix", "a prefix of 32 bits is cut short", b"\x20\xac\x1d"
-    )
     assert read.attributes.origin == "igp"
     assert [each.problem for each in read.attributes.malformed] == [
         "origin 9 does not exist",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.cilium.bgp_messages import Capability, decode_capabilities, families_of
+from collectors.cilium.bgp_bytes import decode_capabilities, families_of
+from collectors.cilium.command_records import Capability
 from collectors.sanitize import printable
 from tests.cilium_runs import NAMES, runs
 

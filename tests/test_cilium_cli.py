@@ -11,16 +11,13 @@ from pathlib import Path
 import pytest
 
 from collectors.cilium.answer import CiliumCommand, Reading
-from collectors.cilium.bgp import ADVERTISED_IPV6, AVAILABLE_IPV4, PEERS
-from collectors.cilium.cli import (
-    COMMANDS,
-    RETRY_DENIED,
-    RETRY_MISSING,
+from collectors.cilium.cli import COMMANDS, RETRY_DENIED, RETRY_MISSING, CiliumCli, PolledCommand
+from collectors.cilium.commands import (
+    PEERS,
+    ROUTES,
+    STATUS,
     VERSION_COMMAND,
-    CiliumCli,
-    PolledCommand,
 )
-from collectors.cilium.status import STATUS
 from collectors.process import CommandTimedOut
 from collectors.source import Failed, Reason, Replaced, Source, Update
 from tests.cilium_runs import NAMES, answer_of, calls, recorded, stand_in
@@ -96,7 +93,7 @@ async def test_nothing_else_is_ever_run(argv: tuple[str, ...], tmp_path: Path) -
 @pytest.mark.parametrize("name", NAMES)
 async def test_every_recording_through_a_real_program(name: str, tmp_path: Path) -> None:
     cli = CiliumCli(str(stand_in(tmp_path, name)))
-    for command in (STATUS, PEERS, ADVERTISED_IPV6):
+    for command in (STATUS, PEERS, ROUTES[-1]):
         expected = answer_of(command.parse, recorded(name, *command.argv))
         update = await first(PolledCommand(cli, command))
         if isinstance(expected, Reading):
@@ -114,7 +111,7 @@ async def test_every_recording_through_a_real_program(name: str, tmp_path: Path)
 async def test_the_command_line_names_the_cluster_of_the_dashboard(tmp_path: Path) -> None:
     program = stand_in(tmp_path, "healthy")
     cli = CiliumCli(str(program), "/a/kube config", "admin@home", "cilium-system")
-    for command in (PEERS, STATUS, AVAILABLE_IPV4):
+    for command in (PEERS, STATUS, ROUTES[0]):
         await first(PolledCommand(cli, command))
     cluster = ["--kubeconfig", "/a/kube config", "--context", "admin@home"]
     cluster += ["--namespace", "cilium-system"]

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.cilium.status import (
-    NO_TEXT,
-    AgentStatus,
-    CiliumStatus,
-    ComponentMessage,
-    ComponentStatus,
-    FailingController,
-    StaleProbe,
-    parse_status,
-)
+from collectors.cilium.command_records import NO_TEXT, AgentStatus, CiliumStatus, FailingController
+from collectors.cilium.commands import parse_status
 from collectors.process import Completed
 from collectors.source import Reason
 from tests.cilium_runs import (
@@ -63,20 +55,7 @@ def test_a_healthy_cluster() -> None:
     assert parse_status(recorded("healthy", *ARGV)).problems == ()
     assert (status.pods_managed, status.pods_all) == (5, 5)
     assert status.helm_chart_version == "1.21.0-dev"
-    assert (status.config_errors, status.collection_errors) == ((), ())
-    agents, envoy, operator, *_ = status.components
-    assert agents == ComponentStatus(
-        "cilium",
-        type="DaemonSet",
-        desired=3,
-        ready=3,
-        available=3,
-        unavailable=0,
-        phases={"Running": 3},
-        images={"quay.io/cilium/cilium:v1.21.0-dev": 3},
-    )
-    assert (envoy.name, envoy.disabled, envoy.desired) == ("cilium-envoy", True, None)
-    assert (operator.name, operator.type, operator.ready) == ("cilium-operator", "Deployment", 1)
+    assert status.collection_errors == ()
 
 
 def test_a_healthy_agent_is_read_to_the_last_field() -> None:
@@ -86,28 +65,16 @@ def test_a_healthy_agent_is_read_to_the_last_field() -> None:
         node="talos-cp-2",
         state="Ok",
         message="1.21.0-dev (v1.21.0-dev-17766dc3)",
-        kubernetes_state="Ok",
-        kubernetes_message="1.36 (v1.36.2) [linux/amd64]",
-        kvstore_state="Disabled",
-        cni_state="Disabled",
-        cni_message="CNI configuration management disabled",
         hubble_state="Disabled",
-        cluster_health_state="Ok",
         ipam=(
             "IPv4: 2/254 allocated from 10.244.1.0/24,"
             " IPv6: 2/18446744073709551614 allocated from fd00:244:0:1::/64"
         ),
         kube_proxy_replacement="True",
-        devices=("eth0",),
-        direct_routing_device="eth0",
         lb_mode="SNAT",
         lb_algorithm="Random",
         lb_acceleration="Disabled",
         routing="Native",
-        masquerading="iptables",
-        datapath_mode="veth",
-        encryption="Disabled",
-        host_firewall="Disabled",
         envoy="embedded",
         controllers=14,
     )
@@ -128,7 +95,7 @@ def test_the_agents_of_every_recording(name: str) -> None:
     assert {a.pod for a in status.agents if not a.answered} == SILENT.get(name, set())
     for agent in status.agents:
         if agent.answered:
-            assert (agent.state, agent.kubernetes_state, agent.error) == ("Ok", "Ok", "")
+            assert (agent.state, agent.error) == ("Ok", "")
             assert agent.node in NODES
             assert agent.kube_proxy_replacement == "True"
         else:
@@ -142,15 +109,9 @@ def test_an_older_cilium_is_read_too() -> None:
     assert {agent.message for agent in status.agents} == {"1.17.10 (v1.17.10-0c952422)"}
 
 
-def test_an_agent_that_was_killed_shows_on_three_levels() -> None:
+def test_an_agent_that_was_killed_shows_on_two_levels() -> None:
     answer = parse_status(recorded("agent-just-killed", *ARGV))
     status = status_of("agent-just-killed")
-    agents = status.components[0]
-    assert (agents.ready, agents.unavailable) == (2, 1)
-    assert agents.messages[0] == ComponentMessage(
-        "cilium", "error", "1 pods of DaemonSet cilium are not ready"
-    )
-    assert agents.messages[1].subject == "cilium-p5m78"
     (silent,) = (agent for agent in status.agents if not agent.answered)
     assert "CrashLoopBackOff, exited with code 137" in silent.error
     assert len(status.collection_errors) == 1
@@ -166,11 +127,6 @@ def test_crashing_agents_are_known_by_what_is_said_of_them() -> None:
     assert [(agent.pod, agent.answered, agent.error) for agent in status.agents] == [
         (f"cilium-{name}", False, "pod is pending") for name in ("6sxr2", "cj68g", "xhjgr")
     ]
-    agents, _, operator, *_ = status.components
-    assert (agents.ready, agents.phases) == (0, {"Pending": 3})
-    assert agents.messages[1] == ComponentMessage("cilium-6sxr2", "warning", "pod is pending")
-    assert "exec: cilium-operator-generic: not found" in operator.messages[1].text
-    assert "\n" not in operator.messages[1].text
 
 
 def test_a_frozen_agent_is_named_with_its_error() -> None:
@@ -182,7 +138,7 @@ def test_a_frozen_agent_is_named_with_its_error() -> None:
 
 def test_without_the_right_to_exec_the_upper_half_is_there_all_the_same() -> None:
     status = status_in(error_case("rbac-viewer-noexec-status--o-json"))
-    assert (status.components[0].desired, status.components[0].ready) == (3, 2)
+    assert (status.pods_managed, status.pods_all) == (0, 0)
     assert [agent.answered for agent in status.agents] == [False, False, False]
     assert all("pods/exec" in agent.error for agent in status.agents)
 
@@ -191,7 +147,6 @@ def test_the_wrong_namespace_is_an_answer_with_problems() -> None:
     answer = parse_status(error_case("wrongns-status--o-json"))
     status = status_in(error_case("wrongns-status--o-json"))
     assert status.agents == ()
-    assert status.components[0].messages[0].text == 'daemonsets.apps "cilium" not found'
     assert answer.problems == status.collection_errors
     assert answer.problems[0].startswith('daemonsets.apps "cilium" not found, unable to retrieve')
 
@@ -248,11 +203,6 @@ def test_errors_without_text_say_which_version_gives_it() -> None:
         "collection_errors": [{}, {"ErrStatus": {"message": "pods is forbidden"}}, {}],
     }
     status = status_in(printed(value))
-    assert status.components[0].messages == (
-        ComponentMessage("cilium-a", "error", NO_TEXT),
-        ComponentMessage("cilium-a", "warning", NO_TEXT),
-        ComponentMessage("cilium-a", "warning", "text"),
-    )
     assert status.agents[0].error == f"{NO_TEXT}; {NO_TEXT}; text"
     assert status.collection_errors == (NO_TEXT, "pods is forbidden")
 
@@ -265,11 +215,6 @@ def test_the_text_of_collection_errors_comes_from_stderr(introduction: str) -> N
     value: dict[str, object] = {"pod_state": {}, "collection_errors": [{}]}
     status = status_in(printed(value, 1, f"\n{introduction}[no such thing, and another]\n"))
     assert status.collection_errors == ("no such thing, and another",)
-
-
-def test_configuration_errors_are_kept() -> None:
-    value = {"pod_state": {}, "config_errors": ["a key is wrong"]}
-    assert status_in(printed(value)).config_errors == ("a key is wrong",)
 
 
 def test_controllers_that_fail_are_named() -> None:
@@ -299,14 +244,6 @@ def test_controllers_that_fail_are_named() -> None:
     )
 
 
-def test_probes_that_hang_are_named() -> None:
-    agent = agent_in({"stale": {"kvstore": "2026-11-23T04:48:12Z", "other": "yesterday"}})
-    assert agent.stale_probes == (
-        StaleProbe("kvstore", datetime(2026, 11, 23, 4, 48, 12, tzinfo=UTC)),
-        StaleProbe("other"),
-    )
-
-
 def test_an_agent_that_says_nothing_has_answered() -> None:
     assert agent_in({}) == AgentStatus("cilium-a", answered=True)
     assert agent_in({"cilium": None, "hubble": None}) == AgentStatus("cilium-a", answered=True)
@@ -329,11 +266,11 @@ def test_a_key_that_cannot_be_read_costs_only_itself() -> None:
     value: dict[str, object] = {
         "pods_count": "many",
         "cilium_status": [],
-        "pod_state": {"cilium": {"Desired": 3}},
-        "image_count": None,
+        "helm_chart_version": "1.21.0",
+        "collection_errors": None,
     }
     status = status_in(printed(value))
-    assert (status.pods_all, status.components[0].desired, status.agents) == (None, 3, ())
+    assert (status.pods_all, status.helm_chart_version, status.agents) == (None, "1.21.0", ())
     assert parse_status(printed(value)).problems == (
         "cilium status: pods_count cannot be read: Expected `object | null`, got `str`"
         " - at `$.pods_count`",

@@ -20,8 +20,9 @@ from app.pipeline.sources import Wiring
 from app.state.kinds import CLI_VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium.answer import Reading
-from collectors.cilium.cli import LONGEST, VERSION_COMMAND, CiliumCli, PolledCommand, parse_version
-from collectors.cilium.records import CliVersion
+from collectors.cilium.cli import CiliumCli, PolledCommand
+from collectors.cilium.command_records import CliVersion
+from collectors.cilium.commands import LONGEST, VERSION_COMMAND, parse_version
 from collectors.process import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, ReadError, Reason, Replaced, Update

@@ -21,15 +21,16 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.kubernetes.api import ApiError, ApiSession
+from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.client import token_end
-from collectors.kubernetes.credentials import (
+from collectors.kubernetes.connection import (
     Credential,
     ExecPlugin,
     Renewable,
     TokenFile,
     usable_token,
 )
+from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.kubeconfig import Exec, read_access
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.model.flap_history import KEPT, SLACK, FlapLedger, Flaps, Sight, followed, key_of
 from app.model.session_logs import SessionLog, session_events
 from app.model.sessions import ESTABLISHED, Session
-from collectors.logs.joining import ContainerLog
+from collectors.logs.follow import ContainerLog
 from collectors.logs.targets import Target
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.cilium.bgp_messages import notification_words
-from collectors.logs.excerpts import event, is_noise, topic
-from collectors.logs.lines import LogLine, parse_line
+from collectors.logs.lines import LogLine, event, is_noise, notification_words, parse_line, topic
 from collectors.sanitize import printable
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.logs.joining import NANOS, Join, Seam, StampedLine, moment, split_stamp
+from collectors.logs.follow import NANOS, Join, Seam, StampedLine, moment, split_stamp
 
 EPOCH = 1_790_000_000 * NANOS
 

@@ -17,7 +17,7 @@ from app.pipeline import session_losses as losses
 from app.pipeline.session_losses import count_losses
 from app.state.kinds import BGP_PEERS
 from app.state.snapshot import Snapshot
-from collectors.cilium.bgp import BgpPeer, NodePeers
+from collectors.cilium.command_records import BgpPeer, NodePeers
 from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
 from collectors.source import Replaced
 from tests.dashboards import NOON, Script, screen_text, scripted_dashboard, until

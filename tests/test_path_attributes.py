@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.cilium.path_attributes import (
+from collectors.cilium.bgp_bytes import decode_path_attributes
+from collectors.cilium.command_records import (
     AsPathSegment,
     Malformed,
     MpReach,
     PathAttributes,
     UnknownAttribute,
-    decode_path_attributes,
-    decode_prefix,
 )
 from tests.cilium_runs import NAMES, runs
 
@@ -253,39 +252,6 @@ def test_any_value_of_a_known_type_is_decoded_or_malformed(kind: int, value: byt
     assert path.malformed == () or path.malformed[0].raw == attribute(kind, value)
 
 
-@given(
-    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(
-        lambda pair: ipaddress.IPv4Network(pair, strict=False)
-    )
-)
-def test_ipv4_prefix(network: ipaddress.IPv4Network) -> None:
-    assert decode_prefix(wire_prefix(network), "ipv4") == str(network)
-
-
-def test_bits_behind_the_prefix_do_not_count() -> None:
-    assert decode_prefix(b"\x0c\xac\x1f", "ipv4") == "172.16.0.0/12"
-
-
-@pytest.mark.parametrize(
-    ("raw", "afi", "problem"),
-    [
-        (b"", "ipv4", "0 prefixes where there must be one"),
-        (b"\x08\x0a\x08\x0b", "ipv4", "2 prefixes where there must be one"),
-        (b"\x21\x0a\x00\x00\x00\x00", "ipv4", "prefix length 33 is more than 32"),
-        (b"\x18\x0a", "ipv4", "a prefix of 24 bits is cut short"),
-        (b"\x08\x0a", "", "address family unknown is not IP"),
-        (b"\x08\x0a", "l2vpn", "address family l2vpn is not IP"),
-    ],
-)
-def test_malformed_prefixes_say_what_is_wrong(raw: bytes, afi: str, problem: str) -> None:
-    assert decode_prefix(raw, afi) == Malformed("prefix", problem, raw)
-
-
-@given(st.binary(max_size=40), st.sampled_from(["ipv4", "ipv6", "other"]))
-def test_no_prefix_raises(raw: bytes, afi: str) -> None:
-    assert isinstance(decode_prefix(raw, afi), str | Malformed)
-
-
 def recorded_attributes() -> Iterator[bytes]:
     for name in NAMES:
         for argv, completed in runs(name):
@@ -295,6 +261,13 @@ def recorded_attributes() -> Iterator[bytes]:
                         for path in route["paths"]:
                             for each in path["path-attributes"]:
                                 yield base64.b64decode(each["base64"])
+
+
+def test_bits_behind_the_prefix_do_not_count() -> None:
+    value = struct.pack("!HBB", 1, 1, 4) + bytes(5) + b"\x0c\xac\x1f"
+    reach = only(attribute(14, value, 0x80)).mp_reach
+    assert reach is not None
+    assert reach.prefixes == ("172.16.0.0/12",)
 
 
 def test_every_recorded_attribute_is_decoded() -> None:

@@ -24,7 +24,8 @@ from collectors.kubernetes.records import (
     PodSpec,
     PodStatus,
 )
-from collectors.logs.follow import MAX_BATCH, FollowedLog, LogEntry, Pace
+from collectors.logs.follow import MAX_BATCH, FollowedLog, Pace
+from collectors.logs.lines import LogEntry
 from collectors.logs.targets import Aim, Target, leader_pod, target_of
 from collectors.source import Appended, Failed, Heard, Reason, Update
 from tests.api_server import Answer, ApiServer, serving, status

@@ -13,8 +13,7 @@ from app.state.monitor import Feed, Monitor
 from app.state.snapshot import State
 from collectors.cilium.records import CiliumPolicy
 from collectors.kubernetes.records import Metadata
-from collectors.logs.joining import LogEntry
-from collectors.logs.lines import LogLine
+from collectors.logs.lines import LogEntry, LogLine
 from collectors.source import Appended, Heard, Replaced, Update
 from tests.lab_reading import read_here
 from tests.recorded import Said, feeds, taken_at

@@ -16,9 +16,8 @@ import pytest
 import collectors.kubernetes.client  # noqa: F401 - its second of import is in no test's time
 from collectors.cilium.records import Pool
 from collectors.kubernetes.api import ApiSession, Timing
-from collectors.kubernetes.cluster_version import VersionSource
 from collectors.kubernetes.records import ClusterVersion, Node
-from collectors.kubernetes.reflector import Reflector
+from collectors.kubernetes.reflector import Reflector, VersionSource
 from collectors.kubernetes.resources import ApiGroup, Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing

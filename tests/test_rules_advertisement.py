@@ -30,7 +30,7 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot
-from collectors.cilium.bgp import Path, Route
+from collectors.cilium.command_records import Path, Route
 from collectors.cilium.records import (
     AdvertisedService,
     L2Policy,

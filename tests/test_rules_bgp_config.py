@@ -49,8 +49,7 @@ from collectors.kubernetes.records import (
     PodSpec,
     PodTemplate,
 )
-from collectors.logs.joining import LogEntry
-from collectors.logs.lines import LogLine
+from collectors.logs.lines import LogEntry, LogLine
 from tests.bgp_objects import (
     NODE_NAMES,
     WITHOUT_KEY,

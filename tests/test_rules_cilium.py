@@ -30,7 +30,7 @@ from collectors.kubernetes.records import (
     Pod,
     PodStatus,
 )
-from collectors.logs.joining import ContainerLog
+from collectors.logs.follow import ContainerLog
 from collectors.logs.targets import Target
 from tests.diagnosed import (
     NAMESPACE,

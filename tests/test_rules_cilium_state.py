@@ -13,7 +13,7 @@ from app.model.finding import Ref
 from app.state.kinds import BGP_PEERS, CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, NODES, PODS
 from app.state.snapshot import Snapshot
 from collectors.cilium.answer import ONE_FAILS_ALL
-from collectors.cilium.status import NO_TEXT, AgentStatus, FailingController
+from collectors.cilium.command_records import NO_TEXT, AgentStatus, FailingController
 from collectors.kubernetes.records import Condition, ManagedField, Pod
 from tests.diagnosed import (
     NAMESPACE,

@@ -20,8 +20,8 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES, SERVICES
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.cilium.bgp import NodePeers
-from collectors.cilium.bgp_messages import MULTIPROTOCOL, Capability
+from collectors.cilium.bgp_bytes import MULTIPROTOCOL
+from collectors.cilium.command_records import Capability, NodePeers
 from collectors.kubernetes.records import Condition
 from tests.recorded import NAMES, changed, snapshot_of, with_logs
 from tests.searching import examples

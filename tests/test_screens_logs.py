@@ -18,8 +18,8 @@ from app.report.lines import text_of, to_ascii
 from app.report.tables.logs import GAPS, IN_SHORT, POOL, SCREEN, LogRow, folds, named, names
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.logs.joining import ContainerLog, LogEntry, Marker
-from collectors.logs.lines import LogLine, parse_line
+from collectors.logs.follow import ContainerLog
+from collectors.logs.lines import LogEntry, LogLine, Marker, parse_line
 from collectors.logs.targets import Target
 from collectors.source import Appended
 from screens.logs.picture import OPERATOR, TOGETHER, Choice, LogsPicture, picture

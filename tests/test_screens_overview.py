@@ -21,7 +21,7 @@ from app.report.lines import text_of as span_text
 from app.report.tables.logs import IN_SHORT, log_rows
 from app.state.kinds import NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
-from collectors.logs.joining import ContainerLog
+from collectors.logs.follow import ContainerLog
 from collectors.logs.targets import OPERATOR_CONTAINER, Target
 from collectors.source import Heard, Replaced
 from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_rows

@@ -18,7 +18,8 @@ from app.model.session_logs import FOLLOWED, AgentLogs, Kind, SessionLog, sessio
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.kubernetes.records import NodeAddress
-from collectors.logs.joining import ContainerLog, LogEntry
+from collectors.logs.follow import ContainerLog
+from collectors.logs.lines import LogEntry
 from collectors.logs.targets import target_of
 from tests.recorded import changed, snapshot_of, with_logs
 from tests.searching import examples

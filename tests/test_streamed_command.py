@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import streamed as streamed_command
+from collectors.cilium import connectivity_test as streamed_command
+from collectors.cilium.connectivity_test import MAX_LINE, LineSplitter, StreamedCommand
 from collectors.process import CommandMissing, OutputTooLarge, end_all
-from collectors.streamed import MAX_LINE, LineSplitter, StreamedCommand
 from tests.patience import FOREVER, PATIENCE
 from tests.test_command import assert_gone, members
 

@@ -23,9 +23,9 @@ from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot
-from collectors.cilium.bgp import BgpPeer, NodePeers
+from collectors.cilium.command_records import BgpPeer, NodePeers
 from collectors.kubernetes.records import Condition, Metadata, Pod, PodSpec, PodStatus
-from collectors.logs.joining import ContainerLog
+from collectors.logs.follow import ContainerLog
 from collectors.source import Heard, Replaced, Update
 from tests.lab_asked import WholeLog, asked_lab, asking
 from tests.lab_reading import settings_of

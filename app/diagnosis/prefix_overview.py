@@ -29,7 +29,7 @@ from app.state.kinds import (
     ROUTES_AVAILABLE_IPV6,
     SERVICES,
 )
-from collectors.cilium.bgp import NodeRoutes, Route
+from collectors.cilium.command_records import NodeRoutes, Route
 
 POD_NETWORKS = ("cluster-pool", "kubernetes")
 """IPAM modes in which the pod networks of a node are in its CiliumNode."""

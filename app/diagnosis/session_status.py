@@ -16,7 +16,7 @@ from app.model.flap_history import Key, key_of
 from app.model.session_causes import Bgp, Down, bgp_of, down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import Session, session_health
-from collectors.cilium.bgp_messages import notification_words
+from collectors.logs.lines import notification_words
 
 NO_SESSION = "no session"
 

@@ -28,7 +28,7 @@ from app.state.kinds import (
     ROUTES_AVAILABLE_IPV6,
 )
 from app.state.snapshot import Snapshot, State
-from collectors.cilium.bgp import NodeRoutes, Route
+from collectors.cilium.command_records import NodeRoutes, Route
 
 Prefix = IPv4Network | IPv6Network
 

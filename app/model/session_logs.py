@@ -17,9 +17,7 @@ from ipaddress import ip_address
 
 from app.state.kinds import AGENT_LOGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
-from collectors.logs.excerpts import event, is_noise, topic
-from collectors.logs.joining import LogEntry
-from collectors.logs.lines import LogLine
+from collectors.logs.lines import LogEntry, LogLine, event, is_noise, topic
 
 OPEN_ERROR = 2
 HOLD_TIMER_EXPIRED = 4

@@ -23,7 +23,7 @@ from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLIC
 from app.state.snapshot import Snapshot, State
 
 if TYPE_CHECKING:
-    from collectors.cilium.bgp import BgpPeer, NodePeers
+    from collectors.cilium.command_records import BgpPeer, NodePeers
     from collectors.cilium.records import CiliumNode, NodeConfig, NodePeerStatus, PeeringPolicy
     from collectors.kubernetes.records import Pod
 

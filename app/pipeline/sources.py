@@ -14,14 +14,12 @@ from app.state.kinds import AGENT_LOGS, KINDS, LEASES, OPERATOR_LOG, PODS, Kind
 from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.cilium.answer import CiliumCommand
-from collectors.cilium.bgp import PEERS, ROUTES
-from collectors.cilium.cli import VERSION_COMMAND, CiliumCli, PolledCommand
-from collectors.cilium.status import STATUS
+from collectors.cilium.cli import CiliumCli, PolledCommand
+from collectors.cilium.commands import PEERS, ROUTES, STATUS, VERSION_COMMAND
 from collectors.kubernetes.api import ApiSession
-from collectors.kubernetes.cluster_version import VersionSource
 from collectors.kubernetes.objects import read_object
 from collectors.kubernetes.records import Pod
-from collectors.kubernetes.reflector import Reflector
+from collectors.kubernetes.reflector import Reflector, VersionSource
 from collectors.kubernetes.resources import resources
 from collectors.logs.follow import FollowedLog
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, Aim, leader_pod, target_of

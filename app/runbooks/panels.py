@@ -22,8 +22,7 @@ from app.runbooks.schema import Look, ParameterKind, Runbook, Step
 from app.runbooks.subjects import Parameters
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, Kind
 from app.state.snapshot import Snapshot, State
-from collectors.logs.excerpts import event, is_noise, topic
-from collectors.logs.joining import LogEntry
+from collectors.logs.lines import LogEntry, event, is_noise, topic
 from collectors.sanitize import one_line
 
 MOST = 20

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.cilium.bgp import NodePeers, NodeRoutes
+    from collectors.cilium.command_records import CiliumStatus, CliVersion, NodePeers, NodeRoutes
     from collectors.cilium.records import (
         Advertisement,
         CiliumEndpoint,
         CiliumNode,
         CiliumPolicy,
-        CliVersion,
         ClusterConfig,
         ClusterwidePolicy,
         L2Policy,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
         PeeringPolicy,
         Pool,
     )
-    from collectors.cilium.status import CiliumStatus
     from collectors.kubernetes.records import (
         ClusterVersion,
         ConfigMap,
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
         Pod,
         Service,
     )
-    from collectors.logs.joining import LogEntry
+    from collectors.logs.lines import LogEntry
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")

@@ -19,21 +19,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Annotated, NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import msgspec
 
+from collectors.cilium.command_records import AgentAnswer
 from collectors.kubernetes.decode import Undecodable, without_nulls
-from collectors.kubernetes.records import RecordPart
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
 from collectors.source import Keyed, ReadError, Reason
 
 MAX_MESSAGE = 400
 """Characters of what the command said that go into a message."""
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A Go int64 that is never negative. Go leaves it out when it is 0."""
 
 TOO_OLD = (
     "cilium-cli 0.16.0 or later is needed for `bgp routes`,"
@@ -74,7 +71,8 @@ class CiliumCommand:
         return " ".join(("cilium", *takewhile(lambda word: word != "-o", self.argv)))
 
 
-_NULL = b"null"
+NULL = b"null"
+"""JSON for nothing."""
 _MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PREFIX = re.compile(
     r"^(?:Error: )?(?:Unable to (?:get peering status|get BGP routes|determine status): )?",
@@ -134,7 +132,7 @@ def read_map(raw: bytes) -> dict[str, msgspec.Raw]:
 
     The names and what is in the values is not printable yet.
     """
-    if raw.strip() == _NULL:
+    if raw.strip() == NULL:
         return {}
     if not raw.strip():
         raise Undecodable("nothing at all")
@@ -219,25 +217,7 @@ BGP_DISABLED = (
 """What an agent without BGP says to us through the cilium command."""
 
 _Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer", bound="AgentAnswer")
-
-
-class AgentAnswer(RecordPart, frozen=True):
-    """One agent's answer, or the error in its place."""
-
-    node: str
-    """"" when only the pod is known: errors name pods."""
-    pod: str = ""
-    """Name of the agent's pod, known only when it failed."""
-    error: str = ""
-    """Why there is no answer, or which part of it is missing; "" when it is whole."""
-    bgp_disabled: bool = False
-    """The agent's BGP control plane is off; `error` says so too."""
-
-    @property
-    def key(self) -> str:
-        """The node, or `pod:NAME` when only the pod is known."""
-        return self.node or f"pod:{self.pod}"
+_Answer = TypeVar("_Answer", bound=AgentAnswer)
 
 
 @dataclass(frozen=True, slots=True)

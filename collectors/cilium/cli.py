@@ -8,64 +8,18 @@ program with arguments: no shell, and no text that anybody typed.
 `cilium bgp` gets a `--wait-duration` below our own deadline, so that the agents that answer are
 printed and the others named. `cilium status` ignores that option (a frozen agent made it
 run for 120 s, `docs/cilium.md`), and our deadline ends it.
-
-`cilium version --client` requests Cilium's stable release from the internet in the same run, for a
-line that is not read here. So it runs with an unusable proxy: the request fails on this machine, at
-once, and the line says `unknown`. No cluster is asked either. Source: cilium/cilium,
-cilium-cli/cli/{version,cmd}.go, 0.15 to 0.19 (`http.Get`, which obeys HTTPS_PROXY).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import AsyncIterator
 
-from collectors.cilium.answer import CiliumCommand, Reading, is_help, refusal
-from collectors.cilium.bgp import PEERS, ROUTES
-from collectors.cilium.records import CliVersion
-from collectors.cilium.status import STATUS
+from collectors.cilium.answer import CiliumCommand
+from collectors.cilium.commands import PEERS, ROUTES, STATUS, VERSION_COMMAND
 from collectors.process import CommandMissing, CommandTimedOut, Completed, run
-from collectors.sanitize import one_line, printable_bytes
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
-
-_LABEL = "cilium version --client"
-
-LONGEST = 64
-"""Characters of a version that are kept."""
-
-_LINE = re.compile(r"^cilium-cli:(.*)$", re.MULTILINE)
-_COMPILED = " compiled with "
-_NOWHERE = "http://127.0.0.1:0"
-"""A port that nothing can listen on."""
-
-
-def parse_version(completed: Completed) -> Reading:
-    """The version that a run printed. Raises ReadError."""
-    found = _LINE.search(printable_bytes(completed.out))
-    if found is not None:
-        version = one_line(f"{found[1]} ".partition(_COMPILED)[0])
-        return Reading((CliVersion(version[:LONGEST].rstrip()),))
-    if completed.code or is_help(completed.out):
-        raise refusal(completed, _LABEL)
-    raise ReadError(Reason.UNREADABLE, f"{_LABEL} printed what is no version")
-
-
-VERSION_COMMAND = CiliumCommand(
-    "cli_version",
-    ("version", "--client"),
-    parse_version,
-    deadline=15.0,
-    interval=3600.0,
-    env=(
-        ("HTTPS_PROXY", _NOWHERE),
-        ("https_proxy", _NOWHERE),
-        ("NO_PROXY", ""),
-        ("no_proxy", ""),
-    ),
-)
-
 
 COMMANDS: dict[str, CiliumCommand] = {command.kind: command for command in (STATUS, PEERS, *ROUTES)}
 """Every command that asks the cluster, by the kind of its records."""

@@ -11,7 +11,6 @@ server prunes what its CRD does not know); `docs/cilium.md`. The status of an en
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 import msgspec
@@ -505,27 +504,3 @@ class CiliumEndpoint(Object, frozen=True):
     """CiliumEndpoint: a pod as the agent of its node has it, under the pod's name."""
 
     status: EndpointStatus = EndpointStatus()
-
-
-# --- the command
-
-
-_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?!\d)", re.ASCII)
-
-
-class CliVersion(RecordPart, frozen=True):
-    """What the command says of itself; there is one record of this kind."""
-
-    version: str = ""
-    """`v0.19.7`; "" for a build without a version."""
-
-    @property
-    def key(self) -> str:
-        """`version`: there is one."""
-        return "version"
-
-    @property
-    def release(self) -> tuple[int, int, int] | None:
-        """The version as numbers; None where it is none of a release."""
-        found = _RELEASE.match(self.version)
-        return (int(found[1]), int(found[2]), int(found[3])) if found else None

@@ -1,6 +1,6 @@
 """The one place that uses `kubernetes.aio` and aiohttp: connections to API servers and providers.
 
-Importing it takes about a second, so `collectors.kubernetes.login` does it on the first use, in a
+Importing it takes about a second, so `collectors.kubernetes.api` does it on the first use, in a
 thread. The library's models are never built and its watch is never used; both cost more than the
 rest of the program. Its low-level calls have changed before; when they change again they change
 here.
@@ -29,8 +29,13 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client import ApiClient, Configuration
 
-from collectors.kubernetes.connection import ApiRequest, Transport
-from collectors.kubernetes.credentials import Credential, file_or_data, usable_token
+from collectors.kubernetes.connection import (
+    ApiRequest,
+    Credential,
+    Transport,
+    file_or_data,
+    usable_token,
+)
 from collectors.kubernetes.errors import ApiError, Headers, status_of
 from collectors.sanitize import printable_bytes
 from collectors.source import Reason

@@ -1,7 +1,13 @@
-"""One kind of object, mirrored: listed once, then watched, for ever.
+"""The sources of the Kubernetes API: each kind of object, mirrored, and the pulse of the server.
 
-What client-go's Reflector does, with failures reported instead of logged. A watch that ends is the
-normal case and never looks like a deletion; only a new list replaces what is known, all at once.
+A kind is listed once, then watched, for ever: what client-go's Reflector does, with failures
+reported instead of logged. A watch that ends is the normal case and never looks like a deletion;
+only a new list replaces what is known, all at once.
+
+The pulse is `GET /version`: whether the server answers at all, which version it is, and what time
+it thinks it is. Ages are computed from the server's clock; an operator whose own clock is wrong
+would otherwise see leases expired that are not.
+
 Source: Kubernetes, "Efficient detection of changes" (API concepts); client-go/tools/cache.
 """
 
@@ -11,15 +17,17 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import msgspec
 
-from collectors.kubernetes.api import ApiError, ApiSession, Pacing, Timing
+from collectors.kubernetes.api import ApiResponse, ApiSession, Pacing, Timing
 from collectors.kubernetes.decode import Page, Undecodable, decode_event, decode_object, decode_page
-from collectors.kubernetes.errors import status_of
-from collectors.kubernetes.records import Object
+from collectors.kubernetes.errors import ApiError, status_of
+from collectors.kubernetes.records import ClusterVersion, Object
 from collectors.kubernetes.resources import Resource
+from collectors.sanitize import one_line
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 
 PAGE = 500
@@ -337,3 +345,82 @@ def _resumable(error: ApiError) -> bool:
     if error.reason is Reason.UNREADABLE:
         return False
     return error.status in (None, 401, 429)
+
+
+_HALF_A_SECOND = timedelta(seconds=0.5)
+_SAME_CLOCK = 1.0
+"""Seconds within which two measurements of the skew are one: `Date` has whole seconds."""
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str
+
+
+class VersionSource:
+    """Asks `GET /version` again and again: the pulse of the API server."""
+
+    kind = "version"
+    label = "API server"
+
+    def __init__(
+        self,
+        session: ApiSession,
+        *,
+        timing: Timing | None = None,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`clock` is the local clock that the server's is compared with."""
+        self._session = session
+        self._timing = timing or Timing()
+        self._pacing = Pacing(session, self._timing, jitter)
+        self._clock = clock
+        self._last: ClusterVersion | None = None
+
+    def refresh(self) -> None:
+        """Ask now. For an operator who wants it so."""
+        self._pacing.wake()
+
+    async def updates(self) -> AsyncGenerator[Update, None]:
+        """Ask until closed; see `Source`. An answer that says nothing new is `Heard`."""
+        while True:
+            self._pacing.woken = False
+            try:
+                yield await self._asked()
+                self._pacing.succeeded()
+                await self._pacing.pause(self._timing.poll)
+            except ApiError as error:
+                seconds = self._pacing.after(error)
+                yield Failed(self.kind, error.reason, error.message, seconds)
+                await self._pacing.pause(seconds, error)
+
+    async def _asked(self) -> Update:
+        begun, asked = monotonic(), self._clock()
+        answer = await self._session.get("/version", timeout=self._timing.list_timeout)
+        took = monotonic() - begun
+        version = self._read(answer, asked + timedelta(seconds=took / 2))
+        if self._last is not None and _alike(version, self._last):
+            return Heard(self.kind)
+        self._last = version
+        return Replaced(self.kind, (version,), took)
+
+    def _read(self, answer: ApiResponse, ours: datetime) -> ClusterVersion:
+        try:
+            version = msgspec.json.decode(answer.body, type=_Version)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise ApiError(
+                Reason.UNREADABLE,
+                f"{self._session.server} does not answer /version as a Kubernetes API does: "
+                f"{problem}",
+            ) from None
+        # `Date` is cut to whole seconds, so on average it is half a second behind.
+        skew = (answer.date + _HALF_A_SECOND - ours).total_seconds() if answer.date else None
+        return ClusterVersion(one_line(version.git_version), skew)
+
+
+def _alike(one: ClusterVersion, other: ClusterVersion) -> bool:
+    if one.git_version != other.git_version:
+        return False
+    if one.clock_skew is None or other.clock_skew is None:
+        return one.clock_skew is other.clock_skew
+    return abs(one.clock_skew - other.clock_skew) <= _SAME_CLOCK

@@ -1,9 +1,14 @@
-"""One line of a container's log, whatever its format, as a `LogLine`.
+"""One line of a container's log, whatever its format, and what it says of LB-IPAM and BGP.
 
 Cilium mixes formats: slog logfmt and logrus side by side in 1.17, JSON where `log-opt` asks for it
 (its first lines stay text all the same), klog lines of client-go, panics. So each line is read for
 itself, leniently: what cannot be read better is a text line, and nothing raises. Everything passes
-`collectors.sanitize`, after escapes are resolved. Source: Cilium pkg/logging; `docs/cilium.md`.
+`collectors.sanitize`, after escapes are resolved.
+
+Source: Cilium pkg/logging, and the log calls of 1.17 to 1.21 (operator/pkg/lbipam,
+operator/pkg/bgp, pkg/bgp) and of GoBGP v3 and v4; `docs/cilium.md`, logs. Notifications: RFC 4271
+sections 4.5 and 6 (codes 1 to 6), RFC 4486 (cease), RFC 5492, RFC 6608, RFC 7313, RFC 8538, RFC
+9234, RFC 9384, RFC 9687; IANA, "BGP Error (Notification) Codes".
 """
 
 from __future__ import annotations
@@ -77,6 +82,25 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
         return self.field("nodeName", "node")
 
 
+Marker: TypeAlias = Literal["", "gap", "restart", "previous", "moved"]
+"""`previous`: a line of the container before its restart. `gap`, `restart`, `moved`: no line of the
+container but a note of ours that lines are missing here, that a new container begins, that another
+pod is followed from here on. "": a line."""
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """A line of a container's log, or a marker between lines."""
+
+    key: str
+    """Sorts as the log was written, and by time among several containers."""
+    pod: str
+    container: str
+    line: LogLine
+    """Of a marker: when, and a sentence that says what happened."""
+    node: str = ""
+    marker: Marker = ""
+
+
 def parse_line(raw: bytes | str, time: datetime) -> LogLine:
     """One line, its API timestamp split off and given as `time`. Never raises.
 
@@ -131,7 +155,7 @@ _LEVELS = {
 }
 _OWN_TIME = frozenset({"time", "ts"})
 _MESSAGE = frozenset({"msg", "message"})
-_MODULE = frozenset({"module", "subsys"})
+_MODULE_NAMES = frozenset({"module", "subsys"})
 _FLAT = str.maketrans("\n\t", "  ")
 
 
@@ -146,7 +170,7 @@ def _from_pairs(pairs: Pairs, raw: str, time: datetime, form: LogFormat) -> LogL
             level = known
         elif name in _MESSAGE and not message:
             message = value
-        elif name in _MODULE and not module:
+        elif name in _MODULE_NAMES and not module:
             module = value
         elif name == "component" and not component:
             component = value
@@ -234,3 +258,264 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+Topic: TypeAlias = Literal["ipam", "bgp", ""]
+
+
+def topic(line: LogLine) -> Topic:
+    """What the line is about: LB-IPAM, BGP, or "" for anything else.
+
+    Known by its module, in either form: `module=….lbipam` (1.18 and later) or `subsys=lbipam`. A
+    line without one counts when its message is known, or when it complains about our kinds.
+    """
+    known = _MODULE.search(line.module)
+    if known:
+        return "ipam" if known[1] == "lbipam" else "bgp"
+    if line.component.startswith("gobgp"):
+        return "bgp"
+    if line.module:
+        return ""
+    if line.message in _IPAM_EVENTS or line.message.startswith(_IPAM_MESSAGES):
+        return "ipam"
+    if line.level in _COMPLAINTS:
+        kind = _OUR_KINDS.search(f"{line.message} {line.field('error', 'err')}")
+        if kind:
+            return "bgp" if kind[1] else "ipam"
+    return ""
+
+
+def is_noise(line: LogLine) -> bool:
+    """Whether the line says only that the machinery turns. A warning of Cilium's is none."""
+    if _WATCH_ENDED.search(line.message):
+        return True
+    return line.level in ("", "debug", "info") and line.message.startswith(_NOISE)
+
+
+def event(line: LogLine) -> str:
+    """What happened, in one line: a sentence for the messages we know, else the message itself.
+
+    The message keeps what names things (service, address, pool, peer, instance) and its error.
+    """
+    notification = _NOTIFICATION.fullmatch(line.message)
+    if notification:
+        return _notification(line, notification[1])
+    if line.message == "Peer Down" and line.peer:
+        return f"peer {line.peer} down: {_reason(line.field('Reason'))}"
+    conflict = _CONFLICT.fullmatch(line.message)
+    if conflict:  # the fields are of no use: Cilium swaps two of them (lbipam.go)
+        pool, part, taken, other = conflict.groups()
+        return f"pool {pool} is in conflict with pool {other}: {part} overlaps {taken}"
+    for template in (*_IPAM_EVENTS.get(line.message, ()), *_BGP_EVENTS.get(line.message, ())):
+        try:
+            return template.format_map(_facts(line))
+        except KeyError:
+            continue  # this version of Cilium does not say so much
+    return _as_it_is(line)
+
+
+_MODULE = re.compile(r"(?:^|\.)(lbipam|bgp-control-plane|bgp-cp-operator)(?:\.|$)")
+_OUR_KINDS = re.compile(r"cilium(?:(bgp)|loadbalancerippool)", re.IGNORECASE)
+_COMPLAINTS = frozenset({"warning", "error", "fatal"})
+_NOTIFICATION = re.compile(r"(sent|received) notification")
+_CONFLICT = re.compile(
+    r"Pool '(.*?)' conflicts since range '(.*?)' overlaps range '(.*?)' from IP Pool '(.*?)'"
+)
+_WATCH_ENDED = re.compile(r"\bwatch of \S+ (?:ended|closed)")
+_NOISE = (
+    "Reconciling peers for instance",
+    "No peer changes necessary",
+    "performing all services reconciliation",
+    "performing modified services reconciliation",
+    "Begin reconciling peers",
+    "Done reconciling peers",
+    "Adding route policy",
+    "Neighbor soft reset out",
+    "sync finished",
+    "starting outgoing connection manager",
+)
+_IPAM_MESSAGES = (
+    "LB-IPAM ",
+    "Restarting LB IPAM",
+    "LB IPPool ",
+    "Pool '",
+    "Allocate next IP from lb range",
+    "Bad state detected, store contains lbRange for pool",
+    "Error while attempting to update IP",
+    "Error while revalidating services",
+    "Error while satisfying services",
+    "Error while settling pool conflicts",
+    "Error while updating pool counts",
+    "pool delete failed",
+    "pool upsert failed",
+)
+_DEFERRED = "deferring to regular allocation logic"
+# Of several sentences the first counts whose facts the line has.
+_IPAM_EVENTS: dict[str, tuple[str, ...]] = {
+    "Assigning Ingress IP": ("{service} ← {address}",),
+    "Removing Ingress IPs": ("{service} loses {address}",),
+    "Removing all Ingress IPs and conditions": ("{service} is given up, with all its addresses",),
+    f"Current IP does not belong to any matching range, {_DEFERRED}": (
+        "{service} loses {address}: no pool that matches it has that address",
+    ),
+    f"Current IP is already allocated by another service, {_DEFERRED}": (
+        "{service} loses {address}: another service has it",
+    ),
+    "Updated Pool spec": ("pool {pool} was changed",),
+    "Unable to parse service.spec.LoadBalancerIP": ("a requested address is ignored: {error}",),
+    "Unable to allocate IP": ("a requested address cannot be had: {error}",),
+}
+_BGP_EVENTS: dict[str, tuple[str, ...]] = {
+    "Peer Up": ("peer {peer} up",),
+    "hold timer expired": ("peer {peer}: hold timer expired",),
+    "peer graceful restart": ("peer {peer}: graceful restart begins, its routes stay for now",),
+    "graceful restart timer expired": ("peer {peer}: did not come back within its restart time",),
+    "Adding peer": ("peer {peer} is configured",),
+    "Updating peer": ("peer {peer} is configured anew",),
+    "Removing peer": ("peer {peer} is removed",),
+    "Registering BGP instance": ("BGP instance {instance} is set up",),
+    "Successfully registered BGP instance": (
+        "BGP instance {instance} runs as AS {asn} with router ID {router_id}",
+        "BGP instance {instance} runs",
+    ),
+    "Removed BGP instance": ("BGP instance {instance} is removed, and its routes withdrawn",),
+    "Reconciliation with retries failed": ("the BGP configuration is not applied: {error}",),
+    "bgp peering policy selection failed": ("no BGP policy is applied: {error}",),
+    "BGP reconciliation failed": ("the BGP node configs are not rendered: {error}",),
+    "BGP reconciliation error": ("the BGP node configs are not rendered: {error}",),
+    "Failed to update CiliumBGPNodeConfig status after retries": (
+        "the BGP status in the API is stale: {error}",
+    ),
+}
+# GoBGP, pkg/server/fsm.go: the strings of its reasons; those not here say it themselves.
+_REASONS = {
+    "": "no reason given",
+    "unknown": "reason unknown",
+    "dying": "this side stopped the session",
+    "admin-down": "shut down on this side",
+    "graceful-restart": "connection lost, graceful restart",
+    "read-failed": "connection lost (read failed)",
+    "write-failed": "connection lost (write failed)",
+}
+_REASON_CODES = re.compile(
+    r"notification-(sent|received|recv)\s+code (\d+)\(.*?\) subcode (\d+)\(.*\)(.*)"
+)
+
+
+def _facts(line: LogLine) -> dict[str, str]:
+    """The values of a line by name, for a template; the empty ones are missing."""
+    fields = {name: value for name, value in reversed(line.fields) if value}
+    derived = {
+        "service": line.service,
+        "address": line.address,
+        "pool": line.pool,
+        "peer": line.peer,
+    }
+    return {name: value for name, value in {**fields, **derived}.items() if value}
+
+
+def _notification(line: LogLine, direction: str) -> str:
+    """RFC 9003: a shutdown may carry a reason in the operator's own words."""
+    towards = {"sent": "to", "received": "from"}[direction]
+    peer = f" {towards} {line.peer}" if line.peer else ""
+    words = _code_words(line.field("Code"), line.field("Subcode")) or line.field("Data")
+    said = line.field("Communicated-Reason")
+    return (
+        f"{direction} notification{peer}"
+        + (f": {words}" if words else "")
+        + (f', saying "{said}"' if said else "")
+    )
+
+
+def _reason(reason: str) -> str:
+    codes = _REASON_CODES.fullmatch(reason)
+    if codes:
+        direction = "sent" if codes[1] == "sent" else "received"
+        return f"notification {direction}, {_code_words(codes[2], codes[3])}{codes[4]}"
+    return _REASONS.get(reason) or reason.replace("-", " ")
+
+
+def _code_words(code: str, subcode: str) -> str:
+    """`AS number mismatch (Code 2 Subcode 2)`; "" when the line has no codes."""
+    if not (_is_octet(code) and _is_octet(subcode)):
+        return ""
+    words = notification_words(int(code), int(subcode))
+    return f"{words} (Code {int(code)} Subcode {int(subcode)})"
+
+
+def _is_octet(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 3
+
+
+def _as_it_is(line: LogLine) -> str:
+    message = line.message or line.raw.strip()
+    things = (line.service, line.address, line.pool, line.peer, line.field("instance"))
+    named = [thing for thing in dict.fromkeys(things) if thing and thing not in message]
+    error = line.field("error", "err")
+    return (
+        message
+        + (f" ({', '.join(named)})" if named else "")
+        + (f": {error}" if error and error not in message else "")
+    )
+
+
+def notification_words(code: int, subcode: int) -> str:
+    """What a notification means, in a few words; an unassigned code or subcode is said to be one.
+
+    The subcode alone is enough where it is known; 0 (unspecific) gives the name of the code.
+    """
+    words = _SUBCODES.get((code, subcode))
+    if words is not None:
+        return words
+    name = _NOTIFICATION_CODES.get(code)
+    if name is None:
+        return "unassigned notification"
+    return name if subcode == 0 else f"{name}, unassigned subcode"
+
+
+_NOTIFICATION_CODES = {
+    1: "message header error",
+    2: "OPEN message error",
+    3: "UPDATE message error",
+    4: "hold timer expired",
+    5: "finite state machine error",
+    6: "cease",
+    7: "ROUTE-REFRESH message error",
+    8: "send hold timer expired",
+}
+_SUBCODES = {
+    (1, 1): "connection not synchronized",
+    (1, 2): "bad message length",
+    (1, 3): "bad message type",
+    (2, 1): "unsupported version number",
+    (2, 2): "AS number mismatch",
+    (2, 3): "bad BGP identifier (router ID)",
+    (2, 4): "unsupported optional parameter",
+    (2, 6): "unacceptable hold time",
+    (2, 7): "unsupported capability",
+    (2, 11): "role mismatch",
+    (3, 1): "malformed attribute list",
+    (3, 2): "unrecognized well-known attribute",
+    (3, 3): "missing well-known attribute",
+    (3, 4): "attribute flags error",
+    (3, 5): "attribute length error",
+    (3, 6): "invalid ORIGIN attribute",
+    (3, 8): "invalid NEXT_HOP attribute",
+    (3, 9): "optional attribute error",
+    (3, 10): "invalid network field",
+    (3, 11): "malformed AS_PATH",
+    (5, 1): "unexpected message in OpenSent state",
+    (5, 2): "unexpected message in OpenConfirm state",
+    (5, 3): "unexpected message in Established state",
+    (6, 1): "maximum number of prefixes reached",
+    (6, 2): "administrative shutdown",
+    (6, 3): "peer de-configured",
+    (6, 4): "administrative reset",
+    (6, 5): "connection rejected",
+    (6, 6): "other configuration change",
+    (6, 7): "connection collision resolution",
+    (6, 8): "out of resources",
+    (6, 9): "hard reset",
+    (6, 10): "BFD down",
+    (7, 1): "invalid message length",
+}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.model.case import Case
     from app.model.finding import Finding
     from app.state.snapshot import Snapshot
-    from collectors.cilium.status import AgentStatus
+    from collectors.cilium.command_records import AgentStatus
 
 READS = (CONFIG_MAPS, PODS, DAEMON_SETS, DEPLOYMENTS, CILIUM_STATUS)
 

@@ -38,7 +38,7 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from collectors.logs.excerpts import event, topic
+from collectors.logs.lines import event, topic
 from screens.base.empty_state import content
 from screens.widgets.columns import Content
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from app.model.lbipam import Transition
     from app.report.lines import Tone
     from app.state.snapshot import Snapshot
-    from collectors.logs.joining import LogEntry
+    from collectors.logs.lines import LogEntry
 
 
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]

@@ -33,8 +33,13 @@ from app.state.kinds import (
 )
 from app.state.snapshot import SourceHealth
 from collectors.cilium.answer import ONE_FAILS_ALL
-from collectors.cilium.bgp import NodePeers, NodeRoutes
-from collectors.cilium.status import NO_TEXT, AgentStatus, FailingController
+from collectors.cilium.command_records import (
+    NO_TEXT,
+    AgentStatus,
+    FailingController,
+    NodePeers,
+    NodeRoutes,
+)
 from collectors.kubernetes.records import Pod
 
 FAILURES = 5

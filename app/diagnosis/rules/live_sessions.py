@@ -15,7 +15,7 @@ from app.model.session_causes import FLAP_WINDOW, Bgp, bgp_of, flaps, is_down
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS
-from collectors.cilium.bgp_messages import families_of
+from collectors.cilium.bgp_bytes import families_of
 
 DISAGREEMENT = timedelta(seconds=3 * REPORTING_LAG)
 """A status in the API that is behind for longer than this is not merely late."""

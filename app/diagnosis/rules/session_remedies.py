@@ -31,7 +31,7 @@ from app.model.session_causes import (
 from app.model.session_logs import Kind, SessionEvent
 from app.model.sessions import Session
 from app.model.wording import named
-from collectors.logs.excerpts import event
+from collectors.logs.lines import event
 
 NAMED = 4
 """At most so many nodes are named."""

@@ -9,7 +9,7 @@ from app.report.json import Item
 from app.report.table import UNKNOWN, Table
 from app.state.kinds import CILIUM_STATUS, PODS
 from app.state.snapshot import Snapshot
-from collectors.cilium.status import AgentStatus
+from collectors.cilium.command_records import AgentStatus
 
 
 class ControllerItem(Item, frozen=True):

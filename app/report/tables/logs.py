@@ -21,8 +21,7 @@ from app.report.lines import SIGN, TIMES
 from app.report.table import UNKNOWN, Table
 from app.state.kinds import LEASES, OPERATOR_LOG, PODS
 from app.state.snapshot import Snapshot
-from collectors.logs.excerpts import event, is_noise, topic
-from collectors.logs.joining import LogEntry
+from collectors.logs.lines import LogEntry, event, is_noise, topic
 from collectors.logs.targets import OPERATOR_CONTAINER
 
 if TYPE_CHECKING:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from app.model.finding import Health
     from app.model.routes import Link, LinkState, NodeRoute, Prefix
     from app.report.lines import Tone
-    from collectors.cilium.bgp import Path, Route
-    from collectors.cilium.path_attributes import PathAttributes
+    from collectors.cilium.command_records import Path, PathAttributes, Route
 
 R = TypeVar("R")
 

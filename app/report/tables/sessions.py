@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.model.flap_history import Flaps
     from app.model.session_logs import SessionEvent
     from app.report.lines import Tone
-    from collectors.cilium.bgp import BgpPeer
+    from collectors.cilium.command_records import BgpPeer
 
 
 class FamilyItem(Item, frozen=True):

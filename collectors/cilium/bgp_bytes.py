@@ -1,13 +1,19 @@
-"""BGP path attributes and prefixes from wire format: the only place where the next hop, the AS path
-and the communities of a route can be read.
+"""BGP in wire format: the path attributes of a route and the capabilities of a session.
 
-`cilium bgp routes -o json` gives them as base64 of what a BGP UPDATE carries. Nothing here raises:
-bytes that are not what their type demands become `Malformed`, a type that we do not decode becomes
-`UnknownAttribute`, and the others of the same path are read all the same.
+Only here can the next hop, the AS path and the communities of a route be read, and whether two
+speakers exchange a family at all: only if both announce it in their OPEN. `cilium bgp routes -o
+json` gives the attributes as base64 of what an UPDATE carries, `cilium bgp peers -o json` the
+capabilities of both sides (Cilium 1.19 and later). Nothing here raises: bytes that are not what
+their type demands are kept with what is wrong, a type that we do not decode is kept as it is, and
+the others are read all the same.
 
-Sources: RFC 4271 §4.3 (attributes, NLRI), RFC 4760 §3 (MP_REACH_NLRI), RFC 6793 (AS numbers of four
-bytes), RFC 5065 (confederation segments), RFC 1997 and 8092 (communities), RFC 2545 §3 and RFC 8950
-(next hops of IPv6), the IANA registries "BGP Parameters" and "BGP Well-known Communities".
+Sources, attributes: RFC 4271 §4.3 (attributes, NLRI), RFC 4760 §3 (MP_REACH_NLRI), RFC 6793 (AS
+numbers of four bytes), RFC 5065 (confederation segments), RFC 1997 and 8092 (communities), RFC 2545
+§3 and RFC 8950 (next hops of IPv6), the IANA registries "BGP Parameters" and "BGP Well-known
+Communities". Capabilities: RFC 5492 §4 (format), RFC 4760 §8 (multiprotocol), RFC 8950 §4 (extended
+next hop), RFC 4724 §3 and RFC 8538 §2 (graceful restart), RFC 6793 §3 (AS numbers of four bytes),
+RFC 7911 §4 (additional paths), RFC 9234 §4.1 (role), draft-walton-bgp-hostname-capability, and the
+IANA registry "Capability Codes".
 """
 
 from __future__ import annotations
@@ -19,7 +25,15 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
-from collectors.kubernetes.records import RecordPart
+from collectors.cilium.command_records import (
+    AsPathSegment,
+    Capability,
+    Malformed,
+    MpReach,
+    PathAttributes,
+    UnknownAttribute,
+)
+from collectors.sanitize import one_line, printable_bytes
 
 AFI_IPV4 = 1
 AFI_IPV6 = 2
@@ -91,90 +105,9 @@ WELL_KNOWN_COMMUNITIES = {
 
 _ORIGINS = ("igp", "egp", "incomplete")
 _SEGMENTS = {1: "set", 2: "sequence", 3: "confed-sequence", 4: "confed-set"}
-_BRACKETS = {"set": "{}", "sequence": "", "confed-sequence": "()", "confed-set": "[]"}
 _EXTENDED_LENGTH = 0x10
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _ADDRESS_BITS = {AFI_IPV4: 32, AFI_IPV6: 128}
-
-
-class AsPathSegment(RecordPart, frozen=True):
-    """One segment of an AS path."""
-
-    kind: str
-    """`sequence`, `set`, `confed-sequence` or `confed-set`."""
-    asns: tuple[int, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """As routers print it: `64512 64513`, `{65001 65002}`, `(65010)`."""
-        brackets = _BRACKETS[self.kind]
-        return f"{brackets[:1]}{' '.join(map(str, self.asns))}{brackets[1:]}"
-
-
-class MpReach(RecordPart, frozen=True):
-    """MP_REACH_NLRI: next hop and prefixes of a family other than IPv4 unicast (RFC 4760 §3)."""
-
-    family: str
-    """`ipv6/unicast`, or numbers where there is no name."""
-    next_hop: str = ""
-    """Global address; of a family that is not IP, the bytes in hexadecimal."""
-    link_local: str = ""
-    """The link-local address beside it (RFC 2545 §3), "" if none."""
-    ipv4_mapped: bool = False
-    """The next hop is `::ffff:a.b.c.d`: the session runs over IPv4, and a router without an IPv6
-    address on that link cannot reach the prefix."""
-    prefixes: tuple[str, ...] = ()
-    """Prefixes; of a family that is not IP, nothing."""
-
-
-class UnknownAttribute(RecordPart, frozen=True):
-    """An attribute that is kept as it is: we know at most its name."""
-
-    type: int
-    name: str
-    """Name in the IANA registry, "" if it has none that we know."""
-    flags: int
-    """First byte: 0x80 optional, 0x40 transitive, 0x20 partial, 0x10 extended length."""
-    value: bytes
-
-
-class Malformed(RecordPart, frozen=True):
-    """Bytes that are not what they claim to be."""
-
-    what: str
-    """The attribute by name or type, or `prefix`."""
-    problem: str
-    raw: bytes
-
-
-class PathAttributes(RecordPart, frozen=True):
-    """The attributes of one path. What is not on the wire is "", None or empty."""
-
-    origin: str = ""
-    """`igp`, `egp` or `incomplete`."""
-    as_path: tuple[AsPathSegment, ...] | None = None
-    """None when there is no AS_PATH, empty when it has no segment (a route of our own AS)."""
-    next_hop: str = ""
-    """NEXT_HOP, else the global next hop of MP_REACH_NLRI. 0.0.0.0 and :: mean the node itself."""
-    med: int | None = None
-    local_pref: int | None = None
-    communities: tuple[str, ...] = ()
-    """`64512:100`, or the name of a well-known one."""
-    large_communities: tuple[str, ...] = ()
-    """`64512:1:2`."""
-    mp_reach: MpReach | None = None
-    unknown: tuple[UnknownAttribute, ...] = ()
-    malformed: tuple[Malformed, ...] = ()
-
-    @property
-    def next_hop_is_self(self) -> bool:
-        """Whether the next hop is the unspecified address, as in a speaker's own table."""
-        return self.next_hop in ("0.0.0.0", "::")  # noqa: S104  (a next hop, nothing is bound)
-
-    @property
-    def as_path_text(self) -> str:
-        """The AS path as routers print it, "" when absent or empty."""
-        return " ".join(segment.text for segment in self.as_path or ())
 
 
 _NOTHING = PathAttributes()
@@ -207,7 +140,9 @@ def decode_path_attributes(raws: Iterable[bytes]) -> PathAttributes:
         if part.unknown or part.malformed:
             continue
         if raw[1] in known:
-            malformed.append(Malformed(_name(raw[1]), "comes twice; the first one counts", raw))
+            malformed.append(
+                Malformed(_attribute_name(raw[1]), "comes twice; the first one counts", raw)
+            )
         else:
             known[raw[1]] = part
     mp_reach = known.get(14, _NOTHING).mp_reach
@@ -225,20 +160,6 @@ def decode_path_attributes(raws: Iterable[bytes]) -> PathAttributes:
     )
 
 
-def decode_prefix(raw: bytes, afi: str) -> str | Malformed:
-    """One NLRI: length in bits, then that many bits (RFC 4271 §4.3). `afi` is `ipv4` or `ipv6`."""
-    number = {"ipv4": AFI_IPV4, "ipv6": AFI_IPV6}.get(afi)
-    if number is None:
-        return Malformed("prefix", f"address family {afi or 'unknown'} is not IP", raw)
-    try:
-        prefixes = tuple(_prefixes(raw, number))
-    except BadBytes as problem:
-        return Malformed("prefix", str(problem), raw)
-    if len(prefixes) != 1:
-        return Malformed("prefix", f"{len(prefixes)} prefixes where there must be one", raw)
-    return prefixes[0]
-
-
 def family_name(afi: int, safi: int) -> str:
     """`ipv6/unicast`; a number stands where there is no name."""
     return f"{AFI_NAMES.get(afi, afi)}/{SAFI_NAMES.get(safi, safi)}"
@@ -250,16 +171,16 @@ def _decode_attribute(raw: bytes) -> PathAttributes:
     try:
         flags, kind, value = _split(raw)
     except BadBytes as problem:
-        what = _name(raw[1]) if len(raw) > 1 else "attribute"
+        what = _attribute_name(raw[1]) if len(raw) > 1 else "attribute"
         return PathAttributes(malformed=(Malformed(what, str(problem), raw),))
-    decode = _DECODERS.get(kind)
+    decode = _ATTRIBUTES.get(kind)
     if decode is None:
         name = ATTRIBUTE_NAMES.get(kind, "")
         return PathAttributes(unknown=(UnknownAttribute(kind, name, flags, value),))
     try:
         return decode(value)
     except BadBytes as problem:
-        return PathAttributes(malformed=(Malformed(_name(kind), str(problem), raw),))
+        return PathAttributes(malformed=(Malformed(_attribute_name(kind), str(problem), raw),))
 
 
 def _split(raw: bytes) -> tuple[int, int, bytes]:
@@ -348,7 +269,7 @@ def _mp_reach(value: bytes) -> PathAttributes:
     return PathAttributes(mp_reach=reach)
 
 
-_DECODERS: dict[int, Callable[[bytes], PathAttributes]] = {
+_ATTRIBUTES: dict[int, Callable[[bytes], PathAttributes]] = {
     1: _origin,
     2: _as_path,
     3: _next_hop,
@@ -389,7 +310,7 @@ def _community(number: int) -> str:
     return WELL_KNOWN_COMMUNITIES.get(number, f"{number >> 16}:{number & 0xFFFF}")
 
 
-def _name(kind: int) -> str:
+def _attribute_name(kind: int) -> str:
     return ATTRIBUTE_NAMES.get(kind, f"attribute {kind}")
 
 
@@ -403,3 +324,175 @@ def demand_multiple(value: bytes, unit: int) -> None:
     """Raises BadBytes for a length that is no multiple of the unit."""
     if len(value) % unit:
         raise BadBytes(f"{len(value)} bytes, not a multiple of {unit}")
+
+
+CAPABILITY_NAMES = {
+    1: "multiprotocol",
+    2: "route refresh",
+    3: "outbound route filtering",
+    5: "extended next hop",
+    6: "extended message",
+    7: "BGPsec",
+    8: "multiple labels",
+    9: "role",
+    64: "graceful restart",
+    65: "four-byte AS numbers",
+    67: "dynamic capability",
+    68: "multisession",
+    69: "additional paths",
+    70: "enhanced route refresh",
+    71: "long-lived graceful restart",
+    72: "routing policy distribution",
+    73: "FQDN",
+    75: "software version",
+    76: "paths limit",
+    128: "route refresh (Cisco)",
+    130: "outbound route filtering (Cisco)",
+    131: "multisession (Cisco)",
+}
+"""Capabilities by their code (IANA, Capability Codes; 128 and above as deployed)."""
+
+MULTIPROTOCOL = 1
+
+_ROLES = ("provider", "route server", "route server client", "customer", "peer")
+_DIRECTIONS = {1: "receive", 2: "send", 3: "send and receive"}
+
+
+def decode_capabilities(raws: Iterable[bytes]) -> tuple[Capability, ...]:
+    """The capabilities of one side, from elements that hold one or more each. Never raises."""
+    return tuple(capability for raw in raws for capability in _capabilities_in(raw))
+
+
+def families_of(capabilities: Iterable[Capability]) -> frozenset[str]:
+    """The families a side can exchange: those of its multiprotocol capabilities."""
+    return frozenset(
+        family
+        for capability in capabilities
+        if capability.code == MULTIPROTOCOL
+        for family in capability.families
+    )
+
+
+@lru_cache(maxsize=1024)
+def _capabilities_in(raw: bytes) -> tuple[Capability, ...]:
+    found: list[Capability] = []
+    at = 0
+    while at < len(raw):
+        value = raw[at + 2 : at + 2 + raw[at + 1]] if at + 1 < len(raw) else b""
+        if at + 1 >= len(raw):
+            found.append(
+                Capability(raw[at], _capability_name(raw[at]), problem="ends before its length")
+            )
+            break
+        found.append(_capability(raw[at], raw[at + 1], value))
+        at += 2 + raw[at + 1]
+    return tuple(found) or (Capability(-1, "empty capability", problem="it has no bytes"),)
+
+
+def _capability(code: int, length: int, value: bytes) -> Capability:
+    name = _capability_name(code)
+    if len(value) != length:
+        problem = f"says {length} bytes and has {len(value)}"
+        return Capability(code, name, detail=value.hex(" "), problem=problem)
+    describe = _DESCRIBERS.get(code)
+    if describe is None:
+        return Capability(code, name, detail=value.hex(" "))
+    try:
+        detail, families = describe(value)
+    except BadBytes as problem:
+        return Capability(code, name, detail=value.hex(" "), problem=str(problem))
+    return Capability(code, name, detail, families)
+
+
+def _multiprotocol(value: bytes) -> tuple[str, tuple[str, ...]]:
+    afi, _, safi = _unpacked("!HBB", value)
+    family = family_name(afi, safi)
+    return family, (family,)
+
+
+def _extended_next_hop(value: bytes) -> tuple[str, tuple[str, ...]]:
+    return _by_family("!HHH", value, lambda hop: f" over {AFI_NAMES.get(hop, hop)}")
+
+
+def _role(value: bytes) -> tuple[str, tuple[str, ...]]:
+    (number,) = _unpacked("!B", value)
+    return (_ROLES[number] if number < len(_ROLES) else str(number)), ()
+
+
+def _graceful_restart(value: bytes) -> tuple[str, tuple[str, ...]]:
+    if len(value) < 2:
+        raise BadBytes(f"{len(value)} bytes, shorter than 2")
+    flags, seconds = value[0] >> 4, int.from_bytes(value[:2], "big") & 0x0FFF
+    words = [f"{seconds} s"]
+    words += ["restarting"] * bool(flags & 0x8) + ["keeps on notifications"] * bool(flags & 0x4)
+    kept, families = _by_family(
+        "!HBB", value[2:], lambda flags: " (forwarding kept)" if flags & 0x80 else ""
+    )
+    return ", ".join([*words, *filter(None, [kept])]), families
+
+
+def _four_byte_asn(value: bytes) -> tuple[str, tuple[str, ...]]:
+    (asn,) = _unpacked("!I", value)
+    return f"AS {asn}", ()
+
+
+def _additional_paths(value: bytes) -> tuple[str, tuple[str, ...]]:
+    return _by_family("!HBB", value, lambda way: f" {_DIRECTIONS.get(way, way)}")
+
+
+def _fqdn(value: bytes) -> tuple[str, tuple[str, ...]]:
+    names: list[str] = []
+    at = 0
+    while at < len(value) and len(names) < 2:
+        name = value[at + 1 : at + 1 + value[at]]
+        if len(name) != value[at]:
+            raise BadBytes("a name is cut short")
+        names.append(one_line(printable_bytes(name)))
+        at += 1 + len(name)
+    return ".".join(name for name in names if name), ()
+
+
+def _software_version(value: bytes) -> tuple[str, tuple[str, ...]]:
+    if not value or len(value) != 1 + value[0]:
+        raise BadBytes("the text has another length than it says")
+    return one_line(printable_bytes(value[1:])), ()
+
+
+def _nothing(value: bytes) -> tuple[str, tuple[str, ...]]:
+    if value:
+        raise BadBytes(f"{len(value)} bytes where there must be none")
+    return "", ()
+
+
+_DESCRIBERS: dict[int, Callable[[bytes], tuple[str, tuple[str, ...]]]] = {
+    1: _multiprotocol,
+    2: _nothing,
+    5: _extended_next_hop,
+    6: _nothing,
+    9: _role,
+    64: _graceful_restart,
+    65: _four_byte_asn,
+    69: _additional_paths,
+    70: _nothing,
+    73: _fqdn,
+    75: _software_version,
+    128: _nothing,
+}
+
+
+def _unpacked(form: str, value: bytes) -> tuple[int, ...]:
+    demand_length(value, struct.calcsize(form))
+    return struct.unpack(form, value)
+
+
+def _by_family(form: str, value: bytes, words: Callable[[int], str]) -> tuple[str, tuple[str, ...]]:
+    """Entries of AFI, SAFI and a number: each family with its number in words; the families."""
+    demand_multiple(value, struct.calcsize(form))
+    entries = [
+        (family_name(a, s), words(number)) for a, s, number in struct.iter_unpack(form, value)
+    ]
+    return ", ".join(map("".join, entries)), tuple(family for family, _ in entries)
+
+
+def _capability_name(code: int) -> str:
+    return CAPABILITY_NAMES.get(code, f"capability {code}")
