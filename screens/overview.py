@@ -143,7 +143,7 @@ def _said_above(
 
 def verdict_lines(snapshot: Snapshot, case: Case, verdict: Verdict) -> list[Line]:
     """What is broken, in one sentence, and before it whether the API server answers at all."""
-    from app.report.headline import headline
+    from app.report.check_text import headline
 
     lines: list[Line] = []
     health, now = snapshot.health_of(VERSION), snapshot.taken_at

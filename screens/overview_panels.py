@@ -11,9 +11,9 @@ from app.model.finding import Finding, Severity, health_of
 from app.model.health import Component, components
 from app.model.sessions import configuration_known, session_health
 from app.model.wording import count
+from app.report.check_text import affected
 from app.report.finding_lines import evidence_text
 from app.report.format import age_of
-from app.report.headline import affected
 from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone, plain
 from app.state.kinds import (
     BGP_PEERS,

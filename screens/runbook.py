@@ -34,9 +34,17 @@ from app.runbooks.engine import (
     skip,
 )
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
-from app.runbooks.page import VERDICT_HEALTH, PagePart, commands, page_lines, parts, result_health
-from app.runbooks.panels import kinds_of, panels
-from app.runbooks.subjects import filled
+from app.runbooks.page import (
+    VERDICT_HEALTH,
+    PagePart,
+    commands,
+    kinds_of,
+    page_lines,
+    panels,
+    parts,
+    result_health,
+)
+from app.runbooks.schema import filled
 from app.runbooks.transcript import Recorder
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot

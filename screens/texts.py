@@ -20,7 +20,7 @@ from textual.binding import Binding, BindingType
 from app.diagnosis.explain import ABOUT, NoSuchThing
 from app.model.finding import Finding, Ref
 from app.model.wording import count
-from app.report.explanation_lines import code_lines, explanation_lines
+from app.report.explanation import code_lines, explanation_lines
 from app.report.finding_lines import SCREEN, section
 from app.report.format import age_of, time_of_day
 from app.report.lines import NOTHING, Line, Span, Tone, lines_of, plain

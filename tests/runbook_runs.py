@@ -7,13 +7,10 @@ from itertools import islice
 
 from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Finding, Severity
-from app.runbooks.engine import Hand, Run, begin
+from app.runbooks.engine import Hand, Run, begin, follow
 from app.runbooks.evaluation import View
-from app.runbooks.headless import follow
-from app.runbooks.library import Library, built_in
-from app.runbooks.schema import Runbook, StepVerdict
-from app.runbooks.subjects import checked, missing, offered
-from app.runbooks.suggestion import suggest, suggest_for
+from app.runbooks.library import Library, built_in, suggest, suggest_for
+from app.runbooks.schema import Runbook, StepVerdict, checked, missing, offered
 from app.state.snapshot import Snapshot
 from tests.verdicts import BAD
 

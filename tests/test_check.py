@@ -30,9 +30,8 @@ from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
 from app.diagnosis.verdict import Verdict
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.report.check_text import short, text
+from app.report.documents import findings_json, junit
 from app.report.finding_lines import VALUE, evidence_text
-from app.report.findings_json import findings_json
-from app.report.junit import junit
 from app.report.lines import Pen
 from app.report.markdown import code, escape, markdown
 from app.state.kinds import SERVICES

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from app.diagnosis.diagnoser import Diagnoser
-from app.report.headline import affected, headline
+from app.report.check_text import affected, headline
 from tests.clusters import Cluster, clusters
 from tests.recorded import snapshot_of
 from tests.test_diagnosis_properties import SLOW

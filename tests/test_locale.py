@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config.locale import speaks_utf8, started_with
+from app.config.settings import speaks_utf8, started_with
 
 
 @pytest.mark.parametrize(

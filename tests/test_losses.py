@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
 from app.model.flap_history import FlapLedger
-from app.pipeline import session_losses as losses
-from app.pipeline.session_losses import count_losses
+from app.pipeline import followers as losses
+from app.pipeline.followers import count_losses
 from app.state.kinds import BGP_PEERS
 from app.state.snapshot import Snapshot
 from collectors.cilium.command_records import BgpPeer, NodePeers

@@ -13,6 +13,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.runbooks.engine import (
     Answered,
     Back,
+    BadAnswer,
     Begun,
     CannotGoOn,
     Hand,
@@ -27,14 +28,17 @@ from app.runbooks.engine import (
     answer,
     back,
     begin,
+    checked_answers,
+    exit_code,
+    follow,
     judgements,
     note,
     observe,
     resume,
     skip,
+    waits,
 )
 from app.runbooks.evaluation import View
-from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
 from app.runbooks.schema import Runbook, StepVerdict
 from app.state.snapshot import Snapshot, State
 from tests.recorded import snapshot_of

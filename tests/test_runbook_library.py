@@ -9,8 +9,7 @@ from __future__ import annotations
 import pytest
 
 from app.diagnosis.catalog import CODES, code
-from app.runbooks.engine import Hand, begin
-from app.runbooks.headless import exit_code, follow
+from app.runbooks.engine import Hand, begin, exit_code, follow
 from app.runbooks.library import built_in
 from app.runbooks.schema import Runbook, StepVerdict
 from tests.recorded import NAMES, snapshot_of, with_logs

@@ -6,10 +6,8 @@ import pytest
 
 from app.runbooks.engine import answer, judgements, note, observe
 from app.runbooks.library import built_in
-from app.runbooks.page import PagePart, commands, parts, router_commands
-from app.runbooks.panels import MOST, kinds_of, panels
-from app.runbooks.schema import StepVerdict
-from app.runbooks.subjects import offered
+from app.runbooks.page import MOST, PagePart, commands, kinds_of, panels, parts, router_commands
+from app.runbooks.schema import StepVerdict, offered
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, POOLS, SERVICES
 from collectors.sanitize import one_line, printable
 from tests.recorded import NAMES, snapshot_of, with_logs

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.runbooks.library import built_in
-from app.runbooks.schema import Parameter, ParameterKind, Runbook
-from app.runbooks.subjects import (
+from app.runbooks.schema import (
     BadParameter,
+    Parameter,
+    ParameterKind,
+    Runbook,
     checked,
     command,
     filled,

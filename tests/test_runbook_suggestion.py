@@ -11,8 +11,7 @@ from app.diagnosis.catalog import CODES, code
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
 from app.runbooks.evaluation import View
-from app.runbooks.library import Library
-from app.runbooks.suggestion import Suggestion, fitting, suggest, suggest_about, suggest_for
+from app.runbooks.library import Library, Suggestion, fitting, suggest, suggest_about, suggest_for
 from tests.recorded import changed, snapshot_of
 from tests.runbook_files import SMALL
 from tests.runbook_runs import SHELF, view_of

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from app.report.lines import Pen
 from app.runbooks import paper
-from app.runbooks.engine import Ran, Run, answer, back, begin, note, resume, skip
-from app.runbooks.headless import follow
+from app.runbooks.engine import Ran, Run, answer, back, begin, follow, note, resume, skip
 from app.runbooks.library import built_in
 from app.runbooks.schema import StepVerdict
 from app.runbooks.transcript import (

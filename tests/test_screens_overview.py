@@ -162,7 +162,7 @@ async def test_nothing_is_claimed_while_it_is_still_being_read() -> None:
 def test_the_rules_are_not_imported_for_the_first_frame() -> None:
     """They take as long to import as all that the first frame needs."""
     program = (
-        "import sys, app.cli.main, app.cli.practice, app.dashboard.app; "
+        "import sys, app.cli.main, app.cli.lab, app.dashboard.app; "
         "print([m for m in sys.modules if 'diagnosis.rules' in m])"
     )
     done = subprocess.run(

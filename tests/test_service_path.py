@@ -13,8 +13,8 @@ from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, service_statuses, verdict_words
 from app.model.finding import Finding, Ref, Severity
+from app.report.explanation import prefix_lines, status_page, status_summary
 from app.report.lines import rows_of, text_of
-from app.report.path_lines import prefix_lines, status_page, status_summary
 from tests.recorded import NAMES, snapshot_of
 from tests.searching import examples
 

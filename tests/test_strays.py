@@ -12,8 +12,8 @@ from app.diagnosis.service_path.path import HopState, PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of, service_paths
 from app.diagnosis.verdict import diagnose
 from app.model.case import Case
-from app.report.explanation_lines import explanation_text
-from app.report.findings_json import explanation_json
+from app.report.documents import explanation_json
+from app.report.explanation import explanation_text
 from app.report.lines import Pen
 from app.state.derived import Memo
 from app.state.kinds import ROUTES_ADVERTISED_IPV4, SERVICES

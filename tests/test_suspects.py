@@ -16,9 +16,9 @@ from app.dashboard.clusters import LiveCluster
 from app.diagnosis.rules.sessions import RULES
 from app.model.case import Case
 from app.model.session_logs import FOLLOWED
-from app.pipeline import agent_logs as module
+from app.pipeline import followers as module
 from app.pipeline import sources
-from app.pipeline.agent_logs import follow_suspects, suspects
+from app.pipeline.followers import follow_suspects, suspects
 from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, PODS
 from app.state.monitor import Feed, Monitor

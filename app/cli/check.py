@@ -23,11 +23,9 @@ from app.model.finding import Severity
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
 from app.report.check_text import short, text
-from app.report.console import pen_for, print_bytes, print_text
+from app.report.documents import findings_json, junit
 from app.report.finding_lines import names
-from app.report.findings_json import findings_json
-from app.report.junit import junit
-from app.report.lines import Pen
+from app.report.lines import Pen, pen_for, print_bytes, print_text
 from app.report.markdown import markdown
 from app.state.kinds import COMMANDS
 from app.state.monitor import Monitor

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from app.cli.parser import duration
 from app.config.settings import Settings
 from app.pipeline.sources import Wiring
+from app.report.columns import Table
 from app.report.json import Item
-from app.report.table import Table
 from app.report.tables import table
 from app.state.kinds import DAEMON_SETS, VERSION
 from app.state.snapshot import Snapshot, SourceHealth, State

@@ -1,4 +1,4 @@
-"""`ciliscope lab`: the practice cluster, and what runs on it."""
+"""`ciliscope lab`: the practice cluster, and what runs on it or is practiced on it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from app.cli.parser import grammar
+from app.cli.config import settings_of
+from app.cli.parser import config_file, flags_of, grammar
 from app.config.config_file import SettingsError
+from app.config.settings import Settings
+from app.dashboard.practice_path import Practice
 from app.lab import launch
 from app.lab.launch import LabFailed, RunningLab
 
 Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
 """Runs a command line with the settings that a lab brings."""
+Dashboard = Callable[[argparse.Namespace, Settings, Practice], int]
+"""Opens the dashboard on a fault that is not named."""
 
 
-def run(options: argparse.Namespace, inner: list[str] | None, command: Run, practice: Run) -> int:
+def run(
+    options: argparse.Namespace, inner: list[str] | None, command: Run, dashboard: Dashboard | str
+) -> int:
     """Do what was asked and return the exit code. Raises SettingsError.
 
     `inner`: what follows `--`, None where there is no `--`. `command` runs it, or the dashboard;
-    `practice` runs the dashboard on a fault that is not named.
+    `dashboard` is for `--practice`, or why none can be shown here.
     """
     if options.list:
-        # Imported here: only the list needs the scenarios' types in this process.
+        # Imported here, as below: only the list and --practice need the scenarios in this process.
         from app.lab.scenario import scenario_list
 
         for name, description in scenario_list():
@@ -34,19 +41,41 @@ def run(options: argparse.Namespace, inner: list[str] | None, command: Run, prac
     _refuse(options, asked, inner)
     try:
         if options.practice:
-            return practice(options, {})
+            return _practice(options, dashboard)
         replay = Path(options.replay) if options.replay else None
         with launch.start_lab(options.scenario, replay=replay, seed=options.seed or 0) as lab:
-            settings = settings_of(lab)
+            given = _brought_by(lab)
             if options.serve:
-                sys.stderr.write(_how_to_use(settings))
+                sys.stderr.write(_how_to_use(given))
                 return launch.serve(lab, sys.stdout)
-            return command(asked, settings)
+            return command(asked, given)
     except LabFailed as problem:
         raise SettingsError(str(problem)) from None
 
 
-def settings_of(lab: RunningLab) -> dict[str, str]:
+def _practice(options: argparse.Namespace, dashboard: Dashboard | str) -> int:
+    """The dashboard on a fault that is not named, then its solution."""
+    if isinstance(dashboard, str):
+        raise SettingsError(f"{dashboard}, so nothing can be practised")
+    from app.lab import exercise, scenario
+
+    try:
+        drawn = exercise.exercise(options.scenario or exercise.drawn(options.seed))
+    except scenario.ScenarioError as problem:
+        raise SettingsError(str(problem)) from None
+    practice = Practice(
+        sentence=drawn.sentence,
+        codes=drawn.codes,
+        changes=drawn.changes,
+        description=drawn.description,
+        again=drawn.command,
+    )
+    with launch.start_lab(drawn.scenario, seed=options.seed or 0, context="practice") as lab:
+        settings = settings_of(flags_of(options, _brought_by(lab)), config_file(options))
+        return dashboard(options, settings, practice)
+
+
+def _brought_by(lab: RunningLab) -> dict[str, str]:
     """What a lab sets, by field."""
     given = {"kubeconfig": str(lab.kubeconfig), "context": lab.context, "cilium": str(lab.cilium)}
     return given if lab.at is None else {**given, "at": lab.at.isoformat()}

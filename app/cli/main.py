@@ -53,7 +53,7 @@ def _obey(words: list[str], inner: list[str] | None) -> int:
         if options.command == "lab":
             from app.cli import lab
 
-            return lab.run(options, inner, _run, _practice)
+            return lab.run(options, inner, _run, _no_dashboard() or _dashboard)
         if inner is not None:
             return _refuse("-- stands only after lab, before the command to run on it")
         return _run(options, {})
@@ -136,14 +136,6 @@ def _dashboard(
     config = config_file(options)
     expected = expectations(path=config)
     return run_dashboard(settings, expected, config=config, practice=practice, resumed=resumed)
-
-
-def _practice(options: argparse.Namespace, _: Mapping[str, str]) -> int:
-    if why := _no_dashboard():
-        raise SettingsError(f"{why}, so nothing can be practised")
-    from app.cli import practice
-
-    return practice.run(options, _dashboard)
 
 
 def _no_dashboard() -> str:

@@ -25,17 +25,36 @@ from app.diagnosis.inputs import CATEGORIES
 from app.model.case import Case
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
-from app.report.console import pen_for, print_bytes, print_text
 from app.report.json import SCHEMA_VERSION
+from app.report.lines import pen_for, print_bytes, print_text
 from app.runbooks import paper
 from app.runbooks.connectivity import Trial, left_behind, proposal
-from app.runbooks.engine import Hand, Ran, Run, begin, resume
+from app.runbooks.engine import (
+    BadAnswer,
+    Hand,
+    Ran,
+    Run,
+    begin,
+    checked_answers,
+    exit_code,
+    follow,
+    resume,
+    waits,
+)
 from app.runbooks.evaluation import View
-from app.runbooks.headless import BadAnswer, checked_answers, exit_code, follow, waits
 from app.runbooks.library import Library, load
 from app.runbooks.parsing import BadRunbook
-from app.runbooks.schema import END, ActionName, Runbook, Step, StepVerdict
-from app.runbooks.subjects import FORMS, BadParameter, checked, missing
+from app.runbooks.schema import (
+    END,
+    FORMS,
+    ActionName,
+    BadParameter,
+    Runbook,
+    Step,
+    StepVerdict,
+    checked,
+    missing,
+)
 from app.runbooks.transcript import (
     BadTranscript,
     Recorder,

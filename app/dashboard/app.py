@@ -321,7 +321,7 @@ def run_dashboard(
 
 
 def _print_solution(sections: Sequence[SolutionSection], settings: Settings) -> None:
-    from app.report.console import print_text
+    from app.report.lines import print_text
 
     width = shutil.get_terminal_size().columns
     print_text(printable(text(sections, width)), settings)

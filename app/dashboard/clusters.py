@@ -108,7 +108,8 @@ class LiveCluster:
         return await self._wiring.read_object(ref)
 
     def _set_up(self) -> tuple[Wiring, Callable[[Wiring, Monitor], Awaitable[None]]]:
-        from app.pipeline import agent_logs, sources
+        from app.pipeline import followers as agent_logs
+        from app.pipeline import sources
 
         return sources.Wiring(self._settings), agent_logs.read_all
 

@@ -15,12 +15,10 @@ from app.dashboard.refresh import RefreshLoop
 from app.diagnosis import catalog
 from app.model.finding import Ref
 from app.report.lines import Line, plain
-from app.runbooks.engine import Hand, Judged, Run, begin
+from app.runbooks.engine import Hand, Judged, Run, begin, follow
 from app.runbooks.evaluation import View
-from app.runbooks.headless import follow
-from app.runbooks.library import Library
+from app.runbooks.library import Library, fitting, suggest_for
 from app.runbooks.schema import StepVerdict
-from app.runbooks.suggestion import fitting, suggest_for
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
 from screens.base.detail_screen import DetailScreen

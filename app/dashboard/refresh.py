@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.worker import Worker
 
 from app.dashboard.clusters import OpenCluster
-from app.pipeline.session_losses import count_losses
+from app.pipeline.followers import count_losses
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen
 from screens.themes import ThemeSwitch

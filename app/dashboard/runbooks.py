@@ -18,11 +18,9 @@ from app.dashboard.refresh import RefreshLoop
 from app.runbooks import paper, transcript
 from app.runbooks.connectivity import Trial
 from app.runbooks.engine import Hand, Run, begin, resume
-from app.runbooks.library import Library
+from app.runbooks.library import Library, Suggestion, suggest, suggest_about, suggest_for
 from app.runbooks.parsing import BadRunbook
-from app.runbooks.schema import Runbook
-from app.runbooks.subjects import FORMS, BadParameter, checked, missing, offered
-from app.runbooks.suggestion import Suggestion, suggest, suggest_about, suggest_for
+from app.runbooks.schema import FORMS, BadParameter, Runbook, checked, missing, offered
 from app.runbooks.transcript import (
     Recorder,
     TranscriptDocument,

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from app.model.policies import policies
 from app.model.session_logs import FOLLOWED
-from app.pipeline.agent_logs import follow_suspects, suspects
+from app.pipeline.followers import follow_suspects, suspects
 from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, CILIUM_ENDPOINTS, OPERATOR_LOG, Kind
 from app.state.monitor import Monitor

@@ -1,4 +1,4 @@
-"""Lines of styled text: what every finding, path, explanation and page is written in, once.
+"""Lines of styled text, in which every finding, path and page is written, and how they are printed.
 
 A piece of text says what it means (`Tone`). A screen gives each tone its look; plain text is the
 same lines without it.
@@ -6,14 +6,19 @@ same lines without it.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from app.config.settings import Settings
+
 if TYPE_CHECKING:
     from app.model.finding import Health
+
 
 Tone = Literal["", "ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong"]
 """What a piece of text means; the style sheet gives each its look (`.tone--NAME`)."""
@@ -283,3 +288,29 @@ def _first_cells(line: Line, width: int) -> Line:
         kept.append(span)
         width -= size
     return tuple(kept)
+
+
+def ascii_only(settings: Settings) -> bool:
+    """Whether signs must be ASCII: asked for, or standard output can carry nothing else."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    asked = settings.ascii_only if sys.stdout.isatty() else bool(settings.ascii)
+    return asked or not encoding.startswith("utf")
+
+
+def pen_for(settings: Settings) -> Pen:
+    """Signs for standard output; in colour on a terminal, unless NO_COLOR is set."""
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return Pen(ascii_only=ascii_only(settings), colour=colour)
+
+
+def print_text(text: str, settings: Settings) -> None:
+    """Write words for people; what the encoding cannot carry becomes `?`."""
+    encoding = "ascii" if ascii_only(settings) else "utf-8"
+    print_bytes(text, encoding)
+
+
+def print_bytes(text: str, encoding: str = "utf-8") -> None:
+    """Write a document as it must be, whatever standard output's own encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(encoding, "replace"))
+    sys.stdout.buffer.flush()

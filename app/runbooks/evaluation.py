@@ -15,8 +15,7 @@ from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
 from app.model.wording import count
-from app.runbooks.schema import Look, Runbook, Step, StepVerdict, Threshold
-from app.runbooks.subjects import Parameters, refs
+from app.runbooks.schema import Look, Parameters, Runbook, Step, StepVerdict, Threshold, refs
 from app.state.kinds import SERVICES, Kind
 from app.state.snapshot import SourceHealth
 

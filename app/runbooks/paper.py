@@ -20,8 +20,7 @@ from app.runbooks.engine import (
     Seen,
 )
 from app.runbooks.page import VERDICT_HEALTH, result_health
-from app.runbooks.schema import Step, StepVerdict
-from app.runbooks.subjects import command, filled
+from app.runbooks.schema import Step, StepVerdict, command, filled
 from app.runbooks.transcript import TranscriptDocument, run_of
 from collectors.sanitize import one_line
 

@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from app.diagnosis.catalog import CODES
 from app.diagnosis.service_path.path import HopName
 from app.runbooks.schema import (
+    BLANK,
     END,
     ActionName,
     Choice,
@@ -33,8 +34,8 @@ from app.runbooks.schema import (
     StepVerdict,
     TableName,
     Threshold,
+    words,
 )
-from app.runbooks.subjects import BLANK, words
 from collectors.sanitize import one_line, printable
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

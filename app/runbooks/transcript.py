@@ -27,8 +27,7 @@ from app.config.state_dir import state_folder
 from app.runbooks.engine import Back, Begun, Entry, Moved, Resumed, Run, Skipped
 from app.runbooks.library import Library
 from app.runbooks.parsing import flaws, spelled
-from app.runbooks.schema import END, Runbook
-from app.runbooks.subjects import BadParameter, checked
+from app.runbooks.schema import END, BadParameter, Runbook, checked
 from collectors.sanitize import one_line, printable
 
 _HIDDEN = "(hidden)"

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.report.columns import Table
     from app.report.json import Item
-    from app.report.table import Table
 
 WORDS = (
     "pods",

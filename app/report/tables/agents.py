@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Never
 
-from app.report.columns import Column, TableColumn
+from app.report.columns import UNKNOWN, Column, Table, TableColumn
 from app.report.json import Item
-from app.report.table import UNKNOWN, Table
 from app.state.kinds import CILIUM_STATUS, PODS
 from app.state.snapshot import Snapshot
 from collectors.cilium.command_records import AgentStatus

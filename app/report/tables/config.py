@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from app.model.configuration import KeyParameter, fulfils, parameters
 from app.model.finding import worst
-from app.report.columns import Cell, Column, ScreenTable, TableColumn, state, text
+from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, state, text
 from app.report.json import Item
 from app.report.lines import NOTHING
-from app.report.table import NONE, Table
 from app.state.kinds import CONFIG_MAPS
 from app.state.snapshot import Snapshot
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Never
 
 from app.model.durations import age
-from app.report.columns import Column, TableColumn
+from app.report.columns import UNKNOWN, Column, Table, TableColumn, listed, sign
 from app.report.json import Item, seconds_since
-from app.report.table import UNKNOWN, Table, listed, sign
 from app.report.tables.policies import selecting
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES
 from app.state.snapshot import Snapshot

@@ -8,9 +8,8 @@ from typing import Never
 from app.model.durations import age
 from app.model.health import pod_ready
 from app.model.sessions import Session, sessions
-from app.report.columns import Column, TableColumn
+from app.report.columns import NONE, UNKNOWN, Column, Table, TableColumn, listed, sign
 from app.report.json import Item, seconds_since
-from app.report.table import NONE, UNKNOWN, Table, listed, sign
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import Node

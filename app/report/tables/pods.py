@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from app.model.durations import age
 from app.model.health import COMPONENTS, cilium_pods
 from app.report.columns import (
+    NONE,
     Cell,
     Column,
     Kept,
     Row,
     ScreenTable,
     Share,
+    Table,
     TableColumn,
     address,
     number,
@@ -26,7 +28,6 @@ from app.report.columns import (
 from app.report.format import age_of
 from app.report.json import Item, seconds_since
 from app.report.lines import LEADER, NOTHING
-from app.report.table import NONE, Table
 from app.state.kinds import LEASES, PODS
 from app.state.snapshot import Snapshot
 

@@ -7,9 +7,8 @@ from typing import Never
 
 from app.model.durations import age
 from app.model.policies import Policy, labels_of, policies
-from app.report.columns import Column, TableColumn
+from app.report.columns import Column, Table, TableColumn, optional, sign
 from app.report.json import Item, seconds_since
-from app.report.table import Table, optional, sign
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import CiliumEndpoint

@@ -11,11 +11,22 @@ from app.model.finding import health_of
 from app.model.lbipam import AddressRange, PoolUsage, pool_usages
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.columns import Cell, Column, ScreenTable, Share, TableColumn, number, share, state
+from app.report.columns import (
+    NONE,
+    Cell,
+    Column,
+    ScreenTable,
+    Share,
+    Table,
+    TableColumn,
+    number,
+    optional,
+    share,
+    state,
+)
 from app.report.format import bar
 from app.report.json import Item, seconds_since
 from app.report.lines import NOTHING
-from app.report.table import NONE, Table, optional
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
 

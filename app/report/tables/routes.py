@@ -10,12 +10,15 @@ from app.model.durations import age, duration
 from app.model.lbipam import load_balancers
 from app.model.routes import routes
 from app.report.columns import (
+    UNKNOWN,
     Cell,
     Column,
     ScreenTable,
     Share,
+    Table,
     TableColumn,
     address,
+    listed,
     number,
     seconds,
     share,
@@ -24,7 +27,6 @@ from app.report.columns import (
 )
 from app.report.json import Item
 from app.report.lines import NOTHING
-from app.report.table import UNKNOWN, Table, listed
 from app.state.kinds import ROUTES, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 

@@ -16,13 +16,17 @@ from app.model.routes import Prefix, announced, announcers, announcers_of, route
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import backends
 from app.report.columns import (
+    NONE,
+    UNKNOWN,
     Cell,
     Column,
     Kept,
     Row,
     ScreenTable,
     Share,
+    Table,
     TableColumn,
+    listed,
     share,
     since,
     state,
@@ -30,7 +34,6 @@ from app.report.columns import (
 from app.report.format import age_of
 from app.report.json import Item, seconds_since
 from app.report.lines import NOTHING, SIGN
-from app.report.table import NONE, UNKNOWN, Table, listed
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from app.model.durations import age, duration
 from app.model.sessions import Session, Witness, sessions
 from app.report.columns import (
+    NONE,
     Cell,
     Column,
     ScreenTable,
+    Table,
     TableColumn,
     address,
     number,
+    optional,
     seconds,
+    sign,
     state,
     text,
 )
 from app.report.format import age_of, time_of_day
 from app.report.json import Item
 from app.report.lines import NOTHING
-from app.report.table import NONE, Table, optional, sign
 from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
 
