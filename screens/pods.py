@@ -15,11 +15,11 @@ from app.model.durations import duration
 from app.model.finding import Health, Ref
 from app.model.lbipam import condition_of
 from app.model.wording import count
-from app.report.columns import Kept
 from app.report.finding_lines import short_lines
 from app.report.format import age_of, by_health
 from app.report.lines import LEADER, SIGN, TIMES, Line, Span, Tone, headed, plain, rows_of, wrapped
 from app.report.tables.pods import SCREEN, pod_rows
+from app.state.derived import Key
 from app.state.kinds import (
     CILIUM_STATUS,
     CONFIG_MAPS,
@@ -76,6 +76,9 @@ class PodsPicture:
     events: Events = field(default_factory=dict)
 
 
+_EVENTS: Key[Events] = Key()
+
+
 def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
     """The pods of Cilium as rows, and what is to be said of each."""
     table = partial(
@@ -90,14 +93,11 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
     case = judge.case(snapshot)
     statuses = pod_statuses(case, judge.verdict(snapshot).findings)
     events = snapshot.records[EVENTS]
-    kept: Kept = case.memo.shelf("rows of pods", dict)
     return PodsPicture(
         headline=_headline(statuses.values(), snapshot),
-        pods=table(rows=pod_rows(statuses.values(), snapshot.taken_at, kept)),
+        pods=table(rows=pod_rows(statuses.values(), snapshot.taken_at, case.memo)),
         statuses=statuses,
-        events=case.memo.of(
-            "events by object", (events,), lambda: events_by_object(events.values())
-        ),
+        events=case.memo.of(_EVENTS, (events,), lambda: events_by_object(events.values())),
     )
 
 

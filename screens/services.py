@@ -15,7 +15,6 @@ from textual.binding import Binding, BindingType
 from app.diagnosis.service_status import service_statuses
 from app.model.finding import Health, Ref
 from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
-from app.report.columns import Kept
 from app.report.explanation import status_page, status_summary
 from app.report.format import age_of, by_health
 from app.report.lines import Line, Span, plain, wrapped
@@ -98,9 +97,8 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
     case = judge.case(snapshot)
     statuses = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
     balancers = {balancer.service.key: balancer for balancer in case.balancers}
-    kept: Kept = case.memo.shelf("rows of services", dict)
     rows = {key: ServiceRow(balancers[key], status, case) for key, status in statuses.items()}
-    services = table(rows=service_rows(rows.values(), kept))
+    services = table(rows=service_rows(rows.values(), case.memo))
     return ServicesPicture(_headline(case.balancers, services), services, rows)
 
 

@@ -24,7 +24,7 @@ from app.model.finding import Finding
 from app.model.health import cilium_pods
 from app.model.lbipam import LoadBalancer, load_balancers, pool_usages
 from app.model.sessions import sessions
-from app.state.derived import Memo
+from app.state.derived import Key, Memo, Parts
 from app.state.kinds import KINDS, NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from tests.bench_diagnosis import CHANGES, large_cluster
@@ -186,17 +186,53 @@ def test_records_and_snapshots_that_are_gone_are_let_go() -> None:
     assert sum(id(each) in places for each in living) == 2
 
 
-def test_only_a_function_of_a_module_tells_which_items_are_wanted() -> None:
-    with pytest.raises(ValueError, match="not a function of a module"):
-        Memo().those((1, 2), lambda number: number > 1)
+NUMBERS: Key[int] = Key()
 
 
-def test_items_that_came_and_went_are_told_apart() -> None:
-    memo = Memo()
-    items = tuple([number] for number in range(5))
-    assert memo.those(items, any) == items[1:]
-    fewer = items[::2]
-    assert memo.those(fewer, any) == fewer[1:]
-    other = (fewer[0], [7], fewer[2])
-    assert memo.those(other, any) == ([7], fewer[2])
-    assert memo.those(other, any) is memo.those(other, any)
+def squares(memo: Memo, numbers: Mapping[str, int], made: list[str]) -> Parts[int]:
+    """The squares of numbers; those of odd numbers are passing."""
+
+    def make(key: str) -> tuple[int, ...]:
+        made.append(key)
+        return (numbers[key] ** 2,) if numbers[key] else ()
+
+    return memo.by_key(NUMBERS, (numbers,), (), make, again=lambda square: square % 2 == 1)
+
+
+def test_what_is_made_of_each_key_is_made_where_its_record_changed_or_it_is_passing() -> None:
+    memo, made = Memo(), list[str]()
+    first = squares(memo, {"b": 2, "a": 3, "c": 0}, made)
+    assert made == ["a", "b", "c"]
+    assert (first.values, first.passing, dict(first.by_key)["c"]) == ((9, 4), (9,), ())
+    made.clear()
+    second = squares(memo, {"b": 2, "a": 3, "d": 4}, made)
+    assert sorted(made) == ["a", "d"]
+    assert (second.values, second.passing, list(second.by_key)) == (
+        (9, 4, 16),
+        (9,),
+        ["a", "b", "d"],
+    )
+    made.clear()
+    assert squares(memo, {"b": 2}, made).values == (4,)
+    assert made == []
+    assert squares(memo, {}, made) == squares(memo, {}, made)
+    assert len(memo) == 1
+
+
+def test_records_of_other_order_are_told_apart_by_key() -> None:
+    memo, made = Memo(), list[str]()
+    squares(memo, {"a": 2, "b": 4}, made)
+    made.clear()
+    assert squares(memo, {"b": 4, "a": 2}, made).values == (4, 16)
+    assert made == []
+    assert squares(memo, {"b": 4, "a": 6}, made).values == (36, 16)
+    assert made == ["a"]
+
+
+def test_a_value_that_comes_out_equal_stays_the_very_same() -> None:
+    memo, key, other = Memo(), Key[list[int]](), Key[list[int]]()
+    first = memo.of(key, (object(),), lambda: [1, 2])
+    assert memo.of(key, (object(),), lambda: [1, 2]) is first
+    assert memo.of(other, (object(),), lambda: [1, 2]) is not first
+    assert memo.of(key, (object(),), lambda: [3]) == [3]
+    assert len(memo) == 2

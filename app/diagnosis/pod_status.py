@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
 from app.model.finding import Finding, Ref, Severity, health_of, rank
 from app.model.health import cilium_release, pod_health
+from app.state.derived import Key
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
 
 if TYPE_CHECKING:
@@ -68,10 +70,11 @@ class _About:
         """Findings about a thing."""
         return self._by_ref.get(ref, ())
 
-    def touches(self, pod: PodStatus) -> bool:
+    def touches(self, found: CiliumPod) -> bool:
         """Whether anything was found that may be about this pod."""
-        operator = pod.component == "operator" and "CS104" in self._by_code
-        return operator or pod.ref in self._by_ref or pod.node in self.down
+        operator = found.component == "operator" and "CS104" in self._by_code
+        node = found.pod.spec.node_name
+        return operator or pod_ref(found.pod) in self._by_ref or node in self.down
 
     @cached_property
     def down(self) -> Mapping[str, Finding]:
@@ -90,19 +93,20 @@ def pod_statuses(case: Case, findings: Iterable[Finding]) -> Mapping[str, PodSta
     """
     about = _About(findings)
     odd = odd_versions(case)
-    kept: dict[str, PodStatus] = case.memo.shelf("status of pods", dict)
-    last = dict(kept)
-    kept.clear()
-    found: dict[str, PodStatus] = {}
-    for pod in case.pods:
-        key = pod.pod.key
-        status = last.get(key)
-        if status is None or status.pod is not pod or key in odd or about.touches(status):
-            status = _status(case, pod, about, odd=key in odd)
-        if not status.findings and not status.odd_version and status.leads == pod.leader:
-            kept[key] = status
-        found[key] = status
-    return {**found, **{gap.key: gap for gap in _gaps(case, about)}}
+    pods = {found.pod.key: found for found in case.pods}
+    # What was found is new each time: it makes a new status.
+    new = {k: object() if k in odd or about.touches(pod) else None for k, pod in pods.items()}
+
+    def status(key: str) -> tuple[PodStatus, ...]:
+        return (_status(case, pods[key], about, odd=key in odd),)
+
+    made = case.memo.by_key(_STATUSES, (pods, new), (), status).by_key
+    found = (*chain.from_iterable(made[key] for key in pods), *_gaps(case, about))
+    return {status.key: status for status in found}
+
+
+_STATUSES: Key[PodStatus] = Key()
+_ODD: Key[frozenset[str]] = Key()
 
 
 def odd_versions(case: Case) -> frozenset[str]:
@@ -124,9 +128,7 @@ def odd_versions(case: Case) -> frozenset[str]:
         )
 
     snapshot = case.snapshot
-    return case.memo.of(
-        "odd versions", (snapshot.records[PODS], snapshot.records[DAEMON_SETS]), odd
-    )
+    return case.memo.of(_ODD, (snapshot.records[PODS], snapshot.records[DAEMON_SETS]), odd)
 
 
 def _minor(version: str) -> list[str]:

@@ -20,6 +20,7 @@ from app.model.lbipam import AddressRange
 from app.model.route_coverage import reach, scene
 from app.model.routes import Link, Prefix, canonical
 from app.model.wording import named
+from app.state.derived import Key
 from app.state.kinds import (
     AVAILABLE,
     CILIUM_NODES,
@@ -33,6 +34,9 @@ from collectors.cilium.command_records import NodeRoutes, Route
 
 POD_NETWORKS = ("cluster-pool", "kubernetes")
 """IPAM modes in which the pod networks of a node are in its CiliumNode."""
+
+_ROUTES: Key[Mapping[str, Sequence[Held]]] = Key()
+_OTHERS: Key[Mapping[str, str]] = Key()
 
 _BAD: Mapping[Severity, Health] = {Severity.FAIL: "fail", Severity.WARN: "warn"}
 
@@ -110,9 +114,7 @@ def routes_by_prefix(case: Case) -> Mapping[str, Sequence[Held]]:
     )
     tables = ("advertised", "advertised", "available", "available")
     inputs: tuple[object, ...] = readings
-    return case.memo.of(
-        "routes by prefix", inputs, lambda: _by_prefix(zip(tables, readings, strict=True))
-    )
+    return case.memo.of(_ROUTES, inputs, lambda: _by_prefix(zip(tables, readings, strict=True)))
 
 
 def longest_match(text: str, known: Container[str]) -> str:
@@ -289,7 +291,7 @@ def _within(network: Prefix, ranges: Iterable[AddressRange]) -> bool:
 def _other_addresses(case: Case) -> Mapping[str, str]:
     """Host prefixes of cluster and external addresses, and the services that have them."""
     services = case.snapshot.records[SERVICES]
-    return case.memo.of("other addresses", (services,), lambda: _named(case))
+    return case.memo.of(_OTHERS, (services,), lambda: _named(case))
 
 
 def _named(case: Case) -> Mapping[str, str]:

@@ -10,23 +10,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TypeVar
 
 from app.config.expected_settings import ExpectedSetting
 from app.model.configuration import config_map
 from app.model.finding import Evidence
 from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
-from app.model.lbipam import LoadBalancer, PoolUsage, load_balancers, pool_usages
+from app.model.lbipam import (
+    LoadBalancer,
+    PoolUsage,
+    balancers_by_service,
+    load_balancers,
+    pool_usages,
+)
 from app.model.sessions import Session, sessions
-from app.state.derived import Memo
+from app.state.derived import Key, Memo
 from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.kubernetes.records import Pod
 
 CLOCKS_AGREE = 5.0
 """Seconds by which the local clock and the API server's may differ without a word about it."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +79,19 @@ class Case:
         found = config_map(self.snapshot)
         return found.data if found else None
 
-    def those(self, items: tuple[T, ...], wanted: Callable[[T], bool]) -> tuple[T, ...]:
-        """The items that are wanted. `wanted`, a function of a module, judges by the item alone.
+    def balancers_where(
+        self, key: Key[LoadBalancer], wanted: Callable[[LoadBalancer], bool]
+    ) -> tuple[LoadBalancer, ...]:
+        """The services of type LoadBalancer that are wanted; `wanted` judges by the service alone.
 
-        It is asked of those alone that were not there in the diagnosis before: where hardly any is
-        wanted of very many, a rule need not look at all of them again.
+        It is asked of those alone that changed: where hardly any is wanted of very many, a rule
+        need not look at all of them again.
         """
-        return self.snapshot.memo.those(items, wanted)
+        balancers = balancers_by_service(self.snapshot)
+        made = self.memo.by_key(
+            key, (balancers,), (), lambda service: tuple(filter(wanted, balancers[service]))
+        )
+        return made.values
 
     def setting(self, key: str, default: str) -> str | None:
         """A setting in force, its default where the key is absent; None when not known."""

@@ -19,6 +19,7 @@ from app.model.finding import Ref, session_ref
 from app.model.health import BGPV1_REMOVED
 from app.model.lb_class import enabled
 from app.model.selectors import selects, service_labels
+from app.state.derived import Key
 from app.state.kinds import (
     ADVERTISEMENTS,
     BGP_OBJECTS,
@@ -206,16 +207,23 @@ def peerings(case: Case) -> tuple[Peering, ...]:
         overrides=snapshot.records[NODE_CONFIG_OVERRIDES],
         policies=snapshot.records[PEERING_POLICIES] if reads_policies(case) else None,
     )
-    common = (inputs.cluster_configs, inputs.peer_configs, inputs.advertisements, inputs.policies)
-    settings: dict[str, _Settings] = case.memo.of("peer settings", common, dict)
-    shown = (inputs.nodes, inputs.node_configs)
-    nodes = case.memo.of("nodes to peer", shown, lambda: dict.fromkeys(chain(*shown)))
-    return case.memo.by_key(
-        "peerings",
-        (nodes, *shown, inputs.overrides),
-        common,
+    common = (inputs.cluster_configs, inputs.policies)
+    read = (inputs.peer_configs, inputs.advertisements)
+    settings = case.memo.of(_SETTINGS, read, lambda: _all_settings(inputs))
+    placed = (inputs.nodes, inputs.node_configs)
+    nodes = case.memo.of(_NODES, placed, lambda: dict.fromkeys(chain(*placed)))
+    made = case.memo.by_key(
+        _PEERINGS,
+        (nodes, *placed, inputs.overrides),
+        (*common, settings),
         lambda node: tuple(_peerings(inputs, node, settings)),
     )
+    return made.values
+
+
+_SETTINGS: Key[Mapping[str, _Settings]] = Key()
+_NODES: Key[Mapping[str, None]] = Key()
+_PEERINGS: Key[Peering] = Key()
 
 
 def control_plane(case: Case) -> ControlPlane:
@@ -282,7 +290,7 @@ def owner_of(config: NodeConfig) -> Ref:
     return Ref(kind, name) if name else Ref("CiliumBGPNodeConfig", config.key)
 
 
-def _peerings(inputs: _Inputs, name: str, settings: dict[str, _Settings]) -> Iterator[Peering]:
+def _peerings(inputs: _Inputs, name: str, settings: Mapping[str, _Settings]) -> Iterator[Peering]:
     """The peerings of a node."""
     node = inputs.nodes.get(name)
     policies = _selecting(inputs.policies, node)
@@ -354,7 +362,7 @@ def _neighbor_families(
 
 
 def _v2_peerings(
-    inputs: _Inputs, name: str, node: CiliumNode | None, settings: dict[str, _Settings]
+    inputs: _Inputs, name: str, node: CiliumNode | None, settings: Mapping[str, _Settings]
 ) -> Iterator[Peering]:
     config = inputs.node_configs.get(name)
     if config is not None:
@@ -389,7 +397,7 @@ def cluster_configs_of(
 
 
 def _rendered(
-    inputs: _Inputs, config: NodeConfig, instance: NodeInstance, settings: dict[str, _Settings]
+    inputs: _Inputs, config: NodeConfig, instance: NodeInstance, settings: Mapping[str, _Settings]
 ) -> Iterator[Peering]:
     discovered = {
         (reported.name, peer.name): peer.peer_address
@@ -446,27 +454,26 @@ def _v2_peering(
     )
 
 
+def _all_settings(inputs: _Inputs) -> Mapping[str, _Settings]:
+    """What peers get from each PeerConfig; by "", what one without a PeerConfig runs with."""
+    # The defaults: neighbor.go, getPeerConfig.
+    specs = {"": PeerConfigSpec()}
+    specs |= {name: config.spec for name, config in (inputs.peer_configs or {}).items()}
+    return {
+        name: _Settings(spec, peer_families(spec, inputs.advertisements))
+        for name, spec in specs.items()
+    }
+
+
 def _settings(
-    inputs: _Inputs, peer: ClusterPeer | NodePeer, known: dict[str, _Settings]
+    inputs: _Inputs, peer: ClusterPeer | NodePeer, known: Mapping[str, _Settings]
 ) -> _Settings:
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""
-    if name not in known:
-        known[name] = _settings_of(inputs, name)
-    return known[name]
-
-
-def _settings_of(inputs: _Inputs, name: str) -> _Settings:
-    if not name:
-        # A peer without peerConfigRef runs with the defaults (neighbor.go, getPeerConfig).
-        spec = PeerConfigSpec()
-        return _Settings(spec, peer_families(spec, inputs.advertisements))
+    if name in known:
+        return known[name]
     if inputs.peer_configs is None:
         return _Settings(PeerConfigSpec(), (), certain=False)
-    config = inputs.peer_configs.get(name)
-    if config is None:
-        problem = f"its CiliumBGPPeerConfig {name} does not exist"
-        return _Settings(PeerConfigSpec(), (), problem)
-    return _Settings(config.spec, peer_families(config.spec, inputs.advertisements))
+    return _Settings(PeerConfigSpec(), (), f"its CiliumBGPPeerConfig {name} does not exist")
 
 
 def peer_families(

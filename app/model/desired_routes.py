@@ -32,6 +32,7 @@ from app.model.lbipam import Address, parse_address
 from app.model.routes import Link
 from app.model.selectors import selects, service_labels
 from app.model.service_endpoints import Serving
+from app.state.derived import Key
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,
@@ -176,9 +177,11 @@ def configuration(case: Case) -> Configuration:
     """What decides about announcing in this cluster; the same object while it does not change."""
     found, snapshot = peerings(case), case.snapshot
     plane = control_plane(case)
-    shown = (
+    conditions = (
         plane,
         case.version,
+        unserved(case),
+        case.known(NODES),
         peerings_known(case),
         case.known(L2_POLICIES),
         bool(
@@ -189,14 +192,17 @@ def configuration(case: Case) -> Configuration:
     )
     inputs = (
         found,
-        case.memo.equal("bgp configuration told", shown),
+        case.memo.of(_CONDITIONS, (conditions,), lambda: conditions),
         case.config,
         _pinned(case),
-        case.known(NODES),
         snapshot.records[L2_POLICIES],
-        case.memo.equal("unserved", unserved(case)),
     )
-    return case.memo.of("bgp configuration", inputs, lambda: _configuration(case, found, plane))
+    return case.memo.of(_CONFIGURATION, inputs, lambda: _configuration(case, found, plane))
+
+
+_CONDITIONS: Key[tuple[object, ...]] = Key()
+_CONFIGURATION: Key[Configuration] = Key()
+_PINNED: Key[tuple[str, str]] = Key()
 
 
 def expectation(config: Configuration, service: Service, serving: Serving | None) -> Expectation:
@@ -294,7 +300,7 @@ def _pinned(case: Case) -> tuple[tuple[str, str], ...]:
         value = nodes[key].metadata.labels.get(_ON_NODE)
         return () if value is None else ((value, nodes[key].name),)
 
-    return case.memo.by_key("pinned nodes", (nodes,), (), label)
+    return case.memo.by_key(_PINNED, (nodes,), (), label).values
 
 
 def _l2_policies(case: Case) -> tuple[L2Policy, ...] | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.model.finding import Health
+from app.state.derived import Key
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, VERSION, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.logs.targets import leader_pod
@@ -140,17 +141,25 @@ def cilium_version(snapshot: Snapshot) -> Version:
 def cilium_pods(snapshot: Snapshot) -> tuple[CiliumPod, ...]:
     """Every pod of Cilium, by component and node."""
     memo, pods, lease = snapshot.memo, snapshot.records[PODS], operator_lease(snapshot)
-    holder = memo.equal("lease holder", lease.spec.holder_identity if lease else "")
-    leader = memo.of("leader", (pods, holder), lambda: leader_pod(lease, pods.values()))
-
-    leads = memo.equal("leader's key", leader.key if leader else "")
+    holder = lease.spec.holder_identity if lease else ""
+    holder = memo.of(_HOLDER, (holder,), lambda: holder)
+    leader = memo.of(_LEADER, (pods, holder), lambda: leader_pod(lease, pods.values()))
+    leads = leader.key if leader else ""
+    leads = memo.of(_LEADS, (leads,), lambda: leads)
 
     def of_pod(key: str) -> tuple[CiliumPod, ...]:
         component = component_of(pods[key])
         return (_cilium_pod(pods[key], component, key == leads),) if component else ()
 
-    found = memo.by_key("cilium pods", (pods,), (leads,), of_pod)
-    return memo.of("cilium pods in order", (found,), lambda: tuple(sorted(found, key=_place)))
+    found = memo.by_key(_PODS, (pods,), (leads,), of_pod).values
+    return memo.of(_PODS_IN_ORDER, (found,), lambda: tuple(sorted(found, key=_place)))
+
+
+_HOLDER: Key[str] = Key()
+_LEADER: Key[Pod | None] = Key()
+_LEADS: Key[str] = Key()
+_PODS: Key[CiliumPod] = Key()
+_PODS_IN_ORDER: Key[tuple[CiliumPod, ...]] = Key()
 
 
 def _place(found: CiliumPod) -> tuple[int, str, str]:

@@ -6,12 +6,13 @@ Facts: Cilium operator/pkg/lbipam (1.17 to 1.21); `docs/cilium.md`, "LB-IPAM".
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from app.state.derived import Key, Parts
 from app.state.kinds import POOLS, SERVICES
 
 if TYPE_CHECKING:
@@ -151,6 +152,19 @@ class _Holders:
     by_address: Mapping[Address, tuple[str, ...]]
 
 
+_Holding = tuple[str, tuple[Address, ...]]
+"""A service, by its key, and the addresses that it has."""
+_ALL: Key[tuple[LoadBalancer, ...]] = Key()
+_RANGES: Key[tuple[tuple[str, AddressRange], ...]] = Key()
+_BALANCERS: Key[LoadBalancer] = Key()
+_BY_ADDRESS: Key[Mapping[Address, tuple[str, ...]]] = Key()
+_BLOCKS: Key[_Blocks] = Key()
+_HOLDINGS: Key[_Holding] = Key()
+_HELD: Key[_Held] = Key()
+_HOLDERS: Key[_Holders] = Key()
+_USAGES: Key[PoolUsage] = Key()
+
+
 def block_range(block: PoolBlock) -> AddressRange:
     """The addresses of a block. Raises ValueError with the reason, as Cilium refuses it."""
     if block.cidr:
@@ -178,30 +192,28 @@ def parse_address(text: str) -> Address | None:
 def load_balancers(snapshot: Snapshot) -> tuple[LoadBalancer, ...]:
     """Every service of type LoadBalancer, by namespace and name."""
     found = balancers_by_service(snapshot)
-    return snapshot.memo.of("all balancers", (found,), lambda: tuple(chain(*found.values())))
+    return snapshot.memo.of(_ALL, (found,), lambda: tuple(chain(*found.values())))
 
 
 def balancers_by_service(snapshot: Snapshot) -> Mapping[str, tuple[LoadBalancer, ...]]:
     """The same by the key of each service; nothing of a service of another type."""
     services = snapshot.records[SERVICES]
     pools = snapshot.records[POOLS]
-    # Of two pools that have an address, it is the one in use that gave it.
-    blocks = sorted(_blocks(snapshot), key=lambda each: bool(_conflict(pools[each.pool])))
-    ranges = tuple((block.pool, found) for block in blocks for found in block.ranges)
-    ranges = snapshot.memo.equal("ranges", ranges)
+    blocks = _blocks(snapshot).values
+    ranges = snapshot.memo.of(_RANGES, (pools,), lambda: tuple(_by_use(pools, blocks)))
 
     def of_service(key: str) -> tuple[LoadBalancer, ...]:
         service = services[key]
         wanted = service.spec.type == "LoadBalancer"
         return (_load_balancer(service, ranges),) if wanted else ()
 
-    return snapshot.memo.parts("balancers", (services,), (ranges,), of_service)
+    return snapshot.memo.by_key(_BALANCERS, (services,), (ranges,), of_service).by_key
 
 
 def by_address(snapshot: Snapshot) -> Mapping[Address, tuple[str, ...]]:
     """Keys of the services of type LoadBalancer that have each address; several may share one."""
     balancers = load_balancers(snapshot)
-    return snapshot.memo.of("by address", (balancers,), lambda: _by_address(balancers))
+    return snapshot.memo.of(_BY_ADDRESS, (balancers,), lambda: _by_address(balancers))
 
 
 def _by_address(balancers: Iterable[LoadBalancer]) -> Mapping[Address, tuple[str, ...]]:
@@ -251,16 +263,29 @@ def _transition(balancer: LoadBalancer) -> Transition | None:
 
 def pool_usages(snapshot: Snapshot) -> tuple[PoolUsage, ...]:
     """Every pool with its counts and the holders of its addresses, by name."""
-    memo, balancers = snapshot.memo, load_balancers(snapshot)
-    holdings = memo.by_item("holdings", balancers, _holding)
-    holdings = memo.equal("equal holdings", holdings)
-    held = memo.of("held", (holdings,), lambda: _held(holdings))
-    blocks = {block.pool: block for block in _blocks(snapshot)}
-    holders = memo.by_key("holders", (blocks,), (held,), lambda key: (_holders(blocks[key], held),))
-    by_pool = dict(zip(sorted(blocks), holders, strict=True))
-    pools = snapshot.records[POOLS]
-    mappings = (pools, by_pool)
-    return memo.by_key("usages", mappings, (), lambda key: (_usage(pools[key], by_pool[key]),))
+    return usages_by_pool(snapshot).values
+
+
+def usages_by_pool(snapshot: Snapshot) -> Parts[PoolUsage]:
+    """The same, also by the keys of the pools."""
+    memo, balancers = snapshot.memo, balancers_by_service(snapshot)
+
+    def held_by(key: str) -> tuple[_Holding, ...]:
+        return tuple((key, found.addresses) for found in balancers[key] if found.addresses)
+
+    holdings = memo.by_key(_HOLDINGS, (balancers,), (), held_by).values
+    held = memo.of(_HELD, (holdings,), lambda: _held(holdings))
+    blocks, pools = _blocks(snapshot).by_key, snapshot.records[POOLS]
+
+    def holders_of(key: str) -> tuple[_Holders, ...]:
+        return tuple(_holders(found, held) for found in blocks[key])
+
+    holders = memo.by_key(_HOLDERS, (blocks,), (held,), holders_of).by_key
+
+    def usage_of(key: str) -> tuple[PoolUsage, ...]:
+        return tuple(_usage(pools[key], found) for found in holders[key])
+
+    return memo.by_key(_USAGES, (pools, holders), (), usage_of)
 
 
 def condition_of(conditions: Iterable[Condition], *types: str) -> Condition | None:
@@ -283,10 +308,18 @@ def _load_balancer(service: Service, ranges: Iterable[tuple[str, AddressRange]])
     )
 
 
-def _blocks(snapshot: Snapshot) -> tuple[_Blocks, ...]:
+def _blocks(snapshot: Snapshot) -> Parts[_Blocks]:
     """The blocks of every pool; a pool keeps its own while they say the same."""
     pools = snapshot.records[POOLS]
-    return snapshot.memo.by_key("blocks", (pools,), (), lambda key: (_ranges(key, pools[key]),))
+    return snapshot.memo.by_key(_BLOCKS, (pools,), (), lambda key: (_ranges(key, pools[key]),))
+
+
+def _by_use(
+    pools: Mapping[str, Pool], blocks: Iterable[_Blocks]
+) -> Iterator[tuple[str, AddressRange]]:
+    """The ranges of pools; of two that have an address, the one in use is first: it gave it."""
+    for block in sorted(blocks, key=lambda each: bool(_conflict(pools[each.pool]))):
+        yield from ((block.pool, found) for found in block.ranges)
 
 
 def _conflict(pool: Pool) -> Condition | None:
@@ -310,11 +343,7 @@ def _usage(pool: Pool, holders: _Holders) -> PoolUsage:
     )
 
 
-def _holding(balancer: LoadBalancer) -> tuple[tuple[str, tuple[Address, ...]], ...]:
-    return ((balancer.service.key, balancer.addresses),) if balancer.addresses else ()
-
-
-def _held(holdings: Iterable[tuple[str, tuple[Address, ...]]]) -> _Held:
+def _held(holdings: Iterable[_Holding]) -> _Held:
     held: dict[tuple[int, int], tuple[Address, list[str]]] = {}
     for service, addresses in holdings:
         for address in addresses:

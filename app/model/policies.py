@@ -15,6 +15,7 @@ from app.model.case import Case
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
 from app.model.selectors import describe, selects
+from app.state.derived import Key
 from app.state.kinds import (
     CILIUM_ENDPOINTS,
     CILIUM_POLICIES,
@@ -94,6 +95,9 @@ class Policy:
                     yield each
 
 
+_POLICIES: Key[tuple[Policy, ...]] = Key()
+
+
 def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
     """Every policy that is known, by kind and name."""
     inputs = (
@@ -101,7 +105,7 @@ def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
         snapshot.records[CILIUM_POLICIES],
         snapshot.records[CLUSTERWIDE_POLICIES],
     )
-    return snapshot.memo.of("policies", inputs, lambda: tuple(_policies(snapshot)))
+    return snapshot.memo.of(_POLICIES, inputs, lambda: tuple(_policies(snapshot)))
 
 
 def labels_of(endpoint: CiliumEndpoint) -> Mapping[str, str]:
@@ -249,6 +253,9 @@ def policies_read(case: Case, kind: Kind[object]) -> bool:
     return case.snapshot.health_of(kind).state is not State.OFF and case.known(kind)
 
 
+_POLICED: Key[tuple[Policed, ...]] = Key()
+
+
 def policed(case: Case) -> tuple[Policed, ...]:
     """Every such service; none where its backends or the policies are not known."""
     known = tuple(kind for kind in POLICIES if policies_read(case, kind))
@@ -266,9 +273,9 @@ def policed(case: Case) -> tuple[Policed, ...]:
             snapshot.records[ENDPOINT_SLICES],
         ),
         *(snapshot.records[SERVICES], snapshot.records[CONFIG_MAPS]),
+        *known,
     )
-    # What is known is a part of the name: the kinds are few, and strings are not compared by value.
-    return case.memo.of(("policed", known), inputs, lambda: tuple(_Search(case, known).found()))
+    return case.memo.of(_POLICED, inputs, lambda: tuple(_Search(case, known).found()))
 
 
 class _Search:

@@ -22,9 +22,11 @@ from app.model.lbipam import (
     block_range,
     condition_of,
     overlaps,
+    usages_by_pool,
 )
 from app.model.near_misses import Miss, farness, misses
 from app.model.selectors import selects, service_labels
+from app.state.derived import Key
 from app.state.kinds import EVENTS, POOLS, SERVICES
 from collectors.cilium.records import Pool
 from collectors.kubernetes.records import LabelSelector, Service
@@ -163,11 +165,11 @@ def ranges_with_origin(usage: PoolUsage) -> tuple[tuple[AddressRange, bool], ...
 class Accounts:
     """What LB-IPAM's books must say, worked out from the objects."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, rooms: Mapping[str, tuple[Mapping[int, Room], ...]]) -> None:
         self._balancers = case.balancers
-        self._usages = case.usages
         self._events = case.snapshot.records[EVENTS]
-        self._memo = case.memo
+        self.rooms = {pool: room for pool, found in rooms.items() for room in found}
+        """The room in each pool by family."""
 
     @cached_property
     def holders(self) -> Mapping[Address, tuple[Service, ...]]:
@@ -177,12 +179,6 @@ class Accounts:
             for address in balancer.addresses:
                 found.setdefault(address, []).append(balancer.service)
         return {address: tuple(services) for address, services in found.items()}
-
-    @cached_property
-    def rooms(self) -> Mapping[str, Mapping[int, Room]]:
-        """The room in each pool by family."""
-        rooms = self._memo.by_item("rooms", self._usages, lambda usage: (_rooms(usage),))
-        return {usage.pool.key: room for usage, room in zip(self._usages, rooms, strict=True)}
 
     @cached_property
     def other_controllers(self) -> Mapping[str, tuple[str, ...]]:
@@ -202,8 +198,18 @@ class Accounts:
 
 def accounts(case: Case) -> Accounts:
     """The books of a case, which are those of the case before while nothing of them changed."""
-    read = (case.balancers, case.usages, case.snapshot.records[EVENTS])
-    return case.memo.of("lbipam accounts", read, lambda: Accounts(case))
+    usages = usages_by_pool(case.snapshot).by_key
+
+    def rooms_of(pool: str) -> tuple[Mapping[int, Room], ...]:
+        return tuple(map(_rooms, usages[pool]))
+
+    rooms = case.memo.by_key(_ROOMS, (usages,), (), rooms_of).by_key
+    read = (case.balancers, rooms, case.snapshot.records[EVENTS])
+    return case.memo.of(_ACCOUNTS, read, lambda: Accounts(case, rooms))
+
+
+_ROOMS: Key[Mapping[int, Room]] = Key()
+_ACCOUNTS: Key[Accounts] = Key()
 
 
 def _rooms(usage: PoolUsage) -> Mapping[int, Room]:
@@ -283,7 +289,10 @@ def all_holdings(case: Case) -> Mapping[str, Holdings]:
     snapshot = case.snapshot
     known = case.known(SERVICES)
     inputs = (snapshot.records[POOLS], snapshot.records[SERVICES], known)
-    return case.memo.of("holdings", inputs, lambda: _all_holdings(case, known=known))
+    return case.memo.of(_ALL_HOLDINGS, inputs, lambda: _all_holdings(case, known=known))
+
+
+_ALL_HOLDINGS: Key[Mapping[str, Holdings]] = Key()
 
 
 def elsewhere(usage: PoolUsage, balancers: Iterable[LoadBalancer]) -> tuple[Elsewhere, ...]:

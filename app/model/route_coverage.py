@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from itertools import chain
 from typing import TypeAlias
 
 from app.model.case import Case
@@ -22,9 +23,10 @@ from app.model.desired_routes import (
     configuration,
     expectation,
 )
-from app.model.lbipam import Address, by_address
+from app.model.lbipam import Address, balancers_by_service, by_address
 from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links
 from app.model.service_endpoints import Serving, serving
+from app.state.derived import Key, Parts
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,
@@ -111,13 +113,13 @@ class Scene:
     links: Mapping[Link, LinkState]
     tables: Mapping[int, Announced]
     """Announcements by IP version."""
-    slices: Mapping[str, tuple[EndpointSlice, ...]]
     endpoints_known: bool
     restarted: frozenset[str]
     """Nodes whose agent started a moment ago."""
     changed_at: datetime | None
     """When the BGP configuration was last changed."""
-    _expected: dict[str, Expected]
+    expectations: Parts[Expected]
+    """What should be announced for each service of type LoadBalancer, by its key."""
     _carried: dict[int, tuple[tuple[Link, ...], Carried]] = field(default_factory=dict)
     _compared: dict[tuple[int, int, int], tuple[tuple[Link, ...], tuple[str, ...], _Compared]] = (
         field(default_factory=dict)
@@ -166,51 +168,58 @@ class Scene:
         return None
 
     def expected(self, service: Service) -> Expected:
-        """What should be announced for a service; worked out anew only where it changed."""
-        key = service.key
-        kept, slices = self._expected.get(key), self.slices.get(key, ())
-        if kept is None or kept.service is not service or kept.slices != slices:
-            behind = serving(slices) if self.endpoints_known else None
-            found = expectation(self.config, service, behind)
-            kept = self._expected[key] = Expected(service, slices, behind, found)
-        return kept
+        """What should be announced for a service of type LoadBalancer."""
+        return self.expectations.by_key[service.key][0]
 
     def asked(self) -> frozenset[str]:
-        """Every prefix that any service asks for, whose way has been judged."""
-        memo, expected = self.case.memo, tuple(self._expected.values())
-        asked = memo.by_item("asked by each", expected, _asked)
-        return memo.of("asked", (asked,), lambda: frozenset(asked))
-
-    def keep_only(self, services: Mapping[str, object]) -> None:
-        """Forget the expectations of services that are gone."""
-        if len(self._expected) > len(services):
-            for key in self._expected.keys() - services.keys():
-                del self._expected[key]
-
-
-def _asked(expected: Expected) -> tuple[str, ...]:
-    return tuple(expected.expectation.asked)
+        """Every prefix that any service asks for."""
+        found = self.expectations.values
+        return self.case.memo.of(
+            _ASKED,
+            (found,),
+            lambda: frozenset(chain.from_iterable(each.expectation.asked for each in found)),
+        )
 
 
 def scene(case: Case) -> Scene:
     """The scene of a diagnosis."""
-    return case.memo.of("scene", (case,), lambda: _scene(case))
+    return case.memo.of(_SCENE, (case,), lambda: _scene(case))
+
+
+_SCENE: Key[Scene] = Key()
+_RESTARTED: Key[frozenset[str]] = Key()
+_STARTS: Key[tuple[str, datetime]] = Key()
+_CONFIGURED_AT: Key[datetime | None] = Key()
+_EXPECTED: Key[Expected] = Key()
+_ASKED: Key[frozenset[str]] = Key()
 
 
 def _scene(case: Case) -> Scene:
-    restarted = case.memo.equal("restarted", frozenset(_restarted(case)))
+    restarted = frozenset(_restarted(case))
     config, known = configuration(case), case.known(ENDPOINT_SLICES)
+    balancers, slices = balancers_by_service(case.snapshot), case.snapshot.slices_by_service
+
+    def expected(key: str) -> tuple[Expected, ...]:
+        found = slices.get(key, ())
+        return tuple(_expected(config, each.service, found, known=known) for each in balancers[key])
+
     return Scene(
         case=case,
         config=config,
         links=links(case),
         tables={version: announced(case, version) for version in (4, 6)},
-        slices=case.snapshot.slices_by_service,
         endpoints_known=known,
-        restarted=restarted,
+        restarted=case.memo.of(_RESTARTED, (restarted,), lambda: restarted),
         changed_at=_configured_at(case),
-        _expected=case.memo.of("expected", (config, known), dict),
+        expectations=case.memo.by_key(_EXPECTED, (balancers, slices), (config, known), expected),
     )
+
+
+def _expected(
+    config: Configuration, service: Service, slices: tuple[EndpointSlice, ...], *, known: bool
+) -> Expected:
+    behind = serving(slices) if known else None
+    return Expected(service, slices, behind, expectation(config, service, behind))
 
 
 def reach(scene: Scene, wanted: Wanted) -> Reach:
@@ -308,7 +317,7 @@ def _restarted(case: Case) -> list[str]:
         starts = [state.started_at for state in running if state and state.started_at]
         return ((node, max(starts)),) if starts else ()
 
-    starts = case.memo.by_key("agents' starts", (agents,), (), started)
+    starts = case.memo.by_key(_STARTS, (agents,), (), started).values
     since = case.now - timedelta(seconds=SETTLED)
     return [node for node, start in starts if start > since]
 
@@ -324,7 +333,7 @@ def _configured_at(case: Case) -> datetime | None:
         snapshot.records[PEERING_POLICIES],
     )
     inputs: tuple[object, ...] = kinds
-    return case.memo.of("configured at", inputs, lambda: _last_change(kinds))
+    return case.memo.of(_CONFIGURED_AT, inputs, lambda: _last_change(kinds))
 
 
 def _last_change(kinds: tuple[Mapping[str, Object], ...]) -> datetime | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -18,7 +18,7 @@ from app.model.case import Case
 from app.model.health import Version
 from app.model.lbipam import Address
 from app.model.sessions import ESTABLISHED, UNKNOWN, Session, sessions
-from app.state.derived import Memo
+from app.state.derived import Key, Memo
 from app.state.kinds import (
     ADVERTISED,
     BGP_PEERS,
@@ -28,7 +28,7 @@ from app.state.kinds import (
     ROUTES_AVAILABLE_IPV6,
 )
 from app.state.snapshot import Snapshot, State
-from collectors.cilium.command_records import NodeRoutes, Route
+from collectors.cilium.command_records import NodePeers, NodeRoutes, Route
 
 Prefix = IPv4Network | IPv6Network
 
@@ -179,10 +179,17 @@ def links(case: Case) -> Mapping[Link, LinkState]:
     fresh = snapshot.health_of(BGP_PEERS).state is State.FRESH
     counts = case.version >= COUNTS_PREFIXES
     inputs = (case.sessions, snapshot.records[BGP_PEERS], fresh, counts)
-    found = case.memo.of("links", inputs, lambda: _links(case))
-    if case.memo.of("any young", (found,), lambda: any(s.young for s in found.values())):
-        case.memo.forget("links")  # it grows older with every snapshot
-    return case.memo.equal("equal links", found)
+    made = case.memo.of(_MADE, inputs, lambda: _links(case))
+    young = frozenset(link for link, settled in made.young.items() if case.now < settled)
+    young = case.memo.of(_YOUNG, (young,), lambda: young)
+    return case.memo.of(
+        _LINKS,
+        (made, young),
+        lambda: {
+            link: replace(state, young=True) if link in young else state
+            for link, state in made.states.items()
+        },
+    )
 
 
 def announced(case: Case, version: int) -> Announced:
@@ -195,13 +202,21 @@ def announced(case: Case, version: int) -> Announced:
     )
     health = snapshot.health_of(ADVERTISED[version])
     fresh = health.state is State.FRESH
-    name = f"announced {version}"
     inputs = (readings, links(case), snapshot.agents_by_node, fresh)
-    found = case.memo.of(name, inputs, lambda: _announced(case, version, readings))
+    found = case.memo.of(_READ[version], inputs, lambda: _announced(case, version, readings))
     if not fresh or found.read_at == health.read_at:
         return found
     again = (found, health.read_at)
-    return case.memo.of(f"{name} again", again, lambda: replace(found, read_at=health.read_at))
+    return case.memo.of(_READ_AGAIN[version], again, lambda: replace(found, read_at=health.read_at))
+
+
+_MADE: Key[_Links] = Key()
+_YOUNG: Key[frozenset[Link]] = Key()
+_LINKS: Key[Mapping[Link, LinkState]] = Key()
+_READ: Mapping[int, Key[Announced]] = {4: Key(), 6: Key()}
+_READ_AGAIN: Mapping[int, Key[Announced]] = {4: Key(), 6: Key()}
+_GROUPS: Mapping[int, Key[tuple[str, ...]]] = {4: Key(), 6: Key()}
+_HELD_GROUPS: Mapping[int, Key[tuple[str, ...]]] = {4: Key(), 6: Key()}
 
 
 @lru_cache(maxsize=65_536)
@@ -211,29 +226,47 @@ def canonical(text: str) -> str:
     return "" if prefix is None else str(prefix)
 
 
-def _links(case: Case) -> Mapping[Link, LinkState]:
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """The sessions as if none was young."""
+
+    states: Mapping[Link, LinkState]
+    young: Mapping[Link, datetime]
+    """Those that are young, and until when."""
+
+
+def _links(case: Case) -> _Links:
     # Up to 1.17 the End-of-RIB marker of graceful restart is counted as a prefix (measured).
     nothing = 0 if case.version >= COUNTS_PREFIXES else 1
+    fresh = case.snapshot.health_of(BGP_PEERS).state is State.FRESH
+    readings = case.snapshot.records[BGP_PEERS] if fresh else {}
     found: dict[Link, LinkState] = {}
+    young: dict[Link, datetime] = {}
     for session in case.sessions:
-        link = (session.node, session.peer_address)
+        link, established = (session.node, session.peer_address), session.established
         known = found.get(link)
-        if known is None or (session.established and not known.up):
-            counts = session.families if session.established else ()
-            uptime = session.uptime(case.now) if session.established else None
-            found[link] = LinkState(
-                _state(case.snapshot, session),
-                uptime is not None and uptime < SETTLED,
-                tuple(sorted(count.afi for count in counts if count.advertised <= nothing)),
-            )
-    return found
+        if known is not None and not (established and not known.up):
+            continue
+        counts = session.families if established else ()
+        silent = tuple(sorted(count.afi for count in counts if count.advertised <= nothing))
+        found[link] = LinkState(_state(session, readings.get(session.node)), silent=silent)
+        if established and (until := _young_until(case.now, session)) is not None:
+            young[link] = until
+    return _Links(found, young)
 
 
-def _state(snapshot: Snapshot, session: Session) -> str:
+def _young_until(now: datetime, session: Session) -> datetime | None:
+    """The moment from which on an established session is young no more; None: it is not."""
+    up = session.current_witness.up if session.current_witness else None
+    if up is None or (left := SETTLED - up.by(now)) <= 0:
+        return None
+    # Where its source is not read any more, the session grows no older.
+    return now + timedelta(seconds=left) if up.until is None else datetime.max.replace(tzinfo=UTC)
+
+
+def _state(session: Session, reading: NodePeers | None) -> str:
     """A session's state; one that its agent does not have is certainly not established."""
-    reading = snapshot.records[BGP_PEERS].get(session.node)
-    fresh = snapshot.health_of(BGP_PEERS).state is State.FRESH
-    if session.state != UNKNOWN or reading is None or not fresh:
+    if session.state != UNKNOWN or reading is None:
         return session.state
     if reading.bgp_disabled:
         return "off"
@@ -259,8 +292,8 @@ def _announced(case: Case, version: int, readings: Mapping[str, NodeRoutes]) -> 
             youngest[prefix] = min(age, youngest.get(prefix, age))
     return Announced(
         version=version,
-        nodes=_sorted(case.memo, f"announcers {version}", nodes),
-        held_back=_sorted(case.memo, f"held back {version}", held),
+        nodes=_sorted(case.memo, _GROUPS[version], nodes),
+        held_back=_sorted(case.memo, _HELD_GROUPS[version], held),
         youngest=youngest,
         answered=frozenset(_answered(case.snapshot, readings, states)),
         read_at=health.read_at,
@@ -274,17 +307,19 @@ def _routes(reading: NodeRoutes) -> Iterator[tuple[str, Route]]:
             yield prefix, route
 
 
-def _sorted(memo: Memo, name: str, nodes: Mapping[str, set[str]]) -> Mapping[str, tuple[str, ...]]:
+def _sorted(
+    memo: Memo, key: Key[tuple[str, ...]], nodes: Mapping[str, set[str]]
+) -> Mapping[str, tuple[str, ...]]:
     """Sorted; equal ones, also of the reading before, are one object and compared by identity."""
-    known: dict[tuple[str, ...], tuple[str, ...]] = memo.shelf(name, dict)
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    groups: dict[tuple[str, ...], tuple[str, ...]] = {}
     found: dict[str, tuple[str, ...]] = {}
     for prefix, names in nodes.items():
         ordered = tuple(sorted(names))
-        found[prefix] = shared.setdefault(ordered, known.get(ordered, ordered))
-    known.clear()
-    known.update(shared)
-    return found
+        found[prefix] = groups.setdefault(ordered, ordered)
+    texts = {" ".join(group): group for group in groups}
+    kept = memo.by_key(key, (texts,), (), lambda text: (texts[text],)).values
+    shared = {id(texts[text]): each for text, each in zip(sorted(texts), kept, strict=True)}
+    return {prefix: shared[id(group)] for prefix, group in found.items()}
 
 
 def _answered(

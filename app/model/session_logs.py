@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 
+from app.state.derived import Key
 from app.state.kinds import AGENT_LOGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.logs.lines import LogEntry, LogLine, event, is_noise, topic
@@ -244,11 +245,17 @@ class AgentLogs:
 
 def agent_logs(snapshot: Snapshot) -> AgentLogs:
     """The agent logs of a snapshot: those of the one before while nothing was read since."""
-    unread = snapshot.memo.equal("agent logs unread", _unread(snapshot))
-    refused = snapshot.memo.equal("agent logs refused", (_refused(snapshot), _failed(snapshot)))
-    to_come = (_awaits(snapshot), _pods_known(snapshot))
-    read = (snapshot.records[AGENT_LOGS], snapshot.agents_by_node, unread, refused, *to_come)
-    return snapshot.memo.of("agent logs", read, lambda: AgentLogs(snapshot))
+    states: tuple[object, ...] = (
+        *(_unread(snapshot), _refused(snapshot), _failed(snapshot)),
+        *(_awaits(snapshot), _pods_known(snapshot)),
+    )
+    states = snapshot.memo.of(_STATES, (states,), lambda: states)
+    read = (snapshot.records[AGENT_LOGS], snapshot.agents_by_node, states)
+    return snapshot.memo.of(_LOGS, read, lambda: AgentLogs(snapshot))
+
+
+_STATES: Key[tuple[object, ...]] = Key()
+_LOGS: Key[AgentLogs] = Key()
 
 
 def _unread(snapshot: Snapshot) -> Mapping[str, str]:

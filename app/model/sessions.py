@@ -19,6 +19,7 @@ from app.model.durations import span
 from app.model.finding import Health
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
+from app.state.derived import Key
 from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind
 from app.state.snapshot import Snapshot, State
 
@@ -214,13 +215,21 @@ class _Place:
     ground: _Ground
 
 
+_GROUND: Key[_Ground] = Key()
+_READINGS: Key[Mapping[str, NodePeers]] = Key()
+_NODES: Key[Mapping[str, None]] = Key()
+_SESSIONS: Key[Session] = Key()
+_POLICY_PEERS: Key[Mapping[str, tuple[_PolicyPeer, ...]]] = Key()
+
+
 def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
     """Every session that is configured or was seen, by node, peer address and local AS."""
     memo = snapshot.memo
-    ground = memo.equal("sessions' ground", _ground(snapshot))
+    ground = _ground(snapshot)
+    ground = memo.of(_GROUND, (ground,), lambda: ground)
     agents = snapshot.agents_by_node
     asked = (snapshot.records[BGP_PEERS], agents)
-    readings = memo.of("readings by node", asked, lambda: readings_by_node(snapshot))
+    readings = memo.of(_READINGS, asked, lambda: readings_by_node(snapshot))
     policies = _policy_peers(snapshot)
 
     def of_node(node: str) -> tuple[Session, ...]:
@@ -229,8 +238,8 @@ def sessions(snapshot: Snapshot) -> tuple[Session, ...]:
         return _of_node(_Place(node, config, agents.get(node), reading, peers, ground))
 
     parts = (snapshot.records[NODE_CONFIGS], agents, readings, policies)
-    nodes = memo.of("nodes with sessions", parts, lambda: dict.fromkeys(chain(*parts)))
-    return memo.by_key("sessions", (nodes, *parts), (ground,), of_node)
+    nodes = memo.of(_NODES, parts, lambda: dict.fromkeys(chain(*parts)))
+    return memo.by_key(_SESSIONS, (nodes, *parts), (ground,), of_node).values
 
 
 def session_health(session: Session) -> Health:
@@ -303,7 +312,7 @@ def _policy_peers(snapshot: Snapshot) -> Mapping[str, tuple[_PolicyPeer, ...]]:
                 found[node.name] = peers
         return found
 
-    return snapshot.memo.of("policy peers", read, make)
+    return snapshot.memo.of(_POLICY_PEERS, read, make)
 
 
 def _peers_by_policy(policies: Iterable[PeeringPolicy], node: CiliumNode) -> Iterator[_PolicyPeer]:

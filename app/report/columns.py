@@ -20,6 +20,7 @@ from app.model.finding import rank
 from app.model.lbipam import parse_address
 from app.report.json import Item, document
 from app.report.lines import NOTHING, SIGN
+from app.state.derived import Key, Memo
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
@@ -169,9 +170,6 @@ def address(words: str) -> Cell:
     return Cell(words or NOTHING, None if found is None else (found.version, int(found)))
 
 
-Kept: TypeAlias = dict[str, tuple[tuple[object, ...], Row]]
-"""Rows by their key, each with what it was made of."""
-
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Shown_contra = TypeVar("Shown_contra", contravariant=True)
 S = TypeVar("S")
@@ -213,6 +211,8 @@ class ScreenTable(Generic[S]):
         self.columns = tuple(column for column, _ in shown)
         self._cells = tuple(cell for _, cell in shown)
         self.key, self._health, self._labels, self._tone = key, health, labels, tone
+        self._made_of: Key[tuple[object, ...]] = Key()
+        self._rows: Key[Row] = Key()
 
     def row(self, thing: S) -> Row:
         """The row of a thing."""
@@ -228,22 +228,16 @@ class ScreenTable(Generic[S]):
     def kept_rows(
         self,
         things: Iterable[tuple[S, tuple[object, ...] | None]],
-        kept: Kept,
+        memo: Memo,
     ) -> Iterator[Row]:
         """A row of each; one made of the same as the last time is the same row.
 
-        Each thing comes with what its row is made of; None: it is always made anew. `kept` has the
-        rows of the last time, and then those of this one.
+        Each thing comes with what its row is made of; None: it is always made anew.
         """
-        last = dict(kept)
-        kept.clear()
-        for thing, made_of in things:
-            key = self.key(thing)
-            known = last.get(key)
-            row = known[1] if known and known[0] == made_of else self.row(thing)
-            if made_of is not None:
-                kept[key] = (made_of, row)
-            yield row
+        found = {self.key(thing): (thing, made_of or (object(),)) for thing, made_of in things}
+        made_of = memo.by_key(self._made_of, (found,), (), lambda key: (found[key][1],)).by_key
+        rows = memo.by_key(self._rows, (made_of,), (), lambda key: (self.row(found[key][0]),))
+        return (row for key in found for row in rows.by_key[key])
 
 
 I_co = TypeVar("I_co", bound=Item, covariant=True)

@@ -4,206 +4,165 @@ A value is kept with what it was made of and used again while that is the same: 
 by identity, since a snapshot shares every record that did not change. A memo never changes an
 answer, it only saves the making of it; with a new one everything is made once.
 
-A name keeps one value, that of the last look, so a memo does not grow with time, and it dies with
-the snapshots that share it. What it keeps by key and by item is never altered, only replaced:
-threads that look at different snapshots cost each other time and nothing else. A value that its
-user fills by itself (`shelf`) belongs to one thread.
+A key keeps one value, that of the last look, so a memo does not grow with time, and it dies with
+the snapshots that share it. What is kept is never altered, only replaced: threads that look at
+different snapshots cost each other time and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import is_, is_not
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 
+class Key(Generic[T]):
+    """What a value of this type is kept under: one constant for each use."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts(Generic[V]):
+    """What was made of the keys of a mapping, in the order of the keys."""
+
+    by_key: Mapping[str, tuple[V, ...]]
+    values: tuple[V, ...]
+    """All of it."""
+    passing: tuple[V, ...] = ()
+    """Those of the values that are made anew at the next look."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What was made of every key of a mapping."""
+    """The parts, and what they were made of."""
 
     mappings: tuple[Mapping[str, object], ...]
     common: tuple[object, ...]
-    parts: Mapping[str, tuple[object, ...]]
-    """In the order of the keys."""
-    values: tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """What was made of every item of a sequence."""
-
-    items: tuple[object, ...]
-    parts: tuple[tuple[object, ...], ...]
-    values: tuple[object, ...]
+    parts: Parts[object]
+    passing: frozenset[str]
+    """Keys whose parts are made anew at the next look."""
 
 
 class Memo:
-    """Values by name, each with what it was made of. One belongs to one follower of a cluster."""
+    """Values by key, each with what it was made of. One belongs to one follower of a cluster."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[tuple[object, ...], object]] = {}
-        self._tables: dict[Hashable, _Table] = {}
-        self._series: dict[Hashable, _Series] = {}
+        self._kept: dict[object, tuple[tuple[object, ...], object]] = {}
+        self._tables: dict[object, _Table] = {}
 
     def __len__(self) -> int:
-        """How many names there are."""
-        return len(self._kept) + len(self._tables) + len(self._series)
+        """How many keys there are."""
+        return len(self._kept) + len(self._tables)
 
-    def of(self, name: Hashable, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
-        """The value of this name: the kept one while every input is the very same object."""
-        kept = self._kept.get(name)
+    def of(self, key: Key[T], inputs: tuple[object, ...], make: Callable[[], T]) -> T:
+        """The value of this key: the kept one while every input is the very same object.
+
+        A value that is made anew and equals the kept one is the kept one. So what is cheap to make
+        is made identical by being its own input.
+        """
+        kept = self._kept.get(key)
         if kept is not None and _same(kept[0], inputs):
-            return cast("T", kept[1])  # made by the same `make`: a name has one maker
+            return cast("T", kept[1])  # a key keeps values of its type alone
         value = make()
-        self._kept[name] = (inputs, value)
-        return value
-
-    def equal(self, name: Hashable, value: T) -> T:
-        """The kept object where it equals this value: what is equal becomes identical."""
-        kept = self._kept.get(name)
         if kept is not None and kept[1] == value:
-            return kept[1]
-        self._kept[name] = ((), value)
+            value = kept[1]
+        self._kept[key] = (inputs, value)
         return value
-
-    def put(self, name: Hashable, value: object) -> None:
-        """Keep a value for whoever asks for it by `shelf`."""
-        self._kept[name] = ((), value)
-
-    def forget(self, name: Hashable) -> None:
-        """Make the value of this name anew when it is next asked for."""
-        self._kept.pop(name, None)
-
-    def shelf(self, name: Hashable, make: Callable[[], T]) -> T:
-        """A value that its user keeps up to date itself; made when it is first asked for."""
-        return self.of(name, (), make)
 
     def by_key(
         self,
-        name: Hashable,
+        key: Key[V],
         mappings: tuple[Mapping[str, object], ...],
         common: tuple[object, ...],
         make: Callable[[str], tuple[V, ...]],
-    ) -> tuple[V, ...]:
-        """What is made of each key of the first mapping, in the order of the keys.
+        again: Callable[[V], bool] | None = None,
+    ) -> Parts[V]:
+        """What is made of each key of the first mapping.
 
         `make` may look at nothing but what the mappings have at its key, and at `common`. It is
-        asked anew where one of them has another record there. What comes out equal stays the very
-        same object, and so does the whole while no part of it changed.
+        asked anew where one of them has another record there, and where it made a value for which
+        `again`, asked of the value alone, is true. What comes out equal stays the very same object,
+        and so does the whole while no part of it changed.
         """
-        return cast("tuple[V, ...]", self._table(name, mappings, common, make).values)
-
-    def parts(
-        self,
-        name: Hashable,
-        mappings: tuple[Mapping[str, object], ...],
-        common: tuple[object, ...],
-        make: Callable[[str], tuple[V, ...]],
-    ) -> Mapping[str, tuple[V, ...]]:
-        """As `by_key`, with what is made of each key apart."""
-        found = self._table(name, mappings, common, make).parts
-        return cast("Mapping[str, tuple[V, ...]]", found)
-
-    def by_item(
-        self, name: Hashable, items: tuple[T, ...], make: Callable[[T], tuple[V, ...]]
-    ) -> tuple[V, ...]:
-        """What is made of each item, in their order; anew only of items that were not there.
-
-        `make` may look at nothing but the item. The whole stays the very same while no part of it
-        changed.
-        """
-        kept = self._series.get(name) or _NOTHING
-        if kept.items is items:
-            return cast("tuple[V, ...]", kept.values)
-        made: list[tuple[object, ...]]
-        if len(kept.items) == len(items):
-            made = list(kept.parts)
-            for place in compress(range(len(items)), map(is_not, items, kept.items)):
-                made[place] = make(items[place])
-        else:
-            known = dict(zip(map(id, kept.items), kept.parts, strict=True))
-            made = [known[id(item)] if id(item) in known else make(item) for item in items]
-        values = tuple(chain.from_iterable(made))
-        values = kept.values if _same(values, kept.values) else values
-        self._series[name] = _Series(items, tuple(made), values)
-        return cast("tuple[V, ...]", values)
-
-    def those(self, items: tuple[T, ...], wanted: Callable[[T], bool]) -> tuple[T, ...]:
-        """The items that are wanted, in their order. `wanted` judges by the item alone.
-
-        It is a function of a module, which is its own name here; a function that is made on each
-        call would be another name each time.
-        """
-        if "<" in wanted.__qualname__:
-            raise ValueError(f"{wanted.__qualname__} is not a function of a module")
-        return self.by_item(wanted, items, lambda item: (item,) if wanted(item) else ())
-
-    def _table(
-        self,
-        name: Hashable,
-        mappings: tuple[Mapping[str, object], ...],
-        common: tuple[object, ...],
-        make: Callable[[str], tuple[object, ...]],
-    ) -> _Table:
-        kept = self._tables.get(name)
-        if kept is None:
-            parts = {key: make(key) for key in sorted(mappings[0])}
-            made = _Table(mappings, common, parts, tuple(chain.from_iterable(parts.values())))
-        elif _same(kept.mappings, mappings) and _same(kept.common, common):
-            return kept
-        else:
-            made = _remade(kept, mappings, common, make)
-        self._tables[name] = made
-        return made
+        kept = self._tables.get(key, _NOTHING)
+        if kept.passing or not (_same(kept.mappings, mappings) and _same(kept.common, common)):
+            kept = _changed(kept, mappings, common, make, again)
+        self._tables[key] = kept
+        return cast("Parts[V]", kept.parts)  # a key keeps parts of its type alone
 
 
-_NOTHING = _Series((), (), ())
-
-
-def _remade(
-    kept: _Table,
-    mappings: tuple[Mapping[str, object], ...],
-    common: tuple[object, ...],
-    make: Callable[[str], tuple[object, ...]],
-) -> _Table:
-    """The table of these mappings, with the parts that can be kept."""
-    parts = dict(kept.parts)
-    keys_changed = parts.keys() != mappings[0].keys()
-    if keys_changed:
-        parts = {key: parts.get(key, ()) for key in sorted(mappings[0])}
-    other = keys_changed
-    for key in _changed(kept, tuple(parts), mappings, common):
-        old = parts[key]
-        parts[key] = new = _shared(old, make(key))
-        other = other or new is not old
-    if not other:
-        return _Table(mappings, common, kept.parts, kept.values)
-    values = tuple(chain.from_iterable(parts.values()))
-    return _Table(mappings, common, parts, kept.values if _same(values, kept.values) else values)
+_NOTHING = _Table((), (), Parts({}, ()), frozenset())
 
 
 def _changed(
     kept: _Table,
-    keys: tuple[str, ...],
     mappings: tuple[Mapping[str, object], ...],
     common: tuple[object, ...],
+    make: Callable[[str], tuple[V, ...]],
+    again: Callable[[V], bool] | None,
+) -> _Table:
+    """The table of these mappings, with the parts that can be kept."""
+    old = cast("Mapping[str, tuple[V, ...]]", kept.parts.by_key)
+    new: dict[str, tuple[V, ...]] = {}
+    passing = set(kept.passing)
+    for key in _to_make(kept, mappings, common):
+        made, before = make(key), old.get(key)
+        part = made if before is None else _shared(before, made)
+        if part is not before:
+            new[key] = part
+        passing.discard(key)
+        if again is not None and any(map(again, made)):
+            passing.add(key)
+    if not (kept.mappings and _same_keys(kept.mappings[0], mappings[0])):
+        parts = {key: new[key] if key in new else old[key] for key in sorted(mappings[0])}
+        passing &= parts.keys()
+    elif new:
+        parts = {**old, **new}
+    else:
+        return _Table(mappings, common, kept.parts, frozenset(passing))
+    values = tuple(chain.from_iterable(parts.values()))
+    if _same(values, kept.parts.values):
+        values = cast("tuple[V, ...]", kept.parts.values)
+    left = tuple(v for key in sorted(passing) for v in parts[key] if again is None or again(v))
+    return _Table(mappings, common, Parts(parts, values, left), frozenset(passing))
+
+
+def _to_make(
+    kept: _Table, mappings: tuple[Mapping[str, object], ...], common: tuple[object, ...]
 ) -> Iterable[str]:
-    """The keys at which any mapping has another record than before; all if `common` changed."""
-    if not _same(kept.common, common):
-        return keys
-    pairs = [pair for pair in zip(kept.mappings, mappings, strict=True) if pair[0] is not pair[1]]
-    differ = (
-        compress(keys, map(is_not, map(old.get, keys), map(new.get, keys))) for old, new in pairs
-    )
-    return dict.fromkeys(chain.from_iterable(differ))
+    """The keys that are new or passing, or at which a mapping has another record than before."""
+    if not (kept.mappings and _same(kept.common, common)):
+        return sorted(mappings[0])
+    pairs = zip(kept.mappings, mappings, strict=True)
+    differ = chain.from_iterable(_differing(*pair) for pair in pairs)
+    return dict.fromkeys(key for key in chain(kept.passing, differ) if key in mappings[0])
 
 
-def _shared(old: tuple[object, ...], new: tuple[object, ...]) -> tuple[object, ...]:
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    """The keys at which the mappings have other records, or one of them none."""
+    if old is new:
+        return iter(())
+    if _same_keys(old, new):
+        return compress(new, map(is_not, old.values(), new.values()))
+    keys = tuple(dict.fromkeys(chain(new, old)))
+    return compress(keys, map(is_not, map(old.get, keys, _GONE), map(new.get, keys)))
+
+
+_GONE = repeat(object())
+
+
+def _same_keys(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Whether they have the same keys in the same order."""
+    return len(old) == len(new) and list(old) == list(new)
+
+
+def _shared(old: tuple[V, ...], new: tuple[V, ...]) -> tuple[V, ...]:
     """The new values, each the very old one where they are equal."""
     if old == new:
         return old

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Never
 
-from app.state.derived import Memo
+from app.state.derived import Key, Memo
 from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, R, Records
 
 if TYPE_CHECKING:
@@ -120,15 +120,21 @@ class Snapshot:
     def agents_by_node(self) -> Mapping[str, Pod]:
         """The agent pod of each node that has one; the newest where several are left over."""
         pods = self.records[PODS]
-        agents = self.memo.by_key("agents", (pods,), (), partial(_agent, pods))
-        return self.memo.of("agents by node", (agents,), lambda: _by_node(agents))
+        agents = self.memo.by_key(_AGENTS, (pods,), (), partial(_agent, pods)).values
+        return self.memo.of(_AGENTS_BY_NODE, (agents,), lambda: _by_node(agents))
 
     @cached_property
     def slices_by_service(self) -> Mapping[str, tuple[EndpointSlice, ...]]:
-        """Endpoint slices by the key of their service."""
+        """Endpoint slices by the key of their service; what did not change is the same object."""
         slices = self.records[ENDPOINT_SLICES]
-        return self.memo.of("slices", (slices,), lambda: _by_service(slices.values()))
+        found = self.memo.of(_GROUPED, (slices,), lambda: _by_service(slices.values()))
+        return self.memo.by_key(_SLICES, (found,), (), found.__getitem__).by_key
 
+
+_AGENTS: Key[Pod] = Key()
+_AGENTS_BY_NODE: Key[Mapping[str, Pod]] = Key()
+_GROUPED: Key[Mapping[str, tuple[EndpointSlice, ...]]] = Key()
+_SLICES: Key[EndpointSlice] = Key()
 
 _BADNESS = {
     State.FRESH: 0,

@@ -8,7 +8,7 @@ from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from app.diagnosis.service_path.announcing import show_routes
-from app.diagnosis.service_path.paths import path_findings, service_paths
+from app.diagnosis.service_path.paths import path_findings
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, selects_service
 from app.model.desired_routes import Configuration
@@ -17,6 +17,7 @@ from app.model.lbipam import parse_address
 from app.model.route_coverage import Scene, changed_at, scene
 from app.model.routes import SETTLED, Announced, canonical
 from app.model.wording import named
+from app.state.derived import Key
 from app.state.kinds import CILIUM_NODES, ROUTES_ADVERTISED_IPV6, SERVICES
 from collectors.kubernetes.records import Service
 
@@ -24,6 +25,11 @@ _POD_NETWORKS = ("cluster-pool", "kubernetes")
 """IPAM modes in which the pod networks of a node are in its CiliumNode."""
 _READ = ("Service", "PodCIDR")
 """Types of advertisements whose prefixes follow from what is read."""
+
+
+_FIRST_LOOK: Key[datetime] = Key()
+_SINCE: Key[datetime] = Key()
+_MAPPED: Key[Mapping[str, _Mapped]] = Key()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,6 @@ def unasked(case: Case) -> Iterator[Finding]:
         return
     if not _settled(now) or not any(table.nodes for table in now.tables.values()):
         return
-    service_paths(case)  # judges every service, and so tells what they ask for
     asked = _asked(now)
     odd = {
         prefix: table
@@ -60,7 +65,7 @@ def mapped_next_hops(case: Case) -> Iterator[Finding]:
     table = scene(case).tables[6]
     if table.read_at is None:
         return
-    found = case.memo.of("mapped next hops", (routes, table), lambda: _mapped(case, table))
+    found = case.memo.of(_MAPPED, (routes, table), lambda: _mapped(case, table))
     for peer, mapped in sorted(found.items()):
         failed = _probed_in_vain(case, mapped.prefixes)
         yield Finding(
@@ -122,11 +127,11 @@ def _lasting(case: Case, odd: Iterable[str]) -> Iterator[str]:
 
     Whoever looks but once has nothing to compare with, and is told at once.
     """
-    known: dict[str, datetime] | None = case.memo.shelf("unasked", lambda: None)
-    since = {prefix: (known or {}).get(prefix, case.now) for prefix in odd}
-    case.memo.put("unasked", since)
-    for prefix, moment in since.items():
-        if known is None or (case.now - moment).total_seconds() >= SETTLED:
+    first = case.memo.of(_FIRST_LOOK, (), lambda: case.now)
+    prefixes = dict.fromkeys(odd)
+    since = case.memo.by_key(_SINCE, (prefixes,), (), lambda _: (case.now,)).by_key
+    for prefix in prefixes:
+        if case.now == first or (case.now - since[prefix][0]).total_seconds() >= SETTLED:
             yield prefix
 
 

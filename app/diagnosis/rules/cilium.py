@@ -37,6 +37,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
 from app.model.wording import count, named, quoted
+from app.state.derived import Key
 from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS, Kind
 from app.state.snapshot import State
 from collectors.kubernetes.records import Condition, DaemonSet, Deployment, ManagedField, Node
@@ -307,6 +308,8 @@ def _bare_nodes(case: Case) -> tuple[Node, ...]:
     )
 
 
+_DOWN: Key[tuple[tuple[Node, Condition], ...]] = Key()
+
 JUST_NOW = 15.0
 """Seconds within which the restart that a new configuration asks for need not have begun."""
 LEASES_MISSED = 2
@@ -374,9 +377,7 @@ def nodes(case: Case) -> Iterator[Finding]:
     if not case.known(NODES):
         return
     now = case.heard(NODES)
-    for node, ready in case.memo.of(
-        "nodes down", (case.snapshot.records[NODES],), lambda: _down(case)
-    ):
+    for node, ready in case.memo.of(_DOWN, (case.snapshot.records[NODES],), lambda: _down(case)):
         young = (since(node.metadata.creation_timestamp, now) or STARTING) < STARTING
         yield _not_ready(case, node, ready, young=young, now=now)
 

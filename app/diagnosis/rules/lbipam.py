@@ -29,6 +29,7 @@ from app.model.lb_class import Responsibility, responsible, serves_by_node
 from app.model.lbipam import Address, LoadBalancer
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, wanted_families
 from app.model.wording import named
+from app.state.derived import Key
 from app.state.kinds import SERVICES
 from collectors.kubernetes.records import Service
 
@@ -50,6 +51,8 @@ class _Lack:
 
 
 _NOTHING = _Lack()
+_ANSWERS: Key[Mapping[str, tuple[Finding, ...]]] = Key()
+_LACKING: Key[LoadBalancer] = Key()
 
 
 def address_findings(case: Case, balancer: LoadBalancer) -> tuple[Finding, ...]:
@@ -74,13 +77,13 @@ def _answers(case: Case) -> Mapping[str, tuple[Finding, ...]]:
     """The findings by service; once a case, since what services share takes all of them."""
     if not case.known(SERVICES):
         return {}
-    return case.memo.of("lbipam answers", (case.snapshot,), lambda: _worked_out(case))
+    return case.memo.of(_ANSWERS, (case.snapshot,), lambda: _worked_out(case))
 
 
 def _worked_out(case: Case) -> Mapping[str, tuple[Finding, ...]]:
     lacks = {
         balancer.service.key: (balancer.service, lack)
-        for balancer in case.those(case.balancers, _lacks)
+        for balancer in case.balancers_where(_LACKING, _lacks)
         if (lack := _lack(case, balancer)) != _NOTHING
     }
     waiting: dict[tuple[str, str], list[Service]] = {}

@@ -27,8 +27,13 @@ from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
 from app.model.wording import named
+from app.state.derived import Key
 from app.state.kinds import POOLS, SERVICES
 from collectors.kubernetes.records import Service
+
+_HOLDING_FOREIGN: Key[LoadBalancer] = Key()
+_ASKING: Key[LoadBalancer] = Key()
+_SHARING: Key[LoadBalancer] = Key()
 
 _LOOKED_AT = 4096
 """How many addresses of a range are tried to name a free one."""
@@ -253,7 +258,7 @@ def foreign_addresses(case: Case) -> Iterator[Finding]:
     if not case.usages:
         return  # Without a pool LB-IPAM sleeps, and every address is another controller's.
     pools = [usage.pool.metadata for usage in case.usages]
-    for balancer in case.those(case.balancers, _holds_foreign):
+    for balancer in case.balancers_where(_HOLDING_FOREIGN, _holds_foreign):
         service = balancer.service
         if service.metadata.deletion_timestamp or not responsible(case, balancer).responsible:
             continue
@@ -265,7 +270,7 @@ def ignored_requests(case: Case) -> Iterator[Finding]:
     """CS203: a service asks for something that is no address, and has got another."""
     if not case.known(SERVICES):
         return
-    for balancer in case.those(case.balancers, _asks):
+    for balancer in case.balancers_where(_ASKING, _asks):
         finding = unreadable_request(case, balancer)
         if finding is not None and responsible(case, balancer).responsible:
             yield finding
@@ -280,7 +285,7 @@ def unshared_addresses(case: Case) -> Iterator[Finding]:
     if not case.known(SERVICES):
         return
     groups: dict[str, list[LoadBalancer]] = {}
-    for balancer in case.those(case.balancers, _shares):
+    for balancer in case.balancers_where(_SHARING, _shares):
         key = sharing_key(balancer.service)
         if balancer.addresses and not request_of(balancer.service).addresses:
             groups.setdefault(key, []).append(balancer)

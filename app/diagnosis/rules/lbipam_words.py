@@ -16,6 +16,7 @@ from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import REQUEST_SATISFIED, LoadBalancer
 from app.model.pool_matching import PoolMatch
 from app.model.selectors import describe
+from app.state.derived import Key
 from app.state.kinds import DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
 from collectors.cilium.records import Pool
 from collectors.kubernetes.records import LabelSelector, Metadata, Service
@@ -23,6 +24,8 @@ from collectors.kubernetes.records import LabelSelector, Metadata, Service
 POOL = "CiliumLoadBalancerIPPool"
 OPERATOR = "cilium-operator"
 """The operator's Deployment."""
+
+_OPERATORS: Key[tuple[CiliumPod, ...]] = Key()
 
 GRACE = 30.0
 """Seconds after a change within which LB-IPAM may not have said all it has to."""
@@ -53,7 +56,8 @@ def operator_trouble(case: Case) -> str:
     deployment = case.snapshot.records[DEPLOYMENTS].get(f"{namespace}/{OPERATOR}")
     if deployment is not None and deployment.spec.replicas == 0:
         return f"the Deployment {namespace}/{OPERATOR} is scaled to 0"
-    operators = case.those(case.pods, _is_operator)
+    pods = case.pods
+    operators = case.memo.of(_OPERATORS, (pods,), lambda: tuple(filter(_is_operator, pods)))
     if case.known(PODS) and (operators or deployment) and not any(p.ready for p in operators):
         return "no operator pod is ready"
     lease = operator_lease(case.snapshot)

@@ -18,6 +18,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted
+from app.state.derived import Key
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, PODS
 from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
 
@@ -78,6 +79,11 @@ class Trouble:
         return pod_refs(self.found)
 
 
+_LIVE: Key[Mapping[str, tuple[CiliumPod, ...]]] = Key()
+_TROUBLES: Key[tuple[Trouble, ...]] = Key()
+_SUSPECTS: Key[tuple[CiliumPod, ...]] = Key()
+
+
 def pod_ref(pod: Pod) -> Ref:
     """A pod, as findings point at it."""
     return Ref("Pod", pod.name, pod.namespace)
@@ -98,7 +104,7 @@ def workload(case: Case, component: str) -> Ref:
 
 def live(case: Case, component: str) -> tuple[CiliumPod, ...]:
     """The component's pods that count: one that was evicted, or has ended, is only left over."""
-    return case.memo.of("live pods", (case.snapshot.records[PODS],), lambda: _live(case))[component]
+    return case.memo.of(_LIVE, (case.snapshot.records[PODS],), lambda: _live(case))[component]
 
 
 def started(found: CiliumPod, container: str) -> datetime:
@@ -124,7 +130,7 @@ def trouble(case: Case, found: CiliumPod) -> Trouble | None:
 
 def troubles(case: Case) -> tuple[Trouble, ...]:
     """What is the matter with each live pod of Cilium, in the order of the case's pods."""
-    return case.memo.of("troubles", (case.snapshot,), lambda: _troubles(case))
+    return case.memo.of(_TROUBLES, (case.snapshot,), lambda: _troubles(case))
 
 
 def crashing(case: Case) -> Iterator[Finding]:
@@ -148,7 +154,7 @@ def _live(case: Case) -> Mapping[str, tuple[CiliumPod, ...]]:
 
 
 def _troubles(case: Case) -> tuple[Trouble, ...]:
-    pods = case.memo.of("suspects", (case.snapshot.records[PODS],), lambda: _suspects(case))
+    pods = case.memo.of(_SUSPECTS, (case.snapshot.records[PODS],), lambda: _suspects(case))
     found = (trouble(case, pod) for pod in pods)
     return tuple(each for each in found if each is not None)
 

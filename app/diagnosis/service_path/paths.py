@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from ipaddress import ip_network
+from typing import TypeAlias
 
 from app.diagnosis.rules.lbipam import address_findings
 from app.diagnosis.service_path import announcing as say
@@ -29,15 +29,15 @@ from app.diagnosis.service_path.hops import (
 )
 from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
 from app.model.case import Case
-from app.model.desired_routes import Obstacle
+from app.model.desired_routes import Expectation, Obstacle
 from app.model.finding import Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer, balancers_by_service, by_address
 from app.model.route_coverage import Scene, reach, scene, strays
 from app.model.routes import SETTLED
 from app.model.wording import named
+from app.state.derived import Key, Parts
 from app.state.kinds import BGP_PEERS, SERVICES
 from app.state.snapshot import State
-from collectors.kubernetes.records import EndpointSlice
 
 _JUDGED = ("endpoints", "advertised", "sessions", "routes")
 """The hops before these are LB-IPAM's, whose rules tell it themselves; the router never tells."""
@@ -111,6 +111,9 @@ def _definite_at(way: Way) -> datetime:
     return max(moment for moment in moments if moment is not None) + timedelta(seconds=SETTLED)
 
 
+_Announcing: TypeAlias = tuple[tuple[str, ...] | str | None, ...]
+"""The nodes that announce each prefix of a service, or the wider prefix that covers it."""
+
 _NAMES: tuple[HopName, ...] = (
     "class",
     "pool",
@@ -123,130 +126,99 @@ _NAMES: tuple[HopName, ...] = (
 )
 
 
-_NONE: Mapping[str, object] = {}
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
-    """A way, and all that it was judged by."""
+    """A path, and whether it stays as it is."""
 
-    balancer: LoadBalancer
-    slices: tuple[EndpointSlice, ...]
-    watched: tuple[str, ...]
-    """Its prefixes, and those of addresses that nobody should announce."""
-    announcing: tuple[tuple[str, ...] | None, ...]
-    """Who announces each of these."""
     path: ServicePath
     lasting: bool
     """Whether it is clean and time alone does not change that."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Paths:
-    """The ways of all services."""
-
-    ways: tuple[_Judged, ...]
-    odd: tuple[ServicePath, ...]
-    """Those on which something was found, or that may look otherwise in a moment."""
-
-    @cached_property
-    def by_service(self) -> Mapping[str, ServicePath]:
-        """The ways by the keys of the services."""
-        return {judged.path.service: judged.path for judged in self.ways}
+_PATHS: Key[_Judged] = Key()
+_ALL: Key[Parts[_Judged]] = Key()
+_BY_SERVICE: Key[Mapping[str, ServicePath]] = Key()
+_ANNOUNCING: Key[_Announcing] = Key()
+_GROUND: Key[tuple[object, ...]] = Key()
 
 
 def service_paths(case: Case) -> Mapping[str, ServicePath]:
-    """The way of every service of type LoadBalancer, by its key; none when services are not known.
+    """The path of every service of type LoadBalancer, by its key; none when services are not known.
 
-    The ages of the evidence on a way that was kept are of when it was judged: `path_of` has them
+    The ages of the evidence on a path that was kept are of when it was judged: `path_of` has them
     as of now.
     """
-    return _all(case).by_service
+    found = _all(case).values
+    return case.memo.of(
+        _BY_SERVICE, (found,), lambda: {judged.path.service: judged.path for judged in found}
+    )
 
 
 def path_of(case: Case, service: str) -> ServicePath | None:
-    """The way of one service by its key, judged now; None when there is no such load balancer."""
-    balancer = next((b for b in case.balancers if b.service.key == service), None)
-    return None if balancer is None else _judge(scene(case), balancer)[0]
+    """The path of one service by its key, judged now; None when there is no such load balancer."""
+    found = balancers_by_service(case.snapshot).get(service, ())
+    return next((_judge(scene(case), balancer).path for balancer in found), None)
 
 
 def path_findings(case: Case, block: str) -> Iterator[Finding]:
-    """Everything on the ways of all services whose code begins so (`CS5`)."""
-    for path in _all(case).odd:
-        for hop in path.hops:
+    """Everything on the paths of all services whose code begins so (`CS5`)."""
+    for judged in _all(case).passing:
+        for hop in judged.path.hops:
             for finding in hop.findings:
                 if finding.code.startswith(block):
                     yield finding
 
 
-def _all(case: Case) -> _Paths:
-    return case.memo.of("paths", (case.snapshot,), lambda: _judged(case))
+def _all(case: Case) -> Parts[_Judged]:
+    return case.memo.of(_ALL, (case.snapshot,), lambda: _judged(case))
 
 
-def _judged(case: Case) -> _Paths:
+def _judged(case: Case) -> Parts[_Judged]:
     if not case.known(SERVICES):
-        return _Paths((), ())
+        return Parts({}, ())
     now = scene(case)
     answered = tuple(now.tables[version].answered for version in (4, 6))
     read = tuple(now.tables[version].read_at is not None for version in (4, 6))
-    ground = case.memo.equal("ground", (answered, read, now.endpoints_known, now.restarted))
-    common = (now.config, now.links, ground, case.config)
-    kept: dict[str, _Judged] = case.memo.of("kept ways", common, dict)
-    balancers = balancers_by_service(case.snapshot)
+    ground: tuple[object, ...] = (answered, read, now.endpoints_known, now.restarted)
+    ground = case.memo.of(_GROUND, (ground,), lambda: ground)
+    balancers, expected = balancers_by_service(case.snapshot), now.expectations.by_key
 
-    def way(key: str) -> tuple[_Judged, ...]:
-        known = kept.get(key)
-        for balancer in balancers[key]:
-            if known is None or not _same(known, balancer, now):
-                known = kept[key] = _judged_now(now, balancer)
-            return (known,)
-        return ()
+    def announced(key: str) -> tuple[_Announcing, ...]:
+        return tuple(_announcing(now, each.expectation) for each in expected[key])
 
-    tables = tuple(now.tables.values())
-    # What may look otherwise in a moment is judged again each time.
-    passing: tuple[_Judged, ...] = case.memo.shelf("passing ways", tuple)
-    again = {judged.path.service: object() for judged in passing} or _NONE
-    ways = case.memo.by_key("ways", (balancers, now.slices, again), (*common, *tables), way)
-    odd = case.memo.those(ways, _passing)
-    case.memo.put("passing ways", odd)
-    if len(kept) > len(ways):
-        for gone in kept.keys() - {judged.path.service for judged in ways}:
-            del kept[gone]
-    now.keep_only(kept)
-    return _Paths(ways, tuple(judged.path for judged in odd))
+    announcing = case.memo.by_key(
+        _ANNOUNCING, (expected,), tuple(now.tables.values()), announced
+    ).by_key
+
+    def judge(key: str) -> tuple[_Judged, ...]:
+        return tuple(_judge(now, balancer) for balancer in balancers[key])
+
+    return case.memo.by_key(
+        _PATHS,
+        (balancers, expected, announcing),
+        (now.config, now.links, ground, case.config),
+        judge,
+        again=_passing,
+    )
 
 
 def _passing(judged: _Judged) -> bool:
     return not judged.lasting
 
 
-def _judged_now(now: Scene, balancer: LoadBalancer) -> _Judged:
-    path, lasting = _judge(now, balancer)
-    slices = now.slices.get(path.service, ())
-    kept = now.expected(balancer.service).expectation.kept
-    watched = (
-        *(entry.prefix for entry in path.prefixes),
-        *(str(ip_network(entry.address)) for entry in kept),
+def _announcing(now: Scene, expectation: Expectation) -> _Announcing:
+    """Who announces what a service asks for and its other addresses; else what covers them."""
+    return tuple(
+        now.tables[address.version].nodes.get(prefix) or now.covering(address)
+        for address, prefix in (
+            *((wanted.address, wanted.prefix) for wanted in expectation.wanted),
+            *((kept.address, str(ip_network(kept.address))) for kept in expectation.kept),
+        )
     )
-    # What another service that shares an address wants may excuse who announces it.
-    alone = all(len(by_address(now.case.snapshot).get(entry.address, ())) < 2 for entry in kept)
-    announcing = _announcing(now, watched)
-    return _Judged(balancer, slices, watched, announcing, path, lasting and alone)
 
 
-def _same(known: _Judged, balancer: LoadBalancer, now: Scene) -> bool:
-    """Whether a way would be judged alike."""
-    if known.balancer is not balancer or known.slices != now.slices.get(known.path.service, ()):
-        return False
-    return known.lasting and _announcing(now, known.watched) == known.announcing
-
-
-def _announcing(now: Scene, watched: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
-    return tuple(now.tables[6 if ":" in prefix else 4].nodes.get(prefix) for prefix in watched)
-
-
-def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
-    """The way of a service, and whether it may be kept: nothing is wrong, nothing is for now."""
+def _judge(now: Scene, balancer: LoadBalancer) -> _Judged:
+    """The path of a service, and whether it may be kept: nothing is wrong, nothing is for now."""
     case, key = now.case, balancer.service.key
     expected = now.expected(balancer.service)
     satisfied = balancer.satisfied and balancer.addresses
@@ -261,7 +233,7 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         lacking=() if satisfied else address_findings(case, balancer),
     )
     if balancer.service.metadata.deletion_timestamp is not None:
-        return ServicePath(key, _leaving(), (), {}), False
+        return _Judged(ServicePath(key, _leaving(), (), {}), lasting=False)
     judged = (
         *address_hops(way),
         endpoints_hop(way),
@@ -284,7 +256,12 @@ def _judge(now: Scene, balancer: LoadBalancer) -> tuple[ServicePath, bool]:
         router=_router(way),
     )
     fine = all(hop.state is HopState.OK for hop in hops[:-1])
-    return path, not any(hop.findings for hop in hops) and (fine or way.lasting)
+    clean = not any(hop.findings for hop in hops) and (fine or way.lasting)
+    # What another service that shares an address asks for may excuse who announces it.
+    holders = by_address(case.snapshot) if expected.expectation.kept else {}
+    kept = expected.expectation.kept
+    alone = all(len(holders.get(entry.address, ())) < 2 for entry in kept)
+    return _Judged(path, clean and alone)
 
 
 def _in_order(hops: tuple[Hop, ...]) -> Iterator[Hop]:

@@ -13,7 +13,6 @@ from app.report.columns import (
     NONE,
     Cell,
     Column,
-    Kept,
     Row,
     ScreenTable,
     Share,
@@ -28,6 +27,7 @@ from app.report.columns import (
 from app.report.format import age_of
 from app.report.json import Item, seconds_since
 from app.report.lines import LEADER, NOTHING
+from app.state.derived import Memo
 from app.state.kinds import LEASES, PODS
 from app.state.snapshot import Snapshot
 
@@ -116,10 +116,10 @@ class PodRow:
         return age_of(last.at, self.now) if last and last.at else ""
 
 
-def pod_rows(statuses: Iterable[PodStatus], now: datetime, kept: Kept) -> Iterator[Row]:
+def pod_rows(statuses: Iterable[PodStatus], now: datetime, memo: Memo) -> Iterator[Row]:
     """A row for each. Of time alone only its ages change."""
     rows = (PodRow(status, now) for status in statuses)
-    return SCREEN.kept_rows(((row, (row.status, row.age, row.exited)) for row in rows), kept)
+    return SCREEN.kept_rows(((row, (row.status, row.age, row.exited)) for row in rows), memo)
 
 
 def _component(row: PodRow) -> Cell:

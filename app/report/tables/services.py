@@ -20,7 +20,6 @@ from app.report.columns import (
     UNKNOWN,
     Cell,
     Column,
-    Kept,
     Row,
     ScreenTable,
     Share,
@@ -34,6 +33,7 @@ from app.report.columns import (
 from app.report.format import age_of
 from app.report.json import Item, seconds_since
 from app.report.lines import NOTHING, SIGN
+from app.state.derived import Memo
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 
@@ -198,9 +198,9 @@ class ServiceRow:
         return (slices, status.path, balancer, self.age)
 
 
-def service_rows(services: Iterable[ServiceRow], kept: Kept) -> Iterator[Row]:
+def service_rows(services: Iterable[ServiceRow], memo: Memo) -> Iterator[Row]:
     """A row for each service."""
-    return SCREEN.kept_rows(((service, service.made_of) for service in services), kept)
+    return SCREEN.kept_rows(((service, service.made_of) for service in services), memo)
 
 
 def _address_cell(row: ServiceRow) -> Cell:
