@@ -4,6 +4,9 @@ UV := .tools/bin/uv
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# Every start reads compiled modules, those of the tests too, which start the program often.
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint house bench findings screenshots pictures lock clean
 
@@ -11,11 +14,11 @@ demo: .venv/ready
 	@$(BIN)/ciliscope lab
 
 test: .venv/ready
-	$(BIN)/pytest -q -n auto
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 # The same and what takes long: every lab in a process of its own, and random searches in depth.
 test-all: .venv/ready
-	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q -n auto -m ""
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q -n auto --dist worksteal -m ""
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
