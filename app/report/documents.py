@@ -13,14 +13,12 @@ from dataclasses import replace
 from datetime import datetime
 from xml.etree import ElementTree
 
-import msgspec
-
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES, Code, code, docs_page
 from app.diagnosis.explain import Explanation
-from app.diagnosis.service_path.path import Hop, PrefixPath, ServicePath
+from app.diagnosis.service_path.path import PrefixPath, ServicePath
 from app.diagnosis.verdict import Verdict, category_of
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Finding, Severity
 from app.model.wording import more
 from app.report.check_text import ignored_lines, not_read
 from app.report.finding_lines import REPORT, finding_lines, names
@@ -30,6 +28,8 @@ from app.report.json import (
     Item,
     SourceItem,
     cluster_item,
+    indented,
+    item,
     source_items,
 )
 from app.report.lines import Pen
@@ -163,36 +163,12 @@ def findings_json(verdict: Verdict) -> str:
         not_read=(*verdict.not_read(), *verdict.not_granted()),
         sources=source_items(verdict.snapshot),
     )
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return indented(document)
 
 
 def finding_item(finding: Finding) -> FindingItem:
     """One finding."""
-    return FindingItem(
-        id=finding.id,
-        code=finding.code,
-        category=category_of(finding),
-        severity=str(finding.severity),
-        subject=subject_item(finding.subject),
-        summary=finding.summary,
-        evidence=tuple(evidence_item(evidence) for evidence in finding.evidence),
-        remedy=finding.remedy,
-        command=finding.command,
-        caused_by=finding.caused_by,
-        docs=docs_page(finding.code),
-    )
-
-
-def subject_item(ref: Ref) -> SubjectItem:
-    """What a finding is about."""
-    return SubjectItem(kind=ref.kind, namespace=ref.namespace, name=ref.name)
-
-
-def evidence_item(evidence: Evidence) -> EvidenceItem:
-    """One observation."""
-    return EvidenceItem(
-        evidence.source, evidence.object, evidence.field, evidence.value, evidence.age
-    )
+    return item(FindingItem, finding, category=category_of(finding), docs=docs_page(finding.code))
 
 
 def explanation_json(explanation: Explanation) -> str:
@@ -209,40 +185,23 @@ def explanation_json(explanation: Explanation) -> str:
         unread=tuple(source.label for source in explanation.unread),
         sources=source_items(explanation.snapshot),
     )
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return indented(document)
 
 
 def _path_item(path: ServicePath) -> PathItem:
-    return PathItem(
-        service=path.service,
+    return item(
+        PathItem,
+        path,
         broken=path.broken.name if path.broken else None,
-        hops=tuple(_hop_item(hop) for hop in path.hops),
-        prefixes=tuple(_prefix_item(prefix) for prefix in path.prefixes),
-        router=dict(path.router),
-    )
-
-
-def _hop_item(hop: Hop) -> HopItem:
-    return HopItem(
-        name=hop.name,
-        state=str(hop.state),
-        reason=hop.reason,
-        evidence=tuple(evidence_item(evidence) for evidence in hop.evidence),
-        findings=tuple(finding.id for finding in hop.findings),
+        hops=[item(HopItem, hop, findings=[f.id for f in hop.findings]) for hop in path.hops],
+        prefixes=[_prefix_item(prefix) for prefix in path.prefixes],
     )
 
 
 def _prefix_item(prefix: PrefixPath) -> PrefixItem:
-    known = prefix.actual is not None and prefix.expected is not None
-    return PrefixItem(
-        prefix=prefix.prefix,
-        expected=prefix.expected,
-        actual=prefix.actual,
-        right=prefix.right if known else None,
-        missing=prefix.missing if known else None,
-        extra=prefix.extra if known else None,
-        unknown=prefix.unknown,
-    )
+    unknown = prefix.actual is None or prefix.expected is None
+    others = dict.fromkeys(("right", "missing", "extra")) if unknown else {}
+    return item(PrefixItem, prefix, **others)
 
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from types import SimpleNamespace
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +23,16 @@ SCHEMA_VERSION = 1
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
     """An object of a document: a row of a table, or a part of one."""
+
+
+ItemType = TypeVar("ItemType", bound=Item)
+
+
+def item(kind: type[ItemType], thing: object, **others: object) -> ItemType:
+    """An item that has what the thing has under the names of its fields, and `others`."""
+    names = (name for name in kind.__struct_fields__ if name not in others)
+    fields = {name: getattr(thing, name) for name in names} | others
+    return msgspec.convert(SimpleNamespace(**fields), kind, from_attributes=True)
 
 
 class SourceItem(Item, frozen=True):
@@ -62,19 +74,22 @@ def document(
     `sources` has each source that the items were read from (all, when `needed` is None), so that an
     empty list can be told from one that could not be read.
     """
-    found = Document(
-        schema_version=SCHEMA_VERSION,
-        kind=kind,
-        taken_at=snapshot.taken_at,
-        cluster=cluster_item(snapshot),
-        items=tuple(items),
-        sources=tuple(
-            source
-            for source, health in zip(source_items(snapshot), snapshot.health.values(), strict=True)
-            if needed is None or health.kind in needed
-        ),
+    shown = [h for h in snapshot.health.values() if needed is None or h.kind in needed]
+    return indented(
+        Document(
+            schema_version=SCHEMA_VERSION,
+            kind=kind,
+            taken_at=snapshot.taken_at,
+            cluster=cluster_item(snapshot),
+            items=tuple(items),
+            sources=tuple(_source_item(snapshot, health) for health in shown),
+        )
     )
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+
+
+def indented(document: object) -> str:
+    """A document as JSON, a newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def cluster_item(snapshot: Snapshot) -> ClusterItem:
@@ -93,15 +108,7 @@ def source_items(snapshot: Snapshot) -> tuple[SourceItem, ...]:
 
 
 def _source_item(snapshot: Snapshot, health: SourceHealth) -> SourceItem:
-    return SourceItem(
-        name=health.label,
-        state=str(health.state),
-        age=seconds_since(health.read_at, snapshot),
-        took=health.took,
-        error=health.error,
-        problems=health.problems,
-        next_try=health.next_try,
-    )
+    return item(SourceItem, health, name=health.label, age=seconds_since(health.read_at, snapshot))
 
 
 def seconds_since(moment: datetime | None, snapshot: Snapshot) -> float | None:

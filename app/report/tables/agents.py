@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Never
 
 from app.report.columns import UNKNOWN, Column, Table, TableColumn
-from app.report.json import Item
+from app.report.json import Item, item
 from app.state.kinds import CILIUM_STATUS, PODS
 from app.state.snapshot import Snapshot
 from collectors.cilium.command_records import AgentStatus
@@ -45,16 +45,15 @@ def agent_items(snapshot: Snapshot) -> tuple[AgentItem, ...]:
         agent for status in snapshot.records[CILIUM_STATUS].values() for agent in status.agents
     ]
     items = (_item(snapshot, agent) for agent in found)
-    return tuple(sorted(items, key=lambda item: (item.node, item.pod)))
+    return tuple(sorted(items, key=lambda agent: (agent.node, agent.pod)))
 
 
 def _item(snapshot: Snapshot, agent: AgentStatus) -> AgentItem:
     pods = {pod.name: node for node, pod in snapshot.agents_by_node.items()}
-    return AgentItem(
+    return item(
+        AgentItem,
+        agent,
         node=agent.node or pods.get(agent.pod, ""),
-        pod=agent.pod,
-        answered=agent.answered,
-        error=agent.error,
         state=agent.state or None,
         message=agent.message or None,
         hubble=agent.hubble_state or None,
@@ -64,10 +63,6 @@ def _item(snapshot: Snapshot, agent: AgentStatus) -> AgentItem:
         ipam=agent.ipam or None,
         envoy=agent.envoy or None,
         controllers=agent.controllers if agent.answered else None,
-        failing_controllers=tuple(
-            ControllerItem(each.name, each.failures, each.message)
-            for each in agent.failing_controllers
-        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.model.configuration import KeyParameter, fulfils, parameters
 from app.model.finding import worst
 from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, state, text
-from app.report.json import Item
+from app.report.json import Item, item
 from app.report.lines import NOTHING
 from app.state.kinds import CONFIG_MAPS
 from app.state.snapshot import Snapshot
@@ -31,9 +31,7 @@ class ParameterItem(Item, frozen=True):
 
 def parameter_items(snapshot: Snapshot) -> tuple[ParameterItem, ...]:
     """The key parameters."""
-    return tuple(
-        ParameterItem(p.name, p.key, p.value, p.default, p.effective) for p in parameters(snapshot)
-    )
+    return tuple(item(ParameterItem, parameter) for parameter in parameters(snapshot))
 
 
 _ANY = "any value"

@@ -6,7 +6,7 @@ from typing import Never
 
 from app.model.durations import age
 from app.report.columns import UNKNOWN, Column, Table, TableColumn, listed, sign
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.report.tables.policies import selecting
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES
 from app.state.snapshot import Snapshot
@@ -46,9 +46,9 @@ def _item(
     status = endpoint.status
     policy = status.policy or EndpointPolicy()
     pairs = ((each.ipv4, each.ipv6) for each in status.networking.addressing)
-    return EndpointItem(
-        namespace=endpoint.namespace,
-        name=endpoint.name,
+    return item(
+        EndpointItem,
+        endpoint,
         number=status.id,
         state=status.state,
         identity=status.identity.id,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from app.model.finding import Ref, session_ref
 from app.report.columns import UNKNOWN, Cell, Column, Row, ScreenTable, Table, TableColumn
 from app.report.format import age_of, time_of_day
-from app.report.json import Item
+from app.report.json import Item, item
 from app.report.lines import SIGN, TIMES
 from app.state.kinds import LEASES, OPERATOR_LOG, PODS
 from app.state.snapshot import Snapshot
@@ -82,14 +82,12 @@ def log_items(snapshot: Snapshot) -> tuple[LogItem, ...]:
 
 def _item(entry: LogEntry) -> LogItem:
     line = entry.line
-    return LogItem(
-        time=line.time,
+    return item(
+        LogItem,
+        line,
         pod=entry.pod,
-        level=line.level,
         topic=topic(line),
         event=event(line),
-        message=line.message,
-        module=line.module,
         fields=dict(line.fields),
         marker=entry.marker,
     )

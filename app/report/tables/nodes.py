@@ -9,7 +9,7 @@ from app.model.durations import age
 from app.model.health import pod_ready
 from app.model.sessions import Session, sessions
 from app.report.columns import NONE, UNKNOWN, Column, Table, TableColumn, listed, sign
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import Node
@@ -45,8 +45,9 @@ def _item(snapshot: Snapshot, node: Node, found: Sequence[Session]) -> NodeItem:
     agent = snapshot.agents_by_node.get(node.name)
     ready = {c.status for c in node.status.conditions if c.type == "Ready"}
     known = snapshot.health_of(NODE_CONFIGS).known or snapshot.health_of(BGP_PEERS).known
-    return NodeItem(
-        name=node.name,
+    return item(
+        NodeItem,
+        node,
         ready=None if not ready or "Unknown" in ready else ready == {"True"},
         schedulable=not node.spec.unschedulable,
         addresses=tuple(a.address for a in node.status.addresses if a.type == "InternalIP"),

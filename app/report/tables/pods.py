@@ -25,7 +25,7 @@ from app.report.columns import (
     state,
 )
 from app.report.format import age_of
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.report.lines import LEADER, NOTHING
 from app.state.derived import Memo
 from app.state.kinds import LEASES, PODS
@@ -66,21 +66,12 @@ class PodItem(Item, frozen=True):
 def pod_items(snapshot: Snapshot) -> tuple[PodItem, ...]:
     """The pods of Cilium."""
     return tuple(
-        PodItem(
-            component=found.component,
+        item(
+            PodItem,
+            found,
             namespace=found.pod.namespace,
             name=found.pod.name,
             node=found.pod.spec.node_name,
-            ready=found.ready,
-            ready_containers=found.ready_containers,
-            containers=found.containers,
-            status=found.status,
-            restarts=found.restarts,
-            last_exit=Exit(last.container, last.code, last.reason, last.at)
-            if (last := found.last_exit)
-            else None,
-            version=found.version,
-            leader=found.leader,
             age=seconds_since(found.pod.metadata.creation_timestamp, snapshot),
         )
         for found in cilium_pods(snapshot)

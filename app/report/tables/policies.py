@@ -8,7 +8,7 @@ from typing import Never
 from app.model.durations import age
 from app.model.policies import Policy, labels_of, policies
 from app.report.columns import Column, Table, TableColumn, optional, sign
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import CiliumEndpoint
@@ -69,11 +69,11 @@ def _name(policy: Policy) -> str:
 
 def _item(snapshot: Snapshot, policy: Policy, counts: Mapping[str, int] | None) -> PolicyItem:
     rules = policy.subjects
-    return PolicyItem(
-        kind=policy.kind,
+    return item(
+        PolicyItem,
+        policy,
         namespace=policy.record.namespace or None,
         name=policy.record.name,
-        selector=policy.selector,
         valid=False if policy.fault else policy.valid,
         message=policy.fault,
         ingress=DirectionItem(

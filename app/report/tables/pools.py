@@ -25,7 +25,7 @@ from app.report.columns import (
     state,
 )
 from app.report.format import bar
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.report.lines import NOTHING
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
@@ -63,16 +63,13 @@ class PoolItem(Item, frozen=True):
 def pool_items(snapshot: Snapshot) -> tuple[PoolItem, ...]:
     """The pools."""
     return tuple(
-        PoolItem(
+        item(
+            PoolItem,
+            usage,
             name=usage.pool.name,
             disabled=usage.pool.spec.disabled,
-            conflict=usage.conflict,
-            ranges=tuple(str(found) for found in usage.ranges),
-            invalid_blocks=usage.invalid_blocks,
+            ranges=tuple(map(str, usage.ranges)),
             selector=_selector(usage),
-            total=usage.total,
-            used=usage.used,
-            available=usage.available,
             holders=tuple(HolderItem(str(ip), held) for ip, held in usage.holders.items()),
             age=seconds_since(usage.pool.metadata.creation_timestamp, snapshot),
         )

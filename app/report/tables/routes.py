@@ -25,7 +25,7 @@ from app.report.columns import (
     state,
     text,
 )
-from app.report.json import Item
+from app.report.json import Item, item
 from app.report.lines import NOTHING
 from app.state.kinds import ROUTES, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
@@ -80,13 +80,12 @@ def route_items(snapshot: Snapshot) -> tuple[RouteItem, ...]:
             host = f"{each}/{each.max_prefixlen}"
             holders.setdefault(host, []).append(balancer.service.key)
     return tuple(
-        RouteItem(
-            node=found.node,
-            table=found.table,
+        item(
+            RouteItem,
+            found,
             prefix=found.route.prefix,
             router_asn=found.route.router_asn,
             neighbor=found.route.neighbor,
-            established=found.established,
             age=found.route.paths[0].age if found.route.paths else None,
             attributes=_attributes(found.route.paths[0].attributes) if found.route.paths else None,
             services=tuple(holders.get(str(found.prefix), ())),
@@ -97,14 +96,13 @@ def route_items(snapshot: Snapshot) -> tuple[RouteItem, ...]:
 
 def _attributes(found: PathAttributes) -> AttributesItem:
     path = found.as_path
-    return AttributesItem(
+    return item(
+        AttributesItem,
+        found,
         origin=found.origin or None,
         as_path=None if path is None else " ".join(segment.text for segment in path),
         next_hop=found.next_hop or None,
-        med=found.med,
         local_preference=found.local_pref,
-        communities=found.communities,
-        large_communities=found.large_communities,
         unknown=tuple(
             f"{each.name or f'type {each.type}'}: {each.value.hex()}" for each in found.unknown
         ),

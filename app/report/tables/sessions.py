@@ -25,7 +25,7 @@ from app.report.columns import (
     text,
 )
 from app.report.format import age_of, time_of_day
-from app.report.json import Item
+from app.report.json import Item, item
 from app.report.lines import NOTHING
 from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
@@ -87,29 +87,16 @@ def session_items(snapshot: Snapshot) -> tuple[SessionItem, ...]:
 
 def _item(snapshot: Snapshot, session: Session) -> SessionItem:
     peer = session.reported
-    return SessionItem(
-        node=session.node,
-        instance=session.instance,
-        peer=session.peer,
-        peer_address=session.peer_address,
-        local_asn=session.local_asn,
-        peer_asn=session.peer_asn,
-        state=session.state,
+    return item(
+        SessionItem,
+        session,
         uptime=session.uptime(snapshot.taken_at),
-        received=session.received,
-        advertised=session.advertised,
-        families=tuple(
-            FamilyItem(f.afi, f.safi, f.received, f.advertised) for f in session.families
-        ),
         hold_time=peer.applied_hold_time or peer.configured_hold_time if peer else None,
         keepalive_time=peer.applied_keepalive or peer.configured_keepalive if peer else None,
         tcp_password=peer.tcp_password if peer else None,
-        configured=session.configured,
         source=session.shown,
-        disagree=session.disagree,
         cli=_witness(snapshot, session.cli),
         api=_witness(snapshot, session.api),
-        note=session.note,
     )
 
 
