@@ -15,7 +15,7 @@ list, and what stands beside it wins. Every error names file and key and says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +56,6 @@ class ExpectedSetting:
     """Where this is expected: file and key, or the built-in profile."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    key: str
-    value: str
-    place: str
-    warn: bool = False
-
-
 def expectations(
     named: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -84,13 +76,10 @@ def expectations(
     else:
         wanted = _file(named)
     by_key = {each.key: each for each in wanted}
-    return tuple(
-        ExpectedSetting(each.key, each.value, each.warn, each.place)
-        for _, each in sorted(by_key.items())
-    )
+    return tuple(by_key[key] for key in sorted(by_key))
 
 
-def _file(named: str) -> tuple[_Wanted, ...]:
+def _file(named: str) -> tuple[ExpectedSetting, ...]:
     file = Path(named)
     if not file.exists():
         raise SettingsError(
@@ -104,10 +93,10 @@ def _file(named: str) -> tuple[_Wanted, ...]:
     return _table(document[TABLE], file)
 
 
-def _table(table: object, file: Path) -> tuple[_Wanted, ...]:
+def _table(table: object, file: Path) -> tuple[ExpectedSetting, ...]:
     if not isinstance(table, dict):
         raise SettingsError(f"{file}: {TABLE} is {table!r}; it must be a table of settings")
-    wanted: list[_Wanted] = []
+    wanted: list[ExpectedSetting] = []
     problems: list[str] = []
     profile = table.get(_PROFILE)
     if isinstance(profile, str) and profile in PROFILES:
@@ -125,14 +114,14 @@ def _table(table: object, file: Path) -> tuple[_Wanted, ...]:
     return tuple(wanted)
 
 
-def _profile(name: str, place: str) -> tuple[_Wanted, ...]:
-    return tuple(_Wanted(key, value, place) for key, value in PROFILES[name].items())
+def _profile(name: str, place: str) -> tuple[ExpectedSetting, ...]:
+    return tuple(ExpectedSetting(key, value, place=place) for key, value in PROFILES[name].items())
 
 
-def _wanted(key: str, said: object, file: Path) -> _Wanted:
+def _wanted(key: str, said: object, file: Path) -> ExpectedSetting:
     place = f"{file}: {TABLE}.{key}"
     if not isinstance(said, dict):
-        return _Wanted(key, _text(said, place), place)
+        return ExpectedSetting(key, _text(said, place), place=place)
     unknown = sorted(set(said) - {"value", "severity"})
     if unknown:
         raise SettingsError(f"{place} has {unknown[0]!r}; it may have value and severity")
@@ -142,7 +131,7 @@ def _wanted(key: str, said: object, file: Path) -> _Wanted:
     if severity not in _SEVERITIES:
         allowed = " or ".join(_SEVERITIES)
         raise SettingsError(f"{place}.severity is {severity!r}; it must be {allowed}")
-    return _Wanted(key, _text(said["value"], f"{place}.value"), place, severity == "warn")
+    return ExpectedSetting(key, _text(said["value"], f"{place}.value"), severity == "warn", place)
 
 
 def _text(value: object, place: str) -> str:
@@ -160,5 +149,5 @@ def _one(value: object, place: str) -> str:
     raise SettingsError(f"{place} is {value!r}; it must be {_FORMS}")
 
 
-def _profiles(names: Iterable[str] = PROFILES) -> str:
-    return ", ".join(sorted(names))
+def _profiles() -> str:
+    return ", ".join(sorted(PROFILES))

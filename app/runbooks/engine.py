@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from app.model.finding import Evidence, Finding, Severity
+from app.report.json import Item, item
 from app.runbooks.evaluation import Judgement, View, causes, judge, worst
 from app.runbooks.schema import END, ActionName, Parameters, Runbook, Step, StepVerdict
 
@@ -21,7 +22,7 @@ Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """A time; a transcript is read where the clock may show another zone."""
 
 
-class Seen(Struct, frozen=True, rename="camel"):
+class Seen(Item, frozen=True):
     """One observation, with the time at which it was made."""
 
     source: str
@@ -32,7 +33,7 @@ class Seen(Struct, frozen=True, rename="camel"):
     """None: that is not known."""
 
 
-class Noticed(Struct, frozen=True, rename="camel"):
+class Noticed(Item, frozen=True):
     """A finding that a verdict rests on."""
 
     id: str
@@ -44,7 +45,7 @@ class Noticed(Struct, frozen=True, rename="camel"):
     evidence: tuple[Seen, ...] = ()
 
 
-class _Entry(Struct, frozen=True, rename="camel", tag_field="entry"):
+class _Entry(Item, frozen=True, tag_field="entry"):
     at: Moment
     by: str
     """`user@host`."""
@@ -128,29 +129,16 @@ Entry: TypeAlias = Begun | Resumed | Judged | Answered | Ran | Moved | Skipped |
 
 def seen(evidence: Iterable[Evidence], now: datetime) -> tuple[Seen, ...]:
     """Observations with their times instead of their ages."""
+    ages = ((each, each.age) for each in evidence)
     return tuple(
-        Seen(
-            source=each.source,
-            object=each.object,
-            field=each.field,
-            value=each.value,
-            at=None if each.age is None else now - timedelta(seconds=each.age),
-        )
-        for each in evidence
+        item(Seen, each, at=None if age is None else now - timedelta(seconds=age))
+        for each, age in ages
     )
 
 
 def noticed(finding: Finding, now: datetime) -> Noticed:
     """A finding, as it is recorded."""
-    return Noticed(
-        id=finding.id,
-        code=finding.code,
-        severity=finding.severity,
-        summary=finding.summary,
-        remedy=finding.remedy,
-        command=finding.command,
-        evidence=seen(finding.evidence, now),
-    )
+    return item(Noticed, finding, evidence=seen(finding.evidence, now))
 
 
 Result: TypeAlias = Literal["nothing is wrong", "fixed", "a cause was found", "open"]

@@ -13,13 +13,14 @@ import shlex
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from app.diagnosis.service_path.path import HopName
 from app.model.case import Case
 from app.model.finding import Ref
+from app.report.tables import WORDS
 from app.state.kinds import NODES, POOLS, SERVICES, Kind
 
 END = "end"
@@ -42,20 +43,11 @@ ParameterKind: TypeAlias = Literal["service", "session", "node", "pool", "addres
 
 Threshold: TypeAlias = Literal["fail", "warn", "info"]
 
-TableName: TypeAlias = Literal[
-    "pods",
-    "nodes",
-    "sessions",
-    "routes",
-    "services",
-    "pools",
-    "agents",
-    "policies",
-    "endpoints",
-    "config",
-    "sources",
-]
-"""A table, as `get` prints it."""
+if TYPE_CHECKING:
+    TableName: TypeAlias = str
+else:
+    TableName = Literal[tuple(word for word in WORDS if word != "logs")]
+"""A table, as `get` prints it; a log has a key of its own."""
 
 LogName: TypeAlias = Literal["ipam", "bgp"]
 """The operator's log of LB-IPAM, or what the agents say of BGP."""
