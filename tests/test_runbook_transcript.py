@@ -26,7 +26,6 @@ from app.runbooks.transcript import (
     LARGEST,
     BadTranscript,
     Recorder,
-    TranscriptFile,
     changed,
     document,
     encoded,
@@ -37,6 +36,7 @@ from app.runbooks.transcript import (
     read,
     run_of,
     whoever,
+    write,
 )
 from collectors.sanitize import one_line
 from tests.recorded import snapshot_of
@@ -79,7 +79,7 @@ def refused(told: object) -> str:
 def test_what_is_written_is_read_again_as_the_same_run(run: Run, tmp_path: Path) -> None:
     told = document(run, context="lab", program="1.0")
     file = tmp_path / "state" / "runbooks" / "x.json"
-    TranscriptFile(file).write(told)
+    write(file, told)
     again = read(file)
     assert again == told
     assert run_of(again) == run
@@ -88,7 +88,7 @@ def test_what_is_written_is_read_again_as_the_same_run(run: Run, tmp_path: Path)
 
 def test_it_is_for_nobody_else(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "state" / "runbooks" / "x.json"
-    TranscriptFile(file).write(document(run, context="", program=""))
+    write(file, document(run, context="", program=""))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [each.name for each in file.parent.iterdir()] == ["x.json"]

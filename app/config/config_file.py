@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 EXPECTATIONS = "expect"
 """The table of what is expected of the cluster; `app.config.expected_settings` reads it."""
@@ -38,17 +37,13 @@ class NotText(ValueError):
     """A file is no text; the message says where, as `is not UTF-8 text at byte 12 (line 2)`."""
 
 
-def _empty() -> Mapping[str, str]:
-    return MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """What a config file says."""
 
-    values: Mapping[str, str] = field(default_factory=_empty)
+    values: Mapping[str, str] = field(default_factory=dict)
     """By dotted key, as text."""
-    themes: Mapping[str, str] = field(default_factory=_empty)
+    themes: Mapping[str, str] = field(default_factory=dict)
     """The table of themes, in its order."""
     problems: tuple[str, ...] = ()
     """What in it cannot be used, one sentence each; what can is in the tables."""

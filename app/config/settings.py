@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 
 from app.config.config_file import ConfigFile, SettingsError, read_config
 
@@ -50,10 +49,6 @@ THEME_NAMES = ("dark", "light", "ansi", "mono", "high-contrast", "deuteranopia",
 CLIPBOARDS = ("auto", "osc52", "file")
 
 
-def _none() -> Mapping[str, str]:
-    return MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set; the defaults are those of a plain `ciliscope`."""
@@ -79,7 +74,7 @@ class Settings:
     """Whether only ASCII signs are drawn; None: the locale decides."""
     theme: str = "auto"
     """The look of the dashboard: one of THEME_NAMES, or `auto`."""
-    themes: Mapping[str, str] = field(default_factory=_none)
+    themes: Mapping[str, str] = field(default_factory=dict)
     """Themes by context, or by a shell pattern of contexts; the first that fits wins."""
     mouse: bool = False
     """Whether the dashboard takes the mouse; the terminal's own selection is gone then."""

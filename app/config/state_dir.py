@@ -20,13 +20,18 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     return base / "ciliscope"
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder and those around it, each new one 0700. Raises OSError."""
+    for each in (*reversed(folder.parents), folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 def keep(folder: Path, text: str, name: str, ending: str, now: datetime) -> Path:
     """Write a text into a new file of this folder (0600, the folder 0700) and return its path.
 
     The file is called after `name` and the time. Raises OSError.
     """
-    for each in (*reversed(folder.parents), folder):
-        each.mkdir(mode=0o700, exist_ok=True)
+    make_private(folder)
     safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST] or "ciliscope"
     stem = f"{safe}-{now:%Y%m%d-%H%M%S}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)

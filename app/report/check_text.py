@@ -17,7 +17,7 @@ from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
 from app.diagnosis.verdict import COUNTED, Verdict, category_of
 from app.model.finding import Finding, Severity, health_of
-from app.model.wording import count
+from app.model.wording import count, named
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
 from app.report.json import cluster_item
 from app.report.lines import SIGN, Paragraph, Pen, Span, plain
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 
 _SERVICES = "LoadBalancer service"
-_MOST = 3
-"""Names listed at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def headline(case: Case, verdict: Verdict) -> Headline:
         return Headline("fail", _broken(fails, reach))
     waits = [h.label for h in verdict.snapshot.health.values() if h.state is State.LOADING]
     if waits:
-        return Headline("unknown", f"Nothing wrong so far; still reading {_listed(waits)} …")
+        return Headline("unknown", f"Nothing wrong so far; still reading {named(waits)} …")
     if warns:
         return Headline("warn", f"{_wants(warns)}. {_served(case, reach)}")
     if counts[Severity.UNKNOWN] or not verdict.complete:
@@ -144,18 +142,13 @@ def _wants(warns: int) -> str:
 
 def _unjudged(verdict: Verdict) -> str:
     missing = dict.fromkeys(h.label for unread in verdict.unjudged.values() for h in unread)
-    of = f" for want of {_listed(list(missing))}" if missing else ""
+    of = f" for want of {named(missing)}" if missing else ""
     return f"Nothing wrong is seen, but not everything could be judged{of}"
 
 
 def _seen(path: ServicePath) -> bool:
     """Whether some of its prefixes is announced all the same: one family may be broken alone."""
     return any(prefix.actual for prefix in path.prefixes)
-
-
-def _listed(words: list[str]) -> str:
-    rest = len(words) - _MOST
-    return ", ".join(words[:_MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 _BLANK = Paragraph(())

@@ -124,21 +124,6 @@ def _cli(settings: Settings) -> CiliumCli:
 LINES = 200
 """Lines of its output that are remembered."""
 
-_VERDICTS = {True: StepVerdict.PASS, False: StepVerdict.FAIL, None: StepVerdict.UNKNOWN}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it."""
-
-    passed: bool | None
-    """None: it was not run to its end."""
-    says: str
-    """One sentence, what became of what it had made included."""
-    lines: tuple[str, ...]
-    """The end of its output."""
-
-
 Spawn = Callable[["Trial", Hand, str], object]
 """Has a trial run, for a step, beside everything else."""
 
@@ -200,21 +185,15 @@ class Trial:
 
     async def run(self, hand: Hand, changed: Callable[[], None]) -> Ran:
         """Run it with the consent that was given; `changed` is called after each thing told."""
-        outcome = await self._outcome_of(hand, changed)
-        return Ran(
-            at=hand.at,
-            by=hand.by,
-            step="",
-            command=self.proposal.command,
-            verdict=_VERDICTS[outcome.passed],
-            says=outcome.says,
-            lines=outcome.lines,
-        )
+        verdict, says = await self._outcome_of(hand, changed)
+        command, lines = self.proposal.command, tuple(self.lines)
+        return Ran(hand.at, hand.by, "", command, verdict, says, lines)
 
-    async def _outcome_of(self, hand: Hand, changed: Callable[[], None]) -> Outcome:
+    async def _outcome_of(self, hand: Hand, changed: Callable[[], None]) -> tuple[StepVerdict, str]:
+        """What came of it, in one sentence, what became of what it had made included."""
         if self.obstacle:
             self.running = False
-            return Outcome(None, self.obstacle, ())
+            return StepVerdict.UNKNOWN, self.obstacle
         self.running, cleaned = True, ""
         last: Refused | Ended | None = None
         try:
@@ -260,18 +239,17 @@ class Trial:
             case Ended():
                 self.stage = "it is over; what it made is being removed"
 
-    def _outcome(self, last: Refused | Ended | None, cleaned: str) -> Outcome:
-        lines = tuple(self.lines)
+    def _outcome(self, last: Refused | Ended | None, cleaned: str) -> tuple[StepVerdict, str]:
         if last is None or isinstance(last, Refused):
-            return Outcome(None, last.why if last else "it did not end", lines)
+            return StepVerdict.UNKNOWN, last.why if last else "it did not end"
         if last.code == 0:
-            return Outcome(True, _joined(self._summary or "all tests passed", cleaned), lines)
+            return StepVerdict.PASS, _joined(self._summary or "all tests passed", cleaned)
         if self.cancelled:
-            return Outcome(None, _joined("it was cancelled", cleaned), lines)
+            return StepVerdict.UNKNOWN, _joined("it was cancelled", cleaned)
         failed = self._failed
         first = f"{failed[0].name}: {failed[0].why}" if failed else last.why
         shown = self._summary or (f"{len(failed)} tests failed" if failed else "it failed")
-        return Outcome(False, _joined(f"{shown}; {first}", cleaned), lines)
+        return StepVerdict.FAIL, _joined(f"{shown}; {first}", cleaned)
 
 
 def _joined(*sentences: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.diagnosis import inputs as categories
@@ -14,22 +14,11 @@ from app.diagnosis.service_path.paths import path_of
 from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
-from app.model.wording import count
-from app.runbooks.schema import Look, Parameters, Runbook, Step, StepVerdict, Threshold, refs
+from app.model.wording import count, more
+from app.runbooks.schema import Look, Parameters, Runbook, Step, StepVerdict, refs
 from app.state.kinds import SERVICES, Kind
 from app.state.snapshot import SourceHealth
 
-_BAD: dict[Threshold, frozenset[Severity]] = {
-    "fail": frozenset({Severity.FAIL}),
-    "warn": frozenset({Severity.FAIL, Severity.WARN}),
-    "info": frozenset({Severity.FAIL, Severity.WARN}),
-}
-_OPEN: dict[Threshold, frozenset[Severity]] = {
-    "fail": frozenset({Severity.UNKNOWN}),
-    "warn": frozenset({Severity.UNKNOWN}),
-    "info": frozenset({Severity.UNKNOWN, Severity.INFO}),
-}
-"""What makes a step unknown; what is only worth knowing may be the cause, and may not."""
 _WORST = (StepVerdict.FAIL, StepVerdict.UNKNOWN, StepVerdict.PASS)
 _HOPS = {
     HopState.OK: StepVerdict.PASS,
@@ -46,6 +35,11 @@ class View:
     case: Case
     outcome: Outcome
     """What was found in it."""
+
+    @property
+    def known(self) -> Mapping[str, Finding]:
+        """All findings by their id, those of other categories included."""
+        return {f.id: f for f in (*self.outcome.findings, *self.outcome.elsewhere)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +94,13 @@ def worst(verdicts: Iterable[StepVerdict]) -> StepVerdict:
 def _of_findings(runbook: Runbook, look: Look, given: Parameters, view: View) -> Judgement:
     concerned = _concerned(runbook, look, given, view)
     found = [f for f in concerned if f.code.startswith(tuple(look.findings))]
-    bad = tuple(f for f in found if f.severity in _BAD[look.threshold])
+    failing = (Severity.FAIL,) if look.threshold == "fail" else (Severity.FAIL, Severity.WARN)
+    bad = tuple(f for f in found if f.severity in failing)
     if bad:
         return Judgement(StepVerdict.FAIL, _summary(bad), bad)
-    unknown = tuple(f for f in found if f.severity in _OPEN[look.threshold])
+    # What is only worth knowing may be the cause, and may not.
+    open_ = (Severity.UNKNOWN, *([Severity.INFO] if look.threshold == "info" else []))
+    unknown = tuple(f for f in found if f.severity in open_)
     if unknown:
         return Judgement(StepVerdict.UNKNOWN, _summary(unknown), unknown)
     missing = unread_by(look, view)
@@ -130,14 +127,12 @@ def _concerned(runbook: Runbook, look: Look, given: Parameters, view: View) -> S
     if not name:
         return view.outcome.findings
     meant = refs(runbook.parameters[look.about].kind, name, view.case)
-    everything = (*view.outcome.findings, *view.outcome.elsewhere)
-    return concerning({f.id: f for f in everything}.values(), meant)
+    return concerning(view.known.values(), meant)
 
 
 def _summary(found: Sequence[Finding]) -> str:
     first, rest = found[0], len(found) - 1
-    more = f", and {count(rest, 'finding')} more" if rest else ""
-    return f"{first.code} {first.summary}{more}"
+    return f"{first.code} {first.summary}" + (f", {more(rest, 'finding')}" if rest else "")
 
 
 def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judgement:
@@ -146,7 +141,7 @@ def _of_hop(look: Look, given: Parameters, view: View, *, verify: bool) -> Judge
     if path is None:
         return Judgement(StepVerdict.UNKNOWN, _no_way(key, view))
     hop = next(hop for hop in path.hops if hop.name == look.hop)
-    known = {f.id: f for f in (*view.outcome.findings, *view.outcome.elsewhere)}
+    known = view.known
     findings = tuple(known.get(f.id, f) for f in hop.findings)
     verdict, because = _HOPS[hop.state], hop.reason
     if hop.state is HopState.NOT_REACHED:
@@ -169,7 +164,7 @@ def _no_way(key: str, view: View) -> str:
 
 def causes(findings: Iterable[Finding], view: View) -> tuple[Finding, ...]:
     """The findings that nothing explains among these and what explains them, each once."""
-    known = {f.id: f for f in (*view.outcome.findings, *view.outcome.elsewhere)}
+    known = view.known
     waiting, seen, found = list(findings), set[str](), dict[str, Finding]()
     while waiting:
         finding = waiting.pop(0)

@@ -209,13 +209,6 @@ FORMS: Mapping[ParameterKind, str] = {
 }
 """How each kind is named."""
 
-_ALL: Mapping[ParameterKind, str] = {
-    "service": "the services",
-    "session": "the sessions",
-    "node": "the nodes",
-    "pool": "the pools",
-    "address": "the addresses",
-}
 BLANK = re.compile(r"\{([a-z][a-z0-9-]*(?:\.[a-z]+)?)\}")
 """What stands in a text for a parameter: its name in braces, or a half of it (`{service.name}`)."""
 
@@ -320,7 +313,8 @@ def missing(runbook: Runbook, given: Parameters, case: Case) -> str:
         if value not in known:
             near = difflib.get_close_matches(value, known, n=3)
             hint = f"; near it: {', '.join(near)}" if near else ""
-            return f"there is no {_ONE[kind]} {value}{hint}"
+            one = "service of type LoadBalancer" if kind == "service" else kind
+            return f"there is no {one} {value}{hint}"
     return ""
 
 
@@ -330,12 +324,6 @@ _CERTAIN: Mapping[ParameterKind, Kind[object]] = {
     "pool": POOLS,
 }
 """Kinds of which all are known where this was read; a session may be missing, and be the fault."""
-
-_ONE: Mapping[ParameterKind, str] = {
-    "service": "service of type LoadBalancer",
-    "node": "node",
-    "pool": "pool",
-}
 
 
 def words(parameters: Mapping[str, Parameter]) -> frozenset[str]:
@@ -371,7 +359,7 @@ def _word(word: str, runbook: Runbook, given: Parameters) -> str:
     if parameter is None:
         return ""
     if name not in given:
-        return _ALL[parameter.kind]
+        return "the addresses" if parameter.kind == "address" else f"the {parameter.kind}s"
     if not half:
         return given[name]
     halves = _HALVES.get(parameter.kind, ())

@@ -23,7 +23,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from app.config.settings import config_path
-from app.config.state_dir import state_folder
+from app.config.state_dir import make_private, state_folder
+from app.report.json import indented
 from app.runbooks.engine import Back, Begun, Entry, Moved, Resumed, Run, Skipped
 from app.runbooks.library import Library
 from app.runbooks.parsing import flaws, spelled
@@ -175,7 +176,7 @@ def document(run: Run, *, context: str, program: str) -> TranscriptDocument:
 
 def encoded(shown: TranscriptDocument) -> bytes:
     """The transcript as JSON, a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"
+    return indented(shown).encode()
 
 
 def changed(shown: TranscriptDocument, change: Callable[[str], str]) -> TranscriptDocument:
@@ -187,29 +188,21 @@ def changed(shown: TranscriptDocument, change: Callable[[str], str]) -> Transcri
     )
 
 
-class TranscriptFile:
-    """The file of one run, whole at every moment."""
-
-    def __init__(self, path: Path) -> None:
-        """`path`: where it is, or will be."""
-        self.path = path
-
-    def write(self, shown: TranscriptDocument) -> None:
-        """Put this in the place of what was there: wholly, or not at all. Raises OSError."""
-        folder = self.path.parent
-        for each in (*reversed(folder.parents), folder):
-            each.mkdir(mode=0o700, exist_ok=True)
-        beside = folder / f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(encoded(shown))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path)
-        finally:
-            beside.unlink(missing_ok=True)
-        _sync(folder)
+def write(path: Path, shown: TranscriptDocument) -> None:
+    """Put this in the place of what was there: wholly, or not at all. Raises OSError."""
+    folder = path.parent
+    make_private(folder)
+    beside = folder / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(encoded(shown))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync(folder)
 
 
 def new_file(folder: Path, runbook: str, now: datetime) -> Path:
@@ -339,7 +332,7 @@ class Recorder:
 
     def __init__(self, path: Path, context: str) -> None:
         """`path`: the file; `context`: that of the kubeconfig."""
-        self._kept = TranscriptFile(path)
+        self.path = path
         self._context = context
         self._written = 0
         self._known = _identity(path)
@@ -353,11 +346,6 @@ class Recorder:
         """For a run that begins now, in a file of its own."""
         return cls(new_file(folder(), runbook, now), context)
 
-    @property
-    def path(self) -> Path:
-        """Its file."""
-        return self._kept.path
-
     def document(self, run: Run) -> TranscriptDocument:
         """The transcript of the run."""
         return document(run, context=self._context, program=_program())
@@ -368,7 +356,7 @@ class Recorder:
             return
         self._make_way()
         try:
-            self._kept.write(self.document(run))
+            write(self.path, self.document(run))
         except OSError as error:
             self.problem = f"{error.strerror or error} ({self.path})"
         else:
@@ -381,7 +369,7 @@ class Recorder:
             return
         old = self.path
         number = next(n for n in count(2) if not _path_of(old, n).exists())
-        self._kept = TranscriptFile(_path_of(old, number))
+        self.path = _path_of(old, number)
         self.moved = f"somebody else goes on with {old.name} too; this run is in {self.path.name}"
 
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from app.diagnosis.service_path.path import HopState, PrefixPath
 from app.model.durations import age
 from app.model.finding import rank
@@ -31,7 +33,7 @@ from app.report.columns import (
     state,
 )
 from app.report.format import age_of
-from app.report.json import Item, seconds_since
+from app.report.json import Item, item, seconds_since
 from app.report.lines import NOTHING, SIGN
 from app.state.derived import Memo
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
@@ -57,7 +59,7 @@ class ConditionItem(Item, frozen=True):
     status: str
     reason: str
     message: str
-    since: datetime | None
+    last_transition_time: datetime | None = msgspec.field(name="since")
 
 
 class EndpointsItem(Item, frozen=True):
@@ -94,10 +96,10 @@ def service_items(snapshot: Snapshot) -> tuple[ServiceItem, ...]:
 def _item(
     snapshot: Snapshot, balancer: LoadBalancer, by_prefix: Mapping[Prefix, tuple[str, ...]]
 ) -> ServiceItem:
-    service, condition = balancer.service, balancer.condition
-    behind = backends(snapshot, service.key)
-    labels = service_labels(service)
-    return ServiceItem(
+    service, labels = balancer.service, service_labels(balancer.service)
+    return item(
+        ServiceItem,
+        balancer,
         namespace=service.namespace,
         name=service.name,
         load_balancer_class=service.spec.load_balancer_class,
@@ -111,13 +113,6 @@ def _item(
             )
             for address, pool in zip(balancer.addresses, balancer.pools, strict=True)
         ),
-        hostnames=balancer.hostnames,
-        satisfied=balancer.satisfied,
-        condition=ConditionItem(
-            condition.status, condition.reason, condition.message, condition.last_transition_time
-        )
-        if condition
-        else None,
         selected_by=tuple(
             key
             for key, pool in sorted(snapshot.records[POOLS].items())
@@ -126,7 +121,7 @@ def _item(
         if snapshot.health_of(POOLS).known
         else None,
         external_traffic_policy=service.spec.external_traffic_policy,
-        endpoints=EndpointsItem(behind.ready, behind.total, behind.nodes) if behind else None,
+        endpoints=backends(snapshot, service.key),
         labels=service.metadata.labels,
         age=seconds_since(service.metadata.creation_timestamp, snapshot),
     )
