@@ -455,20 +455,16 @@ class PoolText(ScrollText):
         self._page: PoolLayout | None = None
         self._key = ""
         self._at: Address | None = None
-        self._cursor = 0
-        self._cursor_line = 0
-
-    @property
-    def cursor(self) -> int:
+        self.cursor = 0
         """The place of the cell under the cursor."""
-        return self._cursor
+        self._cursor_line = 0
 
     def show_pool(self, pool: PoolMap, page: PoolLayout, key: str) -> None:
         """Show this pool; the cursor keeps its address, and begins at the first of another pool."""
         if key != self._key:
             self._key, self._at = key, None
         found = pool.index_of(self._at) if self._at is not None else None
-        self._pool, self._page, self._cursor = pool, page, found or 0
+        self._pool, self._page, self.cursor = pool, page, found or 0
         self._draw()
 
     def point_at(self, address: Address) -> None:
@@ -478,7 +474,7 @@ class PoolText(ScrollText):
 
     def action_cursor(self, step: int) -> None:
         """Move the cursor by so many cells."""
-        self._move_to(self._cursor + step)
+        self._move_to(self.cursor + step)
 
     def action_used(self, step: int) -> None:
         """To the next cell, in this direction, of which anything is used; or to the next found."""
@@ -488,15 +484,15 @@ class PoolText(ScrollText):
         if self._pool is None:
             return
         cells = self._pool.cells
-        places = range(self._cursor + step, len(cells) if step > 0 else -1, step)
+        places = range(self.cursor + step, len(cells) if step > 0 else -1, step)
         found = (place for place in places if self._pool.inside(cells[place]).held)
-        self._move_to(next(found, self._cursor))
+        self._move_to(next(found, self.cursor))
 
     def _move_to(self, place: int) -> None:
         if self._pool is None or self._page is None or not self._pool.cells:
             return
-        self._cursor = min(max(place, 0), len(self._pool.cells) - 1)
-        self._at = self._pool.cells[self._cursor].addresses[0]
+        self.cursor = min(max(place, 0), len(self._pool.cells) - 1)
+        self._at = self._pool.cells[self.cursor].addresses[0]
         self._draw()
         self.bring_into_view(self._cursor_line)
 
@@ -506,6 +502,6 @@ class PoolText(ScrollText):
     def _laid_out(self, width: int) -> Sequence[Line]:
         if self._page is None:
             return ()
-        page = self._page(width, self._cursor)
+        page = self._page(width, self.cursor)
         self._cursor_line = page.cursor_line
         return page.lines

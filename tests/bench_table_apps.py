@@ -111,7 +111,7 @@ class LiveApp(Measured):
         return Content(self.kept)
 
     def on_live_table_selected(self, event: LiveTable.Selected) -> None:
-        self.told(event.key)
+        self.told(event.table.selected)
 
 
 class DataApp(Measured):

@@ -43,7 +43,7 @@ class TableApp(App[None]):
         yield self.table
 
     def on_live_table_selected(self, event: LiveTable.Selected) -> None:
-        self.said.append(f"selected {event.key}")
+        self.said.append(f"selected {event.table.selected}")
 
     def action_copy(self, text: str, what: str) -> None:
         self.copied.append((text, what))

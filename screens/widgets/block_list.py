@@ -58,11 +58,9 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     class Selected(Message):
         """Another item is selected, or the selected one says something else now."""
 
-        def __init__(self, blocks: BlockList, key: str) -> None:
+        def __init__(self, blocks: BlockList) -> None:
             super().__init__()
             self.blocks = blocks
-            self.key = key
-            """"" when there is no item."""
 
         @property
         def control(self) -> BlockList:
@@ -82,11 +80,13 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         """`opens` leads to what the item with a key is about."""
         super().__init__(id=id)
         self._opens = opens
-        self._blocks: tuple[Block, ...] = ()
+        self.blocks: tuple[Block, ...] = ()
+        """Its items."""
         self._lines: list[tuple[int, Line]] = []
         """Each line as shown, with the place of its item."""
         self._laid_out = 0
-        self._cursor = ""
+        self.selected = ""
+        """Key of the selected item, "" when there is none."""
         self._place = 0
 
     # --- what it shows
@@ -95,10 +95,10 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         """Show these, in this order."""
         if self.app.has_class("-ascii"):
             blocks = [_ascii(block) for block in blocks]
-        if tuple(blocks) == self._blocks:
+        if tuple(blocks) == self.blocks:
             return
         selected = self.selected_block
-        self._blocks = tuple(blocks)
+        self.blocks = tuple(blocks)
         self._follow_cursor()
         old, height = self._lines, len(self._lines)
         self._lay_out(self._laid_out or self._room())
@@ -110,49 +110,39 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
                 if before != now:
                     self._refresh_line(y)
         if self.selected_block != selected:
-            self.post_message(self.Selected(self, self._cursor))
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Its items."""
-        return self._blocks
+            self.post_message(self.Selected(self))
 
     @property
     def text(self) -> str:
         """All of it: a line for each item, and for what stands under it."""
         texts: list[str] = []
-        for block in self._blocks:
+        for block in self.blocks:
             texts.append("  ".join(map(text_of, (block.line, *block.beside))))
             texts += [f"  {text_of(block.under)}"] if block.under else []
         return "\n".join([*texts, ""])
 
     @property
-    def selected(self) -> str:
-        """Key of the selected item, "" when there is none."""
-        return self._cursor
-
-    @property
     def selected_block(self) -> Block | None:
         """The selected item."""
-        return self._blocks[self._place] if self._blocks else None
+        return self.blocks[self._place] if self.blocks else None
 
     def select(self, key: str) -> None:
         """Move the cursor to an item, and the item into view."""
-        places = [place for place, block in enumerate(self._blocks) if block.key == key]
+        places = [place for place, block in enumerate(self.blocks) if block.key == key]
         if not places or places[0] == self._place:
             return
-        old, self._place, self._cursor = self._place, places[0], key
+        old, self._place, self.selected = self._place, places[0], key
         self._scroll_into_view()
         self._refresh_block(old)
         self._refresh_block(self._place)
-        self.post_message(self.Selected(self, key))
+        self.post_message(self.Selected(self))
 
     # --- keys
 
     async def action_open(self) -> None:
         """Open the selected item."""
-        if self._cursor:
-            await self._opens(self._cursor)
+        if self.selected:
+            await self._opens(self.selected)
 
     def action_move(self, step: int) -> None:
         """Select the item so many places away."""
@@ -171,7 +161,7 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_last(self) -> None:
         """Select the last item."""
-        self._select_place(len(self._blocks) - 1)
+        self._select_place(len(self.blocks) - 1)
 
     # --- drawing
 
@@ -213,7 +203,7 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     def _wrapped(self, width: int) -> list[tuple[int, Line]]:
         return [
             (place, line)
-            for place, block in enumerate(self._blocks)
+            for place, block in enumerate(self.blocks)
             for line in block_lines(block, width)
         ]
 
@@ -224,13 +214,13 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _follow_cursor(self) -> None:
         """The selection stays with its item; where that is gone, it stays in its place."""
-        places = {block.key: place for place, block in enumerate(self._blocks)}
-        self._place = places.get(self._cursor, min(self._place, max(0, len(self._blocks) - 1)))
-        self._cursor = self._blocks[self._place].key if self._blocks else ""
+        places = {block.key: place for place, block in enumerate(self.blocks)}
+        self._place = places.get(self.selected, min(self._place, max(0, len(self.blocks) - 1)))
+        self.selected = self.blocks[self._place].key if self.blocks else ""
 
     def _select_place(self, place: int) -> None:
-        if self._blocks:
-            self.select(self._blocks[min(max(place, 0), len(self._blocks) - 1)].key)
+        if self.blocks:
+            self.select(self.blocks[min(max(place, 0), len(self.blocks) - 1)].key)
 
     def _span(self, place: int) -> tuple[int, int]:
         """The first line of an item, and the line behind its last."""

@@ -19,10 +19,10 @@ from typing_extensions import override
 from app.model.finding import FAULTS
 from app.report.columns import Cell, Column, Row
 from app.report.lines import Line, Span, ascii_line, to_ascii
-from screens.widgets.arrangement import Arrangement, Change, as_it_is
+from screens.widgets.arrangement import Arrangement, By, Change, Ordering, as_it_is
 from screens.widgets.columns import ColumnChooser, Content, cell_widths
 from screens.widgets.filter import Filter, TooSlow, at_most, parsed
-from screens.widgets.table_sorting import SortableTable
+from screens.widgets.table_canvas import TableCanvas
 
 PATIENCE = 0.3
 """Seconds of processor time that a filter may take for all rows."""
@@ -31,19 +31,47 @@ Opening = Callable[[str], Awaitable[None]]
 """What opens the row with a key. It is over before the next key is looked at."""
 
 
+_RANGE = "mark from the last mark to here"
+_SORT = "sort by {}; again: the other way round"
+_BEFORE = "choose the column before"
+_AFTER = "choose the next column"
+_STATES = ("state", "status", "condition")
+
 _Standing = tuple[tuple[Row, ...], Row | None, tuple[object, ...]]
 
 
-class LiveTable(SortableTable):
+class LiveTable(TableCanvas):
     """Rows by key, under a header and, where there is something to say of them all, a notice."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", key_display="↵", id="table.open"),
-        Binding(
-            "T", "columns", "choose columns", show=False, key_display="shift-t", id="table.columns"
+        *(
+            Binding(key, action, title, show=False, key_display=shown, id=f"table.{name}")
+            for key, shown, action, title, name in (
+                ("space", "space", "mark", "mark", "mark"),
+                # A terminal sends ctrl-space as ctrl-@, unless it tells keys by the newer protocol.
+                ("ctrl+space", "ctrl-space", "mark_range", _RANGE, "mark_range"),
+                ("ctrl+@", "ctrl-@", "mark_range", _RANGE, "mark_range_plain"),
+                ("ctrl+backslash", "ctrl-\\", "clear_marks", "clear all marks", "clear_marks"),
+                ("c", None, "copy", "copy the name, or all marked ones", "copy"),
+                ("N", "shift-n", "sort('name')", _SORT.format("name"), "sort_name"),
+                ("A", "shift-a", "sort('age')", _SORT.format("age"), "sort_age"),
+                ("S", "shift-s", "sort('severity')", _SORT.format("severity"), "sort_severity"),
+                ("P", "shift-p", "sort('namespace')", _SORT.format("namespace"), "sort_namespace"),
+                # Old tmux does not pass shifted arrows on; the braces are their twins.
+                ("shift+left", "shift-←", "choose_column(-1)", _BEFORE, "column_before"),
+                ("left_curly_bracket", "{", "choose_column(-1)", _BEFORE, "column_before_plain"),
+                ("shift+right", "shift-→", "choose_column(1)", _AFTER, "column_after"),
+                ("right_curly_bracket", "}", "choose_column(1)", _AFTER, "column_after_plain"),
+                ("O", "shift-o", "sort_chosen", "sort by the chosen column", "sort_chosen"),
+            )
         ),
-        Binding(
-            "ctrl+z", "faults", "faults only", show=False, key_display="ctrl-z", id="table.faults"
+        Binding("enter", "open", "open", key_display="↵", id="table.open"),
+        *(
+            Binding(key, action, title, show=False, key_display=shown, id=f"table.{action}")
+            for key, shown, action, title in (
+                ("T", "shift-t", "columns", "choose columns"),
+                ("ctrl+z", "ctrl-z", "faults", "faults only"),
+            )
         ),
     ]
 
@@ -60,13 +88,16 @@ class LiveTable(SortableTable):
 
         `opens` leads to what a row is about; None: rows lead nowhere.
         """
-        super().__init__(columns, order=order, header=header, id=id)
+        super().__init__(columns, header=header, id=id)
+        self._order = tuple(map(By, order))
         self._opens = opens
         self._filter: Filter | None = None
         self._filter_problem = ""
         self._too_slow = ""
         """The beginning of filters that took too long."""
-        self._faults_only = False
+        self.faults_only = False
+        """Whether only what fails, warns or is not known is shown."""
+        self._last_mark = ""
         self._content = Content()
         self._arrangement = Arrangement(self._ordering())
         self._fading: Timer | None = None
@@ -87,17 +118,17 @@ class LiveTable(SortableTable):
         if changes or len(self._arrangement.all) != known:
             self._too_slow = ""
         self._widen(row for _, row in changes)
-        if self._marked:
-            self._marked &= {row.key for row in self._arrangement.all}
+        if self.marked:
+            self.marked &= {row.key for row in self._arrangement.all}
         if known:
             self._note_changes(changes)
         self._stand(before)
 
     def show_columns(self, columns: Sequence[Column]) -> None:
         """Have these columns from now on; the rows that fit them must be shown next."""
-        if tuple(columns) != self._columns:
-            self._columns = tuple(columns)
-            self._rows, self._cell_widths = (), ()
+        if tuple(columns) != self.columns:
+            self.columns = tuple(columns)
+            self.rows, self._cell_widths = (), ()
             self._changes.forget()
             self._arrangement = Arrangement(self._ordering())
             if self._filter is not None:
@@ -134,35 +165,82 @@ class LiveTable(SortableTable):
 
     def action_faults(self) -> None:
         """Show only what fails, warns or is not known; or all again."""
-        self._faults_only = not self._faults_only
+        self.faults_only = not self.faults_only
         self._arrange()
 
-    @property
-    def faults_only(self) -> bool:
-        """Whether only what fails, warns or is not known is shown."""
-        return self._faults_only
+    # --- the order: the operator's choice first, then the screen's
+
+    def sort_by(self, *columns: str, descending: bool = False) -> None:
+        """Order the rows by these columns, then by their keys, where the operator chose none."""
+        self._order = tuple(By(column, descending) for column in columns)
+        self._arrange()
+
+    def action_sort(self, what: str) -> None:
+        """Sort by the column that tells this."""
+        column = self._column_for(what)
+        if column is not None:
+            self._sort_by(column, severity=what == "severity")
+
+    def action_choose_column(self, step: int) -> None:
+        """Move the choice to another column."""
+        keys = [column.key for column, _ in self._drawn()]
+        start = self._chosen or (self.sorting.column if self.sorting else "")
+        if keys:
+            place = keys.index(start) + step if start in keys else 0
+            self._chosen = keys[place % len(keys)]
+            self._refresh_header()
+
+    def action_sort_chosen(self) -> None:
+        """Sort by the chosen column, the other way round where it is sorted by that already."""
+        if any(column.key == self._chosen for column in self._shown):
+            self._sort_by(self._chosen)
+
+    def _sort_by(self, column: str, *, severity: bool = False) -> None:
+        again = self.sorting is not None and (self.sorting.column, self.sorting.severity) == (
+            column,
+            severity,
+        )
+        # The worst is what is looked for first.
+        descending = not self.sorting.descending if self.sorting and again else severity
+        self.sorting = By(column, descending, severity)
+        self._lay_out_columns()
+        self._arrange()
+
+    def _column_for(self, what: str) -> str | None:
+        keys = [column.key for column in self.columns]
+        if what == "name":
+            return keys[self._name_place] if keys else None
+        wanted = _STATES if what == "severity" else (what,)
+        return next((key for key in wanted if key in keys), None)
+
+    def _ordering(self) -> Ordering:
+        """The operator's choice first."""
+        terms = self._order if self.sorting is None else (self.sorting, *self._order)
+        return Ordering(terms, [column.key for column in self.columns])
 
     # --- columns
 
     def action_columns(self) -> None:
         """Let the operator choose columns."""
         self.app.push_screen(
-            ColumnChooser(self._columns, self.column_layout(), self._left_out, self.apply_layout)
+            ColumnChooser(self.columns, self.column_layout(), self._left_out, self.apply_layout)
         )
 
     # --- keys and events
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Rows that lead nowhere are not opened."""
+        """Rows that lead nowhere are not opened; what no column tells orders nothing."""
         if action == "open":
             return self._opens is not None
+        if action == "sort":
+            return self._column_for(str(parameters[0])) is not None
         return super().check_action(action, parameters)
 
     async def action_open(self) -> None:
         """Open the selected row."""
-        if self._cursor and self._opens is not None:
-            await self._opens(self._cursor)
+        if self.selected and self._opens is not None:
+            await self._opens(self.selected)
 
     def on_resize(self) -> None:
         """The room has changed, so the columns may."""
@@ -176,9 +254,9 @@ class LiveTable(SortableTable):
 
     def _keeps(self) -> Callable[[Row], bool] | None:
         if self._filter is None:
-            return (lambda row: row.health in FAULTS) if self._faults_only else None
+            return (lambda row: row.health in FAULTS) if self.faults_only else None
         matches = self._filter.matches
-        if not self._faults_only:
+        if not self.faults_only:
             return matches
         return lambda row: row.health in FAULTS and matches(row)
 
@@ -187,7 +265,7 @@ class LiveTable(SortableTable):
 
     def _filter_again(self, text: str) -> str:
         """Take another filter; the rows are not arranged by it yet."""
-        found = parsed(text, self._columns)
+        found = parsed(text, self.columns)
         if isinstance(found, str):
             return found
         self._filter = found if found.text else None
@@ -201,7 +279,6 @@ class LiveTable(SortableTable):
         self._arrangement.arrange(self._ordering(), self._keeps())
         return [(row, row) for row in self._arrangement.all]
 
-    @override
     def _arrange(self) -> None:
         """The same rows, in another order or others of them."""
         before = self._standing()
@@ -211,23 +288,23 @@ class LiveTable(SortableTable):
 
     def _standing(self) -> _Standing:
         """What is drawn; what moves everything when it changes comes last."""
-        marks = (len(self._rows), self._widths, self._message, self._top, self._shown)
-        return self._rows, self.selected_row, (*marks, self._gutter)
+        marks = (len(self.rows), self._widths, self.message, self.notice, self._shown)
+        return self.rows, self.selected_row, (*marks, self._gutter)
 
     def _stand(self, before: _Standing) -> None:
         """Draw what is arranged, as far as it differs from what was drawn before."""
         old, selected, layout = before
-        self._rows = self._arrangement.rows
+        self.rows = self._arrangement.rows
         shown = self._state()
         notice, absence = self._content.notice, self._content.absence
         if self.app.has_class("-ascii"):
             shown, absence = ascii_line(shown), ascii_line(absence)
             notice = tuple(map(ascii_line, notice))
         known = bool(self._arrangement.all)
-        self._message = () if self._rows else shown if known else absence
-        self._top = notice if known else ()
-        if self._rows and shown:
-            self._top = (*self._top, shown)
+        self.message = () if self.rows else shown if known else absence
+        self.notice = notice if known else ()
+        if self.rows and shown:
+            self.notice = (*self.notice, shown)
         self.set_class(self._content.stale and known, "-stale")
         self._measure()
         self._follow_cursor(old)
@@ -236,25 +313,25 @@ class LiveTable(SortableTable):
         else:
             self._refresh_differences(old)
         if self.selected_row != selected:
-            self.post_message(self.Selected(self, self._cursor))
+            self.post_message(self.Selected(self))
 
     def _state(self) -> Line:
         """What the operator has made of the rows, and how many that leaves."""
-        left, given = len(self._rows), len(self._arrangement.all)
+        left, given = len(self.rows), len(self._arrangement.all)
         parts: list[Span] = []
         if self._filter_problem:
             parts.append(Span(self._filter_problem, "warn"))
         if self._filter is not None:
             parts.append(Span(f"/{self.filter_text}", "accent"))
-        if self._faults_only:
+        if self.faults_only:
             parts.append(Span("faults only", "accent"))
-        if self._filter is not None or self._faults_only:
+        if self._filter is not None or self.faults_only:
             found = f"{left} of {given}" if left else self._nothing_left(given)
             parts.append(Span(found))
-        if self._faults_only:
+        if self.faults_only:
             parts.append(Span("(ctrl-z: all)", "none"))
-        if self._marked and left:
-            parts.append(Span(f"{len(self._marked)} marked (ctrl-\\ clears)"))
+        if self.marked and left:
+            parts.append(Span(f"{len(self.marked)} marked (ctrl-\\ clears)"))
         gaps = [Span("  ")] * len(parts)
         return tuple(span for pair in zip(parts, gaps, strict=True) for span in pair)[:-1]
 
@@ -269,20 +346,51 @@ class LiveTable(SortableTable):
     def _line_of(self, key: str) -> int | None:
         return self._arrangement.line(key)
 
-    @override
-    def _row_of(self, key: str) -> Row | None:
-        return next((row for row in self._arrangement.all if row.key == key), None)
+    # --- marks
 
-    @override
-    def _marks_changed(self) -> None:
-        before = self._standing()
-        self._stand(before)
+    def action_mark(self) -> None:
+        """Mark the selected row, or take its mark away."""
+        if self.selected:
+            self._mark(self.marked ^ {self.selected}, self.selected)
+
+    def action_mark_range(self) -> None:
+        """Mark every row between the last mark and the selected one."""
+        start = self._line_of(self._last_mark)
+        first, last = sorted((self.selected_line if start is None else start, self.selected_line))
+        between = {row.key for row in self.rows[first : last + 1]}
+        self._mark(self.marked | between, self.selected)
+
+    def action_clear_marks(self) -> None:
+        """Take all marks away."""
+        self._mark(set(), "")
+
+    def _mark(self, marked: set[str], last: str) -> None:
+        """Have these rows marked, the last of them `last`."""
+        self.marked, self._last_mark = marked, last
+        self._stand(self._standing())
         self.refresh()
+
+    async def action_copy(self) -> None:
+        """Copy the name of the selected row, or those of all marked rows, one a line."""
+        lines = {key: self._line_of(key) for key in self.marked}
+        keys = sorted(lines, key=lambda key: (lines[key] is None, lines[key] or 0, key))
+        known = {row.key: row for row in reversed(self._arrangement.all)}
+        rows = [known[key] for key in keys or [self.selected] if key in known]
+        if rows:
+            names = [row.cells[self._name_place].text for row in rows]
+            text = names[0] if len(names) == 1 else f"{len(names)} names"
+            await self.app.run_action(("app", "copy", ("\n".join(names), text)))
+
+    @property
+    def _name_place(self) -> int:
+        """The column that names a row."""
+        keys = [column.key for column in self.columns]
+        return keys.index("name") if "name" in keys else 0
 
     # --- what has changed a moment ago
 
     def _note_changes(self, changes: Sequence[Change]) -> None:
-        self._changes.note(changes, self._columns, time.monotonic())
+        self._changes.note(changes, self.columns, time.monotonic())
         self._await_fading()
 
     def _await_fading(self) -> None:
@@ -293,7 +401,7 @@ class LiveTable(SortableTable):
     def _fade(self) -> None:
         self._fading = None
         first = self.scroll_offset.y
-        window = self._rows[first : first + self._page()]
+        window = self.rows[first : first + self._page()]
         lines = {row.key: first + line for line, row in enumerate(window)}
         for key, place in self._changes.faded(time.monotonic()):
             if key in lines:

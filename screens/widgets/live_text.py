@@ -57,7 +57,8 @@ class LiveText(Widget):
         """Lines too long for the width go on below, indented by `indent` cells."""
         super().__init__(id=id)
         self._indent = indent
-        self._lines: tuple[Line, ...] = ()
+        self.lines: tuple[Line, ...] = ()
+        """What it was given to show."""
         self._shown: list[Line] = []
         self._shown_width = 0
 
@@ -65,9 +66,9 @@ class LiveText(Widget):
         """Show these lines."""
         if self.app.has_class("-ascii"):
             lines = [ascii_line(line) for line in lines]
-        if tuple(lines) == self._lines:
+        if tuple(lines) == self.lines:
             return
-        self._lines = tuple(lines)
+        self.lines = tuple(lines)
         old = self._shown
         self._lay_out(self._shown_width or self.size.width)
         if len(old) != len(self._shown):
@@ -76,11 +77,6 @@ class LiveText(Widget):
         changed = [y for y, (a, b) in enumerate(zip(old, self._shown, strict=True)) if a != b]
         if changed:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        """What it was given to show."""
-        return self._lines
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -104,7 +100,7 @@ class LiveText(Widget):
 
     def _lay_out(self, width: int) -> None:
         self._shown_width = width
-        self._shown = [part for line in self._lines for part in wrapped(line, width, self._indent)]
+        self._shown = [part for line in self.lines for part in wrapped(line, width, self._indent)]
 
 
 class EdgeLine(LiveText):
@@ -144,7 +140,7 @@ class EdgeLine(LiveText):
 
     def _lay_out(self, width: int) -> None:
         self._shown_width = width
-        self._shown = list(self._lines)
+        self._shown = list(self.lines)
 
 
 class OpenableText(LiveText, can_focus=True):

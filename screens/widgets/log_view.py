@@ -45,15 +45,11 @@ class LogView(LiveTable):
     ) -> None:
         """Empty and following."""
         super().__init__(columns, header=header, opens=opens, id=id)
-        self._follows = True
+        self.follows = True
+        """Whether new lines move into view as they come."""
         self._last_seen = ""
         self._lines_of = _ALONE
         self._begins: Literal["", "first", "last"] = ""
-
-    @property
-    def follows(self) -> bool:
-        """Whether new lines move into view as they come."""
-        return self._follows
 
     @override
     def show(self, content: Content, lines: Mapping[str, Sequence[str]] = _ALONE) -> None:
@@ -61,14 +57,14 @@ class LogView(LiveTable):
 
         `lines` has the keys of the lines that a row stands for, where that is not itself alone.
         """
-        follows = self._begins == "last" or (self._follows and not self._begins)
+        follows = self._begins == "last" or (self.follows and not self._begins)
         self._lines_of = lines
         super().show(content)
         if self._begins == "first" and self.rows:
             self.select(self.rows[0].key)
         if self._begins:
             self._last_seen = self._last_line()
-            self._follows, self._begins = follows or not self.rows, ""
+            self.follows, self._begins = follows or not self.rows, ""
         if follows and self.rows:
             self.select(self.rows[-1].key)
             self.call_after_refresh(self._stay_at_end)
@@ -80,21 +76,21 @@ class LogView(LiveTable):
 
     def follow(self) -> None:
         """Go to the end and stay there."""
-        self._follows = True
+        self.follows = True
         self.action_last()
         self._tell()
 
     def pause(self) -> None:
         """Stay here, also where this is the end."""
-        self._follows = False
+        self.follows = False
         self._tell()
 
     def select(self, key: str) -> None:
         """Select a line; the last one means to follow."""
         super().select(key)
         at_end = bool(self.rows) and self.rows[-1].key == self.selected
-        if at_end != self._follows:
-            self._follows = at_end
+        if at_end != self.follows:
+            self.follows = at_end
         if at_end:
             self._last_seen = self._last_line()
         self._tell()
@@ -119,12 +115,12 @@ class LogView(LiveTable):
     @override
     def _name_place(self) -> int:
         """A line is copied whole, where it has a column for that."""
-        keys = [column.key for column in self._columns]
+        keys = [column.key for column in self.columns]
         return keys.index("line") if "line" in keys else keys.index("event")
 
     def _stay_at_end(self) -> None:
-        if self._follows and self.rows:
+        if self.follows and self.rows:
             super().select(self.rows[-1].key)
 
     def _tell(self) -> None:
-        self.post_message(self.Paused(self, None if self._follows else self.unseen()))
+        self.post_message(self.Paused(self, None if self.follows else self.unseen()))

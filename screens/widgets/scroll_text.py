@@ -252,7 +252,8 @@ class TextPane(ScrolledLines):
     def __init__(self, *, wrap: bool = True, id: str | None = None) -> None:  # noqa: A002
         """Empty until shown. `wrap`: whether long lines are wrapped at first."""
         super().__init__(id=id)
-        self._wrap = wrap
+        self.wraps = wrap
+        """Whether long lines are wrapped."""
         self._lines: tuple[Line, ...] = ()
         self._starts: list[int] = []
         """The first row of each line."""
@@ -270,11 +271,6 @@ class TextPane(ScrolledLines):
         """All of it, not wrapped."""
         return "\n".join(text_of(line).rstrip() for line in self._lines) + "\n"
 
-    @property
-    def wraps(self) -> bool:
-        """Whether long lines are wrapped."""
-        return self._wrap
-
     def action_sideways(self, step: int) -> None:
         """Move the window sideways where lines are not wrapped."""
         self.scroll_to(x=self.scroll_offset.x + step * _SIDEWAYS, animate=False, immediate=True)
@@ -282,7 +278,7 @@ class TextPane(ScrolledLines):
     def action_wrap(self) -> None:
         """Wrap long lines, or do not; the line at the top stays there."""
         line = bisect_right(self._starts, self.scroll_offset.y) - 1
-        self._wrap = not self._wrap
+        self.wraps = not self.wraps
         self._lay_out(self._room())
         self.scroll_to(x=0, animate=False, immediate=True)
         self._scroll(self._starts[line] if 0 <= line < len(self._starts) else 0)
@@ -291,7 +287,7 @@ class TextPane(ScrolledLines):
     @override
     def make_rows(self, width: int) -> list[Line]:
         """The rows of all lines."""
-        if not self._wrap or width <= 0:
+        if not self.wraps or width <= 0:
             self._starts = list(range(len(self._lines)))
             return list(self._lines)
         rows: list[Line] = []
@@ -304,7 +300,7 @@ class TextPane(ScrolledLines):
     @override
     def width_of_rows(self, width: int) -> int:
         """The widest line, where none is wrapped."""
-        return width if self._wrap else max(map(length, self._lines), default=0)
+        return width if self.wraps else max(map(length, self._lines), default=0)
 
     @override
     def matches(self, needle: re.Pattern[str]) -> list[int]:
@@ -314,8 +310,8 @@ class TextPane(ScrolledLines):
 
     @override
     def _cropped(self, strip: Strip, width: int, base: Style) -> Strip:
-        x = 0 if self._wrap else self.scroll_offset.x
-        if self._wrap or strip.cell_length <= x + width:
+        x = 0 if self.wraps else self.scroll_offset.x
+        if self.wraps or strip.cell_length <= x + width:
             return strip.crop_extend(x, x + width, base)
         more = "~" if self.app.has_class("-ascii") else "…"
         shown = strip.crop_extend(x, x + width - 1, base)

@@ -1,7 +1,7 @@
-"""The drawing of a table: rows under a header and a notice, line by line.
+"""The drawing of a table, rows under a header and a notice, line by line; its cursor and marks.
 
 A `ScrollView` that draws what is in its window: a changed cell costs a region of the screen,
-whatever the number of rows.
+whatever the number of rows. The cursor is on an object, not on a line.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from typing_extensions import override
 
+from app.model.finding import FAULTS, rank
 from app.report.columns import Column, Row
 from app.report.lines import Line, cut, to_ascii, wrapped
 from screens.widgets.arrangement import By, Changes
@@ -40,8 +42,11 @@ _MARK = "» "
 """Before a row that the operator has marked."""
 
 
+_MOVE = Binding.Group("move", compact=True)
+
+
 class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
-    """Draws rows that stand; knows nothing of how they came to."""
+    """Draws rows that stand, one of them selected; knows nothing of how they came to."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *TONE_CLASSES,
@@ -56,7 +61,29 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         Binding(
             "ctrl+w", "wide", "wide columns", show=False, key_display="ctrl-w", id="table.wide"
         ),
+        Binding("up,k", "move(-1)", "up", show=False, group=_MOVE, id="table.up"),
+        Binding("down,j", "move(1)", "down", show=False, group=_MOVE, id="table.down"),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="table.page_up"),
+        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="table.page_down"),
+        Binding("home,g", "first", "first", show=False, id="table.first"),
+        Binding("end,G", "last", "last", show=False, id="table.last"),
     ]
+
+    class Selected(Message, namespace="live_table"):
+        """Another row is selected, or the selected one says something else now."""
+
+        def __init__(self, table: TableCanvas) -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> TableCanvas:
+            """The table."""
+            return self.table
+
+        def can_replace(self, message: Message) -> bool:
+            """The newest selection is the one that counts."""
+            return isinstance(message, TableCanvas.Selected) and message.table is self.table
 
     def __init__(
         self,
@@ -67,20 +94,33 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
     ) -> None:
         """Empty."""
         super().__init__(id=id)
-        self._columns = tuple(columns)
+        self.columns = tuple(columns)
+        """Its columns, shown or not."""
         self._has_header = header
         self._layout_kept: Layout = ()
-        self._sort: By | None = None
+        self.sorting: By | None = None
+        """How the operator has sorted it; None: not at all."""
         self._chosen = ""
         self._wide = False
-        self._rows: tuple[Row, ...] = ()
-        self._cursor_line = 0
-        self._marked: set[str] = set()
+        self.rows: tuple[Row, ...] = ()
+        """Its rows, as they stand."""
+        self.selected = ""
+        """Key of the selected row, "" when there is none."""
+        self.selected_line = 0
+        """The place of the selected row, 0 when there is none."""
+        self._wished = ""
+        self.taken = False
+        """Whether somebody has selected a row, or another screen did."""
+        self.marked: set[str] = set()
+        """The keys of the rows that are marked."""
         self._changes = Changes()
-        self._top: tuple[Line, ...] = ()
-        self._message: Line = ()
+        self.notice: tuple[Line, ...] = ()
+        """What stands above the rows."""
+        self.message: Line = ()
+        """What stands in place of the rows, when there are none."""
         self._cell_widths: tuple[int, ...] = ()
-        self._places: tuple[int, ...] = ()
+        self.shown_places: tuple[int, ...] = ()
+        """The places of the chosen columns' cells in each row."""
         self._shown: tuple[Column, ...] = ()
         self._widths: tuple[int | None, ...] = ()
         self._lay_out_columns()
@@ -88,33 +128,13 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
     # --- what is drawn
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """Its columns, shown or not."""
-        return self._columns
-
-    @property
     def shown_columns(self) -> tuple[Column, ...]:
         """The columns that the operator has chosen, in order."""
-        return tuple(self._columns[place] for place in self._places)
-
-    @property
-    def shown_places(self) -> tuple[int, ...]:
-        """The places of their cells in each row."""
-        return self._places
-
-    @property
-    def message(self) -> Line:
-        """What stands in place of the rows, when there are none."""
-        return self._message
-
-    @property
-    def notice(self) -> tuple[Line, ...]:
-        """What stands above the rows."""
-        return self._top
+        return tuple(self.columns[place] for place in self.shown_places)
 
     def column_layout(self) -> Layout:
         """Which columns the operator has chosen, and in which order; to be kept."""
-        return layout_of(self._layout_kept, self._columns)
+        return layout_of(self._layout_kept, self.columns)
 
     def apply_layout(self, layout: Layout) -> None:
         """Choose and order the columns so; columns that are not there are no harm."""
@@ -145,24 +165,24 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         if y < len(top):
             return painted(self, top[y], width, base)
         y -= len(top)
-        if self._message:
-            lines = wrapped(self._message, width)
+        if self.message:
+            lines = wrapped(self.message, width)
             return painted(self, lines[y] if y < len(lines) else (), width, base)
         if self._has_header:
             if y == 0:
                 return self._scrolled(self._header_line(base), base)
             y -= 1
         line = self.scroll_offset.y + y
-        if line >= len(self._rows):
+        if line >= len(self.rows):
             return Strip.blank(width, base)
         return self._scrolled(self._row_line(line, base), base)
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """All its lines, where a sheet lets it be as high as it likes."""
-        if self._message:
-            return len(self._top) + len(wrapped(self._message, width))
-        return self._fixed() + len(self._rows)
+        if self.message:
+            return len(self.notice) + len(wrapped(self.message, width))
+        return self._fixed() + len(self.rows)
 
     def _scrolled(self, strip: Strip, base: Style) -> Strip:
         """What of a line is in the window; where its right end is not, an ellipsis says so."""
@@ -183,9 +203,9 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(segments[:-1])
 
     def _row_line(self, line: int, base: Style) -> Strip:
-        row = self._rows[line]
+        row = self.rows[line]
         over = Style.null()
-        if line == self._cursor_line and self.has_focus:
+        if line == self.selected_line and self.has_focus:
             over = self.get_component_rich_style("live-table--cursor", partial=True)
             base += over
         segments = [Segment(self._margin(row.key), base)]
@@ -203,7 +223,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _margin(self, key: str) -> str:
         """What stands before a row while rows are marked."""
-        return (self._spelled(_MARK) if key in self._marked else "  ")[: self._gutter]
+        return (self._spelled(_MARK) if key in self.marked else "  ")[: self._gutter]
 
     def _marked_text(self, text: str, style: Style) -> list[Segment]:
         """What has changed, without the blanks around it."""
@@ -227,15 +247,15 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out_columns(self) -> None:
         """Which columns are shown, and what stands above them."""
-        self._places = places_of(self.column_layout(), self._columns)
-        self._shown = tuple(self._titled(self._columns[place]) for place in self._places)
+        self.shown_places = places_of(self.column_layout(), self.columns)
+        self._shown = tuple(self._titled(self.columns[place]) for place in self.shown_places)
         self._measure()
 
     def _titled(self, column: Column) -> Column:
         """The column with the way it is sorted in its title."""
-        if self._sort is None or self._sort.column != column.key:
+        if self.sorting is None or self.sorting.column != column.key:
             return column
-        arrow = "▼" if self._sort.descending else "▲"
+        arrow = "▼" if self.sorting.descending else "▲"
         return replace(column, title=f"{column.title} {self._spelled(arrow)}")
 
     def _widen(self, rows: Iterable[Row]) -> None:
@@ -247,8 +267,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _measure(self) -> None:
         """How wide each column is drawn."""
-        wanted = wanted_widths(self._columns, self._cell_widths)
-        own = wanted_widths(self._shown, [wanted[place] for place in self._places])
+        wanted = wanted_widths(self.columns, self._cell_widths)
+        own = wanted_widths(self._shown, [wanted[place] for place in self.shown_places])
         room = self._room() - self._gutter
         self._widths = own if self._wide else fitted_widths(self._shown, own, room)
 
@@ -259,7 +279,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
                 yield column, width
 
     def _drawn_places(self) -> Iterator[int]:
-        for place, width in zip(self._places, self._widths, strict=True):
+        for place, width in zip(self.shown_places, self._widths, strict=True):
             if width is not None:
                 yield place
 
@@ -271,21 +291,21 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
     def _resize_content(self) -> None:
         widths = [width for _, width in self._drawn()]
         width = self._gutter + sum(widths) + GAP * max(0, len(widths) - 1)
-        if self._message:
+        if self.message:
             self.virtual_size = Size(1, self._fixed())
         else:
-            self.virtual_size = Size(max(width, 1), self._fixed() + len(self._rows))
+            self.virtual_size = Size(max(width, 1), self._fixed() + len(self.rows))
 
     @property
     def _gutter(self) -> int:
-        return len(_MARK) if self._marked else 0
+        return len(_MARK) if self.marked else 0
 
     def _notice_lines(self) -> list[Line]:
-        return [part for line in self._top for part in wrapped(line, max(2, self._room()))]
+        return [part for line in self.notice for part in wrapped(line, max(2, self._room()))]
 
     def _fixed(self) -> int:
         """Lines that do not scroll."""
-        return len(self._notice_lines()) + (1 if self._has_header and not self._message else 0)
+        return len(self._notice_lines()) + (1 if self._has_header and not self.message else 0)
 
     def _room(self) -> int:
         """Columns of the window that no scrollbar covers."""
@@ -312,8 +332,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _refresh_differences(self, old: Sequence[Row]) -> None:
         first = self.scroll_offset.y
-        for line in range(first, min(first + self._page(), len(self._rows))):
-            before, now = old[line], self._rows[line]
+        for line in range(first, min(first + self._page(), len(self.rows))):
+            before, now = old[line], self.rows[line]
             if before == now:
                 continue
             if before.key != now.key or before.tone != now.tone:
@@ -330,3 +350,106 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
             if place in places and x + width > 0:
                 self.refresh(Region(max(0, x), y, width + min(0, x), 1))
             x += width + GAP
+
+    # --- to be told by the table
+
+    def _line_of(self, key: str) -> int | None:
+        """The line of a row; None: it is not shown."""
+        raise NotImplementedError
+
+    # --- the cursor
+
+    @property
+    def selected_row(self) -> Row | None:
+        """The selected row."""
+        line = self._line_of(self.selected)
+        return None if line is None else self.rows[line]
+
+    def select(self, key: str) -> None:
+        """Move the cursor to a row, and the row into view."""
+        self.taken = True
+        self._move_to(key)
+
+    def offer_worst(self, *, last: bool) -> None:
+        """Select the worst row while nobody has selected any; `last`: and not again."""
+        if not self.taken and self.rows:
+            worst = min(self.rows, key=lambda row: rank(row.health))
+            if worst.health in FAULTS:
+                self._move_to(worst.key)
+            self.taken = last
+
+    def _move_to(self, key: str) -> None:
+        line = self._line_of(key)
+        if line is None:
+            return
+        old = self.selected_line
+        moved, self.selected, self.selected_line = self.selected != key, key, line
+        self._wished = key
+        self._scroll_into_view()
+        self._refresh_row(old)
+        self._refresh_row(line)
+        if moved:
+            self.post_message(self.Selected(self))
+
+    def action_move(self, step: int) -> None:
+        """Select the row so many lines away."""
+        self._select_line(self.selected_line + step)
+
+    def action_page(self, step: int) -> None:
+        """Select the row a page away."""
+        self._select_line(self.selected_line + step * max(1, self._page() - 1))
+
+    def action_first(self) -> None:
+        """Select the first row."""
+        self._select_line(0)
+
+    def action_last(self) -> None:
+        """Select the last row."""
+        self._select_line(len(self.rows) - 1)
+
+    def on_focus(self) -> None:
+        """The cursor shows only where the keys go."""
+        self._refresh_row(self.selected_line)
+
+    def on_blur(self) -> None:
+        """The cursor shows only where the keys go."""
+        self._refresh_row(self.selected_line)
+
+    def _follow_cursor(self, old: Sequence[Row]) -> None:
+        """The selection stays with its object, and the object stays where it was on screen.
+
+        Where the object is gone its nearest neighbour is selected, until it comes back.
+        """
+        line = self._line_of(self._wished)
+        if line is not None:
+            self.selected = self._wished
+        else:
+            if self._line_of(self.selected) is None:
+                self.selected = self._neighbour(old)
+            line = self._line_of(self.selected) or 0
+        moved, self.selected_line = line - self.selected_line, line
+        if moved and self.scroll_offset.y:
+            self.call_after_refresh(self._scroll_by_lines, moved)
+
+    def _neighbour(self, old: Sequence[Row]) -> str:
+        """The row nearest to where the cursor was, the one below before the one above."""
+        for away in range(max(self.selected_line + 1, len(old) - self.selected_line)):
+            for line in (self.selected_line + away, self.selected_line - away):
+                if 0 <= line < len(old) and self._line_of(old[line].key) is not None:
+                    return old[line].key
+        return self.rows[0].key if self.rows else ""
+
+    def _scroll_by_lines(self, lines: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + lines, animate=False, force=True)
+        self._scroll_into_view()
+
+    def _select_line(self, line: int) -> None:
+        if self.rows:
+            self.select(self.rows[min(max(line, 0), len(self.rows) - 1)].key)
+
+    def _scroll_into_view(self) -> None:
+        top, page = self.scroll_offset.y, self._page()
+        if self.selected_line < top:
+            self.scroll_to(y=self.selected_line, animate=False, force=True)
+        elif page and self.selected_line >= top + page:
+            self.scroll_to(y=self.selected_line - page + 1, animate=False, force=True)
