@@ -13,7 +13,7 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
-from screens.registry import COMMANDS, places
+from screens.registry import WORDS, places
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
 
@@ -52,7 +52,7 @@ def word_lines() -> list[Line]:
     """The words behind `:`, what they take, and what the signs mean."""
     lines = [plain(" Commands, after :", "strong")]
     lines += [_entry(" ".join(place.words), place.shows) for place in places()]
-    for word in COMMANDS:
+    for word in WORDS:
         takes = f"  {word.takes}" if word.takes else ""
         lines.append((*_entry(" ".join(word.words), word.shows), Span(takes, "none")))
     lines += [_entry(form, shown) for form, shown in _BEHIND.items()]

@@ -50,31 +50,36 @@ class Word:
     spelled: bool = False
     """Whether it must be spelled out: a slip of the finger must not do it."""
 
+    @property
+    def name(self) -> str:
+        """Its first word."""
+        return self.words[0]
 
-CHECK = Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]")
-EXPLAIN = Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE")
-GET = Word(("get",), "the screen of that word", "WHAT")
-WHO = Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX")
-RUN = Word(("run", "runbook"), "the runbooks; one of them", "[NAME [PARAMETER=VALUE]]")
+
 INFO = Word(("info", "sources"), "what is read, how it is, and where files are kept")
-CTX = Word(("ctx", "contexts"), "the contexts; another cluster", "[CONTEXT]")
-MOUSE = Word(("mouse",), "give the mouse to ciliscope, or back to the terminal", "on|off")
-THEME = Word(("theme",), "other colours", "NAME")
-ALIASES = Word(("aliases",), "all words that lead somewhere")
-HELP = Word(("help", "h"), "keys and commands")
-REFRESH = Word(("refresh",), "read everything again")
-SOLVE = Word(("solve",), "while practising: the solution, and the path you took", spelled=True)
-QUIT = Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True)
-COMMANDS = (
-    *(CHECK, EXPLAIN, GET, WHO, RUN, INFO, CTX, MOUSE, THEME, ALIASES, HELP, REFRESH),
-    *(SOLVE, QUIT),
+WORDS = (
+    Word(("check",), "what is wrong, root causes first", "[CATEGORY ...]"),
+    Word(("explain", "why"), "one thing", "service NS/NAME|ip|prefix|session|pool|CODE"),
+    Word(("get",), "the screen of that word", "WHAT"),
+    Word(("who",), "who holds and announces an address", "ADDRESS|PREFIX"),
+    Word(("run", "runbook"), "the runbooks; one of them", "[NAME [PARAMETER=VALUE]]"),
+    INFO,
+    Word(("ctx", "contexts"), "the contexts; another cluster", "[CONTEXT]"),
+    Word(("mouse",), "give the mouse to ciliscope, or back to the terminal", "on|off"),
+    Word(("theme",), "other colours", "NAME"),
+    Word(("aliases",), "all words that lead somewhere"),
+    Word(("help", "h"), "keys and commands"),
+    Word(("refresh",), "read everything again"),
+    Word(("solve",), "while practising: the solution, and the path you took", spelled=True),
+    Word(("quit", "q", "q!", "qa", "exit"), "quit", spelled=True),
 )
+"""The commands; what each does is in `COMMANDS` of the dashboard, by its name."""
 
 
 @cache
 def meanings() -> tuple[Place | Word, ...]:
     """What a word can mean: the screens before the commands."""
-    return (*places(), *COMMANDS)
+    return (*places(), *WORDS)
 
 
 _LABEL = r"\w[\w./-]*!?=[\w./-]*"
@@ -182,27 +187,33 @@ def completions(typed: str, snapshot: Snapshot, names: Names) -> tuple[str, ...]
 
 def _arguments(words: Sequence[str], last: str, snapshot: Snapshot, names: Names) -> Sequence[str]:
     found = meant(words[0].lower())
-    command = found[0] if len(found) == 1 else None
-    if isinstance(command, Place):
-        return _behind_place(command, words[1:], last, snapshot, names)
-    if command is GET and len(words) > 1 and (place := place_of(words[1].lower())):
-        return _behind_place(place, words[2:], last, snapshot, names)
-    if command is EXPLAIN:
-        return _explained(words[1:], snapshot, names)
-    if command is WHO and len(words) == 1:
-        return _explained(["ip"], snapshot, names)
-    if command is CHECK:
-        return [category for category in names.categories if category not in words]
-    if len(words) > 1 or command is None:
+    if len(found) != 1:
         return ()
-    if command is RUN:
-        return names.runbooks()
-    return {
-        CTX: names.contexts,
-        THEME: names.themes,
-        MOUSE: ("on", "off"),
-        GET: tuple(place.words[0] for place in places()),
-    }.get(command, ())
+    command, more = found[0], words[1:]
+    if isinstance(command, Place):
+        return _behind_place(command, more, last, snapshot, names)
+    match command.name:
+        case "get" if more and (place := place_of(more[0].lower())):
+            return _behind_place(place, more[1:], last, snapshot, names)
+        case "explain":
+            return _explained(more, snapshot, names)
+        case "check":
+            return [category for category in names.categories if category not in words]
+        case _ if more:
+            return ()
+        case "who":
+            return _explained(["ip"], snapshot, names)
+        case "run":
+            return names.runbooks()
+        case "ctx":
+            return names.contexts
+        case "theme":
+            return names.themes
+        case "mouse":
+            return ("on", "off")
+        case "get":
+            return tuple(place.name for place in places())
+    return ()
 
 
 def _behind_place(

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from app.config.settings import Settings
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.clusters import KubeconfigContexts, LiveCluster
+from app.dashboard.clusters import Contexts, LiveCluster
 from app.state.kinds import BGP_PEERS
 from collectors.process import end_all
 from screens.base.cluster_screen import ClusterScreen
@@ -59,7 +59,7 @@ def settings(lab: AskedLab, tmp_path: Path) -> Iterator[Settings]:
 
 
 def dashboard(settings: Settings) -> CiliscopeApp:
-    return CiliscopeApp(LiveCluster(settings).opened, contexts=KubeconfigContexts(settings))
+    return CiliscopeApp(LiveCluster(settings).opened, contexts=Contexts(settings))
 
 
 def header(app: CiliscopeApp) -> str:

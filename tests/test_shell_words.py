@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.dashboard.clusters import OpenCluster
+from app.dashboard.clusters import Contexts, OpenCluster
 from app.state.kinds import SERVICES
 from collectors.source import Replaced
 from screens.base.cluster_screen import ClusterScreen
@@ -148,8 +148,11 @@ async def test_a_word_without_a_filter_takes_the_earlier_one_away_and_keys_keep_
         assert len(rows(app)) > 1
 
 
-class Recordings:
+class Recordings(Contexts):
     """Contexts that are recordings."""
+
+    def __init__(self) -> None:
+        """No kubeconfig is read."""
 
     def names(self) -> tuple[str, ...]:
         return ("healthy", "typo-in-pool-label")

@@ -28,8 +28,8 @@ from app.dashboard.terminal import restored_terminal
 from tests.dashboards import recorded_dashboard
 app = recorded_dashboard("healthy", ascii_only="ascii" in sys.argv)
 if "stuck" in sys.argv:
-    from app.dashboard.commands import CommandPrompt
-    CommandPrompt.refresh = lambda _: (os.write(2, b"stuck now"), time.sleep(5_000))
+    from app.dashboard.controllers import Controllers
+    Controllers.refresh = lambda _: (os.write(2, b"stuck now"), time.sleep(5_000))
 if "continued" in sys.argv:
     type(app).on_unmount = lambda self: os.kill(os.getpid(), signal.SIGCONT)
 with restored_terminal(app.end, lambda: None) as received:

@@ -15,7 +15,7 @@ from textual.app import App
 from textual.binding import Binding, BindingsMap, BindingType
 from typing_extensions import override
 
-from app.dashboard.clusters import Contexts, KubeconfigContexts, LiveCluster, OpenCluster
+from app.dashboard.clusters import Contexts, LiveCluster, OpenCluster
 from app.dashboard.gc_pacing import GcPacer
 from app.dashboard.practice_path import SolutionSection, text
 from app.dashboard.refresh import TICK, RefreshLoop
@@ -180,7 +180,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         """Connect the actions of the bindings, and those that screens run, to what does them."""
         self.controllers = controllers
         self._bindings = BindingsMap.merge((controllers.navigator.keys, self._bindings))
-        navigator, actions, prompt = controllers.navigator, controllers.actions, controllers.prompt
+        navigator, actions = controllers.navigator, controllers.actions
         self.action_go = navigator.go
         self.action_open = navigator.open
         self.action_history = navigator.step
@@ -199,10 +199,10 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self.action_switch_context = controllers.contexts.switch
         self.action_copy = controllers.export.copy
         self.action_save = controllers.export.save
-        self.action_prompt = prompt.ask
-        self.action_filter = prompt.ask_filter
-        self.action_aliases = prompt.show_aliases
-        self.action_refresh_all = prompt.refresh
+        self.action_prompt = controllers.ask_command
+        self.action_filter = controllers.ask_filter
+        self.action_aliases = controllers.show_aliases
+        self.action_refresh_all = controllers.refresh
         self.action_freeze = self.refresh_loop.toggle_freeze
 
     def end(self) -> None:
@@ -299,7 +299,7 @@ def run_dashboard(
     prefer_terminal_size()
     app = CiliscopeApp(
         LiveCluster(settings, expected).opened,
-        contexts=KubeconfigContexts(settings, expected),
+        contexts=Contexts(settings, expected),
         ascii_only=settings.ascii_only,
         look=ThemeSwitch(settings.theme, settings.themes),
         clipboard=settings.clipboard,

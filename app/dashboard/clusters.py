@@ -7,11 +7,10 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from app.diagnosis.diagnoser import Diagnoser
 from app.state.monitor import Clock, Monitor
-from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.kubeconfig import context_names
 from screens.base.cluster_screen import ClusterLink
 
@@ -40,22 +39,6 @@ class OpenCluster:
     """The time by which ages are computed; for a recording it is fixed."""
     settings: Settings | None = None
     """How it is reached; None: by nothing that could be run there."""
-
-
-class Contexts(Protocol):
-    """The clusters to choose from."""
-
-    def names(self) -> tuple[str, ...]:
-        """All contexts. Blocks on files; raises Unreadable."""
-        ...
-
-    def open(self, context: str) -> OpenCluster:
-        """The cluster of a context; nothing is read yet."""
-        ...
-
-
-class Unreadable(Exception):
-    """The contexts cannot be read; one sentence that says why."""
 
 
 class LiveCluster:
@@ -114,7 +97,7 @@ class LiveCluster:
         return sources.Wiring(self._settings), agent_logs.read_all
 
 
-class KubeconfigContexts:
+class Contexts:
     """The contexts of the kubeconfig, each opened with the same settings otherwise."""
 
     def __init__(self, settings: Settings, expected: Sequence[ExpectedSetting] = ()) -> None:
@@ -123,12 +106,9 @@ class KubeconfigContexts:
         self._expected = expected
 
     def names(self) -> tuple[str, ...]:
-        """All contexts, in the order of the files."""
-        try:
-            return context_names(self._settings.kubeconfig, os.environ)
-        except ApiError as problem:
-            raise Unreadable(problem.message) from None
+        """All contexts, in the order of the files. Blocks on files; raises ApiError."""
+        return context_names(self._settings.kubeconfig, os.environ)
 
     def open(self, context: str) -> OpenCluster:
-        """The cluster of a context."""
+        """The cluster of a context; nothing is read yet."""
         return LiveCluster(replace(self._settings, context=context), self._expected).opened

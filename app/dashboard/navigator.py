@@ -14,9 +14,10 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingsMap
 
-from app.dashboard.clusters import Contexts, OpenCluster, Unreadable
+from app.dashboard.clusters import Contexts, OpenCluster
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
+from collectors.kubernetes.errors import ApiError
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
 from screens.contexts import ContextsScreen
@@ -331,7 +332,7 @@ class ContextSwitcher:
     async def learn(self) -> None:
         """Read the names for completion; if they cannot be read, another place says so."""
         if self.contexts is not None:
-            with suppress(Unreadable):
+            with suppress(ApiError):
                 self.known = await asyncio.to_thread(self.contexts.names)
 
     async def show(self) -> None:
@@ -373,7 +374,7 @@ class ContextSwitcher:
             return None
         try:
             self.known = await asyncio.to_thread(self.contexts.names)
-        except Unreadable as problem:
-            self.navigator.flash(str(problem))
+        except ApiError as problem:
+            self.navigator.flash(problem.message)
             return None
         return self.known
