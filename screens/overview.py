@@ -244,6 +244,7 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
 
     title_text = "Overview"
     reads = READS
+    sources = SHOWN
     demands = ROUTES
     AUTO_FOCUS = "#grid"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -329,10 +330,6 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     def action_no_list(self) -> None:
         """A key of lists, where the cursor is in none."""
         self.flash("only lists are filtered, sorted and marked; Tab goes to one")
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """What the panels are made of."""
-        return SHOWN
 
     def on_resize(self) -> None:
         """The components have room for the names of what tells of them, or not."""

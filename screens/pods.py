@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -29,15 +29,14 @@ from app.state.kinds import (
     LEASES,
     NODES,
     PODS,
-    Kind,
 )
 from collectors.sanitize import one_line
 from screens.base.cluster_screen import Place
-from screens.base.detail_screen import DetailScreen
+from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, kubectl
-from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
         Event,
         Pod,
     )
-    from screens.base.cluster_screen import ClusterLink
 
 
 SHOWN = (PODS, LEASES, EVENTS)
@@ -66,20 +64,19 @@ _YOUNG = timedelta(minutes=2)
 """The time for which an age is written in seconds."""
 
 
-@dataclass(frozen=True)
-class PodsPicture:
-    """What the screen shows."""
+@dataclass(frozen=True, eq=False)
+class PodPage:
+    """What the detail of a pod is made of."""
 
-    headline: Line = ()
-    pods: Content = field(default_factory=Content)
-    statuses: Mapping[str, PodStatus] = field(default_factory=dict)
-    events: Events = field(default_factory=dict)
+    pod: PodStatus
+    events: Sequence[Event]
+    snapshot: Snapshot
 
 
 _EVENTS: Key[Events] = Key()
 
 
-def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> Items[PodPage]:
     """The pods of Cilium as rows, and what is to be said of each."""
     table = partial(
         content,
@@ -89,15 +86,18 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> PodsPicture:
         beside=(LEASES,),
     )
     if snapshot.setting_up or not snapshot.health_of(PODS).known:
-        return PodsPicture(pods=table(rows=()))
+        return Items(content=table(rows=()))
     case = judge.case(snapshot)
     statuses = pod_statuses(case, judge.verdict(snapshot).findings)
-    events = snapshot.records[EVENTS]
-    return PodsPicture(
-        headline=_headline(statuses.values(), snapshot),
-        pods=table(rows=pod_rows(statuses.values(), snapshot.taken_at, case.memo)),
-        statuses=statuses,
-        events=case.memo.of(_EVENTS, (events,), lambda: events_by_object(events.values())),
+    found = snapshot.records[EVENTS]
+    events = case.memo.of(_EVENTS, (found,), lambda: events_by_object(found.values()))
+    return Items(
+        _headline(statuses.values(), snapshot),
+        table(rows=pod_rows(statuses.values(), snapshot.taken_at, case.memo)),
+        {
+            key: PodPage(each, events_of(events, each.ref if each.pod else each.workload), snapshot)
+            for key, each in statuses.items()
+        },
     )
 
 
@@ -125,53 +125,28 @@ def _nodes_down(snapshot: Snapshot) -> int:
     return sum(each is not None and each.status != "True" for each in ready)
 
 
-class PodsScreen(DetailScreen[PodsPicture]):
+class PodsScreen(ItemsScreen[PodPage]):
     """The pods of Cilium, and all that is known of the selected one."""
 
     title_text = "Pods"
-    shows_ages = False
-    tells_minutes = True
     reads = READS
-
-    def __init__(self, link: ClusterLink) -> None:
-        """A screen on the cluster of this link."""
-        super().__init__(link)
-        self._picture = PodsPicture()
+    sources = SHOWN
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The pods."""
         return LiveTable(SCREEN.columns, order=ORDER, opens=opens, id="pods")
 
-    def picture(self, snapshot: Snapshot) -> PodsPicture:
+    def picture(self, snapshot: Snapshot) -> Items[PodPage]:
         """The pods of Cilium as rows."""
         return picture(snapshot, self.link.judge)
 
     def ticks(self) -> bool:
-        """Ages in seconds change, and so may the verdict on what is not well."""
-        drawn, statuses = self.snapshot, self._picture.statuses.values()
-        odd = any(each.health not in ("ok", "none") for each in statuses)
-        return odd or any(_young(each, drawn) for each in statuses)
+        """Ages in seconds change, too."""
+        return super().ticks() or any(map(_young, self.items.details.values()))
 
-    def draw(self, picture: PodsPicture) -> None:
-        """Fill list and detail."""
-        self._picture = picture
-        self.set_headline(picture.headline)
-        self.show_rows(picture.pods)
-        self.draw_detail()
-
-    def draw_detail(self) -> None:
-        """Show what is known of the selected pod."""
-        pod = self._status
-        if pod is None:
-            self.text.show_text(lambda _: (), "")
-            return
-        about = pod.ref if pod.pod is not None else pod.workload
-        page = PodPage(pod, events_of(self._picture.events, about), self.snapshot)
-        self.text.show_text(partial(pod_lines, page, whole=self.roomy), pod.key)
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """What tells of pods."""
-        return SHOWN
+    def detail(self) -> Layout | None:
+        """What is known of the selected pod."""
+        return None if self.item is None else partial(pod_lines, self.item, whole=self.roomy)
 
     def selection(self) -> Selection | None:
         """The selected pod; where it is missing, what should have it."""
@@ -183,8 +158,8 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     def select_object(self, ref: Ref) -> None:
         """Select a pod; of a node its agent, of a workload the worst, of the lease who leads."""
-        statuses = self._picture.statuses
-        rows = [statuses[row.key] for row in self.table.rows if row.key in statuses]
+        pages = self.items.details
+        rows = [pages[row.key].pod for row in self.table.rows if row.key in pages]
         match ref.kind:
             case "Pod":
                 found = [each for each in rows if each.ref == ref]
@@ -205,31 +180,22 @@ class PodsScreen(DetailScreen[PodsPicture]):
 
     @property
     def _status(self) -> PodStatus | None:
-        return self._picture.statuses.get(self.table.selected)
+        return None if self.item is None else self.item.pod
 
 
-def _young(status: PodStatus, drawn: Snapshot) -> bool:
+def _young(page: PodPage) -> bool:
     """Whether an age of it is written in seconds."""
-    if status.pod is None:
+    if page.pod.pod is None:
         return False
-    last = status.pod.last_exit
-    moments = (status.pod.pod.metadata.creation_timestamp, last.at if last else None)
-    return any(moment is not None and drawn.taken_at - moment < _YOUNG for moment in moments)
+    last, now = page.pod.pod.last_exit, page.snapshot.taken_at
+    moments = (page.pod.pod.pod.metadata.creation_timestamp, last.at if last else None)
+    return any(moment is not None and now - moment < _YOUNG for moment in moments)
 
 
 _BAD_WHEN_TRUE = ("DisruptionTarget",)
 """The conditions of a pod that say what is wrong; all others say what is well."""
 _HOW: dict[str, Health] = {"True": "ok", "False": "fail"}
 _NAME_WIDTH = 12
-
-
-@dataclass(frozen=True, eq=False)
-class PodPage:
-    """What the detail of a pod is made of."""
-
-    pod: PodStatus
-    events: Sequence[Event]
-    snapshot: Snapshot
 
 
 def pod_lines(page: PodPage, width: int, *, whole: bool) -> list[Line]:

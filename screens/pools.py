@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,9 +17,9 @@ from app.model.wording import count
 from app.report.format import by_health
 from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
 from app.report.tables.pools import SCREEN, PoolStatus, short_range
-from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES, Kind
+from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
-from screens.base.detail_screen import DetailScreen
+from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
 from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
 from screens.pool_map import (
@@ -32,7 +32,6 @@ from screens.pool_map import (
     legend,
     number,
 )
-from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 
 if TYPE_CHECKING:
@@ -45,15 +44,6 @@ if TYPE_CHECKING:
 POOL = "CiliumLoadBalancerIPPool"
 MANY = 100
 """Holders, and services that lie elsewhere, listed at most."""
-
-
-@dataclass(frozen=True)
-class PoolsPicture:
-    """What the screen shows."""
-
-    headline: Line
-    pools: Content
-    details: Mapping[str, PoolDetail] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +66,7 @@ class PoolDetail:
         return elsewhere(self.status.usage, self.status.balancers)
 
 
-def picture(snapshot: Snapshot, judge: Diagnoser) -> PoolsPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> Items[PoolDetail]:
     """The pools as rows, and what is known of each."""
     known = snapshot.health_of(POOLS).known and not snapshot.setting_up
     found = _statuses(snapshot, judge) if known else ()
@@ -86,7 +76,7 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> PoolsPicture:
     words: dict[Health, str] = {"fail": "broken", "warn": "odd"}
     amiss = by_health((pool.health for pool in found), words)
     headline = (Span(count(len(found), "pool")), *amiss) if found else ()
-    return PoolsPicture(headline, pools, {pool.key: PoolDetail(pool) for pool in found})
+    return Items(headline, pools, {pool.key: PoolDetail(pool) for pool in found})
 
 
 def _statuses(snapshot: Snapshot, judge: Diagnoser) -> tuple[PoolStatus, ...]:
@@ -101,17 +91,15 @@ def _statuses(snapshot: Snapshot, judge: Diagnoser) -> tuple[PoolStatus, ...]:
     )
 
 
-class PoolsScreen(DetailScreen[PoolsPicture]):
+class PoolsScreen(ItemsScreen[PoolDetail]):
     """The pools of addresses, and the map of the selected one."""
 
     title_text = "Pools"
-    shows_ages = False
-    tells_minutes = True
     reads = (POOLS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS)
+    sources = (POOLS, SERVICES)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "holder", "service", key_display="↵", id="pool.holder"),
     ]
-    _picture: PoolsPicture | None = None
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The pools."""
@@ -121,32 +109,17 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         """The map of the selected pool."""
         return PoolText(id="more")
 
-    def picture(self, snapshot: Snapshot) -> PoolsPicture:
+    def picture(self, snapshot: Snapshot) -> Items[PoolDetail]:
         """The pools as rows."""
         return picture(snapshot, self.link.judge)
 
-    def ticks(self) -> bool:
-        """A verdict on what is not well may change with time alone."""
-        return self._picture is not None and any(
-            row.health not in ("ok", "none") for row in self._picture.pools.rows
-        )
-
-    def draw(self, picture: PoolsPicture) -> None:
-        """Fill list and detail."""
-        self._picture = picture
-        self.set_headline(picture.headline)
-        self.show_rows(picture.pools)
-        self.draw_detail()
-
     def draw_detail(self) -> None:
         """Show the map of the selected pool."""
-        detail = self._detail
-        text = self.query_one("#more", PoolText)
-        if detail is None:
-            text.show_text(lambda _: (), "")
-            return
-        layout = partial(pool_lines, detail, whole=self.roomy)
-        text.show_pool(detail.map, layout, detail.status.key)
+        if (pool := self.item) is None:
+            self.text.show_text(lambda _: (), "")
+        else:
+            layout = partial(pool_lines, pool, whole=self.roomy)
+            self.query_one("#more", PoolText).show_pool(pool.map, layout, pool.status.key)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only an address on the map leads to the service that holds it."""
@@ -164,19 +137,11 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
 
     def _holders(self) -> tuple[str, ...]:
         """The services that hold what is under the cursor."""
-        detail = self._detail
+        detail = self.item
         if detail is None or not detail.map.cells:
             return ()
         cell = detail.map.cells[self.query_one("#more", PoolText).cursor]
         return tuple(key for _, keys in detail.map.inside(cell).held for key in keys)
-
-    @property
-    def _detail(self) -> PoolDetail | None:
-        return self._picture.details.get(self.table.selected) if self._picture else None
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """What tells of addresses and of who holds them."""
-        return (POOLS, SERVICES)
 
     def selection(self) -> Selection | None:
         """The selected pool."""
@@ -187,8 +152,8 @@ class PoolsScreen(DetailScreen[PoolsPicture]):
         """Select a pool; of a service the pool of its first address, the cursor on that."""
         if ref.kind == POOL:
             self.table.select(ref.name)
-        elif ref.kind == "Service" and self._picture is not None:
-            for key, detail in self._picture.details.items():
+        elif ref.kind == "Service":
+            for key, detail in self.items.details.items():
                 address = _address_of(detail.status.holdings, f"{ref.namespace}/{ref.name}")
                 if address is not None and not detail.status.usage.conflict:
                     self.table.select(key)

@@ -36,9 +36,7 @@ from app.state.kinds import (
     POOLS,
     ROUTES,
     SERVICES,
-    Kind,
 )
-from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, cilium
@@ -103,7 +101,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 
     title_text = "Routes"
     reads = (*ROUTES, *BESIDE)
-    demands = ROUTES
+    demands = sources = ROUTES
     AUTO_FOCUS = "#routes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "every", "prefixes/routes", id="routes.every"),
@@ -158,8 +156,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             if self._sought:
                 self._sought, sought = "", self._sought
                 self.select_object(Ref("Prefix", sought))
-            states = {self.snapshot.health_of(kind).state for kind in self.reads}
-            table.offer_worst(last=State.LOADING not in states)
+            self.offer_worst(table)
         self._draw_detail()
 
     def selection(self) -> Selection | None:
@@ -191,10 +188,6 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The selected prefix by hand."""
         return route_commands(self.snapshot, self._prefix)
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """The tables that were read."""
-        return self.demands
 
     def action_every(self) -> None:
         """Show every route of every node, or the prefixes again."""

@@ -46,7 +46,6 @@ from app.runbooks.page import (
 )
 from app.runbooks.schema import filled
 from app.runbooks.transcript import Recorder
-from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
@@ -96,6 +95,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
 
     AUTO_FOCUS = "#steps"
     reads_anything = True
+    sources = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "next", key_display="↵", id="runbook.next"),
         Binding("b", "previous", "back", id="runbook.back"),
@@ -182,10 +182,6 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         page = self._page(picture, id_)
         number = 1 + [step.id for step in picture.run.runbook.steps].index(id_)
         self.text.show_text(lambda width: page_lines(number, page, width), id_)
-
-    def shown_sources(self) -> Sequence[Kind[object]]:
-        """The ages of all stand in the header; the title is for the run."""
-        return ()
 
     def selection(self) -> Selection | None:
         """What the first cause found at the step at the cursor is about, else the whole run."""
@@ -505,6 +501,7 @@ class RunbooksScreen(ClusterScreen[Content]):
     title_text = "Runbooks"
     AUTO_FOCUS = "#runbooks"
     reads_anything = True
+    sources = ()
 
     def __init__(
         self,
@@ -536,10 +533,6 @@ class RunbooksScreen(ClusterScreen[Content]):
         table.show(picture)
         # What fits now may be known only when more is read; whoever waits is to be on it.
         table.offer_worst(last=False)
-
-    def shown_sources(self) -> Sequence[Kind[object]]:
-        """None of them stands out."""
-        return ()
 
     def _rows(self, offers: Sequence[Offer]) -> Iterator[Row]:
         titles = {entry.name: entry.runbook.title for entry in self._entries if entry.runbook}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -37,14 +36,14 @@ from app.state.kinds import (
     PODS,
     POOLS,
     SERVICES,
-    Kind,
 )
 from screens.base.cluster_screen import Place
-from screens.base.detail_screen import DetailScreen
+from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
 from screens.base.selection import Equivalent, Selection, ciliscope, cilium, in_namespace, kubectl
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -73,17 +72,7 @@ READS = (
 )
 
 
-@dataclass(frozen=True)
-class ServicesPicture:
-    """What the screen shows."""
-
-    headline: Line
-    services: Content
-    rows: Mapping[str, ServiceRow] = field(default_factory=dict)
-    """By the key of its service, what a row shows."""
-
-
-def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
+def picture(snapshot: Snapshot, judge: Diagnoser) -> Items[ServiceRow]:
     """The LoadBalancer services, one row each."""
     table = partial(
         content,
@@ -93,13 +82,13 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> ServicesPicture:
         beside=(POOLS, ENDPOINT_SLICES, *ROUTES),
     )
     if snapshot.setting_up or not snapshot.health_of(SERVICES).known:
-        return ServicesPicture((), table(rows=()))
+        return Items(content=table(rows=()))
     case = judge.case(snapshot)
     statuses = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
     balancers = {balancer.service.key: balancer for balancer in case.balancers}
     rows = {key: ServiceRow(balancers[key], status, case) for key, status in statuses.items()}
     services = table(rows=service_rows(rows.values(), case.memo))
-    return ServicesPicture(_headline(case.balancers, services), services, rows)
+    return Items(_headline(case.balancers, services), services, rows)
 
 
 def _headline(balancers: Sequence[LoadBalancer], services: Content) -> Line:
@@ -112,13 +101,12 @@ def _headline(balancers: Sequence[LoadBalancer], services: Content) -> Line:
     return (Span(f"{addressed} of {len(balancers)} with an address"), *amiss)
 
 
-class ServicesScreen(DetailScreen[ServicesPicture]):
+class ServicesScreen(ItemsScreen[ServiceRow]):
     """The LoadBalancer services, and the way of the selected one."""
 
     title_text = "Services"
-    shows_ages = False
-    tells_minutes = True
     reads = READS
+    sources = SHOWN
     demands = ROUTES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("0", "namespace(0)", "all namespaces", show=False, id="services.namespaces"),
@@ -133,47 +121,24 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
             for place in range(1, 10)
         ),
     ]
-    _picture: ServicesPicture | None = None
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The services."""
         return LiveTable(SCREEN.columns, order=("service",), opens=opens, id="services")
 
-    def picture(self, snapshot: Snapshot) -> ServicesPicture:
+    def picture(self, snapshot: Snapshot) -> Items[ServiceRow]:
         """The LoadBalancer services as rows."""
         return picture(snapshot, self.link.judge)
 
-    def ticks(self) -> bool:
-        """A verdict on what is not well may change with time alone."""
-        return self._picture is not None and any(
-            row.health != "ok" for row in self._picture.services.rows
-        )
-
-    def draw(self, picture: ServicesPicture) -> None:
-        """Fill list and detail."""
-        self._picture = picture
-        self.set_headline(picture.headline)
-        self.show_rows(picture.services)
-        self.draw_detail()
-
-    def draw_detail(self) -> None:
-        """Show the way of the selected service."""
-        key = self.table.selected
-        row = self._picture.rows.get(key) if self._picture else None
+    def detail(self) -> Layout | None:
+        """The way of the selected service, and where there is room the facts."""
+        row = self.item
         if row is None:
-            self.text.show_text(lambda _: (), "")
-            return
+            return None
         balancer, status, now = row.balancer, row.status, self.snapshot.taken_at
-        if self.roomy:
-            self.text.show_text(
-                lambda width: [*status_page(status, width), *fact_lines(balancer, now, width)], key
-            )
-        else:
-            self.text.show_text(partial(status_summary, status), key)
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """What tells of addresses and of who announces them."""
-        return SHOWN
+        if not self.roomy:
+            return partial(status_summary, status)
+        return lambda width: [*status_page(status, width), *fact_lines(balancer, now, width)]
 
     def selection(self) -> Selection | None:
         """The selected service."""
@@ -187,14 +152,14 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
         """Select a service; of a pool the first that has an address of it."""
         if ref.kind == "Service":
             self.table.select(f"{ref.namespace}/{ref.name}")
-        elif ref.kind == "CiliumLoadBalancerIPPool" and self._picture is not None:
-            rows = self._picture.rows.items()
-            held = (key for key, row in rows if ref.name in row.balancer.pools)
+        elif ref.kind == "CiliumLoadBalancerIPPool":
+            found = self.items.details.items()
+            held = (key for key, row in found if ref.name in row.balancer.pools)
             self.table.select(next(held, ""))
 
     def action_namespace(self, place: int) -> None:
         """Show the services of one namespace, 1 for the one with the most; 0 for all of them."""
-        rows = self._picture.rows.values() if self._picture else ()
+        rows = self.items.details.values()
         number = Counter(row.balancer.service.namespace for row in rows)
         most = sorted(number, key=lambda name: (-number[name], name))
         names = "  ".join(f"{at} {name}" for at, name in enumerate(most[:9], 1))
@@ -243,9 +208,7 @@ class ServicesScreen(DetailScreen[ServicesPicture]):
 
     def _versions(self, chosen: Selection | None) -> tuple[int, ...]:
         """Families of the addresses of the selected service; IPv4 where it has none."""
-        if chosen is None or self._picture is None:
-            return (4,)
-        row = self._picture.rows.get(chosen.question[1])
+        row = self.items.details.get(chosen.question[1]) if chosen else None
         versions = {address.version for address in row.balancer.addresses} if row else set()
         return tuple(sorted(versions)) or (4,)
 

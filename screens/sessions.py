@@ -119,6 +119,7 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
 
     title_text = "Sessions"
     reads = READS
+    sources = WITNESSES
     AUTO_FOCUS = "#sessions"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "group", "by node/peer", id="sessions.group"),
@@ -189,10 +190,6 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         row = self._selected
         node, peer = (row.standing.node, row.standing.peer_address) if row else ("", "")
         return session_commands(self.snapshot, node, peer)
-
-    def shown_sources(self) -> tuple[Kind[object], ...]:
-        """The witnesses."""
-        return WITNESSES
 
     def action_group(self) -> None:
         """Group the sessions by peer, or by node again."""

@@ -7,10 +7,11 @@ from rich.cells import cell_len
 from app.diagnosis.diagnoser import Diagnoser
 from app.report.lines import text_of
 from app.state.snapshot import Snapshot
-from screens.pods import PodPage, PodsPicture, events_of, picture, pod_lines
+from screens.base.detail_screen import Items
+from screens.pods import PodPage, picture, pod_lines
 
 
-def seen(snapshot: Snapshot) -> PodsPicture:
+def seen(snapshot: Snapshot) -> Items[PodPage]:
     """The picture, judged by a judge of its own."""
     return picture(snapshot, Diagnoser())
 
@@ -21,12 +22,10 @@ def detail(snapshot: Snapshot, name: str, width: int = 100, *, whole: bool = Tru
 
 
 def drawn(
-    found: PodsPicture, snapshot: Snapshot, name: str, width: int, *, whole: bool = True
+    found: Items[PodPage], snapshot: Snapshot, name: str, width: int, *, whole: bool = True
 ) -> str:
     """The detail of the row of a picture; no line is wider than the width."""
-    pod = next(pod for key, pod in found.statuses.items() if key.startswith(name))
-    about = pod.ref if pod.pod is not None else pod.workload
-    page = PodPage(pod, events_of(found.events, about), snapshot)
+    page = next(page for key, page in found.details.items() if key.startswith(name))
     lines = [text_of(line).rstrip() for line in pod_lines(page, width, whole=whole)]
     assert max(map(cell_len, lines)) <= width
     return "\n".join(lines)

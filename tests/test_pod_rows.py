@@ -48,13 +48,13 @@ def cell(row: Row, column: str) -> str:
 
 
 def row_of(snapshot: Snapshot, key: str) -> Row:
-    return next(row for row in seen(snapshot).pods.rows if row.key == key)
+    return next(row for row in seen(snapshot).content.rows if row.key == key)
 
 
 def told_row(snapshot: Snapshot, name: str) -> Row:
     """The row of the pod whose name begins so."""
     start = f"{NAMESPACE}/{name}"
-    return next(row for row in seen(snapshot).pods.rows if row.key.startswith(start))
+    return next(row for row in seen(snapshot).content.rows if row.key.startswith(start))
 
 
 # --- recordings and scenarios
@@ -83,8 +83,8 @@ async def test_a_row_says_how_a_pod_is_and_how_it_last_ended(
 async def test_every_recording_has_a_row_for_each_pod_and_none_is_missing(name: str) -> None:
     snapshot = await snapshot_of(name)
     found = seen(snapshot)
-    assert sorted(row.cells[0].text for row in found.pods.rows) == ["agent"] * 3 + ["operator ★"]
-    for key in found.statuses:
+    assert sorted(row.cells[0].text for row in found.content.rows) == ["agent"] * 3 + ["operator ★"]
+    for key in found.details:
         for width in (30, 52, 80, 200):
             assert drawn(found, snapshot, key, width)
             assert drawn(found, snapshot, key, width, whole=False)
@@ -106,7 +106,7 @@ SCENARIOS = {
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_a_scenario_shows_what_is_broken_and_nothing_else(scenario: str) -> None:
     snapshot = await read_here(scenario)
-    rows = seen(snapshot).pods.rows
+    rows = seen(snapshot).content.rows
     odd = [row for row in rows if row.health != "ok"]
     told = {f"{cell(r, 'component').split()[0]} {cell(r, 'node')} {cell(r, 'status')}" for r in odd}
     assert told == set(SCENARIOS[scenario])
@@ -128,12 +128,12 @@ async def test_a_node_without_its_agent_has_a_row_that_says_so() -> None:
     shown = {column: cell(row, column) for column in ("component", "ready", "status", "node")}
     assert list(shown.values()) == ["agent", "0/1", "✗ no pod", "talos-cp-2"]
     assert text_of(found.headline) == "3 of 4 pods ready · 1 broken"
-    assert found.statuses[row.key].ref == Ref("Node", "talos-cp-2")
+    assert found.details[row.key].pod.ref == Ref("Node", "talos-cp-2")
     text = detail(snapshot, "node/talos-cp-2")
     assert "CS105" in text
     assert "Events of DaemonSet cilium" in text
     assert "SuccessfulCreate" in text
-    commands = [each.command for each in pod_commands(found.statuses[row.key], snapshot)]
+    commands = [each.command for each in pod_commands(found.details[row.key].pod, snapshot)]
     assert commands[0] == "kubectl --context healthy describe daemonset cilium -n kube-system"
     assert commands[1] == "kubectl --context healthy describe node talos-cp-2"
 
@@ -167,14 +167,16 @@ async def test_an_operator_that_is_not_there_has_a_row(replicas: int, status: st
     )
     row = row_of(gone, "missing/operator")
     assert (row.health, cell(row, "status")) == ("fail", status)
-    assert seen(gone).statuses[row.key].findings[0].code == "CS103"
+    assert seen(gone).details[row.key].pod.findings[0].code == "CS103"
 
 
 async def test_what_could_not_be_read_is_not_missing() -> None:
     healthy = await snapshot_of("healthy")
     bare = unread(with_pod(healthy, agent_of(healthy, "talos-cp-2"), lambda _: None), "daemon_sets")
-    assert not [row for row in seen(bare).pods.rows if "/" not in row.key or row.key[:4] == "node"]
-    assert not seen(unread(healthy, "pods")).pods.rows
+    assert not [
+        row for row in seen(bare).content.rows if "/" not in row.key or row.key[:4] == "node"
+    ]
+    assert not seen(unread(healthy, "pods")).content.rows
 
 
 # --- how a pod is
@@ -264,11 +266,11 @@ async def test_rows_are_sorted_by_what_cells_mean() -> None:
 
 async def test_a_pod_that_did_not_change_keeps_its_row_and_one_that_did_does_not() -> None:
     healthy, judge = await snapshot_of("healthy"), Diagnoser()
-    first = {row.key: row for row in picture(healthy, judge).pods.rows}
+    first = {row.key: row for row in picture(healthy, judge).content.rows}
     name = agent_of(healthy, "talos-cp-2")
     broken = with_pod(healthy, name, lambda pod: waiting(pod, "CrashLoopBackOff"))
     for snapshot, other in ((broken, {f"{NAMESPACE}/{name}"}), (healthy, set[str]())):
-        rows = {row.key: row for row in picture(snapshot, judge).pods.rows}
+        rows = {row.key: row for row in picture(snapshot, judge).content.rows}
         assert {key for key, row in rows.items() if row != first[key]} == other
         assert all(row is first[key] for key, row in rows.items() if not key.endswith(name))
     down = put(
@@ -279,7 +281,7 @@ async def test_a_pod_that_did_not_change_keeps_its_row_and_one_that_did_does_not
             conditions=(Condition("Ready", "Unknown", last_transition_time=healthy.taken_at),),
         ),
     )
-    rows = {row.key: row for row in picture(changed(healthy, nodes=down), judge).pods.rows}
+    rows = {row.key: row for row in picture(changed(healthy, nodes=down), judge).content.rows}
     lost = [row for row in rows.values() if cell(row, "node") == "talos-cp-2"]
     assert {cell(row, "status")[2:] for row in lost} == {"NodeNotReady"}
 
@@ -358,7 +360,8 @@ async def test_init_containers_that_hold_a_pod_are_told_and_what_they_say_stays_
     assert "it said   no bpffs at all" in text
     assert "· cilium-agent  waits: PodInitializing" in text
     commands = [
-        each.command for each in pod_commands(seen(broken).statuses[f"{NAMESPACE}/{name}"], broken)
+        each.command
+        for each in pod_commands(seen(broken).details[f"{NAMESPACE}/{name}"].pod, broken)
     ]
     log = f"kubectl --context healthy logs {name} -n kube-system -c mount-bpf-fs --tail=100"
     assert commands[2:4] == [f"{log} --previous", log]

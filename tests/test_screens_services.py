@@ -55,12 +55,12 @@ async def test_the_cursor_is_on_the_broken_service_until_somebody_moves_it() -> 
 
 
 async def service_row(name: str, key: str) -> Row:
-    found = services_picture(await snapshot_of(name), Diagnoser()).services.rows
+    found = services_picture(await snapshot_of(name), Diagnoser()).content.rows
     return next(row for row in found if row.key == key)
 
 
 async def pool_row(name: str, key: str) -> Row:
-    found = pools_picture(await snapshot_of(name), Diagnoser()).pools.rows
+    found = pools_picture(await snapshot_of(name), Diagnoser()).content.rows
     return next(row for row in found if row.key == key)
 
 
@@ -102,11 +102,11 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
 
     snapshot = await snapshot_of(name)
     shown = services_picture(snapshot, Diagnoser())
-    for row in shown.services.rows:
+    for row in shown.content.rows:
         path = path_of(Case(snapshot), row.key)
         assert path is not None
-        assert shown.rows[row.key].status.path.prefixes == path.prefixes
-        assert [h.reason for h in shown.rows[row.key].status.path.hops] == [
+        assert shown.details[row.key].status.path.prefixes == path.prefixes
+        assert [h.reason for h in shown.details[row.key].status.path.hops] == [
             h.reason for h in path.hops
         ]
         if path.broken is not None:
@@ -115,7 +115,7 @@ async def test_a_row_agrees_with_the_way_that_explain_prints(name: str) -> None:
 
 async def test_a_service_that_did_not_change_keeps_its_row() -> None:
     snapshot, judge = await snapshot_of("healthy"), Diagnoser()
-    first = services_picture(snapshot, judge).services.rows
+    first = services_picture(snapshot, judge).content.rows
     grafana = snapshot.records[SERVICES]["home/grafana"]
     metadata = msgspec.structs.replace(grafana.metadata, labels={"new": "label"})
     services = {
@@ -123,7 +123,7 @@ async def test_a_service_that_did_not_change_keeps_its_row() -> None:
         "home/grafana": msgspec.structs.replace(grafana, metadata=metadata),
     }
     again = changed(snapshot, services=MappingProxyType(services))
-    second = services_picture(again, judge).services.rows
+    second = services_picture(again, judge).content.rows
     same = [before is after for before, after in zip(first, second, strict=True)]
     assert [row.key for row, kept in zip(second, same, strict=True) if not kept] == ["home/grafana"]
     assert second[0].labels == {"new": "label"}
@@ -143,7 +143,7 @@ async def test_the_endpoints_of_a_service_that_cilium_serves_itself_are_as_they_
     }
     later = changed(snapshot, endpoint_slices=MappingProxyType(slices))
     for now, words in ((snapshot, "2/2"), (later, "0/0")):
-        rows = {row.key: row for row in services_picture(now, judge).services.rows}
+        rows = {row.key: row for row in services_picture(now, judge).content.rows}
         assert rows["home/grafana"].health == "ok"
         assert cell(rows["home/grafana"], "endpoints") == words
 
@@ -157,7 +157,7 @@ async def test_announcers_that_should_not_are_marked() -> None:
     key = next(k for k, r in routes.items() if r is stray)
     routes[key] = msgspec.structs.replace(stray, routes=(*stray.routes, route))
     told = changed(snapshot, routes_advertised_ipv4=MappingProxyType(routes))
-    rows = {row.key: row for row in services_picture(told, Diagnoser()).services.rows}
+    rows = {row.key: row for row in services_picture(told, Diagnoser()).content.rows}
     assert cell(rows["home/ingress-nginx-controller"], "announced") == "1/1+1"
 
 
@@ -179,7 +179,7 @@ async def test_pools_say_what_they_are_in_words() -> None:
 
 
 def pools_of(snapshot: Snapshot) -> dict[str, Row]:
-    return {row.key: row for row in pools_picture(snapshot, Diagnoser()).pools.rows}
+    return {row.key: row for row in pools_picture(snapshot, Diagnoser()).content.rows}
 
 
 async def test_disabled_refused_and_uncounted_pools_are_told_apart() -> None:

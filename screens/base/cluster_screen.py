@@ -152,6 +152,8 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     """What the screen is called."""
     reads: ClassVar[tuple[Kind[object], ...]] = ()
     """Kinds that the picture is made of; their sources are shown with their ages."""
+    sources: ClassVar[tuple[Kind[object], ...] | None] = None
+    """Kinds whose sources stand beside the title; None: all that it reads."""
     shows_ages: bool = True
     """Whether the picture changes with time alone, even while all sources are fresh."""
     tells_minutes: ClassVar[bool] = False
@@ -290,6 +292,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     def snapshot(self) -> Snapshot:
         """The snapshot that is drawn: what a key adds tells the same ages as what stands there."""
         return self._drawn or self._snapshot
+
+    def offer_worst(self, table: LiveTable) -> None:
+        """Have the cursor on what is worst until somebody moves it, or all is read."""
+        states = {self.snapshot.health_of(kind).state for kind in self.reads}
+        table.offer_worst(last=State.LOADING not in states)
 
     def set_headline(self, line: Line) -> None:
         """Say something in a few words beside the title."""
@@ -486,4 +493,4 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def shown_sources(self) -> Sequence[Kind[object]]:
         """Kinds whose sources stand beside the title."""
-        return self.reads
+        return self.reads if self.sources is None else self.sources

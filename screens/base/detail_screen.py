@@ -5,21 +5,36 @@ Enter gives the whole body to what is known, and Esc gives it back to the list.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from app.state.snapshot import State
-from screens.base.cluster_screen import ClusterScreen, Picture
+from app.report.lines import Line
+from screens.base.cluster_screen import ClusterLink, ClusterScreen, Picture
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.scroll_text import ScrollText
+from screens.widgets.scroll_text import Layout, ScrollText
 
 _ROOMY = 36
 """Lines from which on the whole detail has room below the list."""
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Items(Generic[Item]):
+    """A list, and what is known of each of its rows."""
+
+    headline: Line = ()
+    content: Content = field(default_factory=Content)
+    details: Mapping[str, Item] = field(default_factory=dict)
+    """By the keys of the rows."""
 
 
 class DetailScreen(ClusterScreen[Picture]):
@@ -38,15 +53,17 @@ class DetailScreen(ClusterScreen[Picture]):
         """What shows the detail."""
         return ScrollText(id="more")
 
-    def draw_detail(self) -> None:
-        """Show what is known of the selected row."""
+    def detail(self) -> Layout | None:
+        """What is known of the selected row, as lines for a width; None: there is no such row."""
         raise NotImplementedError
 
-    def show_rows(self, content: Content) -> None:
-        """Fill the list; the cursor is on what is worst until somebody moves it."""
-        self.table.show(content)
-        states = {self.snapshot.health_of(kind).state for kind in self.reads}
-        self.table.offer_worst(last=State.LOADING not in states)
+    def draw_detail(self) -> None:
+        """Show what is known of the selected row."""
+        layout = self.detail()
+        if layout is None:
+            self.text.show_text(lambda _: (), "")
+        else:
+            self.text.show_text(layout, self.table.selected)
 
     def body(self) -> ComposeResult:
         """List and detail, side by side where there is room."""
@@ -131,3 +148,33 @@ class DetailScreen(ClusterScreen[Picture]):
     @on(LiveTable.Selected, "#split > LiveTable")
     def _selected(self) -> None:
         self.draw_detail()
+
+
+class ItemsScreen(DetailScreen[Items[Item]], Generic[Item]):
+    """A list of which each row stands for an item."""
+
+    shows_ages = False
+    tells_minutes = True
+
+    def __init__(self, link: ClusterLink) -> None:
+        """A screen on the cluster of this link."""
+        super().__init__(link)
+        self.items: Items[Item] = Items()
+        """What is shown."""
+
+    def draw(self, picture: Items[Item]) -> None:
+        """Fill list and detail; the cursor is on what is worst until somebody moves it."""
+        self.items = picture
+        self.set_headline(picture.headline)
+        self.table.show(picture.content)
+        self.offer_worst(self.table)
+        self.draw_detail()
+
+    def ticks(self) -> bool:
+        """A verdict on what is not well may change with time alone."""
+        return any(row.health not in ("ok", "none") for row in self.items.content.rows)
+
+    @property
+    def item(self) -> Item | None:
+        """What the selected row stands for."""
+        return self.items.details.get(self.table.selected)

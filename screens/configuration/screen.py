@@ -16,6 +16,7 @@ from screens.base.selection import Equivalent, Selection
 from screens.configuration import access, bgp, parameters, versions
 from screens.configuration.section import Entry, Section, detail_lines
 from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
@@ -68,11 +69,9 @@ class ConfigurationScreen(DetailScreen[Section]):
             self._go_to(self._wished)
         self.draw_detail()
 
-    def draw_detail(self) -> None:
-        """Show the selected row in full."""
-        entry = self._entry()
-        key = f"{self.part.name} {self.table.selected}"
-        self.text.show_text(partial(detail_lines, entry or Entry()), key)
+    def detail(self) -> Layout | None:
+        """The selected row in full."""
+        return partial(detail_lines, self._entry() or Entry())
 
     def differs(self, new: Snapshot, drawn: Snapshot) -> bool:
         """What is read has its ages, and is about every source."""

@@ -41,7 +41,7 @@ from screens.logs.picture import (
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.log_view import LogView
-from screens.widgets.scroll_text import ScrollText
+from screens.widgets.scroll_text import Layout, ScrollText
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
@@ -148,15 +148,11 @@ class LogsScreen(DetailScreen[LogsPicture]):
         self.draw_detail()
         self._draw_wrapped()
 
-    def draw_detail(self) -> None:
-        """Show the selected line in full."""
-        row = self._row
-        if row is None:
-            self.text.show_text(lambda _: (), "")
-            return
+    def detail(self) -> Layout | None:
+        """The selected line in full."""
         lines = full_lines if self.full or self.size.height >= _HIGH else short_lines
-        layout = partial(lines, row, self.snapshot.taken_at)
-        self.text.show_text(layout, self.table.selected)
+        row = self._row
+        return None if row is None else partial(lines, row, self.snapshot.taken_at)
 
     @property
     def view(self) -> LogView:
