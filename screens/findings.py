@@ -17,7 +17,7 @@ from app.report.lines import Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
-from screens.base.selection import Equivalent, Selection, ciliscope, selection_of
+from screens.base.selection import Equivalent, Selection, ciliscope, selection_by
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
@@ -101,7 +101,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
     def selection(self) -> Selection | None:
         """What the selected finding is about."""
         finding, _ = self._selected()
-        return selection_of(finding) if finding else None
+        return selection_by(finding) if finding else None
 
     def select_object(self, ref: Ref) -> None:
         """Move to the first finding about it."""

@@ -52,7 +52,7 @@ from app.state.snapshot import Snapshot, State
 from screens import sessions as sessions_screen
 from screens.base.cluster_screen import ClusterLink, ClusterScreen, Place
 from screens.base.empty_state import content, next_try
-from screens.base.selection import Equivalent, Selection, ciliscope
+from screens.base.selection import Equivalent, Selection, ciliscope, named, selection_of
 from screens.session_matrix import matrix
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
@@ -296,13 +296,9 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
     def selection(self) -> Selection | None:
         """The cause, the node or the pool that the cursor is on; on no list, the cause shown."""
         focused = self.focused
-        if isinstance(focused, LiveTable) and focused.selected and focused.id == "grid":
-            node = focused.selected
-            return Selection(ref=Ref("Node", node), question=("session", node), node=node)
-        if isinstance(focused, LiveTable) and focused.selected and focused.id == "pools":
-            pool = focused.selected
-            ref = Ref("CiliumLoadBalancerIPPool", pool)
-            return Selection(ref=ref, question=("pool", pool))
+        kind = {"grid": "node", "pools": "pool"}.get((focused.id if focused else None) or "")
+        if kind and isinstance(focused, LiveTable) and focused.selected:
+            return selection_of(named(kind, focused.selected))
         cause = self._cause()
         return cause.selection if cause else None
 

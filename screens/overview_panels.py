@@ -27,7 +27,7 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, State
-from screens.base.selection import Selection, selection_of
+from screens.base.selection import Selection, selection_by
 from screens.widgets.block_list import Block
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _cause(verdict: Verdict, top: Finding) -> Cause:
     block, lines = _block(verdict, top), cause_lines(top)
     first = _first_clauses(top)
     whole = replace(block, under=(Span("→ ", "accent"), Span(first))) if first else block
-    return Cause(block, whole, lines, selection_of(top), _place(top), top.command)
+    return Cause(block, whole, lines, selection_by(top), _place(top), top.command)
 
 
 def cause_lines(finding: Finding) -> list[Line]:

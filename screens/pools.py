@@ -21,7 +21,7 @@ from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
-from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
+from screens.base.selection import Equivalent, Selection, ciliscope, kubectl, named, selection_of
 from screens.pool_map import (
     Marks,
     PoolMap,
@@ -130,10 +130,7 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
     async def action_holder(self) -> None:
         """Go to the service that holds the address under the cursor."""
         for key in self._holders()[:1]:
-            namespace, _, name = key.partition("/")
-            await self.app.run_action(
-                ("app", "open", ("services", Ref("Service", name, namespace)))
-            )
+            await self.app.run_action(("app", "open", ("services", named("service", key))))
 
     def _holders(self) -> tuple[str, ...]:
         """The services that hold what is under the cursor."""
@@ -146,7 +143,7 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
     def selection(self) -> Selection | None:
         """The selected pool."""
         name = self.table.selected
-        return Selection(ref=Ref(POOL, name), question=("pool", name)) if name else None
+        return selection_of(Ref(POOL, name)) if name else None
 
     def select_object(self, ref: Ref) -> None:
         """Select a pool; of a service the pool of its first address, the cursor on that."""

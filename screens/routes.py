@@ -39,7 +39,7 @@ from app.state.kinds import (
 )
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
-from screens.base.selection import Equivalent, Selection, cilium
+from screens.base.selection import Equivalent, Selection, cilium, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
@@ -166,7 +166,7 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
             return None
         route = (self._picture.routes or {}).get(self.query_one("#routes", LiveTable).selected)
         node = route.node if route is not None else ""
-        return Selection(ref=Ref("Prefix", prefix), question=("prefix", prefix), node=node)
+        return selection_of(Ref("Prefix", prefix), node)
 
     def select_object(self, ref: Ref) -> None:
         """Select a prefix, the longest that holds an address, or that of a service."""

@@ -15,7 +15,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from app.model.finding import Ref
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, plain
@@ -50,7 +49,14 @@ from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.base.detail_screen import DetailScreen
-from screens.base.selection import Equivalent, Selection, ciliscope, selection_of
+from screens.base.selection import (
+    Equivalent,
+    Selection,
+    ciliscope,
+    named,
+    selection_by,
+    selection_of,
+)
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening
@@ -186,7 +192,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
     def selection(self) -> Selection | None:
         """What the first cause found at the step at the cursor is about, else the whole run."""
         found = self._causes()
-        return selection_of(found[0]) if found else _named(self.run)
+        return selection_by(found[0]) if found else _named(self.run)
 
     def equivalents(self) -> tuple[Equivalent, ...]:
         """What shows the same by hand, and the whole runbook without a screen."""
@@ -437,20 +443,7 @@ def _how_to_answer(step: Step) -> str:
 def _named(run: Run) -> Selection | None:
     """What a run is about, by its first parameter."""
     for name, value in run.parameters.items():
-        first, _, second = value.partition("/")
-        match run.runbook.parameters[name].kind:
-            case "service":
-                return Selection(ref=Ref("Service", second, first), question=("service", value))
-            case "session":
-                question = ("session", first, second)
-                return Selection(ref=Ref("Session", value), question=question, node=first)
-            case "node":
-                return Selection(ref=Ref("Node", value), question=("session", value), node=value)
-            case "pool":
-                ref = Ref("CiliumLoadBalancerIPPool", value)
-                return Selection(ref=ref, question=("pool", value))
-            case "address":
-                return Selection(ref=Ref("Prefix", value), question=("ip", value))
+        return selection_of(named(run.runbook.parameters[name].kind, value))
     return None
 
 

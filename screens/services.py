@@ -40,7 +40,16 @@ from app.state.kinds import (
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
-from screens.base.selection import Equivalent, Selection, ciliscope, cilium, in_namespace, kubectl
+from screens.base.selection import (
+    Equivalent,
+    Selection,
+    ciliscope,
+    cilium,
+    in_namespace,
+    kubectl,
+    named,
+    selection_of,
+)
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.scroll_text import Layout
@@ -142,11 +151,8 @@ class ServicesScreen(ItemsScreen[ServiceRow]):
 
     def selection(self) -> Selection | None:
         """The selected service."""
-        namespace, _, name = self.table.selected.partition("/")
-        if not name:
-            return None
-        ref = Ref("Service", name, namespace)
-        return Selection(ref=ref, question=("service", f"{namespace}/{name}"))
+        key = self.table.selected
+        return selection_of(named("service", key)) if key else None
 
     def select_object(self, ref: Ref) -> None:
         """Select a service; of a pool the first that has an address of it."""

@@ -27,11 +27,10 @@ from app.diagnosis.catalog import CODES
 from app.diagnosis.explain import FORMS, BadQuestion, question, who_question
 from app.diagnosis.explain import Question as ExplainQuery
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
-from app.model.finding import Ref
 from app.state.kinds import SERVICES
 from screens import texts
 from screens.base.cluster_screen import Place
-from screens.base.selection import Selection, in_namespace
+from screens.base.selection import in_namespace, named, selection_of
 from screens.findings import FindingsScreen
 from screens.logs.picture import Wish, wish_of
 from screens.logs.screen import LogsScreen
@@ -241,7 +240,9 @@ class Controllers:
         if query.kind == "code":
             text = texts.code_page(query.names[0], self.loop.current)
         else:
-            text = texts.why(self.loop.link, _selection(query))
+            ref = named(query.kind, "/".join(query.names))
+            about = replace(selection_of(ref), question=(query.kind, *query.names))
+            text = texts.why(self.loop.link, about)
         await self.actions.open_text(text)
 
     async def _info(self) -> None:
@@ -322,19 +323,3 @@ COMMANDS: Mapping[str, Callable[[Controllers, Sequence[str]], Awaitable[None] | 
     "quit": lambda to, _: to.runbooks.quit(),
 }
 """What each command does with the words after it, by its first word."""
-
-
-def _selection(query: ExplainQuery) -> Selection:
-    kind, names = query.kind, query.names
-    match kind:
-        case "service":
-            namespace, _, name = names[0].partition("/")
-            ref = Ref("Service", name, namespace)
-        case "session":
-            ref = Ref("Session", "/".join(names))
-        case "pool":
-            ref = Ref("CiliumLoadBalancerIPPool", names[0])
-        case _:
-            ref = Ref("Prefix", names[0])
-    node = names[0] if kind == "session" else ""
-    return Selection(ref=ref, question=(kind, *names), node=node)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.model.finding import Ref
 from app.state.kinds import AGENT_LOGS, Kind
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding, Ref
+    from app.model.finding import Finding
     from app.state.snapshot import Snapshot
 
 
@@ -45,21 +46,43 @@ class Equivalent:
     """Ready to be copied; it only reads."""
 
 
-def selection_of(finding: Finding) -> Selection:
-    """What a finding is about; where `explain` has no answer about that, its code."""
-    ref = finding.subject
-    question: tuple[str, ...] = ("code", finding.code)
+def selection_of(ref: Ref, node: str = "") -> Selection:
+    """A thing with what `explain` takes for it; of a thing that is on no node by itself, `node`."""
+    question: tuple[str, ...] = ()
     match ref.kind:
         case "Service":
             question = ("service", f"{ref.namespace}/{ref.name}")
-        case "Session":
+        case "Session" | "Node":
             question = ("session", *ref.name.split("/", 1))
+            node = question[1]
         case "CiliumLoadBalancerIPPool":
             question = ("pool", ref.name)
         case "Prefix":
-            question = ("prefix", ref.name)
-    node = ref.name.split("/", 1)[0] if ref.kind in ("Node", "Session") else ""
-    return Selection(ref=ref, question=question, node=node, finding=finding.id)
+            question = ("prefix" if "/" in ref.name else "ip", ref.name)
+    return Selection(ref=ref, question=question, node=node)
+
+
+def selection_by(finding: Finding) -> Selection:
+    """What a finding is about; where `explain` has no answer about that, its code."""
+    about = selection_of(finding.subject)
+    of_thing = about.question and finding.subject.kind != "Node"
+    question = about.question if of_thing else ("code", finding.code)
+    return replace(about, question=question, finding=finding.id)
+
+
+def named(kind: str, name: str) -> Ref:
+    """What the command line and the runbooks call so: `service`, `home/grafana`."""
+    match kind:
+        case "service":
+            namespace, _, name = name.partition("/")
+            return Ref("Service", name, namespace)
+        case "session":
+            return Ref("Session", name)
+        case "node":
+            return Ref("Node", name)
+        case "pool":
+            return Ref("CiliumLoadBalancerIPPool", name)
+    return Ref("Prefix", name)
 
 
 _NAMESPACE = re.compile(r"namespace:\^\S*\$")

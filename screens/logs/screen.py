@@ -22,6 +22,7 @@ from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_
 from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
+from screens.base.selection import selection_of as thing
 from screens.logs.picture import (
     OPERATOR,
     TOGETHER,
@@ -450,21 +451,10 @@ def _wrapped(rows: Iterable[LogRow], width: int) -> list[Line]:
 
 
 def selection_of(ref: Ref, node: str = "") -> Selection:
-    """A thing that a line names, with the words that `explain` takes for it."""
-    asked: tuple[str, ...] = ()
-    match ref.kind:
-        case "Service":
-            asked = ("service", f"{ref.namespace}/{ref.name}")
-        case "CiliumLoadBalancerIPPool":
-            asked = ("pool", ref.name)
-        case "Session":
-            asked = ("session", *ref.name.split("/", 1))
-            node = asked[1]
-        case "Node":
-            asked, node = ("session", ref.name), ref.name
-        case "Prefix":
-            asked = ("ip", ref.name.partition("/")[0])
-    return Selection(ref=ref, question=asked, node=node)
+    """A thing that a line names; of a route its address."""
+    found = thing(ref, node)
+    address = ("ip", ref.name.partition("/")[0])
+    return replace(found, question=address) if ref.kind == "Prefix" else found
 
 
 PLACE = Place(
