@@ -491,39 +491,37 @@ def _newest(event: Event) -> tuple[float, str]:
 def pod_commands(pod: PodStatus | None, snapshot: Snapshot) -> tuple[Equivalent, ...]:
     """What shows a pod, or what is missing, then all pods."""
     where = f"-n {shlex.quote(snapshot.cilium_namespace)}"
-    found: list[Equivalent] = []
+    found: list[tuple[str, str]] = []
     if pod is not None:
         kind, name = pod.workload.kind, shlex.quote(pod.workload.name)
         if pod.pod is not None:
-            found += _of_pod(pod.pod.pod, snapshot)
+            found += _of_pod(pod.pod.pod)
         else:
-            described = kubectl(snapshot, f"describe {kind.lower()} {name} {where}")
-            found.append(Equivalent(f"the {kind} that should make it, with its events", described))
+            words = f"describe {kind.lower()} {name} {where}"
+            found.append((f"the {kind} that should make it, with its events", words))
         if pod.node:
-            described = kubectl(snapshot, f"describe node {shlex.quote(pod.node)}")
-            found.append(Equivalent("its node", described))
+            found.append(("its node", f"describe node {shlex.quote(pod.node)}"))
         if pod.component == "operator":
-            lease = kubectl(snapshot, f"get lease cilium-operator-resource-lock {where} -o yaml")
-            found.append(Equivalent("who leads", lease))
+            lease = f"get lease cilium-operator-resource-lock {where} -o yaml"
+            found.append(("who leads", lease))
     listed = f"get pods {where} -l app.kubernetes.io/part-of=cilium -o wide"
-    found.append(Equivalent("all pods of Cilium", kubectl(snapshot, listed)))
-    return tuple(found)
+    found.append(("all pods of Cilium", listed))
+    return tuple(kubectl(snapshot, shows, words) for shows, words in found)
 
 
-def _of_pod(pod: Pod, snapshot: Snapshot) -> Iterator[Equivalent]:
+def _of_pod(pod: Pod) -> Iterator[tuple[str, str]]:
     name, where = shlex.quote(pod.name), f"-n {shlex.quote(pod.namespace)}"
-    yield Equivalent("the pod", kubectl(snapshot, f"get pod {name} {where} -o wide"))
-    described = kubectl(snapshot, f"describe pod {name} {where}")
-    yield Equivalent("its conditions, containers and events", described)
+    yield "the pod", f"get pod {name} {where} -o wide"
+    yield "its conditions, containers and events", f"describe pod {name} {where}"
     container = _most_telling(pod)
     if container is None:
         return
     log = f"logs {name} {where} -c {shlex.quote(container.name)} --tail=100"
     if container.restart_count:
         words = f"the last words of container {container.name} before it ended"
-        yield Equivalent(words, kubectl(snapshot, f"{log} --previous"))
+        yield words, f"{log} --previous"
     if container.state.running is not None or container.state.terminated is not None:
-        yield Equivalent(f"the log of container {container.name}", kubectl(snapshot, log))
+        yield f"the log of container {container.name}", log
 
 
 def _most_telling(pod: Pod) -> ContainerStatus | None:

@@ -164,18 +164,18 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
         found: list[Equivalent] = []
         if chosen is not None:
             name = shlex.quote(chosen.ref.name)
+            counts = "the pool, with LB-IPAM's counts in status.conditions"
             found += [
-                Equivalent(
-                    "the pool, with LB-IPAM's counts in status.conditions",
-                    kubectl(snapshot, f"get ciliumloadbalancerippools {name} -o yaml"),
-                ),
+                kubectl(snapshot, counts, f"get ciliumloadbalancerippools {name} -o yaml"),
                 ciliscope(snapshot, "the pool and its holders", "explain", *chosen.question),
             ]
-        listed = kubectl(snapshot, "get ciliumloadbalancerippools")
-        found.append(Equivalent("all pools: disabled, conflicting, how many are free", listed))
-        services = kubectl(snapshot, "get services --all-namespaces -o wide")
-        found.append(Equivalent("which service holds which address", services))
-        return tuple(found)
+        every = "all pools: disabled, conflicting, how many are free"
+        holders = "which service holds which address"
+        return (
+            *found,
+            kubectl(snapshot, every, "get ciliumloadbalancerippools"),
+            kubectl(snapshot, holders, "get services --all-namespaces -o wide"),
+        )
 
 
 def _address_of(holdings: Holdings, service: str) -> Address | None:

@@ -265,10 +265,8 @@ def route_commands(snapshot: Snapshot, prefix: str) -> tuple[Equivalent, ...]:
     found = []
     for afi in families:
         for table, tells in (("advertised", "what goes to the peers"), ("available", "the tables")):
-            shown = cilium(snapshot, f"bgp routes {table} {afi} unicast")
-            if prefix:
-                shown += f" | grep -F {shlex.quote(prefix)}"
-            found.append(Equivalent(f"{tells}, {afi}", shown))
+            words = f"bgp routes {table} {afi} unicast"
+            found.append(cilium(snapshot, f"{tells}, {afi}", words, grep=prefix))
     if prefix:
         shown = f"show bgp {families[0]} unicast {prefix}"
         found.append(Equivalent("the same on a router with FRR", f"vtysh -c {shlex.quote(shown)}"))

@@ -188,29 +188,19 @@ class ServicesScreen(ItemsScreen[ServiceRow]):
         if chosen is not None:
             name, where = shlex.quote(chosen.ref.name), f"-n {shlex.quote(chosen.ref.namespace)}"
             label = shlex.quote(f"kubernetes.io/service-name={chosen.ref.name}")
+            verdict = "the service, with LB-IPAM's verdict in status.conditions"
             found += [
-                Equivalent(
-                    "the service, with LB-IPAM's verdict in status.conditions",
-                    kubectl(snapshot, f"get service {name} {where} -o yaml"),
-                ),
-                Equivalent(
-                    "its endpoints",
-                    kubectl(snapshot, f"get endpointslices {where} -l {label} -o wide"),
+                kubectl(snapshot, verdict, f"get service {name} {where} -o yaml"),
+                kubectl(
+                    snapshot, "its endpoints", f"get endpointslices {where} -l {label} -o wide"
                 ),
                 ciliscope(snapshot, "its way, hop by hop", "explain", *chosen.question),
             ]
-        versions = self._versions(chosen)
-        found += [
-            Equivalent(
-                f"which nodes announce it to which peer, IPv{version}",
-                cilium(snapshot, f"bgp routes advertised ipv{version} unicast"),
-            )
-            for version in versions
-        ]
-        found.append(
-            Equivalent("all services", kubectl(snapshot, "get services --all-namespaces -o wide"))
-        )
-        return tuple(found)
+        for version in self._versions(chosen):
+            tells = f"which nodes announce it to which peer, IPv{version}"
+            found.append(cilium(snapshot, tells, f"bgp routes advertised ipv{version} unicast"))
+        listed = kubectl(snapshot, "all services", "get services --all-namespaces -o wide")
+        return (*found, listed)
 
     def _versions(self, chosen: Selection | None) -> tuple[int, ...]:
         """Families of the addresses of the selected service; IPv4 where it has none."""

@@ -506,45 +506,36 @@ def _listed(capabilities: Sequence[Capability]) -> str:
     return "; ".join(dict.fromkeys(each.text for each in capabilities)) or "nothing is told"
 
 
-def _in_agent(snapshot: Snapshot, node: str, *words: str) -> str:
-    """A command in the agent of a node; "" where no agent is known there."""
-    agent = snapshot.agents_by_node.get(node)
-    if agent is None:
-        return ""
-    where = ("exec", agent.name, "-c", "cilium-agent", "--")
-    return kubectl(snapshot, shlex.join((*where, *words)), agent.namespace)
-
-
 def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivalent, ...]:
     """A session by hand: the agent, its status in the API, its log, then all sessions."""
     own: list[Equivalent] = []
-    agent = snapshot.agents_by_node.get(node)
-    if agent is not None:
-        words = f"logs {shlex.quote(agent.name)} -c cilium-agent --timestamps"
-        log = kubectl(snapshot, words, agent.namespace)
-        found = f"{log} | grep -F {shlex.quote(peer or 'bgp')}"
-        own = [
-            Equivalent(
-                f"the session as the agent of {node} sees it",
-                _in_agent(snapshot, node, "cilium-dbg", "bgp", "peers"),
-            ),
-            Equivalent(
-                f"what the agent of {node} lets out, its route policies",
-                _in_agent(snapshot, node, "cilium-dbg", "bgp", "route-policies"),
-            ),
-            Equivalent(f"what the agent of {node} logs about {peer}", found),
-        ]
-    if node in snapshot.records[NODE_CONFIGS]:
-        status = kubectl(snapshot, f"get ciliumbgpnodeconfig {shlex.quote(node)} -o yaml")
-        own.insert(1, Equivalent("what its agent wrote into the API", status))
     if node:
-        shown = cilium(snapshot, f"bgp peers --node {shlex.quote(node)}")
-        own.insert(0, Equivalent(f"the sessions of {node}", shown))
+        words = f"bgp peers --node {shlex.quote(node)}"
+        own.append(cilium(snapshot, f"the sessions of {node}", words))
+    status = f"get ciliumbgpnodeconfig {shlex.quote(node)} -o yaml"
+    wrote = kubectl(snapshot, "what its agent wrote into the API", status)
+    written = [wrote] if node in snapshot.records[NODE_CONFIGS] else []
+    agent = snapshot.agents_by_node.get(node)
+    if agent is None:
+        own += written
+    else:
+        name, where = shlex.quote(agent.name), agent.namespace
+        inside = f"exec {name} -c cilium-agent -- cilium-dbg bgp"
+        log = f"logs {name} -c cilium-agent --timestamps"
+        sees = f"the session as the agent of {node} sees it"
+        lets_out = f"what the agent of {node} lets out, its route policies"
+        logs = f"what the agent of {node} logs about {peer}"
+        own += [
+            kubectl(snapshot, sees, f"{inside} peers", where),
+            *written,
+            kubectl(snapshot, lets_out, f"{inside} route-policies", where),
+            kubectl(snapshot, logs, log, where, grep=peer or "bgp"),
+        ]
     kinds = ",".join(kind.plural for kind in _kinds(snapshot))
     return (
         *own,
-        Equivalent("all sessions", cilium(snapshot, "bgp peers")),
-        Equivalent("what configures them", kubectl(snapshot, f"get {kinds} -o yaml")),
+        cilium(snapshot, "all sessions", "bgp peers"),
+        kubectl(snapshot, "what configures them", f"get {kinds} -o yaml"),
     )
 
 

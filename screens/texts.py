@@ -405,7 +405,7 @@ def _described(link: ClusterLink, snapshot: Snapshot, about: Selection) -> list[
 def _kubectl(link: ClusterLink, words: str, shows: str, ref: Ref) -> Equivalent:
     """A command about an object, which stands for `{}` in its words."""
     name = f"{ref.kind.lower()} {shlex.quote(ref.name)}"
-    return Equivalent(shows, kubectl(link.monitor.snapshot, words.format(name), ref.namespace))
+    return kubectl(link.monitor.snapshot, shows, words.format(name), ref.namespace)
 
 
 def _info_lines(snapshot: Snapshot, facts: Mapping[str, str]) -> list[Line]:

@@ -141,8 +141,11 @@ def equivalents_of(
     for kind in dict.fromkeys(kinds):
         if kind is AGENT_LOGS:
             found += _agent_logs(snapshot, selection)
+        elif kind.command and kind.tier == "CLI":
+            found.append(cilium(snapshot, kind.shows, kind.command))
         elif kind.command:
-            found.append(Equivalent(kind.shows, _command(snapshot, kind)))
+            where = snapshot.cilium_namespace if kind.in_cilium_namespace else ""
+            found.append(kubectl(snapshot, kind.shows, kind.command, where))
     return tuple(found)
 
 
@@ -158,15 +161,23 @@ def ciliscope(snapshot: Snapshot, shows: str, *words: str) -> Equivalent:
     return Equivalent(shows, command)
 
 
-def kubectl(snapshot: Snapshot, words: str, namespace: str = "") -> str:
+def kubectl(
+    snapshot: Snapshot, shows: str, words: str, namespace: str = "", *, grep: str = ""
+) -> Equivalent:
     """A `kubectl` command with these words, which are quoted already."""
-    return f"kubectl{_where(snapshot, namespace)} {words}"
+    command = f"kubectl{_where(snapshot, namespace)} {words}"
+    return Equivalent(shows, command + _only(grep))
 
 
-def cilium(snapshot: Snapshot, words: str) -> str:
+def cilium(snapshot: Snapshot, shows: str, words: str, *, grep: str = "") -> Equivalent:
     """A `cilium` command with these words, which are quoted already."""
     namespace = snapshot.cilium_namespace
-    return f"cilium{_where(snapshot, '' if namespace == 'kube-system' else namespace)} {words}"
+    where = _where(snapshot, "" if namespace == "kube-system" else namespace)
+    return Equivalent(shows, f"cilium{where} {words}{_only(grep)}")
+
+
+def _only(text: str) -> str:
+    return f" | grep -F {shlex.quote(text)}" if text else ""
 
 
 def _where(snapshot: Snapshot, namespace: str) -> str:
@@ -174,15 +185,8 @@ def _where(snapshot: Snapshot, namespace: str) -> str:
     return context + (f" -n {shlex.quote(namespace)}" if namespace else "")
 
 
-def _command(snapshot: Snapshot, kind: Kind[object]) -> str:
-    if kind.tier == "CLI":
-        return cilium(snapshot, kind.command)
-    where = snapshot.cilium_namespace if kind.in_cilium_namespace else ""
-    return kubectl(snapshot, kind.command, where)
-
-
 def _agent_logs(snapshot: Snapshot, selection: Selection | None) -> Iterable[Equivalent]:
     pod = snapshot.agents_by_node.get(selection.node) if selection else None
     if pod is not None:
         words = f"logs {shlex.quote(pod.name)} -c cilium-agent --timestamps"
-        yield Equivalent("the agent's log", kubectl(snapshot, words, pod.namespace))
+        yield kubectl(snapshot, "the agent's log", words, pod.namespace)

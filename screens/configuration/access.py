@@ -13,7 +13,7 @@ from app.report.lines import SIGN, Line, Span, plain
 from app.report.tables.sources import SCREEN, SourceRow
 from collectors.kubernetes.resources import resources
 from screens.base.empty_state import next_try
-from screens.base.selection import Equivalent, kubectl
+from screens.base.selection import kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 from screens.widgets.columns import Content
 
@@ -80,5 +80,5 @@ PART = Part(
     columns=SCREEN.columns,
     make=section,
     kinds=("Source",),
-    command=lambda snapshot: Equivalent("what is allowed", kubectl(snapshot, "auth can-i --list")),
+    command=lambda snapshot: kubectl(snapshot, "what is allowed", "auth can-i --list"),
 )

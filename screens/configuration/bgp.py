@@ -39,7 +39,7 @@ from app.state.kinds import (
 )
 from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content
-from screens.base.selection import Equivalent, kubectl
+from screens.base.selection import kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Tree:
         if broken:
             lines.append((Span(" ✗           ", "fail"), Span(broken, "fail")))
         words = f"get {_PLURALS[ref.kind]} {ref.name} -o yaml"
-        same = (Equivalent(f"the {ref.kind}", kubectl(self.case.snapshot, words)),)
+        same = (kubectl(self.case.snapshot, f"the {ref.kind}", words),)
         found = tuple(self.about.get(ref, []))
         self.entries[path] = Entry(tuple(lines), ref, equivalents=same, findings=found)
 
@@ -343,12 +343,9 @@ PART = Part(
     reads=READS,
     sources=OBJECTS[:3],
     kinds=tuple(_PLURALS),
-    command=lambda snapshot: Equivalent(
+    command=lambda snapshot: kubectl(
+        snapshot,
         "all objects of BGP",
-        kubectl(
-            snapshot,
-            "get ciliumbgpclusterconfigs,ciliumbgppeerconfigs,ciliumbgpadvertisements"
-            " --show-labels",
-        ),
+        "get ciliumbgpclusterconfigs,ciliumbgppeerconfigs,ciliumbgpadvertisements --show-labels",
     ),
 )

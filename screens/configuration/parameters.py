@@ -19,7 +19,7 @@ from app.report.lines import Line, Span, plain
 from app.report.tables.config import SCREEN, ParameterRow
 from app.state.kinds import CILIUM_STATUS, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, PODS
 from screens.base.empty_state import content
-from screens.base.selection import Equivalent, kubectl
+from screens.base.selection import kubectl
 from screens.configuration.section import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _entry(case: Case, row: ParameterRow, findings: tuple[Finding, ...]) -> Entr
     return Entry(
         tuple(_lines(case, row)),
         Ref("ConfigMap", CONFIG_MAP, namespace),
-        equivalents=(Equivalent("this parameter", kubectl(snapshot, words)),),
+        equivalents=(kubectl(snapshot, "this parameter", words),),
         findings=findings,
     )
 
@@ -168,8 +168,9 @@ PART = Part(
     reads=READS,
     sources=(CONFIG_MAPS,),
     kinds=("ConfigMap", "Setting"),
-    command=lambda snapshot: Equivalent(
+    command=lambda snapshot: kubectl(
+        snapshot,
         "the running configuration",
-        kubectl(snapshot, f"get configmap {CONFIG_MAP} -n {snapshot.cilium_namespace} -o yaml"),
+        f"get configmap {CONFIG_MAP} -n {snapshot.cilium_namespace} -o yaml",
     ),
 )

@@ -82,7 +82,7 @@ def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
         lines = [plain(" Kubernetes API server", "strong"), fact("version", server.git_version)]
         if server.clock_skew is not None:
             lines.append(fact("clock", f"{server.clock_skew:+.0f} s against this machine's"))
-        same = (Equivalent("the API server's version", kubectl(snapshot, "version")),)
+        same = (kubectl(snapshot, "the API server's version", "version"),)
         row = _row("kubernetes", "Kubernetes", server.git_version, "API server", "ok", "")
         yield row, Entry(tuple(lines), equivalents=same)
     kubelets: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ def _kubernetes(snapshot: Snapshot) -> Iterator[tuple[Row, Entry]]:
         words = "" if len(kubelets) == 1 else f"one of {len(kubelets)} versions"
         row = _row(f"kubelet {version}", "kubelet", version, count(len(nodes), "node"), "ok", words)
         lines = [plain(" kubelet", "strong"), fact("version", version)]
-        same = (Equivalent("the nodes' versions", kubectl(snapshot, "get nodes -o wide")),)
+        same = (kubectl(snapshot, "the nodes' versions", "get nodes -o wide"),)
         yield row, Entry((*lines, fact("nodes", ", ".join(nodes))), equivalents=same)
 
 
@@ -124,7 +124,7 @@ def _cilium(snapshot: Snapshot, skew: list[Finding]) -> Iterator[tuple[Row, Entr
         where = f"-n {snapshot.cilium_namespace}"
         words = f"get pods {where} -o wide"
         ref = Ref("Pod", pods[0].pod.name, pods[0].pod.namespace)
-        same = (Equivalent("the pods of Cilium", kubectl(snapshot, words)),)
+        same = (kubectl(snapshot, "the pods of Cilium", words),)
         yield (
             row,
             Entry(
@@ -192,8 +192,7 @@ PART = Part(
     reads=READS,
     sources=(VERSION, PODS),
     kinds=("Pod",),
-    command=lambda snapshot: Equivalent(
-        "the images that run",
-        kubectl(snapshot, f"get pods -n {snapshot.cilium_namespace} -o yaml"),
+    command=lambda snapshot: kubectl(
+        snapshot, "the images that run", f"get pods -n {snapshot.cilium_namespace} -o yaml"
     ),
 )

@@ -361,7 +361,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
             before = " --previous" if self.choice.before else ""
             tells = f"the log of {pod.name}{' before its restart' if before else ''}"
             words = f"{where} --timestamps --tail=1000{before}"
-            found.append(Equivalent(tells, kubectl(snapshot, words)))
+            found.append(kubectl(snapshot, tells, words))
         return tuple(found)
 
     def _pods(self) -> Iterable[tuple[Pod, str]]:
