@@ -20,23 +20,7 @@ from app.report.columns import Row
 from app.report.format import by_health
 from app.report.lines import SIGN, Line, Span, Tone, cut, plain, text_of
 from app.report.tables.routes import PLACES, PREFIXES, SCREEN, attribute_words, places, state_of
-from app.state.kinds import (
-    ADVERTISED,
-    ADVERTISEMENTS,
-    AGENT_LOGS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    CONFIG_MAPS,
-    ENDPOINT_SLICES,
-    NODE_CONFIGS,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    POOLS,
-    ROUTES,
-    SERVICES,
-)
+from app.state import kinds
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, cilium, selection_of
@@ -55,19 +39,19 @@ if TYPE_CHECKING:
 
 
 BESIDE = (
-    NODE_CONFIGS,
-    BGP_PEERS,
-    SERVICES,
-    ENDPOINT_SLICES,
-    POOLS,
-    CILIUM_NODES,
-    PODS,
-    CLUSTER_CONFIGS,
-    PEER_CONFIGS,
-    ADVERTISEMENTS,
-    PEERING_POLICIES,
-    CONFIG_MAPS,
-    AGENT_LOGS,
+    kinds.NODE_CONFIGS,
+    kinds.BGP_PEERS,
+    kinds.SERVICES,
+    kinds.ENDPOINT_SLICES,
+    kinds.POOLS,
+    kinds.CILIUM_NODES,
+    kinds.PODS,
+    kinds.CLUSTER_CONFIGS,
+    kinds.PEER_CONFIGS,
+    kinds.ADVERTISEMENTS,
+    kinds.PEERING_POLICIES,
+    kinds.CONFIG_MAPS,
+    kinds.AGENT_LOGS,
 )
 """Kinds that tell what should be announced, and by whom."""
 COUNTED = 3
@@ -100,8 +84,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
     """Prefixes, the selected one with the places it is in; or every route of every node."""
 
     title_text = "Routes"
-    reads = (*ROUTES, *BESIDE)
-    demands = sources = ROUTES
+    reads = (*kinds.ROUTES, *BESIDE)
+    demands = sources = kinds.ROUTES
     AUTO_FOCUS = "#routes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "every", "prefixes/routes", id="routes.every"),
@@ -232,8 +216,8 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
 def _content(case: Case, rows: tuple[Row, ...]) -> Content:
     """The rows, with what must be said of the tables, also where they were not read at all."""
     snapshot = case.snapshot
-    advertised = tuple(ADVERTISED.values())
-    found = content(snapshot, rows, ROUTES, "routes", none="nothing is announced")
+    advertised = tuple(kinds.ADVERTISED.values())
+    found = content(snapshot, rows, kinds.ROUTES, "routes", none="nothing is announced")
     unread = not any(snapshot.health_of(kind).known for kind in advertised)
     if not unread or not rows:
         return found

@@ -18,25 +18,7 @@ from app.report.explanation import status_page, status_summary
 from app.report.format import age_of, by_health
 from app.report.lines import Line, Span, plain, wrapped
 from app.report.tables.services import SCREEN, ServiceRow, service_rows
-from app.state.kinds import (
-    ADVERTISED,
-    ADVERTISEMENTS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    ENDPOINT_SLICES,
-    L2_POLICIES,
-    NODE_CONFIGS,
-    NODES,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    POOLS,
-    SERVICES,
-)
+from app.state import kinds
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
@@ -60,24 +42,24 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
 
 
-ROUTES = tuple(ADVERTISED.values())
-SHOWN = (SERVICES, POOLS, ENDPOINT_SLICES, *ROUTES)
+ROUTES = tuple(kinds.ADVERTISED.values())
+SHOWN = (kinds.SERVICES, kinds.POOLS, kinds.ENDPOINT_SLICES, *ROUTES)
 """What tells of addresses and of who announces them."""
 READS = (
     *SHOWN,
-    NODE_CONFIGS,
-    BGP_PEERS,
-    PODS,
-    NODES,
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    PEER_CONFIGS,
-    ADVERTISEMENTS,
-    PEERING_POLICIES,
-    L2_POLICIES,
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
+    kinds.NODE_CONFIGS,
+    kinds.BGP_PEERS,
+    kinds.PODS,
+    kinds.NODES,
+    kinds.CILIUM_NODES,
+    kinds.CLUSTER_CONFIGS,
+    kinds.PEER_CONFIGS,
+    kinds.ADVERTISEMENTS,
+    kinds.PEERING_POLICIES,
+    kinds.L2_POLICIES,
+    kinds.CONFIG_MAPS,
+    kinds.DAEMON_SETS,
+    kinds.DEPLOYMENTS,
 )
 
 
@@ -86,11 +68,11 @@ def picture(snapshot: Snapshot, judge: Diagnoser) -> Items[ServiceRow]:
     table = partial(
         content,
         snapshot,
-        kinds=(SERVICES,),
+        kinds=(kinds.SERVICES,),
         what="LoadBalancer services",
-        beside=(POOLS, ENDPOINT_SLICES, *ROUTES),
+        beside=(kinds.POOLS, kinds.ENDPOINT_SLICES, *ROUTES),
     )
-    if snapshot.setting_up or not snapshot.health_of(SERVICES).known:
+    if snapshot.setting_up or not snapshot.health_of(kinds.SERVICES).known:
         return Items(content=table(rows=()))
     case = judge.case(snapshot)
     statuses = service_statuses(judge.paths(snapshot), judge.verdict(snapshot).findings)
@@ -254,7 +236,7 @@ def _facts(balancer: LoadBalancer, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _namespaces(snapshot: Snapshot) -> list[str]:
-    return sorted({service.namespace for service in snapshot.records[SERVICES].values()})
+    return sorted({service.namespace for service in snapshot.records[kinds.SERVICES].values()})
 
 
 PLACE = Place(

@@ -25,22 +25,8 @@ from app.report.columns import Column
 from app.report.format import age_of, by_health, time_of_day
 from app.report.lines import SIGN, Line, Span, Tone
 from app.report.tables.sessions import BY_NODE, BY_PEER, WINDOW, SessionRow, proof, sparkline
-from app.state.kinds import (
-    ADVERTISEMENTS,
-    AGENT_LOGS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    NODE_CONFIG_OVERRIDES,
-    NODE_CONFIGS,
-    NODES,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    Kind,
-)
+from app.state import kinds
+from app.state.kinds import Kind
 from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
@@ -62,21 +48,21 @@ if TYPE_CHECKING:
 
 
 READS = (
-    NODE_CONFIGS,
-    BGP_PEERS,
-    PODS,
-    CILIUM_NODES,
-    NODES,
-    PEERING_POLICIES,
-    CLUSTER_CONFIGS,
-    PEER_CONFIGS,
-    ADVERTISEMENTS,
-    NODE_CONFIG_OVERRIDES,
-    DAEMON_SETS,
-    CONFIG_MAPS,
-    AGENT_LOGS,
+    kinds.NODE_CONFIGS,
+    kinds.BGP_PEERS,
+    kinds.PODS,
+    kinds.CILIUM_NODES,
+    kinds.NODES,
+    kinds.PEERING_POLICIES,
+    kinds.CLUSTER_CONFIGS,
+    kinds.PEER_CONFIGS,
+    kinds.ADVERTISEMENTS,
+    kinds.NODE_CONFIG_OVERRIDES,
+    kinds.DAEMON_SETS,
+    kinds.CONFIG_MAPS,
+    kinds.AGENT_LOGS,
 )
-WITNESSES = (NODE_CONFIGS, BGP_PEERS)
+WITNESSES = (kinds.NODE_CONFIGS, kinds.BGP_PEERS)
 """Kinds that tell of sessions; the others tell how far to believe them."""
 
 _AMISS: Mapping[Health, str] = {"fail": "down", "unknown": "not known", "warn": "to look at"}
@@ -320,7 +306,7 @@ def _witnesses(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
 
 def _unheard(node: str, snapshot: Snapshot) -> str:
     """Why the agent of a node tells nothing of a session."""
-    health = snapshot.health_of(BGP_PEERS)
+    health = snapshot.health_of(kinds.BGP_PEERS)
     reading = readings_by_node(snapshot).get(node)
     if reading is not None and reading.error:
         agent = snapshot.agents_by_node.get(node)
@@ -443,7 +429,7 @@ def _exports(family: PeeringFamily, snapshot: Snapshot) -> list[str]:
 def _neighbor_attributes(standing: Standing, snapshot: Snapshot) -> Iterator[str]:
     """What BGPv1 puts on the routes of this neighbour alone."""
     owner = standing.peering.owner.name if standing.peering else ""
-    policy = snapshot.records[PEERING_POLICIES].get(owner)
+    policy = snapshot.records[kinds.PEERING_POLICIES].get(owner)
     for router in policy.spec.virtual_routers if policy else ():
         for neighbor in router.neighbors if router.local_asn == standing.local_asn else ():
             if neighbor.peer_address.partition("/")[0] != standing.peer_address:
@@ -464,7 +450,7 @@ def _advert(selected: SelectedAdvertisement, snapshot: Snapshot) -> str:
 
 
 def _attributes(selected: SelectedAdvertisement, snapshot: Snapshot) -> str:
-    advertisement = snapshot.records[ADVERTISEMENTS].get(selected.advertisement)
+    advertisement = snapshot.records[kinds.ADVERTISEMENTS].get(selected.advertisement)
     entries = advertisement.spec.advertisements if advertisement else ()
     entry = entries[selected.index] if selected.index < len(entries) else None
     if entry is None or entry.attributes is None:
@@ -514,7 +500,7 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
         own.append(cilium(snapshot, f"the sessions of {node}", words))
     status = f"get ciliumbgpnodeconfig {shlex.quote(node)} -o yaml"
     wrote = kubectl(snapshot, "what its agent wrote into the API", status)
-    written = [wrote] if node in snapshot.records[NODE_CONFIGS] else []
+    written = [wrote] if node in snapshot.records[kinds.NODE_CONFIGS] else []
     agent = snapshot.agents_by_node.get(node)
     if agent is None:
         own += written
@@ -531,18 +517,18 @@ def session_commands(snapshot: Snapshot, node: str, peer: str) -> tuple[Equivale
             kubectl(snapshot, lets_out, f"{inside} route-policies", where),
             kubectl(snapshot, logs, log, where, grep=peer or "bgp"),
         ]
-    kinds = ",".join(kind.plural for kind in _kinds(snapshot))
+    plurals = ",".join(kind.plural for kind in _kinds(snapshot))
     return (
         *own,
         cilium(snapshot, "all sessions", "bgp peers"),
-        kubectl(snapshot, "what configures them", f"get {kinds} -o yaml"),
+        kubectl(snapshot, "what configures them", f"get {plurals} -o yaml"),
     )
 
 
 def _kinds(snapshot: Snapshot) -> tuple[Kind[object], ...]:
-    if snapshot.records[PEERING_POLICIES] and not snapshot.records[NODE_CONFIGS]:
-        return (PEERING_POLICIES,)
-    return (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS)
+    if snapshot.records[kinds.PEERING_POLICIES] and not snapshot.records[kinds.NODE_CONFIGS]:
+        return (kinds.PEERING_POLICIES,)
+    return (kinds.CLUSTER_CONFIGS, kinds.PEER_CONFIGS, kinds.ADVERTISEMENTS)
 
 
 PLACE = Place(

@@ -27,7 +27,7 @@ from collectors.process import Completed
 from collectors.sanitize import one_line
 from collectors.source import Failed, ReadError, Reason, Replaced, Update
 from screens.base.header import tiers
-from screens.configuration import versions as config_versions
+from screens.configuration.parts import VERSIONS
 from tests.cilium_runs import answer_of, completed_runs, refused
 from tests.recorded import RECORDINGS, changed, snapshot_of
 
@@ -185,7 +185,7 @@ async def with_version(
 
 def cells(snapshot: Snapshot) -> list[str]:
     """The cells of the row of the command."""
-    rows = config_versions.section(snapshot, Diagnoser()).content.rows
+    rows = VERSIONS.make(snapshot, Diagnoser()).content.rows
     return [cell.text for row in rows if row.key == "cilium command" for cell in row.cells]
 
 
@@ -194,7 +194,7 @@ async def test_the_row_tells_the_version_and_what_it_lacks() -> None:
     assert await shown("v0.18.6", State.FRESH) == ["cilium command", "v0.18.6", "here", "✓"]
     old = await shown("v0.18.5", State.FRESH)
     assert old[1:] == ["v0.18.5", "here", "! older than 0.18.6"]
-    entry = config_versions.section(await with_version("v0.15.0", State.FRESH), Diagnoser()).entries
+    entry = VERSIONS.make(await with_version("v0.15.0", State.FRESH), Diagnoser()).entries
     told = "".join(s.text for line in entry["cilium command"].lines for s in line)
     assert "0.16.0 or later is needed for `bgp routes`" in told
     assert (await shown(None, State.LOADING))[3] == "? still being read"

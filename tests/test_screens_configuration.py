@@ -19,12 +19,9 @@ from app.report.lines import text_of
 from app.state.kinds import CONFIG_MAPS, PODS
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import ManagedField
-from screens.configuration import access as config_access
-from screens.configuration import bgp as config_bgp
-from screens.configuration import parameters as config_parameters
-from screens.configuration import versions as config_versions
+from screens.configuration.bgp import BGP
+from screens.configuration.parts import ACCESS, PARAMETERS, VERSIONS, Section, detail_lines
 from screens.configuration.screen import ConfigurationScreen
-from screens.configuration.section import Section, detail_lines
 from tests.dashboards import recorded_dashboard, screen_text, until
 from tests.recorded import NAMES, changed, snapshot_of, taken_at
 
@@ -52,7 +49,7 @@ def detail(section: Section, key: str) -> str:
 
 
 async def test_what_is_expected_stands_beside_what_is_in_force() -> None:
-    section = config_parameters.section(await snapshot_of("healthy"), Diagnoser(PROFILE))
+    section = PARAMETERS.make(await snapshot_of("healthy"), Diagnoser(PROFILE))
     told = cells(section, "enable-lb-ipam")
     assert told[:5] == ["LB-IPAM", "true", "true", "cilium-config", "✓ as expected"]
     told = cells(section, "bpf-lb-acceleration")
@@ -68,20 +65,20 @@ async def test_what_is_expected_stands_beside_what_is_in_force() -> None:
 
 
 async def test_without_expectations_nothing_is_called_right_or_wrong() -> None:
-    section = config_parameters.section(await snapshot_of("healthy"), Diagnoser())
+    section = PARAMETERS.make(await snapshot_of("healthy"), Diagnoser())
     assert {row.health for row in section.content.rows} == {"none"}
     assert text_of(section.headline) == "23, nothing expected of them"
 
 
 async def test_a_setting_that_something_was_found_about_says_so() -> None:
-    section = config_parameters.section(await snapshot_of("bgp-disabled"), Diagnoser())
+    section = PARAMETERS.make(await snapshot_of("bgp-disabled"), Diagnoser())
     assert cells(section, "enable-bgp-control-plane")[4].startswith("✗ CS301")
     broken = [row.key for row in section.content.rows if row.health == "fail"]
     assert broken == ["enable-bgp-control-plane"]
 
 
 async def test_a_setting_that_is_only_a_witness_is_not_blamed() -> None:
-    section = config_parameters.section(await snapshot_of("peer-config-missing"), Diagnoser())
+    section = PARAMETERS.make(await snapshot_of("peer-config-missing"), Diagnoser())
     assert row(section, "enable-bgp-control-plane").health == "none"
 
 
@@ -108,9 +105,7 @@ def rewritten(snapshot: Snapshot, name: str) -> Snapshot:
 
 
 async def test_pods_older_than_the_configuration_are_told_by_who_reads_the_key() -> None:
-    section = config_parameters.section(
-        rewritten(await snapshot_of("healthy"), "healthy"), Diagnoser()
-    )
+    section = PARAMETERS.make(rewritten(await snapshot_of("healthy"), "healthy"), Diagnoser())
     assert cells(section, "enable-lb-ipam")[5] == "operator"
     assert cells(section, "bpf-lb-acceleration")[5] == "agents, operator"
     assert row(section, "bpf-lb-acceleration").health == "warn"
@@ -122,7 +117,7 @@ async def test_pods_older_than_the_configuration_are_told_by_who_reads_the_key()
 
 
 async def test_versions_of_each_part_stand_together() -> None:
-    section = config_versions.section(await snapshot_of("healthy"), Diagnoser())
+    section = VERSIONS.make(await snapshot_of("healthy"), Diagnoser())
     told = {
         row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in section.content.rows
     }
@@ -139,7 +134,7 @@ async def test_an_agent_of_another_version_is_a_row_of_its_own() -> None:
     first = msgspec.structs.replace(first, image="quay.io/cilium/cilium:v1.19.1")
     spec = msgspec.structs.replace(pod.spec, containers=(first, *rest))
     pods = {**snapshot.records[PODS], pod.key: msgspec.structs.replace(pod, spec=spec)}
-    section = config_versions.section(changed(snapshot, pods=MappingProxyType(pods)), Diagnoser())
+    section = VERSIONS.make(changed(snapshot, pods=MappingProxyType(pods)), Diagnoser())
     assert cells(section, "agent v1.19.1")[2] == "talos-cp-2"
     assert row(section, "agent v1.19.1").health in ("warn", "none")
     assert "CS107" in detail(section, "agent v1.19.1")
@@ -150,7 +145,7 @@ async def test_an_agent_of_another_version_is_a_row_of_its_own() -> None:
 
 
 async def test_what_selects_what_is_a_tree() -> None:
-    section = config_bgp.section(await snapshot_of("healthy"), Diagnoser())
+    section = BGP.make(await snapshot_of("healthy"), Diagnoser())
     names = [row.cells[0].text for row in section.content.rows]
     assert names[:4] == [
         "ClusterConfig talos-bgp",
@@ -166,7 +161,7 @@ async def test_what_selects_what_is_a_tree() -> None:
 
 
 async def test_a_reference_that_leads_nowhere_is_marked_where_it_stands() -> None:
-    section = config_bgp.section(await snapshot_of("peer-config-missing"), Diagnoser())
+    section = BGP.make(await snapshot_of("peer-config-missing"), Diagnoser())
     (peer,) = [row for row in section.content.rows if "peer router" in row.cells[0].text]
     assert [cell.text for cell in peer.cells[1:]] == ["PeerConfig router", "-", "✗ does not exist"]
     left = next(row for row in section.content.rows if row.cells[0].text == "Advertisement bgp")
@@ -176,15 +171,13 @@ async def test_a_reference_that_leads_nowhere_is_marked_where_it_stands() -> Non
 
 async def test_a_family_that_selects_no_advertisement_is_broken() -> None:
     snapshot = await snapshot_of("healthy")
-    section = config_bgp.section(
-        changed(snapshot, advertisements=MappingProxyType({})), Diagnoser()
-    )
+    section = BGP.make(changed(snapshot, advertisements=MappingProxyType({})), Diagnoser())
     families = [row for row in section.content.rows if "/unicast" in row.cells[0].text]
     assert [row.cells[3].text for row in families] == ["✗ selects no advertisement"] * 2
 
 
 async def test_the_older_control_plane_has_its_own_tree() -> None:
-    section = config_bgp.section(await snapshot_of("v1-healthy"), Diagnoser())
+    section = BGP.make(await snapshot_of("v1-healthy"), Diagnoser())
     names = [row.cells[0].text for row in section.content.rows]
     assert names[:3] == [
         "PeeringPolicy bgp-peering-policy",
@@ -192,7 +185,7 @@ async def test_the_older_control_plane_has_its_own_tree() -> None:
         "    neighbour 172.29.51.1/32 AS 64513",
     ]
     assert "    → Service LoadBalancerIP" in names
-    section = config_bgp.section(await snapshot_of("v1-no-service-selector"), Diagnoser())
+    section = BGP.make(await snapshot_of("v1-no-service-selector"), Diagnoser())
     (services,) = [row for row in section.content.rows if "→ Service" in row.cells[0].text]
     assert services.cells[1].text == "no service"
     assert services.cells[3].text == "✗ selects no service"
@@ -200,7 +193,7 @@ async def test_the_older_control_plane_has_its_own_tree() -> None:
 
 async def test_what_nothing_refers_to_and_nothing_at_all_are_told_apart() -> None:
     snapshot = await snapshot_of("no-bgp-config")
-    section = config_bgp.section(snapshot, Diagnoser())
+    section = BGP.make(snapshot, Diagnoser())
     told = [[row.cells[0].text, row.cells[3].text] for row in section.content.rows]
     assert told == [
         ["PeerConfig router", "! nothing selects it"],
@@ -209,7 +202,7 @@ async def test_what_nothing_refers_to_and_nothing_at_all_are_told_apart() -> Non
     none: dict[str, MappingProxyType[str, object]] = {
         kind: MappingProxyType({}) for kind in ("peer_configs", "advertisements")
     }
-    section = config_bgp.section(changed(snapshot, **none), Diagnoser())
+    section = BGP.make(changed(snapshot, **none), Diagnoser())
     assert section.content.rows == ()
     assert "no BGP objects" in text_of(section.content.absence)
 
@@ -218,7 +211,7 @@ async def test_what_nothing_refers_to_and_nothing_at_all_are_told_apart() -> Non
 
 
 async def test_a_missing_right_is_there_as_yaml() -> None:
-    section = config_access.section(await snapshot_of("rights-no-exec"), Diagnoser())
+    section = ACCESS.make(await snapshot_of("rights-no-exec"), Diagnoser())
     refused = [row for row in section.content.rows if row.health == "fail"]
     assert len(refused) == 5
     told = detail(section, refused[0].key)
@@ -229,7 +222,7 @@ async def test_a_missing_right_is_there_as_yaml() -> None:
 
 async def test_everything_that_is_read_has_its_state_and_its_right() -> None:
     snapshot = await snapshot_of("healthy")
-    section = config_access.section(snapshot, Diagnoser())
+    section = ACCESS.make(snapshot, Diagnoser())
     assert [row.key for row in section.content.rows] == list(snapshot.health)
     assert cells(section, "pods")[1] == "✓ fresh"
     assert "resources: [pods]" in detail(section, "pods")
@@ -238,8 +231,8 @@ async def test_everything_that_is_read_has_its_state_and_its_right() -> None:
 @pytest.mark.parametrize("name", NAMES)
 async def test_every_recording_has_all_four_parts(name: str) -> None:
     snapshot, judge = await snapshot_of(name), Diagnoser(PROFILE)
-    for part in (config_parameters, config_versions, config_bgp, config_access):
-        section = part.section(snapshot, judge)
+    for part in (PARAMETERS, VERSIONS, BGP, ACCESS):
+        section = part.make(snapshot, judge)
         keys = [row.key for row in section.content.rows]
         assert len(keys) == len(set(keys))
         assert set(keys) == set(section.entries)

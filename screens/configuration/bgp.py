@@ -6,7 +6,6 @@ virtual router, neighbour. What nothing refers to stands at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,30 +22,20 @@ from app.model.wording import count
 from app.report.columns import Column, Row, state, text
 from app.report.format import by_health
 from app.report.lines import Line, Span, plain
-from app.state.kinds import (
-    ADVERTISEMENTS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    NODE_CONFIG_OVERRIDES,
-    NODE_CONFIGS,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    SERVICES,
-    Kind,
-)
+from app.state import kinds
 from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content
 from screens.base.selection import kubectl
-from screens.configuration.section import Entry, Part, Section, fact
+from screens.configuration.parts import Entry, Part, Section, fact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.case import Case
     from app.model.desired_peerings import PeeringFamily, SelectedAdvertisement
     from app.model.finding import Finding, Health
+    from app.state.kinds import Kind
     from app.state.snapshot import Snapshot
     from collectors.cilium.records import ClusterConfig, ClusterPeer, PeeringPolicy
     from collectors.kubernetes.records import LabelSelector
@@ -57,29 +46,20 @@ COLUMNS = (
     Column("finds", "FINDS", cut_to=10, spare=1),
     Column("state", "STATE", cut_to=20),
 )
-OBJECTS = (CLUSTER_CONFIGS, PEER_CONFIGS, ADVERTISEMENTS, PEERING_POLICIES)
+OBJECTS = (kinds.CLUSTER_CONFIGS, kinds.PEER_CONFIGS, kinds.ADVERTISEMENTS, kinds.PEERING_POLICIES)
 READS = (
     *OBJECTS,
-    CILIUM_NODES,
-    NODE_CONFIGS,
-    NODE_CONFIG_OVERRIDES,
-    SERVICES,
-    CONFIG_MAPS,
-    BGP_PEERS,
-    DAEMON_SETS,
+    kinds.CILIUM_NODES,
+    kinds.NODE_CONFIGS,
+    kinds.NODE_CONFIG_OVERRIDES,
+    kinds.SERVICES,
+    kinds.CONFIG_MAPS,
+    kinds.BGP_PEERS,
+    kinds.DAEMON_SETS,
 )
-CLUSTER_CONFIG = "CiliumBGPClusterConfig"
-PEER_CONFIG = "CiliumBGPPeerConfig"
-ADVERTISEMENT = "CiliumBGPAdvertisement"
-POLICY = "CiliumBGPPeeringPolicy"
-OVERRIDE = "CiliumBGPNodeConfigOverride"
-_PLURALS = {
-    CLUSTER_CONFIG: "ciliumbgpclusterconfigs",
-    PEER_CONFIG: "ciliumbgppeerconfigs",
-    ADVERTISEMENT: "ciliumbgpadvertisements",
-    POLICY: "ciliumbgppeeringpolicies",
-    OVERRIDE: "ciliumbgpnodeconfigoverrides",
-}
+CLUSTER_CONFIG, PEER_CONFIG, ADVERTISEMENT, POLICY = (kind.object_kind for kind in OBJECTS)
+OVERRIDE = kinds.NODE_CONFIG_OVERRIDES.object_kind
+_SHOWN = {kind.object_kind: kind for kind in (*OBJECTS, kinds.NODE_CONFIG_OVERRIDES)}
 """The kinds of the objects here."""
 
 
@@ -133,14 +113,14 @@ class _Tree:
             lines.append(fact("finds", finds))
         if broken:
             lines.append((Span(" ✗           ", "fail"), Span(broken, "fail")))
-        words = f"get {_PLURALS[ref.kind]} {ref.name} -o yaml"
+        words = f"get {_SHOWN[ref.kind].plural} {ref.name} -o yaml"
         same = (kubectl(self.case.snapshot, f"the {ref.kind}", words),)
         found = tuple(self.about.get(ref, []))
         self.entries[path] = Entry(tuple(lines), ref, equivalents=same, findings=found)
 
     def nodes(self, selector: LabelSelector | None) -> tuple[str, ...]:
         """The nodes that a selector selects."""
-        found = self.case.snapshot.records[CILIUM_NODES]
+        found = self.case.snapshot.records[kinds.CILIUM_NODES]
         return tuple(name for name, node in sorted(found.items()) if selects_node(selector, node))
 
     def services(self, selected: SelectedAdvertisement) -> int:
@@ -155,22 +135,22 @@ class _Tree:
 
 def section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     """The objects of both control planes, as far as this Cilium reads them."""
-    kinds = OBJECTS if snapshot.setting_up else _kinds(snapshot)
+    read = OBJECTS if snapshot.setting_up else _kinds(snapshot)
     if snapshot.setting_up:
-        return Section(COLUMNS, content(snapshot, (), kinds, "BGP objects"))
+        return Section(COLUMNS, content(snapshot, (), read, "BGP objects"))
     case = judge.case(snapshot)
     about: dict[Ref, list[Finding]] = {}
     for finding in judge.verdict(snapshot).findings:
-        if finding.subject.kind in _PLURALS:
+        if finding.subject.kind in _SHOWN:
             about.setdefault(finding.subject, []).append(finding)
     tree = _Tree(case, about)
-    for _, config in sorted(snapshot.records[CLUSTER_CONFIGS].items()):
+    for _, config in sorted(snapshot.records[kinds.CLUSTER_CONFIGS].items()):
         _cluster_config(tree, config)
-    for _, policy in sorted(snapshot.records[PEERING_POLICIES].items()):
+    for _, policy in sorted(snapshot.records[kinds.PEERING_POLICIES].items()):
         _policy(tree, policy, read=reads_policies(case))
     _left_over(tree)
     healths = [row.health for row in tree.rows]
-    shown = content(snapshot, tree.rows, kinds, "BGP objects", beside=(CILIUM_NODES,))
+    shown = content(snapshot, tree.rows, read, "BGP objects", beside=(kinds.CILIUM_NODES,))
     counts = by_health(healths, {"fail": "broken", "warn": "odd"})
     objects = len({entry.ref for entry in tree.entries.values()})
     headline = (Span(count(objects, "object")), *counts) if objects else ()
@@ -183,21 +163,26 @@ def _kinds(snapshot: Snapshot) -> tuple[Kind[object], ...]:
     return served or OBJECTS
 
 
-def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
-    ref = Ref(CLUSTER_CONFIG, config.key)
+def _of_nodes(tree: _Tree, ref: Ref, selector: LabelSelector | None, unread: str = "") -> None:
+    """What selects nodes, and which; `unread`: why none of that counts."""
     tree.used.add(ref)
-    snapshot = tree.case.snapshot
-    nodes = tree.nodes(config.spec.node_selector)
+    nodes, every = tree.nodes(selector), tree.case.snapshot.records[kinds.CILIUM_NODES]
+    lost = not nodes and tree.case.known(kinds.CILIUM_NODES)
     tree.add(
         0,
-        f"{CLUSTER_CONFIG}/{config.key}",
-        f"ClusterConfig {config.key}",
+        f"{ref.kind}/{ref.name}",
+        f"{ref.kind.removeprefix('CiliumBGP')} {ref.name}",
         ref,
-        selects=_selector("nodes", config.spec.node_selector),
-        finds=f"{len(nodes)} of {count(len(snapshot.records[CILIUM_NODES]), 'node')}",
-        broken="" if nodes or not tree.case.known(CILIUM_NODES) else _no("node"),
+        selects=_selector("nodes", selector),
+        finds=f"{len(nodes)} of {count(len(every), 'node')}",
+        broken=unread or (_no("node") if lost else ""),
         facts=(fact("nodes", ", ".join(nodes) or "none"),),
     )
+
+
+def _cluster_config(tree: _Tree, config: ClusterConfig) -> None:
+    ref = Ref(CLUSTER_CONFIG, config.key)
+    _of_nodes(tree, ref, config.spec.node_selector)
     for instance in config.spec.bgp_instances:
         path = f"{CLUSTER_CONFIG}/{config.key}/{instance.name}"
         peers = count(len(instance.peers), "peer")
@@ -211,8 +196,8 @@ def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     """A peer, the families of its PeerConfig, and what each selects."""
     snapshot = tree.case.snapshot
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""
-    config = snapshot.records[PEER_CONFIGS].get(name) if name else None
-    missing = bool(name) and config is None and tree.case.known(PEER_CONFIGS)
+    config = snapshot.records[kinds.PEER_CONFIGS].get(name) if name else None
+    missing = bool(name) and config is None and tree.case.known(kinds.PEER_CONFIGS)
     address = peer.peer_address or ("auto-discovered" if peer.auto_discovery else "")
     tree.add(
         2,
@@ -228,13 +213,13 @@ def _peer(tree: _Tree, path: str, owner: Ref, peer: ClusterPeer) -> None:
     ref = Ref(PEER_CONFIG, name) if config else owner
     tree.used.add(ref)
     spec = config.spec if config else PeerConfigSpec()
-    for family in peer_families(spec, snapshot.records[ADVERTISEMENTS]):
+    for family in peer_families(spec, snapshot.records[kinds.ADVERTISEMENTS]):
         _family(tree, f"{path}/{family.afi}-{family.safi}", ref, family)
 
 
 def _family(tree: _Tree, path: str, ref: Ref, family: PeeringFamily) -> None:
     found = {each.advertisement for each in family.advertisements}
-    known = tree.case.known(ADVERTISEMENTS)
+    known = tree.case.known(kinds.ADVERTISEMENTS)
     tree.add(
         3,
         path,
@@ -270,20 +255,8 @@ def _advertisement(
 
 def _policy(tree: _Tree, policy: PeeringPolicy, *, read: bool) -> None:
     ref = Ref(POLICY, policy.key)
-    tree.used.add(ref)
-    nodes = tree.nodes(policy.spec.node_selector)
-    every = len(tree.case.snapshot.records[CILIUM_NODES])
-    no_node = "" if nodes or not tree.case.known(CILIUM_NODES) else _no("node")
-    tree.add(
-        0,
-        f"{POLICY}/{policy.key}",
-        f"PeeringPolicy {policy.key}",
-        ref,
-        selects=_selector("nodes", policy.spec.node_selector),
-        finds=f"{len(nodes)} of {count(every, 'node')}",
-        broken=no_node if read else "this Cilium does not read it",
-        facts=(fact("nodes", ", ".join(nodes) or "none"),),
-    )
+    unread = "" if read else "this Cilium does not read it"
+    _of_nodes(tree, ref, policy.spec.node_selector, unread)
     for index, router in enumerate(policy.spec.virtual_routers):
         path = f"{POLICY}/{policy.key}/{index}"
         peers = count(len(router.neighbors), "neighbour")
@@ -301,8 +274,8 @@ def _left_over(tree: _Tree) -> None:
     """Objects that nothing refers to, and overrides, which refer to nodes."""
     snapshot = tree.case.snapshot
     for kind, objects in (
-        (PEER_CONFIG, snapshot.records[PEER_CONFIGS]),
-        (ADVERTISEMENT, snapshot.records[ADVERTISEMENTS]),
+        (PEER_CONFIG, snapshot.records[kinds.PEER_CONFIGS]),
+        (ADVERTISEMENT, snapshot.records[kinds.ADVERTISEMENTS]),
     ):
         for name in sorted(objects):
             if Ref(kind, name) not in tree.used:
@@ -310,9 +283,10 @@ def _left_over(tree: _Tree) -> None:
                 facts = _labels(objects[name].metadata.labels)
                 ref = Ref(kind, name)
                 tree.add(0, f"{kind}/{name}", title, ref, unused=True, facts=facts)
-    for name in sorted(snapshot.records[NODE_CONFIG_OVERRIDES]):
-        known = name in snapshot.records[CILIUM_NODES] or not tree.case.known(CILIUM_NODES)
-        broken = "" if known else "there is no such node"
+    nodes = snapshot.records[kinds.CILIUM_NODES]
+    for name in sorted(snapshot.records[kinds.NODE_CONFIG_OVERRIDES]):
+        lost = tree.case.known(kinds.CILIUM_NODES) and name not in nodes
+        broken = "there is no such node" if lost else ""
         ref = Ref(OVERRIDE, name)
         tree.add(0, f"{OVERRIDE}/{name}", f"Override {name}", ref, selects="node", broken=broken)
 
@@ -334,7 +308,7 @@ def _no(what: str) -> str:
     return f"selects no {what}"
 
 
-PART = Part(
+BGP = Part(
     name="bgp",
     title="BGP",
     key="3",
@@ -342,7 +316,7 @@ PART = Part(
     make=section,
     reads=READS,
     sources=OBJECTS[:3],
-    kinds=tuple(_PLURALS),
+    kinds=tuple(_SHOWN),
     command=lambda snapshot: kubectl(
         snapshot,
         "all objects of BGP",

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.finding import Ref
 from app.report.lines import Span
-from app.state.kinds import Kind
 from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
-from screens.configuration import access, bgp, parameters, versions
-from screens.configuration.section import Entry, Section, detail_lines
+from screens.configuration.bgp import BGP
+from screens.configuration.parts import ACCESS, PARAMETERS, VERSIONS, Entry, Section, detail_lines
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
+    from app.model.finding import Ref
+    from app.state.kinds import Kind
     from app.state.snapshot import Snapshot
+    from screens.widgets.scroll_text import Layout
 
 
-PARTS = (parameters.PART, versions.PART, bgp.PART, access.PART)
+PARTS = (PARAMETERS, VERSIONS, BGP, ACCESS)
 """The parts in their order."""
 
 
@@ -48,7 +48,7 @@ class ConfigurationScreen(DetailScreen[Section]):
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The rows of the part that is shown."""
-        return LiveTable(parameters.PART.columns, opens=opens, id="parameters")
+        return LiveTable(PARAMETERS.columns, opens=opens, id="parameters")
 
     def picture(self, snapshot: Snapshot) -> Section:
         """The part that is shown."""
