@@ -17,7 +17,7 @@ from app.lab.agents import EXEC_SECONDS, Agent, Site, exec_failure
 from app.lab.cilium_stub import VERSION
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
-from app.lab.fields import AnyAddress, go_duration, integer, mapping, objects, text
+from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
 from app.lab.node_config import Instance
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.sessions import Session
@@ -25,29 +25,6 @@ from app.lab.store import Answer, JsonObject
 
 _ALL_OR_NOTHING_BEFORE = (0, 18, 6)
 """Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
-
-_ABOUT = """\
-CLI to install, manage, & troubleshooting Cilium clusters running Kubernetes.
-
-Cilium is a CNI for Kubernetes to provide secure network connectivity and
-load-balancing with excellent visibility using eBPF
-"""
-
-_BGP_HELP = """\
-Access to BGP control plane
-
-Usage:
-  cilium bgp [command]
-
-Available Commands:
-  peers       Lists BGP peering state
-  routes      Lists BGP routes
-
-Flags:
-  -h, --help   help for bgp
-
-Use "cilium bgp [command] --help" for more information about a command.
-"""
 
 _DEFAULTING = (
     "(Defaulting to `available ipv4 unicast` routes, please see help for more options)\n\n"
@@ -79,7 +56,7 @@ class CiliumCommand:
             case ["bgp", "routes", *arguments]:
                 return self._routes(request, arguments)
             case ["bgp", *_]:
-                return _printed(_BGP_HELP)
+                return _printed(data("command", "bgp_help", str))
             case ["connectivity", "test"]:
                 return ConnectivityTest(self._site, request).answer()
             case ["version"]:
@@ -87,7 +64,7 @@ class CiliumCommand:
             case ["config", "view"]:
                 return self._config()
             case ["config", *_] | []:
-                return _printed(_ABOUT)
+                return _printed(data("command", "about", str))
             case [command, *_]:
                 return _failed(f'unknown command "{command}" for "cilium"\n')
         return _failed("")
@@ -303,7 +280,7 @@ class CiliumCommand:
         """What cobra makes of a word that a command does not know: its own flags, or its help."""
         if request.value("output"):
             return _failed("unknown shorthand flag: 'o' in -o\n")
-        return _printed(_BGP_HELP)
+        return _printed(data("command", "bgp_help", str))
 
     def _status(self, request: Request) -> Answer:
         if request.namespace != NAMESPACE:

@@ -3,69 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from app.lab.cilium_stub import WITH_VALUE
+from app.lab.fields import data
 from app.lab.plane import NAMESPACE
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(msgspec.Struct, frozen=True):
     """The flags that a command knows."""
 
-    values: frozenset[str]
     switches: frozenset[str]
-    short: Mapping[str, str]
+    short: dict[str, str]
+    values: frozenset[str] = frozenset(flag.removeprefix("--") for flag in WITH_VALUE)
+
+    def __or__(self, more: Flags) -> Flags:
+        short = self.short | more.short
+        return Flags(self.switches | more.switches, short, self.values | more.values)
 
 
-COMMON = Flags(
-    frozenset(flag.removeprefix("--") for flag in WITH_VALUE),
-    frozenset(
-        {"help", "client", "capabilities", "wait", "ignore-warnings", "interactive", "verbose"}
-    ),
-    {"n": "namespace", "o": "output", "h": "help", "c": "capabilities"},
-)
+COMMON = data("command", "flags", Flags)
 """Of every command."""
 
-CONNECTIVITY = Flags(
-    COMMON.values
-    | {
-        "connect-timeout",
-        "external-cidr",
-        "external-ip",
-        "external-other-target",
-        "external-target",
-        "flow-validation",
-        "ip-families",
-        "junit-file",
-        "namespace-labels",
-        "node-selector",
-        "request-timeout",
-        "retry",
-        "service-type",
-        "test",
-        "test-concurrency",
-        "test-namespace",
-        "timeout",
-        "tolerations",
-    },
-    COMMON.switches
-    | {
-        "all-flows",
-        "cleanup",
-        "collect-sysdump-on-failure",
-        "debug",
-        "exit-zero-on-failure",
-        "force-deploy",
-        "hubble",
-        "pause-on-fail",
-        "print-flows",
-        "single-node",
-        "timestamp",
-    },
-    {**COMMON.short, "d": "debug", "p": "pause-on-fail", "t": "timestamp", "v": "verbose"},
-)
+CONNECTIVITY = COMMON | data("command", "connectivity_flags", Flags)
 """Of `cilium connectivity test`: the common ones, and its own that are of use in a lab."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from app.lab.agents import Site, exec_failure
 from app.lab.command_line import Request, duration
-from app.lab.fields import labels_of, name_of, text, texts
+from app.lab.fields import data, labels_of, name_of, text, texts
 from app.lab.plane import EVENTS, NAMESPACES, NODES, PODS, Plane
 from app.lab.store import Answer, JsonObject
 from app.lab.workloads import Workloads, is_ready
@@ -45,23 +45,7 @@ _DENIED = (
     '{what} is forbidden: User "lab" cannot {verb} resource "namespaces" in API group ""'
     " at the cluster scope"
 )
-_TESTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("no-policies", ("pod-to-pod", "pod-to-service", "pod-to-world", "pod-to-host")),
-    ("no-policies-extra", ("pod-to-remote-nodeport", "pod-to-local-nodeport")),
-    ("allow-all-except-world", ("pod-to-pod", "pod-to-service", "pod-to-host")),
-    ("client-ingress", ("client-to-client",)),
-    ("client-ingress-knp", ("client-to-client",)),
-    ("all-ingress-deny", ("pod-to-pod", "pod-to-cidr")),
-    ("all-egress-deny", ("pod-to-pod",)),
-    ("cluster-entity", ("pod-to-pod",)),
-    ("echo-ingress", ("pod-to-pod",)),
-    ("client-egress", ("pod-to-pod",)),
-    ("to-cidr-external", ("pod-to-cidr",)),
-    ("echo-ingress-l7", ("pod-to-pod-with-endpoints",)),
-    ("client-egress-l7", ("pod-to-pod", "pod-to-world")),
-    ("dns-only", ("pod-to-pod", "pod-to-world")),
-    ("to-fqdns", ("pod-to-world",)),
-)
+_TESTS = data("command", "tests", dict[str, tuple[str, ...]])
 """Tests and their scenarios."""
 
 _ACTIONS = 3
@@ -150,7 +134,7 @@ class ConnectivityTest:
         yield f"{_INFO} Cilium version: {self._site.plane.cilium}"
         yield f"🏃[{self._namespace}] Running {len(_TESTS)} tests ..."
         count = _Count()
-        for number, (name, scenarios) in enumerate(_TESTS, 1):
+        for number, (name, scenarios) in enumerate(_TESTS.items(), 1):
             yield from self._test(name, scenarios, f"[{number}/{len(_TESTS)}]", count)
         yield ""
         yield from self._report(count)
@@ -253,7 +237,7 @@ def _deploy(workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:
         labels: JsonObject = {"kind": kind, "name": name, "pod-template-hash": template}
         workloads.create_pod(
             workloads.generated(f"{name}-{template}", namespace, labels),
-            [(name, _ECHO if kind == "echo" else _CURL)],
+            {name: _ECHO if kind == "echo" else _CURL},
             node,
             host_network=name == "host-netns",
             address=_free_address(workloads.plane, node),

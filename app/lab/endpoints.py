@@ -13,7 +13,7 @@ import uuid
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 
-from app.lab.fields import key_of, labels_of, mapping, objects, text, texts
+from app.lab.fields import key_of, labels_of, made, mapping, objects, text, texts
 from app.lab.plane import (
     CILIUM_ENDPOINTS,
     ENDPOINT_SLICES,
@@ -41,7 +41,7 @@ def back(workloads: Workloads, service: JsonObject, nodes: Sequence[str]) -> Non
         address = _pod_address(workloads.plane, node, number)
         pod = workloads.create_pod(
             workloads.generated(f"{name}-{template}", namespace, labels),
-            [(name, f"ghcr.io/home-operations/{name}:rolling")],
+            {name: f"ghcr.io/home-operations/{name}:rolling"},
             node,
             address=address,
         )
@@ -77,21 +77,10 @@ def _put_slice(workloads: Workloads, service: JsonObject, endpoints: list[object
         **labels_of(service),
         "kubernetes.io/service-name": name,
     }
-    workloads.plane.put(
-        ENDPOINT_SLICES,
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                **workloads.generated(name, namespace, labels),
-                "ownerReferences": [owner_reference("Service", name, uid, controller=True)],
-            },
-            "addressType": "IPv4",
-            "endpoints": endpoints,
-            "ports": ports,
-        },
-        "kube-controller-manager",
-    )
+    owners = [owner_reference("Service", name, uid, controller=True)]
+    metadata = {**workloads.generated(name, namespace, labels), "ownerReferences": owners}
+    made_slice = made("EndpointSlice", metadata=metadata, endpoints=endpoints, ports=ports)
+    workloads.plane.put(ENDPOINT_SLICES, made_slice, "kube-controller-manager")
 
 
 def _endpoint(node: str, address: str, pod: JsonObject) -> JsonObject:
@@ -129,23 +118,19 @@ class CiliumEndpoints:
         namespace, name = key_of(pod)
         uid = text(pod, "metadata", "uid")
         labels = sorted(self._identity(pod))
-        return {
-            "apiVersion": "cilium.io/v2",
-            "kind": "CiliumEndpoint",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "uid": str(uuid.uuid5(_NAMES, uid)),
-                "labels": dict[str, object](labels_of(pod)),
-                "ownerReferences": [owner_reference("Pod", name, uid)],
-            },
-            "status": {
-                "id": _number(uid, 4000),
-                "identity": {"id": 256 + _number(",".join(labels), 65_000), "labels": labels},
-                "networking": {"addressing": [_pair(pod)], "node": text(pod, "status", "hostIP")},
-                "state": "ready",
-            },
-        }
+        return made(
+            "CiliumEndpoint",
+            name=name,
+            namespace=namespace,
+            uid=str(uuid.uuid5(_NAMES, uid)),
+            labels=labels_of(pod),
+            owners=[owner_reference("Pod", name, uid)],
+            id=_number(uid, 4000),
+            identity=256 + _number(",".join(labels), 65_000),
+            identity_labels=labels,
+            addressing=[_pair(pod)],
+            node=text(pod, "status", "hostIP"),
+        )
 
     def _identity(self, pod: JsonObject) -> Iterator[str]:
         namespace = text(pod, "metadata", "namespace")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from app.lab.fields import merged
+from app.lab.fields import data, merged
 from app.lab.scenario import (
     FOLDER,
     ChangePlan,
@@ -29,31 +29,7 @@ _LONGEST = 60
 _CONFIG = "ConfigMap/kube-system/cilium-config"
 """An object of every cluster, in no scenario."""
 
-WORDS: Mapping[FaultName, str] = {
-    "router-killed": "the router is gone",
-    "router-frozen": "the router hangs: it answers nothing and closes nothing",
-    "router-refuses": "the router has no neighbour entry any more",
-    "router-shutdown": "the router's administrator shut the sessions down",
-    "router-asn": "the router has another AS number",
-    "password-mismatch": "the router has another password",
-    "session-reset": "the session is reset",
-    "agent-crashed": "the agent crash-loops",
-    "agent-restarted": "the agent was restarted",
-    "agent-frozen": "the agent hangs and answers no question",
-    "exec-fails": "exec into the agent fails",
-    "operator-down": "the operator crash-loops",
-    "node-not-ready": "the node went off",
-    "bgp-off": "enable-bgp-control-plane was set to false and Cilium restarted",
-    "unready": "a pod is not ready",
-    "pod-missing": "a pod is missing",
-    "image-missing": "a pod was made anew and its image cannot be pulled",
-    "operator-restarted": "the operator was restarted",
-    "agent-upgraded": "the agent was upgraded",
-    "lease-stuck": "the operator cannot renew its lease",
-    "controller-fails": "a controller of the agent fails",
-    "status-stuck": "the agent reports no state of its sessions any more",
-    "routes-stuck": "the agent withdraws no route any more",
-}
+WORDS = data("cluster", "faults", dict[FaultName, str])
 """What each fault is."""
 
 

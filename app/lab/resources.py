@@ -9,64 +9,26 @@ client that asks for aggregated discovery accepts them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
+from app.lab.fields import data
 from app.lab.plane import Minor, minor
 from app.lab.store import JsonObject, Resource
 
-_CORE = ("v1",)
-_ALL = ("all",)
-
-_STANDARD = (
-    Resource("", _CORE, "namespaces", "Namespace", False, ("ns",)),
-    Resource("", _CORE, "nodes", "Node", False, ("no",)),
-    Resource("", _CORE, "pods", "Pod", True, ("po",), _ALL),
-    Resource("", _CORE, "services", "Service", True, ("svc",), _ALL),
-    Resource("", _CORE, "configmaps", "ConfigMap", True, ("cm",)),
-    Resource("", _CORE, "events", "Event", True, ("ev",)),
-    Resource("", _CORE, "secrets", "Secret", True),
-    Resource("apps", _CORE, "daemonsets", "DaemonSet", True, ("ds",), _ALL),
-    Resource("apps", _CORE, "deployments", "Deployment", True, ("deploy",), _ALL),
-    Resource("apps", _CORE, "replicasets", "ReplicaSet", True, ("rs",), _ALL),
-    Resource("coordination.k8s.io", _CORE, "leases", "Lease", True),
-    Resource("discovery.k8s.io", _CORE, "endpointslices", "EndpointSlice", True),
-    Resource("networking.k8s.io", _CORE, "networkpolicies", "NetworkPolicy", True, ("netpol",)),
-)
-"""The kinds of the API server itself that the lab serves."""
-
-_CILIUM = ("cilium",)
-_POLICY = ("cilium", "ciliumpolicy")
-_BGP = ("cilium", "ciliumbgp")
-_POOL = ("ippools", "ippool", "lbippool", "lbippools")
-_STABLE = ("v2",)
 _OLDEST = (1, 17)
 """The oldest version that is known."""
-_ALPHA = ("v2alpha1",)
+_ALPHA = "v2alpha1"
 
 
-def _cilium_resources(version: Minor) -> tuple[Resource, ...]:
-    """The kinds that a version of Cilium registers, with the versions it serves each under.
-
-    Pools and the BGP kinds are v2alpha1 alone up to 1.17 and both from 1.18 (`docs/cilium.md`);
-    CiliumBGPPeeringPolicy left with BGPv1 in 1.19.
-    """
-    graduated = (*_STABLE, *_ALPHA) if version >= (1, 18) else _ALPHA
-    kinds = (
-        _cilium(_STABLE, "CiliumNode", ("cn", "ciliumn")),
-        _cilium(_STABLE, "CiliumEndpoint", ("cep", "ciliumep"), namespaced=True),
-        _cilium(_STABLE, "CiliumNetworkPolicy", ("cnp", "ciliumnp"), _POLICY, namespaced=True),
-        _cilium(_STABLE, "CiliumClusterwideNetworkPolicy", ("ccnp",), _POLICY),
-        _cilium(graduated, "CiliumLoadBalancerIPPool", _POOL),
-        _cilium(graduated, "CiliumBGPClusterConfig", ("cbgpcluster",), _BGP),
-        _cilium(graduated, "CiliumBGPPeerConfig", ("cbgppeer",), _BGP),
-        _cilium(graduated, "CiliumBGPAdvertisement", ("cbgpadvert",), _BGP),
-        _cilium(graduated, "CiliumBGPNodeConfig", ("cbgpnode",), _BGP),
-        _cilium(graduated, "CiliumBGPNodeConfigOverride", ("cbgpnodeoverride",), _BGP),
-        _cilium(_ALPHA, "CiliumL2AnnouncementPolicy", ("l2announcement",)),
-    )
-    if version >= (1, 19):
-        return kinds
-    return (*kinds, _cilium(_ALPHA, "CiliumBGPPeeringPolicy", ("bgpp",), _BGP))
+def _cilium_resources(version: Minor) -> dict[str, Resource]:
+    """The kinds that a version of Cilium registers, with the versions it serves each under."""
+    known = data("api", "cilium", tuple[Resource, ...])
+    if version < (1, 18):
+        known = tuple(
+            replace(each, versions=(_ALPHA,)) if _ALPHA in each.versions else each for each in known
+        )
+    return {each.kind: each for each in (known if version < (1, 19) else known[:-1])}
 
 
 def resources(
@@ -77,27 +39,14 @@ def resources(
     `crds` names kinds that are served although this version does not bring them, or are not
     although it does. Raises ValueError when it is no version, or no such kind.
     """
-    kinds = {each.kind: each for each in _cilium_resources(minor(cilium_version))}
-    earlier = {each.kind: each for each in _cilium_resources(_OLDEST)}
+    kinds, earlier = _cilium_resources(minor(cilium_version)), _cilium_resources(_OLDEST)
     for kind, served in crds.items():
         if kind not in kinds | earlier:
             raise ValueError(f"crds: {kind!r} is no kind of Cilium's")
         resource = kinds.pop(kind, earlier[kind])
         if served:
             kinds[kind] = resource
-    return (*_STANDARD, *kinds.values())
-
-
-def _cilium(
-    versions: tuple[str, ...],
-    kind: str,
-    short: tuple[str, ...],
-    categories: tuple[str, ...] = _CILIUM,
-    namespaced: bool = False,
-) -> Resource:
-    singular = kind.lower()
-    plural = f"{singular[:-1]}ies" if singular.endswith("y") else f"{singular}s"
-    return Resource("cilium.io", versions, plural, kind, namespaced, short, categories)
+    return (*data("api", "standard", tuple[Resource, ...]), *kinds.values())
 
 
 RESOURCES = resources("1.21.0")
@@ -105,7 +54,7 @@ RESOURCES = resources("1.21.0")
 
 
 _REVIEWS = Resource(
-    "authorization.k8s.io", _CORE, "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
+    "authorization.k8s.io", ("v1",), "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
 )
 """What every API server serves and stores nowhere."""
 

@@ -16,13 +16,10 @@ from typing import Literal
 import msgspec
 import yaml
 
-from app.lab.fields import key_of, mapping, merged, objects, text
+from app.lab.fields import LOADER, key_of, mapping, merged, objects, text
 from app.lab.plane import minor, release
 from app.lab.resources import resources
 from app.lab.store import CannotServe, JsonObject, stamp
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's safe loader where PyYAML was built with it, ten times as fast."""
 
 FOLDER = Path(__file__).parent / "scenarios"
 """The scenarios that come with the program."""
@@ -265,7 +262,7 @@ def _document(path: Path, above: tuple[Path, ...]) -> JsonObject:
 
 def _parsed(path: Path) -> JsonObject:
     try:
-        parsed: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+        parsed: object = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

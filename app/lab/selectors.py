@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from app.lab.fields import labels_of, shown
+from app.lab.fields import data, labels_of, shown
 from app.lab.store import JsonObject, Resource
 
 Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
@@ -26,40 +26,6 @@ _TOKEN = re.compile(r"\s*(==|!=|[=,()!<>]|[^\s=,()!<>]+)")
 _FIELD = re.compile(r"(?P<path>(?:[^\\=!,]|\\.)+)(?P<op>==|!=|=)(?P<value>(?:[^\\=!,]|\\.)*)")
 
 _ANY_KIND = frozenset({"metadata.name", "metadata.namespace"})
-_SELECTABLE: Mapping[tuple[str, str], frozenset[str]] = {
-    ("", "pods"): frozenset(
-        {
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "spec.hostNetwork",
-            "status.phase",
-            "status.podIP",
-            "status.nominatedNodeName",
-        }
-    ),
-    ("", "nodes"): frozenset({"spec.unschedulable"}),
-    ("", "namespaces"): frozenset({"status.phase"}),
-    ("", "services"): frozenset({"spec.clusterIP", "spec.type"}),
-    ("apps", "replicasets"): frozenset({"status.replicas"}),
-    ("", "events"): frozenset(
-        {
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        }
-    ),
-}
-
 
 _SOURCE = ("source.component", "reportingComponent")
 """What the field `source` of an event selects by: the first of these that is set."""
@@ -234,7 +200,8 @@ def _field(term: str, text: str, resource: Resource) -> FieldRequirement:
     if found is None:
         raise BadSelector(f"invalid selector: '{text}'; can't understand '{term}'")
     path = found["path"]
-    if path not in _ANY_KIND and path not in _SELECTABLE.get(resource.key, frozenset()):
+    known = data("api", "selectable", dict[str, frozenset[str]]).get(resource.qualified, ())
+    if path not in _ANY_KIND and path not in known:
         raise BadSelector(f"field label not supported: {path}")
     value = re.sub(r"\\(.)", r"\1", found["value"])
     return FieldRequirement(path, found["op"] != "!=", value)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.lab.fields import integer, labels_of, objects, shown, texts, truth
+from app.lab.fields import data, integer, labels_of, objects, shown, texts, truth
 from app.lab.store import JsonObject, Resource
 
 Cell = Callable[[JsonObject, datetime], object]
 """What a column shows of an object at a moment."""
+
+_ANY_KIND = {"Name": "metadata.name", "Age": "<age>"}
 
 
 def table(
@@ -24,13 +26,14 @@ def table(
     include: str = "Metadata",
 ) -> JsonObject:
     """A `meta.k8s.io/v1` Table; `include` is what each row carries: Metadata, Object or None."""
-    columns = _COLUMNS.get(resource.key, _ANY_KIND)
+    columns = data("api", "columns", dict[str, dict[str, str]]).get(resource.qualified, _ANY_KIND)
+    cells = [_CELLS.get(what) or _field(*what.split("|")) for what in columns.values()]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": [_definition(name) for name in columns],
-        "rows": [_row(obj, columns.values(), now, include) for obj in found],
+        "rows": [_row(obj, cells, now, include) for obj in found],
     }
 
 
@@ -176,80 +179,24 @@ def _replicas_ready(deployment: JsonObject, _: datetime) -> str:
     return f"{shown(deployment, 'status.readyReplicas', '0')}/{wanted}"
 
 
-_NAME = _field("metadata.name")
-_AGE = _since("metadata.creationTimestamp")
-_ANY_KIND: Mapping[str, Cell] = {"Name": _NAME, "Age": _AGE}
-_POLICY: Mapping[str, Cell] = {"Name": _NAME, "Age": _AGE, "Valid": _status_of("Valid")}
-_COLUMNS: Mapping[tuple[str, str], Mapping[str, Cell]] = {
-    ("", "pods"): {
-        "Name": _NAME,
-        "Ready": _ready,
-        "Status": _pod_status,
-        "Restarts": _restarts,
-        "Age": _AGE,
-    },
-    ("", "services"): {
-        "Name": _NAME,
-        "Type": _field("spec.type"),
-        "Cluster-IP": _field("spec.clusterIP", "<none>"),
-        "External-IP": _external_ip,
-        "Port(s)": _ports,
-        "Age": _AGE,
-    },
-    ("", "nodes"): {
-        "Name": _NAME,
-        "Status": _node_status,
-        "Roles": _roles,
-        "Age": _AGE,
-        "Version": _field("status.nodeInfo.kubeletVersion"),
-    },
-    ("", "namespaces"): {"Name": _NAME, "Status": _field("status.phase"), "Age": _AGE},
-    ("", "events"): {
-        "Last Seen": _since("lastTimestamp", "eventTime", "metadata.creationTimestamp"),
-        "Type": _field("type"),
-        "Reason": _field("reason"),
-        "Object": _event_object,
-        "Message": _field("message"),
-    },
-    ("apps", "daemonsets"): {
-        "Name": _NAME,
-        "Desired": _field("status.desiredNumberScheduled", "0"),
-        "Current": _field("status.currentNumberScheduled", "0"),
-        "Ready": _field("status.numberReady", "0"),
-        "Age": _AGE,
-    },
-    ("apps", "deployments"): {
-        "Name": _NAME,
-        "Ready": _replicas_ready,
-        "Up-to-date": _field("status.updatedReplicas", "0"),
-        "Available": _field("status.availableReplicas", "0"),
-        "Age": _AGE,
-    },
-    ("coordination.k8s.io", "leases"): {
-        "Name": _NAME,
-        "Holder": _field("spec.holderIdentity"),
-        "Age": _AGE,
-    },
-    ("cilium.io", "ciliumloadbalancerippools"): {
-        "Name": _NAME,
-        "Disabled": _field("spec.disabled", "false"),
-        "Conflicting": _status_of("cilium.io/PoolConflict"),
-        "IPs Available": _status_of("cilium.io/IPsAvailable", "message"),
-        "Age": _AGE,
-    },
-    ("cilium.io", "ciliumnetworkpolicies"): _POLICY,
-    ("cilium.io", "ciliumclusterwidenetworkpolicies"): _POLICY,
-    ("cilium.io", "ciliumendpoints"): {
-        "Name": _NAME,
-        "Security Identity": _field("status.identity.id"),
-        "Endpoint State": _field("status.state"),
-        "IPv4": _pair("ipv4"),
-        "IPv6": _pair("ipv6"),
-    },
-    ("cilium.io", "ciliumnodes"): {
-        "Name": _NAME,
-        "CiliumInternalIP": _address("CiliumInternalIP"),
-        "InternalIP": _address("InternalIP"),
-        "Age": _AGE,
-    },
+_CELLS: Mapping[str, Cell] = {
+    "<age>": _since("metadata.creationTimestamp"),
+    "<last seen>": _since("lastTimestamp", "eventTime", "metadata.creationTimestamp"),
+    "<ready>": _ready,
+    "<pod status>": _pod_status,
+    "<restarts>": _restarts,
+    "<external ip>": _external_ip,
+    "<ports>": _ports,
+    "<node status>": _node_status,
+    "<roles>": _roles,
+    "<event object>": _event_object,
+    "<replicas ready>": _replicas_ready,
+    "<pool conflict>": _status_of("cilium.io/PoolConflict"),
+    "<pool available>": _status_of("cilium.io/IPsAvailable", "message"),
+    "<valid>": _status_of("Valid"),
+    "<ipv4>": _pair("ipv4"),
+    "<ipv6>": _pair("ipv6"),
+    "<cilium internal ip>": _address("CiliumInternalIP"),
+    "<internal ip>": _address("InternalIP"),
 }
+"""What `data/api.yaml` names in `columns`, beside paths."""

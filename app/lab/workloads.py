@@ -7,13 +7,15 @@ are those of the recordings.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+
+import msgspec
 
 from app.lab.fields import (
     integer,
     labels_of,
+    made,
     mapping,
     moment,
     name_of,
@@ -49,17 +51,16 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """What Kubernetes makes name suffixes of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(msgspec.Struct, frozen=True):
     """One workload of kube-system."""
 
     name: str
     kind: str
     """DaemonSet or Deployment."""
-    containers: tuple[tuple[str, str], ...]
-    """Names and images."""
-    labels: tuple[tuple[str, str], ...]
-    selector: tuple[tuple[str, str], ...]
+    containers: dict[str, str]
+    """Images by name."""
+    labels: dict[str, str]
+    selector: dict[str, str]
     replicas: int = 1
     host_network: bool = False
 
@@ -85,47 +86,29 @@ class Workloads:
 
     def create_namespace(self, name: str, labels: JsonObject, manager: str = "") -> None:
         """Create a namespace with its own label and others."""
-        self.plane.put(
-            NAMESPACES,
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": name,
-                    "labels": {**labels, "kubernetes.io/metadata.name": name},
-                },
-                "spec": {"finalizers": ["kubernetes"]},
-                "status": {"phase": "Active"},
-            },
-            manager,
-        )
+        own = {**labels, "kubernetes.io/metadata.name": name}
+        self.plane.put(NAMESPACES, made("Namespace", name=name, labels=own), manager)
 
     def deploy(self, component: Component, nodes: Sequence[str], helm: bool) -> None:
         """Create a workload and its pods on the given nodes, all up since now."""
         daemon = component.kind == "DaemonSet"
-        labels = dict(component.labels)
+        labels = component.labels
         metadata: JsonObject = {"name": component.name, "namespace": NAMESPACE, "labels": labels}
         if helm:
             metadata["labels"] = {"app.kubernetes.io/managed-by": "Helm", **labels}
             metadata["annotations"] = HELM_RELEASE
-        containers = [{"name": name, "image": image} for name, image in component.containers]
-        owner = self.plane.put(
-            DAEMON_SETS if daemon else DEPLOYMENTS,
-            {
-                "apiVersion": "apps/v1",
-                "kind": component.kind,
-                "metadata": metadata,
-                "spec": {
-                    **({} if daemon else {"replicas": component.replicas}),
-                    "selector": {"matchLabels": dict(component.selector)},
-                    "template": {
-                        "metadata": {"labels": labels},
-                        "spec": {"containers": containers},
-                    },
-                },
-            },
-            "helm" if helm else "talos",
+        owner = made(
+            "Workload",
+            kind=component.kind,
+            metadata=metadata,
+            selector=component.selector,
+            labels=labels,
+            containers=_containers(component.containers),
         )
+        if not daemon:
+            owner["spec"] = {"replicas": component.replicas, **mapping(owner, "spec")}
+        resource = DAEMON_SETS if daemon else DEPLOYMENTS
+        owner = self.plane.put(resource, owner, "helm" if helm else "talos")
         template = self.suffix(10)
         places = nodes if daemon else [nodes[i % len(nodes)] for i in range(component.replicas)]
         for node in places:
@@ -137,7 +120,7 @@ class Workloads:
         parent = component.name if daemon else f"{component.name}-{template}"
         kind = "DaemonSet" if daemon else "ReplicaSet"
         hash_label = "controller-revision-hash" if daemon else "pod-template-hash"
-        labels: JsonObject = {**dict(component.labels), hash_label: template}
+        labels: JsonObject = {**component.labels, hash_label: template}
         reference = owner_reference(kind, parent, owner, api="apps/v1", controller=True)
         metadata = self.generated(parent, NAMESPACE, labels) | {"ownerReferences": [reference]}
         self.create_pod(metadata, component.containers, node, host_network=component.host_network)
@@ -145,49 +128,33 @@ class Workloads:
     def create_pod(
         self,
         metadata: JsonObject,
-        containers: Iterable[tuple[str, str]],
+        containers: Mapping[str, str],
         node: str,
         *,
         host_network: bool = False,
         address: str = "",
     ) -> JsonObject:
-        """Create a pod that runs and is ready since now."""
+        """Create a pod that runs and is ready since now; `containers` are images by name."""
         now = stamp(self.plane.time)
         host = self._host_addresses(node)
         own = host if host_network else [address] if address else []
-        listed = list(containers)
-        pod: JsonObject = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": metadata,
-            "spec": {
-                "containers": [{"name": name, "image": image} for name, image in listed],
-                "restartPolicy": "Always",
-                "nodeName": node,
-                **({"hostNetwork": True} if host_network else {}),
-            },
-            "status": {
-                "phase": "Running",
-                "conditions": _pod_conditions(now, ready=True),
-                "hostIP": next(iter(host), ""),
-                "podIP": next(iter(own), ""),
-                "podIPs": [{"ip": ip} for ip in own],
-                "startTime": now,
-                "containerStatuses": [
-                    {
-                        "name": name,
-                        "state": {"running": {"startedAt": now}},
-                        "lastState": {},
-                        "ready": True,
-                        "restartCount": 0,
-                        "image": image,
-                        "imageID": f"sha256:{hashlib.sha256(image.encode()).hexdigest()}",
-                        "started": True,
-                    }
-                    for name, image in listed
-                ],
-            },
-        }
+        pod = made(
+            "Pod",
+            metadata=metadata,
+            containers=_containers(containers),
+            node=node,
+            conditions=_pod_conditions(now, ready=True),
+            host=next(iter(host), ""),
+            address=next(iter(own), ""),
+            addresses=[{"ip": ip} for ip in own],
+            now=now,
+            statuses=[
+                made("ContainerStatus", name=name, now=now, image=image, digest=_digest(image))
+                for name, image in containers.items()
+            ],
+        )
+        if host_network:
+            mapping(pod, "spec")["hostNetwork"] = True
         return self.plane.put(PODS, pod, "kubelet")
 
     def _host_addresses(self, node: str) -> list[str]:
@@ -270,9 +237,8 @@ class Workloads:
         kept = ("generateName", "namespace", "labels", "ownerReferences")
         metadata = {key: v for key, v in mapping(pod, "metadata").items() if key in kept}
         metadata["name"] = f"{text(pod, 'metadata', 'generateName')}{self.suffix()}"
-        containers = [
-            (text(each, "name"), text(each, "image")) for each in objects(pod, "spec", "containers")
-        ]
+        listed = objects(pod, "spec", "containers")
+        containers = {text(each, "name"): text(each, "image") for each in listed}
         self.plane.store.delete(PODS, text(pod, "metadata", "namespace"), name_of(pod))
         new = self.create_pod(
             metadata,
@@ -281,7 +247,7 @@ class Workloads:
             host_network=on_host_network(pod),
             address=text(pod, "status", "podIP"),
         )
-        self.event(new, "Started", f"Started container {containers[0][0]}")
+        self.event(new, "Started", f"Started container {next(iter(containers))}")
         self.refresh()
         return new
 
@@ -339,32 +305,19 @@ class Workloads:
         now = self.plane.time
         name = f"{name_of(pod)}.{int(now.timestamp() * 1e9):x}"
         namespace, node = text(pod, "metadata", "namespace"), text(pod, "spec", "nodeName")
-        self.plane.put(
-            EVENTS,
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"name": f"{name}{self.suffix(3)}", "namespace": namespace},
-                "involvedObject": {
-                    "kind": "Pod",
-                    "namespace": namespace,
-                    "name": name_of(pod),
-                    "uid": text(pod, "metadata", "uid"),
-                    "apiVersion": "v1",
-                },
-                "reason": reason,
-                "message": message,
-                "source": {"component": "kubelet", "host": node},
-                "firstTimestamp": stamp(now),
-                "lastTimestamp": stamp(now),
-                "count": 1,
-                "type": kind,
-                "eventTime": None,
-                "reportingComponent": "kubelet",
-                "reportingInstance": node,
-            },
-            "kubelet",
+        event = made(
+            "Event",
+            name=f"{name}{self.suffix(3)}",
+            namespace=namespace,
+            pod=name_of(pod),
+            uid=text(pod, "metadata", "uid"),
+            reason=reason,
+            message=message,
+            type=kind,
+            node=node,
+            now=stamp(now),
         )
+        self.plane.put(EVENTS, event, "kubelet")
 
     def set_container(self, pod: JsonObject, first: JsonObject, *, ready: bool) -> None:
         """The pod's first container is in this state, and the pod is ready or not."""
@@ -373,6 +326,14 @@ class Workloads:
         changed = with_status(pod, conditions=conditions, containerStatuses=[first, *others])
         self.plane.put(PODS, changed, "kubelet")
         self.refresh()
+
+
+def _containers(images: Mapping[str, str]) -> list[object]:
+    return [{"name": name, "image": image} for name, image in images.items()]
+
+
+def _digest(image: str) -> str:
+    return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
 
 def is_ready(obj: JsonObject) -> bool:

@@ -26,6 +26,7 @@ from app.lab.fields import (
     integer,
     key_of,
     labels_of,
+    made,
     mapping,
     merged,
     name_of,
@@ -176,7 +177,7 @@ class Simulation:
     def cluster(self, release: str) -> Cluster:
         """What the server shows, as Kubernetes `release` (such as v1.34.2)."""
         command = CiliumCommand(self)
-        parts = release.removeprefix("v").split(".")
+        major, *rest = release.removeprefix("v").split(".")
 
         def cilium(argv: Sequence[str]) -> Answer:
             self.advance(self._source())
@@ -186,14 +187,7 @@ class Simulation:
             store=self.store,
             logs=self.plane.logs,
             clock=self.clock,
-            kubernetes={
-                "major": parts[0],
-                "minor": parts[1] if len(parts) > 1 else "0",
-                "gitVersion": release,
-                "gitTreeState": "clean",
-                "compiler": "gc",
-                "platform": "linux/amd64",
-            },
+            kubernetes=made("Version", major=major, minor=[*rest, "0"][0], release=release),
             cilium=cilium,
             run=self.run,
             forbidden=self.forbidden,
@@ -265,23 +259,13 @@ class Simulation:
 
     def _acquire_lease(self, node: str) -> None:
         known = self.plane.get(LEASES, _LEASE, NAMESPACE)
-        now = stamp(self.plane.time, digits=6)
-        self.plane.put(
-            LEASES,
-            {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": _LEASE, "namespace": NAMESPACE},
-                "spec": {
-                    "holderIdentity": f"{node}-{self.workloads.suffix(10)}",
-                    "leaseDurationSeconds": 15,
-                    "acquireTime": now,
-                    "renewTime": now,
-                    "leaseTransitions": integer(known, "spec", "leaseTransitions", default=-1) + 1,
-                },
-            },
-            "cilium-operator-generic",
+        lease = made(
+            "Lease",
+            holder=f"{node}-{self.workloads.suffix(10)}",
+            now=stamp(self.plane.time, digits=6),
+            transitions=integer(known, "spec", "leaseTransitions", default=-1) + 1,
         )
+        self.plane.put(LEASES, lease, "cilium-operator-generic")
 
     def renew_lease(self) -> None:
         """The leader, if there is one, says that it still leads."""
