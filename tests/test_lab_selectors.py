@@ -8,17 +8,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.lab.access import Refusal, ResourceAttributes, ReviewSpec, decode_review
-from app.lab.resources import RESOURCES
-from app.lab.selectors import (
+from app.lab.access import (
     BadSelector,
     FieldRequirement,
     Operator,
+    Refusal,
     Requirement,
+    ResourceAttributes,
+    ReviewSpec,
+    decode_review,
     parse_field_selector,
     parse_label_selector,
     selection,
 )
+from app.lab.resources import RESOURCES
 
 PODS = next(resource for resource in RESOURCES if resource.plural == "pods")
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lab.resources import RESOURCES
+from app.lab.resources import RESOURCES, human_duration, table
 from app.lab.store import JsonObject
-from app.lab.tables import human_duration, table
 from tests.lab_serving import NOON
 
 KINDS = {resource.plural: resource for resource in RESOURCES}

@@ -21,9 +21,17 @@ from app.dashboard.practice import solution
 from app.dashboard.practice_path import TASK, Practice, PracticePath, SolutionSection, text
 from app.diagnosis.catalog import code
 from app.diagnosis.diagnoser import Diagnoser
-from app.lab.exercise import WORDS, drawn, exercise, names
 from app.lab.launch import start_lab
-from app.lab.scenario import FaultName, ScenarioError, read_scenario, scenario_list
+from app.lab.scenario import (
+    WORDS,
+    FaultName,
+    ScenarioError,
+    drawn,
+    exercise,
+    names,
+    read_scenario,
+    scenario_list,
+)
 from app.model.finding import Ref
 from app.runbooks.engine import Hand
 from app.runbooks.evaluation import View

@@ -57,10 +57,10 @@ def _practice(options: argparse.Namespace, dashboard: Dashboard | str) -> int:
     """The dashboard on a fault that is not named, then its solution."""
     if isinstance(dashboard, str):
         raise SettingsError(f"{dashboard}, so nothing can be practised")
-    from app.lab import exercise, scenario
+    from app.lab import scenario
 
     try:
-        drawn = exercise.exercise(options.scenario or exercise.drawn(options.seed))
+        drawn = scenario.exercise(options.scenario or scenario.drawn(options.seed))
     except scenario.ScenarioError as problem:
         raise SettingsError(str(problem)) from None
     practice = Practice(

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from app.lab import cilium_status, wire
-from app.lab.agents import EXEC_SECONDS, Agent, Site, exec_failure
+from app.lab.agents import EXEC_SECONDS, Agent, Instance, Site, exec_failure
 from app.lab.cilium_stub import VERSION
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
 from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
-from app.lab.node_config import Instance
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.sessions import Session
 from app.lab.store import Answer, JsonObject

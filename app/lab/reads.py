@@ -21,9 +21,18 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from app.lab.access import Target, bad_request, invalid, not_found, too_large, too_old
+from app.lab.access import (
+    BadSelector,
+    Selection,
+    Target,
+    bad_request,
+    invalid,
+    not_found,
+    selection,
+    too_large,
+    too_old,
+)
 from app.lab.fields import key_of, mapping, objects, text
-from app.lab.selectors import BadSelector, Selection, selection
 from app.lab.store import Cluster, Event, Expired, JsonObject, stamp
 
 _EXPIRED = (

@@ -59,9 +59,8 @@ from app.lab.reads import (
     with_type,
 )
 from app.lab.recording import load_recording
-from app.lab.resources import discovery_document
+from app.lab.resources import discovery_document, table
 from app.lab.store import CannotServe, Cluster, JsonObject
-from app.lab.tables import table
 
 _CILIUM_PATH = "/lab/cilium"
 """Where the lab's `cilium` command posts `{"argv": […]}`."""

@@ -21,7 +21,6 @@ from msgspec import structs
 from app.lab import defaults, faults
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
-from app.lab.endpoints import CiliumEndpoints, back, back_generated
 from app.lab.fields import (
     integer,
     key_of,
@@ -63,7 +62,14 @@ from app.lab.scenario import (
 )
 from app.lab.sessions import Router
 from app.lab.store import Answer, Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
-from app.lab.workloads import Workloads, container_runs, container_started
+from app.lab.workloads import (
+    CiliumEndpoints,
+    Workloads,
+    back,
+    back_generated,
+    container_runs,
+    container_started,
+)
 
 _STEP = 0.5
 """Longest wall time between two looks at what is due, in seconds."""
