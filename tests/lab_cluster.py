@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from app.lab.cilium import CiliumCommand
+from app.lab.cilium_stub import Answer
 from app.lab.fields import mapping, objects, text
 from app.lab.plane import NODE_CONFIGS, POOLS, SERVICES
 from app.lab.scenario import Expectation, Node, RouterPlan, Scenario
-from app.lab.store import Answer, JsonObject
+from app.lab.store import JsonObject
 from app.lab.world import World
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -15,9 +15,10 @@ import aiohttp
 import trustme
 from aiohttp import web
 
+from app.lab.cilium_stub import Answer
 from app.lab.resources import RESOURCES
 from app.lab.server import KubernetesApi, kubeconfig
-from app.lab.store import Answer, Cluster, JsonObject, Logs, Store
+from app.lab.store import Cluster, JsonObject, Logs, Store
 
 TOKEN = "a-token-of-this-test"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

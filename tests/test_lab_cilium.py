@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lab import faults
+from app.lab.cilium_stub import Answer
 from app.lab.command_line import UsageError, parse
 from app.lab.fields import mapping, name_of, objects
 from app.lab.scenario import FaultName, FaultPlan
-from app.lab.store import Answer, JsonObject
+from app.lab.store import JsonObject
 from tests.lab_cluster import Lab, balancer, lab, peering, pool
 from tests.lab_history import Recording
 

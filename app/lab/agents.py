@@ -86,51 +86,30 @@ def peers_of(
     A peer whose configuration does not exist is left out, as by Cilium. BGPv1 calls `warn` for a
     missing Secret. Raises MissingPasswordKey.
     """
-    if legacy:
-        for neighbor in objects(spec, "neighbors"):
-            address = text(neighbor, "peerAddress").partition("/")[0]
-            yield PeerSettings(
-                name=address,
-                address=address,
-                asn=integer(neighbor, "peerASN"),
-                local_asn=asn,
-                port=integer(neighbor, "peerPort", default=179),
-                multihop=integer(neighbor, "eBGPMultihopTTL", default=1),
-                families=_families(neighbor) or ("ipv4", "ipv6"),
-                password=_password(plane, text(neighbor, "authSecretRef"), warn),
-                restart=_restart(neighbor),
-                **_timers(neighbor),
-            )
-        return
-    for peer in objects(spec, "peers"):
-        stored = plane.get(PEER_CONFIGS, text(peer, "peerConfigRef", "name"))
-        if stored is None or not text(peer, "peerAddress"):
-            continue
-        config = mapping(stored, "spec")
+    for peer in objects(spec, "neighbors" if legacy else "peers"):
+        config, address = peer, text(peer, "peerAddress").partition("/")[0]
+        if not legacy:
+            stored = plane.get(PEER_CONFIGS, text(peer, "peerConfigRef", "name"))
+            if stored is None or not address:
+                continue
+            config = mapping(stored, "spec")
+        timers = config if legacy else mapping(config, "timers")
+        families = tuple(text(family, "afi") for family in objects(config, "families"))
+        restart = integer(config, "gracefulRestart", "restartTimeSeconds", default=120)
         yield PeerSettings(
-            name=text(peer, "name"),
-            address=text(peer, "peerAddress"),
+            name=address if legacy else text(peer, "name"),
+            address=address,
             asn=integer(peer, "peerASN"),
             local_asn=asn,
-            port=integer(config, "transport", "peerPort", default=179),
-            multihop=integer(config, "ebgpMultihop", default=1),
-            families=_families(config) or ("ipv6", "ipv4"),
-            password=_password(plane, text(config, "authSecretRef"), None),
-            restart=_restart(config),
-            **_timers(mapping(config, "timers")),
+            port=integer(config, *([] if legacy else ["transport"]), "peerPort", default=179),
+            hold=integer(timers, "holdTimeSeconds", default=90),
+            keepalive=integer(timers, "keepAliveTimeSeconds", default=30),
+            retry=integer(timers, "connectRetryTimeSeconds", default=120),
+            multihop=integer(config, "eBGPMultihopTTL" if legacy else "ebgpMultihop", default=1),
+            families=families or (("ipv4", "ipv6") if legacy else ("ipv6", "ipv4")),
+            password=_password(plane, text(config, "authSecretRef"), warn if legacy else None),
+            restart=restart if truth(config, "gracefulRestart", "enabled") else None,
         )
-
-
-def _families(config: JsonObject) -> tuple[str, ...]:
-    return tuple(text(family, "afi") for family in objects(config, "families"))
-
-
-def _timers(timers: JsonObject) -> dict[str, int]:
-    return {
-        "hold": integer(timers, "holdTimeSeconds", default=90),
-        "keepalive": integer(timers, "keepAliveTimeSeconds", default=30),
-        "retry": integer(timers, "connectRetryTimeSeconds", default=120),
-    }
 
 
 def _password(plane: Plane, secret: str, warn: Callable[[str], None] | None) -> str:
@@ -147,12 +126,6 @@ def _password(plane: Plane, secret: str, warn: Callable[[str], None] | None) -> 
     if not isinstance(password, str) or not password:
         raise MissingPasswordKey(f'failed to fetch secret "{secret}": missing password key')
     return password
-
-
-def _restart(config: JsonObject) -> int | None:
-    if not truth(config, "gracefulRestart", "enabled"):
-        return None
-    return integer(config, "gracefulRestart", "restartTimeSeconds", default=120)
 
 
 @dataclass(slots=True, eq=False)

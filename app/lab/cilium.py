@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 
 from app.lab import cilium_status, wire
 from app.lab.agents import EXEC_SECONDS, Agent, Instance, Site, exec_failure
-from app.lab.cilium_stub import VERSION
+from app.lab.cilium_stub import VERSION, Answer
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
 from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
 from app.lab.sessions import Session
-from app.lab.store import Answer, JsonObject
+from app.lab.store import JsonObject
 
 _ALL_OR_NOTHING_BEFORE = (0, 18, 6)
 """Before this version of cilium-cli one agent that fails keeps the answers of all others back."""
@@ -345,19 +345,7 @@ def _failed(stderr: str) -> Answer:
 
 def _peer_table(found: _Found) -> bytes:
     """The table of `bgp peers`: a row per family, the peer's own cells on the first."""
-    rows: list[Sequence[object]] = [
-        (
-            "Node",
-            "Local AS",
-            "Peer AS",
-            "Peer Address",
-            "Session State",
-            "Uptime",
-            "Family",
-            "Received",
-            "Advertised",
-        )
-    ]
+    rows: list[Sequence[object]] = [data("command", "peer_columns", list[str])]
     for node, peers in found.items():
         name = node
         for peer in peers:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isqrt
 
 from app.lab.agents import Agent, ExecFailure, Site
-from app.lab.fields import integer, mapping, name_of, objects, text, texts
+from app.lab.fields import integer, made, mapping, name_of, objects, text, texts
 from app.lab.plane import (
     CILIUM_NODES,
     DAEMON_SETS,
@@ -44,18 +44,6 @@ _FROZEN_ENDPOINTS = (
     '"Error: cannot get endpoint list: Cilium API client timeout exceeded\\n\\n"'
 )
 
-_MISSING: JsonObject = {
-    "ErrStatus": {
-        "metadata": {},
-        "status": "Failure",
-        "message": 'daemonsets.apps "cilium" not found',
-        "reason": "NotFound",
-        "details": {"name": "cilium", "group": "apps", "kind": "daemonsets"},
-        "code": 404,
-    }
-}
-
-
 _FAILING_CONTROLLER = "cilium-health-ep"
 """The one that fails in scenarios with a failing controller."""
 _CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", _FAILING_CONTROLLER)
@@ -81,7 +69,7 @@ def empty_report() -> JsonObject:
         "phase_count": {name: {} for name in _COUNTED_ALWAYS},
         "pods_count": {"all": 0, "by_cilium": 0},
         "errors": dict(sorted(errors.items())),
-        "collection_errors": [_MISSING, {}],
+        "collection_errors": [made("NoDaemonSet"), {}],
     }
 
 
@@ -217,41 +205,31 @@ def _local_pods(plane: Plane, agent: Agent) -> list[JsonObject]:
 
 def _agent(plane: Plane, agent: Agent) -> JsonObject:
     """An agent's own status (`cilium-dbg status -o json`)."""
-    config = plane.configuration()
-    node = plane.get(NODES, agent.node)
-    names = [f"{config.get('cluster-name', 'default')}/{name_of(n)}" for n in plane.all(NODES)]
-    release = text(node, "status", "nodeInfo", "kubeletVersion")
-    short = ".".join(release.removeprefix("v").split(".")[:2])
-    return {
-        "attach-mode": "tcx" if plane.enabled("enable-tcx") else "tc",
-        "bandwidth-manager": {"devices": None},
-        "cilium": {"msg": f"{plane.cilium} (v{plane.cilium})", "state": "Ok"},
-        "cluster": {
-            "ciliumHealth": {"state": "Ok"},
-            "nodes": [{"name": name} for name in names],
-            "self": f"{config.get('cluster-name', 'default')}/{agent.node}",
-        },
-        "controllers": [_controller(plane, agent, name) for name in _CONTROLLERS],
-        "datapath-mode": config.get("datapath-mode", "veth"),
-        "encryption": {"mode": "Disabled"},
-        "hubble": {"state": "Ok" if plane.enabled("enable-hubble") else "Disabled"},
-        "ipam": _ipam(plane, agent),
-        "kube-proxy-replacement": _replacement(plane),
-        "kubernetes": {"msg": f"{short} ({release}) [linux/amd64]", "state": "Ok"},
-        "kvstore": {"state": "Disabled"},
-        "masquerading": {
-            "enabled": plane.enabled("enable-ipv4-masquerade"),
-            "enabledProtocols": {
-                "ipv4": plane.enabled("enable-ipv4-masquerade"),
-                "ipv6": plane.enabled("enable-ipv6-masquerade"),
-            },
-            "mode": "BPF" if plane.enabled("enable-bpf-masquerade") else "iptables",
-        },
-        "routing": {
-            "inter-host-routing-mode": text(config, "routing-mode").capitalize(),
-            "intra-host-routing-mode": "Legacy",
-        },
-    }
+    config, enabled = plane.configuration(), plane.enabled
+    cluster = config.get("cluster-name", "default")
+    release = text(plane.get(NODES, agent.node), "status", "nodeInfo", "kubeletVersion")
+    return made(
+        "AgentStatus",
+        attach_mode="tcx" if enabled("enable-tcx") else "tc",
+        version=plane.cilium,
+        cluster=cluster,
+        node=agent.node,
+        nodes=[{"name": f"{cluster}/{name_of(each)}"} for each in plane.all(NODES)],
+        controllers=[_controller(plane, agent, name) for name in _CONTROLLERS],
+        datapath_mode=config.get("datapath-mode", "veth"),
+        hubble="Ok" if enabled("enable-hubble") else "Disabled",
+        ipam=_ipam(plane, agent),
+        acceleration=text(config, "bpf-lb-acceleration").capitalize(),
+        algorithm=(text(config, "bpf-lb-algorithm") or "random").capitalize(),
+        lb_mode=(text(config, "bpf-lb-mode") or "snat").upper(),
+        replacement="True" if enabled("kube-proxy-replacement") else "False",
+        minor=".".join(release.removeprefix("v").split(".")[:2]),
+        release=release,
+        masquerades_ipv4=enabled("enable-ipv4-masquerade"),
+        masquerades_ipv6=enabled("enable-ipv6-masquerade"),
+        masquerading="BPF" if enabled("enable-bpf-masquerade") else "iptables",
+        routing=text(config, "routing-mode").capitalize(),
+    )
 
 
 def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
@@ -284,27 +262,6 @@ def _ipam(plane: Plane, agent: Agent) -> JsonObject:
     local = [text(pod, "status", "podIP") for pod in _local_pods(plane, agent)]
     words = [f"IPv{6 if ':' in c else 4}: {len(local)}/254 allocated from {c}" for c in cidrs]
     return {"ipv4": list(local), "status": ", ".join(words)}
-
-
-def _replacement(plane: Plane) -> JsonObject:
-    config = plane.configuration()
-    return {
-        "devices": ["eth0"],
-        "directRoutingDevice": "eth0",
-        "features": {
-            "externalIPs": {"enabled": True},
-            "nodePort": {
-                "acceleration": text(config, "bpf-lb-acceleration").capitalize(),
-                "algorithm": (text(config, "bpf-lb-algorithm") or "random").capitalize(),
-                "enabled": True,
-                "mode": (text(config, "bpf-lb-mode") or "snat").upper(),
-                "portMax": 32767,
-                "portMin": 30000,
-            },
-            "socketLB": {"enabled": True},
-        },
-        "mode": "True" if plane.enabled("kube-proxy-replacement") else "False",
-    }
 
 
 def summary(document: JsonObject) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import signal
 import socket
@@ -118,17 +119,17 @@ class Connection(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What to print, when, and how to end."""
+    """What one run of the `cilium` command prints, when, and how it ends."""
 
     stdout: bytes
     stderr: bytes
     exit: int
-    seconds: float | None
-    """How long it takes before it prints; None: it prints and never ends."""
+    seconds: float = 0.0
+    """How long it takes before it prints; infinite: it prints and never ends."""
     script: Sequence[tuple[float, bytes]] = ()
-    """What it prints before that, piece by piece, each after so many seconds."""
+    """What it prints before that on stdout, piece by piece, each after so many seconds."""
     cancellable: bool = False
-    """Whether SIGINT and SIGTERM make it say so and fail."""
+    """Whether SIGINT and SIGTERM make it say so and fail, where they would just end it."""
 
 
 class Cancelled(Exception):
@@ -256,7 +257,7 @@ def ask(connection: Connection, argv: Sequence[str]) -> Answer:
         base64.b64decode(answer["stdout"]),
         base64.b64decode(answer["stderr"]),
         int(answer["exit"]),
-        answer["seconds"],
+        math.inf if answer["seconds"] is None else answer["seconds"],
         [(seconds, base64.b64decode(piece)) for seconds, piece in answer["script"]],
         answer["cancellable"],
     )
@@ -342,7 +343,7 @@ def complaint(
 
 
 def _said(stdout: str, stderr: str, code: int) -> Answer:
-    return Answer(stdout.encode(), stderr.encode(), code, 0.0)
+    return Answer(stdout.encode(), stderr.encode(), code)
 
 
 def _status(entries: list[object], failed: Callable[[str], str]) -> str:
@@ -379,7 +380,7 @@ def _play(answer: Answer) -> int:
             time.sleep(seconds)
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
-        if answer.seconds:
+        if math.isfinite(answer.seconds):
             time.sleep(answer.seconds)
     except Cancelled as request:
         sys.stdout.write(f"Cancellation request ({request}) received, cancelling tests...\n")
@@ -389,7 +390,7 @@ def _play(answer: Answer) -> int:
     sys.stdout.buffer.flush()
     sys.stderr.buffer.write(answer.stderr)
     sys.stderr.buffer.flush()
-    while answer.seconds is None:
+    while math.isinf(answer.seconds):
         signal.pause()
     return answer.exit
 

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.lab.agents import Site, exec_failure
+from app.lab.cilium_stub import Answer
 from app.lab.command_line import Request, duration
 from app.lab.fields import data, labels_of, name_of, text, texts
 from app.lab.plane import EVENTS, NAMESPACES, NODES, PODS, Plane
-from app.lab.store import Answer, JsonObject
+from app.lab.store import JsonObject
 from app.lab.workloads import Workloads, is_ready
 
 _POLICY_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")

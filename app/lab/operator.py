@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from app.lab.fields import (
     created,
     labels_of,
+    made,
     mapping,
     merged,
     name_of,
@@ -144,11 +145,7 @@ class Operator:
         }
         spec: JsonObject = {"bgpInstances": instances}
         if existing is None:
-            existing = {
-                "apiVersion": self._plane.api_version,
-                "kind": "CiliumBGPNodeConfig",
-                "metadata": {"name": node},
-            }
+            existing = made("NodeConfig", api_version=self._plane.api_version, name=node)
         metadata = {**mapping(existing, "metadata"), "ownerReferences": [reference]}
         wanted = {**existing, "metadata": metadata, "spec": spec}
         if wanted != existing:

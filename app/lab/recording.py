@@ -19,11 +19,10 @@ from typing import Annotated
 import msgspec
 import yaml
 
-from app.lab.cilium_stub import VERSION, WITH_VALUE, parsed
+from app.lab.cilium_stub import VERSION, WITH_VALUE, Answer, parsed
 from app.lab.fields import mapping, objects, text, truth
 from app.lab.resources import preference
 from app.lab.store import (
-    Answer,
     CannotServe,
     Cluster,
     ContainerLog,

@@ -191,7 +191,7 @@ class KubernetesApi:
         except msgspec.DecodeError as problem:
             raise bad_request(f"the command cannot be read: {problem}") from problem
         # Octets become base64, and an infinite duration null.
-        return _body(msgspec.json.encode(self._cluster.cilium(command.argv)))
+        return _body(msgspec.json.encode(self._cluster.cilium(command.argv)._asdict()))
 
     def _table(
         self, request: web.Request, target: Target, objects: list[JsonObject], metadata: JsonObject

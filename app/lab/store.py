@@ -16,6 +16,8 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Literal
 
+from app.lab.cilium_stub import Answer
+
 JsonObject = dict[str, object]
 """A JSON object as `json.loads` gives it; narrow a value before you use it."""
 
@@ -292,21 +294,6 @@ class Logs(_Changing):
         log.previous_dropped, log.dropped = log.dropped, 0
         log.restarts += 1
         self._wake()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one run of the `cilium` command prints and how it ends."""
-
-    stdout: bytes
-    stderr: bytes
-    exit: int
-    seconds: float = 0.0
-    """How long the command takes before it prints; infinite: it prints and never ends."""
-    script: tuple[tuple[float, bytes], ...] = ()
-    """What it prints before that on stdout, piece by piece, each after so many seconds."""
-    cancellable: bool = False
-    """Whether SIGINT and SIGTERM make it say so and fail, where they would just end it."""
 
 
 @dataclass(slots=True)

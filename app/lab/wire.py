@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.lab.fields import AnyAddress
+from app.lab.fields import AnyAddress, data
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -20,22 +20,7 @@ _TRANSITIVE = 0x40
 _OPTIONAL = 0x80
 _EXTENDED = 0x10
 
-WELL_KNOWN_COMMUNITIES = {
-    "internet": 0x00000000,
-    "planned-shut": 0xFFFF0000,
-    "accept-own": 0xFFFF0001,
-    "route-filter-translated-v4": 0xFFFF0002,
-    "route-filter-v4": 0xFFFF0003,
-    "route-filter-translated-v6": 0xFFFF0004,
-    "route-filter-v6": 0xFFFF0005,
-    "llgr-stale": 0xFFFF0006,
-    "no-llgr": 0xFFFF0007,
-    "blackhole": 0xFFFF029A,
-    "no-export": 0xFFFFFF01,
-    "no-advertise": 0xFFFFFF02,
-    "no-export-subconfed": 0xFFFFFF03,
-    "no-peer": 0xFFFFFF04,
-}
+WELL_KNOWN_COMMUNITIES = data("command", "communities", dict[str, int])
 """The names that `communities.wellKnown` takes (IANA, BGP Well-known Communities)."""
 
 

@@ -21,6 +21,7 @@ from msgspec import structs
 from app.lab import defaults, faults
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
+from app.lab.cilium_stub import Answer
 from app.lab.fields import (
     integer,
     key_of,
@@ -61,7 +62,7 @@ from app.lab.scenario import (
     read_scenario,
 )
 from app.lab.sessions import Router
-from app.lab.store import Answer, Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
+from app.lab.store import Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
 from app.lab.workloads import (
     CiliumEndpoints,
     Workloads,
