@@ -12,12 +12,20 @@ from pathlib import Path
 from app.config.config_file import CONTEXT_THEMES, SettingsError
 from app.config.expected_settings import expectations
 from app.config.settings import CONFIG_VARIABLE, Given, Settings, config_path, load, resolve
+from app.model.wording import more
 from collectors.sanitize import one_line, printable
 
 WORDS = ("path", "show", "validate")
 LISTED_BY = "ciliscope config validate"
 REFUSED = 2
 """The exit code of a config file that cannot be used."""
+
+
+def sentence(problem: SettingsError) -> str:
+    """The first thing that cannot be used, and how many more there are."""
+    first, *rest = problem.problems
+    where = f"; `{problem.listed_by}` lists them" if problem.listed_by else ""
+    return f"{first} ({more(len(rest))}{where})" if rest else first
 
 
 def settings_of(flags: Mapping[str, str | None], path: Path | None) -> Settings:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from app.cli.config import sentence
 from app.config.config_file import SettingsError
 from app.config.settings import Settings, config_path, load
 from app.config.state_dir import state_folder
@@ -24,7 +25,7 @@ def run(flags: Mapping[str, str | None], config: Path | None) -> int:
     try:
         settings, problem = load(flags, path=config), ""
     except SettingsError as error:
-        settings, problem = Settings(), str(error)
+        settings, problem = Settings(), sentence(error)
     known = list(facts(settings, config))
     if problem:
         known.append(("settings", f"the defaults, for {problem}"))

@@ -60,7 +60,7 @@ def _obey(words: list[str], inner: list[str] | None) -> int:
     except SystemExit as finished:  # argparse has printed help, the version or what is wrong
         return finished.code if isinstance(finished.code, int) else USAGE_ERROR
     except SettingsError as problem:
-        return _refuse(str(problem))
+        return _refuse(configuration.sentence(problem))
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,39 +64,30 @@ def grammar() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    get = commands.add_parser(
+    add = partial(commands.add_parser, parents=[shared], allow_abbrev=False)
+    get = add(
         "get",
-        parents=[shared],
-        allow_abbrev=False,
         help="print one thing once: " + ", ".join(TABLE_WORDS),
         description="Read what is needed, print it, exit. 0: all was read; 3: something needed "
         "could not be read (what could be is printed all the same, the rest told on stderr).",
     )
     get.add_argument("what", choices=TABLE_WORDS, metavar="WHAT", help=", ".join(TABLE_WORDS))
     get.add_argument("-o", "--output", choices=("table", "wide", "json"), default="table")
-    get.add_argument(
-        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
-    )
-    _add_check(commands, shared)
-    _add_explain(commands, shared)
-    _add_runbook(commands, shared)
-    config = commands.add_parser(
+    _add_timeout(get, "20s")
+    _add_check(add)
+    _add_explain(add)
+    _add_runbook(add)
+    config = add(
         "config",
-        parents=[shared],
-        allow_abbrev=False,
         help="the config file: its path, whether it is well formed, what is in force",
     )
     config.add_argument("word", choices=CONFIG_WORDS, help=", ".join(CONFIG_WORDS))
-    commands.add_parser(
+    add(
         "info",
-        parents=[shared],
-        allow_abbrev=False,
         help="versions, files and the terminal, for a report of a problem",
     )
-    lab = commands.add_parser(
+    lab = add(
         "lab",
-        parents=[shared],
-        allow_abbrev=False,
         usage=f"{program} lab [SCENARIO | --replay DIR] "
         "[--practice | --serve | --list | -- COMMAND …]",
         help="a practice cluster on loopback, or a recording of a real one",
@@ -120,11 +112,9 @@ def grammar() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_check(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
-    check = commands.add_parser(
+def _add_check(add: Callable[..., _Parser]) -> None:
+    check = add(
         "check",
-        parents=[shared],
-        allow_abbrev=False,
         help="what is wrong, on which evidence, and what to do about it",
         description="Read everything, say what is wrong, exit. 0: nothing at or above the "
         "threshold; 1: findings; 3: nothing found, but not everything could be judged. "
@@ -159,16 +149,12 @@ def _add_check(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     check.add_argument(
         "--expect", metavar="FILE|PROFILE", help="key parameters to hold the cluster to"
     )
-    check.add_argument(
-        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
-    )
+    _add_timeout(check, "20s")
 
 
-def _add_explain(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
-    explain = commands.add_parser(
+def _add_explain(add: Callable[..., _Parser]) -> None:
+    explain = add(
         "explain",
-        parents=[shared],
-        allow_abbrev=False,
         usage="%(prog)s (service NAMESPACE/NAME | ip ADDRESS | prefix CIDR | "
         "session NODE [PEER] | pool NAME | CODE) [-o text|json]",
         help="one service, address, prefix, session, pool or code in full",
@@ -178,16 +164,12 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
     explain.add_argument("what", metavar="WHAT", help="service, ip, prefix, session, pool, or CODE")
     explain.add_argument("names", nargs="*", metavar="NAME", help="which one")
     explain.add_argument("-o", "--output", choices=("text", "json"), default="text")
-    explain.add_argument(
-        "--timeout", default="20s", metavar="DURATION", help="how long to wait for answers (20s)"
-    )
+    _add_timeout(explain, "20s")
 
 
-def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
-    runbook = commands.add_parser(
+def _add_runbook(add: Callable[..., _Parser]) -> None:
+    runbook = add(
         "runbook",
-        parents=[shared],
-        allow_abbrev=False,
         usage="%(prog)s (list | show NAME | run NAME [--param K=V …] | resume FILE | "
         "export FILE | validate FILE) [-o text|json|markdown]",
         help="guided steps to the cause and the fix: list, show, run, resume, export, validate",
@@ -230,8 +212,12 @@ def _add_runbook(commands: argparse._SubParsersAction[_Parser], shared: _Parser)
     runbook.add_argument(
         "--no-transcript", action="store_true", help="keep no record in the state folder"
     )
-    runbook.add_argument(
-        "--timeout", default="", metavar="DURATION", help="how long to wait for answers (20s)"
+    _add_timeout(runbook, "")
+
+
+def _add_timeout(command: _Parser, default: str) -> None:
+    command.add_argument(
+        "--timeout", default=default, metavar="DURATION", help="how long to wait for answers (20s)"
     )
 
 

@@ -22,15 +22,8 @@ class SettingsError(Exception):
 
     def __init__(self, *problems: str, listed_by: str = "") -> None:
         """`listed_by`: the command that shows all of the problems, "" where there is none."""
-        super().__init__(*problems)
-        self.problems = problems
-        self._listed_by = listed_by
-
-    def __str__(self) -> str:
-        """The first, and how many more there are."""
-        first, *more = self.problems
-        where = f"; `{self._listed_by}` lists them" if self._listed_by else ""
-        return f"{first} (and {len(more)} more{where})" if more else first
+        super().__init__("; ".join(problems))
+        self.problems, self.listed_by = problems, listed_by
 
 
 class NotText(ValueError):
