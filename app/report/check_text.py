@@ -20,7 +20,7 @@ from app.model.finding import Finding, Severity, health_of
 from app.model.wording import count, named
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
 from app.report.json import cluster_item
-from app.report.lines import SIGN, Paragraph, Pen, Span, plain
+from app.report.lines import BLANK, Paragraph, Pen, signed, whole
 from app.state.kinds import SERVICES
 from app.state.snapshot import State
 from collectors.sanitize import one_line
@@ -151,9 +151,6 @@ def _seen(path: ServicePath) -> bool:
     return any(prefix.actual for prefix in path.prefixes)
 
 
-_BLANK = Paragraph(())
-
-
 def text(verdict: Verdict, pen: Pen) -> str:
     """The whole report, a newline at the end."""
     return pen.text(_report(verdict))
@@ -184,11 +181,11 @@ def ignored_lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _report(verdict: Verdict) -> Iterator[Paragraph]:
-    yield from (_whole(_heading(verdict)), _BLANK)
+    yield from (whole(_heading(verdict)), BLANK)
     for category in verdict.categories:
-        yield from (_whole(category), _whole("-" * len(category)))
-        yield from (*_category(verdict, category), _BLANK)
-    yield from map(_whole, ignored_lines(verdict))
+        yield from (whole(category), whole("-" * len(category)))
+        yield from (*_category(verdict, category), BLANK)
+    yield from map(whole, ignored_lines(verdict))
     yield _status(verdict)
 
 
@@ -198,10 +195,10 @@ def _short(verdict: Verdict) -> Iterator[Paragraph]:
             follow = len(verdict.follow(top))
             explains = f" (explains {count(follow, 'finding')})" if follow else ""
             sentence = f"{top.code} {one_line(top.summary)}{explains}"
-            yield _signed(health_of(top.severity), sentence, whole=True)
-    yield from map(_whole, ignored_lines(verdict))
+            yield signed(health_of(top.severity), sentence, whole=True)
+    yield from map(whole, ignored_lines(verdict))
     if off := not_read(verdict):
-        yield _signed("none", off, whole=True)
+        yield signed("none", off, whole=True)
 
 
 def _heading(verdict: Verdict) -> str:
@@ -221,21 +218,21 @@ def _category(verdict: Verdict, category: str) -> Iterator[Paragraph]:
             head = f"{count(len(follow), 'finding')}: "
             yield labelled("explains", one_line(head + names(follow, 4)))
     if folded:
-        yield _signed(health_of(folded[0].severity), _elsewhere(verdict, folded))
+        yield signed(health_of(folded[0].severity), one_line(_elsewhere(verdict, folded)))
     missing, off = verdict.unjudged[category], not_read(verdict, (category,))
     if tops or folded:
         if missing:
-            yield _signed("unknown", f"not judged for want of {labels(missing)}")
+            yield signed("unknown", f"not judged for want of {labels(missing)}")
     elif missing:
         lacking = f"for want of {labels(missing)}"
-        yield _signed("unknown", f"nothing found, but not all was judged {lacking}")
+        yield signed("unknown", f"nothing found, but not all was judged {lacking}")
     else:
         codes = sum(categories.category(code) == category for code in CODES)
         left = f" ({off})" if off else ""
-        yield _signed("ok", f"{count(codes, 'code')} tried, nothing found{left}")
+        yield signed("ok", f"{count(codes, 'code')} tried, nothing found{left}")
         return
     if off:
-        yield _signed("none", off)
+        yield signed("none", off)
 
 
 def _elsewhere(verdict: Verdict, folded: tuple[Finding, ...]) -> str:
@@ -261,13 +258,4 @@ def _status(verdict: Verdict) -> Paragraph:
     if not verdict.complete and worst is None:
         worst, words = Severity.UNKNOWN, [*words, "not everything could be judged"]
     health = health_of(worst) if worst else "ok"
-    return _signed(health, ", ".join(words) or "nothing found", whole=True)
-
-
-def _signed(health: Health, sentence: str, *, whole: bool = False) -> Paragraph:
-    sign = (Span(SIGN[health], health), Span(" "))
-    return Paragraph(sign, plain(one_line(sentence)), whole=whole)
-
-
-def _whole(text: str) -> Paragraph:
-    return Paragraph((), plain(text), whole=True)
+    return signed(health, ", ".join(words) or "nothing found", whole=True)

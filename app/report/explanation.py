@@ -28,7 +28,21 @@ from app.report.finding_lines import (
     section,
     short_lines,
 )
-from app.report.lines import SIGN, Line, Paragraph, Pen, Span, Tone, headed, length, plain, rows_of
+from app.report.lines import (
+    BLANK,
+    SIGN,
+    Line,
+    Paragraph,
+    Pen,
+    Span,
+    Tone,
+    headed,
+    length,
+    plain,
+    rows_of,
+    sign,
+    signed,
+)
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -66,7 +80,7 @@ def status_page(status: ServiceStatus, width: int) -> list[Line]:
     """The whole path: every hop with what to do there, who announces it, what to compare."""
     paragraphs = [line for hop in status.path.hops for line in _advised(status, hop)]
     if others := _elsewhere(status):
-        paragraphs += [Paragraph(()), Paragraph(plain("Found beside it", "strong"))]
+        paragraphs += [BLANK, Paragraph(plain("Found beside it", "strong"))]
         paragraphs += [line for finding in others for line in short_lines(finding)]
     paragraphs += _around(status.path, SCREEN)
     return [*_heading(status, width), *rows_of(paragraphs, width)]
@@ -77,7 +91,7 @@ def status_summary(status: ServiceStatus, width: int) -> list[Line]:
     path, broken = status.path, status.path.broken
     paragraphs: list[Paragraph] = []
     if good := [_name(hop, rails=True) for hop in path.hops if hop.state is HopState.OK]:
-        paragraphs.append(Paragraph((Span(SIGN["ok"], "ok"), Span(" ")), plain(" · ".join(good))))
+        paragraphs.append(signed("ok", " · ".join(good)))
     if broken is not None:
         paragraphs.append(_hop(broken, rails=True))
         for finding in _chief(status, broken):
@@ -96,11 +110,10 @@ def prefix_lines(prefix: PrefixPath) -> Iterator[Paragraph]:
     """Who should announce a prefix, who does, who is missing, and who should not."""
     expected, actual = prefix.expected or (), prefix.actual
     health, text = _prefix_state(prefix)
-    sign = (Span(SIGN[health], health), Span(" "))
     if text:
-        yield Paragraph(sign, plain(f"{prefix.prefix}  {text}"))
+        yield signed(health, f"{prefix.prefix}  {text}")
         return
-    yield Paragraph(sign, plain(prefix.prefix, "strong"))
+    yield Paragraph(sign(health), plain(prefix.prefix, "strong"))
     rows: list[tuple[str, Sequence[str], Tone]] = [
         ("expected", expected, ""),
         ("announced", actual or (), ""),
@@ -150,10 +163,10 @@ def _around(path: ServicePath, form: Form) -> Iterator[Paragraph]:
             text = one_line(announced_text(prefix))
             yield Paragraph(plain(f"  {one_line(prefix.prefix)}  "), plain(text))
     elif path.prefixes:
-        yield from (Paragraph(()), Paragraph(plain("Who announces it", "strong")))
+        yield from (BLANK, Paragraph(plain("Who announces it", "strong")))
         yield from (line for prefix in path.prefixes for line in prefix_lines(prefix))
     if path.router and form is not REPORT:
-        yield Paragraph(())
+        yield BLANK
     for peer, commands in path.router.items():
         yield Paragraph(plain(f"  to compare on the router {one_line(peer)}:"), whole=True)
         for command in commands:
@@ -240,9 +253,6 @@ def _nodes(nodes: Sequence[str], most: int | None = None) -> str:
     return named(nodes, most or len(nodes)) or "no node"
 
 
-_BLANK = Paragraph(())
-
-
 def explanation_text(explanation: Explanation, pen: Pen) -> str:
     """The answer as text, a newline at the end."""
     return pen.text(explanation_lines(explanation, REPORT))
@@ -263,7 +273,7 @@ def explanation_lines(explanation: Explanation, form: Form) -> Iterator[Paragrap
     else:
         parts = [*facts, *paths, findings] if form is REPORT else [findings, *paths, *facts]
     for part in filter(None, parts):
-        yield _BLANK
+        yield BLANK
         yield from part
 
 
@@ -282,7 +292,7 @@ def code_lines(code: str) -> Iterator[Paragraph]:
     )
     for heading, text in parts:
         if text.strip():
-            yield _BLANK
+            yield BLANK
             yield from [Paragraph(plain(heading, "strong"))] if heading else []
             yield from (
                 Paragraph(plain(f"  {line}".rstrip())) for line in text.strip().splitlines()
@@ -300,8 +310,7 @@ def _unread(explanation: Explanation) -> Iterator[list[Paragraph]]:
     if explanation.unread:
         why = next((f": {source.error}" for source in explanation.unread if source.error), "")
         text = f"not all can be judged for want of {labels(explanation.unread)}{why}"
-        sign = (Span(SIGN["unknown"], "unknown"), Span(" "))
-        yield [Paragraph(sign, plain(one_line(text)))]
+        yield [signed("unknown", one_line(text))]
 
 
 def _findings(explanation: Explanation, form: Form) -> Iterator[Paragraph]:

@@ -10,7 +10,7 @@ from app.diagnosis.catalog import docs_page
 from app.model.durations import age
 from app.model.finding import Evidence, Finding, health_of, is_manifest
 from app.model.wording import more, named
-from app.report.lines import SIGN, Paragraph, Span, Tone, plain
+from app.report.lines import SIGN, Paragraph, Span, Tone, plain, sign
 from collectors.sanitize import one_line, printable
 
 VALUE = 200
@@ -96,8 +96,7 @@ def short_lines(
 ) -> Iterator[Paragraph]:
     """A finding in a few words: its summary and code, what to do, and the command."""
     health = health_of(finding.severity)
-    head = (Span(SIGN[health], health), Span(" "))
-    yield Paragraph(head, (Span(f"{finding.summary}  "), Span(finding.code, "accent")))
+    yield Paragraph(sign(health), (Span(f"{finding.summary}  "), Span(finding.code, "accent")))
     if advice and finding.remedy:
         yield Paragraph((Span("  → ", "accent"),), plain(finding.advice))
     if command and finding.command:

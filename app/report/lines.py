@@ -47,40 +47,9 @@ _SIGNS = {"✓": "+", "✗": "x", "!": "!", "?": "?", "·": "-"}
 """The signs of states in a report, and what they are in ASCII."""
 
 _ASCII = str.maketrans(
-    {
-        FIXED_SPACE: " ",
-        "✓": "+",
-        "✗": "x",
-        "·": ".",
-        "…": "~",
-        "≠": "!=",
-        TIMES: "*",
-        "≤": "<=",
-        "←": "<-",
-        "→": "->",
-        "★": "*",
-        "▇": "#",
-        "▁": "-",
-        "█": "#",
-        "▄": "+",
-        "▓": "%",
-        "≈": "~",
-        "▃": "=",
-        "▅": "%",
-        "─": "-",
-        "┄": "-",
-        "│": "|",
-        "▏": "|",
-        "▶": ">",
-        "◀": "<",
-        "↵": "enter",
-        "↑": "^",
-        "↓": "v",
-        "▲": "^",
-        "▼": "v",
-        "»": ">",
-    }
-)
+    "✓✗·…★▇▁█▄▓≈▃▅─┄│▏▶◀↑↓▲▼»" + TIMES + FIXED_SPACE,
+    "+x.~*#-#+%~=%--||><^v^v>" + "*" + " ",
+) | str.maketrans({"≠": "!=", "≤": "<=", "←": "<-", "→": "->", "↵": "enter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +93,24 @@ class Paragraph:
         first, *rest = self.head or (Span(""),)
         under = None if self.under is None else (Span(" "), *self.under)
         return Paragraph((Span(f" {first.text}", first.tone), *rest), self.body, under, self.whole)
+
+
+BLANK = Paragraph(())
+
+
+def whole(text: str) -> Paragraph:
+    """A text that a report keeps on one line."""
+    return Paragraph((), plain(text), whole=True)
+
+
+def signed(health: Health, text: str, *, whole: bool = False) -> Paragraph:
+    """A text after the sign of a health."""
+    return Paragraph(sign(health), plain(text), whole=whole)
+
+
+def sign(health: Health) -> Line:
+    """The sign of a health, and a space."""
+    return (Span(SIGN[health], health), Span(" "))
 
 
 def lines_of(paragraphs: Iterable[Paragraph]) -> list[Line]:

@@ -19,7 +19,7 @@ from app.model.finding import Finding, Severity, health_of
 from app.model.wording import more
 from app.report.finding_lines import evidence_text, remedy_lines
 from app.report.json import Item
-from app.report.lines import SIGN, Line, Paragraph, Span, Tone, cut, plain, rows_of
+from app.report.lines import BLANK, Line, Paragraph, Tone, cut, plain, rows_of, signed
 from app.report.tables import table
 from app.report.tables.agents import AgentItem
 from app.report.tables.endpoints import EndpointItem
@@ -363,11 +363,11 @@ def _paragraphs(part: PagePart, number: int, choice: int) -> Iterable[Paragraph]
     text = one_line(part.text)
     match part.role:
         case "ask":
-            return [_text(f"{number}  ", text, "strong"), Paragraph(())]
+            return [_text(f"{number}  ", text, "strong"), BLANK]
         case "verdict" | "turned" | "answer" | "action":
-            return [_signed(VERDICT_HEALTH[part.verdict or StepVerdict.UNKNOWN], text)]
+            return [signed(VERDICT_HEALTH[part.verdict or StepVerdict.UNKNOWN], text)]
         case "finding":
-            return [_signed(health_of(part.severity) if part.severity else "none", text)]
+            return [signed(health_of(part.severity) if part.severity else "none", text)]
         case "remedy":
             return remedy_lines("→ ", part.text, "accent")
         case "choice":
@@ -380,12 +380,8 @@ def _paragraphs(part: PagePart, number: int, choice: int) -> Iterable[Paragraph]
         case "evidence":
             return [_text("  · ", text, "none")]
         case "wait":
-            return [Paragraph(()), _text("  ", text, "accent")]
+            return [BLANK, _text("  ", text, "accent")]
     return [_text("  ", text)]
-
-
-def _signed(health: Health, text: str) -> Paragraph:
-    return Paragraph((Span(SIGN[health], health), Span(" ")), plain(text))
 
 
 def _text(head: str, text: str, tone: Tone = "") -> Paragraph:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from app.diagnosis.read_commands import in_context
 from app.model.finding import health_of
 from app.report.finding_lines import observed, remedy_lines
-from app.report.lines import SIGN, Line, Paragraph, Pen, Span, plain
+from app.report.lines import Paragraph, Pen, Span, plain, sign, whole
 from app.report.markdown import escape
 from app.runbooks.engine import (
     Judged,
@@ -23,9 +22,6 @@ from app.runbooks.page import VERDICT_HEALTH, result_health
 from app.runbooks.schema import Step, StepVerdict, command, filled
 from app.runbooks.transcript import TranscriptDocument, run_of
 from collectors.sanitize import one_line
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
 
 EVIDENCE = 6
 """Observations of a finding; JSON has all."""
@@ -90,16 +86,16 @@ def _verdict(run: Run, step: Step) -> str:
 
 def _paragraphs(document: TranscriptDocument) -> Iterator[Paragraph]:
     run = run_of(document)
-    yield from (_whole(_title(document)), _whole(one_line(document.runbook.title)), _whole(""))
+    yield from (whole(_title(document)), whole(one_line(document.runbook.title)), whole(""))
     for number, step in _numbered(run):
-        yield from (*_step(run, number, step, document.context), _whole(""))
-    yield Paragraph((*_sign(result_health(run)), Span(run.result)))
+        yield from (*_step(run, number, step, document.context), whole(""))
+    yield Paragraph((*sign(result_health(run)), Span(run.result)))
 
 
 def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph]:
     verdict = run.verdict(step)
     ask = filled(step.ask, run.runbook, run.parameters)
-    head = (*_sign(VERDICT_HEALTH[verdict]), Span(f"{number}  "))
+    head = (*sign(VERDICT_HEALTH[verdict]), Span(f"{number}  "))
     yield Paragraph(head, plain(one_line(f"{ask}  {_word(run, step)}")))
     judged = run.judged.get(step.id)
     if judged is not None:
@@ -111,7 +107,7 @@ def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph
         for each in step.commands:
             text = in_context(command(each, run.runbook, run.parameters), context)
             if text:
-                yield _whole(f"     by hand   {one_line(text)}")
+                yield whole(f"     by hand   {one_line(text)}")
     yield from (_note_line(note) for note in run.notes(step.id))
 
 
@@ -119,14 +115,13 @@ def _judged(judged: Judged) -> Iterator[Paragraph]:
     if not judged.findings:
         yield _behind("     ", judged.because)
     for finding in judged.findings:
-        sign = _sign(health_of(finding.severity))
-        head = (Span("     "), *sign, Span(f"{finding.code} "))
+        head = (Span("     "), *sign(health_of(finding.severity)), Span(f"{finding.code} "))
         yield Paragraph(head, plain(one_line(finding.summary)))
-        yield from (_whole(f"       {_seen(each)}") for each in finding.evidence[:EVIDENCE])
+        yield from (whole(f"       {_seen(each)}") for each in finding.evidence[:EVIDENCE])
         if finding.remedy:
             yield from remedy_lines("       do      ", finding.remedy)
         if finding.command:
-            yield _whole(f"       by hand {one_line(finding.command)}")
+            yield whole(f"       by hand {one_line(finding.command)}")
 
 
 def _by_hand(run: Run, step: Step) -> Iterator[Paragraph]:
@@ -145,19 +140,11 @@ def _by_hand(run: Run, step: Step) -> Iterator[Paragraph]:
 
 
 def _note_line(note: Noted) -> Paragraph:
-    return _whole(one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})"))
-
-
-def _sign(health: Health) -> Line:
-    return (Span(SIGN[health], health), Span(" "))
+    return whole(one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})"))
 
 
 def _behind(head: str, sentence: str) -> Paragraph:
     return Paragraph(plain(head), plain(one_line(sentence)))
-
-
-def _whole(text: str) -> Paragraph:
-    return Paragraph((), plain(text), whole=True)
 
 
 def _seen(each: Seen) -> str:
