@@ -123,10 +123,9 @@ async def test_a_snapshot_in_which_nothing_of_sessions_is_new_costs_nothing(
     other = changed(later, bgp_peers={KEY[0]: NodePeers(KEY[0])})
     told = [first, later, other, replace(other)]
 
-    class Told:
-        async def snapshots(self) -> AsyncIterator[Snapshot]:
-            for snapshot in told:
-                yield snapshot
+    async def snapshots() -> AsyncIterator[Snapshot]:
+        for snapshot in told:
+            yield snapshot
 
-    await asyncio.wait_for(count_losses(Told(), FlapLedger(), lambda: None), PATIENCE)
+    await asyncio.wait_for(count_losses(snapshots(), FlapLedger(), lambda: None), PATIENCE)
     assert followed == [first, other]

@@ -28,6 +28,7 @@ from app.pipeline.sources import Wiring
 from app.report.json import SCHEMA_VERSION
 from app.report.lines import pen_for, print_bytes, print_text
 from app.runbooks import paper
+from app.runbooks import transcript as transcripts
 from app.runbooks.connectivity import Trial, left_behind, proposal
 from app.runbooks.engine import (
     BadAnswer,
@@ -54,18 +55,6 @@ from app.runbooks.schema import (
     StepVerdict,
     checked,
     missing,
-)
-from app.runbooks.transcript import (
-    BadTranscript,
-    Recorder,
-    TranscriptDocument,
-    changed,
-    encoded,
-    hider,
-    library,
-    read,
-    run_of,
-    whoever,
 )
 from app.state.kinds import COMMANDS
 from app.state.snapshot import Snapshot
@@ -101,7 +90,7 @@ class Order:
     """Whether a transcript is kept."""
     allowed: tuple[ActionName, ...] = ()
     """What of that which changes the cluster may be run."""
-    gone_on: TranscriptDocument | None = None
+    gone_on: transcripts.TranscriptDocument | None = None
     """A transcript to go on with."""
     file: Path | None = None
     """Its file."""
@@ -194,19 +183,19 @@ def _followed(wiring: Wiring, order: Order) -> int:
 
 
 def print_document(
-    document: TranscriptDocument, settings: Settings, output: str, *, hidden: bool
+    document: transcripts.TranscriptDocument, settings: Settings, output: str, *, hidden: bool
 ) -> None:
     """Print a transcript, without what looks like a secret."""
-    document = changed(document, hider(addresses=hidden))
+    document = transcripts.changed(document, transcripts.hider(addresses=hidden))
     if output == "json":
-        print_bytes(encoded(document).decode())
+        print_bytes(transcripts.encoded(document).decode())
     elif output == "markdown":
         print_bytes(paper.markdown(document))
     else:
         print_text(paper.text(document, pen_for(settings)), settings)
 
 
-async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
+async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Recorder] | str:
     """The run and its file; or why its parameters name nothing that is there."""
     request = Request(categories=CATEGORIES, deadline=order.deadline, expected=order.expected)
     async with watching(wiring) as monitor:
@@ -214,7 +203,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
             snapshot = await settled(monitor, order.deadline)
         else:
             snapshot = (await once(monitor, request)).snapshot
-        hand = Hand(whoever(), snapshot.taken_at)
+        hand = Hand(transcripts.whoever(), snapshot.taken_at)
         if why := _elsewhere(order, snapshot.context):
             return why
         if order.gone_on is None:
@@ -242,7 +231,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, Recorder] | str:
 
 def _on(shown: Run, snapshot: Snapshot, judge: Diagnoser, order: Order) -> Run:
     view = View(judge.case(snapshot), judge.verdict(snapshot))
-    hand = Hand(whoever(), snapshot.taken_at)
+    hand = Hand(transcripts.whoever(), snapshot.taken_at)
     return follow(shown, view, order.answers, hand, order.allowed)
 
 
@@ -262,7 +251,7 @@ async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
         sys.stderr.flush()
 
     with _stopping(trial):
-        ran = await trial.run(Hand(f"{whoever()} (--allow)", datetime.now(UTC)), tell)
+        ran = await trial.run(Hand(f"{transcripts.whoever()} (--allow)", datetime.now(UTC)), tell)
     return msgspec.structs.replace(ran, step=step.id)
 
 
@@ -300,14 +289,14 @@ def _elsewhere(order: Order, context: str) -> str:
 
 def _begun(order: Order, hand: Hand, context: str) -> Run:
     if order.gone_on is not None:
-        return resume(run_of(order.gone_on), hand, context)
+        return resume(transcripts.run_of(order.gone_on), hand, context)
     return begin(order.runbook, order.parameters, hand)
 
 
-def _recorder(order: Order, context: str, now: datetime) -> Recorder:
+def _recorder(order: Order, context: str, now: datetime) -> transcripts.Recorder:
     if order.file is not None:
-        return Recorder(order.file, order.gone_on.context if order.gone_on else context)
-    return Recorder.anew(order.runbook.name, context, now)
+        return transcripts.Recorder(order.file, order.gone_on.context if order.gone_on else context)
+    return transcripts.Recorder.anew(order.runbook.name, context, now)
 
 
 def _say(shown: Run, said: str) -> str:
@@ -332,16 +321,16 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     config = config_file(options)
     try:
         return _run(options, settings, config, expectations(path=config))
-    except (BadRunbook, BadParameter, BadAnswer, BadTranscript) as problem:
+    except (BadRunbook, BadParameter, BadAnswer, transcripts.BadTranscript) as problem:
         raise SettingsError(str(problem)) from None
 
 
-def transcript(options: argparse.Namespace) -> TranscriptDocument:
+def transcript(options: argparse.Namespace) -> transcripts.TranscriptDocument:
     """The transcript that `resume` goes on with. Raises SettingsError."""
     _refuse_flags(options)
     try:
-        return read(Path(_what(options)))
-    except BadTranscript as problem:
+        return transcripts.read(Path(_what(options)))
+    except transcripts.BadTranscript as problem:
         raise SettingsError(str(problem)) from None
 
 
@@ -355,21 +344,21 @@ def _run(
     _refuse_flags(options)
     match options.word:
         case "list":
-            return list_all(library(config), settings, output)
+            return list_all(transcripts.library(config), settings, output)
         case "show":
-            return show(library(config).runbook(_what(options)), settings, output)
+            return show(transcripts.library(config).runbook(_what(options)), settings, output)
         case "validate":
             found = load(Path(_what(options)))
             text = f"{options.what}: {found.name}, {len(found.steps)} steps, can be followed"
             sys.stdout.write(f"{printable(text)}\n")
             return GOOD
         case "export":
-            kept = read(Path(_what(options)))
+            kept = transcripts.read(Path(_what(options)))
             print_document(kept, settings, output, hidden=options.hide_addresses)
             return GOOD
     deadline = duration("--timeout", options.timeout or TIMEOUT)
-    gone_on = read(Path(_what(options))) if options.word == "resume" else None
-    book = gone_on.runbook if gone_on else library(config).runbook(_what(options))
+    gone_on = transcripts.read(Path(_what(options))) if options.word == "resume" else None
+    book = gone_on.runbook if gone_on else transcripts.library(config).runbook(_what(options))
     order = Order(
         runbook=book,
         parameters=checked(book, _pairs("--param", options.param)) if gone_on is None else {},

@@ -104,7 +104,7 @@ class RefreshLoop:
             self._dirty.set()
 
     async def _count(self) -> None:
-        await count_losses(self.monitor, self.link.losses, self._dirty.set)
+        await count_losses(self.monitor.snapshots(), self.link.losses, self._dirty.set)
 
     async def _draw(self) -> None:
         while True:

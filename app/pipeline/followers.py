@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Protocol
+from operator import is_
 
 from app.model.flap_history import FlapLedger, sights
 from app.model.session_causes import FLAP_WINDOW
@@ -58,19 +58,13 @@ async def read_all(wiring: Wiring, monitor: Monitor) -> None:
 async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:
     """Keep the agent logs of suspect nodes attached to the monitor, until cancelled."""
     attached: dict[str, _Log] = {}
-    seen: tuple[object, ...] = ()
+    seen: list[object] = []
     looked = 0.0
     clock = asyncio.get_running_loop().time
     try:
         async for snapshot in monitor.snapshots():
-            inputs = (
-                snapshot.records[NODE_CONFIGS],
-                snapshot.records[BGP_PEERS],
-                snapshot.records[PODS],
-            )
-            same = len(seen) == len(inputs) and all(
-                a is b for a, b in zip(seen, inputs, strict=True)
-            )
+            inputs = [snapshot.records[kind] for kind in (NODE_CONFIGS, BGP_PEERS, PODS)]
+            same = len(seen) == len(inputs) and all(map(is_, seen, inputs))
             if same and clock() - looked < PAUSE:
                 continue
             seen, looked = inputs, clock()
@@ -153,21 +147,15 @@ RECORDS = (*WITNESSES, PODS, CILIUM_NODES, PEERING_POLICIES, AGENT_LOGS)
 """Kinds whose records tell that a session was lost, or how far to believe who tells it."""
 
 
-class Watched(Protocol):
-    """Whoever has the snapshots of a cluster."""
-
-    def snapshots(self) -> AsyncIterator[Snapshot]:
-        """The newest snapshot, and then each newer one."""
-        ...
-
-
-async def count_losses(monitor: Watched, ledger: FlapLedger, changed: Callable[[], None]) -> None:
+async def count_losses(
+    snapshots: AsyncIterator[Snapshot], ledger: FlapLedger, changed: Callable[[], None]
+) -> None:
     """Take every snapshot into the ledger, until cancelled; `changed` when one was lost.
 
     A snapshot in which nothing of sessions is new costs a comparison, another one a thread's time.
     """
     seen: Snapshot | None = None
-    async for snapshot in monitor.snapshots():
+    async for snapshot in snapshots:
         if snapshot.setting_up or (seen is not None and _nothing_new(snapshot, seen)):
             continue
         seen, counted = snapshot, ledger.counted

@@ -43,16 +43,19 @@ def wall_clock() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Polled:
-    command: CiliumCommand
-    interval: float
-    on_demand: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Followed:
     aim: Aim
     source: FollowedLog
+
+
+def cilium_cli(settings: Settings) -> CiliumCli:
+    """The `cilium` command, as the settings want it."""
+    return CiliumCli(
+        settings.cilium,
+        kubeconfig=settings.kubeconfig,
+        context=settings.context,
+        namespace=settings.namespace,
+    )
 
 
 class Wiring:
@@ -135,30 +138,18 @@ class Wiring:
         """The version of the `cilium` command, which nothing is judged by; none where it is off."""
         if self.settings.cli:
             limit = 1.5 * VERSION_COMMAND.interval + VERSION_COMMAND.deadline
-            yield Feed(PolledCommand(self._cli(), VERSION_COMMAND), stale_after=limit)
-
-    def _cli(self) -> CiliumCli:
-        settings = self.settings
-        return CiliumCli(
-            settings.cilium,
-            kubeconfig=settings.kubeconfig,
-            context=settings.context,
-            namespace=settings.namespace,
-        )
+            yield Feed(PolledCommand(cilium_cli(self.settings), VERSION_COMMAND), stale_after=limit)
 
     def _commands(self) -> Iterator[Feed]:
-        settings, cli = self.settings, self._cli()
-        polled = [
-            _Polled(PEERS, settings.peers_interval, on_demand=False),
-            _Polled(STATUS, settings.status_interval, on_demand=False),
-            *(_Polled(command, settings.routes_interval, on_demand=True) for command in ROUTES),
-        ]
-        for each in polled:
-            deadline = self._deadline(each.command)
-            source = PolledCommand(cli, each.command, interval=each.interval, deadline=deadline)
+        settings, cli = self.settings, cilium_cli(self.settings)
+        polled = [(PEERS, settings.peers_interval), (STATUS, settings.status_interval)]
+        polled += [(command, settings.routes_interval) for command in ROUTES]
+        for command, interval in polled:
+            deadline = self._deadline(command)
+            source = PolledCommand(cli, command, interval=interval, deadline=deadline)
             # One run may take its whole deadline, and the next begins an interval later.
-            limit = 1.5 * each.interval + deadline
-            yield Feed(source, stale_after=limit, on_demand=each.on_demand)
+            limit = 1.5 * interval + deadline
+            yield Feed(source, stale_after=limit, on_demand=command in ROUTES)
 
     def _deadline(self, command: CiliumCommand) -> float:
         """Seconds that a run may take. An agent that hangs is to be told of while one waits."""

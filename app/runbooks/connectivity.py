@@ -12,12 +12,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.config.settings import Settings
+from app.pipeline.sources import cilium_cli
 from app.runbooks.engine import Hand, Ran
 from app.runbooks.page import PagePart
 from app.runbooks.schema import StepVerdict
 from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
-from collectors.cilium.cli import CiliumCli
 from collectors.cilium.connectivity import (
     CleanedUp,
     ConnectivityPlan,
@@ -64,7 +64,7 @@ def proposal(settings: Settings, plan: ConnectivityPlan | None = None, *, contex
     """
     plan = plan or ConnectivityPlan()
     here = replace(settings, context=context or None)
-    aimed = _cli(here).aimed
+    aimed = cilium_cli(here).aimed
     obstacle = _REPLAY if here.at is not None else "" if here.cli else _OFF
     return Proposal(
         plan,
@@ -91,7 +91,7 @@ async def connectivity_run(
     session = ApiSession(settings.kubeconfig, settings.context)
     cleanup = Cleanup(
         proposed.plan,
-        _cli(settings).aimed,
+        cilium_cli(settings).aimed,
         settings.kubeconfig,
         settings.context,
         namespaces_of(session),
@@ -110,15 +110,6 @@ async def connectivity_run(
 def left_behind() -> tuple[str, ...]:
     """For the end of the program: what runs that were cut short have left, and how to remove it."""
     return tuple(sentence for run in _open if (sentence := run.left_behind()))
-
-
-def _cli(settings: Settings) -> CiliumCli:
-    return CiliumCli(
-        settings.cilium,
-        kubeconfig=settings.kubeconfig,
-        context=settings.context,
-        namespace=settings.namespace,
-    )
 
 
 LINES = 200

@@ -155,13 +155,13 @@ def _extended(change: Extension, source: SourceLines) -> Runbook:
     steps = list(base.steps)
     for number, step in enumerate(change.steps):
         _put(steps, step, source, number)
-    runbook = Runbook(
+    own = {name: getattr(change, name) for name in ("title", "when", "fits")}
+    runbook = structs.replace(
+        base,
         name=change.name,
-        title=base.title if change.title is UNSET else change.title,
-        when=base.when if change.when is UNSET else change.when,
-        fits=base.fits if change.fits is UNSET else change.fits,
-        parameters={**base.parameters, **change.parameters},
+        parameters=base.parameters | change.parameters,
         steps=tuple(steps),
+        **{name: value for name, value in own.items() if value is not UNSET},
     )
     for flaw in flaws(runbook):
         raise source.refuse(*_in_file(flaw, runbook, change))
