@@ -16,8 +16,7 @@ from app.model.finding import Ref
 from app.model.health import api_trouble, cilium_version
 from app.model.lbipam import LOGS_ALLOCATIONS, PoolUsage, transitions
 from app.report.columns import Cell, Column, Row
-from app.report.format import age_of, bar, time_of_day
-from app.report.lines import SIGN, Line, Span, plain
+from app.report.lines import SIGN, Line, Span, age_of, bar, plain, time_of_day
 from app.report.tables.logs import IN_SHORT, excerpts, folds, log_rows
 from app.report.tables.pools import pool_note, used_cell
 from app.state.kinds import (

@@ -13,8 +13,7 @@ from app.model.sessions import configuration_known, session_health
 from app.model.wording import count
 from app.report.check_text import affected
 from app.report.finding_lines import evidence_text
-from app.report.format import age_of
-from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone, plain
+from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone, age_of, plain
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_NODES,

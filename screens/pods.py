@@ -16,8 +16,20 @@ from app.model.finding import Health, Ref
 from app.model.lbipam import condition_of
 from app.model.wording import count
 from app.report.finding_lines import short_lines
-from app.report.format import age_of, by_health
-from app.report.lines import LEADER, SIGN, TIMES, Line, Span, Tone, headed, plain, rows_of, wrapped
+from app.report.lines import (
+    LEADER,
+    SIGN,
+    TIMES,
+    Line,
+    Span,
+    Tone,
+    age_of,
+    by_health,
+    headed,
+    plain,
+    rows_of,
+    wrapped,
+)
 from app.report.tables.pods import SCREEN, pod_rows
 from app.state.derived import Key
 from app.state.kinds import (

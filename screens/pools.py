@@ -14,8 +14,7 @@ from app.model.finding import Ref, health_of
 from app.model.pool_matching import all_holdings, elsewhere, out_of_use
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.format import by_health
-from app.report.lines import SIGN, Line, Span, headed, plain, wrapped
+from app.report.lines import SIGN, Line, Span, by_health, headed, plain, wrapped
 from app.report.tables.pools import SCREEN, PoolStatus, short_range
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES
 from screens.base.cluster_screen import Place

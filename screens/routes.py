@@ -17,8 +17,7 @@ from app.model.finding import Ref, rank
 from app.model.routes import links, routes
 from app.model.wording import count, more, named
 from app.report.columns import Row
-from app.report.format import by_health
-from app.report.lines import SIGN, Line, Span, Tone, cut, plain, text_of
+from app.report.lines import SIGN, Line, Span, Tone, by_health, cut, plain, text_of
 from app.report.tables.routes import PLACES, PREFIXES, SCREEN, attribute_words, places, state_of
 from app.state import kinds
 from screens.base.cluster_screen import ClusterScreen, Place

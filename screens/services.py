@@ -15,8 +15,7 @@ from app.diagnosis.service_status import service_statuses
 from app.model.finding import Health, Ref
 from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
 from app.report.explanation import status_page, status_summary
-from app.report.format import age_of, by_health
-from app.report.lines import Line, Span, plain, wrapped
+from app.report.lines import Line, Span, age_of, by_health, plain, wrapped
 from app.report.tables.services import SCREEN, ServiceRow, service_rows
 from app.state import kinds
 from screens.base.cluster_screen import Place

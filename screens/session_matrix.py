@@ -10,8 +10,7 @@ from app.model.durations import duration
 from app.model.finding import rank
 from app.model.sessions import session_health
 from app.report.columns import Cell, Column, Row
-from app.report.format import age_of
-from app.report.lines import SIGN
+from app.report.lines import SIGN, age_of
 
 if TYPE_CHECKING:
     from app.model.finding import Health

@@ -22,8 +22,7 @@ from app.model.selectors import describe
 from app.model.sessions import CLI_SOURCE, Witness, configuration_known, readings_by_node
 from app.model.wording import count
 from app.report.columns import Column
-from app.report.format import age_of, by_health, time_of_day
-from app.report.lines import SIGN, Line, Span, Tone
+from app.report.lines import SIGN, Line, Span, Tone, age_of, by_health, time_of_day
 from app.report.tables.sessions import BY_NODE, BY_PEER, WINDOW, SessionRow, proof, sparkline
 from app.state import kinds
 from app.state.kinds import Kind

@@ -22,8 +22,7 @@ from app.model.finding import Finding, Ref
 from app.model.wording import count
 from app.report.explanation import code_lines, explanation_lines
 from app.report.finding_lines import SCREEN, section
-from app.report.format import age_of, time_of_day
-from app.report.lines import NOTHING, Line, Span, Tone, lines_of, plain
+from app.report.lines import NOTHING, Line, Span, Tone, age_of, lines_of, plain, time_of_day
 from app.state.kinds import (
     EVENTS,
     NODE_CONFIGS,

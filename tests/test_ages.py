@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.model.durations import age, span
-from app.report.format import age_of
+from app.report.lines import age_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

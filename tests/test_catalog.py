@@ -17,7 +17,7 @@ from app.diagnosis.catalog import CODES, FOLDER, LISTS, TEXTS, BadPage, Code, co
 from app.diagnosis.inputs import CATEGORIES, INPUTS
 from app.diagnosis.verdict import RULES
 from app.model.finding import Severity
-from app.report.pages import INDEX, ROOT, index
+from app.report.explanation import INDEX, ROOT, index
 from app.runbooks.library import Library, built_in
 from app.state.kinds import KINDS
 

@@ -18,10 +18,9 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.routes import announcers
 from app.report.documents import explanation_json
-from app.report.explanation import explanation_lines, explanation_text
+from app.report.explanation import explanation_lines, explanation_text, page
 from app.report.finding_lines import SCREEN
 from app.report.lines import Pen, lines_of, text_of
-from app.report.pages import page
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot, State
 from tests.commands import ciliscope, pointing_at

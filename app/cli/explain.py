@@ -18,10 +18,9 @@ from app.model.case import Case
 from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring
 from app.report.documents import explanation_json
-from app.report.explanation import explanation_text
+from app.report.explanation import explanation_text, page
 from app.report.json import SCHEMA_VERSION
 from app.report.lines import pen_for, print_bytes, print_text
-from app.report.pages import page
 from app.state.snapshot import Snapshot
 from collectors.sanitize import printable
 

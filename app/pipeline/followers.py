@@ -58,7 +58,7 @@ async def read_all(wiring: Wiring, monitor: Monitor) -> None:
 async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:
     """Keep the agent logs of suspect nodes attached to the monitor, until cancelled."""
     attached: dict[str, _Log] = {}
-    seen: list[object] = []
+    seen: Sequence[object] = ()
     looked = 0.0
     clock = asyncio.get_running_loop().time
     try:

@@ -1,20 +1,24 @@
-"""The answer of `explain` as lines, and the path of a service in it, hop by hop.
+"""The answer of `explain`: of a thing, with the path of a service hop by hop, and of a code.
 
 │ ✓ class       no loadBalancerClass
 │ ✗ pool        no pool selects home/typo: …
 │               → Set the label …  CS201
 · ┄ sessions    not reached (3/3 established)
+
+`python -m app.report.explanation` writes the index of the pages of codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.diagnosis import catalog
+from app.diagnosis.catalog import CODES, Code, code, docs_page
 from app.diagnosis.explain import Explanation
-from app.diagnosis.inputs import labels
+from app.diagnosis.inputs import CATEGORIES, labels
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_status import ServiceStatus, verdict_words
 from app.model.finding import health_of
@@ -318,3 +322,56 @@ def _findings(explanation: Explanation, form: Form) -> Iterator[Paragraph]:
         yield from section(explanation.findings, form)
     elif form is not REPORT:
         yield Paragraph(plain("nothing is known to be wrong with it", "ok"))
+
+
+ROOT = Path(__file__).resolve().parents[2]
+INDEX = ROOT / "docs" / "findings" / "README.md"
+
+
+def page(entry: Code) -> str:
+    """The page of a code, as Markdown; `explain CODE` prints it."""
+    return "\n".join([f"# {entry.code}: {entry.title}", "", *_body(entry)])
+
+
+def index() -> str:
+    """The index of all codes, as Markdown."""
+    lines = [
+        "# Findings",
+        "",
+        "What `ciliscope check` can find. A code never changes its meaning and is never used again",
+        "for another. `ciliscope explain CODE` prints a page. `make findings` writes this index.",
+        "",
+    ]
+    for category in CATEGORIES:
+        lines += [f"## {category}", "", "| code | severity | says |", "|---|---|---|"]
+        lines += [
+            f"| [{entry.code}](../../{docs_page(entry.code)}) "
+            f"| {', '.join(entry.severities)} | {entry.title} |"
+            for entry in map(code, CODES)
+            if entry.category == category
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _body(entry: Code) -> Iterator[str]:
+    severities = " or ".join(f"**{severity}**" for severity in entry.severities)
+    yield f"Category `{entry.category}`, severity {severities}."
+    yield from ("", entry.meaning, "")
+    yield from ("## How to see it by hand", "", entry.check, "")
+    yield from ("## What to do", "", entry.fix, "")
+    effects = [each for each in map(code, CODES) if entry.code in each.follows_from]
+    if entry.follows_from:
+        causes = map(code, entry.follows_from)
+        yield from ("## What it can follow from", "", *_links(causes), "")
+    if effects:
+        yield from ("## What can follow from it", "", *_links(effects), "")
+    yield from ("## Source", "", entry.source, "")
+
+
+def _links(entries: Iterable[Code]) -> Iterator[str]:
+    return (f"- [{entry.code}]({entry.code}.md) {entry.title}" for entry in entries)
+
+
+if __name__ == "__main__":
+    INDEX.write_text(index(), "utf-8")

@@ -1,20 +1,23 @@
 """Lines of styled text, in which every finding, path and page is written, and how they are printed.
 
 A piece of text says what it means (`Tone`). A screen gives each tone its look; plain text is the
-same lines without it.
+same lines without it. Moments and numbers are written the same on screens and in reports.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from app.config.settings import Settings
+from app.model.durations import age
 
 if TYPE_CHECKING:
     from app.model.finding import Health
@@ -301,3 +304,41 @@ def print_bytes(text: str, encoding: str = "utf-8") -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(encoding, "replace"))
     sys.stdout.buffer.flush()
+
+
+def age_of(moment: datetime | None, now: datetime) -> str:
+    """How long ago a moment was, in its largest unit; one that lies ahead counts as now."""
+    return NOTHING if moment is None else age(max(0.0, (now - moment).total_seconds()))
+
+
+def time_of_day(moment: datetime, now: datetime) -> str:
+    """A moment in the operator's own zone: `02:13:40`, and the date before it on another day."""
+    local, today = moment.astimezone(), now.astimezone().date()
+    shown = f"{local:%H:%M:%S}"
+    return shown if local.date() == today else f"{local:%m-%d} {shown}"
+
+
+def by_health(
+    healths: Iterable[Health], words: Mapping[Health, str], *, signs: bool = False
+) -> Line:
+    """How many things are not well, by how they are: ` · 2 broken`; with signs `, ✗ 2 broken`."""
+    counts = Counter(healths)
+    spans: list[Span] = []
+    for health, word in words.items():
+        text = f"{counts[health]} {word}"
+        if counts[health] and signs:
+            spans.append(Span(f", {SIGN[health]} {text}", health))
+        elif counts[health]:
+            spans += [Span(" · "), Span(text, health)]
+    return tuple(spans)
+
+
+def bar(used: int, total: int, width: int) -> str:
+    """A bar of a width in characters; anything used, and anything free, shows at least one."""
+    if total <= 0:
+        return "▁" * width
+    filled = round(width * used / total)
+    if 0 < used < total:
+        filled = min(max(filled, 1), width - 1)
+    filled = min(max(filled, 0), width)
+    return "▇" * filled + "▁" * (width - filled)

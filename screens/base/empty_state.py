@@ -8,8 +8,7 @@ from datetime import datetime
 
 from app.model.wording import more
 from app.report.columns import Row
-from app.report.format import age_of, time_of_day
-from app.report.lines import Line, Span, Tone, plain
+from app.report.lines import Line, Span, Tone, age_of, plain, time_of_day
 from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.base.header import silent_for

@@ -10,8 +10,7 @@ from rich.cells import cell_len
 from textual.binding import ActiveBinding, Binding
 
 from app.model.health import cilium_version
-from app.report.format import age_of
-from app.report.lines import Line, Span, Tone, cut, length
+from app.report.lines import Line, Span, Tone, age_of, cut, length
 from app.state.kinds import (
     CLI_VERSION,
     VERSION,

@@ -20,8 +20,7 @@ from app.model.finding import Ref, worst
 from app.model.selectors import describe
 from app.model.wording import count
 from app.report.columns import Column, Row, state, text
-from app.report.format import by_health
-from app.report.lines import Line, Span, plain
+from app.report.lines import Line, Span, by_health, plain
 from app.state import kinds
 from collectors.cilium.records import PeerConfigSpec
 from screens.base.empty_state import content

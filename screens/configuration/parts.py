@@ -18,8 +18,18 @@ from app.model.health import CiliumPod, cilium_pods
 from app.model.wording import count
 from app.report.columns import Column, Row, state, text
 from app.report.finding_lines import SCREEN, finding_lines
-from app.report.format import age_of, by_health, time_of_day
-from app.report.lines import NOTHING, SIGN, Line, Span, plain, rows_of, wrapped
+from app.report.lines import (
+    NOTHING,
+    SIGN,
+    Line,
+    Span,
+    age_of,
+    by_health,
+    plain,
+    rows_of,
+    time_of_day,
+    wrapped,
+)
 from app.report.tables.config import SCREEN as SETTINGS
 from app.report.tables.config import ParameterRow
 from app.report.tables.sources import SCREEN as SOURCES

@@ -13,8 +13,7 @@ from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import LOGS_ALLOCATIONS, transitions
 from app.report.columns import Column
-from app.report.format import age_of, time_of_day
-from app.report.lines import SIGN, Line, Span, plain, wrapped
+from app.report.lines import SIGN, Line, Span, age_of, plain, time_of_day, wrapped
 from app.report.tables.logs import (
     GAPS,
     SCREEN,

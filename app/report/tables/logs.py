@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.model.finding import Ref, session_ref
 from app.report.columns import UNKNOWN, Cell, Column, Row, ScreenTable, Table, TableColumn
-from app.report.format import age_of, time_of_day
 from app.report.json import Item, item
-from app.report.lines import SIGN, TIMES
+from app.report.lines import SIGN, TIMES, age_of, time_of_day
 from app.state.kinds import LEASES, OPERATOR_LOG, PODS
 from app.state.snapshot import Snapshot
 from collectors.logs.lines import LogEntry, event, is_noise, topic

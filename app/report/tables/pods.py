@@ -24,9 +24,8 @@ from app.report.columns import (
     since,
     state,
 )
-from app.report.format import age_of
 from app.report.json import Item, item, seconds_since
-from app.report.lines import LEADER, NOTHING
+from app.report.lines import LEADER, NOTHING, age_of
 from app.state.derived import Memo
 from app.state.kinds import LEASES, PODS
 from app.state.snapshot import Snapshot

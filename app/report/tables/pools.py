@@ -24,9 +24,8 @@ from app.report.columns import (
     share,
     state,
 )
-from app.report.format import bar
 from app.report.json import Item, item, seconds_since
-from app.report.lines import NOTHING
+from app.report.lines import NOTHING, bar
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
 

@@ -32,9 +32,8 @@ from app.report.columns import (
     since,
     state,
 )
-from app.report.format import age_of
 from app.report.json import Item, item, seconds_since
-from app.report.lines import NOTHING, SIGN
+from app.report.lines import NOTHING, SIGN, age_of
 from app.state.derived import Memo
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot

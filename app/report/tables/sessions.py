@@ -24,9 +24,8 @@ from app.report.columns import (
     state,
     text,
 )
-from app.report.format import age_of, time_of_day
 from app.report.json import Item, item
-from app.report.lines import NOTHING
+from app.report.lines import NOTHING, age_of, time_of_day
 from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from app.model.durations import age
 from app.report.columns import Cell, Column, ScreenTable, Table, TableColumn, seconds, state, text
-from app.report.format import age_of
 from app.report.json import SourceItem, source_items
-from app.report.lines import NOTHING
+from app.report.lines import NOTHING, age_of
 from app.state.snapshot import SourceHealth, State
 
 if TYPE_CHECKING:
