@@ -23,7 +23,7 @@ from app.cli.check import (
     parse_condition,
     wait,
 )
-from app.cli.parser import CHECK_OUTPUTS
+from app.cli.parser import grammar
 from app.diagnosis import catalog
 from app.diagnosis.ignore_file import Ignored, IgnoreEntry
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
@@ -385,8 +385,14 @@ async def test_the_exit_code_tells_what_was_found(
 # Documents
 
 
-def test_the_words_of_the_command_line_are_those_of_the_program() -> None:
-    assert set(CHECK_OUTPUTS) == set(OUTPUTS)
+def test_the_words_of_the_command_line_are_those_of_the_program(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for output in OUTPUTS:
+        assert grammar().parse_args(["check", "-o", output]).output == output
+    with pytest.raises(SystemExit):
+        grammar().parse_args(["check", "-o", "none"])
+    assert f"(choose from {', '.join(map(repr, OUTPUTS))})" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

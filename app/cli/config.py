@@ -15,7 +15,6 @@ from app.config.settings import CONFIG_VARIABLE, Given, Settings, config_path, l
 from app.model.wording import more
 from collectors.sanitize import one_line, printable
 
-WORDS = ("path", "show", "validate")
 LISTED_BY = "ciliscope config validate"
 REFUSED = 2
 """The exit code of a config file that cannot be used."""

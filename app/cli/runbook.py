@@ -60,8 +60,6 @@ from app.state.kinds import COMMANDS
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line, printable
 
-OUTPUTS = ("text", "json", "markdown")
-
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 INTERRUPTED = 130
