@@ -102,10 +102,8 @@ def test_an_available_route_has_no_neighbor_and_the_node_itself_as_next_hop() ->
 def test_an_ipv6_route_over_an_ipv4_session_has_a_mapped_next_hop() -> None:
     node = nodes_in(recorded("healthy", *argv("advertised", "ipv6")))[0]
     for route in node.routes:
-        reach = route.paths[0].attributes.mp_reach
-        assert reach is not None
-        assert (reach.ipv4_mapped, reach.next_hop) == (True, "::ffff:172.29.51.11")
-        assert reach.prefixes == (route.prefix,)
+        assert route.paths[0].attributes.next_hop == "::ffff:172.29.51.11"
+        assert route.paths[0].attributes.malformed == ()
 
 
 def test_the_healthy_table() -> None:

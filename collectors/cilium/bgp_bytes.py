@@ -22,14 +22,17 @@ import base64
 import binascii
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import tomllib
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from pathlib import Path
+
+import msgspec
 
 from collectors.cilium.command_records import (
     AsPathSegment,
     Capability,
     Malformed,
-    MpReach,
     PathAttributes,
     UnknownAttribute,
 )
@@ -37,76 +40,28 @@ from collectors.sanitize import one_line, printable_bytes
 
 AFI_IPV4 = 1
 AFI_IPV6 = 2
+MULTIPROTOCOL = 1
 
-AFI_NAMES = {AFI_IPV4: "ipv4", AFI_IPV6: "ipv6", 25: "l2vpn", 16388: "ls", 16397: "opaque"}
-"""Address families by their number, in Cilium's spelling (pkg/bgp/types)."""
 
-SAFI_NAMES = {
-    1: "unicast",
-    2: "multicast",
-    4: "mpls_label",
-    5: "mcast_vpn",
-    65: "vpls",
-    66: "mdt",
-    70: "evpn",
-    128: "mpls_vpn",
-    132: "route_target_constraints",
-    133: "flowspec_unicast",
-    134: "flowspec_vpn",
-}
-"""Subsequent address families by their number."""
+class _Names(msgspec.Struct, frozen=True):
+    """The tables of `bgp_names.toml`."""
 
-ATTRIBUTE_NAMES = {
-    1: "ORIGIN",
-    2: "AS_PATH",
-    3: "NEXT_HOP",
-    4: "MULTI_EXIT_DISC",
-    5: "LOCAL_PREF",
-    6: "ATOMIC_AGGREGATE",
-    7: "AGGREGATOR",
-    8: "COMMUNITIES",
-    9: "ORIGINATOR_ID",
-    10: "CLUSTER_LIST",
-    14: "MP_REACH_NLRI",
-    15: "MP_UNREACH_NLRI",
-    16: "EXTENDED_COMMUNITIES",
-    17: "AS4_PATH",
-    18: "AS4_AGGREGATOR",
-    22: "PMSI_TUNNEL",
-    23: "TUNNEL_ENCAPSULATION",
-    26: "AIGP",
-    29: "BGP-LS",
-    32: "LARGE_COMMUNITIES",
-    33: "BGPSEC_PATH",
-    35: "OTC",
-    40: "PREFIX_SID",
-    128: "ATTR_SET",
-}
-"""Attribute types by their number (IANA, BGP Path Attributes)."""
+    afi: dict[int, str]
+    safi: dict[int, str]
+    attributes: dict[int, str]
+    capabilities: dict[int, str]
+    communities: dict[str, int]
 
-WELL_KNOWN_COMMUNITIES = {
-    0xFFFF0000: "graceful-shutdown",
-    0xFFFF0001: "accept-own",
-    0xFFFF0002: "route-filter-translated-v4",
-    0xFFFF0003: "route-filter-v4",
-    0xFFFF0004: "route-filter-translated-v6",
-    0xFFFF0005: "route-filter-v6",
-    0xFFFF0006: "llgr-stale",
-    0xFFFF0007: "no-llgr",
-    0xFFFF0008: "accept-own-nexthop",
-    0xFFFF0009: "standby-pe",
-    0xFFFF029A: "blackhole",
-    0xFFFFFF01: "no-export",
-    0xFFFFFF02: "no-advertise",
-    0xFFFFFF03: "no-export-subconfed",
-    0xFFFFFF04: "no-peer",
-}
-"""Communities with a name (IANA, BGP Well-known Communities)."""
 
+_NAMES = msgspec.convert(
+    tomllib.loads(Path(__file__).with_name("bgp_names.toml").read_text(encoding="utf-8")),
+    _Names,
+    str_keys=True,
+)
+_COMMUNITIES = {number: name for name, number in _NAMES.communities.items()}
 _ORIGINS = ("igp", "egp", "incomplete")
 _SEGMENTS = {1: "set", 2: "sequence", 3: "confed-sequence", 4: "confed-set"}
 _EXTENDED_LENGTH = 0x10
-_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _ADDRESS_BITS = {AFI_IPV4: 32, AFI_IPV6: 128}
 
 
@@ -145,16 +100,14 @@ def decode_path_attributes(raws: Iterable[bytes]) -> PathAttributes:
             )
         else:
             known[raw[1]] = part
-    mp_reach = known.get(14, _NOTHING).mp_reach
     return PathAttributes(
         origin=known.get(1, _NOTHING).origin,
         as_path=known.get(2, _NOTHING).as_path,
-        next_hop=known.get(3, _NOTHING).next_hop or (mp_reach.next_hop if mp_reach else ""),
+        next_hop=known.get(3, _NOTHING).next_hop or known.get(14, _NOTHING).next_hop,
         med=known.get(4, _NOTHING).med,
         local_pref=known.get(5, _NOTHING).local_pref,
         communities=known.get(8, _NOTHING).communities,
         large_communities=known.get(32, _NOTHING).large_communities,
-        mp_reach=mp_reach,
         unknown=tuple(unknown),
         malformed=tuple(malformed),
     )
@@ -162,7 +115,7 @@ def decode_path_attributes(raws: Iterable[bytes]) -> PathAttributes:
 
 def family_name(afi: int, safi: int) -> str:
     """`ipv6/unicast`; a number stands where there is no name."""
-    return f"{AFI_NAMES.get(afi, afi)}/{SAFI_NAMES.get(safi, safi)}"
+    return f"{_NAMES.afi.get(afi, afi)}/{_NAMES.safi.get(safi, safi)}"
 
 
 @lru_cache(maxsize=8192)
@@ -175,7 +128,7 @@ def _decode_attribute(raw: bytes) -> PathAttributes:
         return PathAttributes(malformed=(Malformed(what, str(problem), raw),))
     decode = _ATTRIBUTES.get(kind)
     if decode is None:
-        name = ATTRIBUTE_NAMES.get(kind, "")
+        name = _NAMES.attributes.get(kind, "")
         return PathAttributes(unknown=(UnknownAttribute(kind, name, flags, value),))
     try:
         return decode(value)
@@ -256,17 +209,11 @@ def _mp_reach(value: bytes) -> PathAttributes:
         raise BadBytes(f"says its next hop has {length} bytes and ends before that")
     family = family_name(afi, safi)
     if afi not in _ADDRESS_BITS or safi not in (1, 2):
-        return PathAttributes(mp_reach=MpReach(family, next_hop=hop.hex()))
+        return PathAttributes(next_hop=hop.hex())
     if length not in (4, 16, 32):
         raise BadBytes(f"a next hop of {length} bytes does not exist for {family}")
-    reach = MpReach(
-        family,
-        next_hop=_address(hop[:16]),
-        link_local=_address(hop[16:]) if length == 32 else "",
-        ipv4_mapped=hop.startswith(_IPV4_MAPPED) and length != 4,
-        prefixes=tuple(_prefixes(rest, afi)),
-    )
-    return PathAttributes(mp_reach=reach)
+    _check_prefixes(rest, afi)
+    return PathAttributes(next_hop=_address(hop[:16]))
 
 
 _ATTRIBUTES: dict[int, Callable[[bytes], PathAttributes]] = {
@@ -281,21 +228,16 @@ _ATTRIBUTES: dict[int, Callable[[bytes], PathAttributes]] = {
 }
 
 
-def _prefixes(value: bytes, afi: int) -> Iterator[str]:
+def _check_prefixes(value: bytes, afi: int) -> None:
+    """Raises BadBytes for what is not NLRI: length in bits, then that many (RFC 4271 §4.3)."""
     at = 0
-    size = _ADDRESS_BITS[afi] // 8
     while at < len(value):
         bits = value[at]
-        if bits > 8 * size:
-            raise BadBytes(f"prefix length {bits} is more than {8 * size}")
-        end = at + 1 + (bits + 7) // 8
-        if end > len(value):
+        if bits > _ADDRESS_BITS[afi]:
+            raise BadBytes(f"prefix length {bits} is more than {_ADDRESS_BITS[afi]}")
+        at += 1 + (bits + 7) // 8
+        if at > len(value):
             raise BadBytes(f"a prefix of {bits} bits is cut short")
-        address = bytearray(value[at + 1 : end].ljust(size, b"\0"))
-        if bits % 8:  # what follows the prefix in its last byte has no meaning (RFC 4271 §4.3)
-            address[bits // 8] &= 0xFF00 >> bits % 8 & 0xFF
-        yield f"{_address(bytes(address))}/{bits}"
-        at = end
 
 
 def _address(value: bytes) -> str:
@@ -307,11 +249,11 @@ def _numbers(value: bytes) -> tuple[int, ...]:
 
 
 def _community(number: int) -> str:
-    return WELL_KNOWN_COMMUNITIES.get(number, f"{number >> 16}:{number & 0xFFFF}")
+    return _COMMUNITIES.get(number, f"{number >> 16}:{number & 0xFFFF}")
 
 
 def _attribute_name(kind: int) -> str:
-    return ATTRIBUTE_NAMES.get(kind, f"attribute {kind}")
+    return _NAMES.attributes.get(kind, f"attribute {kind}")
 
 
 def demand_length(value: bytes, length: int) -> None:
@@ -325,34 +267,6 @@ def demand_multiple(value: bytes, unit: int) -> None:
     if len(value) % unit:
         raise BadBytes(f"{len(value)} bytes, not a multiple of {unit}")
 
-
-CAPABILITY_NAMES = {
-    1: "multiprotocol",
-    2: "route refresh",
-    3: "outbound route filtering",
-    5: "extended next hop",
-    6: "extended message",
-    7: "BGPsec",
-    8: "multiple labels",
-    9: "role",
-    64: "graceful restart",
-    65: "four-byte AS numbers",
-    67: "dynamic capability",
-    68: "multisession",
-    69: "additional paths",
-    70: "enhanced route refresh",
-    71: "long-lived graceful restart",
-    72: "routing policy distribution",
-    73: "FQDN",
-    75: "software version",
-    76: "paths limit",
-    128: "route refresh (Cisco)",
-    130: "outbound route filtering (Cisco)",
-    131: "multisession (Cisco)",
-}
-"""Capabilities by their code (IANA, Capability Codes; 128 and above as deployed)."""
-
-MULTIPROTOCOL = 1
 
 _ROLES = ("provider", "route server", "route server client", "customer", "peer")
 _DIRECTIONS = {1: "receive", 2: "send", 3: "send and receive"}
@@ -411,7 +325,7 @@ def _multiprotocol(value: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _extended_next_hop(value: bytes) -> tuple[str, tuple[str, ...]]:
-    return _by_family("!HHH", value, lambda hop: f" over {AFI_NAMES.get(hop, hop)}")
+    return _by_family("!HHH", value, lambda hop: f" over {_NAMES.afi.get(hop, hop)}")
 
 
 def _role(value: bytes) -> tuple[str, tuple[str, ...]]:
@@ -495,4 +409,4 @@ def _by_family(form: str, value: bytes, words: Callable[[int], str]) -> tuple[st
 
 
 def _capability_name(code: int) -> str:
-    return CAPABILITY_NAMES.get(code, f"capability {code}")
+    return _NAMES.capabilities.get(code, f"capability {code}")

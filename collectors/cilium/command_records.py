@@ -156,22 +156,6 @@ class AsPathSegment(RecordPart, frozen=True):
         return f"{brackets[:1]}{' '.join(map(str, self.asns))}{brackets[1:]}"
 
 
-class MpReach(RecordPart, frozen=True):
-    """MP_REACH_NLRI: next hop and prefixes of a family other than IPv4 unicast (RFC 4760 §3)."""
-
-    family: str
-    """`ipv6/unicast`, or numbers where there is no name."""
-    next_hop: str = ""
-    """Global address; of a family that is not IP, the bytes in hexadecimal."""
-    link_local: str = ""
-    """The link-local address beside it (RFC 2545 §3), "" if none."""
-    ipv4_mapped: bool = False
-    """The next hop is `::ffff:a.b.c.d`: the session runs over IPv4, and a router without an IPv6
-    address on that link cannot reach the prefix."""
-    prefixes: tuple[str, ...] = ()
-    """Prefixes; of a family that is not IP, nothing."""
-
-
 class UnknownAttribute(RecordPart, frozen=True):
     """An attribute that is kept as it is: we know at most its name."""
 
@@ -200,14 +184,14 @@ class PathAttributes(RecordPart, frozen=True):
     as_path: tuple[AsPathSegment, ...] | None = None
     """None when there is no AS_PATH, empty when it has no segment (a route of our own AS)."""
     next_hop: str = ""
-    """NEXT_HOP, else the global next hop of MP_REACH_NLRI. 0.0.0.0 and :: mean the node itself."""
+    """NEXT_HOP, else the global one of MP_REACH_NLRI (RFC 4760 §3); of a family that is not IP its
+    bytes in hexadecimal. 0.0.0.0 and :: mean the node itself."""
     med: int | None = None
     local_pref: int | None = None
     communities: tuple[str, ...] = ()
     """`64512:100`, or the name of a well-known one."""
     large_communities: tuple[str, ...] = ()
     """`64512:1:2`."""
-    mp_reach: MpReach | None = None
     unknown: tuple[UnknownAttribute, ...] = ()
     malformed: tuple[Malformed, ...] = ()
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 import msgspec
@@ -276,7 +278,7 @@ def topic(line: LogLine) -> Topic:
         return "bgp"
     if line.module:
         return ""
-    if line.message in _IPAM_EVENTS or line.message.startswith(_IPAM_MESSAGES):
+    if line.message in _KNOWN.ipam_events or line.message.startswith(_KNOWN.ipam_messages):
         return "ipam"
     if line.level in _COMPLAINTS:
         kind = _OUR_KINDS.search(f"{line.message} {line.field('error', 'err')}")
@@ -289,7 +291,7 @@ def is_noise(line: LogLine) -> bool:
     """Whether the line says only that the machinery turns. A warning of Cilium's is none."""
     if _WATCH_ENDED.search(line.message):
         return True
-    return line.level in ("", "debug", "info") and line.message.startswith(_NOISE)
+    return line.level in ("", "debug", "info") and line.message.startswith(_KNOWN.noise)
 
 
 def event(line: LogLine) -> str:
@@ -306,7 +308,10 @@ def event(line: LogLine) -> str:
     if conflict:  # the fields are of no use: Cilium swaps two of them (lbipam.go)
         pool, part, taken, other = conflict.groups()
         return f"pool {pool} is in conflict with pool {other}: {part} overlaps {taken}"
-    for template in (*_IPAM_EVENTS.get(line.message, ()), *_BGP_EVENTS.get(line.message, ())):
+    for template in (
+        *_KNOWN.ipam_events.get(line.message, ()),
+        *_KNOWN.bgp_events.get(line.message, ()),
+    ):
         try:
             return template.format_map(_facts(line))
         except KeyError:
@@ -322,81 +327,25 @@ _CONFLICT = re.compile(
     r"Pool '(.*?)' conflicts since range '(.*?)' overlaps range '(.*?)' from IP Pool '(.*?)'"
 )
 _WATCH_ENDED = re.compile(r"\bwatch of \S+ (?:ended|closed)")
-_NOISE = (
-    "Reconciling peers for instance",
-    "No peer changes necessary",
-    "performing all services reconciliation",
-    "performing modified services reconciliation",
-    "Begin reconciling peers",
-    "Done reconciling peers",
-    "Adding route policy",
-    "Neighbor soft reset out",
-    "sync finished",
-    "starting outgoing connection manager",
+
+
+class _Messages(msgspec.Struct, frozen=True):
+    """The tables of `messages.toml`."""
+
+    noise: tuple[str, ...]
+    ipam_messages: tuple[str, ...]
+    ipam_events: dict[str, tuple[str, ...]]
+    bgp_events: dict[str, tuple[str, ...]]
+    reasons: dict[str, str]
+    notifications: dict[int, str]
+    subcodes: dict[int, dict[int, str]]
+
+
+_KNOWN = msgspec.convert(
+    tomllib.loads(Path(__file__).with_name("messages.toml").read_text(encoding="utf-8")),
+    _Messages,
+    str_keys=True,
 )
-_IPAM_MESSAGES = (
-    "LB-IPAM ",
-    "Restarting LB IPAM",
-    "LB IPPool ",
-    "Pool '",
-    "Allocate next IP from lb range",
-    "Bad state detected, store contains lbRange for pool",
-    "Error while attempting to update IP",
-    "Error while revalidating services",
-    "Error while satisfying services",
-    "Error while settling pool conflicts",
-    "Error while updating pool counts",
-    "pool delete failed",
-    "pool upsert failed",
-)
-_DEFERRED = "deferring to regular allocation logic"
-# Of several sentences the first counts whose facts the line has.
-_IPAM_EVENTS: dict[str, tuple[str, ...]] = {
-    "Assigning Ingress IP": ("{service} ← {address}",),
-    "Removing Ingress IPs": ("{service} loses {address}",),
-    "Removing all Ingress IPs and conditions": ("{service} is given up, with all its addresses",),
-    f"Current IP does not belong to any matching range, {_DEFERRED}": (
-        "{service} loses {address}: no pool that matches it has that address",
-    ),
-    f"Current IP is already allocated by another service, {_DEFERRED}": (
-        "{service} loses {address}: another service has it",
-    ),
-    "Updated Pool spec": ("pool {pool} was changed",),
-    "Unable to parse service.spec.LoadBalancerIP": ("a requested address is ignored: {error}",),
-    "Unable to allocate IP": ("a requested address cannot be had: {error}",),
-}
-_BGP_EVENTS: dict[str, tuple[str, ...]] = {
-    "Peer Up": ("peer {peer} up",),
-    "hold timer expired": ("peer {peer}: hold timer expired",),
-    "peer graceful restart": ("peer {peer}: graceful restart begins, its routes stay for now",),
-    "graceful restart timer expired": ("peer {peer}: did not come back within its restart time",),
-    "Adding peer": ("peer {peer} is configured",),
-    "Updating peer": ("peer {peer} is configured anew",),
-    "Removing peer": ("peer {peer} is removed",),
-    "Registering BGP instance": ("BGP instance {instance} is set up",),
-    "Successfully registered BGP instance": (
-        "BGP instance {instance} runs as AS {asn} with router ID {router_id}",
-        "BGP instance {instance} runs",
-    ),
-    "Removed BGP instance": ("BGP instance {instance} is removed, and its routes withdrawn",),
-    "Reconciliation with retries failed": ("the BGP configuration is not applied: {error}",),
-    "bgp peering policy selection failed": ("no BGP policy is applied: {error}",),
-    "BGP reconciliation failed": ("the BGP node configs are not rendered: {error}",),
-    "BGP reconciliation error": ("the BGP node configs are not rendered: {error}",),
-    "Failed to update CiliumBGPNodeConfig status after retries": (
-        "the BGP status in the API is stale: {error}",
-    ),
-}
-# GoBGP, pkg/server/fsm.go: the strings of its reasons; those not here say it themselves.
-_REASONS = {
-    "": "no reason given",
-    "unknown": "reason unknown",
-    "dying": "this side stopped the session",
-    "admin-down": "shut down on this side",
-    "graceful-restart": "connection lost, graceful restart",
-    "read-failed": "connection lost (read failed)",
-    "write-failed": "connection lost (write failed)",
-}
 _REASON_CODES = re.compile(
     r"notification-(sent|received|recv)\s+code (\d+)\(.*?\) subcode (\d+)\(.*\)(.*)"
 )
@@ -432,7 +381,7 @@ def _reason(reason: str) -> str:
     if codes:
         direction = "sent" if codes[1] == "sent" else "received"
         return f"notification {direction}, {_code_words(codes[2], codes[3])}{codes[4]}"
-    return _REASONS.get(reason) or reason.replace("-", " ")
+    return _KNOWN.reasons.get(reason) or reason.replace("-", " ")
 
 
 def _code_words(code: str, subcode: str) -> str:
@@ -464,58 +413,10 @@ def notification_words(code: int, subcode: int) -> str:
 
     The subcode alone is enough where it is known; 0 (unspecific) gives the name of the code.
     """
-    words = _SUBCODES.get((code, subcode))
+    words = _KNOWN.subcodes.get(code, {}).get(subcode)
     if words is not None:
         return words
-    name = _NOTIFICATION_CODES.get(code)
+    name = _KNOWN.notifications.get(code)
     if name is None:
         return "unassigned notification"
     return name if subcode == 0 else f"{name}, unassigned subcode"
-
-
-_NOTIFICATION_CODES = {
-    1: "message header error",
-    2: "OPEN message error",
-    3: "UPDATE message error",
-    4: "hold timer expired",
-    5: "finite state machine error",
-    6: "cease",
-    7: "ROUTE-REFRESH message error",
-    8: "send hold timer expired",
-}
-_SUBCODES = {
-    (1, 1): "connection not synchronized",
-    (1, 2): "bad message length",
-    (1, 3): "bad message type",
-    (2, 1): "unsupported version number",
-    (2, 2): "AS number mismatch",
-    (2, 3): "bad BGP identifier (router ID)",
-    (2, 4): "unsupported optional parameter",
-    (2, 6): "unacceptable hold time",
-    (2, 7): "unsupported capability",
-    (2, 11): "role mismatch",
-    (3, 1): "malformed attribute list",
-    (3, 2): "unrecognized well-known attribute",
-    (3, 3): "missing well-known attribute",
-    (3, 4): "attribute flags error",
-    (3, 5): "attribute length error",
-    (3, 6): "invalid ORIGIN attribute",
-    (3, 8): "invalid NEXT_HOP attribute",
-    (3, 9): "optional attribute error",
-    (3, 10): "invalid network field",
-    (3, 11): "malformed AS_PATH",
-    (5, 1): "unexpected message in OpenSent state",
-    (5, 2): "unexpected message in OpenConfirm state",
-    (5, 3): "unexpected message in Established state",
-    (6, 1): "maximum number of prefixes reached",
-    (6, 2): "administrative shutdown",
-    (6, 3): "peer de-configured",
-    (6, 4): "administrative reset",
-    (6, 5): "connection rejected",
-    (6, 6): "other configuration change",
-    (6, 7): "connection collision resolution",
-    (6, 8): "out of resources",
-    (6, 9): "hard reset",
-    (6, 10): "BFD down",
-    (7, 1): "invalid message length",
-}
