@@ -13,7 +13,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -158,27 +158,26 @@ class _AskedSession(ApiSession):
             raise refusal(path, self.server, status, body, {})
         return ApiResponse(body, lab.cluster.clock().replace(microsecond=0))
 
-    def lines(
+    @asynccontextmanager
+    async def lines(
         self,
         path: str,
         query: Query = (),
         *,
         idle: float = 310.0,
         answer: float | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """A watch of a cluster in which nothing happens."""
         if self.server in _LABS:
-            return _silent()
-        return super().lines(path, query, idle=idle, answer=answer)
+            yield _never()
+            return
+        async with super().lines(path, query, idle=idle, answer=answer) as lines:
+            yield lines
 
 
-@asynccontextmanager
-async def _silent() -> AsyncGenerator[AsyncIterator[bytes], None]:
-    async def never() -> AsyncIterator[bytes]:
-        await asyncio.Event().wait()
-        yield b""
-
-    yield never()
+async def _never() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
 
 
 async def _answer(cluster: Cluster, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:

@@ -424,5 +424,5 @@ def test_no_json_raises_and_every_node_is_kept(completed: Completed) -> None:
     assert_printable(answer)
     if completed.code == 0:
         assert isinstance(answer, Reading), answer
-        kept = len(answer.records) - len(agent_failures(completed.err))
+        kept = len(answer.records) - len(agent_failures(completed.err, NodePeers))
         assert kept == len(json.loads(completed.out))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NoReturn, TypeVar, cast
@@ -220,22 +220,6 @@ _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", bound=AgentAnswer)
 
 
-@dataclass(frozen=True, slots=True)
-class AgentFailure:
-    """One agent that did not answer, from stderr. The command names the pod, never the node."""
-
-    pod: str
-    error: str
-    """One line, without what the pod's name already says."""
-    bgp_disabled: bool
-    """The agent answered that its BGP control plane is off."""
-
-    @property
-    def forbidden(self) -> bool:
-        """Whether it is our rights that are missing."""
-        return _EXEC_FORBIDDEN in self.error
-
-
 _EXEC_FORBIDDEN = 'cannot create resource "pods/exec"'
 _AGENT = re.compile(
     r"(?:^|: )failed to (?P<act>fetch|unmarshal) bgp (?:state|routes) from (?P<pod>[^\s:]+): ",
@@ -255,29 +239,27 @@ def parse_agents(
     `answered` makes a record from a node's printable name and its agent's JSON. A map without nodes
     and `null` are answers: no agent was found.
     """
-    failures = agent_failures(completed.err)
+    failures = agent_failures(completed.err, record)
     if completed.code and not failures:
         raise refusal(completed, label)
     unanswered = tuple(f"agent {failure.pod}: {failure.error}" for failure in failures)
-    failed = tuple(
-        record("", failure.pod, error=failure.error, bgp_disabled=failure.bgp_disabled)
-        for failure in failures
-    )
     if completed.code and not completed.out.strip():
-        if all(failure.forbidden for failure in failures):
+        if all(_EXEC_FORBIDDEN in failure.error for failure in failures):
             raise _exec_forbidden(failures, label)
-        return Reading(failed, (*unanswered, ONE_FAILS_ALL))
+        return Reading(failures, (*unanswered, ONE_FAILS_ALL))
     try:
         nodes = read_map(completed.out)
     except Undecodable as problem:
         raise unreadable(completed, label, problem) from None
     records = [answered(one_line(name), bytes(raw)) for name, raw in sorted(nodes.items())]
     broken = tuple(f"node {each.key}: {each.error}" for each in records if each.error)
-    return Reading((*records, *failed), broken + unanswered)
+    return Reading((*records, *failures), broken + unanswered)
 
 
-def agent_failures(err: str) -> tuple[AgentFailure, ...]:
+def agent_failures(err: str, record: type[_Answer]) -> tuple[_Answer, ...]:
     """The agents that failed, each with its error, from the stderr of a `bgp` command.
+
+    They are known by pod: the command never names the node.
 
     All spellings since 0.14: the introduction differs, and one line per agent follows
     (errors.Join), which may itself have several lines.
@@ -285,13 +267,13 @@ def agent_failures(err: str) -> tuple[AgentFailure, ...]:
     found = list(_AGENT.finditer(err))
     bounds = [*(match.start() for match in found), len(err)]
     failures = (
-        _agent_failure(match, err[match.end() : end])
+        _agent_failure(match, err[match.end() : end], record)
         for match, end in zip(found, bounds[1:], strict=True)
     )
     return tuple(sorted(failures, key=lambda failure: failure.pod))
 
 
-def _exec_forbidden(failures: tuple[AgentFailure, ...], label: str) -> ReadError:
+def _exec_forbidden(failures: Sequence[AgentAnswer], label: str) -> ReadError:
     return ReadError(
         Reason.FORBIDDEN,
         f"{label} may not exec in the {len(failures)} agent pods: {failures[0].error};"
@@ -337,11 +319,11 @@ def _converted(values: list[JsonValue], item: type[_Item]) -> tuple[tuple[_Item,
     return tuple(items), f"{missing} of {len(values)} entries cannot be read: {first_problem}"
 
 
-def _agent_failure(match: re.Match[str], said: str) -> AgentFailure:
+def _agent_failure(match: re.Match[str], said: str, record: type[_Answer]) -> _Answer:
     text = one_line(said)
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1]
     text = _WHERE.sub("", text)
     disabled = match["act"] == "unmarshal" and text.startswith("invalid character 'B'")
     error = BGP_DISABLED.format(said=text) if disabled else text
-    return AgentFailure(one_line(match["pod"]), error, disabled)
+    return record("", one_line(match["pod"]), error=error, bgp_disabled=disabled)

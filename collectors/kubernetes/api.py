@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
@@ -44,129 +44,6 @@ LoggedIn: TypeAlias = "tuple[Connection, Credential]"
 """A connection, held for the caller until it calls `release`, and the credential to use on it."""
 
 _BuiltFrom: TypeAlias = tuple[Access, Fingerprint | None, bytes]
-
-
-class Login:
-    """One context of the kubeconfig, in use.
-
-    The context is fixed by the first reading: `kubectl config use-context` in another window does
-    not move a running dashboard to another cluster. Everything else is followed.
-    """
-
-    def __init__(self, kubeconfig: str | None, context: str | None, *, poll: float) -> None:
-        self.access: Access | None = None
-        """None until the kubeconfig has been read."""
-        self.wanted = context
-        self._kubeconfig = kubeconfig
-        self._poll = poll
-        self._lock = asyncio.Lock()
-        self._seen: Fingerprint | None = None
-        self._credentials: Credentials | None = None
-        self._credential: Credential | None = None
-        self._changed = asyncio.Event()
-        self._connection: Connection | None = None
-        self._built_from: _BuiltFrom | None = None
-
-    async def identify(self) -> Access:
-        """What the kubeconfig says. Raises ApiError."""
-        async with self._lock:
-            return (await self._read())[0]
-
-    async def ready(self) -> LoggedIn:
-        """What to make the next request with. Raises ApiError."""
-        async with self._lock:
-            access, credentials = await self._read()
-            return await self._connected(access, await credentials.current())
-
-    async def renewed(self, refused: LoggedIn) -> LoggedIn | None:
-        """What to try after a 401, None if there is nothing new. Raises ApiError.
-
-        Requests that were refused together get one renewal together: credentials that cost
-        something are not had anew right after they were.
-        """
-        async with self._lock:
-            self._seen = None
-            access, credentials = await self._read()
-            fresh = await self._connected(access, await credentials.renewed())
-            if fresh != refused:
-                return fresh
-            await fresh[0].release()
-            return None
-
-    async def changed(self) -> None:
-        """Return when there is reason to hope for other credentials than those of now.
-
-        Somebody else's request got new ones, `try_again` was called, or a file that the kubeconfig
-        consists of or names has changed.
-        """
-        changed = self._changed
-        while not (changed.is_set() or self._files_changed()):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll):
-                    await changed.wait()
-
-    def try_again(self) -> None:
-        """Earlier failures to get credentials count no more, and the files are read again."""
-        self._seen = None
-        if self._credentials is not None:
-            self._credentials.forgive()
-        self._announce_change()
-
-    async def close(self) -> None:
-        """Close every connection, also those still being read."""
-        connection, self._connection, self._built_from = self._connection, None, None
-        if connection is not None:
-            await connection.close()
-
-    async def _read(self) -> tuple[Access, Credentials]:
-        access, credentials = self.access, self._credentials
-        if access is None or credentials is None:
-            return await self._adopt(await self._read_files())
-        if not self._files_changed():
-            return access, credentials
-        stamp = access.fingerprint
-        try:
-            return await self._adopt(await self._read_files())
-        except ApiError:
-            # Half written, or gone for now: what was read before still stands.
-            self._seen = stamp
-            return access, credentials
-
-    async def _read_files(self) -> Access:
-        return await asyncio.to_thread(read_access, self._kubeconfig, self.wanted, os.environ)
-
-    async def _adopt(self, access: Access) -> tuple[Access, Credentials]:
-        credentials = self._credentials
-        if credentials is None or access != self.access:
-            credentials = await asyncio.to_thread(credentials_of, access)
-            self._announce_change()
-        self.access, self._seen, self._credentials = access, access.fingerprint, credentials
-        self.wanted = access.context or self.wanted
-        return access, credentials
-
-    async def _connected(self, access: Access, credential: Credential) -> LoggedIn:
-        if credential != self._credential:
-            self._credential = credential
-            self._announce_change()
-        built_from = (access, self._seen, credential.certificate)
-        connection = self._connection
-        if connection is None or built_from != self._built_from:
-            transport = await asyncio.to_thread(transport_of, access, credential, os.environ)
-            if connection is None or transport != connection.transport:
-                fresh = await asyncio.to_thread(_connection, transport)
-                if connection is not None:
-                    await connection.retire()
-                self._connection = connection = fresh
-            self._built_from = built_from
-        connection.hold()
-        return connection, credential
-
-    def _files_changed(self) -> bool:
-        return self.access is not None and self.access.fingerprint != self._seen
-
-    def _announce_change(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 def _connection(transport: Transport) -> Connection:
@@ -318,7 +195,11 @@ class ApiResponse:
 
 
 class ApiSession:
-    """Reads from the API server of one context, for as long as the program runs."""
+    """Reads from the API server of one context, for as long as the program runs.
+
+    The context is fixed by the first reading: `kubectl config use-context` in another window does
+    not move a running dashboard to another cluster. Everything else is followed.
+    """
 
     def __init__(
         self,
@@ -333,18 +214,24 @@ class ApiSession:
         `kubeconfig` and `context` are as kubectl's flags. `connect_timeout` is in seconds; `poll`
         is how often, in seconds, `credentials_changed` looks at the files.
         """
-        self._login = Login(kubeconfig, context, poll=poll)
+        self._kubeconfig = kubeconfig
+        self._wanted = context
         self._connect_timeout = connect_timeout
-
-    @property
-    def access(self) -> Access | None:
+        self._poll = poll
+        self.access: Access | None = None
         """What the kubeconfig says; None until `identify` has read it."""
-        return self._login.access
+        self._lock = asyncio.Lock()
+        self._seen: Fingerprint | None = None
+        self._credentials: Credentials | None = None
+        self._credential: Credential | None = None
+        self._changed = asyncio.Event()
+        self._connection: Connection | None = None
+        self._built_from: _BuiltFrom | None = None
 
     @property
     def context(self) -> str:
         """Name of the context, "" in a cluster; what was asked for until `identify` has read it."""
-        return self.access.context if self.access else self._login.wanted or ""
+        return self.access.context if self.access else self._wanted or ""
 
     @property
     def server(self) -> str:
@@ -353,24 +240,38 @@ class ApiSession:
 
     async def identify(self) -> None:
         """Read the kubeconfig and nothing else; the names are known after it. Raises ApiError."""
-        await self._login.identify()
+        async with self._lock:
+            await self._read()
 
     async def open(self) -> None:
         """Read the kubeconfig, get credentials, and be ready to ask. Raises ApiError."""
-        connection, _ = await self._login.ready()
+        connection, _ = await self._ready()
         await connection.release()
+
+    async def credentials_changed(self) -> None:
+        """Return when there is reason to hope for other credentials than those of now.
+
+        Somebody else's request got new ones, `try_again` was called, or a file that the kubeconfig
+        consists of or names has changed.
+        """
+        changed = self._changed
+        while not (changed.is_set() or self._files_changed()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll):
+                    await changed.wait()
+
+    def try_again(self) -> None:
+        """Earlier failures to get credentials count no more, and the files are read again."""
+        self._seen = None
+        if self._credentials is not None:
+            self._credentials.forgive()
+        self._announce_change()
 
     async def close(self) -> None:
         """Close every connection, also those still being read."""
-        await self._login.close()
-
-    async def credentials_changed(self) -> None:
-        """Return when there is reason to hope for other credentials than those refused so far."""
-        await self._login.changed()
-
-    def try_again(self) -> None:
-        """The operator asks to try now: earlier failures to get credentials count no more."""
-        self._login.try_again()
+        connection, self._connection, self._built_from = self._connection, None, None
+        if connection is not None:
+            await connection.close()
 
     async def get(
         self,
@@ -390,17 +291,21 @@ class ApiSession:
             answer=timeout,
         )
         async with self._asked(request) as response:
-            body = await self._read(response, path)
+            body = await _body(response, MAX_BODY)
+            if len(body) > MAX_BODY:
+                text = f"{self.server} answered {path} with more than {MAX_BODY} bytes"
+                raise ApiError(Reason.UNREADABLE, text, status=response.status)
             return ApiResponse(body, http_date(response.headers.get("Date", "")))
 
-    def lines(
+    @asynccontextmanager
+    async def lines(
         self,
         path: str,
         query: Query = (),
         *,
         idle: float = 310.0,
         answer: float | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """The lines of a streamed answer as they come, without their newlines.
 
         A line may have up to 64 MiB. What stands after the last newline is a line too when the
@@ -410,13 +315,8 @@ class ApiSession:
         Leaving the context closes the connection at once.
         """
         connect = self._connect_timeout
-        return self._lines(
-            ApiRequest(path=path, query=query, connect=connect, idle=idle, answer=answer)
-        )
-
-    @asynccontextmanager
-    async def _lines(self, request: ApiRequest) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        where = f"The answer of {self.server} for {request.path}"
+        request = ApiRequest(path=path, query=query, connect=connect, idle=idle, answer=answer)
+        where = f"The answer of {self.server} for {path}"
         async with (
             self._asked(request) as response,
             aclosing(response.chunks()) as chunks,
@@ -427,44 +327,109 @@ class ApiSession:
     @asynccontextmanager
     async def _asked(self, request: ApiRequest) -> AsyncGenerator[Response, None]:
         """A successful answer, before its body; its connection is closed unless read to the end."""
-        login = await self._login.ready()
+        login = await self._ready()
         try:
             response = await login[0].send(request, login[1].token)
             try:
-                if response.status == 401 and (renewed := await self._login.renewed(login)):
+                if response.status == 401 and (renewed := await self._renewed(login)):
                     login, refused = renewed, login
                     response.close()
                     await refused[0].release()
                     response = await login[0].send(request, login[1].token)
                 if response.status != 200:
-                    raise await self._refusal(response, request.path)
+                    body = await _body(response, _MAX_REFUSAL)
+                    raise refusal(
+                        request.path, self.server, response.status, body, response.headers
+                    )
                 yield response
             finally:
                 response.close()
         finally:
             await login[0].release()
 
-    async def _refusal(self, response: Response, path: str) -> ApiError:
-        body = b""
-        async with aclosing(response.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > _MAX_REFUSAL:
-                    break
-        return refusal(path, self.server, response.status, body, response.headers)
+    # --- being logged in
 
-    async def _read(self, response: Response, path: str) -> bytes:
-        body = bytearray()
-        async with aclosing(response.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise ApiError(
-                        Reason.UNREADABLE,
-                        f"{self.server} answered {path} with more than {MAX_BODY} bytes",
-                        status=response.status,
-                    )
-        return bytes(body)
+    async def _ready(self) -> LoggedIn:
+        """What to make the next request with. Raises ApiError."""
+        async with self._lock:
+            access, credentials = await self._read()
+            return await self._connected(access, await credentials.current())
+
+    async def _renewed(self, refused: LoggedIn) -> LoggedIn | None:
+        """What to try after a 401, None if there is nothing new. Raises ApiError.
+
+        Requests that were refused together get one renewal together: credentials that cost
+        something are not had anew right after they were.
+        """
+        async with self._lock:
+            self._seen = None
+            access, credentials = await self._read()
+            fresh = await self._connected(access, await credentials.renewed())
+            if fresh != refused:
+                return fresh
+            await fresh[0].release()
+            return None
+
+    async def _read(self) -> tuple[Access, Credentials]:
+        access, credentials = self.access, self._credentials
+        if access is None or credentials is None:
+            return await self._adopt(await self._read_files())
+        if not self._files_changed():
+            return access, credentials
+        stamp = access.fingerprint
+        try:
+            return await self._adopt(await self._read_files())
+        except ApiError:
+            # Half written, or gone for now: what was read before still stands.
+            self._seen = stamp
+            return access, credentials
+
+    async def _read_files(self) -> Access:
+        return await asyncio.to_thread(read_access, self._kubeconfig, self._wanted, os.environ)
+
+    async def _adopt(self, access: Access) -> tuple[Access, Credentials]:
+        credentials = self._credentials
+        if credentials is None or access != self.access:
+            credentials = await asyncio.to_thread(credentials_of, access)
+            self._announce_change()
+        self.access, self._seen, self._credentials = access, access.fingerprint, credentials
+        self._wanted = access.context or self._wanted
+        return access, credentials
+
+    async def _connected(self, access: Access, credential: Credential) -> LoggedIn:
+        if credential != self._credential:
+            self._credential = credential
+            self._announce_change()
+        built_from = (access, self._seen, credential.certificate)
+        connection = self._connection
+        if connection is None or built_from != self._built_from:
+            transport = await asyncio.to_thread(transport_of, access, credential, os.environ)
+            if connection is None or transport != connection.transport:
+                fresh = await asyncio.to_thread(_connection, transport)
+                if connection is not None:
+                    await connection.retire()
+                self._connection = connection = fresh
+            self._built_from = built_from
+        connection.hold()
+        return connection, credential
+
+    def _files_changed(self) -> bool:
+        return self.access is not None and self.access.fingerprint != self._seen
+
+    def _announce_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _body(response: Response, limit: int) -> bytes:
+    """The body; what is longer than the limit, in bytes, is not read to its end."""
+    body = bytearray()
+    async with aclosing(response.chunks()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                break
+    return bytes(body)
 
 
 async def split_lines(
