@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from app.diagnosis.verdict import category_of
 from app.model.finding import Finding, Ref, health_of, rank
 from app.model.wording import count
-from app.report.columns import Cell, Column, Row, state
+from app.report.columns import Cell, Column, Row
 from app.report.finding_lines import SCREEN, finding_lines
 from app.report.lines import Line, lines_of, plain
 from app.state.kinds import Kind
@@ -133,7 +133,7 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
 def _row(finding: Finding, root: bool) -> Row:
     health = health_of(finding.severity)
     cells = (
-        state(health, ""),
+        Cell.state(health, ""),
         Cell(finding.code),
         Cell(str(finding.subject)),
         Cell(finding.summary if root else f"  follows: {finding.summary}"),

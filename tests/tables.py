@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.app import App, ComposeResult
 
-from app.report.columns import Cell, Column, Row, number
+from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from screens.base.cluster_screen import STYLES
 from screens.widgets.columns import Content
@@ -21,7 +21,7 @@ COLUMNS = (
 
 def row(name: str, count: int = 0, state: str = "ok") -> Row:
     """A row of these columns."""
-    return Row(name, (Cell(name), number(count), Cell(state)))
+    return Row(name, (Cell(name), Cell.number(count), Cell(state)))
 
 
 def content(*rows: Row, absence: str = "nothing here", notice: Sequence[str] = ()) -> Content:

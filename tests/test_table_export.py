@@ -11,19 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.dashboard.app import CiliscopeApp
-from app.report.columns import (
-    Cell,
-    Column,
-    Row,
-    Share,
-    address,
-    number,
-    seconds,
-    share,
-    since,
-    state,
-    text,
-)
+from app.report.columns import Cell, Column, Row, Share
 from app.report.lines import to_ascii
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
@@ -34,27 +22,27 @@ from tests.tables import TableApp
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Value = str | int | float | bool | dict[str, int | bool | None] | None
 CELLS: Sequence[tuple[Cell, str, Value]] = (
-    (address("172.29.52.101"), "172.29.52.101", "172.29.52.101"),
-    (text(""), "-", None),
+    (Cell.address("172.29.52.101"), "172.29.52.101", "172.29.52.101"),
+    (Cell.of(""), "-", None),
     (Cell(""), "", None),
-    (number(64512), "64512", 64512),
-    (number(0), "0", 0),
-    (number(None, unknown="?"), "?", None),
-    (number(None, unknown="any"), "any", "any"),
-    (seconds(353460.5, "4d 02:11"), "4d 02:11", 353460.5),
-    (seconds(None, "-"), "-", None),
-    (since(NOON - timedelta(seconds=130), "2m"), "2m", 130),
-    (since(None, "-"), "-", None),
+    (Cell.number(64512), "64512", 64512),
+    (Cell.number(0), "0", 0),
+    (Cell.number(None, unknown="?"), "?", None),
+    (Cell.number(None, unknown="any"), "any", "any"),
+    (Cell.seconds(353460.5, "4d 02:11"), "4d 02:11", 353460.5),
+    (Cell.seconds(None, "-"), "-", None),
+    (Cell.since(NOON - timedelta(seconds=130), "2m"), "2m", 130),
+    (Cell.since(None, "-"), "-", None),
     (Cell("12:00:00", value=NOON), "12:00:00", "2026-11-23T12:00:00+00:00"),
-    (share(Share(2, 3)), "2/3", {"is": 2, "of": 3, "more": 0, "unsure": False}),
-    (share(Share(None, 3)), "?/3", {"is": None, "of": 3, "more": 0, "unsure": True}),
-    (share(Share(2, None)), "2/?", {"is": 2, "of": None, "more": 0, "unsure": True}),
-    (share(Share(2, 3, 0, True)), "2/3?", {"is": 2, "of": 3, "more": 0, "unsure": True}),
-    (share(Share(3, 3, 1)), "3/3+1", {"is": 3, "of": 3, "more": 1, "unsure": False}),
-    (state("ok", "established"), "✓ established", "established"),
-    (state("fail", "active", "≠"), "✗≠ active", "≠ active"),
-    (state("ok", ""), "✓", ""),
-    (state("unknown", ""), "?", None),
+    (Cell.share(Share(2, 3)), "2/3", {"is": 2, "of": 3, "more": 0, "unsure": False}),
+    (Cell.share(Share(None, 3)), "?/3", {"is": None, "of": 3, "more": 0, "unsure": True}),
+    (Cell.share(Share(2, None)), "2/?", {"is": 2, "of": None, "more": 0, "unsure": True}),
+    (Cell.share(Share(2, 3, 0, True)), "2/3?", {"is": 2, "of": 3, "more": 0, "unsure": True}),
+    (Cell.share(Share(3, 3, 1)), "3/3+1", {"is": 3, "of": 3, "more": 1, "unsure": False}),
+    (Cell.state("ok", "established"), "✓ established", "established"),
+    (Cell.state("fail", "active", "≠"), "✗≠ active", "≠ active"),
+    (Cell.state("ok", ""), "✓", ""),
+    (Cell.state("unknown", ""), "?", None),
     (Cell("operator ★", 1, value="operator"), "operator ★", "operator"),
     (Cell("✓", value=True), "✓", True),
     (Cell("?", value=None), "?", None),

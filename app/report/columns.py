@@ -102,6 +102,62 @@ class Cell(Struct, frozen=True, gc=False):
     value: Value | UnsetType = UNSET
     """What the text says, for scripts; UNSET: the text itself."""
 
+    # Cells of the same text are one object, which is soon made and soon compared.
+
+    @staticmethod
+    @lru_cache(maxsize=32_768)
+    def of(words: str, tone: Tone = "") -> Cell:
+        """A text; `-` where there is none."""
+        return Cell(words or NOTHING, tone=tone)
+
+    @staticmethod
+    @lru_cache(maxsize=32_768)
+    def number(value: int | None, tone: Tone = "", unknown: str = NOTHING) -> Cell:
+        """A number, sorted by itself."""
+        if value is None:
+            return Cell(unknown, tone=tone)
+        return Cell(str(value), value, tone, value)
+
+    @staticmethod
+    def seconds(value: float | None, text: str) -> Cell:
+        """A length of time, written as the text; sorted by itself."""
+        return Cell(text, value, value=value)
+
+    @staticmethod
+    def share(found: Share, sort: float | None = None, tone: Tone = "") -> Cell:
+        """`2/3`, `2/3?` where some are not known, `3/3+1` with one besides; sorted by the part."""
+        part, whole = ("?" if n is None else str(n) for n in (found.part, found.whole))
+        unsure = found.unsure and found.part is not None and found.whole is not None
+        text = f"{part}/{whole}{'?' * unsure}{f'+{found.more}' if found.more else ''}"
+        return Cell(text, found.part if sort is None else sort, tone, found)
+
+    @staticmethod
+    @lru_cache(maxsize=32_768)
+    def state(health: Health, words: str, mark: str = "") -> Cell:
+        """The sign of a health, and words; sorted by how bad it is."""
+        text = f"{SIGN[health]}{mark} {words}".rstrip()
+        return Cell(
+            text,
+            rank(health),
+            health,
+            None if text == SIGN["unknown"] else f"{mark} {words}".strip(),
+        )
+
+    @staticmethod
+    def since(moment: datetime | None, text: str) -> Cell:
+        """How long ago a moment was, as the text says; sorted by age."""
+        if moment is None:
+            return Cell(text, value=None)
+        stamp = moment.timestamp()
+        return Cell(text, -stamp, value=Since(stamp))
+
+    @staticmethod
+    @lru_cache(maxsize=32_768)
+    def address(words: str) -> Cell:
+        """An address, sorted as such."""
+        found = parse_address(words)
+        return Cell(words or NOTHING, None if found is None else (found.version, int(found)))
+
 
 class Row(Struct, frozen=True):
     """A row, known by its key; a cell for each column, in their order."""
@@ -114,60 +170,6 @@ class Row(Struct, frozen=True):
     """How what it is about is: `fail`, `warn` and `unknown` are what "faults only" leaves."""
     labels: Mapping[str, str] = _NO_LABELS
     """The labels of the object, for a filter by label."""
-
-
-# Cells of the same text are one object, which is soon made and soon compared.
-
-
-@lru_cache(maxsize=32_768)
-def text(words: str, tone: Tone = "") -> Cell:
-    """A text; `-` where there is none."""
-    return Cell(words or NOTHING, tone=tone)
-
-
-@lru_cache(maxsize=32_768)
-def number(value: int | None, tone: Tone = "", unknown: str = NOTHING) -> Cell:
-    """A number, sorted by itself."""
-    if value is None:
-        return Cell(unknown, tone=tone)
-    return Cell(str(value), value, tone, value)
-
-
-def seconds(value: float | None, text: str) -> Cell:
-    """A length of time, written as the text; sorted by itself."""
-    return Cell(text, value, value=value)
-
-
-def share(found: Share, sort: float | None = None, tone: Tone = "") -> Cell:
-    """`2/3`, `2/3?` where some are not known, `3/3+1` with one besides; sorted by the part."""
-    part, whole = ("?" if n is None else str(n) for n in (found.part, found.whole))
-    unsure = found.unsure and found.part is not None and found.whole is not None
-    text = f"{part}/{whole}{'?' * unsure}{f'+{found.more}' if found.more else ''}"
-    return Cell(text, found.part if sort is None else sort, tone, found)
-
-
-@lru_cache(maxsize=32_768)
-def state(health: Health, words: str, mark: str = "") -> Cell:
-    """The sign of a health, and words; sorted by how bad it is."""
-    text = f"{SIGN[health]}{mark} {words}".rstrip()
-    return Cell(
-        text, rank(health), health, None if text == SIGN["unknown"] else f"{mark} {words}".strip()
-    )
-
-
-def since(moment: datetime | None, text: str) -> Cell:
-    """How long ago a moment was, as the text says; sorted by age."""
-    if moment is None:
-        return Cell(text, value=None)
-    stamp = moment.timestamp()
-    return Cell(text, -stamp, value=Since(stamp))
-
-
-@lru_cache(maxsize=32_768)
-def address(words: str) -> Cell:
-    """An address, sorted as such."""
-    found = parse_address(words)
-    return Cell(words or NOTHING, None if found is None else (found.version, int(found)))
 
 
 Item_contra = TypeVar("Item_contra", contravariant=True)

@@ -19,7 +19,7 @@ from app.model.desired_peerings import (
 from app.model.finding import Ref, worst
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.columns import Column, Row, state, text
+from app.report.columns import Cell, Column, Row
 from app.report.lines import Line, Span, by_health, plain
 from app.state import kinds
 from collectors.cilium.records import PeerConfigSpec
@@ -99,10 +99,10 @@ class _Tree:
         if unused and not words:
             health, words = "warn", "nothing selects it"
         cells = (
-            text(f"{'  ' * depth}{name}"),
-            text(selects),
-            text(finds),
-            state(health, words),
+            Cell.of(f"{'  ' * depth}{name}"),
+            Cell.of(selects),
+            Cell.of(finds),
+            Cell.state(health, words),
         )
         self.rows.append(Row(path, cells, health=health))
         lines = [plain(f" {ref}", "strong"), *facts]

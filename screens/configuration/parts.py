@@ -16,7 +16,7 @@ from app.model.configuration import CONFIG_MAP, KeyParameter, parameters
 from app.model.finding import Health, Ref, worst
 from app.model.health import CiliumPod, cilium_pods
 from app.model.wording import count
-from app.report.columns import Column, Row, state, text
+from app.report.columns import Cell, Column, Row
 from app.report.finding_lines import SCREEN, finding_lines
 from app.report.lines import (
     NOTHING,
@@ -416,7 +416,9 @@ def _command_words(snapshot: Snapshot) -> tuple[str, Health, str, str]:
 
 
 def _row(key: str, name: str, version: str, runs: str, health: Health, words: str) -> Row:
-    return Row(key, (*map(text, (name, version, runs)), state(health, words)), health=health)
+    return Row(
+        key, (*map(Cell.of, (name, version, runs)), Cell.state(health, words)), health=health
+    )
 
 
 VERSIONS = Part(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.model.configuration import KeyParameter, fulfils, parameters
 from app.model.finding import worst
-from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, state, text
+from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn
 from app.report.json import Item, item
 from app.report.lines import NOTHING
 from app.state.kinds import CONFIG_MAPS
@@ -93,9 +93,11 @@ COLUMNS: tuple[TableColumn[ParameterItem, ParameterRow], ...] = (
     TableColumn(
         Column("name", "PARAMETER", cut_to=22),
         get=lambda p: p.name,
-        cell=lambda r: text(r.parameter.name),
+        cell=lambda r: Cell.of(r.parameter.name),
     ),
-    TableColumn(Column("expected", "EXPECTED", cut_to=8, spare=1), cell=lambda r: text(r.expected)),
+    TableColumn(
+        Column("expected", "EXPECTED", cut_to=8, spare=1), cell=lambda r: Cell.of(r.expected)
+    ),
     TableColumn(
         Column("value", "IN FORCE", cut_to=12),
         header="VALUE",
@@ -105,15 +107,17 @@ COLUMNS: tuple[TableColumn[ParameterItem, ParameterRow], ...] = (
     TableColumn(
         Column("from", "FROM", cut_to=9, spare=2),
         get=lambda p: _from(p.value),
-        cell=lambda r: text(_from(r.parameter.value)),
+        cell=lambda r: Cell.of(_from(r.parameter.value)),
     ),
-    TableColumn(Column("state", "STATE", cut_to=12), cell=lambda r: state(*r.state)),
+    TableColumn(Column("state", "STATE", cut_to=12), cell=lambda r: Cell.state(*r.state)),
     TableColumn(
         Column("restart", "RESTART", cut_to=7, spare=3),
-        cell=lambda r: text(", ".join(r.restart), "warn" if r.restart else ""),
+        cell=lambda r: Cell.of(", ".join(r.restart), "warn" if r.restart else ""),
     ),
     TableColumn(
-        Column("key", "KEY", extra=True), get=lambda p: p.key, cell=lambda r: text(r.parameter.key)
+        Column("key", "KEY", extra=True),
+        get=lambda p: p.key,
+        cell=lambda r: Cell.of(r.parameter.key),
     ),
 )
 TABLE = Table(kind="Config", needs=(CONFIG_MAPS,), items=parameter_items, columns=COLUMNS)

@@ -9,21 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.model.durations import age
 from app.model.health import COMPONENTS, cilium_pods
-from app.report.columns import (
-    NONE,
-    Cell,
-    Column,
-    Row,
-    ScreenTable,
-    Share,
-    Table,
-    TableColumn,
-    address,
-    number,
-    share,
-    since,
-    state,
-)
+from app.report.columns import NONE, Cell, Column, Row, ScreenTable, Share, Table, TableColumn
 from app.report.json import Item, item, seconds_since
 from app.report.lines import LEADER, NOTHING, age_of
 from app.state.derived import Memo
@@ -122,9 +108,9 @@ def _ready(row: PodRow) -> Cell:
     status, pod = row.status, row.status.pod
     if pod is not None:
         tone = "" if pod.ready_containers == pod.containers else status.health
-        return share(Share(pod.ready_containers, pod.containers), tone=tone)
+        return Cell.share(Share(pod.ready_containers, pod.containers), tone=tone)
     if status.lacking:
-        return share(Share(0, status.lacking), tone=status.health)
+        return Cell.share(Share(0, status.lacking), tone=status.health)
     return Cell(NOTHING, 0, status.health)
 
 
@@ -175,12 +161,12 @@ COLUMNS: tuple[TableColumn[PodItem, PodRow], ...] = (
     TableColumn(
         Column("status", "STATUS", least=9, cut_to=13),
         get=lambda p: p.status,
-        cell=lambda row: state(row.status.health, row.status.words),
+        cell=lambda row: Cell.state(row.status.health, row.status.words),
     ),
     TableColumn(
         Column("restarts", "RESTARTS", right=True, spare=1),
         get=lambda p: str(p.restarts),
-        cell=_of(lambda p: number(p.restarts)),
+        cell=_of(lambda p: Cell.number(p.restarts)),
     ),
     TableColumn(Column("last", "LAST EXIT", cut_to=11, spare=2), get=_last_exit, cell=_last),
     TableColumn(
@@ -194,9 +180,11 @@ COLUMNS: tuple[TableColumn[PodItem, PodRow], ...] = (
     TableColumn(
         Column("age", "AGE", right=True, least=3, spare=4, returns=True),
         get=lambda p: age(p.age),
-        cell=lambda row: since(row.created, row.age),
+        cell=lambda row: Cell.since(row.created, row.age),
     ),
-    TableColumn(Column("ip", "IP", chosen=False), cell=_of(lambda p: address(p.pod.status.pod_ip))),
+    TableColumn(
+        Column("ip", "IP", chosen=False), cell=_of(lambda p: Cell.address(p.pod.status.pod_ip))
+    ),
     TableColumn(Column("containers", "CONTAINERS", cut_to=14, chosen=False), cell=_of(_containers)),
     TableColumn(Column("namespace", "NAMESPACE", chosen=False), cell=_namespace),
 )

@@ -11,19 +11,7 @@ from app.model.finding import health_of
 from app.model.lbipam import AddressRange, PoolUsage, pool_usages
 from app.model.selectors import describe
 from app.model.wording import count
-from app.report.columns import (
-    NONE,
-    Cell,
-    Column,
-    ScreenTable,
-    Share,
-    Table,
-    TableColumn,
-    number,
-    optional,
-    share,
-    state,
-)
+from app.report.columns import NONE, Cell, Column, ScreenTable, Share, Table, TableColumn, optional
 from app.report.json import Item, item, seconds_since
 from app.report.lines import NOTHING, bar
 from app.state.kinds import POOLS, SERVICES
@@ -170,7 +158,7 @@ def used_cell(usage: PoolUsage) -> Cell:
     """How many addresses are used, and of how many."""
     if usage.used is None or usage.total is None:
         return Cell("?", usage.used)
-    return share(Share(usage.used, usage.total))
+    return Cell.share(Share(usage.used, usage.total))
 
 
 def _bar(pool: PoolStatus) -> Cell:
@@ -190,7 +178,7 @@ def _state(pool: PoolItem) -> str:
 
 def _free(pool: PoolStatus) -> Cell:
     free = pool.usage.available
-    return number(free, "" if free else "warn", "?")
+    return Cell.number(free, "" if free else "warn", "?")
 
 
 def _ranges(pool: PoolStatus) -> Cell:
@@ -228,7 +216,9 @@ COLUMNS: tuple[TableColumn[PoolItem, PoolStatus], ...] = (
     ),
     TableColumn(Column("total", "TOTAL", right=True), get=lambda p: optional(p.total)),
     TableColumn(
-        Column("state", "STATE", cut_to=20), get=_state, cell=lambda p: state(p.health, p.words)
+        Column("state", "STATE", cut_to=20),
+        get=_state,
+        cell=lambda p: Cell.state(p.health, p.words),
     ),
     TableColumn(
         Column("ranges", "RANGES", cut_to=12, spare=4),

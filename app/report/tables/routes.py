@@ -9,22 +9,7 @@ from typing import TYPE_CHECKING, Never, TypeVar
 from app.model.durations import age, duration
 from app.model.lbipam import load_balancers
 from app.model.routes import routes
-from app.report.columns import (
-    UNKNOWN,
-    Cell,
-    Column,
-    ScreenTable,
-    Share,
-    Table,
-    TableColumn,
-    address,
-    listed,
-    number,
-    seconds,
-    share,
-    state,
-    text,
-)
+from app.report.columns import UNKNOWN, Cell, Column, ScreenTable, Share, Table, TableColumn, listed
 from app.report.json import Item, item
 from app.report.lines import NOTHING
 from app.state.kinds import ROUTES, SERVICES, SESSION_KINDS
@@ -211,13 +196,13 @@ def _nodes(nodes: Sequence[str], health: Health) -> Cell:
 def _announced_by(found: Announcement) -> Cell:
     by = None if found.advertised is None else len(found.advertised)
     tone: Tone = "" if found.health == "ok" else found.health
-    return share(Share(by, len(found.expected)), by or 0, tone)
+    return Cell.share(Share(by, len(found.expected)), by or 0, tone)
 
 
 def _established(found: NodeRoute) -> Cell:
     if found.established is False:
         return Cell("✗ down", tone="fail", value="down")
-    return text("up" if found.established else "")
+    return Cell.of("up" if found.established else "")
 
 
 def _own(place: PlaceRow) -> Cell:
@@ -250,13 +235,13 @@ def _attribute_columns(
     def of(read: Callable[[PathAttributes], Cell]) -> Callable[[R], Cell]:
         def cell(row: R) -> Cell:
             path = _best(route(row))
-            return text("") if path is None else read(path.attributes)
+            return Cell.of("") if path is None else read(path.attributes)
 
         return cell
 
     def path_age(row: R) -> Cell:
         path = _best(route(row))
-        return text("") if path is None else seconds(path.age, age(path.age))
+        return Cell.of("") if path is None else Cell.seconds(path.age, age(path.age))
 
     return (
         TableColumn(
@@ -265,19 +250,21 @@ def _attribute_columns(
         TableColumn(
             Column("as_path", "AS PATH", extra=True),
             get=_as_path,
-            cell=of(lambda p: text(p.as_path_text)),
+            cell=of(lambda p: Cell.of(p.as_path_text)),
         ),
         TableColumn(
             Column("communities", "COMMUNITIES", extra=True),
             wide=True,
             get=_communities,
-            cell=of(lambda p: text(" ".join((*p.communities, *p.large_communities)))),
+            cell=of(lambda p: Cell.of(" ".join((*p.communities, *p.large_communities)))),
         ),
         TableColumn(
             Column("local_pref", "LOCAL PREF", right=True, extra=True),
-            cell=of(lambda p: number(p.local_pref)),
+            cell=of(lambda p: Cell.number(p.local_pref)),
         ),
-        TableColumn(Column("med", "MED", right=True, extra=True), cell=of(lambda p: number(p.med))),
+        TableColumn(
+            Column("med", "MED", right=True, extra=True), cell=of(lambda p: Cell.number(p.med))
+        ),
         TableColumn(
             Column("age", "AGE", right=True, extra=True),
             get=lambda r: duration(r.age),
@@ -288,7 +275,7 @@ def _attribute_columns(
 
 def _next_hop_cell(found: PathAttributes) -> Cell:
     """The next hop; the unspecified address stands for the node itself."""
-    hop = address(found.next_hop)
+    hop = Cell.address(found.next_hop)
     return Cell("itself", hop.sort) if found.next_hop_is_self else hop
 
 
@@ -317,14 +304,17 @@ def _words(found: PathAttributes) -> str:
 
 PREFIX_COLUMNS: tuple[TableColumn[Never, Announcement], ...] = (
     TableColumn(Column("prefix", "PREFIX", cut_to=18), cell=lambda a: _prefix(a.prefix, a.network)),
-    TableColumn(Column("what", "WHAT", cut_to=14), cell=lambda a: text(a.what)),
-    TableColumn(Column("state", "STATE", least=11), cell=lambda a: state(a.health, state_of(a))),
+    TableColumn(Column("what", "WHAT", cut_to=14), cell=lambda a: Cell.of(a.what)),
     TableColumn(
-        Column("expected", "EXPECTED", right=True, spare=4), cell=lambda a: number(len(a.expected))
+        Column("state", "STATE", least=11), cell=lambda a: Cell.state(a.health, state_of(a))
+    ),
+    TableColumn(
+        Column("expected", "EXPECTED", right=True, spare=4),
+        cell=lambda a: Cell.number(len(a.expected)),
     ),
     TableColumn(
         Column("available", "AVAILABLE", right=True, spare=3),
-        cell=lambda a: number(None if a.available is None else len(a.available), unknown="?"),
+        cell=lambda a: Cell.number(None if a.available is None else len(a.available), unknown="?"),
     ),
     TableColumn(Column("advertised", "ADV", right=True, least=5), cell=_announced_by),
     TableColumn(
@@ -344,16 +334,16 @@ COLUMNS: tuple[TableColumn[RouteItem, NodeRoute], ...] = (
         cell=lambda r: _prefix(r.route.prefix, r.prefix),
     ),
     TableColumn(
-        Column("node", "NODE", cut_to=10), get=lambda r: r.node, cell=lambda r: text(r.node)
+        Column("node", "NODE", cut_to=10), get=lambda r: r.node, cell=lambda r: Cell.of(r.node)
     ),
     TableColumn(
-        Column("table", "TABLE", least=10), get=lambda r: r.table, cell=lambda r: text(r.table)
+        Column("table", "TABLE", least=10), get=lambda r: r.table, cell=lambda r: Cell.of(r.table)
     ),
     TableColumn(
         Column("neighbor", "PEER", least=11),
         header="NEIGHBOR",
         get=lambda r: r.neighbor or "-",
-        cell=lambda r: address(r.route.neighbor),
+        cell=lambda r: Cell.address(r.route.neighbor),
     ),
     TableColumn(
         Column("session", "SESSION", least=7),
@@ -379,10 +369,12 @@ SCREEN = ScreenTable(
 """A row a route of a table of a node."""
 
 PLACE_COLUMNS: tuple[TableColumn[Never, PlaceRow], ...] = (
-    TableColumn(Column("node", "NODE", cut_to=10), cell=lambda p: text(p.node)),
-    TableColumn(Column("peer", "PEER", least=11), cell=lambda p: address(p.link[1])),
+    TableColumn(Column("node", "NODE", cut_to=10), cell=lambda p: Cell.of(p.node)),
+    TableColumn(Column("peer", "PEER", least=11), cell=lambda p: Cell.address(p.link[1])),
     TableColumn(Column("available", "AVAIL"), cell=_own),
-    TableColumn(Column("advertised", "ADVERTISED", least=10), cell=lambda p: state(*p.announced)),
+    TableColumn(
+        Column("advertised", "ADVERTISED", least=10), cell=lambda p: Cell.state(*p.announced)
+    ),
     *_attribute_columns(PlaceRow.route),
 )
 PLACES = ScreenTable(

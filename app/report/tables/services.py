@@ -28,9 +28,6 @@ from app.report.columns import (
     Table,
     TableColumn,
     listed,
-    share,
-    since,
-    state,
 )
 from app.report.json import Item, item, seconds_since
 from app.report.lines import NOTHING, SIGN, age_of
@@ -214,7 +211,7 @@ def _endpoints_cell(row: ServiceRow) -> Cell:
     found = backends(row.case.snapshot, row.balancer.service.key)
     if found is None:
         return Cell("?", -1)
-    return share(Share(found.ready, found.total), tone="" if found.ready else "warn")
+    return Cell.share(Share(found.ready, found.total), tone="" if found.ready else "warn")
 
 
 def announced_cell(row: ServiceRow) -> Cell:
@@ -235,7 +232,7 @@ def announced_cell(row: ServiceRow) -> Cell:
             continue
         extra = len(announced(row.case, address.version).nodes.get(host, ()))
         if apart or extra:
-            cell = share(Share(0, 0, extra), -1, "fail" if apart else "warn")
+            cell = Cell.share(Share(0, 0, extra), -1, "fail" if apart else "warn")
             found.append((rank("fail"), 0.0, cell))
     return min(found, key=lambda entry: entry[:2])[2] if found else Cell(NOTHING)
 
@@ -244,10 +241,10 @@ def _announced_to(prefix: PrefixPath) -> tuple[int, float, Cell]:
     """How bad it is, the part that is announced, and the cell."""
     if prefix.expected is None:
         number = Share(len(prefix.actual or ()), None)
-        return rank("unknown"), 0.0, share(number, -0.5, "unknown")
+        return rank("unknown"), 0.0, Cell.share(number, -0.5, "unknown")
     expected = len(prefix.expected)
     if prefix.actual is None:
-        return rank("unknown"), 0.0, share(Share(None, expected), -0.5, "unknown")
+        return rank("unknown"), 0.0, Cell.share(Share(None, expected), -0.5, "unknown")
     by = len(prefix.right)
     part = by / expected if expected else 0.0
     tone: Tone = ""
@@ -261,7 +258,7 @@ def _announced_to(prefix: PrefixPath) -> tuple[int, float, Cell]:
     return (
         worst,
         part,
-        share(Share(by, expected, len(prefix.extra), bool(prefix.unknown)), part, tone),
+        Cell.share(Share(by, expected, len(prefix.extra), bool(prefix.unknown)), part, tone),
     )
 
 
@@ -300,7 +297,7 @@ COLUMNS: tuple[TableColumn[ServiceItem, ServiceRow], ...] = (
         cell=announced_cell,
     ),
     TableColumn(
-        Column("why", "WHY", cut_to=24), cell=lambda r: state(r.status.health, r.status.why)
+        Column("why", "WHY", cut_to=24), cell=lambda r: Cell.state(r.status.health, r.status.why)
     ),
     TableColumn(
         Column("policy", "POLICY", least=7, spare=5),
@@ -322,7 +319,7 @@ COLUMNS: tuple[TableColumn[ServiceItem, ServiceRow], ...] = (
     TableColumn(
         Column("age", "AGE", right=True, chosen=False),
         get=lambda s: age(s.age),
-        cell=lambda r: since(r.created, r.age),
+        cell=lambda r: Cell.since(r.created, r.age),
     ),
     TableColumn(Column("labels", "LABELS", cut_to=20, chosen=False), cell=_labels_cell),
     TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=_selected_by),

@@ -9,21 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.model.durations import age, duration
 from app.model.sessions import Session, Witness, sessions
-from app.report.columns import (
-    NONE,
-    Cell,
-    Column,
-    ScreenTable,
-    Table,
-    TableColumn,
-    address,
-    number,
-    optional,
-    seconds,
-    sign,
-    state,
-    text,
-)
+from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, optional, sign
 from app.report.json import Item, item
 from app.report.lines import NOTHING, age_of, time_of_day
 from app.state.kinds import SESSION_KINDS
@@ -190,16 +176,16 @@ def sparkline(flaps: Flaps, now: datetime) -> str:
 
 
 def _state(row: SessionRow) -> Cell:
-    return state(row.standing.health, row.state, "≠" if row.disagree else "")
+    return Cell.state(row.standing.health, row.state, "≠" if row.disagree else "")
 
 
 def _uptime(row: SessionRow) -> Cell:
     uptime = row.standing.session.uptime(row.now) if row.standing.session else None
-    return seconds(uptime, duration(uptime))
+    return Cell.seconds(uptime, duration(uptime))
 
 
 def _flaps(row: SessionRow) -> Cell:
-    return number(row.flaps.count, "warn" if row.lost_lately else "")
+    return Cell.number(row.flaps.count, "warn" if row.lost_lately else "")
 
 
 def _recent(row: SessionRow) -> Cell:
@@ -217,14 +203,14 @@ def _reason(row: SessionRow) -> Cell:
 def _reported_by(row: SessionRow) -> Cell:
     session = row.standing.session
     if session is None or not session.shown:
-        return text("?")
+        return Cell.of("?")
     agent = session.cli is not None and session.shown == session.cli.source
-    return text("cli" if agent else "api")
+    return Cell.of("cli" if agent else "api")
 
 
 def _families_cell(row: SessionRow) -> Cell:
     families = row.standing.session.families if row.standing.session else ()
-    return text(", ".join(f"{f.afi}/{f.safi} {f.advertised}" for f in families))
+    return Cell.of(", ".join(f"{f.afi}/{f.safi} {f.advertised}" for f in families))
 
 
 def _timer(read: Callable[[BgpPeer], int]) -> Callable[[SessionRow], Cell]:
@@ -233,24 +219,24 @@ def _timer(read: Callable[[BgpPeer], int]) -> Callable[[SessionRow], Cell]:
     def cell(row: SessionRow) -> Cell:
         reported = row.standing.session.reported if row.standing.session else None
         value = read(reported) if reported else 0
-        return seconds(value or None, f"{value}s" if value else NOTHING)
+        return Cell.seconds(value or None, f"{value}s" if value else NOTHING)
 
     return cell
 
 
 NODE: TableColumn[SessionItem, SessionRow] = TableColumn(
-    Column("node", "NODE", cut_to=10), get=lambda s: s.node, cell=lambda r: text(r.standing.node)
+    Column("node", "NODE", cut_to=10), get=lambda s: s.node, cell=lambda r: Cell.of(r.standing.node)
 )
 PEER: TableColumn[SessionItem, SessionRow] = TableColumn(
     Column("peer", "PEER", least=11),
     get=lambda s: s.peer_address or s.peer,
-    cell=lambda r: address(r.standing.peer_address),
+    cell=lambda r: Cell.address(r.standing.peer_address),
 )
 _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
     TableColumn(
         Column("as", "AS", right=True, least=5, spare=4),
         get=lambda s: optional(s.peer_asn),
-        cell=lambda r: number(r.standing.peer_asn or None, unknown="any"),
+        cell=lambda r: Cell.number(r.standing.peer_asn or None, unknown="any"),
     ),
     TableColumn(Column("state", "STATE", least=13, cut_to=14), get=lambda s: s.state, cell=_state),
     TableColumn(
@@ -262,12 +248,12 @@ _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
     TableColumn(
         Column("received", "RCVD", right=True, spare=5),
         get=lambda s: str(s.received),
-        cell=lambda r: number(r.current.received if r.current else None),
+        cell=lambda r: Cell.number(r.current.received if r.current else None),
     ),
     TableColumn(
         Column("advertised", "ADV", right=True, spare=2),
         get=lambda s: str(s.advertised),
-        cell=lambda r: number(r.current.advertised if r.current else None),
+        cell=lambda r: Cell.number(r.current.advertised if r.current else None),
     ),
     TableColumn(Column("flaps", "FLAPS", right=True, spare=3), cell=_flaps),
     TableColumn(Column("recent", "20 MIN", extra=True, drawn=True), cell=_recent),
@@ -276,18 +262,18 @@ _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
     TableColumn(
         Column("witness", "WITNESS", chosen=False), header="FROM", get=_source, cell=_reported_by
     ),
-    TableColumn(Column("name", "PEER NAME", chosen=False), cell=lambda r: text(r.standing.peer)),
+    TableColumn(Column("name", "PEER NAME", chosen=False), cell=lambda r: Cell.of(r.standing.peer)),
     TableColumn(
         Column("instance", "INSTANCE", chosen=False),
         wide=True,
         get=lambda s: s.instance,
-        cell=lambda r: text(r.standing.instance),
+        cell=lambda r: Cell.of(r.standing.instance),
     ),
     TableColumn(
         Column("local", "LOCAL AS", right=True, chosen=False),
         wide=True,
         get=lambda s: optional(s.local_asn),
-        cell=lambda r: number(r.standing.local_asn or None),
+        cell=lambda r: Cell.number(r.standing.local_asn or None),
     ),
     TableColumn(
         Column("families", "FAMILIES", chosen=False),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.model.durations import age
-from app.report.columns import Cell, Column, ScreenTable, Table, TableColumn, seconds, state, text
+from app.report.columns import Cell, Column, ScreenTable, Table, TableColumn
 from app.report.json import SourceItem, source_items
 from app.report.lines import NOTHING, age_of
 from app.state.snapshot import SourceHealth, State
@@ -50,19 +50,19 @@ def _took(took: float | None) -> str:
 
 def _state(row: SourceRow) -> Cell:
     partial = " (partial)" if row.source.problems else ""
-    return state(row.health, f"{row.source.state}{partial}")
+    return Cell.state(row.health, f"{row.source.state}{partial}")
 
 
 def _age(row: SourceRow) -> Cell:
     read = row.source.read_at
     seen = None if read is None else (row.now - read).total_seconds()
-    return seconds(seen, age_of(read, row.now))
+    return Cell.seconds(seen, age_of(read, row.now))
 
 
 def _next_try(row: SourceRow) -> Cell:
     at = row.source.next_try
     wait = None if at is None else max(0.0, (at - row.now).total_seconds())
-    return seconds(wait, NOTHING if wait is None else f"{wait:.0f}s")
+    return Cell.seconds(wait, NOTHING if wait is None else f"{wait:.0f}s")
 
 
 def _error(row: SourceRow) -> Cell:
@@ -75,7 +75,7 @@ COLUMNS: tuple[TableColumn[SourceItem, SourceRow], ...] = (
         Column("name", "READ", cut_to=18),
         header="SOURCE",
         get=lambda s: s.name,
-        cell=lambda r: text(r.source.label),
+        cell=lambda r: Cell.of(r.source.label),
     ),
     TableColumn(Column("state", "STATE", least=9), get=lambda s: s.state, cell=_state),
     TableColumn(
@@ -86,7 +86,7 @@ COLUMNS: tuple[TableColumn[SourceItem, SourceRow], ...] = (
     TableColumn(
         Column("took", "TOOK", right=True, spare=2, marks=False),
         get=lambda s: _took(s.took),
-        cell=lambda r: seconds(r.source.took, _took(r.source.took)),
+        cell=lambda r: Cell.seconds(r.source.took, _took(r.source.took)),
     ),
     TableColumn(Column("next", "NEXT TRY", right=True, spare=1, marks=False), cell=_next_try),
     TableColumn(
