@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual import on
 from textual.app import ComposeResult
 
-from app.diagnosis.verdict import category_of
+from app.diagnosis.diagnoser import category_of
 from app.model.finding import Finding, Ref, health_of, rank
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row

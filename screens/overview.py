@@ -60,7 +60,7 @@ from screens.widgets.live_text import LiveText, OpenableText
 from screens.widgets.log_view import LogView
 
 if TYPE_CHECKING:
-    from app.diagnosis.verdict import Verdict
+    from app.diagnosis.diagnoser import Verdict
     from app.model.case import Case
     from screens.overview_panels import Cause
 

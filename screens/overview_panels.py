@@ -30,7 +30,7 @@ from screens.base.selection import Selection, selection_by
 from screens.widgets.block_list import Block
 
 if TYPE_CHECKING:
-    from app.diagnosis.verdict import Verdict
+    from app.diagnosis.diagnoser import Verdict
     from app.model.case import Case
     from app.model.finding import Health
 

@@ -11,10 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from app.diagnosis.pod_status import PodStatus, pod_statuses
-from app.model.durations import duration
 from app.model.finding import Health, Ref
 from app.model.lbipam import condition_of
-from app.model.wording import count
+from app.model.wording import count, duration
 from app.report.finding_lines import short_lines
 from app.report.lines import (
     LEADER,

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
-from app.diagnosis.prefix_overview import announcements, longest_match, routes_by_prefix
+from app.diagnosis.addresses import announcements, longest_match, routes_by_prefix
 from app.model.finding import Ref, rank
 from app.model.routes import links, routes
 from app.model.wording import count, more, named
@@ -28,8 +28,8 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
 
 if TYPE_CHECKING:
-    from app.diagnosis.prefix_overview import Announcement, Held
-    from app.diagnosis.verdict import Verdict
+    from app.diagnosis.addresses import Announcement, Held
+    from app.diagnosis.diagnoser import Verdict
     from app.model.case import Case
     from app.model.finding import Health
     from app.model.routes import Link, LinkState, NodeRoute

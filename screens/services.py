@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.diagnosis.service_status import service_statuses
+from app.diagnosis.service_path.path import service_statuses
 from app.model.finding import Health, Ref
-from app.model.ip_sharing import permitted_namespaces, request_of, sharing_key
+from app.model.service_requests import permitted_namespaces, request_of, sharing_key
 from app.report.explanation import status_page, status_summary
 from app.report.lines import Line, Span, age_of, by_health, plain, wrapped
 from app.report.tables.services import SCREEN, ServiceRow, service_rows

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from app.model.durations import duration
 from app.model.finding import rank
 from app.model.sessions import session_health
+from app.model.wording import duration
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, age_of
 

@@ -15,12 +15,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from app.diagnosis.session_status import standings
-from app.model.durations import duration
 from app.model.finding import Ref, rank
-from app.model.flap_history import key_of as link_of
 from app.model.selectors import describe
+from app.model.session_history import key_of as link_of
 from app.model.sessions import CLI_SOURCE, Witness, configuration_known, readings_by_node
-from app.model.wording import count
+from app.model.wording import count, duration
 from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span, Tone, age_of, by_health, time_of_day
 from app.report.tables.sessions import BY_NODE, BY_PEER, WINDOW, SessionRow, proof, sparkline
@@ -36,10 +35,10 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
 
 if TYPE_CHECKING:
-    from app.diagnosis.session_status import Standing
+    from app.diagnosis.session_status import SessionStatus
     from app.model.desired_peerings import Peering, PeeringFamily, SelectedAdvertisement
     from app.model.finding import Finding, Health
-    from app.model.flap_history import Flaps
+    from app.model.session_history import Flaps
     from app.state.snapshot import Snapshot
     from collectors.cilium.command_records import BgpPeer, Capability
     from collectors.cilium.records import AdvertisedAttributes
@@ -79,7 +78,7 @@ class SessionsPicture:
     """By the keys of their rows."""
 
 
-def _headline(found: Sequence[Standing], *, by_peer: bool) -> Line:
+def _headline(found: Sequence[SessionStatus], *, by_peer: bool) -> Line:
     """How many are up, how many are not, and how they are grouped."""
     if not found:
         return ()
@@ -89,7 +88,7 @@ def _headline(found: Sequence[Standing], *, by_peer: bool) -> Line:
     return (Span(f"{up} of {len(found)} established"), *amiss, Span(grouped, "none"))
 
 
-def _is_about(standing: Standing, ref: Ref) -> bool:
+def _is_about(standing: SessionStatus, ref: Ref) -> bool:
     match ref.kind:
         case "Session":
             return standing.ref == ref
@@ -198,11 +197,11 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
             return None
         return self._picture.sessions.get(self.query_one("#sessions", LiveTable).selected)
 
-    def _standings(self, snapshot: Snapshot) -> tuple[Standing, ...]:
+    def _standings(self, snapshot: Snapshot) -> tuple[SessionStatus, ...]:
         case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
         return standings(case, verdict.findings)
 
-    def _pictured(self, snapshot: Snapshot, found: Sequence[Standing]) -> SessionsPicture:
+    def _pictured(self, snapshot: Snapshot, found: Sequence[SessionStatus]) -> SessionsPicture:
         sessions = [standing.session for standing in found if standing.session]
         missing = {(s.node, s.peer_address): s.peer_asn for s in found if s.missing}
         health = {standing.key: standing.health for standing in found}
@@ -270,7 +269,7 @@ def _head(row: SessionRow) -> Iterator[Line]:
         yield labelled("", words if known else "whether it is configured is not known yet", "warn")
 
 
-def _why(standing: Standing, now: datetime) -> Iterator[Line]:
+def _why(standing: SessionStatus, now: datetime) -> Iterator[Line]:
     if standing.reason:
         tone: Tone = standing.health if standing.health in ("fail", "warn") else ""
         yield labelled("why", standing.reason, tone)
@@ -287,7 +286,7 @@ def _finding(finding: Finding) -> Iterator[Line]:
         yield labelled("", f"{seen.source}: {where} {seen.value}".rstrip(), "none")
 
 
-def _witnesses(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
+def _witnesses(standing: SessionStatus, snapshot: Snapshot) -> Iterator[Line]:
     session = standing.session
     if session is None:
         yield labelled("told by", "nobody: neither the agent nor the API has such a session")
@@ -345,7 +344,7 @@ def _lost(flaps: Flaps, started: datetime | None, now: datetime) -> Iterator[Lin
     yield labelled("", f"watched {since}{'; the log of the agent tells more' * logged}", "none")
 
 
-def _agreed(standing: Standing) -> Iterator[Line]:
+def _agreed(standing: SessionStatus) -> Iterator[Line]:
     """Timers and the like: what is configured, and what is in force where it differs."""
     reported = standing.session.reported if standing.session else None
     peering = standing.peering
@@ -394,7 +393,7 @@ def _password(peering: Peering | None, reported: BgpPeer | None) -> Iterator[Lin
     yield labelled("password", name, "warn" if secret and in_use is False else "")
 
 
-def _carried(standing: Standing, snapshot: Snapshot) -> Iterator[Line]:
+def _carried(standing: SessionStatus, snapshot: Snapshot) -> Iterator[Line]:
     """Families with what they count and what the agent makes their export policy from."""
     counts = {
         f"{f.afi}/{f.safi}": f"{f.received} received, {f.advertised} advertised"
@@ -425,7 +424,7 @@ def _exports(family: PeeringFamily, snapshot: Snapshot) -> list[str]:
     return [f"exports nothing: it selects advertisements by {chosen}, and there is none"]
 
 
-def _neighbor_attributes(standing: Standing, snapshot: Snapshot) -> Iterator[str]:
+def _neighbor_attributes(standing: SessionStatus, snapshot: Snapshot) -> Iterator[str]:
     """What BGPv1 puts on the routes of this neighbour alone."""
     owner = standing.peering.owner.name if standing.peering else ""
     policy = snapshot.records[kinds.PEERING_POLICIES].get(owner)
@@ -469,7 +468,7 @@ def _attribute_words(attributes: AdvertisedAttributes) -> str:
     return ", ".join(words)
 
 
-def _configured(standing: Standing) -> Iterator[Line]:
+def _configured(standing: SessionStatus) -> Iterator[Line]:
     peering = standing.peering
     if peering is None:
         return

@@ -19,9 +19,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.diagnosis.rules import advertisement, workload
+from app.diagnosis.diagnoser import diagnose
+from app.diagnosis.rules import services as service_rules
 from app.diagnosis.service_path.paths import service_paths
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.state.derived import Memo
 from app.state.kinds import KINDS, NODE_CONFIGS
@@ -321,7 +321,7 @@ def _later(snapshot: Snapshot, kind: str, records: Mapping[str, object]) -> Snap
 def paths(case: Case) -> None:
     """The ways of all services and what CS5 and CS6 say of them."""
     service_paths(case)
-    for rule in (*advertisement.RULES, *workload.RULES):
+    for rule in service_rules.RULES:
         tuple(rule(case))
 
 

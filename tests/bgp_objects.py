@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from msgspec import inspect, structs
 
-from app.diagnosis.causes import linked
+from app.diagnosis.catalog import linked
 from app.diagnosis.rules.bgp_config import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity

@@ -10,8 +10,7 @@ from types import MappingProxyType
 import msgspec
 
 from app.config.expected_settings import ExpectedSetting
-from app.diagnosis.catalog import code
-from app.diagnosis.causes import linked
+from app.diagnosis.catalog import code, linked
 from app.diagnosis.rules.cilium import RULES as CILIUM
 from app.diagnosis.rules.configuration import RULES as CONFIGURATION
 from app.diagnosis.rules.visibility import RULES as VIEW

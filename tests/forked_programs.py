@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HEAVY = (
-    *("app.cli.main", "app.dashboard.app", "app.diagnosis.verdict", "app.pipeline.sources"),
+    *("app.cli.main", "app.dashboard.app", "app.diagnosis.diagnoser", "app.pipeline.sources"),
     *("aiohttp", "kubernetes.client", "sh", "yaml"),
 )
 """What the program imports, now or later."""

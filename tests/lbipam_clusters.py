@@ -8,9 +8,8 @@ from datetime import timedelta
 
 import msgspec
 
-from app.diagnosis.catalog import CODES, code
-from app.diagnosis.causes import linked
-from app.diagnosis.rules.lbipam import RULES
+from app.diagnosis.catalog import CODES, code, linked
+from app.diagnosis.rules.lbipam_services import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.model.durations import age, span
+from app.model.wording import age, span
 from app.report.lines import age_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

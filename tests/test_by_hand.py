@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.read_commands import in_context
-from app.diagnosis.verdict import diagnose
+from app.diagnosis.diagnoser import diagnose
 from app.model.case import Case
+from app.model.finding import in_context
 from tests.recorded import NAMES, snapshot_of
 
 FLAG = "--context admin@home"

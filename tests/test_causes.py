@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from app.diagnosis.causes import linked
+from app.diagnosis.catalog import linked
 from app.model.finding import Finding, Ref, Severity
 
 SESSIONS = tuple(Ref("Session", f"{node}/192.0.2.1") for node in ("a", "b", "c"))

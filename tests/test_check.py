@@ -25,9 +25,9 @@ from app.cli.check import (
 )
 from app.cli.parser import grammar
 from app.diagnosis import catalog
+from app.diagnosis.diagnoser import Verdict
 from app.diagnosis.ignore_file import Ignored, IgnoreEntry
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
-from app.diagnosis.verdict import Verdict
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.report.check_text import short, text
 from app.report.documents import findings_json, junit

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.service_path.path import HopState
 from app.diagnosis.service_path.paths import path_of
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot, State

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.service_path.paths import service_paths
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.desired_peerings import peerings
 from app.model.finding import Finding

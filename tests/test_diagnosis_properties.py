@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog import code
-from app.diagnosis.causes import consequences
+from app.diagnosis.catalog import code, consequences
 from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import KINDS

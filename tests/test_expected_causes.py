@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.config.expected_settings import ExpectedSetting, expectations
-from app.diagnosis.verdict import diagnose
+from app.diagnosis.diagnoser import diagnose
 from app.model.case import Case
 from app.model.finding import Finding
 from app.state.snapshot import Snapshot

@@ -10,10 +10,9 @@ from types import MappingProxyType
 
 import pytest
 
-from app.diagnosis.catalog import code
-from app.diagnosis.causes import concerning
+from app.diagnosis.catalog import code, concerning
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.explain import ABOUT, BadQuestion, Explanation, NoSuchThing, question
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.routes import announcers

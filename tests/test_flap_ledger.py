@@ -8,8 +8,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.model.flap_history import KEPT, SLACK, FlapLedger, Flaps, Sight, followed, key_of
-from app.model.session_logs import SessionLog, session_events
+from app.model.session_history import (
+    KEPT,
+    SLACK,
+    FlapLedger,
+    Flaps,
+    SessionLog,
+    Sight,
+    followed,
+    key_of,
+    session_events,
+)
 from app.model.sessions import ESTABLISHED, Session
 from collectors.logs.follow import ContainerLog
 from collectors.logs.targets import Target

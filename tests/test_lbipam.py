@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.model.desired_routes import backends
 from app.model.lbipam import block_range, load_balancers, parse_address, pool_usages
 from app.model.routes import announcers, announcers_of, routes
 from app.model.selectors import describe, selects, service_labels
-from app.model.service_endpoints import backends
 from app.state.kinds import SERVICES
 from collectors.cilium.records import PoolBlock
 from collectors.kubernetes.records import LabelSelector, Requirement

@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
-from app.model.flap_history import FlapLedger
+from app.model.session_history import FlapLedger
 from app.pipeline import followers as losses
 from app.pipeline.followers import count_losses
 from app.state.kinds import BGP_PEERS

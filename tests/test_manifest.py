@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.read_commands import Value, with_manifest
+from app.model.finding import Value, with_manifest
 
 SCALARS = (
     st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12) | st.integers()

@@ -14,12 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.address_lookup import look_up_address, look_up_prefix
+from app.diagnosis.addresses import look_up_address, look_up_prefix
 from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of, service_paths
 from app.model.case import Case
-from app.model.desired_routes import Obstacle, configuration, expectation
-from app.model.service_endpoints import serving
+from app.model.desired_routes import Obstacle, configuration, expectation, serving
 from app.state.derived import Memo
 from app.state.kinds import (
     ADVERTISEMENTS,

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diagnosis.address_lookup import look_up_prefix
+from app.diagnosis.addresses import Announcement, announcements, longest_match, look_up_prefix
 from app.diagnosis.diagnoser import Diagnoser
-from app.diagnosis.prefix_overview import Announcement, announcements, longest_match
 from app.diagnosis.service_path.paths import service_paths
 from app.state.snapshot import Snapshot
 from tests.recorded import NAMES, snapshot_of

@@ -10,13 +10,12 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.catalog import code
-from app.diagnosis.causes import linked
-from app.diagnosis.rules.advertisement import RULES
+from app.diagnosis.catalog import code, linked
+from app.diagnosis.diagnoser import diagnose
+from app.diagnosis.rules.services import mapped_next_hops, services, unasked
 from app.diagnosis.service_path.announcing import selection_remedy
 from app.diagnosis.service_path.path import HopState
 from app.diagnosis.service_path.paths import path_of
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.state.derived import Memo
@@ -51,6 +50,8 @@ from tests.test_paths import (
 )
 from tests.test_rules_workload import endpoint, served_by
 from tests.test_session_causes import BROKEN, UP, logged, with_peers
+
+RULES = (services, unasked, mapped_next_hops)
 
 COUNTED = ("routes_advertised_ipv4", "routes_advertised_ipv6")
 PREFIX = "172.29.52.101/32"

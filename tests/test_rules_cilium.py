@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.rules.cilium import RULES
 from app.diagnosis.rules.pods import PULLING, STARTING, trouble
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.model.finding import Ref, Severity
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.diagnosis.rules.lbipam_words import GRACE
+from app.diagnosis.rules.lbipam_pools import GRACE
 from app.state.snapshot import Snapshot
 from collectors.cilium.records import PoolBlock
 from collectors.kubernetes.records import ServicePort

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.rules.lbipam import RULES, address_findings, matching_pools, responsible
+from app.diagnosis.rules.lbipam_services import RULES, address_findings, matching_pools, responsible
 from app.model.case import Case
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot

@@ -8,10 +8,9 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.causes import concerning
-from app.diagnosis.diagnoser import Diagnoser
-from app.diagnosis.rules.workload import RULES
-from app.diagnosis.verdict import diagnose
+from app.diagnosis.catalog import concerning
+from app.diagnosis.diagnoser import Diagnoser, diagnose
+from app.diagnosis.rules.services import invalid, selected, unreachable, without_endpoints
 from app.lab.scenario import read_scenario
 from app.lab.store import JsonObject
 from app.model.case import Case
@@ -21,6 +20,8 @@ from app.state.snapshot import Snapshot, State
 from tests.diagnosed import with_config, with_health
 from tests.lab_reading import read_inside
 from tests.recorded import changed, snapshot_of
+
+RULES = (without_endpoints, unreachable, invalid, selected)
 
 GRAFANA = Ref("Service", "grafana", "monitoring")
 SYSLOG = Ref("Service", "syslog", "monitoring")

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.diagnosis.catalog import CODES, code
-from app.diagnosis.causes import linked
+from app.diagnosis.catalog import CODES, code, linked
 from app.diagnosis.rules.sessions import RULES
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from app.diagnosis.rules.workload import RULES
+from app.diagnosis.rules.services import invalid, selected, unreachable, without_endpoints
 from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.kinds import ENDPOINT_SLICES, SERVICES
@@ -21,6 +21,8 @@ from collectors.kubernetes.records import (
 )
 from tests.recorded import NAMES, changed, snapshot_of
 from tests.test_paths import GRAFANA, later, with_service
+
+RULES = (without_endpoints, unreachable, invalid, selected)
 
 
 def found_in(case: Case) -> list[Finding]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.diagnosis.verdict import Verdict as Outcome
+from app.diagnosis.diagnoser import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.runbooks.engine import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.diagnosis.verdict import Verdict as Outcome
+from app.diagnosis.diagnoser import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
 from app.runbooks.evaluation import Judgement, View, causes, judge, kinds_judged, worst
 from app.runbooks.library import built_in

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.diagnosis.catalog import CODES, code
-from app.diagnosis.verdict import Verdict as Outcome
+from app.diagnosis.diagnoser import Verdict as Outcome
 from app.model.finding import Finding, Ref, Severity
 from app.runbooks.evaluation import View
 from app.runbooks.library import Library, Suggestion, fitting, suggest, suggest_about, suggest_for

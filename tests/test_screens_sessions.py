@@ -14,7 +14,7 @@ from app.dashboard.app import CiliscopeApp
 from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.session_status import healths, standings
 from app.model.finding import Finding, Ref, Severity, session_ref
-from app.model.flap_history import Flaps, Loss
+from app.model.session_history import Flaps, Loss
 from app.report.lines import text_of
 from app.report.tables.sessions import SessionRow, sparkline
 from collectors.cilium.records import PeeringPolicy

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from app.diagnosis.diagnoser import Diagnoser
-from app.diagnosis.service_path.path import Hop, HopName, HopState, PrefixPath, ServicePath
-from app.diagnosis.service_status import ServiceStatus, service_statuses, verdict_words
+from app.diagnosis.service_path.path import (
+    Hop,
+    HopName,
+    HopState,
+    PrefixPath,
+    ServicePath,
+    ServiceStatus,
+    service_statuses,
+    verdict_words,
+)
 from app.model.finding import Finding, Ref, Severity
 from app.report.explanation import prefix_lines, status_page, status_summary
 from app.report.lines import rows_of, text_of

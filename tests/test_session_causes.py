@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.model.case import Case
 from app.model.session_causes import FLAPS, Bgp, down, flaps
-from app.model.session_logs import FOLLOWED, AgentLogs, Kind, SessionLog, session_events
+from app.model.session_history import FOLLOWED, AgentLogs, EventKind, SessionLog, session_events
 from app.state.kinds import AGENT_LOGS, BGP_PEERS, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.kubernetes.records import NodeAddress
@@ -315,12 +315,16 @@ async def test_losses_that_the_router_announced_are_no_flaps(silent: Snapshot) -
 @pytest.mark.parametrize(
     ("name", "kinds", "code"),
     [
-        ("router-frozen", {Kind.CONFIGURED, Kind.UP, Kind.EXPIRED, Kind.LOST}, "CS403"),
-        ("v1-router-killed", {Kind.LOST}, "CS401"),
-        ("wrong-peer-asn", {Kind.CONFIGURED, Kind.SENT}, "CS402"),
+        (
+            "router-frozen",
+            {EventKind.CONFIGURED, EventKind.UP, EventKind.EXPIRED, EventKind.LOST},
+            "CS403",
+        ),
+        ("v1-router-killed", {EventKind.LOST}, "CS401"),
+        ("wrong-peer-asn", {EventKind.CONFIGURED, EventKind.SENT}, "CS402"),
     ],
 )
-async def test_what_real_agents_logged(name: str, kinds: set[Kind], code: str) -> None:
+async def test_what_real_agents_logged(name: str, kinds: set[EventKind], code: str) -> None:
     snapshot = with_logs(await snapshot_of(name), name)
     assert {event.kind for event in session_log(snapshot).events} == kinds
     assert {found for found, _ in causes(snapshot)} == {code}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.model.ip_sharing import (
+from app.model.service_requests import (
     IPS,
     SHARING_KEY,
     SHARING_NAMESPACES,

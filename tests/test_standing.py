@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from app.diagnosis.diagnoser import Diagnoser
-from app.diagnosis.session_status import NO_SESSION, Standing, standings
+from app.diagnosis.session_status import NO_SESSION, SessionStatus, standings
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 from app.state.snapshot import Snapshot
 from tests.diagnosed import agent_of, unready, with_pod
@@ -17,14 +17,14 @@ from tests.recorded import changed, snapshot_of, with_logs
 NODE_NAMES = ["talos-cp-1", "talos-cp-2", "talos-cp-3"]
 
 
-def found_in(snapshot: Snapshot) -> dict[str, Standing]:
+def found_in(snapshot: Snapshot) -> dict[str, SessionStatus]:
     judge = Diagnoser()
     found = standings(judge.case(snapshot), judge.verdict(snapshot).findings)
     assert len({each.key for each in found}) == len(found)
     return {each.node: each for each in found}
 
 
-async def recorded(name: str) -> dict[str, Standing]:
+async def recorded(name: str) -> dict[str, SessionStatus]:
     return found_in(with_logs(await snapshot_of(name), name))
 
 

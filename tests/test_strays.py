@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.explain import about_service
 from app.diagnosis.service_path.path import HopState, PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of, service_paths
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.report.documents import explanation_json
 from app.report.explanation import explanation_text

@@ -15,7 +15,7 @@ from app.config.settings import Settings
 from app.dashboard.clusters import LiveCluster
 from app.diagnosis.rules.sessions import RULES
 from app.model.case import Case
-from app.model.session_logs import FOLLOWED
+from app.model.session_history import FOLLOWED
 from app.pipeline import followers as module
 from app.pipeline import sources
 from app.pipeline.followers import follow_suspects, suspects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.diagnosis.verdict import diagnose
+from app.diagnosis.diagnoser import diagnose
 from app.model.case import Case
 from app.model.finding import Finding, Severity
 from app.state.snapshot import Snapshot

@@ -15,10 +15,9 @@ from app.config.config_file import SettingsError
 from app.config.expected_settings import ExpectedSetting, expectations
 from app.config.settings import Settings
 from app.diagnosis.catalog import CODES
-from app.diagnosis.diagnoser import Diagnoser
+from app.diagnosis.diagnoser import Diagnoser, Verdict
 from app.diagnosis.ignore_file import IgnoreEntry, IgnoreError, given_entries, read_entries
 from app.diagnosis.inputs import CATEGORIES, NoCategory, categories_of
-from app.diagnosis.verdict import Verdict
 from app.model.finding import Severity
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring

@@ -12,8 +12,8 @@ from app.config.config_file import SettingsError
 from app.config.settings import Settings
 from app.diagnosis import catalog
 from app.diagnosis.catalog import docs_page
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.explain import ABOUT, BadQuestion, NoSuchThing, question
-from app.diagnosis.verdict import diagnose
 from app.model.case import Case
 from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring

@@ -8,21 +8,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from app.diagnosis.address_lookup import Known, look_up_address, look_up_prefix
-from app.diagnosis.catalog import CODES, docs_page
-from app.diagnosis.causes import concerning
+from app.diagnosis.addresses import Known, look_up_address, look_up_prefix
+from app.diagnosis.catalog import CODES, concerning, docs_page
 from app.diagnosis.inputs import answered
 from app.diagnosis.service_path.path import PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of
 from app.model.case import Case
 from app.model.desired_peerings import peerings
-from app.model.durations import age, duration
 from app.model.finding import Finding, Ref
 from app.model.lbipam import LoadBalancer, PoolUsage
 from app.model.route_coverage import scene
 from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness
-from app.model.wording import named
+from app.model.wording import age, duration, named
 from app.state.kinds import (
     ADVERTISED,
     ADVERTISEMENTS,

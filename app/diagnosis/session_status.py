@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from app.model.case import Case
 from app.model.desired_peerings import Peering, bgp_enabled, peerings
 from app.model.finding import Finding, Health, Ref, Severity, session_ref
-from app.model.flap_history import Key, key_of
 from app.model.session_causes import Bgp, Down, bgp_of, down
-from app.model.session_logs import Kind, SessionEvent
+from app.model.session_history import EventKind, SessionEvent, SessionKey, key_of
 from app.model.sessions import Session, session_health
 from collectors.logs.lines import notification_words
 
@@ -25,7 +24,7 @@ _ORDER = (Severity.FAIL, Severity.WARN, Severity.UNKNOWN, Severity.INFO)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Standing:
+class SessionStatus:
     """A session that is or should be, with what is to be said of it."""
 
     node: str
@@ -67,7 +66,7 @@ class Standing:
         return session_ref(self.node, self.peer_address)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SessionKey:
         """What identifies it."""
         return (self.node, self.peer_address, self.local_asn or 0)
 
@@ -78,12 +77,12 @@ class _Ground:
 
     case: Case
     bgp: Bgp
-    down: Mapping[Key, Down]
+    down: Mapping[SessionKey, Down]
     findings: Mapping[Ref, Sequence[Finding]]
     by_id: Mapping[str, Finding]
 
 
-def standings(case: Case, findings: Iterable[Finding]) -> tuple[Standing, ...]:
+def standings(case: Case, findings: Iterable[Finding]) -> tuple[SessionStatus, ...]:
     """Every session that exists or should, by node, peer and local AS."""
     ground = _ground(case, findings)
     found = {key_of(session): _of_session(ground, session) for session in case.sessions}
@@ -124,13 +123,13 @@ def _about_sessions(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Findin
     return found
 
 
-def _of_session(ground: _Ground, session: Session) -> Standing:
+def _of_session(ground: _Ground, session: Session) -> SessionStatus:
     case, findings = ground.case, _findings(ground, session)
     fallen = ground.down.get(key_of(session))
     dead, missing = _is_dead(session), _is_missing(session, findings)
     health, reason = _judged(ground, session, findings)
     state = session.api.state if dead and session.api else session.state
-    return Standing(
+    return SessionStatus(
         node=session.node,
         peer_address=session.peer_address,
         peer=session.peer,
@@ -177,14 +176,14 @@ def _is_missing(session: Session, findings: Iterable[Finding]) -> bool:
     return not _is_dead(session) and any(finding.code == "CS407" for finding in findings)
 
 
-def _of_peering(ground: _Ground, peering: Peering) -> Standing:
+def _of_peering(ground: _Ground, peering: Peering) -> SessionStatus:
     findings = tuple(ground.findings.get(peering.session, ()))
     why = peering.problem
     if not why and bgp_enabled(ground.case) is False:
         why = "the BGP control plane is off"
     elif not why and not peering.rendered:
         why = "the operator has not written a CiliumBGPNodeConfig for the node"
-    return Standing(
+    return SessionStatus(
         node=peering.node,
         peer_address=peering.peer_address,
         peer=peering.peer,
@@ -218,7 +217,7 @@ def down_words(fallen: Down) -> str:
             return "nobody answers; fits a password mismatch or a filter"
         case "CS412":
             return "nobody answers; the peer seems to be more than one hop away"
-    if word is not None and word.cause is Kind.SENT and word.code is not None:
+    if word is not None and word.cause is EventKind.SENT and word.code is not None:
         return f"refused here: {notification_words(word.code, word.subcode or 0)}"
     if word is not None:
         return "connection lost, and nobody answers since"
@@ -231,7 +230,7 @@ def down_words(fallen: Down) -> str:
 
 def _mismatch(fallen: Down, word: SessionEvent | None) -> str:
     session = fallen.session
-    if word is not None and word.cause is Kind.RECEIVED:
+    if word is not None and word.cause is EventKind.RECEIVED:
         return f"AS number mismatch: the peer refuses {session.local_asn}"
     expected = (word.expected if word else None) or session.peer_asn
     named = f", the peer is {word.named}" if word is not None and word.named else ""

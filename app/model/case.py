@@ -97,6 +97,11 @@ class Case:
         """A setting in force, its default where the key is absent; None when not known."""
         return None if self.config is None else self.config.get(key, default)
 
+    def enabled(self, key: str, default: str) -> bool | None:
+        """Whether a switch of `cilium-config` is on; None when that is not known."""
+        value = self.setting(key, default)
+        return None if value is None else value.strip().lower() in ("true", "t", "1")
+
     def known(self, *kinds: Kind[object]) -> bool:
         """Whether all these kinds have been read, so that what is not there does not exist.
 

@@ -17,7 +17,6 @@ from typing import Literal, TypeAlias
 from app.model.case import Case
 from app.model.finding import Ref, session_ref
 from app.model.health import BGPV1_REMOVED
-from app.model.lb_class import enabled
 from app.model.selectors import selects, service_labels
 from app.state.derived import Key
 from app.state.kinds import (
@@ -247,7 +246,7 @@ def bgp_enabled(case: Case) -> bool | None:
     their own. None: neither could be read.
     """
     answers = agents_say(case)
-    configured = enabled(case, "enable-bgp-control-plane", "false")
+    configured = case.enabled("enable-bgp-control-plane", "false")
     fresh = case.snapshot.health_of(BGP_PEERS).state is State.FRESH
     if answers and (fresh or configured is None):
         return any(answers.values())

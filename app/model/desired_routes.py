@@ -1,10 +1,4 @@
-"""Which nodes should announce which prefix of a service, and what keeps an address out of BGP.
-
-Per service and node, as the agents decide it: class, advertisement, address type, frontend, traffic
-policy, prefix length, family. Source: Cilium pkg/bgp/manager/reconciler/service.go (1.19 and later
-read the datapath's frontends), pkg/bgpv1/manager/reconcilerv2/service.go (1.17 and 1.18 read the
-Service objects); `docs/cilium.md`, "Selectors" and "Routes".
-"""
+"""The endpoints of a service: which are ready, and on which nodes they run."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 from app.model.case import Case
 from app.model.desired_peerings import (
@@ -27,15 +22,15 @@ from app.model.desired_peerings import (
 )
 from app.model.finding import Ref
 from app.model.health import Version
-from app.model.lb_class import BGP_CLASS
 from app.model.lbipam import Address, parse_address
 from app.model.routes import Link
 from app.model.selectors import selects, service_labels
-from app.model.service_endpoints import Serving
+from app.model.service_requests import BGP_CLASS
 from app.state.derived import Key
 from app.state.kinds import (
     ADVERTISEMENTS,
     CLUSTER_CONFIGS,
+    ENDPOINT_SLICES,
     L2_POLICIES,
     NODE_CONFIGS,
     NODES,
@@ -45,6 +40,64 @@ from app.state.kinds import (
 )
 from collectors.cilium.records import L2Policy
 from collectors.kubernetes.records import Ingress, Service
+
+if TYPE_CHECKING:
+    from app.state.snapshot import Snapshot
+    from collectors.kubernetes.records import Endpoint, EndpointSlice
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The endpoints of a service. A pod with addresses of two families is one endpoint."""
+
+    ready: int
+    total: int
+    nodes: tuple[str, ...]
+    """Nodes with an endpoint that is ready."""
+    alive: tuple[str, ...]
+    """Nodes with an endpoint that is not terminating, ready or not."""
+    leaving: tuple[str, ...]
+    """Nodes with an endpoint that is terminating."""
+    homeless: int
+    """Ready endpoints without a node."""
+
+
+def backends(snapshot: Snapshot, service: str) -> Serving | None:
+    """The endpoints of a service by its key; None when endpoint slices are not known."""
+    if not snapshot.health_of(ENDPOINT_SLICES).known:
+        return None
+    return serving(snapshot.slices_by_service.get(service, ()))
+
+
+def serving(slices: Iterable[EndpointSlice]) -> Serving:
+    """What a service's slices say. An absent `ready` counts as ready (discovery.k8s.io/v1)."""
+    ready: dict[str, bool] = {}
+    nodes: set[str] = set()
+    alive: set[str] = set()
+    leaving: set[str] = set()
+    homeless: set[str] = set()
+    for endpoint in (endpoint for found in slices for endpoint in found.endpoints):
+        name, node = _name(endpoint), endpoint.node_name
+        is_ready = endpoint.conditions.ready is not False
+        ready[name] = ready.get(name, False) or is_ready
+        if is_ready:
+            (nodes if node else homeless).add(node or name)
+        (leaving if endpoint.conditions.terminating else alive).add(node)
+    return Serving(
+        ready=sum(ready.values()),
+        total=len(ready),
+        nodes=tuple(sorted(nodes)),
+        alive=tuple(sorted(filter(None, alive))),
+        leaving=tuple(sorted(filter(None, leaving))),
+        homeless=len(homeless),
+    )
+
+
+def _name(endpoint: Endpoint) -> str:
+    """What tells an endpoint from others: a dual-stack service has a slice a family."""
+    target = endpoint.target_ref
+    return f"{target.namespace}/{target.name}" if target else " ".join(endpoint.addresses)
+
 
 READS_FRONTENDS: Version = (1, 19)
 """The first Cilium whose BGP reads the datapath's frontends instead of Service objects."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.model.case import Case
-from app.model.ip_sharing import request_of, sharing_key
-from app.model.lb_class import controllers_at_work, enabled, other_controllers
 from app.model.lbipam import (
     POOL_CONFLICT,
     Address,
@@ -26,6 +24,12 @@ from app.model.lbipam import (
 )
 from app.model.near_misses import Miss, farness, misses
 from app.model.selectors import selects, service_labels
+from app.model.service_requests import (
+    controllers_at_work,
+    other_controllers,
+    request_of,
+    sharing_key,
+)
 from app.state.derived import Key
 from app.state.kinds import EVENTS, POOLS, SERVICES
 from collectors.cilium.records import Pool
@@ -126,7 +130,7 @@ def matching_pools(case: Case, balancer: LoadBalancer) -> tuple[PoolMatch, ...]:
 def wanted_families(case: Case, service: Service) -> tuple[int, ...]:
     """The address families that LB-IPAM is to serve when no address is asked for by name."""
     own = tuple(6 if family == "IPv6" else 4 for family in service.spec.ip_families)
-    on = tuple(f for f in FAMILIES if enabled(case, f"enable-ipv{f}", "true") is not False)
+    on = tuple(f for f in FAMILIES if case.enabled(f"enable-ipv{f}", "true") is not False)
     if service.spec.ip_family_policy == "RequireDualStack":
         return on
     if service.spec.ip_family_policy == "PreferDualStack":

@@ -19,13 +19,14 @@ from app.model.desired_routes import (
     Configuration,
     Expectation,
     Kept,
+    Serving,
     Wanted,
     configuration,
     expectation,
+    serving,
 )
 from app.model.lbipam import Address, balancers_by_service, by_address
 from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links
-from app.model.service_endpoints import Serving, serving
 from app.state.derived import Key, Parts
 from app.state.kinds import (
     ADVERTISEMENTS,

@@ -17,7 +17,14 @@ from app.model.case import Case
 from app.model.desired_peerings import Peering, peerings
 from app.model.finding import Ref
 from app.model.lbipam import Address, parse_address
-from app.model.session_logs import CEASE, AgentLogs, Kind, SessionEvent, SessionLog, agent_logs
+from app.model.session_history import (
+    CEASE,
+    AgentLogs,
+    EventKind,
+    SessionEvent,
+    SessionLog,
+    agent_logs,
+)
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from app.state.kinds import CILIUM_NODES, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot
@@ -131,7 +138,7 @@ def flaps(log: SessionLog, now: datetime) -> tuple[SessionEvent, ...]:
     Those that the router announced (cease: a shutdown, a reset, a change) were somebody's will.
     """
     lost = log.losses(now - FLAP_WINDOW) if log.events else ()
-    unannounced = tuple(e for e in lost if not (e.cause is Kind.RECEIVED and e.code == CEASE))
+    unannounced = tuple(e for e in lost if not (e.cause is EventKind.RECEIVED and e.code == CEASE))
     return unannounced if len(unannounced) >= FLAPS else ()
 
 
@@ -186,7 +193,7 @@ def is_down(bgp: Bgp, session: Session) -> bool:
     if lost and bgp.case.now - lost[-1].at < MOMENT:
         return False
     change = log.last_change
-    if change is None or change.kind is not Kind.UP:
+    if change is None or change.kind is not EventKind.UP:
         return True
     if session.cli is not None and session.cli.state == ESTABLISHED:
         return False  # the API tells it, the command told otherwise: the log says who is behind
@@ -229,14 +236,14 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
         return ("CS412", "") if _beyond_reach(bgp, session, peering) else ("CS401", "")
     codes = f"{word.code}.{word.subcode}"
     if word.wrong_asn:
-        who = "refused here" if word.cause is Kind.SENT else "refused by the peer"
+        who = "refused here" if word.cause is EventKind.SENT else "refused by the peer"
         return "CS402", f"AS {session.peer_asn or 'any'} {who}"
     match word.cause:
-        case Kind.EXPIRED:
+        case EventKind.EXPIRED:
             return ("CS405" if protected else "CS403"), ""
-        case Kind.RECEIVED:
+        case EventKind.RECEIVED:
             return "CS404", codes
-        case Kind.SENT:
+        case EventKind.SENT:
             return "CS401", f"refused here {codes}"
         case _:
             return "CS401", ""

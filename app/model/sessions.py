@@ -15,10 +15,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from app.model.configuration import config_map
-from app.model.durations import span
 from app.model.finding import Health
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
+from app.model.wording import span
 from app.state.derived import Key
 from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind
 from app.state.snapshot import Snapshot, State

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from operator import is_
 
-from app.model.flap_history import FlapLedger, sights
 from app.model.session_causes import FLAP_WINDOW
-from app.model.session_logs import FOLLOWED, agent_logs
+from app.model.session_history import FOLLOWED, FlapLedger, agent_logs, sights
 from app.model.sessions import UNKNOWN, Session, sessions
 from app.pipeline.sources import Wiring
 from app.state.kinds import (

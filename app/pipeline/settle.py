@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.model.policies import policies
-from app.model.session_logs import FOLLOWED
+from app.model.session_history import FOLLOWED
 from app.pipeline.followers import follow_suspects, suspects
 from app.pipeline.sources import Wiring
 from app.state.kinds import AGENT_LOGS, CILIUM_ENDPOINTS, OPERATOR_LOG, Kind

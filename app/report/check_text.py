@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES
+from app.diagnosis.diagnoser import COUNTED, Verdict, category_of
 from app.diagnosis.inputs import labels
 from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
-from app.diagnosis.verdict import COUNTED, Verdict, category_of
 from app.model.finding import Finding, Severity, health_of
 from app.model.wording import count, named
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
@@ -26,7 +26,7 @@ from app.state.snapshot import State
 from collectors.sanitize import one_line
 
 if TYPE_CHECKING:
-    from app.diagnosis.verdict import Verdict
+    from app.diagnosis.diagnoser import Verdict
     from app.model.case import Case
     from app.model.finding import Health
 

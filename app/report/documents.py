@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES, Code, code, docs_page
+from app.diagnosis.diagnoser import Verdict, category_of
 from app.diagnosis.explain import Explanation
 from app.diagnosis.service_path.path import PrefixPath, ServicePath
-from app.diagnosis.verdict import Verdict, category_of
 from app.model.finding import Finding, Severity
 from app.model.wording import more
 from app.report.check_text import ignored_lines, not_read

@@ -19,8 +19,14 @@ from app.diagnosis import catalog
 from app.diagnosis.catalog import CODES, Code, code, docs_page
 from app.diagnosis.explain import Explanation
 from app.diagnosis.inputs import CATEGORIES, labels
-from app.diagnosis.service_path.path import Hop, HopState, PrefixPath, ServicePath
-from app.diagnosis.service_status import ServiceStatus, verdict_words
+from app.diagnosis.service_path.path import (
+    Hop,
+    HopState,
+    PrefixPath,
+    ServicePath,
+    ServiceStatus,
+    verdict_words,
+)
 from app.model.finding import health_of
 from app.model.wording import named
 from app.report.finding_lines import (

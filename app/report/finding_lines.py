@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.diagnosis.catalog import docs_page
-from app.model.durations import age
 from app.model.finding import Evidence, Finding, health_of, is_manifest
-from app.model.wording import more, named
+from app.model.wording import age, more, named
 from app.report.lines import SIGN, Paragraph, Span, Tone, plain, sign
 from collectors.sanitize import one_line, printable
 

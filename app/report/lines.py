@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from app.config.settings import Settings
-from app.model.durations import age
+from app.model.wording import age
 
 if TYPE_CHECKING:
     from app.model.finding import Health

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from app.diagnosis import catalog
 from app.diagnosis.catalog import docs_page
+from app.diagnosis.diagnoser import COUNTED, Verdict
 from app.diagnosis.inputs import answered
-from app.diagnosis.verdict import COUNTED, Verdict
 from app.model.finding import Finding, is_manifest
 from app.model.wording import count, named
 from app.report.check_text import not_read

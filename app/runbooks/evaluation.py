@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.diagnosis import inputs as categories
-from app.diagnosis.catalog import CODES
-from app.diagnosis.causes import concerning
+from app.diagnosis.catalog import CODES, concerning
+from app.diagnosis.diagnoser import Verdict as Outcome
 from app.diagnosis.inputs import INPUTS, labels, unread
 from app.diagnosis.service_path.path import Hop, HopState
 from app.diagnosis.service_path.paths import path_of
-from app.diagnosis.verdict import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
 from app.model.wording import count, more

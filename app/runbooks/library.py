@@ -17,9 +17,8 @@ from pathlib import Path
 
 from msgspec import UNSET, structs
 
-from app.diagnosis.catalog import CODES, code
-from app.diagnosis.causes import concerning
-from app.diagnosis.verdict import Verdict as Outcome
+from app.diagnosis.catalog import CODES, code, concerning
+from app.diagnosis.diagnoser import Verdict as Outcome
 from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer

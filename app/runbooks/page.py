@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from app.diagnosis.read_commands import in_context
 from app.diagnosis.service_path.paths import path_of
 from app.model.case import Case
-from app.model.finding import Finding, Severity, health_of
+from app.model.finding import Finding, Severity, health_of, in_context
 from app.model.wording import more
 from app.report.finding_lines import evidence_text, remedy_lines
 from app.report.json import Item

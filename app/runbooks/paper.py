@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.diagnosis.read_commands import in_context
-from app.model.finding import health_of
+from app.model.finding import health_of, in_context
 from app.report.finding_lines import observed, remedy_lines
 from app.report.lines import Paragraph, Pen, Span, plain, sign, whole
 from app.report.markdown import escape

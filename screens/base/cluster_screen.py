@@ -26,7 +26,7 @@ from textual.widgets import Static
 
 from app.diagnosis.diagnoser import Diagnoser
 from app.model.finding import Ref
-from app.model.flap_history import FlapLedger
+from app.model.session_history import FlapLedger
 from app.report.lines import Line, Span, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State

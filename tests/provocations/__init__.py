@@ -14,8 +14,8 @@ import yaml
 
 from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.catalog import CODES
+from app.diagnosis.diagnoser import diagnose
 from app.diagnosis.ignore_file import IgnoreEntry, expired_entries, read_entries
-from app.diagnosis.verdict import diagnose
 from app.lab.scenario import Scenario, read_scenario
 from app.lab.store import JsonObject
 from app.model.case import Case

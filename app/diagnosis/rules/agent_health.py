@@ -17,11 +17,10 @@ from datetime import datetime
 
 from app.diagnosis.rules.pods import NAMED, live, pod_ref, workload
 from app.model.case import Case
-from app.model.durations import since
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod, pod_ready
 from app.model.lbipam import condition_of
-from app.model.wording import named, quoted
+from app.model.wording import named, quoted, since
 from app.state.kinds import (
     BGP_PEERS,
     CILIUM_STATUS,

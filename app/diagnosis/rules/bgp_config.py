@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from app.diagnosis.rules import bgp_config_adverts, bgp_config_peers, bgp_config_v1
-from app.diagnosis.rules.bgp_config_facts import (
+from app.diagnosis.rules.bgp_config_adverts import (
     CLUSTER,
     keys,
     labels_seen,
@@ -34,9 +34,9 @@ from app.model.desired_peerings import (
     unserved,
 )
 from app.model.finding import Evidence, Finding, Ref, Severity
-from app.model.lb_class import BGP_CLASS, enabled
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
+from app.model.service_requests import BGP_CLASS
 from app.model.wording import counted, named
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -282,7 +282,7 @@ def _asking(case: Case) -> tuple[Ref, ...]:
 def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
     setting = case.setting(_SETTING, "false")
     silent = sorted(node for node, on in agents_say(case).items() if not on)
-    if enabled(case, _SETTING, "false"):
+    if case.enabled(_SETTING, "false"):
         why = f"the agents of {counted(silent, 'node')} say that it is disabled"
         remedy = (
             f"{_SETTING} is true, but the agents run without it: they were started before the "
@@ -309,14 +309,14 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
         command=f"kubectl -n {case.snapshot.cilium_namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{_SETTING}}}'",
         about=(*wanted, *node_refs(case.snapshot.records[CILIUM_NODES])),
-        blames=() if enabled(case, _SETTING, "false") else (Ref("Setting", _SETTING),),
+        blames=() if case.enabled(_SETTING, "false") else (Ref("Setting", _SETTING),),
     )
 
 
 def _off_on_nodes(case: Case) -> Iterator[Finding]:
     asked = {peering.node for peering in peerings(case)}
     # Else a CiliumNodeConfig has it switched on for some nodes, and may well mean only those.
-    everywhere = bool(enabled(case, _SETTING, "false"))
+    everywhere = bool(case.enabled(_SETTING, "false"))
     for node, on in sorted(agents_say(case).items()):
         if on or node not in asked:
             continue
@@ -462,7 +462,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
 
 def _asks_for_pool(case: Case) -> bool:
     """Whether a service waits for an address that only LB-IPAM would give."""
-    if not enabled(case, "enable-lb-ipam", "true"):
+    if not case.enabled("enable-lb-ipam", "true"):
         return False
     return any(
         not balancer.addresses and not balancer.hostnames

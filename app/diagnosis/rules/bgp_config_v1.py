@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.rules.bgp_config_facts import (
+from app.diagnosis.rules.bgp_config_adverts import (
     CLUSTER,
     keys,
     labels_seen,

@@ -32,11 +32,10 @@ from app.diagnosis.rules.pods import (
 )
 from app.model.case import Case
 from app.model.configuration import config_map
-from app.model.durations import since, span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
-from app.model.wording import count, named, quoted
+from app.model.wording import count, named, quoted, since, span
 from app.state.derived import Key
 from app.state.kinds import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, LEASES, NODES, PODS, Kind
 from app.state.snapshot import State

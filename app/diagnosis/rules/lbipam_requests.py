@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.diagnosis.rules.lbipam_words import (
+from app.diagnosis.rules.lbipam_pools import (
     SHOW_POOLS,
     operator_refs,
     pool_ref,
@@ -21,11 +21,17 @@ from app.diagnosis.rules.lbipam_words import (
 )
 from app.model.case import Case
 from app.model.finding import Evidence, Finding, Severity
-from app.model.ip_sharing import SHARING_KEY, obstacle, request_of, sharing_key
-from app.model.lb_class import other_writers, responsible
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
+from app.model.service_requests import (
+    SHARING_KEY,
+    obstacle,
+    other_writers,
+    request_of,
+    responsible,
+    sharing_key,
+)
 from app.model.wording import named
 from app.state.derived import Key
 from app.state.kinds import POOLS, SERVICES

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from app.model.case import Case
-from app.model.durations import since, span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
-from app.model.wording import named, quoted
+from app.model.wording import named, quoted, since, span
 from app.state.derived import Key
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, PODS
 from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Pod
@@ -33,7 +32,7 @@ RECENT = 600.0
 OFTEN = 3
 """Restarts from which on a container that ended recently is not thought to be well again."""
 
-Kind = Literal["crashing", "restarting", "held", "starting", "unready"]
+TroubleKind = Literal["crashing", "restarting", "held", "starting", "unready"]
 
 WORKLOADS = {
     "agent": ("DaemonSet", "cilium"),
@@ -55,7 +54,7 @@ class Trouble:
     """What keeps a pod from being Ready, or, `restarting`, from staying so."""
 
     found: CiliumPod
-    kind: Kind
+    kind: TroubleKind
     words: str
     """What it is, as the end of "pod X …"."""
     container: str = ""

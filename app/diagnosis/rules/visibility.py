@@ -18,11 +18,10 @@ from app.diagnosis.inputs import not_granted
 from app.diagnosis.rules.agent_health import agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
 from app.model.case import CLOCKS_AGREE, Case
-from app.model.durations import span
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.health import BGPV1_REMOVED
 from app.model.lbipam import condition_of
-from app.model.wording import named, quoted
+from app.model.wording import named, quoted, span
 from app.state.kinds import (
     AGENT_LOGS,
     CLI_VERSION,

@@ -1,7 +1,7 @@
 """What is said of a service whose announcement is not as it should be: CS501 to CS508.
 
 Each finding is about one service and blames what could have kept it from being announced; the
-engine folds it under whichever of these is broken (`app.diagnosis.causes`).
+engine folds it under whichever of these is broken (`app.diagnosis.catalog`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
-from app.model.desired_routes import Configuration, Kept, Obstacle, considered
+from app.model.desired_routes import Configuration, Kept, Obstacle, Serving, considered
 from app.model.finding import Evidence, Finding, Ref, Severity, loss_ref
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
 from app.model.route_coverage import Reach, Scene
 from app.model.routes import Link
 from app.model.selectors import describe, selects, service_labels
-from app.model.service_endpoints import Serving
 from app.model.wording import SHOWN, named, verb
 from app.state.kinds import (
     ADVERTISED,

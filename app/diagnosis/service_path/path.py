@@ -1,4 +1,4 @@
-"""The way of a service from its manifest to the router, hop by hop, up to the first that is broken.
+"""The path of a service from its manifest to the router, hop by hop, and its status in a few words.
 
 It is the one answer behind "why no IP?", "why not announced?", `explain`, the detail of a service
 and the findings about single services.
@@ -6,12 +6,18 @@ and the findings about single services.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from app.model.finding import Evidence, Finding
+from app.diagnosis.catalog import code
+from app.model.finding import FAULTS, Evidence, Finding, health_of, rank
+from app.model.wording import count
+
+if TYPE_CHECKING:
+    from app.model.finding import Health
+
 
 HopName: TypeAlias = Literal[
     "class", "pool", "address", "endpoints", "advertised", "sessions", "routes", "router"
@@ -107,3 +113,124 @@ class ServicePath:
         """Whether somebody announces all of it, and not known is only whether others do too."""
         announced = bool(self.unknown_nodes) and all(prefix.actual for prefix in self.prefixes)
         return announced and all(hop.name in ("sessions", "routes") for hop in self.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """The status of one service."""
+
+    path: ServicePath
+    findings: tuple[Finding, ...] = ()
+    """Findings about it, those on its path included."""
+    causes: Mapping[str, tuple[Finding, ...]] | None = None
+    """By the id of a finding: its root causes."""
+
+    def roots(self, finding: Finding) -> tuple[Finding, ...]:
+        """The root causes of a finding; () for none."""
+        return (self.causes or {}).get(finding.id, ())
+
+    @property
+    def health(self) -> Health:
+        """The worst of its findings and its hops."""
+        if self.path.broken is not None:
+            return "fail"
+        found: list[Health] = [health_of(f.severity) for f in self.findings if _is_fault(f)]
+        if unknown_hop(self.path) is not None and not self.path.partly_known:
+            found.append("unknown")
+        return min(found, key=rank, default="unknown" if self.path.unknown_nodes else "ok")
+
+    @property
+    def why(self) -> str:
+        """The first problem, by its root cause, in a few words; "" when ok."""
+        broken = self.path.broken
+        if broken is not None and not broken.findings:
+            return f"{broken.name}: {broken.reason}"
+        finding = broken.findings[0] if broken is not None else self._worst()
+        if finding is not None:
+            return _short(next(iter(self.roots(finding)), finding))
+        hop = unknown_hop(self.path)
+        if hop is None or self.path.partly_known:
+            return _unknown_words(self.path)
+        return f"{hop.name}: {hop.reason}"
+
+    def _worst(self) -> Finding | None:
+        """The worst finding; info findings do not count."""
+        found = [finding for finding in self.findings if _is_fault(finding)]
+        return min(found, key=lambda finding: rank(health_of(finding.severity)), default=None)
+
+
+def _is_fault(finding: Finding) -> bool:
+    return health_of(finding.severity) in FAULTS
+
+
+def unknown_hop(path: ServicePath) -> Hop | None:
+    """The first hop that could not be judged; the router never can, and nothing behind a stop."""
+    for hop in path.hops:
+        if hop.state is HopState.NOT_REACHED or hop.name == "router":
+            return None
+        if hop.state is HopState.UNKNOWN:
+            return hop
+    return None
+
+
+def _unknown_words(path: ServicePath) -> str:
+    unknown = path.unknown_nodes
+    return f"{count(len(unknown), 'node')} not known" if unknown else ""
+
+
+def verdict_words(path: ServicePath, health: Health) -> str:
+    """The state of the path, in two or three words."""
+    broken = path.broken
+    announced = any(prefix.actual for prefix in path.prefixes)
+    if broken is not None:
+        if broken.name in ("class", "pool", "address"):
+            return "no address"
+        if broken.name == "endpoints":
+            return "nothing ready"
+        return "only partly announced" if announced else "not announced"
+    if health == "unknown":
+        partly = announced and (path.partly_known or unknown_hop(path) is None)
+        return f"announced, {_unknown_words(path)}" if partly else "not all of it known"
+    if any(hop.state is HopState.NOT_REACHED for hop in path.hops):
+        return "not announced by BGP, as configured"
+    return "announced" if health == "ok" else "announced, and something is odd"
+
+
+def service_statuses(
+    paths: Mapping[str, ServicePath], findings: Sequence[Finding]
+) -> Mapping[str, ServiceStatus]:
+    """The status of every service that has a path, by its key."""
+    about: dict[str, list[Finding]] = {}
+    for finding in findings:
+        for ref in {finding.subject, *finding.about}:
+            if ref.kind == "Service":
+                about.setdefault(f"{ref.namespace}/{ref.name}", []).append(finding)
+    causes = _roots(findings)
+    return {
+        key: ServiceStatus(path, tuple(about.get(key, ())), causes) for key, path in paths.items()
+    }
+
+
+def _short(finding: Finding) -> str:
+    entry = code(finding.code)
+    return f"{entry.code} {entry.short or entry.title}"
+
+
+def _roots(findings: Iterable[Finding]) -> Mapping[str, tuple[Finding, ...]]:
+    """By the id of a finding that something explains: the findings that nothing explains."""
+    by_id = {finding.id: finding for finding in findings}
+    found: dict[str, tuple[Finding, ...]] = {}
+    for finding in by_id.values():
+        waiting, seen = list(finding.caused_by), set[str]()
+        ends: list[Finding] = []
+        while waiting:
+            cause = waiting.pop(0)
+            if cause in seen or cause not in by_id:
+                continue
+            seen.add(cause)
+            if by_id[cause].root:
+                ends.append(by_id[cause])
+            waiting += by_id[cause].caused_by
+        if ends:
+            found[finding.id] = tuple(ends)
+    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.rules.bgp_config_facts import selector_words
+from app.diagnosis.rules.bgp_config_adverts import selector_words
 from app.diagnosis.service_path.announcing import (
     address_seen,
     endpoints_command,
@@ -20,11 +20,10 @@ from app.diagnosis.service_path.announcing import (
 )
 from app.model.case import Case
 from app.model.desired_peerings import selects_node
-from app.model.desired_routes import Kept, announcers
+from app.model.desired_routes import Kept, Serving, announcers
 from app.model.finding import Evidence, Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
-from app.model.service_endpoints import Serving
 from app.model.wording import SHOWN, named, verb
 from app.state.kinds import (
     CILIUM_NODES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Never
 
-from app.model.durations import age
+from app.model.wording import age
 from app.report.columns import UNKNOWN, Column, Table, TableColumn, listed, sign
 from app.report.json import Item, item, seconds_since
 from app.report.tables.policies import selecting

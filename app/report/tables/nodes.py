@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Never
 
-from app.model.durations import age
 from app.model.health import pod_ready
 from app.model.sessions import Session, sessions
+from app.model.wording import age
 from app.report.columns import NONE, UNKNOWN, Column, Table, TableColumn, listed, sign
 from app.report.json import Item, item, seconds_since
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, NODES, SESSION_KINDS

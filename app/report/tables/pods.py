@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.model.durations import age
 from app.model.health import COMPONENTS, cilium_pods
+from app.model.wording import age
 from app.report.columns import NONE, Cell, Column, Row, ScreenTable, Share, Table, TableColumn
 from app.report.json import Item, item, seconds_since
 from app.report.lines import LEADER, NOTHING, age_of

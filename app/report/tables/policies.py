@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Never
 
-from app.model.durations import age
 from app.model.policies import Policy, labels_of, policies
+from app.model.wording import age
 from app.report.columns import Column, Table, TableColumn, optional, sign
 from app.report.json import Item, item, seconds_since
 from app.state.kinds import CILIUM_ENDPOINTS, POLICIES

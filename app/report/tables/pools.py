@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.model.durations import age
 from app.model.finding import health_of
 from app.model.lbipam import AddressRange, PoolUsage, pool_usages
 from app.model.selectors import describe
-from app.model.wording import count
+from app.model.wording import age, count
 from app.report.columns import NONE, Cell, Column, ScreenTable, Share, Table, TableColumn, optional
 from app.report.json import Item, item, seconds_since
 from app.report.lines import NOTHING, bar

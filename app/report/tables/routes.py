@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never, TypeVar
 
-from app.model.durations import age, duration
 from app.model.lbipam import load_balancers
 from app.model.routes import routes
+from app.model.wording import age, duration
 from app.report.columns import UNKNOWN, Cell, Column, ScreenTable, Share, Table, TableColumn, listed
 from app.report.json import Item, item
 from app.report.lines import NOTHING
@@ -16,7 +16,7 @@ from app.state.kinds import ROUTES, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from app.diagnosis.prefix_overview import Announcement, Held
+    from app.diagnosis.addresses import Announcement, Held
     from app.model.finding import Health
     from app.model.routes import Link, LinkState, NodeRoute, Prefix
     from app.report.lines import Tone

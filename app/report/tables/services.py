@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.diagnosis.service_path.path import HopState, PrefixPath
-from app.model.durations import age
+from app.model.desired_routes import backends
 from app.model.finding import rank
 from app.model.lbipam import LoadBalancer, balancer_health, condition_words, load_balancers
 from app.model.routes import Prefix, announced, announcers, announcers_of, routes_known
 from app.model.selectors import selects, service_labels
-from app.model.service_endpoints import backends
+from app.model.wording import age
 from app.report.columns import (
     NONE,
     UNKNOWN,
@@ -36,7 +36,7 @@ from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSIO
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from app.diagnosis.service_status import ServiceStatus
+    from app.diagnosis.service_path.path import ServiceStatus
     from app.model.case import Case
     from app.report.lines import Tone
 

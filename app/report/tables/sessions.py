@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app.model.durations import age, duration
 from app.model.sessions import Session, Witness, sessions
+from app.model.wording import age, duration
 from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, optional, sign
 from app.report.json import Item, item
 from app.report.lines import NOTHING, age_of, time_of_day
@@ -16,9 +16,8 @@ from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from app.diagnosis.session_status import Standing
-    from app.model.flap_history import Flaps
-    from app.model.session_logs import SessionEvent
+    from app.diagnosis.session_status import SessionStatus
+    from app.model.session_history import Flaps, SessionEvent
     from app.report.lines import Tone
     from collectors.cilium.command_records import BgpPeer
 
@@ -112,7 +111,7 @@ _PROOF_FIELDS = ("Code", "Subcode", "Reason", "Data")
 class SessionRow:
     """A session that exists or should, with its losses, at the moment of a snapshot."""
 
-    standing: Standing
+    standing: SessionStatus
     flaps: Flaps
     snapshot: Snapshot
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.model.durations import age
+from app.model.wording import age
 from app.report.columns import Cell, Column, ScreenTable, Table, TableColumn
 from app.report.json import SourceItem, source_items
 from app.report.lines import NOTHING, age_of

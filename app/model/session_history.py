@@ -1,20 +1,27 @@
-"""What agent logs say of BGP sessions: who came up, who was lost, and the last word before silence.
+"""What became of each session: what the agent's log says of it, and how often it was lost.
 
 Only the log of the agent that runs now counts, from its last restart on: what its predecessor wrote
-is of sessions that no longer exist. Source: GoBGP pkg/server/{fsm,peer,server}.go, v3.35 (Cilium
-1.17) to v4 (1.20 and later), as its lines stand in the agent's log; `docs/cilium.md`, "Logs".
+is of sessions that no longer exist. Neither witness counts losses: both have a state and since when
+it lasts. So they are counted here, by a fold over what is seen of a session from one reading to the
+next, and filled in with what the log says where it was read. A loss that both show is one.
+
+Source: GoBGP pkg/server/{fsm,peer,server}.go, v3.35 (Cilium 1.17) to v4 (1.20 and later), as its
+lines stand in the agent's log (a session that is lost comes back after 5 s of idle hold at the
+earliest); `docs/cilium.md`, "Logs".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
+from typing import TypeAlias
 
+from app.model.sessions import REPORTING_LAG, UNKNOWN, Session
 from app.state.derived import Key
 from app.state.kinds import AGENT_LOGS, PODS
 from app.state.snapshot import Snapshot, SourceHealth, State
@@ -41,7 +48,7 @@ _REFUSED = "not allowed to be read"
 _FAILED = "cannot be read at the moment"
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What a line says of a session."""
 
     CONFIGURED = "configured"
@@ -61,8 +68,8 @@ class Kind(StrEnum):
 class SessionEvent:
     """One line about one session."""
 
-    kind: Kind
-    cause: Kind
+    kind: EventKind
+    cause: EventKind
     """The same; of a loss what it was lost by, as far as its line says."""
     at: datetime
     peer: str
@@ -122,21 +129,21 @@ class SessionLog:
     def configured(self) -> datetime | None:
         """When the peer was configured, if the log reaches back so far."""
         first = self.events[0] if self.events else None
-        return first.at if first is not None and first.kind is Kind.CONFIGURED else None
+        return first.at if first is not None and first.kind is EventKind.CONFIGURED else None
 
     @cached_property
     def last_word(self) -> SessionEvent | None:
         """Why it is not up: the last complaint since it was up, else how it was lost, else None."""
         since_up = self._since_up
-        said = (Kind.EXPIRED, Kind.SENT, Kind.RECEIVED)
+        said = (EventKind.EXPIRED, EventKind.SENT, EventKind.RECEIVED)
         complaints = [found for found in since_up if found.kind in said]
-        losses = [found for found in since_up if found.kind is Kind.LOST]
+        losses = [found for found in since_up if found.kind is EventKind.LOST]
         return next(iter((*complaints[::-1], *losses[::-1])), None)
 
     @cached_property
     def last_change(self) -> SessionEvent | None:
         """The last time it came up or was lost."""
-        ways = (Kind.UP, Kind.LOST)
+        ways = (EventKind.UP, EventKind.LOST)
         return next((found for found in reversed(self.events) if found.kind in ways), None)
 
     @cached_property
@@ -161,18 +168,18 @@ class SessionLog:
         found: list[SessionEvent] = []
         word: SessionEvent | None = None
         for each in self.events:
-            if each.kind is Kind.UP:
+            if each.kind is EventKind.UP:
                 word = None
-            elif each.kind is Kind.LOST:
+            elif each.kind is EventKind.LOST:
                 found.append(word or each)
                 word = None
-            elif each.kind is not Kind.CONFIGURED:
+            elif each.kind is not EventKind.CONFIGURED:
                 word = each
         return tuple(loss for loss in found if loss.at >= since)
 
     @cached_property
     def _since_up(self) -> tuple[SessionEvent, ...]:
-        ups = [place for place, found in enumerate(self.events) if found.kind is Kind.UP]
+        ups = [place for place, found in enumerate(self.events) if found.kind is EventKind.UP]
         return self.events[ups[-1] + 1 :] if ups else self.events
 
 
@@ -200,7 +207,7 @@ class AgentLogs:
     def _of(self, node: str, peer_address: str, local_asn: int | None, peer: str) -> SessionLog:
         found = self._events.get((node, _address(peer_address)), ())
         ours = [e for e in found if local_asn is None or e.asn is None or e.asn == local_asn]
-        starts = [place for place, e in enumerate(ours) if e.kind is Kind.CONFIGURED]
+        starts = [place for place, e in enumerate(ours) if e.kind is EventKind.CONFIGURED]
         lines = self._lines.get(node, ())
         # An agent that runs has written something: without a line its log has not come in yet.
         return SessionLog(
@@ -314,13 +321,13 @@ def session_events(entries: Iterable[LogEntry]) -> Iterable[SessionEvent]:
 
 
 _KINDS = {
-    "Add a peer configuration": Kind.CONFIGURED,
-    "Delete a peer configuration": Kind.CONFIGURED,
-    "Peer Up": Kind.UP,
-    "Peer Down": Kind.LOST,
-    "hold timer expired": Kind.EXPIRED,
-    "sent notification": Kind.SENT,
-    "received notification": Kind.RECEIVED,
+    "Add a peer configuration": EventKind.CONFIGURED,
+    "Delete a peer configuration": EventKind.CONFIGURED,
+    "Peer Up": EventKind.UP,
+    "Peer Down": EventKind.LOST,
+    "hold timer expired": EventKind.EXPIRED,
+    "sent notification": EventKind.SENT,
+    "received notification": EventKind.RECEIVED,
 }
 _MISMATCH = re.compile(r"as number mismatch expected (\d{1,10}), received (\d{1,10})")
 _REASON = re.compile(r"notification-(received|recv|sent)\s+code (\d{1,3})\(.*?\) subcode (\d{1,3})")
@@ -332,19 +339,21 @@ _OWN_REASONS = ("unknown", "dying", "admin-down", "deconfigured", "de-configured
 the agent stopped (GoBGP pkg/server/fsm.go; `unknown` measured on 1.21 after a changed peer)."""
 
 
-def _event(entry: LogEntry, kind: Kind) -> SessionEvent | None:
+def _event(entry: LogEntry, kind: EventKind) -> SessionEvent | None:
     """The event of a line; None where this side did what the operator wanted."""
     line = entry.line
     code, subcode = _octet(line.field("Code")), _octet(line.field("Subcode"))
-    mismatch = _MISMATCH.fullmatch(line.field("Data")) if kind is Kind.SENT else None
+    mismatch = _MISMATCH.fullmatch(line.field("Data")) if kind is EventKind.SENT else None
     if mismatch:
         code, subcode = AS_MISMATCH
-    if kind is Kind.SENT and (code in _WITH_REASON or line.field("Data") == "hold timer expired"):
+    if kind is EventKind.SENT and (
+        code in _WITH_REASON or line.field("Data") == "hold timer expired"
+    ):
         return None
     cause = kind
-    if kind is Kind.LOST:
+    if kind is EventKind.LOST:
         cause, code, subcode = _loss(line.field("Reason"))
-    if cause is Kind.CONFIGURED and kind is Kind.LOST:
+    if cause is EventKind.CONFIGURED and kind is EventKind.LOST:
         return None
     return SessionEvent(
         kind=kind,
@@ -360,18 +369,22 @@ def _event(entry: LogEntry, kind: Kind) -> SessionEvent | None:
     )
 
 
-def _loss(reason: str) -> tuple[Kind, int | None, int | None]:
+def _loss(reason: str) -> tuple[EventKind, int | None, int | None]:
     """What a session was lost by; CONFIGURED where this side ended it."""
     if reason == "hold-timer-expired":
-        return Kind.EXPIRED, HOLD_TIMER_EXPIRED, 0
+        return EventKind.EXPIRED, HOLD_TIMER_EXPIRED, 0
     shown = _REASON.match(reason)
     if shown is None:
-        return (Kind.CONFIGURED if reason.startswith(_OWN_REASONS) else Kind.LOST), None, None
+        return (
+            (EventKind.CONFIGURED if reason.startswith(_OWN_REASONS) else EventKind.LOST),
+            None,
+            None,
+        )
     code, subcode = int(shown[2]), int(shown[3])
     if shown[1] != "sent":
-        return Kind.RECEIVED, code, subcode
-    own = {CEASE: Kind.CONFIGURED, HOLD_TIMER_EXPIRED: Kind.EXPIRED}
-    return own.get(code, Kind.SENT), code, subcode
+        return EventKind.RECEIVED, code, subcode
+    own = {CEASE: EventKind.CONFIGURED, HOLD_TIMER_EXPIRED: EventKind.EXPIRED}
+    return own.get(code, EventKind.SENT), code, subcode
 
 
 def _octet(text: str) -> int | None:
@@ -389,3 +402,183 @@ def _address(text: str) -> str:
         return str(ip_address(bare))
     except ValueError:
         return bare
+
+
+KEPT = 64
+"""Losses of a session that are remembered one by one; older ones are only counted."""
+
+SLACK = timedelta(seconds=REPORTING_LAG)
+"""By so much the moments may differ that two tell of one thing."""
+
+SessionKey: TypeAlias = tuple[str, str, int]
+"""Node, peer address, local AS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A session that was up was up no more."""
+
+    after: datetime
+    """It was still up then; of a loss that was logged, the moment itself."""
+    until: datetime
+    """It was down then, or up anew."""
+    logged: bool = False
+    """Whether the agent's log tells it."""
+
+    def may_be_at(self, moment: datetime) -> bool:
+        """Whether it may be what happened at a moment."""
+        return self.after - SLACK <= moment <= self.until + SLACK
+
+
+@dataclass(frozen=True, slots=True)
+class Flaps:
+    """What is known of the losses of one session."""
+
+    count: int = 0
+    """All of them."""
+    recent: tuple[Loss, ...] = ()
+    """The newest `KEPT` of them, oldest first."""
+    up: bool | None = None
+    """How it was seen last; None: not yet."""
+    since: datetime | None = None
+    """When it had been established, where it was seen up."""
+    seen_at: datetime | None = None
+    """When it was seen last."""
+    logged_until: datetime | None = None
+    """The newest loss of the log that is counted."""
+
+    def within(self, start: datetime, end: datetime) -> tuple[datetime, ...]:
+        """The moments of the remembered losses from `start` to `end`, oldest first."""
+        return tuple(loss.until for loss in self.recent if start <= loss.until <= end)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A session as it was told at a moment."""
+
+    session: Session
+    read_at: datetime
+    since: datetime | None
+    """Since when it is established; None: it is not, or that is not told."""
+
+
+def sights(sessions: Iterable[Session], snapshot: Snapshot) -> Iterator[Sight]:
+    """The sessions as this snapshot tells them."""
+    now = snapshot.taken_at
+    for session in sessions:
+        uptime = session.uptime(now) if session.established else None
+        since = None if uptime is None else now - timedelta(seconds=uptime)
+        yield Sight(session, session.as_of(snapshot) or now, since)
+
+
+class FlapLedger:
+    """The losses of every session of one cluster, snapshot after snapshot."""
+
+    def __init__(self) -> None:
+        self._flaps: dict[SessionKey, Flaps] = {}
+        self._held: dict[SessionKey, Flaps] | None = None
+        self.started: datetime | None = None
+        """The time of the first snapshot; None before it."""
+        self.counted = 0
+        """Losses that were taken in so far, those of sessions that are no more included."""
+
+    def follow(
+        self, seen: Iterable[Sight], log_of: Callable[[Session], SessionLog], now: datetime
+    ) -> None:
+        """Take in the sessions of a snapshot; those that are no more are forgotten.
+
+        The same snapshot may come twice: nothing is counted again.
+        """
+        self.started = self.started or now
+        flaps: dict[SessionKey, Flaps] = {}
+        for sight in seen:
+            key = key_of(sight.session)
+            known = self._flaps.get(key, _NONE)
+            flaps[key] = followed(known, sight, log_of(sight.session))
+            self.counted += flaps[key].count - known.count
+        self._flaps = flaps
+
+    def hold(self) -> None:
+        """Tell the losses of this moment from now on, and count on."""
+        self._held = self._flaps
+
+    def release(self) -> None:
+        """Tell the losses as they are again."""
+        self._held = None
+
+    def of(self, key: SessionKey) -> Flaps:
+        """The losses of a session."""
+        shown = self._flaps if self._held is None else self._held
+        return shown.get(key, _NONE)
+
+
+def key_of(session: Session) -> SessionKey:
+    """What identifies a session."""
+    return (session.node, session.peer_address, session.local_asn or 0)
+
+
+def followed(flaps: Flaps, sight: Sight, log: SessionLog) -> Flaps:
+    """What is known after this was seen as well."""
+    session, moment, since = sight.session, sight.read_at, sight.since
+    if log.events:
+        flaps = _with_log(flaps, log)
+    if not _tells(flaps, sight):
+        return flaps
+    if moment == flaps.seen_at and session.established == flaps.up:
+        return flaps
+    if flaps.up and flaps.seen_at is not None and _was_lost(flaps, since):
+        flaps = _with_seen(flaps, Loss(flaps.seen_at, moment))
+    elif flaps.up and since is not None and flaps.since is not None:
+        since = min(since, flaps.since)
+    return replace(flaps, up=session.established, since=since, seen_at=moment)
+
+
+_NONE = Flaps()
+
+
+def _tells(flaps: Flaps, sight: Sight) -> bool:
+    """Whether it says anything new for certain: of two that disagree one is merely behind."""
+    session = sight.session
+    if not session.current or session.disagree or session.state == UNKNOWN:
+        return False
+    return flaps.seen_at is None or sight.read_at >= flaps.seen_at
+
+
+def _was_lost(flaps: Flaps, since: datetime | None) -> bool:
+    """Whether it is down now, or was established after it had been seen up."""
+    if since is None or flaps.since is None or flaps.seen_at is None:
+        return since is None
+    return since > flaps.seen_at and since - flaps.since > SLACK
+
+
+def _with_seen(flaps: Flaps, loss: Loss) -> Flaps:
+    if any(known.logged and loss.may_be_at(known.until) for known in flaps.recent):
+        return flaps
+    return _added(flaps, (loss,))
+
+
+def _with_log(flaps: Flaps, log: SessionLog) -> Flaps:
+    until = flaps.logged_until
+    shown = [loss.at for loss in log.losses(log.events[0].at) if until is None or loss.at > until]
+    if not shown:
+        return flaps
+    seen = list(flaps.recent)
+    new: list[Loss] = []
+    for moment in shown:
+        logged = Loss(moment, moment, logged=True)
+        same = next((k for k, known in enumerate(seen) if _is_that(known, moment)), None)
+        if same is None:
+            new.append(logged)
+        else:
+            seen[same] = logged
+    found = _added(replace(flaps, recent=tuple(seen)), new)
+    return replace(found, logged_until=max(shown))
+
+
+def _is_that(known: Loss, moment: datetime) -> bool:
+    return not known.logged and known.may_be_at(moment)
+
+
+def _added(flaps: Flaps, losses: Sequence[Loss]) -> Flaps:
+    recent = sorted((*flaps.recent, *losses), key=lambda loss: loss.until)
+    return replace(flaps, count=flaps.count + len(losses), recent=tuple(recent[-KEPT:]))
