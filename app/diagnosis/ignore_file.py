@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from app.config.config_file import NotText, text_of
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 
 FILE = "ciliscope-ignore.yaml"
 """The file that is read from the working directory when none is named."""
@@ -127,11 +127,7 @@ def expired_entries(entries: Iterable[IgnoreEntry], now: datetime) -> Iterator[F
             continue
         day = (entry.expires - timedelta(microseconds=1)).date().isoformat()
         what = entry.code if entry.subject == "*" else f"{entry.code} for {entry.subject}"
-        yield Finding(
-            code="CS805",
-            severity=Severity.WARN,
-            subject=Ref("Source", "ignore file"),
-            detail=entry.place,
+        yield Topic("CS805", Severity.WARN, Ref("Source", "ignore file"), entry.place).finding(
             summary=f"{entry.place} ignored {what} until {day} and does so no longer",
             evidence=(
                 Evidence("ignore file", entry.place, "expires", day),

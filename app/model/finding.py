@@ -100,9 +100,9 @@ class Evidence:
     """Seconds since it was read, or since it was said where that is known; None: not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is wrong, odd or unknown."""
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What is found, and about what."""
 
     code: str
     """Its code in the catalogue, `CSnnn`; a promise."""
@@ -111,6 +111,46 @@ class Finding:
     """What it is about."""
     detail: str = ""
     """Tells apart two findings of one code about one subject (a family, a container)."""
+
+    @property
+    def id(self) -> str:
+        """What identifies it from one diagnosis to the next: code, subject and detail."""
+        parts = (self.code, self.subject.kind, self.subject.namespace, self.subject.name)
+        return "/".join((*filter(None, parts), *filter(None, (self.detail,))))
+
+    def finding(
+        self,
+        *,
+        summary: str,
+        evidence: tuple[Evidence, ...],
+        remedy: str,
+        command: str = "",
+        about: tuple[Ref, ...] = (),
+        explains: tuple[Ref, ...] | None = None,
+        blames: tuple[Ref, ...] = (),
+        definite_at: datetime | None = None,
+    ) -> Finding:
+        """The finding that says this; see there what each of these is."""
+        return Finding(
+            self.code,
+            self.severity,
+            self.subject,
+            self.detail,
+            summary=summary,
+            evidence=evidence,
+            remedy=remedy,
+            command=command,
+            about=about,
+            explains=explains,
+            blames=blames,
+            definite_at=definite_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Topic):
+    """One thing that is wrong, odd or unknown."""
+
     summary: str
     """One sentence with the actual names and values; no full stop at its end."""
     evidence: tuple[Evidence, ...] = ()
@@ -129,12 +169,6 @@ class Finding:
     """Of what is unknown: from when on it can be told, where time alone will tell."""
     caused_by: tuple[str, ...] = ()
     """Ids of the findings that explain this one, the chief one first; filled in by the engine."""
-
-    @property
-    def id(self) -> str:
-        """What identifies it from one diagnosis to the next: code, subject and detail."""
-        parts = (self.code, self.subject.kind, self.subject.namespace, self.subject.name)
-        return "/".join((*filter(None, parts), *filter(None, (self.detail,))))
 
     @property
     def advice(self) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from app.diagnosis.rules.pods import NAMED, live, pod_ref, workload
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import CiliumPod, pod_ready
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted, since
@@ -134,10 +134,7 @@ def unmanaged(case: Case) -> Iterator[Finding]:
     outside = status.pods_all - status.pods_managed
     if outside <= 0 or not status.agents:
         return
-    yield Finding(
-        code="CS113",
-        severity=Severity.INFO,
-        subject=Ref("Cluster"),
+    yield Topic("CS113", Severity.INFO, Ref("Cluster")).finding(
         summary=f"{outside} of {status.pods_all} pods are not managed by Cilium",
         evidence=(
             case.saw(CILIUM_STATUS, "Cluster", "pods_count.by_cilium", status.pods_managed),
@@ -177,10 +174,8 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
     heard_elsewhere = _answers(case, pod)
     part = f", though it answers {', '.join(heard_elsewhere)}" if heard_elsewhere else ""
     removed = case.known(NODES) and node not in case.snapshot.records[NODES]
-    return Finding(
-        code="CS106",
-        severity=Severity.WARN if heard_elsewhere else Severity.FAIL,
-        subject=pod_ref(pod) if removed else Ref("Node", node),
+    severity = Severity.WARN if heard_elsewhere else Severity.FAIL
+    return Topic("CS106", severity, pod_ref(pod) if removed else Ref("Node", node)).finding(
         summary=f"the agent on {node} ({pod.name}) does not answer "
         f"{_listed(found)}{part}, and its pod says Ready: {_why(case, one)}",
         evidence=tuple(_evidence(case, each) for each in found),
@@ -197,10 +192,7 @@ def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
     one = found[0]
     pods = {each.pod.key: each.pod for each in found}.values()
     ref = workload(case, "agent")
-    return Finding(
-        code="CS106",
-        severity=Severity.FAIL,
-        subject=ref,
+    return Topic("CS106", Severity.FAIL, ref).finding(
         summary=f"none of the {len(pods)} agents answers {_listed(found)}, though their pods say "
         f"Ready; {one.pod.name} on {one.pod.spec.node_name}: {_why(case, one)}",
         evidence=tuple(_evidence(case, each) for each in found[:NAMED]),
@@ -257,11 +249,8 @@ def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingContro
     where = named([agent.node or agent.pod for agent, _ in found], NAMED)
     known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
     namespace = case.snapshot.cilium_namespace
-    return Finding(
-        code="CS110",
-        severity=Severity.WARN,
-        subject=pod_ref(known[0]) if len(found) == len(known) == 1 else workload(case, "agent"),
-        detail=name,
+    subject = pod_ref(known[0]) if len(found) == len(known) == 1 else workload(case, "agent")
+    return Topic("CS110", Severity.WARN, subject, name).finding(
         summary=f"controller {name} keeps failing on {where}: {worst.failures} times in a row, "
         f"last with: {quoted(worst.message) or 'no message'}",
         evidence=tuple(
@@ -324,11 +313,7 @@ def command_version(case: Case) -> Iterator[Finding]:
 
 
 def _old_command(case: Case, kind: Kind[object], needs: str, text: str, said: str) -> Finding:
-    return Finding(
-        code="CS107",
-        severity=Severity.WARN,
-        subject=Ref("Cluster"),
-        detail="cli",
+    return Topic("CS107", Severity.WARN, Ref("Cluster"), "cli").finding(
         summary=f"the cilium command is older than {needs}: {text}",
         evidence=(case.saw(kind, "cilium command", "stderr, errors", said),),
         remedy=f"install cilium-cli {needs} or later",
@@ -360,11 +345,8 @@ def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], text: st
     under_way = min((age for age in ages if age is not None), default=ROLLOUT) < ROLLOUT
     ref = workload(case, "agent" if detail == "agents" else "operator")
     what = "agents run in several versions" if detail == "agents" else "versions differ"
-    return Finding(
-        code="CS107",
-        severity=Severity.INFO if under_way else Severity.WARN,
-        subject=ref,
-        detail=detail,
+    severity = Severity.INFO if under_way else Severity.WARN
+    return Topic("CS107", severity, ref, detail).finding(
         summary=f"{what}: {text}"
         + ("; an upgrade is under way" if under_way else "; none of them has started lately"),
         evidence=tuple(

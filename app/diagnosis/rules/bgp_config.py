@@ -33,7 +33,7 @@ from app.model.desired_peerings import (
     selects_node,
     unserved,
 )
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.lbipam import condition_of
 from app.model.selectors import selects
 from app.model.service_requests import BGP_CLASS
@@ -104,10 +104,8 @@ def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSel
     )
     note = f"; Node {named(labelled)} has that, its CiliumNode does not" if labelled else ""
     idle = set(nodes) - {peering.node for peering in peerings(case)}
-    return Finding(
-        code="CS303",
-        severity=Severity.FAIL if idle else Severity.WARN,
-        subject=ref,
+    severity = Severity.FAIL if idle else Severity.WARN
+    return Topic("CS303", severity, ref).finding(
         summary=f"{ref} selects none of {counted(sorted(nodes), 'node')}{reasons}{note}",
         evidence=(
             case.saw(kind, str(ref), "spec.nodeSelector", selector_words(selector)),
@@ -122,10 +120,7 @@ def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSel
 
 def _said_to_select_nobody(case: Case, ref: Ref) -> Finding:
     field = f"status.conditions[{NO_MATCHING_NODE}]"
-    return Finding(
-        code="CS303",
-        severity=Severity.FAIL,
-        subject=ref,
+    return Topic("CS303", Severity.FAIL, ref).finding(
         summary=f"The operator says that {ref} selects no node",
         evidence=(case.saw(CLUSTER_CONFIGS, str(ref), field, "True"),),
         remedy="Compare its spec.nodeSelector with the labels of the CiliumNodes",
@@ -182,11 +177,7 @@ def _conflict(case: Case, name: str, rivals: tuple[str, ...], nodes: list[str]) 
     ref = Ref("CiliumBGPClusterConfig", name)
     others = named(rivals) or "another one"
     where = counted(nodes, "node") if nodes else "nodes"
-    return Finding(
-        code="CS304",
-        severity=Severity.FAIL,
-        subject=ref,
-        detail=",".join(rivals),
+    return Topic("CS304", Severity.FAIL, ref, ",".join(rivals)).finding(
         summary=f"{ref} selects {where} that {others} selects too, and has no effect there: a "
         "node keeps the configuration that it got first",
         evidence=tuple(_conflict_seen(case, (name, *rivals), nodes)),
@@ -229,10 +220,7 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
     ]
     if not without:
         return
-    yield Finding(
-        code="CS307",
-        severity=Severity.INFO,
-        subject=CLUSTER,
+    yield Topic("CS307", Severity.INFO, CLUSTER).finding(
         summary=f"{counted(without, 'node')} of {len(nodes)} run without BGP: no configuration "
         "selects them",
         evidence=(
@@ -294,10 +282,7 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
             "Set `bgpControlPlane.enabled: true` in the values of the cilium chart and restart "
             "operator and agents, or delete the BGP objects if BGP is not wanted any more"
         )
-    return Finding(
-        code="CS301",
-        severity=Severity.FAIL,
-        subject=CLUSTER,
+    return Topic("CS301", Severity.FAIL, CLUSTER).finding(
         summary=f"The BGP control plane is off ({why}), though {named([*map(str, wanted)])} "
         f"{'asks' if len(wanted) == 1 else 'ask'} for it",
         evidence=(
@@ -320,11 +305,10 @@ def _off_on_nodes(case: Case) -> Iterator[Finding]:
     for node, on in sorted(agents_say(case).items()):
         if on or node not in asked:
             continue
-        yield Finding(
-            code="CS301",
-            severity=Severity.FAIL if everywhere else Severity.WARN,
-            subject=Ref("Node", node) if node in case.snapshot.records[NODES] else CLUSTER,
-            detail="" if node in case.snapshot.records[NODES] else node,
+        severity = Severity.FAIL if everywhere else Severity.WARN
+        detail = "" if node in case.snapshot.records[NODES] else node
+        subject = Ref("Node", node) if node in case.snapshot.records[NODES] else CLUSTER
+        yield Topic("CS301", severity, subject, detail).finding(
             summary=f"The agent of {node} runs without the BGP control plane, though it is on "
             f"elsewhere and {node} is to peer",
             evidence=(_disabled(case, node), _setting_seen(case)),
@@ -371,10 +355,8 @@ def not_configured(case: Case) -> Iterator[Finding]:
         *([CLUSTER_CONFIGS] if _reads_v2(case) else []),
         *([PEERING_POLICIES] if policies else []),
     ]
-    yield Finding(
-        code="CS302",
-        severity=Severity.FAIL if text else Severity.INFO,
-        subject=CLUSTER,
+    severity = Severity.FAIL if text else Severity.INFO
+    yield Topic("CS302", severity, CLUSTER).finding(
         summary="The BGP control plane is on and there is no "
         f"{' or '.join(kind.object_kind for kind in kinds)}: no node peers with anybody"
         + (f", while {text}" if text else ""),
@@ -440,10 +422,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
         missing.append(POOLS)
     if not missing:
         return
-    yield Finding(
-        code="CS318",
-        severity=Severity.FAIL,
-        subject=CLUSTER,
+    yield Topic("CS318", Severity.FAIL, CLUSTER).finding(
         summary="The BGP control plane is on and the API server serves no "
         + named([kind.plural for kind in missing]),
         evidence=(

@@ -18,7 +18,7 @@ from app.model.desired_peerings import (
     selects_service,
     unserved,
 )
-from app.model.finding import Evidence, Finding, Ref, Severity, with_manifest
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, with_manifest
 from app.model.lbipam import LoadBalancer
 from app.model.near_misses import Miss, farness, misses, nearest
 from app.model.selectors import describe, selects, service_labels
@@ -227,11 +227,8 @@ def _nothing_announced(
         where = f"{named(peers)} in {ref} has no peerConfigRef, so its families select none"
         remedy = "Give the peer a peerConfigRef to a CiliumBGPPeerConfig whose families[] select "
         remedy += "advertisements"
-    return Finding(
-        code="CS311",
-        severity=Severity.FAIL if asked else Severity.INFO,
-        subject=ref,
-        detail="" if hit[0].peer_config else "no peerConfigRef",
+    severity = Severity.FAIL if asked else Severity.INFO
+    return Topic("CS311", severity, ref, "" if hit[0].peer_config else "no peerConfigRef").finding(
         summary=f"Peer {named(peers)} is announced nothing: {where}{_have(case)}",
         evidence=(
             *(
@@ -259,11 +256,8 @@ def _family_matches_none(case: Case, ref: Ref, family: PeeringFamily) -> Finding
     )
     need = f"; {counted(hit, 'service')} have such an address" if hit else ""
     name = f"{family.afi}/{family.safi}"
-    return Finding(
-        code="CS311",
-        severity=Severity.FAIL if hit else Severity.WARN,
-        subject=ref,
-        detail=name,
+    severity = Severity.FAIL if hit else Severity.WARN
+    return Topic("CS311", severity, ref, name).finding(
         summary=f"Family {name} of {ref} selects {_selected_by(family)} and finds no advertisement"
         f"{_have(case)}{need}",
         evidence=(
@@ -337,10 +331,7 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
     for name, advertisement in sorted(case.snapshot.records[ADVERTISEMENTS].items()):
         if name in used or not advertisement.spec.advertisements:
             continue
-        yield Finding(
-            code="CS312",
-            severity=Severity.WARN,
-            subject=Ref(_KIND, name),
+        yield Topic("CS312", Severity.WARN, Ref(_KIND, name)).finding(
             summary=f"No peer selects {_KIND} {name} "
             f"({label_words(advertisement.metadata.labels)}): nothing in it is announced",
             evidence=(
@@ -401,11 +392,8 @@ def _without_selector(
     hit = services if what == "service" else ()
     lost = f", while nothing advertises {counted(keys(hit), 'service')}" if hit else ""
     field = f"spec.advertisements[{index}].selector"
-    return Finding(
-        code="CS313",
-        severity=Severity.FAIL if hit else Severity.WARN,
-        subject=Ref(_KIND, name),
-        detail=str(index),
+    severity = Severity.FAIL if hit else Severity.WARN
+    return Topic("CS313", severity, Ref(_KIND, name), str(index)).finding(
         summary=f"Entry {index} ({entry.advertisement_type}) of {_KIND} {name} has no selector and "
         f"so selects no {what}{lost}",
         evidence=(
@@ -440,11 +428,7 @@ def _without_addresses(
     case: Case, name: str, index: int, addresses: tuple[str, ...], hit: Sequence[LoadBalancer]
 ) -> Finding:
     field = f"spec.advertisements[{index}].service.addresses"
-    return Finding(
-        code="CS314",
-        severity=Severity.FAIL,
-        subject=Ref(_KIND, name),
-        detail=str(index),
+    return Topic("CS314", Severity.FAIL, Ref(_KIND, name), str(index)).finding(
         summary=f"Entry {index} of {_KIND} {name} announces {named(addresses) or 'no'} addresses "
         f"and not LoadBalancerIP: nothing advertises {counted(keys(hit), 'service')} "
         "that it selects",

@@ -14,7 +14,7 @@ from app.model.desired_peerings import (
     peerings,
     unserved,
 )
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.lbipam import condition_of
 from app.model.near_misses import nearest
 from app.model.wording import counted, named
@@ -73,11 +73,8 @@ def _dangling(case: Case, config: ClusterConfig, name: str, users: list[str]) ->
     said = f"{condition.status}: {condition.message}" if condition else "(no such condition)"
     nodes = sorted({peering.node for peering in hit})
     where = f"; {counted(nodes, 'node')} set up no session with it" if nodes else ""
-    return Finding(
-        code="CS305",
-        severity=Severity.FAIL if hit else Severity.WARN,
-        subject=ref,
-        detail=name,
+    severity = Severity.FAIL if hit else Severity.WARN
+    return Topic("CS305", severity, ref, name).finding(
         summary=f"{named(users)} in {ref} refers to CiliumBGPPeerConfig {name}, which does not "
         f"exist{f' (there is {near})' if near else ''}{where}",
         evidence=(
@@ -104,10 +101,7 @@ def _said_missing(case: Case, config: ClusterConfig) -> Iterator[Finding]:
         return
     ref = Ref("CiliumBGPClusterConfig", config.key)
     field = f"conditions[{MISSING_PEER_CONFIGS}]"
-    yield Finding(
-        code="CS305",
-        severity=Severity.FAIL,
-        subject=ref,
+    yield Topic("CS305", Severity.FAIL, ref).finding(
         summary=f"The operator says that peers of {ref} refer to what does not exist: "
         f"{' '.join(condition.message.split())}",
         evidence=(case.saw(CLUSTER_CONFIGS, str(ref), field, f"True: {condition.message}"),),
@@ -154,11 +148,7 @@ def _secret(
         if "key" in what
         else "the sessions run without a password, or not at all where the router wants one"
     )
-    return Finding(
-        code="CS306",
-        severity=Severity.FAIL,
-        subject=ref,
-        detail=secret,
+    return Topic("CS306", Severity.FAIL, ref, secret).finding(
         summary=f"Secret {full}, which {ref} names for the password of its sessions on "
         f"{counted(nodes, 'node')}, {what}: {effect}",
         evidence=(
@@ -240,11 +230,7 @@ def reconcile_error(case: Case) -> Iterator[Finding]:
     for (owner, message), nodes in sorted(nodes_by_error.items()):
         hit = frozenset(nodes)
         found = [peering for peering in peerings(case) if peering.node in hit]
-        yield Finding(
-            code="CS315",
-            severity=Severity.FAIL,
-            subject=owner,
-            detail=nodes[0],
+        yield Topic("CS315", Severity.FAIL, owner, nodes[0]).finding(
             summary=f"{counted(nodes, 'agent')} cannot apply the BGP configuration: "
             f"{' '.join(message.split()) or 'no text is given'}",
             evidence=tuple(
@@ -324,10 +310,7 @@ def _misnamed(
         f"{instance}: {', '.join(sorted(peers)) or 'no peer'}"
         for instance, peers in sorted(instances.items())
     )
-    return Finding(
-        code="CS316",
-        severity=Severity.WARN,
-        subject=ref,
+    return Topic("CS316", Severity.WARN, ref).finding(
         summary=f"{ref} overrides {named(wrong)}, which {override.key} does not have: that part "
         "has no effect",
         evidence=(

@@ -24,7 +24,7 @@ from app.model.desired_peerings import (
     selects_node,
     selects_service,
 )
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.lbipam import LoadBalancer
 from app.model.wording import counted, named
 from app.state.kinds import (
@@ -58,10 +58,8 @@ def policies_unread(case: Case) -> Iterator[Finding]:
         lost = [node for node in _nodes_of(case, policy) if node not in peering]
         dead = bool(lost) and bool(bgp_enabled(case))
         version = ".".join(map(str, case.version))
-        yield Finding(
-            code="CS308",
-            severity=Severity.FAIL if dead else Severity.WARN,
-            subject=Ref(_KIND, name),
+        severity = Severity.FAIL if dead else Severity.WARN
+        yield Topic("CS308", severity, Ref(_KIND, name)).finding(
             summary=f"Cilium {version} does not read {_KIND} {name} any more"
             + (
                 f": {counted(lost, 'node')} that it selects peer with nobody"
@@ -113,10 +111,7 @@ def _shadowing(
     case: Case, policy: PeeringPolicy, shadowed: Mapping[str, tuple[str, ...]]
 ) -> Finding:
     configs = sorted({config for names in shadowed.values() for config in names})
-    return Finding(
-        code="CS309",
-        severity=Severity.WARN,
-        subject=Ref(_KIND, policy.key),
+    return Topic("CS309", Severity.WARN, Ref(_KIND, policy.key)).finding(
         summary=f"{_KIND} {policy.key} wins over CiliumBGPClusterConfig {named(configs)} on "
         f"{counted(sorted(shadowed), 'node')}: BGPv2 does nothing there while the policy exists",
         evidence=(
@@ -156,11 +151,7 @@ def policies_collide(case: Case) -> Iterator[Finding]:
 
 
 def _collision(case: Case, names: tuple[str, ...], nodes: list[str]) -> Finding:
-    return Finding(
-        code="CS310",
-        severity=Severity.FAIL,
-        subject=Ref(_KIND, names[0]),
-        detail=",".join(names[1:]),
+    return Topic("CS310", Severity.FAIL, Ref(_KIND, names[0]), ",".join(names[1:])).finding(
         summary=f"{_KIND} {' and '.join(names)} select the same {counted(nodes, 'node')}: an agent "
         "wants one policy alone, so it keeps what it ran before and applies no change any more",
         evidence=(
@@ -186,10 +177,7 @@ def policies_deprecated(case: Case) -> Iterator[Finding]:
         return
     version = ".".join(map(str, case.version))
     for name in sorted(case.snapshot.records[PEERING_POLICIES]):
-        yield Finding(
-            code="CS317",
-            severity=Severity.INFO,
-            subject=Ref(_KIND, name),
+        yield Topic("CS317", Severity.INFO, Ref(_KIND, name)).finding(
             summary=f"{_KIND} {name} works in Cilium {version} and is read no more from 1.19 on",
             evidence=(case.saw(PEERING_POLICIES, f"{_KIND} {name}", "kind", _KIND),),
             remedy="Before upgrading to 1.19, write the same as CiliumBGPClusterConfig, "
@@ -226,10 +214,7 @@ def _selects_no_service(
 ) -> Finding:
     routers = case.snapshot.records[PEERING_POLICIES][name].spec.virtual_routers
     which = named([f"virtualRouters[{index}] (AS {routers[index].local_asn})" for index in indexes])
-    return Finding(
-        code="CS313",
-        severity=Severity.FAIL,
-        subject=Ref(_KIND, name),
+    return Topic("CS313", Severity.FAIL, Ref(_KIND, name)).finding(
         summary=f"{which} of {_KIND} {name} has no serviceSelector and so selects no service: "
         f"nothing advertises {counted(keys(services), 'service')}",
         evidence=(
@@ -273,11 +258,7 @@ def _without_address(
     case: Case, name: str, index: int, addresses: tuple[str, ...], hit: Sequence[LoadBalancer]
 ) -> Finding:
     field = f"spec.virtualRouters[{index}].serviceAdvertisements"
-    return Finding(
-        code="CS314",
-        severity=Severity.FAIL,
-        subject=Ref(_KIND, name),
-        detail=str(index),
+    return Topic("CS314", Severity.FAIL, Ref(_KIND, name), str(index)).finding(
         summary=f"virtualRouters[{index}] of {_KIND} {name} announces {named(addresses) or 'no'} "
         f"addresses and not LoadBalancerIP: nothing advertises {counted(keys(hit), 'service')} "
         "that it selects",
@@ -318,11 +299,7 @@ def password_not_used(case: Case) -> Iterator[Finding]:
 def _unprotected(case: Case, owner: Ref, secret: str, hit: list[Peering]) -> Finding:
     namespace = case.setting("bgp-secrets-namespace", "") or ""
     full = f"{namespace}/{secret}" if namespace else secret
-    return Finding(
-        code="CS306",
-        severity=Severity.FAIL,
-        subject=owner,
-        detail=secret,
+    return Topic("CS306", Severity.FAIL, owner, secret).finding(
         summary=f"{counted(sorted(p.node for p in hit), 'agent')} use no password for the sessions "
         f"of {owner}, which names Secret {full}: it is missing, or its `password` is empty",
         evidence=(

@@ -32,7 +32,7 @@ from app.diagnosis.rules.pods import (
 )
 from app.model.case import Case
 from app.model.configuration import config_map
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import LEASE, CiliumPod, operator_lease
 from app.model.lbipam import condition_of
 from app.model.wording import count, named, quoted, since, span
@@ -80,10 +80,8 @@ def operator(case: Case) -> Iterator[Finding]:
     starting = bool(bad) and all(each.kind == "starting" for each in bad)
     explained = bool(bad) and all(_explained(case, each) for each in bad)
     ref = workload(case, "operator")
-    yield Finding(
-        code="CS103",
-        severity=Severity.INFO if starting else Severity.FAIL,
-        subject=ref if found else Ref("Cluster"),
+    severity = Severity.INFO if starting else Severity.FAIL
+    yield Topic("CS103", severity, ref if found else Ref("Cluster")).finding(
         summary=_operator_summary(replicas, bad),
         evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
         remedy=_operator_remedy(replicas, bad),
@@ -111,10 +109,8 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     which = names if sure else f"{lacking} of {names}"
     ref = workload(case, "agent")
     status = f"DaemonSet {ref.name}"
-    yield Finding(
-        code="CS105",
-        severity=Severity.FAIL,
-        subject=Ref("Node", bare[0].name) if len(bare) == 1 else ref,
+    subject = Ref("Node", bare[0].name) if len(bare) == 1 else ref
+    yield Topic("CS105", Severity.FAIL, subject).finding(
         summary=f"no agent pod on {which}, though the DaemonSet wants "
         f"{found.status.desired_number_scheduled} pods and there are {len(live(case, 'agent'))}",
         evidence=(
@@ -150,10 +146,7 @@ def hubble(case: Case) -> Iterator[Finding]:
             continue
         explained = bool(bad) and all(_explained(case, each) for each in bad)
         text = f": {places(bad)}" if bad else ""
-        yield Finding(
-            code="CS109",
-            severity=Severity.WARN,
-            subject=ref,
+        yield Topic("CS109", Severity.WARN, ref).finding(
             summary=f"{found.status.ready_replicas} of {found.spec.replicas} {component} pods are "
             f"ready{text}",
             evidence=_workload_evidence(case, DEPLOYMENTS, found, bad),
@@ -182,10 +175,8 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
         text = "; ".join(filter(None, (text, f"{missing} missing" + (names and f" ({names})"))))
     ref = workload(case, component)
     ready = sum(each.ready for each in pods)
-    yield Finding(
-        code=code,
-        severity=Severity.INFO if passing else Severity.FAIL,
-        subject=ref,
+    severity = Severity.INFO if passing else Severity.FAIL
+    yield Topic(code, severity, ref).finding(
         summary=f"{ready} of {desired} {component} pods are ready: {text}",
         evidence=_workload_evidence(case, DAEMON_SETS, found, bad),
         remedy="wait: they come up" if passing else _daemon_set_remedy(component),
@@ -199,10 +190,8 @@ def _no_agents(case: Case, what: str) -> Finding:
     ref = workload(case, "agent")
     there = f"{ref.namespace}/{ref.name}" in case.snapshot.records[DAEMON_SETS]
     installed = config_map(case.snapshot) is not None
-    return Finding(
-        code="CS101",
-        severity=Severity.FAIL if installed else Severity.UNKNOWN,
-        subject=ref if there else Ref("Cluster"),
+    severity = Severity.FAIL if installed else Severity.UNKNOWN
+    return Topic("CS101", severity, ref if there else Ref("Cluster")).finding(
         summary=f"{what}, in {ref.namespace}"
         + (", though cilium-config is there" if installed else ""),
         evidence=(case.saw(DAEMON_SETS, f"DaemonSet {ref.name}", "spec, status", what),),
@@ -330,10 +319,7 @@ def leader(case: Case) -> Iterator[Finding]:
         return
     namespace = case.snapshot.cilium_namespace
     holder = lease.spec.holder_identity or "nobody"
-    yield Finding(
-        code="CS104",
-        severity=Severity.FAIL,
-        subject=Ref("Lease", LEASE, namespace),
+    yield Topic("CS104", Severity.FAIL, Ref("Lease", LEASE, namespace)).finding(
         summary=f"no operator leads: {holder} last renewed lease {LEASE} {span(silent)} ago, "
         f"and it is good for {duration} s",
         evidence=(
@@ -430,10 +416,7 @@ def _older(
     names = named([f"{p.pod.name} on {p.pod.spec.node_name}" for p in old], NAMED)
     by = f" by {manager}" if manager else ""
     map_name = f"ConfigMap {ref.namespace}/cilium-config"
-    return Finding(
-        code="CS111",
-        severity=Severity.WARN,
-        subject=ref,
+    return Topic("CS111", Severity.WARN, ref).finding(
         summary=f"{count(len(old), f'{component} pod')} started before "
         f"cilium-config was last written{by} at {written:%Y-%m-%d %H:%M:%S} UTC, so what changed "
         f"then may not be in force: {names}",
@@ -460,10 +443,8 @@ def _not_ready(case: Case, node: Node, ready: Condition, *, young: bool, now: da
     held = since(ready.last_transition_time, now)
     for_ = f" for {span(held)}" if held is not None else ""
     said = f": {quoted(ready.message)}" if ready.message else ""
-    return Finding(
-        code="CS112",
-        severity=Severity.INFO if young else Severity.FAIL,
-        subject=Ref("Node", node.name),
+    severity = Severity.INFO if young else Severity.FAIL
+    return Topic("CS112", severity, Ref("Node", node.name)).finding(
         summary=f"node {node.name} is NotReady{for_}{said}",
         evidence=(case.saw(NODES, f"Node {node.name}", "status.conditions[Ready]", ready.status),),
         remedy="see whether the node is up and its kubelet runs (on Talos: `talosctl health`); "

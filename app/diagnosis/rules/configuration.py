@@ -13,7 +13,7 @@ from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.rules.pods import live, started
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP, config_map, fulfils, parameters
-from app.model.finding import Finding, Ref, Severity
+from app.model.finding import Finding, Ref, Severity, Topic
 from app.model.health import BGPV1_REMOVED, pod_ready
 from app.model.lbipam import LoadBalancer
 from app.model.selectors import selects, service_labels
@@ -229,10 +229,7 @@ def _ref(case: Case) -> Ref:
 def _not_judged(case: Case) -> Finding:
     source = case.snapshot.health_of(CONFIG_MAPS)
     why = "it does not exist" if case.known(CONFIG_MAPS) else f"it is not known ({source.state})"
-    return Finding(
-        code="CS701",
-        severity=Severity.UNKNOWN,
-        subject=_ref(case),
+    return Topic("CS701", Severity.UNKNOWN, _ref(case)).finding(
         summary=f"{len(case.expected)} expected settings cannot be compared with {CONFIG_MAP} in "
         f"{case.snapshot.cilium_namespace}: {why}",
         evidence=(case.saw(CONFIG_MAPS, str(_ref(case)), "data", why),),
@@ -258,11 +255,8 @@ def _difference(
     wanted = "any value" if expected.value == "*" else repr(expected.value)
     place = f", as {expected.place} says" if expected.place else ""
     ref = _ref(case)
-    return Finding(
-        code="CS701",
-        severity=Severity.WARN if expected.warn else Severity.FAIL,
-        subject=ref,
-        detail=expected.key,
+    severity = Severity.WARN if expected.warn else Severity.FAIL
+    return Topic("CS701", severity, ref, expected.key).finding(
         summary=f"{name} {is_}; {wanted} is expected{place}",
         evidence=(
             case.saw(
@@ -300,11 +294,7 @@ def _combination(case: Case, found: Combination) -> Finding:
     )
     running = any(pod_ready(each.pod) for each in live(case, "agent"))
     when = "will not start again" if running else "cannot start"
-    return Finding(
-        code="CS705",
-        severity=Severity.FAIL,
-        subject=ref,
-        detail=found.detail,
+    return Topic("CS705", Severity.FAIL, ref, found.detail).finding(
         summary=f"agents {when} with {text}: {quoted(found.says)}",
         evidence=tuple(
             case.saw(CONFIG_MAPS, str(ref), f"data[{key}]", config.get(key, "not set"))
@@ -373,10 +363,7 @@ def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
     services = sorted({service for service, _ in selected})
     policies = sorted({policy for _, policy in selected})
     shown = named(services)
-    return Finding(
-        code="CS706",
-        severity=Severity.WARN,
-        subject=_ref(case),
+    return Topic("CS706", Severity.WARN, _ref(case)).finding(
         summary=f"BGP and L2 announcements both announce {shown}: "
         f"CiliumL2AnnouncementPolicy {', '.join(policies)} selects them, and so does BGP",
         evidence=(

@@ -17,7 +17,16 @@ from datetime import timedelta
 
 from app.model.case import Case
 from app.model.desired_peerings import Peering
-from app.model.finding import Evidence, Finding, Ref, Severity, Value, session_ref, with_manifest
+from app.model.finding import (
+    Evidence,
+    Finding,
+    Ref,
+    Severity,
+    Topic,
+    Value,
+    session_ref,
+    with_manifest,
+)
 from app.model.health import Version
 from app.model.session_causes import (
     CONNECTING,
@@ -467,11 +476,9 @@ def _finding(bgp: Bgp, group: Sequence[Down]) -> Finding:
     verb = "is" if len(group) == 1 else "are"
     settling = all(each.settling for each in group)
     state = "being set up" if settling else "down"
-    return Finding(
-        code=first.code,
-        severity=Severity.INFO if settling else Severity.FAIL,
-        subject=Ref("Peer", first.session.peer_address or first.session.peer),
-        detail=first.detail,
+    severity = Severity.INFO if settling else Severity.FAIL
+    subject = Ref("Peer", first.session.peer_address or first.session.peer)
+    return Topic(first.code, severity, subject, first.detail).finding(
         summary=f"{counted(bgp, sessions)} {verb} {state}: {words.cause}",
         evidence=tuple(_evidence(bgp, group)),
         remedy=words.remedy.strip(),

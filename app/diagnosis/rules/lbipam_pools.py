@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import (
     POOL_CONFLICT,
@@ -199,10 +199,7 @@ def refused_pools(case: Case) -> Iterator[Finding]:
             continue
         name = usage.pool.name
         split = any(block.stop and not block.start for block in usage.pool.spec.blocks)
-        yield Finding(
-            code="CS214",
-            severity=Severity.FAIL,
-            subject=pool_ref(name),
+        yield Topic("CS214", Severity.FAIL, pool_ref(name)).finding(
             summary=f"Cilium refuses pool {name}: {'; '.join(usage.invalid_blocks[:3])}",
             evidence=tuple(
                 case.saw(POOLS, str(pool_ref(name)), "spec.blocks", problem)
@@ -228,11 +225,8 @@ def silent_pools(case: Case) -> Iterator[Finding]:
         if counted or settling(case, [usage.pool.metadata], ()):
             continue
         name, trouble = usage.pool.name, operator_trouble(case)
-        yield Finding(
-            code="CS214",
-            severity=Severity.WARN if usage.holders and not trouble else Severity.FAIL,
-            subject=pool_ref(name),
-            detail="no status",
+        severity = Severity.WARN if usage.holders and not trouble else Severity.FAIL
+        yield Topic("CS214", severity, pool_ref(name), "no status").finding(
             summary=f"LB-IPAM has not counted the addresses of pool {name}"
             + (f": {trouble}" if trouble else ", so it may not have taken it up"),
             evidence=(
@@ -286,11 +280,7 @@ def left_over_addresses(case: Case) -> Iterator[Finding]:
     if not left:
         return
     names = named(service.key for service in left)
-    yield Finding(
-        code="CS210",
-        severity=Severity.WARN,
-        subject=config_ref(case),
-        detail="left over",
+    yield Topic("CS210", Severity.WARN, config_ref(case), "left over").finding(
         summary=(
             f"LB-IPAM is switched off (enable-lb-ipam), and {names} still"
             f" {'has' if len(left) == 1 else 'have'} an address that it gave"
@@ -307,11 +297,8 @@ def left_over_addresses(case: Case) -> Iterator[Finding]:
 def _nearly(case: Case, usage: PoolUsage, family: int, room: Room) -> Finding:
     name = usage.pool.name
     left = "no address" if not room.free else f"{room.free} of {room.usable} addresses"
-    return Finding(
-        code="CS216",
-        severity=Severity.WARN,
-        subject=pool_ref(name),
-        detail=f"IPv{family}" if len(accounts(case).rooms[usage.pool.key]) > 1 else "",
+    detail = f"IPv{family}" if len(accounts(case).rooms[usage.pool.key]) > 1 else ""
+    return Topic("CS216", Severity.WARN, pool_ref(name), detail).finding(
         summary=f"pool {name} has {left} left"
         + (f" of its {room.usable} IPv{family} ones" if not room.free else f" (IPv{family})"),
         evidence=(
@@ -352,10 +339,7 @@ def _risk(case: Case, usage: PoolUsage, services: list[Service]) -> Finding:
     name = usage.pool.name
     why = "disabled" if usage.pool.spec.disabled else "out of use, because it overlaps another,"
     held = named(service.key for service in services)
-    return Finding(
-        code="CS218",
-        severity=Severity.WARN,
-        subject=pool_ref(name),
+    return Topic("CS218", Severity.WARN, pool_ref(name)).finding(
         summary=(
             f"pool {name} is {why} and {held} {'has' if len(services) == 1 else 'have'} addresses"
             " of it: a restart of the operator may give them others"
@@ -430,10 +414,8 @@ def _conflict(case: Case, pool: Pool, pairs: list[Overlap]) -> Finding:
     common = named(f"{pair.common}" for pair in pairs)
     whom = with_whom if others else "itself"
     so = "so it gives no new addresses" if marked else "and one of them will be put out of use"
-    return Finding(
-        code="CS207",
-        severity=Severity.WARN if pool.spec.disabled else Severity.FAIL,
-        subject=pool_ref(pool.name),
+    severity = Severity.WARN if pool.spec.disabled else Severity.FAIL
+    return Topic("CS207", severity, pool_ref(pool.name)).finding(
         summary=f"pool {pool.name} overlaps {whom} ({common}), {so}",
         evidence=(
             *(
@@ -458,10 +440,7 @@ def _conflict(case: Case, pool: Pool, pairs: list[Overlap]) -> Finding:
 
 def _stale_conflict(case: Case, pool: Pool) -> Finding:
     name, trouble = pool.name, operator_trouble(case)
-    return Finding(
-        code="CS215",
-        severity=Severity.WARN,
-        subject=pool_ref(name),
+    return Topic("CS215", Severity.WARN, pool_ref(name)).finding(
         summary=f"pool {name} is still marked as overlapping, though it overlaps no other now"
         + (f": {trouble}" if trouble else ""),
         evidence=_conflict_seen(case, pool),

@@ -20,7 +20,7 @@ from app.diagnosis.rules.lbipam_pools import (
     verdict_seen,
 )
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Severity
+from app.model.finding import Evidence, Finding, Severity, Topic
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
@@ -68,11 +68,7 @@ def unreadable_request(case: Case, balancer: LoadBalancer) -> Finding | None:
     if not request.unreadable:
         return None
     words = named(repr(word) for word in request.unreadable)
-    return Finding(
-        code="CS203",
-        severity=Severity.WARN,
-        subject=service_ref(service),
-        detail="unreadable",
+    return Topic("CS203", Severity.WARN, service_ref(service), "unreadable").finding(
         summary=f"{service.key} asks for {words}, which is no address, so LB-IPAM ignores it",
         evidence=(_request_seen(case, service),),
         remedy=f"Write an IP address into {request.place} of Service {service.key}",
@@ -96,11 +92,7 @@ def _in_no_pool(
             f"Ask for an address of a pool in {request_of(service).place} of Service"
             f" {service.key}, or add a block that holds {address} to a pool"
         )
-    return Finding(
-        code="CS203",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=str(address),
+    return Topic("CS203", Severity.FAIL, service_ref(service), str(address)).finding(
         summary=summary,
         evidence=(_request_seen(case, service), verdict_seen(case, balancer), *_ranges_seen(case)),
         remedy=remedy,
@@ -115,11 +107,7 @@ def _not_selected(
     service = balancer.service
     pool = next(match for match in holding if not match.obstacle)
     missed = pool.misses[0]
-    return Finding(
-        code="CS204",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=str(address),
+    return Topic("CS204", Severity.FAIL, service_ref(service), str(address)).finding(
         summary=(
             f"{service.key} asks for {address}, which lies in pool {pool.name}, but that pool"
             f" does not select it: it {missed}"
@@ -157,11 +145,7 @@ def _taken(
             f"{service.key} asks for {address}, the first or last address of a block of pool"
             f" {reserved[0].name}, which allowFirstLastIPs: No keeps back"
         )
-    return Finding(
-        code="CS205",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=str(address),
+    return Topic("CS205", Severity.FAIL, service_ref(service), str(address)).finding(
         summary=summary,
         evidence=(
             _request_seen(case, service),
@@ -187,11 +171,7 @@ def _unshareable(
     if not obstacles:
         return None
     holder, found = obstacles[0]
-    return Finding(
-        code="CS206",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=str(address),
+    return Topic("CS206", Severity.FAIL, service_ref(service), str(address)).finding(
         summary=f"{service.key} cannot share {address} with {holder.key}: {found.reason}",
         evidence=(
             _request_seen(case, service),
@@ -323,10 +303,7 @@ def _foreign(case: Case, balancer: LoadBalancer) -> Finding:
     who = f"; {named(writers)} wrote its status too" if writers else ""
     what = "a host name" if not odd else "an address" if len(odd) == 1 else "addresses"
     refused = [pool_ref(usage.pool.name) for usage in case.usages if usage.invalid_blocks]
-    return Finding(
-        code="CS213",
-        severity=Severity.WARN,
-        subject=service_ref(service),
+    return Topic("CS213", Severity.WARN, service_ref(service)).finding(
         summary=(
             f"{service.key} has {what} that no pool holds ({named([*odd, *balancer.hostnames])}),"
             f" and LB-IPAM is to take such away{who}"
@@ -366,11 +343,7 @@ def _apart(case: Case, key: str, first: LoadBalancer, other: LoadBalancer) -> It
     found = obstacle(other.service, first.service)
     if found is None:
         return
-    yield Finding(
-        code="CS206",
-        severity=Severity.INFO,
-        subject=service_ref(other.service),
-        detail="own address",
+    yield Topic("CS206", Severity.INFO, service_ref(other.service), "own address").finding(
         summary=(
             f"{other.service.key} has sharing key {key!r} like {first.service.key}, but an address"
             f" of its own ({named(map(str, alike))}): {found.reason}"

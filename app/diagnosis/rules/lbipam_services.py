@@ -30,7 +30,7 @@ from app.diagnosis.rules.lbipam_pools import (
 )
 from app.diagnosis.rules.lbipam_requests import refused_request
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity, with_manifest
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, with_manifest
 from app.model.lbipam import Address, LoadBalancer, PoolUsage
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, out_of_use, wanted_families
@@ -61,10 +61,7 @@ def not_selected(
     """CS201: no pool in use selects the service."""
     service = balancer.service
     blocked = [match for match in matches if match.selects]
-    return Finding(
-        code="CS201",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
+    return Topic("CS201", Severity.FAIL, service_ref(service)).finding(
         summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
         evidence=(
             case.saw(SERVICES, str(service_ref(service)), "metadata.labels", _labels(service)),
@@ -85,11 +82,8 @@ def family_not_served(
     blocked = [match for match in matches if match.selects and match.obstacle]
     pools = [match.name for match in matches if match.candidate]
     preferred = service.spec.ip_family_policy == "PreferDualStack" and bool(balancer.addresses)
-    return Finding(
-        code="CS212",
-        severity=Severity.WARN if preferred else Severity.FAIL,
-        subject=service_ref(service),
-        detail=f"IPv{family}",
+    severity = Severity.WARN if preferred else Severity.FAIL
+    return Topic("CS212", severity, service_ref(service), f"IPv{family}").finding(
         summary=_family_summary(balancer, family, pools),
         evidence=(
             case.saw(
@@ -122,10 +116,8 @@ def class_not_served(case: Case, balancer: LoadBalancer, role: Responsibility) -
     summary = f"{service.key} has no address, and LB-IPAM gives it none: {role.reason}{typo}"
     if others:
         summary = f"{service.key} has no address: that is for {named(others)}, as {role.reason}"
-    return Finding(
-        code="CS211",
-        severity=Severity.UNKNOWN if known else Severity.FAIL,
-        subject=service_ref(service),
+    severity = Severity.UNKNOWN if known else Severity.FAIL
+    return Topic("CS211", severity, service_ref(service)).finding(
         summary=summary,
         evidence=role.evidence,
         remedy=_class_remedy(wanted, known),
@@ -150,10 +142,8 @@ def no_verdict(case: Case, balancer: LoadBalancer, able: tuple[PoolMatch, ...]) 
             f"LB-IPAM's last word on {service.key} is “{condition.message or condition.reason}”,"
             f" though {could or 'what it asks for can be had'}"
         )
-    return Finding(
-        code="CS215",
-        severity=Severity.WARN if balancer.addresses else Severity.FAIL,
-        subject=service_ref(service),
+    severity = Severity.WARN if balancer.addresses else Severity.FAIL
+    return Topic("CS215", severity, service_ref(service)).finding(
         summary=summary,
         evidence=(verdict_seen(case, balancer), *pools_seen(case, able)),
         remedy=(
@@ -172,10 +162,7 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
     service = balancer.service
     said = balancer.condition.message if balancer.condition else ""
     text = f"; LB-IPAM says “{said}”" if said else ""
-    return Finding(
-        code="CS201" if said else "CS215",
-        severity=Severity.UNKNOWN,
-        subject=service_ref(service),
+    return Topic("CS201" if said else "CS215", Severity.UNKNOWN, service_ref(service)).finding(
         summary=f"why {service.key} has no address cannot be told: {why}{text}",
         evidence=(verdict_seen(case, balancer),),
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
@@ -190,10 +177,7 @@ def too_early(case: Case, balancer: LoadBalancer, until: datetime) -> Finding:
     """CS215 as a question that time will answer: LB-IPAM's verdict comes seconds after a change."""
     service, said = balancer.service, balancer.condition
     text = f"its last word is “{said.message or said.reason}”" if said else "it has said nothing"
-    return Finding(
-        code="CS215",
-        severity=Severity.UNKNOWN,
-        subject=service_ref(service),
+    return Topic("CS215", Severity.UNKNOWN, service_ref(service)).finding(
         summary=f"whether LB-IPAM serves {service.key} cannot be told yet: the service, its pools "
         f"or the operator's leader changed just now, and {text}",
         evidence=(verdict_seen(case, balancer),),
@@ -304,10 +288,7 @@ def exhausted(case: Case, waiting: Waiting, pool: str) -> Finding:
     usage = next(usage for usage in case.usages if usage.pool.name == pool)
     rooms = accounts(case).rooms[usage.pool.key]
     full = [f"{r.usable} IPv{f}" for f, r in sorted(rooms.items()) if not r.free]
-    return Finding(
-        code="CS202",
-        severity=Severity.FAIL,
-        subject=pool_ref(pool),
+    return Topic("CS202", Severity.FAIL, pool_ref(pool)).finding(
         summary=(
             f"pool {pool} is exhausted: all of its {' and '.join(full)} addresses are taken,"
             f" and {_wait(waiting)}"
@@ -324,10 +305,7 @@ def exhausted(case: Case, waiting: Waiting, pool: str) -> Finding:
 
 def disabled(case: Case, waiting: Waiting, pool: str) -> Finding:
     """CS208: a disabled pool is the only one that could serve these services."""
-    return Finding(
-        code="CS208",
-        severity=Severity.WARN,
-        subject=pool_ref(pool),
+    return Topic("CS208", Severity.WARN, pool_ref(pool)).finding(
         summary=f"pool {pool} is disabled, no other could serve what it selects: {_wait(waiting)}",
         evidence=(case.saw(POOLS, str(pool_ref(pool)), "spec.disabled", "true"),),
         remedy=(
@@ -343,11 +321,8 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS209: services ask for addresses, and there is no pool at all."""
     absent = case.snapshot.health_of(POOLS).state is State.ABSENT
     text = "(not served)" if absent else "(none exists)"
-    return Finding(
-        code="CS209",
-        severity=Severity.UNKNOWN if others else Severity.FAIL,
-        subject=Ref("Cluster"),
-        detail="other-controller" if others else "",
+    severity = Severity.UNKNOWN if others else Severity.FAIL
+    return Topic("CS209", severity, Ref("Cluster"), "other-controller" if others else "").finding(
         summary=f"there is no CiliumLoadBalancerIPPool, so LB-IPAM sleeps{_asks(others)}:"
         f" {_wait(waiting)}",
         evidence=(case.saw(POOLS, POOL, "metadata.name", text),),
@@ -361,11 +336,8 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
 
 def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS210: services ask for addresses, and LB-IPAM is off."""
-    return Finding(
-        code="CS210",
-        severity=Severity.UNKNOWN if others else Severity.FAIL,
-        subject=config_ref(case),
-        detail="other-controller" if others else "",
+    severity = Severity.UNKNOWN if others else Severity.FAIL
+    return Topic("CS210", severity, config_ref(case), "other-controller" if others else "").finding(
         summary=f"LB-IPAM is switched off (enable-lb-ipam){_asks(others)}: {_wait(waiting)}",
         evidence=(setting_seen(case, "enable-lb-ipam", "true"),),
         remedy=_other_remedy(others)
@@ -379,11 +351,8 @@ def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
 def not_default(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS217: services without class ask for addresses, and they are not LB-IPAM's here."""
     default = case.setting("default-lb-service-ipam", "lbipam")
-    return Finding(
-        code="CS217",
-        severity=Severity.UNKNOWN if others else Severity.FAIL,
-        subject=config_ref(case),
-        detail="other-controller" if others else "",
+    severity = Severity.UNKNOWN if others else Severity.FAIL
+    return Topic("CS217", severity, config_ref(case), "other-controller" if others else "").finding(
         summary=(
             f"services without loadBalancerClass are not LB-IPAM's here (default-lb-service-ipam"
             f" is {default}){_asks(others)}: {_wait(waiting)}"

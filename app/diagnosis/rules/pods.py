@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted, since, span
@@ -233,11 +233,9 @@ def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Fi
     failing = any(t.kind == "crashing" for t in bad)
     agents = (_config_ref(case),) if component in ("agent", "operator") else ()
     previous = "" if one.restarts == 0 else " --previous"
-    return Finding(
-        code="CS102",
-        severity=Severity.FAIL if failing else Severity.WARN,
-        subject=pod_ref(one.pod) if len(bad) == 1 else workload(case, component),
-        detail=container,
+    severity = Severity.FAIL if failing else Severity.WARN
+    subject = pod_ref(one.pod) if len(bad) == 1 else workload(case, component)
+    return Topic("CS102", severity, subject, container).finding(
         summary=summary,
         evidence=tuple(e for t in bad[:NAMED] for e in (_exit_evidence(case, t), *_log(case, t))),
         remedy=_crash_remedy(one),
@@ -338,10 +336,9 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
     spare = component == "operator" and others_serve and all(not t.container for t in bad)
     shown = places(bad)
     fields = (f"status.containerStatuses[{t.container}].state.waiting" for t in bad[:NAMED])
-    return Finding(
-        code="CS114",
-        severity=Severity.INFO if spare else Severity.FAIL,
-        subject=pod_ref(one.pod) if len(bad) == 1 else workload(case, component),
+    severity = Severity.INFO if spare else Severity.FAIL
+    subject = pod_ref(one.pod) if len(bad) == 1 else workload(case, component)
+    return Topic("CS114", severity, subject).finding(
         summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {shown}",
         evidence=tuple(
             case.saw(PODS, str(pod_ref(t.pod)), field if t.container else "status", t.words)

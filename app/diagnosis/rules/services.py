@@ -16,7 +16,7 @@ from app.diagnosis.service_path.paths import path_findings
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, selects_service
 from app.model.desired_routes import Configuration
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.lbipam import parse_address
 from app.model.policies import (
     AUDIT,
@@ -89,10 +89,8 @@ def mapped_next_hops(case: Case) -> Iterator[Finding]:
     found = case.memo.of(_MAPPED, (routes, table), lambda: _mapped(case, table))
     for peer, mapped in sorted(found.items()):
         failed = _probed_in_vain(case, mapped.prefixes)
-        yield Finding(
-            code="CS510",
-            severity=Severity.WARN if failed else Severity.INFO,
-            subject=Ref("Peer", peer),
+        severity = Severity.WARN if failed else Severity.INFO
+        yield Topic("CS510", severity, Ref("Peer", peer)).finding(
             summary=f"{len(mapped.prefixes)} IPv6 prefixes go to {peer} with an IPv4-mapped next "
             f"hop ({mapped.next_hop})"
             + (f", and {failed} did not answer a probe" if failed else ""),
@@ -207,10 +205,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
         why = "no service has that address and no node that pod network"
     else:
         why = f"{holder.key} has that address, and no advertisement selects it"
-    return Finding(
-        code="CS509",
-        severity=Severity.WARN,
-        subject=Ref("Prefix", prefix),
+    return Topic("CS509", Severity.WARN, Ref("Prefix", prefix)).finding(
         summary=f"{prefix} is announced by {named(nodes)}, and nothing asks for it: {why}",
         evidence=(
             Evidence(
@@ -288,10 +283,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
         port = next((port.port for port in service.spec.ports if port.protocol == "TCP"), None)
         address, problem = next(iter(failed.items()))
         host = f"[{address}]" if ":" in address else address
-        yield Finding(
-            code="CS605",
-            severity=Severity.WARN,
-            subject=service_ref(service),
+        yield Topic("CS605", Severity.WARN, service_ref(service)).finding(
             summary=f"{service.key} did not take a TCP connection at {named(failed)}: {problem}",
             evidence=tuple(
                 Evidence(PROBE, f"Service {service.key}", where, why, 0.0)
@@ -325,10 +317,7 @@ def _invalid(case: Case, policy: Policy) -> Finding:
     where, value = "status.conditions[Valid]", f"False: {policy.fault}"
     if policy.valid is not False:
         where, value = "spec.nodeSelector", "present"
-    return Finding(
-        code="CS602",
-        severity=Severity.WARN,
-        subject=policy.ref,
+    return Topic("CS602", Severity.WARN, policy.ref).finding(
         summary=f"{name} is invalid, so it is not enforced as it stands: {quoted(policy.fault)}",
         evidence=(case.saw(policy.source, name, where, value),),
         remedy="Correct what the message names, in the manifest, and apply it again. Until then an "
@@ -343,11 +332,7 @@ def _selected(case: Case, chosen: tuple[Policy, ...], found: Sequence[Policed]) 
     services = tuple(each.service.key for each in found)
     shut = tuple(each.service.key for each in found if each.shut)
     first, *others = chosen
-    return Finding(
-        code="CS603",
-        severity=Severity.INFO,
-        subject=first.ref,
-        detail="+".join(map(_name, others)),
+    return Topic("CS603", Severity.INFO, first.ref, "+".join(map(_name, others))).finding(
         summary=f"{named(names)} {verb(names, 'select')} the backends of {named(services)}"
         + (_shut_words(found, shut) if shut else _open_words(case, found)),
         evidence=(

@@ -19,7 +19,7 @@ from app.diagnosis.rules.down_sessions import (
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.desired_peerings import Peering, agents_say, owner_of, peerings, peerings_known
-from app.model.finding import Evidence, Finding, Ref, Severity, loss_ref, session_ref
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref, session_ref
 from app.model.lbipam import condition_of
 from app.model.routes import SETTLED
 from app.model.session_causes import FLAP_WINDOW, SETTLING, Bgp, bgp_of, flaps, is_down
@@ -115,10 +115,7 @@ def _flapping(
     most = max(len(lost) for _, lost in found)
     last = max((lost[-1] for _, lost in found), key=lambda e: e.at)
     minutes = int(FLAP_WINDOW.total_seconds() // 60)
-    return Finding(
-        code="CS406",
-        severity=Severity.WARN,
-        subject=Ref("Peer", peer),
+    return Topic("CS406", Severity.WARN, Ref("Peer", peer)).finding(
         summary=f"{counted(bgp, sessions)} {'flaps' if len(sessions) == 1 else 'flap'}: lost "
         f"{'up to ' * (len(sessions) > 1)}{most} times within {minutes} min, last at "
         f"{last.at:%H:%M:%S} UTC ({last.words})",
@@ -149,10 +146,7 @@ def _disagreeing(bgp: Bgp, session: Session, change: SessionEvent) -> Finding:
     case = bgp.case
     shown, written = (w.state if w else "" for w in (session.cli, session.api))
     node = f"CiliumBGPNodeConfig {session.node}"
-    return Finding(
-        code="CS409",
-        severity=Severity.WARN,
-        subject=session_ref(session.node, session.peer_address),
+    return Topic("CS409", Severity.WARN, session_ref(session.node, session.peer_address)).finding(
         summary=f"{node} calls the session with {session.peer_address} {written}, though its agent "
         f"calls it {shown} and has logged no change since {change.at:%H:%M:%S} UTC",
         evidence=(
@@ -194,11 +188,7 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
     first = sessions[0].reported
     theirs = sorted(families_of(first.remote_capabilities)) if first else []
     afi, _, safi = family.partition("/")
-    return Finding(
-        code="CS410",
-        severity=Severity.WARN,
-        subject=Ref("Peer", peer),
-        detail=family,
+    return Topic("CS410", Severity.WARN, Ref("Peer", peer), family).finding(
         summary=f"{counted(bgp, sessions)} {'carries' if len(sessions) == 1 else 'carry'} no "
         f"{family}: it is configured here, and the peer did not offer it",
         evidence=tuple(
@@ -243,11 +233,8 @@ def _unlike(
     session = sessions[odd]
     usual = next(value for value in values if value != values[odd])
     others = [each for each in sessions if each is not session]
-    return Finding(
-        code="CS411",
-        severity=Severity.WARN,
-        subject=session_ref(session.node, session.peer_address),
-        detail=name,
+    subject = session_ref(session.node, session.peer_address)
+    return Topic("CS411", Severity.WARN, subject, name).finding(
         summary=f"The session of {session.node} with {session.peer_address} has {name} "
         f"{values[odd]}, those of {nodes_of(others)} have {usual}, though all are configured alike",
         evidence=tuple(
@@ -340,10 +327,7 @@ def _last_word(
     claims = sorted({session.api.state for session in sessions if session.api})
     whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     why, remedy, command = _left_over(case, subject, sessions)
-    return Finding(
-        code="CS408",
-        severity=Severity.FAIL,
-        subject=subject,
+    return Topic("CS408", Severity.FAIL, subject).finding(
         summary=f"The API calls the {whose} of {nodes_of(sessions)} {' and '.join(claims)}, but "
         f"{why}",
         evidence=tuple(
@@ -486,10 +470,7 @@ def _missing_finding(
     if not first.rendered:
         machinery.add(Ref("Deployment", "cilium-operator", namespace))
     where = named(nodes, SHOWN)
-    return Finding(
-        code="CS407",
-        severity=Severity.FAIL,
-        subject=Ref("Peer", peer),
+    return Topic("CS407", Severity.FAIL, Ref("Peer", peer)).finding(
         summary=f"{owner} asks for a session with {peer}, and {where} "
         f"{'has' if len(nodes) == 1 else 'have'} none: {why}",
         evidence=tuple(_missing_evidence(case, first)),
@@ -550,12 +531,8 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         blames.update(_agent_refs(case, session.node))
     whose = "session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     reason = "unknown" if case.agent_speaks(sessions[0].node) else "no agent"
-    return Finding(
-        code="CS401",
-        severity=Severity.UNKNOWN,
-        subject=Ref("Peer", peer),
-        # One peer may be in doubt for several reasons, each on nodes of its own.
-        detail=f"{reason} {sessions[0].node}",
+    detail = f"{reason} {sessions[0].node}"
+    return Topic("CS401", Severity.UNKNOWN, Ref("Peer", peer), detail).finding(
         summary=f"Whether the {whose} of {nodes_of(sessions)} with {peer} "
         f"{'is' if len(sessions) == 1 else 'are'} up is not known: {why}",
         evidence=(case.saw(BGP_PEERS, f"Node {sessions[0].node}", "peers", why),),

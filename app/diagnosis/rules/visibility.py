@@ -18,7 +18,7 @@ from app.diagnosis.inputs import not_granted
 from app.diagnosis.rules.agent_health import agent_errors, commands, exec_forbidden
 from app.diagnosis.rules.pods import live, pod_ref
 from app.model.case import CLOCKS_AGREE, Case
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import BGPV1_REMOVED
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted, span
@@ -153,10 +153,7 @@ def clocks(case: Case) -> Iterator[Finding]:
     if abs(skew) - (health.took or 0.0) / 2 <= CLOCKS_AGREE:
         return
     order = "ahead of" if skew > 0 else "behind"
-    yield Finding(
-        code="CS804",
-        severity=Severity.WARN,
-        subject=Ref("Cluster"),
+    yield Topic("CS804", Severity.WARN, Ref("Cluster")).finding(
         summary=f"the API server's clock is {span(abs(skew))} {order} the local one",
         evidence=(case.saw(VERSION, "GET /version", "Date", f"{skew:+.1f} s"),),
         remedy="set both clocks by NTP; until then ages shown here are off by as much, leases and "
@@ -198,10 +195,8 @@ def _forbidden(case: Case, rights: Rights, sources: list[SourceHealth], why: str
     what = f"{'/'.join(rights.verbs)} {'/'.join(rights.resources)}"
     where = f" in namespace {rights.namespace}" if rights.namespace else ""
     who = next((each.who for each in said if each.who), "")
-    return Finding(
-        code="CS801",
-        severity=Severity.INFO if all(map(not_granted, sources)) else Severity.UNKNOWN,
-        subject=refs[0],
+    severity = Severity.INFO if all(map(not_granted, sources)) else Severity.UNKNOWN
+    return Topic("CS801", severity, refs[0]).finding(
         summary=f"{_labels(sources)}: not allowed to {what}{where}, so {why}",
         evidence=tuple(
             Evidence(each.source, what + where, "refusal", each.words) for each in said[:_SHOWN]
@@ -261,10 +256,7 @@ def _can_i(rights: Rights, refused: str) -> str:
 def _failing(case: Case, health: SourceHealth, why: str) -> Finding:
     ref = Ref("Source", health.label)
     api = health.kind == VERSION
-    return Finding(
-        code="CS802",
-        severity=Severity.UNKNOWN,
-        subject=ref,
+    return Topic("CS802", Severity.UNKNOWN, ref).finding(
         summary=f"{_failing_words(case, health)}, so {why}",
         evidence=(_evidence(case, health),),
         remedy=_failing_remedy(health),
@@ -349,10 +341,7 @@ def _command(case: Case, tried: list[SourceHealth], what: str, remedy: str) -> F
         if v1
         else "sessions are known from the API alone, and what is really announced is not"
     )
-    return Finding(
-        code="CS803",
-        severity=Severity.WARN,
-        subject=Ref("Cluster"),
+    return Topic("CS803", Severity.WARN, Ref("Cluster")).finding(
         summary=f"the cilium command {what}, so {lost}: {quoted(bad.error) or bad.state}",
         evidence=tuple(_evidence(case, each) for each in tried if each.error),
         remedy=f"{remedy}; name another program with --cilium, or do without by --no-cli",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.model.desired_routes import Configuration, Kept, Obstacle, Serving, considered
-from app.model.finding import Evidence, Finding, Ref, Severity, loss_ref
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
 from app.model.route_coverage import Reach, Scene
@@ -68,10 +68,7 @@ def not_configured(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...])
     )
     problems = named(group.problem for group in config.groups if group.problem)
     why = kept[0].reason + (f": {problems}" if problems else "")
-    return Finding(
-        code="CS501",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
+    return Topic("CS501", Severity.FAIL, service_ref(service)).finding(
         summary=f"{service.key} ({_addresses(kept)}) is announced by no node: {why}",
         evidence=(
             address_seen(scene.case, service, (k.address for k in kept)),
@@ -103,10 +100,7 @@ def nowhere(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> F
         why = f"none of the {len(links)} sessions that should carry it is established"
         remedy = "Bring the sessions up; the service itself needs no change"
         command = "cilium bgp peers"
-    return Finding(
-        code="CS501",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
+    return Topic("CS501", Severity.FAIL, service_ref(service)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by no node: {why}",
         evidence=(
             *(table_seen(scene, reach) for reach in found),
@@ -127,10 +121,7 @@ def fewer(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> Fin
         dict.fromkeys(link for r in found for link in r.wanted.links if link[0] in lacking)
     )
     first = found[0]
-    return Finding(
-        code="CS502",
-        severity=Severity.WARN,
-        subject=service_ref(service),
+    return Topic("CS502", Severity.WARN, service_ref(service)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by "
         f"{len(first.actual or ())} of {len(first.wanted.nodes)} nodes: {named(missing)} "
         f"{verb(missing, 'lack')} it",
@@ -148,11 +139,7 @@ def without_endpoint(
     service = balancer.service
     alive = [node for node in nodes if node in serving.alive]
     why = f" ({named(alive)} has an endpoint that is not ready)" if alive else ""
-    return Finding(
-        code="CS503",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=found.wanted.prefix,
+    return Topic("CS503", Severity.FAIL, service_ref(service), found.wanted.prefix).finding(
         summary=f"{service.key} has externalTrafficPolicy Local, and {found.wanted.prefix} is "
         f"announced by {named(nodes)} without a ready endpoint there{why}: that traffic is dropped",
         evidence=(
@@ -174,10 +161,7 @@ def unserved(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> 
     """CS504: the router sends traffic to nodes, and nothing behind them answers."""
     service = balancer.service
     nodes = found[0].actual or ()
-    return Finding(
-        code="CS504",
-        severity=Severity.WARN,
-        subject=service_ref(service),
+    return Topic("CS504", Severity.WARN, service_ref(service)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by {named(nodes)}, and it has no "
         "ready endpoint",
         evidence=tuple(table_seen(scene, reach) for reach in found),
@@ -195,11 +179,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
     names = tuple(dict.fromkeys(ref for ref, _ in carried))
     reasons = named(lacks) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
     configs = {ref for group in scene.config.groups for ref in group.refs}
-    return Finding(
-        code="CS505",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=f"ipv{_v(kept)}",
+    return Topic("CS505", Severity.FAIL, service_ref(service), f"ipv{_v(kept)}").finding(
         summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
         f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
@@ -221,10 +201,7 @@ def foreign_class(case: Case, balancer: LoadBalancer) -> Finding:
     """CS506: its class gives it to somebody else."""
     service = balancer.service
     wanted = service.spec.load_balancer_class or ""
-    return Finding(
-        code="CS506",
-        severity=Severity.INFO,
-        subject=service_ref(service),
+    return Topic("CS506", Severity.INFO, service_ref(service)).finding(
         summary=f"{service.key} is not announced by BGP: its loadBalancerClass is {wanted}",
         evidence=(case.saw(SERVICES, f"Service {service.key}", "spec.loadBalancerClass", wanted),),
         remedy="Nothing, if that is meant; the class of a service cannot be changed, only the "
@@ -237,10 +214,7 @@ def local_without_endpoint(scene: Scene, balancer: LoadBalancer, serving: Servin
     """CS507: policy Local, and no node has a ready endpoint."""
     service = balancer.service
     homeless = f" ({serving.homeless} ready on no node)" if serving.homeless else ""
-    return Finding(
-        code="CS507",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
+    return Topic("CS507", Severity.FAIL, service_ref(service)).finding(
         summary=f"{service.key} has externalTrafficPolicy Local and no node has a ready endpoint"
         f"{homeless}, so no node should announce {named(map(str, balancer.addresses))}",
         evidence=(endpoints_seen(scene.case, service, serving),),
@@ -261,11 +235,7 @@ def no_family(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> F
         + (", ".join(f"{f.afi}/{f.safi}" for f in group.families) or "none")
         for group in scene.config.groups
     )
-    return Finding(
-        code="CS508",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail=f"ipv{version}",
+    return Topic("CS508", Severity.FAIL, service_ref(service), f"ipv{version}").finding(
         summary=f"{service.key} has {_addresses(kept)}, and no session carries "
         f"ipv{version}/unicast ({families})",
         evidence=(

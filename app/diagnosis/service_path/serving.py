@@ -21,7 +21,7 @@ from app.diagnosis.service_path.announcing import (
 from app.model.case import Case
 from app.model.desired_peerings import selects_node
 from app.model.desired_routes import Kept, Serving, announcers
-from app.model.finding import Evidence, Finding, Ref, Severity
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.wording import SHOWN, named, verb
@@ -49,10 +49,8 @@ def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding
     else:
         why = f"it has no selector, and {_empty(slices)}"
         remedy = "Write an EndpointSlice for it, or give it a selector"
-    return Finding(
-        code="CS601",
-        severity=Severity.FAIL if selector or serving.total else Severity.WARN,
-        subject=service_ref(service),
+    severity = Severity.FAIL if selector or serving.total else Severity.WARN
+    return Topic("CS601", severity, service_ref(service)).finding(
         summary=f"{service.key} has no ready endpoint: {why}",
         evidence=(
             endpoints_seen(case, service, serving),
@@ -158,11 +156,7 @@ def off_bgp(
     )
     endpoints = "ready endpoint is" if serving.ready == 1 else "ready endpoints are"
     addresses = named(str(entry.address) for entry in kept)
-    return Finding(
-        code="CS501",
-        severity=Severity.FAIL,
-        subject=service_ref(service),
-        detail="local",
+    return Topic("CS501", Severity.FAIL, service_ref(service), "local").finding(
         summary=f"{service.key} ({addresses}) is announced by no node: it has "
         f"externalTrafficPolicy Local, and its only {endpoints} "
         f"on {', and on '.join(filter(None, places))}",
