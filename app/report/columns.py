@@ -305,9 +305,9 @@ def optional(value: object) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def listed(values: Sequence[str]) -> str:
-    """Names in one cell."""
-    return ",".join(values) or NONE
+def listed(values: Sequence[str] | None) -> str:
+    """Names in one cell; None is what is not known."""
+    return UNKNOWN if values is None else ",".join(values) or NONE
 
 
 def sign(value: bool | None) -> str:

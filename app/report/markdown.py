@@ -74,23 +74,19 @@ def _counts(verdict: Verdict) -> str:
 
 
 def _section(verdict: Verdict, top: Finding) -> Iterator[str]:
-    yield f"## {top.severity.upper()} {top.code}: {catalog.code(top.code).title}"
-    yield ""
-    yield f"{escape(top.summary)}."
-    yield ""
+    yield from (f"## {top.severity.upper()} {top.code}: {catalog.code(top.code).title}", "")
+    yield from (f"{escape(top.summary)}.", "")
     if causes := verdict.causes(top):
-        yield f"Because of {', '.join(_named(causes))}."
-        yield ""
-    yield from (f"- {code(evidence_text(evidence))}" for evidence in top.evidence)
+        yield from (f"Because of {', '.join(_named(causes))}.", "")
     if top.evidence:
-        yield ""
+        yield from (*(f"- {code(evidence_text(each))}" for each in top.evidence), "")
     if top.remedy:
         yield from _remedy(top.remedy)
     if top.command:
         yield from ("```sh", one_line(top.command), "```", "")
     if follow := verdict.follow(top):
-        yield f"Explains {count(len(follow), 'finding')}: {named(_named(follow), FOLLOW)}."
-        yield ""
+        text = f"Explains {count(len(follow), 'finding')}: {named(_named(follow), FOLLOW)}."
+        yield from (text, "")
     yield f"See {docs_page(top.code)}."
 
 
@@ -110,24 +106,19 @@ def _named(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _ignored(verdict: Verdict) -> Iterator[str]:
-    if not verdict.ignored:
-        return
-    yield from ("", "## Ignored", "")
+    if verdict.ignored:
+        yield from ("", "## Ignored", "")
     for each in verdict.ignored:
         what = f"{each.finding.code} {code(str(each.finding.subject))}"
         yield f"- {what}: {escape(each.entry.reason)} ({escape(each.entry.place)})"
 
 
 def _sources(verdict: Verdict) -> Iterator[str]:
-    silent = [
-        health
-        for health in verdict.snapshot.health.values()
-        if health.problems or not answered(health)
-    ]
-    if not silent:
-        return
-    yield from ("", "## Sources that did not tell all", "", "| source | state | why |")
-    yield "|---|---|---|"
+    known = verdict.snapshot.health.values()
+    silent = [health for health in known if health.problems or not answered(health)]
+    if silent:
+        yield from ("", "## Sources that did not tell all", "", "| source | state | why |")
+        yield "|---|---|---|"
     for health in silent:
         why = "; ".join((*filter(None, [health.error]), *health.problems))
         yield f"| {escape(health.label)} | {health.state} | {escape(why)} |"

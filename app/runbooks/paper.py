@@ -12,7 +12,6 @@ from app.runbooks.engine import (
     Judged,
     Noted,
     Noticed,
-    Ran,
     Resumed,
     Run,
     Seen,
@@ -153,9 +152,7 @@ def _seen(each: Seen) -> str:
 
 def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
     ask = filled(step.ask, run.runbook, run.parameters)
-    yield f"## {number}. {escape(ask)}"
-    yield ""
-    yield f"**{escape(_word(run, step))}**"
+    yield from (f"## {number}. {escape(ask)}", "", f"**{escape(_word(run, step))}**")
     judged = run.judged.get(step.id)
     if judged is not None:
         at = f"{judged.at:%Y-%m-%d %H:%M:%SZ}"
@@ -163,23 +160,21 @@ def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
         for finding in judged.findings:
             yield from _markdown_finding(finding)
     if step.manual is not None:
-        answer = run.answers.get(step.id)
-        yield ""
-        yield escape(filled(step.manual.do, run.runbook, run.parameters))
-        if answer is not None:
-            yield ""
-            yield f"Answer: {escape(answer.says)} ({escape(answer.by)}, {answer.at:%H:%M:%SZ})"
-    ran = run.ran.get(step.id)
-    if ran is not None:
-        yield from _markdown_ran(ran)
+        yield from ("", escape(filled(step.manual.do, run.runbook, run.parameters)))
+        if answer := run.answers.get(step.id):
+            when = f"{escape(answer.by)}, {answer.at:%H:%M:%SZ}"
+            yield from ("", f"Answer: {escape(answer.says)} ({when})")
+    if ran := run.ran.get(step.id):
+        yield from ("", escape(ran.says))
+        if ran.lines:
+            yield from _block("\n".join(ran.lines))
     for note in run.notes(step.id):
-        yield ""
-        yield f"> {escape(note.text)} ({escape(note.by)}, {note.at:%Y-%m-%d %H:%M:%SZ})"
+        when = f"{escape(note.by)}, {note.at:%Y-%m-%d %H:%M:%SZ}"
+        yield from ("", f"> {escape(note.text)} ({when})")
 
 
 def _markdown_finding(finding: Noticed) -> Iterator[str]:
-    yield ""
-    yield f"* **{escape(finding.code)}** {escape(finding.summary)}"
+    yield from ("", f"* **{escape(finding.code)}** {escape(finding.summary)}")
     for each in finding.evidence[:EVIDENCE]:
         yield f"  * {escape(_seen(each))}"
     if finding.remedy:
@@ -188,19 +183,9 @@ def _markdown_finding(finding: Noticed) -> Iterator[str]:
         yield from _block(finding.command)
 
 
-def _markdown_ran(ran: Ran) -> Iterator[str]:
-    yield ""
-    yield escape(ran.says)
-    if ran.lines:
-        yield from _block("\n".join(ran.lines))
-
-
 def _block(text: str) -> Iterator[str]:
     """Lines as they are; the fence is longer than any that stands in them."""
     fence = "```"
     while fence in text:
         fence += "`"
-    yield ""
-    yield f"  {fence}"
-    yield from (f"  {line}" for line in text.splitlines())
-    yield f"  {fence}"
+    yield from ("", *(f"  {line}" for line in (fence, *text.splitlines(), fence)))

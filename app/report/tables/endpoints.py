@@ -67,14 +67,6 @@ def _enforced(found: Enforcement | None) -> bool | None:
     return None if found is None else found.enforcing
 
 
-def _number_of_policies(endpoint: EndpointItem) -> str:
-    return UNKNOWN if endpoint.policies is None else str(len(endpoint.policies))
-
-
-def _selected_by(endpoint: EndpointItem) -> str:
-    return UNKNOWN if endpoint.policies is None else listed(endpoint.policies)
-
-
 COLUMNS: tuple[TableColumn[EndpointItem, Never], ...] = (
     TableColumn(Column("namespace", "NAMESPACE"), get=lambda e: e.namespace),
     TableColumn(Column("name", "NAME"), get=lambda e: e.name),
@@ -84,8 +76,11 @@ COLUMNS: tuple[TableColumn[EndpointItem, Never], ...] = (
     ),
     TableColumn(Column("addresses", "ADDRESSES"), get=lambda e: listed(e.addresses)),
     TableColumn(Column("node_address", "NODE ADDRESS"), get=lambda e: e.node_address or UNKNOWN),
-    TableColumn(Column("policies", "POLICIES", right=True), get=_number_of_policies),
-    TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=_selected_by),
+    TableColumn(
+        Column("policies", "POLICIES", right=True),
+        get=lambda e: UNKNOWN if e.policies is None else str(len(e.policies)),
+    ),
+    TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=lambda e: listed(e.policies)),
     TableColumn(
         Column("ingress", "INGRESS ENFORCED"), wide=True, get=lambda e: sign(e.ingress_enforced)
     ),

@@ -60,16 +60,15 @@ def _item(snapshot: Snapshot, node: Node, found: Sequence[Session]) -> NodeItem:
     )
 
 
-def _sessions(node: NodeItem) -> str:
-    return UNKNOWN if node.sessions is None else f"{node.sessions_established}/{node.sessions}"
-
-
 COLUMNS: tuple[TableColumn[NodeItem, Never], ...] = (
     TableColumn(Column("name", "NAME"), get=lambda n: n.name),
     TableColumn(Column("ready", "READY"), get=lambda n: sign(n.ready)),
     TableColumn(Column("agent", "AGENT"), get=lambda n: n.agent or NONE),
     TableColumn(Column("agent_ready", "AGENT READY"), get=lambda n: sign(n.agent_ready)),
-    TableColumn(Column("sessions", "SESSIONS"), get=_sessions),
+    TableColumn(
+        Column("sessions", "SESSIONS"),
+        get=lambda n: UNKNOWN if n.sessions is None else f"{n.sessions_established}/{n.sessions}",
+    ),
     TableColumn(Column("addresses", "ADDRESSES"), wide=True, get=lambda n: listed(n.addresses)),
     TableColumn(Column("kubelet", "KUBELET"), wide=True, get=lambda n: n.kubelet),
     TableColumn(Column("age", "AGE", right=True), get=lambda n: age(n.age)),

@@ -131,11 +131,6 @@ def _version(row: PodRow) -> Cell:
     return Cell(version or NOTHING)
 
 
-def _namespace(row: PodRow) -> Cell:
-    status = row.status
-    return Cell(status.pod.pod.namespace if status.pod else status.workload.namespace)
-
-
 def _of(read: Callable[[CiliumPod], Cell]) -> Callable[[PodRow], Cell]:
     """A cell about a pod that is there."""
     return lambda row: Cell(NOTHING) if row.status.pod is None else read(row.status.pod)
@@ -186,7 +181,12 @@ COLUMNS: tuple[TableColumn[PodItem, PodRow], ...] = (
         Column("ip", "IP", chosen=False), cell=_of(lambda p: Cell.address(p.pod.status.pod_ip))
     ),
     TableColumn(Column("containers", "CONTAINERS", cut_to=14, chosen=False), cell=_of(_containers)),
-    TableColumn(Column("namespace", "NAMESPACE", chosen=False), cell=_namespace),
+    TableColumn(
+        Column("namespace", "NAMESPACE", chosen=False),
+        cell=lambda row: Cell(
+            (row.status.pod.pod if row.status.pod else row.status.workload).namespace
+        ),
+    ),
 )
 TABLE = Table(kind="Pods", needs=(PODS, LEASES), items=pod_items, columns=COLUMNS)
 SCREEN = ScreenTable(

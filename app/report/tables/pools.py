@@ -192,10 +192,6 @@ def _selector(usage: PoolUsage) -> str:
     return "everything" if selector is None else describe(selector)
 
 
-def _family(pool: PoolStatus) -> str:
-    return "+".join(f"IPv{family}" for family in sorted(pool.holdings.rooms)) or NOTHING
-
-
 COLUMNS: tuple[TableColumn[PoolItem, PoolStatus], ...] = (
     TableColumn(
         Column("pool", "POOL", least=10, cut_to=10),
@@ -229,7 +225,12 @@ COLUMNS: tuple[TableColumn[PoolItem, PoolStatus], ...] = (
         get=lambda p: p.selector,
         cell=lambda p: Cell(_selector(p.usage)),
     ),
-    TableColumn(Column("family", "FAMILY", extra=True), cell=lambda p: Cell(_family(p))),
+    TableColumn(
+        Column("family", "FAMILY", extra=True),
+        cell=lambda p: Cell(
+            "+".join(f"IPv{family}" for family in sorted(p.holdings.rooms)) or NOTHING
+        ),
+    ),
     TableColumn(Column("age", "AGE", right=True), wide=True, get=lambda p: age(p.age)),
     TableColumn(Column("conflict", "CONFLICT"), wide=True, get=lambda p: p.conflict or "-"),
     TableColumn(

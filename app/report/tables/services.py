@@ -38,7 +38,7 @@ from app.state.snapshot import Snapshot
 if TYPE_CHECKING:
     from app.diagnosis.service_path.path import ServiceStatus
     from app.model.case import Case
-    from app.report.lines import Tone
+    from app.model.finding import Health
 
 
 class AddressItem(Item, frozen=True):
@@ -157,10 +157,6 @@ def _condition(service: ServiceItem) -> str:
     return found.message or found.reason or found.status
 
 
-def _selected_by(service: ServiceItem) -> str:
-    return UNKNOWN if service.selected_by is None else listed(service.selected_by)
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
     """A service as a screen shows it."""
@@ -247,19 +243,15 @@ def _announced_to(prefix: PrefixPath) -> tuple[int, float, Cell]:
         return rank("unknown"), 0.0, Cell.share(Share(None, expected), -0.5, "unknown")
     by = len(prefix.right)
     part = by / expected if expected else 0.0
-    tone: Tone = ""
+    health: Health = "ok"
     if prefix.missing:
-        tone = "warn" if by else "fail"
+        health = "warn" if by else "fail"
     elif prefix.extra:
-        tone = "warn"
+        health = "warn"
     elif prefix.unknown:
-        tone = "unknown"
-    worst = {"": rank("ok"), "unknown": rank("unknown"), "warn": rank("warn")}.get(tone, 0)
-    return (
-        worst,
-        part,
-        Cell.share(Share(by, expected, len(prefix.extra), bool(prefix.unknown)), part, tone),
-    )
+        health = "unknown"
+    found = Share(by, expected, len(prefix.extra), bool(prefix.unknown))
+    return rank(health), part, Cell.share(found, part, "" if health == "ok" else health)
 
 
 def _pools_cell(row: ServiceRow) -> Cell:
@@ -322,7 +314,9 @@ COLUMNS: tuple[TableColumn[ServiceItem, ServiceRow], ...] = (
         cell=lambda r: Cell.since(r.created, r.age),
     ),
     TableColumn(Column("labels", "LABELS", cut_to=20, chosen=False), cell=_labels_cell),
-    TableColumn(Column("selected_by", "SELECTED BY"), wide=True, get=_selected_by),
+    TableColumn(
+        Column("selected_by", "SELECTED BY"), wide=True, get=lambda s: listed(s.selected_by)
+    ),
     TableColumn(Column("nodes", "NODES"), wide=True, get=_announcing_nodes),
 )
 TABLE = Table(

@@ -174,21 +174,9 @@ def sparkline(flaps: Flaps, now: datetime) -> str:
     return "".join(_HEIGHTS[min(count, len(_HEIGHTS) - 1)] for count in counts)
 
 
-def _state(row: SessionRow) -> Cell:
-    return Cell.state(row.standing.health, row.state, "≠" if row.disagree else "")
-
-
 def _uptime(row: SessionRow) -> Cell:
     uptime = row.standing.session.uptime(row.now) if row.standing.session else None
     return Cell.seconds(uptime, duration(uptime))
-
-
-def _flaps(row: SessionRow) -> Cell:
-    return Cell.number(row.flaps.count, "warn" if row.lost_lately else "")
-
-
-def _recent(row: SessionRow) -> Cell:
-    return Cell(sparkline(row.flaps, row.now) if row.lost_lately else "")
 
 
 def _reason(row: SessionRow) -> Cell:
@@ -237,7 +225,11 @@ _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
         get=lambda s: optional(s.peer_asn),
         cell=lambda r: Cell.number(r.standing.peer_asn or None, unknown="any"),
     ),
-    TableColumn(Column("state", "STATE", least=13, cut_to=14), get=lambda s: s.state, cell=_state),
+    TableColumn(
+        Column("state", "STATE", least=13, cut_to=14),
+        get=lambda s: s.state,
+        cell=lambda r: Cell.state(r.standing.health, r.state, "≠" if r.disagree else ""),
+    ),
     TableColumn(
         Column("uptime", "UP/DOWN", right=True, least=8, spare=1),
         header="UP",
@@ -254,8 +246,14 @@ _REST: tuple[TableColumn[SessionItem, SessionRow], ...] = (
         get=lambda s: str(s.advertised),
         cell=lambda r: Cell.number(r.current.advertised if r.current else None),
     ),
-    TableColumn(Column("flaps", "FLAPS", right=True, spare=3), cell=_flaps),
-    TableColumn(Column("recent", "20 MIN", extra=True, drawn=True), cell=_recent),
+    TableColumn(
+        Column("flaps", "FLAPS", right=True, spare=3),
+        cell=lambda r: Cell.number(r.flaps.count, "warn" if r.lost_lately else ""),
+    ),
+    TableColumn(
+        Column("recent", "20 MIN", extra=True, drawn=True),
+        cell=lambda r: Cell(sparkline(r.flaps, r.now) if r.lost_lately else ""),
+    ),
     TableColumn(Column("reason", "REASON", cut_to=12), cell=_reason),
     # What else is known of them, for whoever asks.
     TableColumn(
