@@ -63,19 +63,13 @@ async def _read(wiring: Wiring, asked: Table[Item], deadline: float) -> Snapshot
     needs = asked.needs
     monitor = wiring.monitor(None if needs is None else {*needs, *IDENTITY})
     kinds = {health.kind for health in monitor.snapshot.health.values()}
-    running = asyncio.create_task(wiring.run(monitor))
-    try:
+    # A source that raises is a bug: its exception comes out here.
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(wiring.run(monitor))
         with monitor.demand(*kinds):
-            settled = asyncio.create_task(monitor.settled(kinds, deadline))
-            # A source that raises is a bug: its exception must come out here, not be waited for.
-            await asyncio.wait({running, settled}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                settled.cancel()
-                running.result()
-            return settled.result()
-    finally:
+            snapshot = await monitor.settled(kinds, deadline)
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    return snapshot
 
 
 def _complaints(unread: Sequence[SourceHealth]) -> list[str]:
