@@ -84,7 +84,8 @@ def report(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
         if owner is None:
             continue
         pods = site.workloads.pods(label, value)
-        images[name] = dict(sorted(Counter(_images(pods)).items()))
+        listed = [each for pod in pods for each in objects(pod, "spec", "containers")]
+        images[name] = dict(sorted(Counter(text(each, "image") for each in listed).items()))
         phases[name] = dict(Counter(text(pod, "status", "phase") for pod in pods))
         states[name] = _state(kind, owner)
     statuses: JsonObject = {}
@@ -116,12 +117,6 @@ def _managed(plane: Plane, pod: JsonObject) -> bool:
     node = plane.get(CILIUM_NODES, text(pod, "spec", "nodeName"))
     networks = map(ipaddress.ip_network, texts(node, "spec", "ipam", "podCIDRs"))
     return not address or any(ipaddress.ip_address(address) in each for each in networks)
-
-
-def _images(pods: Iterable[JsonObject]) -> Iterable[str]:
-    for pod in pods:
-        for container in objects(pod, "spec", "containers"):
-            yield text(container, "image")
 
 
 def _state(kind: str, owner: JsonObject) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.lab.agents import Agent
@@ -56,6 +57,17 @@ def _nothing() -> None:
     """There is nothing to undo."""
 
 
+def _switched(switch_of: Callable[[Simulation, FaultPlan], Callable[[bool], None]]) -> _Fault:
+    """A fault that a switch begins (True) and ends."""
+
+    def begin(world: Simulation, plan: FaultPlan) -> Undo:
+        switch = switch_of(world, plan)
+        switch(True)
+        return partial(switch, False)
+
+    return begin
+
+
 # Routers
 
 
@@ -76,34 +88,14 @@ def _router_fault(change: Callable[[Router, FaultPlan, list[str]], Undo]) -> _Fa
     return begin
 
 
-def _killed(router: Router, _: FaultPlan, __: list[str]) -> Undo:
-    router.running = False
-    return lambda: setattr(router, "running", True)
+def _set(target: Router | Agent, name: str, value: object, afterwards: object) -> Undo:
+    setattr(target, name, value)
+    return lambda: setattr(target, name, afterwards)
 
 
-def _frozen(router: Router, _: FaultPlan, __: list[str]) -> Undo:
-    router.frozen = True
-    return lambda: setattr(router, "frozen", False)
-
-
-def _refuses(router: Router, _: FaultPlan, nodes: list[str]) -> Undo:
-    router.refuses.update(nodes)
-    return lambda: router.refuses.difference_update(nodes)
-
-
-def _shutdown(router: Router, _: FaultPlan, nodes: list[str]) -> Undo:
-    router.shut_down.update(nodes)
-    return lambda: router.shut_down.difference_update(nodes)
-
-
-def _asn(router: Router, plan: FaultPlan, _: list[str]) -> Undo:
-    before, router.asn = router.asn, plan.asn
-    return lambda: setattr(router, "asn", before)
-
-
-def _password(router: Router, _: FaultPlan, __: list[str]) -> Undo:
-    before, router.password = router.password, f"{router.password}changed"
-    return lambda: setattr(router, "password", before)
+def _among(listed: set[str], nodes: list[str]) -> Undo:
+    listed.update(nodes)
+    return lambda: listed.difference_update(nodes)
 
 
 # Agents
@@ -120,32 +112,19 @@ def _session_reset(world: Simulation, plan: FaultPlan) -> Undo:
     return _nothing
 
 
-def _agent_fault(change: Callable[[Agent, bool], None]) -> _Fault:
-    """A fault inside agents that `change` begins (True) and ends."""
+def _agent_fault(change: Callable[[Agent], Undo]) -> _Fault:
+    """A fault inside agents."""
 
     def begin(world: Simulation, plan: FaultPlan) -> Undo:
-        agents = _agents(world, plan)
+        changed = [change(agent) for agent in _agents(world, plan)]
 
-        def switch(begins: bool) -> None:
-            for agent in agents:
-                change(agent, begins)
+        def undo() -> None:
+            for restore in changed:
+                restore()
 
-        switch(True)
-        return lambda: switch(False)
+        return undo
 
     return begin
-
-
-def _controller_fails(agent: Agent, begins: bool) -> None:
-    agent.failing_since = agent.now if begins else None
-
-
-def _status_stuck(agent: Agent, begins: bool) -> None:
-    agent.silent = begins
-
-
-def _routes_stuck(agent: Agent, begins: bool) -> None:
-    agent.kept = agent.offers() if begins else {}
 
 
 def _exec_fault(error: str, after: float) -> _Fault:
@@ -234,17 +213,16 @@ def _restarted(pods: Callable[[Simulation, FaultPlan], list[JsonObject]]) -> _Fa
     return begin
 
 
-def _unready(world: Simulation, plan: FaultPlan) -> Undo:
+def _unready(world: Simulation, plan: FaultPlan) -> Callable[[bool], None]:
     """The containers run, and their readiness probes fail."""
     pods = [name_of(pod) for pod in _hit(world, plan)]
 
-    def switch(ready: bool) -> None:
+    def switch(broken: bool) -> None:
         for pod in _existing(world, pods):
-            status = {**first_status(pod), "ready": ready}
-            world.workloads.set_container(pod, status, ready=ready)
+            status = {**first_status(pod), "ready": not broken}
+            world.workloads.set_container(pod, status, ready=not broken)
 
-    switch(False)
-    return lambda: switch(True)
+    return switch
 
 
 def _pod_missing(world: Simulation, plan: FaultPlan) -> Undo:
@@ -290,14 +268,13 @@ def _upgraded(world: Simulation, plan: FaultPlan) -> Undo:
     """The pods are created anew with the image of another version."""
     for pod in _hit(world, plan):
         listed = objects(pod, "spec", "containers")
-        images = [{**each, "image": _tagged(text(each, "image"), plan.version)} for each in listed]
+        images = [
+            {**each, "image": f"{text(each, 'image').rpartition(':')[0]}:v{plan.version}"}
+            for each in listed
+        ]
         spec: JsonObject = {**mapping(pod, "spec"), "containers": images}
         world.workloads.replace({**pod, "spec": spec})
     return _nothing
-
-
-def _tagged(image: str, version: str) -> str:
-    return f"{image.rpartition(':')[0]}:v{version}"
 
 
 # The cluster
@@ -309,20 +286,20 @@ def _lease_stuck(world: Simulation, _: FaultPlan) -> Undo:
     return lambda: setattr(world, "lease_stuck", False)
 
 
-def _node_not_ready(world: Simulation, plan: FaultPlan) -> Undo:
+def _node_not_ready(world: Simulation, plan: FaultPlan) -> Callable[[bool], None]:
     nodes = _nodes(world, plan)
 
-    def switch(ready: bool) -> None:
+    def switch(broken: bool) -> None:
         for node in nodes:
-            world.dark.discard(node) if ready else world.dark.add(node)
-            world.workloads.node_ready(node, ready)
+            world.dark.add(node) if broken else world.dark.discard(node)
+            world.workloads.node_ready(node, not broken)
 
-    switch(False)
-    return lambda: switch(True)
+    return switch
 
 
-def _bgp_off(world: Simulation, plan: FaultPlan) -> Undo:
-    def switch(value: str) -> None:
+def _bgp_off(world: Simulation, plan: FaultPlan) -> Callable[[bool], None]:
+    def switch(broken: bool) -> None:
+        value = "false" if broken else "true"
         config = world.plane.get(CONFIG_MAPS, "cilium-config", NAMESPACE) or {}
         data = {**mapping(config, "data"), "enable-bgp-control-plane": value}
         world.plane.put(CONFIG_MAPS, {**config, "data": data}, "helm")
@@ -330,32 +307,33 @@ def _bgp_off(world: Simulation, plan: FaultPlan) -> Undo:
             if text(pod, "spec", "nodeName") not in world.dark:
                 world.workloads.replace(pod)
 
-    switch("false")
-    return lambda: switch("true")
+    return switch
 
 
 _FAULTS: dict[FaultName, _Fault] = {
-    "router-killed": _router_fault(_killed),
-    "router-frozen": _router_fault(_frozen),
-    "router-refuses": _router_fault(_refuses),
-    "router-shutdown": _router_fault(_shutdown),
-    "router-asn": _router_fault(_asn),
-    "password-mismatch": _router_fault(_password),
+    "router-killed": _router_fault(lambda router, *_: _set(router, "running", False, True)),
+    "router-frozen": _router_fault(lambda router, *_: _set(router, "frozen", True, False)),
+    "router-refuses": _router_fault(lambda router, _, nodes: _among(router.refuses, nodes)),
+    "router-shutdown": _router_fault(lambda router, _, nodes: _among(router.shut_down, nodes)),
+    "router-asn": _router_fault(lambda router, plan, _: _set(router, "asn", plan.asn, router.asn)),
+    "password-mismatch": _router_fault(
+        lambda router, *_: _set(router, "password", f"{router.password}changed", router.password)
+    ),
     "session-reset": _session_reset,
     "agent-crashed": _crash_loop(_agent_pods, CRASHED),
     "agent-restarted": _restarted(_agent_pods),
     "agent-frozen": _exec_fault(FROZEN, 30.0),
     "exec-fails": _exec_fault(_EXEC_FAILED, 0.3),
     "operator-down": _crash_loop(_operator_pods, 1),
-    "node-not-ready": _node_not_ready,
-    "bgp-off": _bgp_off,
-    "unready": _unready,
+    "node-not-ready": _switched(_node_not_ready),
+    "bgp-off": _switched(_bgp_off),
+    "unready": _switched(_unready),
     "pod-missing": _pod_missing,
     "image-missing": _image_missing,
     "operator-restarted": _restarted(_operator_pods),
     "agent-upgraded": _upgraded,
     "lease-stuck": _lease_stuck,
-    "controller-fails": _agent_fault(_controller_fails),
-    "status-stuck": _agent_fault(_status_stuck),
-    "routes-stuck": _agent_fault(_routes_stuck),
+    "controller-fails": _agent_fault(lambda agent: _set(agent, "failing_since", agent.now, None)),
+    "status-stuck": _agent_fault(lambda agent: _set(agent, "silent", True, False)),
+    "routes-stuck": _agent_fault(lambda agent: _set(agent, "kept", agent.offers(), {})),
 }

@@ -248,12 +248,12 @@ def _fault(rule: JsonObject) -> str:
         return "rule must have one of EndpointSelector or NodeSelector"
     if len(selectors) > 1:
         return "rule cannot have both EndpointSelector and NodeSelector"
-    entries = [(word, each) for word in ("from", "to") for each in _entries(rule, word)]
+    entries = [
+        (word, each)
+        for word, end in (("from", "ingress"), ("to", "egress"))
+        for each in objects(rule, end)
+    ]
     return next(filter(None, (_entry_fault(word, each) for word, each in entries)), "")
-
-
-def _entries(rule: JsonObject, word: str) -> list[JsonObject]:
-    return objects(rule, "ingress" if word == "from" else "egress")
 
 
 def _entry_fault(word: str, entry: JsonObject) -> str:

@@ -268,11 +268,6 @@ def _pod_status(pod: JsonObject, _: datetime) -> str:
     return shown(pod, "status.reason") or shown(pod, "status.phase")
 
 
-def _restarts(pod: JsonObject, _: datetime) -> str:
-    statuses = objects(pod, "status", "containerStatuses")
-    return str(sum(integer(status, "restartCount") for status in statuses))
-
-
 def _external_ip(service: JsonObject, _: datetime) -> str:
     addresses = [
         shown(ingress, "ip") or shown(ingress, "hostname")
@@ -311,28 +306,24 @@ def _pair(family: str) -> Cell:
     return cell
 
 
-def _event_object(event: JsonObject, _: datetime) -> str:
-    kind = shown(event, "involvedObject.kind").lower()
-    return f"{kind}/{shown(event, 'involvedObject.name')}"
-
-
-def _replicas_ready(deployment: JsonObject, _: datetime) -> str:
-    wanted = shown(deployment, "spec.replicas", "1")
-    return f"{shown(deployment, 'status.readyReplicas', '0')}/{wanted}"
-
-
 _CELLS: Mapping[str, Cell] = {
     "<age>": _since("metadata.creationTimestamp"),
     "<last seen>": _since("lastTimestamp", "eventTime", "metadata.creationTimestamp"),
     "<ready>": _ready,
     "<pod status>": _pod_status,
-    "<restarts>": _restarts,
+    "<restarts>": lambda pod, _: str(
+        sum(integer(each, "restartCount") for each in objects(pod, "status", "containerStatuses"))
+    ),
     "<external ip>": _external_ip,
     "<ports>": _ports,
     "<node status>": _node_status,
     "<roles>": _roles,
-    "<event object>": _event_object,
-    "<replicas ready>": _replicas_ready,
+    "<event object>": lambda event, _: (
+        f"{shown(event, 'involvedObject.kind').lower()}/{shown(event, 'involvedObject.name')}"
+    ),
+    "<replicas ready>": lambda owner, _: (
+        f"{shown(owner, 'status.readyReplicas', '0')}/{shown(owner, 'spec.replicas', '1')}"
+    ),
     "<pool conflict>": _status_of("cilium.io/PoolConflict"),
     "<pool available>": _status_of("cilium.io/IPsAvailable", "message"),
     "<valid>": _status_of("Valid"),

@@ -293,12 +293,8 @@ def load_scenario(name_or_path: str, seed: int = 0) -> Cluster:
     Raises ScenarioError.
     """
     scenario = read_scenario(name_or_path)
-    world = World(scenario, seed or scenario.seed, _utc_now)
+    world = World(scenario, seed or scenario.seed, lambda: datetime.now(UTC))
     return world.cluster(scenario.kubernetes)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _ahead(clock: Clock, by: timedelta) -> Clock:
