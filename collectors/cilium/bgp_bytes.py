@@ -149,10 +149,10 @@ def _split(raw: bytes) -> tuple[int, int, bytes]:
 
 
 def _origin(value: bytes) -> PathAttributes:
-    demand_length(value, 1)
-    if value[0] >= len(_ORIGINS):
-        raise BadBytes(f"origin {value[0]} does not exist")
-    return PathAttributes(origin=_ORIGINS[value[0]])
+    (number,) = _unpacked("!B", value)
+    if number >= len(_ORIGINS):
+        raise BadBytes(f"origin {number} does not exist")
+    return PathAttributes(origin=_ORIGINS[number])
 
 
 def _as_path(value: bytes) -> PathAttributes:
@@ -172,29 +172,8 @@ def _as_path(value: bytes) -> PathAttributes:
     return PathAttributes(as_path=tuple(segments))
 
 
-def _next_hop(value: bytes) -> PathAttributes:
-    demand_length(value, 4)
-    return PathAttributes(next_hop=_address(value))
-
-
-def _med(value: bytes) -> PathAttributes:
-    demand_length(value, 4)
-    return PathAttributes(med=int.from_bytes(value, "big"))
-
-
-def _local_pref(value: bytes) -> PathAttributes:
-    demand_length(value, 4)
-    return PathAttributes(local_pref=int.from_bytes(value, "big"))
-
-
-def _communities(value: bytes) -> PathAttributes:
-    demand_multiple(value, 4)
-    return PathAttributes(communities=tuple(map(_community, _numbers(value))))
-
-
 def _large_communities(value: bytes) -> PathAttributes:
-    demand_multiple(value, 12)
-    numbers = _numbers(value)
+    numbers = _numbers(value, 12)
     triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
     return PathAttributes(large_communities=tuple(":".join(map(str, each)) for each in triples))
 
@@ -219,10 +198,10 @@ def _mp_reach(value: bytes) -> PathAttributes:
 _ATTRIBUTES: dict[int, Callable[[bytes], PathAttributes]] = {
     1: _origin,
     2: _as_path,
-    3: _next_hop,
-    4: _med,
-    5: _local_pref,
-    8: _communities,
+    3: lambda value: PathAttributes(next_hop=_address(bytes(_unpacked("!4B", value)))),
+    4: lambda value: PathAttributes(med=_unpacked("!I", value)[0]),
+    5: lambda value: PathAttributes(local_pref=_unpacked("!I", value)[0]),
+    8: lambda value: PathAttributes(communities=tuple(map(_community, _numbers(value, 4)))),
     14: _mp_reach,
     32: _large_communities,
 }
@@ -244,7 +223,8 @@ def _address(value: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(value) == 4 else socket.AF_INET6, value)
 
 
-def _numbers(value: bytes) -> tuple[int, ...]:
+def _numbers(value: bytes, unit: int = 4) -> tuple[int, ...]:
+    _demand_multiple(value, unit)
     return struct.unpack(f"!{len(value) // 4}I", value)
 
 
@@ -256,14 +236,7 @@ def _attribute_name(kind: int) -> str:
     return _NAMES.attributes.get(kind, f"attribute {kind}")
 
 
-def demand_length(value: bytes, length: int) -> None:
-    """Raises BadBytes for any other length."""
-    if len(value) != length:
-        raise BadBytes(f"{len(value)} bytes where there must be {length}")
-
-
-def demand_multiple(value: bytes, unit: int) -> None:
-    """Raises BadBytes for a length that is no multiple of the unit."""
+def _demand_multiple(value: bytes, unit: int) -> None:
     if len(value) % unit:
         raise BadBytes(f"{len(value)} bytes, not a multiple of {unit}")
 
@@ -324,10 +297,6 @@ def _multiprotocol(value: bytes) -> tuple[str, tuple[str, ...]]:
     return family, (family,)
 
 
-def _extended_next_hop(value: bytes) -> tuple[str, tuple[str, ...]]:
-    return _by_family("!HHH", value, lambda hop: f" over {_NAMES.afi.get(hop, hop)}")
-
-
 def _role(value: bytes) -> tuple[str, tuple[str, ...]]:
     (number,) = _unpacked("!B", value)
     return (_ROLES[number] if number < len(_ROLES) else str(number)), ()
@@ -343,15 +312,6 @@ def _graceful_restart(value: bytes) -> tuple[str, tuple[str, ...]]:
         "!HBB", value[2:], lambda flags: " (forwarding kept)" if flags & 0x80 else ""
     )
     return ", ".join([*words, *filter(None, [kept])]), families
-
-
-def _four_byte_asn(value: bytes) -> tuple[str, tuple[str, ...]]:
-    (asn,) = _unpacked("!I", value)
-    return f"AS {asn}", ()
-
-
-def _additional_paths(value: bytes) -> tuple[str, tuple[str, ...]]:
-    return _by_family("!HBB", value, lambda way: f" {_DIRECTIONS.get(way, way)}")
 
 
 def _fqdn(value: bytes) -> tuple[str, tuple[str, ...]]:
@@ -381,12 +341,12 @@ def _nothing(value: bytes) -> tuple[str, tuple[str, ...]]:
 _DESCRIBERS: dict[int, Callable[[bytes], tuple[str, tuple[str, ...]]]] = {
     1: _multiprotocol,
     2: _nothing,
-    5: _extended_next_hop,
+    5: lambda value: _by_family("!HHH", value, lambda hop: f" over {_NAMES.afi.get(hop, hop)}"),
     6: _nothing,
     9: _role,
     64: _graceful_restart,
-    65: _four_byte_asn,
-    69: _additional_paths,
+    65: lambda value: (f"AS {_unpacked('!I', value)[0]}", ()),
+    69: lambda value: _by_family("!HBB", value, lambda way: f" {_DIRECTIONS.get(way, way)}"),
     70: _nothing,
     73: _fqdn,
     75: _software_version,
@@ -395,13 +355,14 @@ _DESCRIBERS: dict[int, Callable[[bytes], tuple[str, tuple[str, ...]]]] = {
 
 
 def _unpacked(form: str, value: bytes) -> tuple[int, ...]:
-    demand_length(value, struct.calcsize(form))
+    if len(value) != (length := struct.calcsize(form)):
+        raise BadBytes(f"{len(value)} bytes where there must be {length}")
     return struct.unpack(form, value)
 
 
 def _by_family(form: str, value: bytes, words: Callable[[int], str]) -> tuple[str, tuple[str, ...]]:
     """Entries of AFI, SAFI and a number: each family with its number in words; the families."""
-    demand_multiple(value, struct.calcsize(form))
+    _demand_multiple(value, struct.calcsize(form))
     entries = [
         (family_name(a, s), words(number)) for a, s, number in struct.iter_unpack(form, value)
     ]

@@ -6,7 +6,10 @@ needs. Secrets are not on it. Source for the versions: `docs/cilium.md`, "Object
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from collectors.cilium.records import (
@@ -219,29 +222,7 @@ _POLICIES = (
     ),
     _on_demand("cilium_endpoints", "CiliumEndpoint", _CILIUM_V2, CiliumEndpoint),
 )
-_INVALID = "it is unknown whether a policy of Cilium's is invalid, or which selects a backend"
-_WHY = {
-    "nodes": "no node's state is known",
-    "namespaces": "selectors on namespaces cannot be judged",
-    "pods": "no agent's or operator's state is known",
-    "services": "neither addresses nor announcements of services are known",
-    "endpoint_slices": "it is unknown which nodes have backends of a service",
-    "events": "what Kubernetes reported about Cilium is unknown",
-    "config_maps": "it is unknown which features of Cilium are on",
-    "daemon_sets": "how many agents there should be is unknown",
-    "deployments": "how many operators there should be is unknown",
-    "leases": "it is unknown which operator leads",
-    "cilium_nodes": "it is unknown which nodes a BGP configuration selects",
-    "pools": "it is unknown why a service has no address",
-    "cluster_configs": "which nodes should peer with whom is unknown",
-    "peer_configs": "timers and families of the peers are unknown",
-    "advertisements": "what should be announced is unknown",
-    "node_configs": "sessions are known only through the cilium command",
-    "node_config_overrides": "what single nodes do differently is unknown",
-    "peering_policies": "it is unknown whether BGPv1 is configured",
-    "l2_policies": "it is unknown whether addresses are announced by ARP and NDP instead",
-    "network_policies": "it is unknown which of them select the backends of a service",
-    "cilium_policies": _INVALID,
-    "clusterwide_policies": _INVALID,
-    "cilium_endpoints": "it is unknown which policies select the backends of a service",
-}
+_WHY: Mapping[str, str] = tomllib.loads(
+    Path(__file__).with_name("needs.toml").read_text(encoding="utf-8")
+)
+"""What cannot be judged without a kind."""
