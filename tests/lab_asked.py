@@ -33,9 +33,9 @@ from app.lab.world import World
 from app.pipeline import settle, sources
 from app.state import monitor
 from collectors.cilium.cli import CiliumCli
+from collectors.kubernetes.answers import refusal
 from collectors.kubernetes.api import ApiResponse, ApiSession
 from collectors.kubernetes.connection import Query
-from collectors.kubernetes.errors import refusal
 from collectors.logs.follow import ContainerLog, FollowedLog
 from collectors.process import CommandTimedOut, Completed
 from collectors.sanitize import printable_bytes

@@ -24,7 +24,7 @@ from app.state.kinds import AGENT_LOGS, KINDS
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium.commands import PEERS, ROUTES, STATUS
-from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.answers import decode_page
 from collectors.kubernetes.resources import Resource, resources
 from collectors.logs.follow import ContainerLog
 from collectors.logs.lines import LogEntry

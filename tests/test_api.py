@@ -21,9 +21,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.kubernetes.answers import MAX_MESSAGE, ApiError, refusal, seconds_to_wait
 from collectors.kubernetes.api import ApiSession, split_lines
 from collectors.kubernetes.connection import proxy_for
-from collectors.kubernetes.errors import MAX_MESSAGE, ApiError, refusal, seconds_to_wait
 from collectors.sanitize import one_line
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status

@@ -21,6 +21,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.kubernetes.answers import ApiError
 from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.client import token_end
 from collectors.kubernetes.connection import (
@@ -30,7 +31,6 @@ from collectors.kubernetes.connection import (
     TokenFile,
     usable_token,
 )
-from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.kubeconfig import Exec, read_access
 from collectors.source import Reason
 from tests.api_server import Answer, ApiServer, Json, serving, status

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.cilium.records import CiliumEndpoint, CiliumPolicy, Pool
-from collectors.kubernetes.decode import Undecodable, decode_event, decode_object, decode_page
+from collectors.kubernetes.answers import Undecodable, decode_event, decode_object, decode_page
 from collectors.kubernetes.records import Event, NetworkPolicy, Node, Object, Pod, Service
 from collectors.kubernetes.resources import Resource, resources
 from collectors.sanitize import MAX_LINE, JsonValue, printable

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.answers import ApiError
 from collectors.kubernetes.kubeconfig import Access, context_names, read_access
 from collectors.sanitize import one_line
 from collectors.source import Reason

@@ -14,10 +14,10 @@ from app.lab import faults
 from app.lab.agents import Agent
 from app.lab.fields import mapping, merged, objects, text
 from app.lab.plane import NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, PODS, SECRETS
+from app.lab.prefixes import Attributes, community, large_community, nlri, path_attributes
 from app.lab.scenario import FaultName, FaultPlan
 from app.lab.sessions import Greeting, Router
 from app.lab.store import JsonObject
-from app.lab.wire import Attributes, community, large_community, nlri, path_attributes
 from tests.lab_cluster import Lab, advertisement, balancer, lab, peering, pool
 
 POOL = pool("a", "198.51.100.0/24", "2001:db8:5::/120")

@@ -13,8 +13,8 @@ from typing import TypeVar
 import pytest
 from aiohttp import web
 
+from collectors.kubernetes.answers import decode_page
 from collectors.kubernetes.api import ApiSession, Timing
-from collectors.kubernetes.decode import decode_page
 from collectors.kubernetes.records import (
     Condition,
     Lease,

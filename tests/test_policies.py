@@ -17,7 +17,7 @@ from collectors.cilium.records import (
     EndpointIdentity,
     EndpointStatus,
 )
-from collectors.kubernetes.decode import Undecodable, decode_object
+from collectors.kubernetes.answers import Undecodable, decode_object
 from collectors.kubernetes.records import Metadata, NetworkPolicy, Object
 from collectors.sanitize import JsonValue
 from tests.lab_cluster import NOON

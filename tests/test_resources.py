@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.kubernetes.decode import decode_page
+from collectors.kubernetes.answers import decode_page
 from collectors.kubernetes.resources import Resource, resources
 
 RECORDINGS = Path(__file__).parent / "recordings"

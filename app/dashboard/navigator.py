@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingsMap
 from app.dashboard.clusters import Contexts, OpenCluster
 from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
-from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.answers import ApiError
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.base.selection import Selection
 from screens.contexts import ContextsScreen

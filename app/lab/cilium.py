@@ -12,13 +12,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from app.lab import cilium_status, wire
+from app.lab import cilium_status, prefixes
 from app.lab.agents import EXEC_SECONDS, Agent, Instance, Site, exec_failure
 from app.lab.cilium_stub import VERSION, Answer
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
 from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
 from app.lab.plane import CONFIG_MAPS, NAMESPACE
+from app.lab.prefixes import Attributes, path_attributes
 from app.lab.sessions import Session
 from app.lab.store import JsonObject
 
@@ -180,7 +181,7 @@ class CiliumCommand:
         if self._site.plane.version < (1, 19):
             return None, None
         settings = session.settings
-        offered = wire.capabilities(
+        offered = prefixes.capabilities(
             agent.node,
             settings.local_asn,
             settings.families,
@@ -191,7 +192,7 @@ class CiliumCommand:
         router = session.router
         heard: list[bytes] = []
         if session.negotiated and router is not None:
-            heard = wire.capabilities(
+            heard = prefixes.capabilities(
                 router.name, router.asn, router.families, settings.restart, cilium=False
             )
         return _capability_list(offered), _capability_list(heard)
@@ -224,7 +225,7 @@ class CiliumCommand:
                 continue
             if not wanted.advertised:
                 for prefix, since in agent.local_routes(instance, wanted.afi):
-                    plain = wire.Attributes()
+                    plain = Attributes()
                     yield self._route(instance.asn, wanted.afi, prefix, since, None, None, plain)
                 continue
             for session in instance.sessions.values():
@@ -243,7 +244,7 @@ class CiliumCommand:
         offer = agent.offer(instance, afi, session.settings.name)
         for prefix, attributes in offer.items():
             preference = None if external else attributes.local_preference or 100
-            sent = wire.Attributes(attributes.communities, attributes.large_communities, preference)
+            sent = Attributes(attributes.communities, attributes.large_communities, preference)
             path = (instance.asn,) if external else ()
             since = agent.since(instance, offer, prefix)
             route = self._route(instance.asn, afi, prefix, since, hop, path, sent)
@@ -257,17 +258,17 @@ class CiliumCommand:
         since: datetime,
         next_hop: AnyAddress | None,
         as_path: tuple[int, ...] | None,
-        attributes: wire.Attributes,
+        attributes: Attributes,
     ) -> JsonObject:
         plane = self._site.plane
         network = ipaddress.ip_network(prefix)
         legacy = plane.enabled("enable-bgp-legacy-origin-attribute")
-        octets = wire.path_attributes(network, next_hop, as_path, attributes, legacy_origin=legacy)
+        octets = path_attributes(network, next_hop, as_path, attributes, legacy_origin=legacy)
         path: JsonObject = {
             "age-nanoseconds": _nanoseconds(plane.time - since),
             "family": {"afi": afi, "safi": "unicast"},
-            "nlri": {"base64": wire.base64(wire.nlri(network))},
-            "path-attributes": [{"base64": wire.base64(each)} for each in octets],
+            "nlri": {"base64": prefixes.base64(prefixes.nlri(network))},
+            "path-attributes": [{"base64": prefixes.base64(each)} for each in octets],
         }
         if as_path is None:
             path = dict(sorted({**path, "best": True}.items()))
@@ -324,7 +325,7 @@ def _nonzero(fields: JsonObject) -> JsonObject:
 
 
 def _capability_list(octets: list[bytes]) -> list[object]:
-    return [{"capabilities": wire.base64(each)} for each in octets]
+    return [{"capabilities": prefixes.base64(each)} for each in octets]
 
 
 def _json(document: object) -> bytes:
@@ -376,7 +377,7 @@ def _route_table(found: _Found, advertised: bool) -> bytes:
         for route in routes:
             for path in objects(route, "paths"):
                 octets = [text(each, "base64") for each in objects(path, "path-attributes")]
-                attributes = [wire.read(each) for each in octets]
+                attributes = [prefixes.read(each) for each in octets]
                 hop = next((value for kind, value in attributes if kind == "Nexthop"), "")
                 shown = " ".join(f"{{{kind}: {value}}}" for kind, value in attributes)
                 peer = [route["neighbor"]] if advertised else []

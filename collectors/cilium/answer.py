@@ -24,7 +24,7 @@ from typing import NoReturn, TypeVar, cast
 import msgspec
 
 from collectors.cilium.command_records import AgentAnswer
-from collectors.kubernetes.decode import Undecodable, without_nulls
+from collectors.kubernetes.answers import Undecodable, without_nulls
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, is_clean_json, one_line, printable_json
 from collectors.source import Keyed, ReadError, Reason

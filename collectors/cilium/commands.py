@@ -52,7 +52,7 @@ from collectors.cilium.command_records import (
     Path,
     Route,
 )
-from collectors.kubernetes.decode import Undecodable
+from collectors.kubernetes.answers import Undecodable
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, one_line, printable_bytes
 from collectors.source import ReadError, Reason

@@ -47,8 +47,8 @@ from collectors.cilium.connectivity import (
     command_text,
     deletion,
 )
+from collectors.kubernetes.answers import Undecodable, decode_page
 from collectors.kubernetes.api import ApiSession
-from collectors.kubernetes.decode import Undecodable, decode_page
 from collectors.kubernetes.records import Namespace
 from collectors.process import GRACE, Child, CommandFailure, OutputTooLarge, Stream, end, place, run
 from collectors.sanitize import printable_bytes

@@ -104,7 +104,6 @@ class ClusterInstance(RecordPart, frozen=True):
 
     name: str = ""
     local_asn: int = msgspec.field(default=0, name="localASN")
-    local_port: int | None = None
     peers: tuple[ClusterPeer, ...] = ()
 
 
@@ -225,7 +224,6 @@ class NodePeer(RecordPart, frozen=True):
     peer_address: str = ""
     peer_asn: int = msgspec.field(default=0, name="peerASN")
     auto_discovery: AutoDiscovery | None = None
-    local_address: str = ""
     peer_config_ref: NamedReference | None = None
 
 
@@ -234,8 +232,6 @@ class NodeInstance(RecordPart, frozen=True):
 
     name: str = ""
     local_asn: int = msgspec.field(default=0, name="localASN")
-    local_port: int | None = None
-    router_id: str = msgspec.field(default="", name="routerID")
     peers: tuple[NodePeer, ...] = ()
 
 
@@ -299,16 +295,12 @@ class OverridePeer(RecordPart, frozen=True):
     """A peer in a CiliumBGPNodeConfigOverride."""
 
     name: str = ""
-    local_address: str = ""
-    local_port: int | None = None
 
 
 class OverrideInstance(RecordPart, frozen=True):
     """A BGP instance in a CiliumBGPNodeConfigOverride."""
 
     name: str = ""
-    router_id: str = msgspec.field(default="", name="routerID")
-    local_port: int | None = None
     local_asn: int | None = msgspec.field(default=None, name="localASN")
     peers: tuple[OverridePeer, ...] = ()
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from collectors.kubernetes.answers import ApiError, http_date, refusal
 from collectors.kubernetes.connection import (
     ApiRequest,
     Credential,
@@ -32,7 +33,6 @@ from collectors.kubernetes.connection import (
     Transport,
     transport_of,
 )
-from collectors.kubernetes.errors import ApiError, http_date, refusal
 from collectors.kubernetes.kubeconfig import Access, Fingerprint, read_access
 from collectors.source import Reason
 

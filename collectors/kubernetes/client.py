@@ -29,6 +29,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client import ApiClient, Configuration
 
+from collectors.kubernetes.answers import ApiError, Headers, status_of
 from collectors.kubernetes.connection import (
     ApiRequest,
     Credential,
@@ -36,7 +37,6 @@ from collectors.kubernetes.connection import (
     file_or_data,
     usable_token,
 )
-from collectors.kubernetes.errors import ApiError, Headers, status_of
 from collectors.sanitize import printable_bytes
 from collectors.source import Reason
 

@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
-from collectors.kubernetes.errors import ApiError, shortened
+from collectors.kubernetes.answers import ApiError, shortened
 from collectors.kubernetes.kubeconfig import Access, Cluster, Exec
 from collectors.process import CommandFailure, CommandMissing, Completed, run
 from collectors.source import Reason

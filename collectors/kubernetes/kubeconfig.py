@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collectors.kubernetes.errors import ApiError
+from collectors.kubernetes.answers import ApiError
 from collectors.sanitize import one_line
 from collectors.source import Reason
 

@@ -11,8 +11,8 @@ import asyncio
 import json
 from collections.abc import Mapping
 
+from collectors.kubernetes.answers import ApiError
 from collectors.kubernetes.api import ApiSession
-from collectors.kubernetes.errors import ApiError
 from collectors.kubernetes.resources import Resource, resources
 from collectors.sanitize import JsonValue, one_line, printable, printable_json
 from collectors.source import ReadError, Reason

@@ -2,7 +2,7 @@
 
 Field names follow Kubernetes in snake_case. Only fields that something uses are here; what is
 absent on the wire takes the default, so a record can be built by hand with what matters. Outside
-input becomes a record through `collectors.kubernetes.decode`, which lets no unsafe text in.
+input becomes a record through `collectors.kubernetes.answers`, which lets no unsafe text in.
 
 Source: the Kubernetes API reference, 1.31 to 1.36.
 """

@@ -22,9 +22,16 @@ from time import monotonic
 
 import msgspec
 
+from collectors.kubernetes.answers import (
+    ApiError,
+    Page,
+    Undecodable,
+    decode_event,
+    decode_object,
+    decode_page,
+    status_of,
+)
 from collectors.kubernetes.api import ApiResponse, ApiSession, Pacing, Timing
-from collectors.kubernetes.decode import Page, Undecodable, decode_event, decode_object, decode_page
-from collectors.kubernetes.errors import ApiError, status_of
 from collectors.kubernetes.records import ClusterVersion, Object
 from collectors.kubernetes.resources import Resource
 from collectors.sanitize import one_line

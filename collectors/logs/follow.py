@@ -25,8 +25,8 @@ from enum import Enum
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from collectors.kubernetes.answers import ApiError
 from collectors.kubernetes.api import ApiSession, Pacing, Timing
-from collectors.kubernetes.errors import ApiError
 from collectors.logs.lines import LogEntry, LogLine, Marker, parse_line
 from collectors.logs.targets import Aim, Target
 from collectors.source import Appended, Failed, Heard, Reason, Update
