@@ -15,6 +15,7 @@ list, and what stands beside it wins. Every error names file and key and says wh
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +24,10 @@ from app.config.config_file import EXPECTATIONS as TABLE
 from app.config.config_file import SettingsError, document_of
 from app.config.settings import config_path
 
-PROFILES: Mapping[str, Mapping[str, str]] = {
-    "bgp-loadbalancer": {
-        "enable-lb-ipam": "true",
-        "enable-l2-announcements": "false",
-        "bpf-lb-acceleration": "disabled",
-        "enable-bgp-control-plane": "true",
-        "ipam": "cluster-pool",
-        "cluster-pool-ipv4-cidr": "*",
-        "cluster-pool-ipv6-cidr": "*",
-        "enable-ipv4": "true",
-        "enable-ipv6": "true",
-        "kube-proxy-replacement": "true",
-    }
-}
-"""Built-in lists by name: load balancing by LB-IPAM and BGP alone, dual stack, no kube-proxy."""
+PROFILES: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    Path(__file__).with_name("profiles.toml").read_text("utf-8")
+)
+"""Built-in lists by name."""
 
 _PROFILE = "profile"
 _SEVERITIES = ("fail", "warn")

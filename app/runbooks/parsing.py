@@ -321,7 +321,7 @@ def _tree(text: bytes, file: str) -> tuple[Value, SourceLines]:
     lines: dict[Place, int] = {}
     source = SourceLines(file, lines)
     try:
-        root = _root(text.decode())
+        root: Node | None = yaml.compose(text.decode(), _Loader)
     except UnicodeDecodeError as problem:
         raise source.refuse((), f"byte {problem.start + 1} is no UTF-8") from None
     except yaml.MarkedYAMLError as problem:
@@ -331,15 +331,6 @@ def _tree(text: bytes, file: str) -> tuple[Value, SourceLines]:
     if root is None:
         raise source.refuse((), "is empty; a runbook has title, when, steps")
     return _value(root, (), lines, source), source
-
-
-def _root(text: str) -> Node | None:
-    loader = _Loader(text)
-    try:
-        root: Node | None = loader.get_single_node()
-        return root
-    finally:
-        loader.dispose()
 
 
 class _TooMuch(yaml.MarkedYAMLError):

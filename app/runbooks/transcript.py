@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -32,33 +33,8 @@ from app.runbooks.schema import END, BadParameter, Runbook, checked
 from collectors.sanitize import one_line, printable
 
 _HIDDEN = "(hidden)"
-_SECRETS = (
-    # A word for a secret, and what is set to it: `password: x`, `--token=x`, `"secret": "x"`.
-    re.compile(
-        r"""(?P<name>(?:pass(?:word|wd|phrase)?|secret|token|md5|(?:api|auth|authentication|md5|
-        private|access|secret)[-_]?key)["']?\s*(?:=|:\s)\s*)
-        (?P<secret>"[^"]*"|'[^']*'|[^\s,;"'&]+)""",
-        re.IGNORECASE | re.VERBOSE,
-    ),
-    # A flag and its value: `--password x`.
-    re.compile(r"(?P<name>--(?:password|token|secret)\s+)(?P<secret>[^\s-]\S*)", re.IGNORECASE),
-    re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE),
-    # On routers the word stands before the secret, and before that how it is written there:
-    # `neighbor 10.0.0.1 password 7 x` (FRR, IOS), `password "x";` (BIRD), `authentication-key "x"`.
-    re.compile(
-        r"(?P<name>\bneighbor\s+\S+\s+password\s+(?:\d\s+)?+)(?P<secret>[^\s(]\S*)", re.IGNORECASE
-    ),
-    re.compile(
-        r"""(?P<name>\b(?:password|authentication-key)\s+)(?P<secret>"[^"]*"|'[^']*')""",
-        re.IGNORECASE,
-    ),
-    # JSON Web Tokens (RFC 7519): three parts, of which the first is the JSON of a header.
-    re.compile(r"(?P<name>)(?P<secret>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)"),
-    re.compile(r"(?P<name>://[^/\s:@]+:)(?P<secret>[^/\s@]+)(?=@)"),
-    # RFC 7468: a key on lines of its own, or on one.
-    re.compile(
-        r"(?P<name>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<secret>[^-]+)(?=-----END|\Z)", re.DOTALL
-    ),
+_SECRETS = tuple(
+    map(re.compile, tomllib.loads(Path(__file__).with_name("secrets.toml").read_text())["patterns"])
 )
 _RUN = re.compile(r"[0-9A-Fa-f:.]*[0-9A-Fa-f:][:.][0-9A-Fa-f:.]+")
 """What may be an address, or have one in it."""
