@@ -1,4 +1,4 @@
-"""Help: the keys that work right now, as they are bound, and the words behind `:`."""
+"""Help: the keys that work right now, as they are bound, and what else it is given."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
-from app.report.lines import LEADER, SIGN, Line, Span, length, plain, wrapped
-from screens.registry import WORDS, places
+from app.report.lines import Line, Span, length, plain, wrapped
 from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
 
 _KEY_WIDTH = 22
 _BESIDE = 118
@@ -36,51 +32,15 @@ def key_lines(bindings: Iterable[ActiveBinding], spelled: Callable[[Binding], st
     for active in bindings:
         binding = active.binding
         if binding.description and not binding.system:
-            entry = (_group(active), binding.description)
-            keys.setdefault(entry, []).append(spelled(binding))
+            keys.setdefault((_group(active), binding.description), []).append(spelled(binding))
     lines: list[Line] = []
     for group in ("This screen", "Everywhere", "In lists and texts"):
         entries = [(text, shown) for (found, text), shown in keys.items() if found == group]
         if entries:
             lines += [plain(f" {group}", "strong")]
-            lines += [_entry(" ".join(shown), text) for text, shown in entries]
+            lines += [entry(" ".join(shown), text) for text, shown in entries]
             lines.append(())
     return lines
-
-
-def word_lines() -> list[Line]:
-    """The words behind `:`, what they take, and what the signs mean."""
-    lines = [plain(" Commands, after :", "strong")]
-    lines += [_entry(" ".join(place.words), place.shows) for place in places()]
-    for word in WORDS:
-        takes = f"  {word.takes}" if word.takes else ""
-        lines.append((*_entry(" ".join(word.words), word.shows), Span(takes, "none")))
-    lines += [_entry(form, shown) for form, shown in _BEHIND.items()]
-    names = "; ".join(
-        f"{' '.join(place.kinds)}: {place.title}" for place in places() if place.kinds
-    )
-    lines += [_entry("also", names), (), plain(" Signs", "strong")]
-    lines += [_entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
-    lines += [_entry(LEADER, "leads"), _entry("≠", "the two witnesses of a session disagree")]
-    return lines
-
-
-_BEHIND = {
-    "WORD /regex": "the screen with that filter, without one with none; also !/regex, -f letters",
-    "WORD k=v, -l k=v": "the screen with what has that label",
-    "WORD @CONTEXT": "the screen of that cluster, also with a filter",
-    "svc NAMESPACE": "the services of that namespace, also with a filter",
-    "logs WORD": "ipam, bgp, errors, all; operator, together, or a node",
-}
-"""What may stand behind the word of a screen."""
-
-_SIGNS: dict[Health, str] = {
-    "ok": "well",
-    "warn": "wants attention",
-    "fail": "broken",
-    "unknown": "cannot be told; the reason stands beside it",
-    "none": "not there, not used",
-}
 
 
 def _group(active: ActiveBinding) -> str:
@@ -89,7 +49,8 @@ def _group(active: ActiveBinding) -> str:
     return "This screen" if isinstance(active.node, Screen) else "In lists and texts"
 
 
-def _entry(name: str, meaning: str) -> Line:
+def entry(name: str, meaning: str) -> Line:
+    """A line of the help."""
     return (Span(f"   {name:<{_KEY_WIDTH - 4}} ", "accent"), Span(meaning))
 
 
@@ -116,12 +77,18 @@ class HelpScreen(Screen[None], inherit_bindings=False):
     ]
 
     def __init__(
-        self, place: str, bindings: Iterable[ActiveBinding], *, words_first: bool = False
+        self,
+        place: str,
+        bindings: Iterable[ActiveBinding],
+        words: Sequence[Line],
+        *,
+        words_first: bool = False,
     ) -> None:
         """Help for a screen with these bindings; `words_first`: who asks wants to type one."""
         super().__init__()
         self._place = place
         self._live = tuple(bindings)
+        self._words = tuple(words)
         self._words_first = words_first
         self.built = asyncio.Event()
         """Set when its widgets are there."""
@@ -136,7 +103,7 @@ class HelpScreen(Screen[None], inherit_bindings=False):
         """Fill it in."""
         title = (Span(" ciliscope", "accent"), Span(f"  help for {self._place}"))
         self.query_one("#header", EdgeLine).show_edges(title)
-        keys, words = key_lines(self._live, self.app.get_key_display), word_lines()
+        keys, words = key_lines(self._live, self.app.get_key_display), self._words
         first, last = ([*words, ()], keys) if self._words_first else (keys, words)
         layout = partial(help_lines, first, last)
         self.query_one("#help", ScrollText).show_text(layout, self._place)

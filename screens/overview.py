@@ -48,11 +48,10 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import Snapshot, State
-from screens import sessions as sessions_screen
 from screens.base.cluster_screen import ClusterLink, ClusterScreen, Place
 from screens.base.empty_state import content, next_try
 from screens.base.selection import Equivalent, Selection, ciliscope, named, selection_of
-from screens.session_matrix import matrix
+from screens.session_matrix import WITNESSES, matrix
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
 from screens.widgets.live_table import LiveTable
@@ -72,7 +71,7 @@ READS = (
     *(PEERING_POLICIES, L2_POLICIES, CILIUM_STATUS, BGP_PEERS, *ROUTES),
     *(OPERATOR_LOG, AGENT_LOGS),
 )
-SHOWN = (VERSION, SERVICES, POOLS, *sessions_screen.WITNESSES, *ROUTES, OPERATOR_LOG)
+SHOWN = (VERSION, SERVICES, POOLS, *WITNESSES, *ROUTES, OPERATOR_LOG)
 """Kinds whose sources stand beside the title."""
 
 _OF_LISTS = (
@@ -107,13 +106,12 @@ def picture(snapshot: Snapshot, case: Case, verdict: Verdict) -> OverviewPicture
 
     health = healths(case, verdict.findings)
     columns, grid = matrix(case.sessions, "SESSIONS", snapshot, health)
-    witnesses = sessions_screen.WITNESSES
-    grid_content = content(snapshot, grid, witnesses, "", none="no BGP sessions configured")
+    grid_content = content(snapshot, grid, WITNESSES, "", none="no BGP sessions configured")
     usages = worst_first(case.usages)
     pools = content(snapshot, pool_rows(usages), (POOLS,), "pools of addresses")
     events = content(snapshot, _events(snapshot), (OPERATOR_LOG,), "LB-IPAM or BGP events logged")
     if api_trouble(snapshot):
-        grid_content = _said_above(snapshot, grid_content, witnesses, "sessions")
+        grid_content = _said_above(snapshot, grid_content, WITNESSES, "sessions")
         pools = _said_above(snapshot, pools, (POOLS,), "pools")
         events = _said_above(snapshot, events, (OPERATOR_LOG,), "events")
     return OverviewPicture(

@@ -17,10 +17,13 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import screens
+from app.report.lines import LEADER, SIGN, Line, Span, plain
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
+from screens.help import entry
 
 if TYPE_CHECKING:
+    from app.model.finding import Health
     from app.state.snapshot import Snapshot
 
 
@@ -252,3 +255,38 @@ def _explained(words: Sequence[str], snapshot: Snapshot, names: Names) -> Sequen
             )
         case _:
             return ()
+
+
+def word_lines() -> list[Line]:
+    """The words behind `:`, what they take, and what the signs mean."""
+    lines = [plain(" Commands, after :", "strong")]
+    lines += [entry(" ".join(place.words), place.shows) for place in places()]
+    for word in WORDS:
+        takes = f"  {word.takes}" if word.takes else ""
+        lines.append((*entry(" ".join(word.words), word.shows), Span(takes, "none")))
+    lines += [entry(form, shown) for form, shown in _BEHIND.items()]
+    names = "; ".join(
+        f"{' '.join(place.kinds)}: {place.title}" for place in places() if place.kinds
+    )
+    lines += [entry("also", names), (), plain(" Signs", "strong")]
+    lines += [entry(SIGN[health], meaning) for health, meaning in _SIGNS.items()]
+    lines += [entry(LEADER, "leads"), entry("≠", "the two witnesses of a session disagree")]
+    return lines
+
+
+_BEHIND = {
+    "WORD /regex": "the screen with that filter, without one with none; also !/regex, -f letters",
+    "WORD k=v, -l k=v": "the screen with what has that label",
+    "WORD @CONTEXT": "the screen of that cluster, also with a filter",
+    "svc NAMESPACE": "the services of that namespace, also with a filter",
+    "logs WORD": "ipam, bgp, errors, all; operator, together, or a node",
+}
+"""What may stand behind the word of a screen."""
+
+_SIGNS: dict[Health, str] = {
+    "ok": "well",
+    "warn": "wants attention",
+    "fail": "broken",
+    "unknown": "cannot be told; the reason stands beside it",
+    "none": "not there, not used",
+}

@@ -11,12 +11,16 @@ from app.model.sessions import session_health
 from app.model.wording import duration
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, age_of
+from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 
 if TYPE_CHECKING:
     from app.model.finding import Health
     from app.model.sessions import Session
     from app.state.snapshot import Snapshot
 
+
+WITNESSES = (NODE_CONFIGS, BGP_PEERS)
+"""Kinds that tell of sessions; the others tell how far to believe them."""
 
 _MISSING = Cell(f"{SIGN['fail']} no session", tone="fail")
 

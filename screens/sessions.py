@@ -29,7 +29,7 @@ from app.state.snapshot import State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
 from screens.base.selection import Equivalent, Selection, cilium, kubectl
-from screens.session_matrix import matrix
+from screens.session_matrix import WITNESSES, matrix
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
@@ -60,9 +60,6 @@ READS = (
     kinds.CONFIG_MAPS,
     kinds.AGENT_LOGS,
 )
-WITNESSES = (kinds.NODE_CONFIGS, kinds.BGP_PEERS)
-"""Kinds that tell of sessions; the others tell how far to believe them."""
-
 _AMISS: Mapping[Health, str] = {"fail": "down", "unknown": "not known", "warn": "to look at"}
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from textual.app import App
 
 from app.config.state_dir import keep, state_folder
+from app.dashboard.clusters import RefreshLoop
 from app.dashboard.navigator import Navigator
-from app.dashboard.refresh import RefreshLoop
 from app.model.finding import Ref
 from collectors.sanitize import printable
 from screens import texts

@@ -15,10 +15,9 @@ from textual.app import App
 from textual.binding import Binding, BindingsMap, BindingType
 from typing_extensions import override
 
-from app.dashboard.clusters import Contexts, LiveCluster, OpenCluster
+from app.dashboard.clusters import TICK, Contexts, LiveCluster, OpenCluster, RefreshLoop
 from app.dashboard.gc_pacing import GcPacer
 from app.dashboard.practice_path import SolutionSection, text
-from app.dashboard.refresh import TICK, RefreshLoop
 from app.dashboard.terminal import TolerantDriver, prefer_terminal_size, restored_terminal
 from collectors.process import end_all
 from collectors.sanitize import printable

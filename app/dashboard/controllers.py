@@ -16,11 +16,10 @@ from textual.app import App
 
 from app.config.state_dir import state_folder
 from app.dashboard.actions import Export, SelectionActions
-from app.dashboard.clusters import Contexts
+from app.dashboard.clusters import Contexts, RefreshLoop
 from app.dashboard.navigator import ContextSwitcher, Navigator
 from app.dashboard.practice import PracticeRecorder
 from app.dashboard.practice_path import TASK, Practice
-from app.dashboard.refresh import RefreshLoop
 from app.dashboard.runbooks import RunbookController
 from app.dashboard.terminal import use_mouse
 from app.diagnosis.catalog import CODES

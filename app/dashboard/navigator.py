@@ -14,8 +14,7 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingsMap
 
-from app.dashboard.clusters import Contexts, OpenCluster
-from app.dashboard.refresh import RefreshLoop
+from app.dashboard.clusters import Contexts, OpenCluster, RefreshLoop
 from app.model.finding import Ref
 from collectors.kubernetes.answers import ApiError
 from screens.base.cluster_screen import ClusterScreen, Picture
@@ -23,7 +22,7 @@ from screens.base.selection import Selection
 from screens.contexts import ContextsScreen
 from screens.help import HelpScreen
 from screens.overview import OverviewScreen
-from screens.registry import places
+from screens.registry import places, word_lines
 from screens.widgets.command_line import CommandLine
 
 if TYPE_CHECKING:
@@ -231,8 +230,9 @@ class Navigator:
         screen = self._loop.shown_screen
         if screen is not None and screen is self._app.screen:
             screen.close_prompt()
-            bindings = tuple(screen.active_bindings.values())
-            self._app.push_screen(HelpScreen(screen.title_text, bindings, words_first=words_first))
+            live, words = screen.active_bindings.values(), word_lines()
+            shown = HelpScreen(screen.title_text, live, words, words_first=words_first)
+            self._app.push_screen(shown)
 
     def close_help(self) -> None:
         """Show what the help lies over."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from textual.app import App
 
+from app.dashboard.clusters import RefreshLoop
 from app.dashboard.navigator import Navigator
 from app.dashboard.practice_path import Practice, PracticePath, SolutionSection, Stop
-from app.dashboard.refresh import RefreshLoop
 from app.diagnosis import catalog
 from app.model.finding import Ref
 from app.report.lines import Line, plain

@@ -12,9 +12,8 @@ from typing import TypeAlias
 from msgspec.structs import replace
 from textual.app import App
 
-from app.dashboard.clusters import OpenCluster
+from app.dashboard.clusters import OpenCluster, RefreshLoop
 from app.dashboard.navigator import Navigator
-from app.dashboard.refresh import RefreshLoop
 from app.runbooks import paper, transcript
 from app.runbooks.connectivity import Trial
 from app.runbooks.engine import Hand, Run, begin, resume
