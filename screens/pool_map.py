@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.wording import count
+from app.model.wording import count, named
 from app.report.lines import Line, Span, Tone, cut, plain, wrapped
 from app.report.tables.pools import short_range
 from screens.widgets.scroll_text import ScrollText
@@ -251,8 +251,6 @@ _GROUP = 16
 """Cells that stand together."""
 _LABEL = 24
 """Cells of the address before a row of the map at most."""
-_NAMES = 3
-"""Services named of a block of addresses at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +311,9 @@ def cell_words(pool: PoolMap, cell: MapCell, sharing: Mapping[str, str], *, give
         parts.append("kept back (allowFirstLastIPs: No)")
     elif not parts:
         parts.append("free" if given else "free, not given")
-    parts += [f"{_listed(keys)} asked for it" for _, keys in inside.requested]
+    parts += [f"{named(keys)} asked for it" for _, keys in inside.requested]
     if inside.doubled:
-        parts.append(f"also in {_listed(inside.doubled)}")
+        parts.append(f"also in {named(inside.doubled)}")
     return f"{first}  {'; '.join(parts)}"
 
 
@@ -324,11 +322,11 @@ def _block_words(pool: PoolMap, cell: MapCell, inside: Inside) -> str:
         return "who holds them is not known"
     keys = list(dict.fromkeys(key for _, names in inside.held for key in names))
     parts = [f"{len(inside.held)} of {number(cell.size)} used"]
-    parts += [_listed(keys)] if keys else []
+    parts += [named(keys)] if keys else []
     asked = [key for _, names in inside.requested for key in names]
-    parts += [f"{_listed(asked)} asked for one"] if asked else []
+    parts += [f"{named(asked)} asked for one"] if asked else []
     parts += [f"{inside.reserved} kept back"] if inside.reserved else []
-    parts += [f"some also in {_listed(inside.doubled)}"] if inside.doubled else []
+    parts += [f"some also in {named(inside.doubled)}"] if inside.doubled else []
     return "; ".join(parts)
 
 
@@ -336,11 +334,6 @@ def _holders(keys: Sequence[str], sharing: Mapping[str, str]) -> str:
     names = dict.fromkeys(sharing[key] for key in keys if key in sharing)
     shared = f" (sharing key {', '.join(names)}, {count(len(keys), 'service')})" if names else ""
     return f"{', '.join(keys)}{shared}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMES
-    return ", ".join(names[:_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _range_line(pool: PoolMap, found: AddressRange, cells: Sequence[MapCell]) -> Line:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.finding import Ref, health_of
+from app.model.finding import Ref
 from app.model.pool_matching import all_holdings, elsewhere, out_of_use
 from app.model.selectors import describe
-from app.model.wording import count
-from app.report.lines import SIGN, Line, Span, by_health, headed, plain, wrapped
+from app.model.wording import count, more
+from app.report.finding_lines import short_lines
+from app.report.lines import SIGN, Line, Span, by_health, headed, plain, rows_of, wrapped
 from app.report.tables.pools import SCREEN, PoolStatus, short_range
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES
 from screens.base.cluster_screen import Place
@@ -188,10 +189,10 @@ def pool_lines(detail: PoolDetail, width: int, cursor: int, *, whole: bool) -> P
     name, holdings = pool.usage.pool.name, pool.holdings
     right = plain(f"{SIGN[pool.health]} {pool.words} ", pool.health)
     lines = headed(plain(f" {name}", "strong"), right, width)
+    findings = rows_of((line for each in pool.findings for line in short_lines(each)), width)
     if whole:
         lines += _facts(pool, width)
-        lines += _findings(pool.findings, width)
-        lines.append(())
+        lines += [*findings, ()]
     start = len(lines)
     cells = detail.map.cells
     said = ""
@@ -202,7 +203,7 @@ def pool_lines(detail: PoolDetail, width: int, cursor: int, *, whole: bool) -> P
     lines += drawn.lines
     lines += wrapped(legend(detail.map), width, 1) if cells else [plain(" It has no address.")]
     if not whole:
-        lines += _findings(pool.findings, width)
+        lines += findings
     else:
         for found in holdings.doubled:
             common, kept = short_range(found.range), "two of its own blocks"
@@ -242,18 +243,6 @@ def _facts(pool: PoolStatus, width: int) -> list[Line]:
     return lines
 
 
-def _findings(findings: Sequence[Finding], width: int) -> list[Line]:
-    lines: list[Line] = []
-    for finding in findings:
-        health = health_of(finding.severity)
-        sign = Span(f" {SIGN[health]} ", health)
-        lines += wrapped(
-            (sign, Span(f"{finding.summary}  "), Span(finding.code, "accent")), width, 3
-        )
-        lines += wrapped((Span("   → ", "accent"), Span(finding.advice)), width, 5)
-    return lines
-
-
 def _requested(holdings: Holdings, width: int) -> Iterator[Line]:
     for address, keys in holdings.requested.items():
         line = (Span(" ! ", "warn"), Span(f"{', '.join(keys)} asked for {address}, not given"))
@@ -275,7 +264,7 @@ def _holders(holdings: Holdings, width: int) -> Iterator[Line]:
         sharing = f"  (sharing key {', '.join(shared)})" if shared else ""
         line = plain(f"   {address!s:<{room}}  {', '.join(keys)}{sharing}")
         yield from wrapped(line, width, room + 5)
-    yield from _rest(len(held))
+    yield from _rest(held)
 
 
 def _elsewhere(detail: PoolDetail, width: int) -> Iterator[Line]:
@@ -290,12 +279,12 @@ def _elsewhere(detail: PoolDetail, width: int) -> Iterator[Line]:
         ]
         line = plain(f"   {found.service}  {', '.join(has) or 'no address'}")
         yield from wrapped(line, width, 5)
-    yield from _rest(len(detail.elsewhere))
+    yield from _rest(detail.elsewhere)
 
 
-def _rest(number_of: int) -> Iterator[Line]:
-    if number_of > MANY:
-        yield plain(f"   and {number_of - MANY} more", "none")
+def _rest(found: Sized) -> Iterator[Line]:
+    if len(found) > MANY:
+        yield plain(f"   {more(len(found) - MANY)}", "none")
 
 
 PLACE = Place(

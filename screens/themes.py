@@ -31,44 +31,45 @@ def _variables(bar: str, background: str, cursor: str) -> dict[str, str]:
     }
 
 
-_DARK = Theme(
-    name="dark",
-    primary="#5fafff",
-    accent="#5fd7d7",
-    success="#5fd7d7",
-    warning="#ffd75f",
-    error="#ff5f5f",
-    foreground="#d0d0d0",
-    background="#121212",
-    surface="#121212",
-    panel="#262626",
-    dark=True,
-    variables=_variables("#3f8787", "#121212", "#303a44"),
-)
-_LIGHT = replace(
-    _DARK,
-    name="light",
-    primary="#005faf",
-    accent="#005f87",
-    success="#005f5f",
-    warning="#875f00",
-    error="#af0000",
-    foreground="#1c1c1c",
-    background="#ffffff",
-    surface="#ffffff",
-    panel="#e4e4e4",
-    dark=False,
-    variables=_variables("#6f9fb7", "#ffffff", "#d0e4f5"),
-)
+def _theme(name: str, colours: str) -> Theme:
+    primary, accent, success, warning, error, text, ground, panel, bar, cursor = colours.split()
+    return Theme(
+        name=name,
+        primary=primary,
+        accent=accent,
+        success=success,
+        warning=warning,
+        error=error,
+        foreground=text,
+        background=ground,
+        surface=ground,
+        panel=panel,
+        dark=name != "light",
+        variables=_variables(bar, ground, cursor),
+    )
+
+
+_OWN = {
+    # name: primary accent success warning error text ground panel, scrollbar cursor
+    "dark": "#5fafff #5fd7d7 #5fd7d7 #ffd75f #ff5f5f #d0d0d0 #121212 #262626 #3f8787 #303a44",
+    "light": "#005faf #005f87 #005f5f #875f00 #af0000 #1c1c1c #ffffff #e4e4e4 #6f9fb7 #d0e4f5",
+    "high-contrast": (
+        "#00afff #00ffff #00ff87 #ffff00 #ff5f87 #ffffff #000000 #303030 #00afaf #005f87"
+    ),
+    # Okabe and Ito, "Color Universal Design" (2008): vermilion, yellow and sky blue are told apart
+    # without the green receptor; nothing here is green.
+    "deuteranopia": (
+        "#56b4e9 #56b4e9 #56b4e9 #f0e442 #e6743e #d0d0d0 #121212 #262626 #396f87 #303a44"
+    ),
+    "production": "#5fafff #5fd7d7 #5fd7d7 #ffd75f #ff5f5f #d0d0d0 #121212 #5f0000 #3f8787 #4a2a2a",
+}
+_BUILTIN = BUILTIN_THEMES["ansi-dark"]
 _ANSI = replace(
-    BUILTIN_THEMES["ansi-dark"],
+    _BUILTIN,
     name="ansi",
     accent="ansi_cyan",
     success="ansi_cyan",
-    variables={
-        **BUILTIN_THEMES["ansi-dark"].variables,
-        **_variables("ansi_cyan", "ansi_default", "ansi_default"),
-    },
+    variables={**_BUILTIN.variables, **_variables("ansi_cyan", "ansi_default", "ansi_default")},
 )
 _MONO = replace(
     _ANSI,
@@ -79,47 +80,13 @@ _MONO = replace(
     success="ansi_default",
     warning="ansi_default",
     error="ansi_default",
-    variables={
-        **_ANSI.variables,
-        **_variables("ansi_default", "ansi_default", "ansi_default"),
-    },
-)
-_HIGH_CONTRAST = replace(
-    _DARK,
-    name="high-contrast",
-    primary="#00afff",
-    accent="#00ffff",
-    success="#00ff87",
-    warning="#ffff00",
-    error="#ff5f87",
-    foreground="#ffffff",
-    background="#000000",
-    surface="#000000",
-    panel="#303030",
-    variables=_variables("#00afaf", "#000000", "#005f87"),
-)
-# Okabe and Ito, "Color Universal Design" (2008): vermilion, yellow and sky blue are told apart
-# without the green receptor; nothing here is green.
-_DEUTERANOPIA = replace(
-    _DARK,
-    name="deuteranopia",
-    primary="#56b4e9",
-    accent="#56b4e9",
-    success="#56b4e9",
-    warning="#f0e442",
-    error="#e6743e",
-    variables=_variables("#396f87", "#121212", "#303a44"),
-)
-_PRODUCTION = replace(
-    _DARK,
-    name="production",
-    panel="#5f0000",
-    variables=_variables("#3f8787", "#121212", "#4a2a2a"),
+    variables={**_ANSI.variables, **_variables("ansi_default", "ansi_default", "ansi_default")},
 )
 
 THEMES: Mapping[str, Theme] = {
-    theme.name: theme
-    for theme in (_DARK, _LIGHT, _ANSI, _MONO, _HIGH_CONTRAST, _DEUTERANOPIA, _PRODUCTION)
+    **{name: _theme(name, colours) for name, colours in _OWN.items()},
+    "ansi": _ANSI,
+    "mono": _MONO,
 }
 """By name. `ansi` has the terminal's own 16 colours, `mono` none, `production` a red frame."""
 

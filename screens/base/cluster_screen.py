@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -57,14 +57,8 @@ class Frame:
     """For how long the picture has stood still, `00:41`; "" while it is live."""
 
 
-class LogFeed(Protocol):
-    """Makes a feed of the kind `agent_logs` that follows the log of one agent."""
-
-    def __call__(self, pod: Pod) -> Feed:
-        """The feed of this agent's log."""
-        ...
-
-
+LogFeed = Callable[["Pod"], "Feed"]
+"""Makes a feed of the kind `agent_logs` that follows the log of one agent."""
 ObjectReader = Callable[["Ref"], Awaitable[str]]
 """Reads an object of the API as printable YAML; where it cannot, one sentence that says why."""
 

@@ -21,24 +21,17 @@ from app.state.snapshot import Snapshot, SourceHealth, State
 PATIENCE = 5.0
 """Seconds after which an answer is said to be missing, and no longer to be loading."""
 
-_WORSE = (
-    State.FORBIDDEN,
-    State.FAILING,
-    State.STALE,
-    State.LOADING,
-    State.ABSENT,
-    State.FRESH,
-    State.OFF,
-)
 _MARK: dict[State, tuple[str, Tone]] = {
     State.FORBIDDEN: ("✗ ", "fail"),
     State.FAILING: ("✗ ", "fail"),
     State.STALE: ("! ", "stale"),
-    State.ABSENT: ("· ", "none"),
     State.LOADING: ("", ""),
+    State.ABSENT: ("· ", "none"),
     State.FRESH: ("", ""),
     State.OFF: ("· ", "none"),
 }
+"""How a state is marked, the worst first."""
+_WORSE = tuple(_MARK)
 
 
 def tiers(snapshot: Snapshot) -> Line:

@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]
 
 PRESETS: Mapping[Preset, str] = {
-    "events": "LB-IPAM and BGP",
     "ipam": "LB-IPAM",
     "bgp": "BGP",
     "errors": "errors and warnings",
     "all": "every line",
+    "events": "LB-IPAM and BGP",
 }
 """What is shown of a log, by the word for it."""
 
@@ -147,14 +147,7 @@ def _minutes(window: timedelta) -> str:
 
 
 _LOGS: Mapping[str, str] = {"operator": OPERATOR, "together": TOGETHER}
-_PRESETS: Mapping[str, Preset] = {
-    "ipam": "ipam",
-    "bgp": "bgp",
-    "errors": "errors",
-    "all": "all",
-    "events": "events",
-}
-WORDS = (*_PRESETS, *_LOGS)
+WORDS = (*PRESETS, *_LOGS)
 """What there is beside the nodes, as the keys have it."""
 
 _ALL = "ipam bgp errors all operator together or a node"
@@ -193,8 +186,9 @@ def _meant(word: str, nodes: Collection[str]) -> Sequence[str]:
 
 
 def _with(wish: Wish, word: str) -> Wish:
-    if word in _PRESETS:
-        return replace(wish, preset=_PRESETS[word])
+    preset = next((each for each in PRESETS if each == word), None)
+    if preset is not None:
+        return replace(wish, preset=preset)
     return replace(wish, node=_LOGS.get(word, word))
 
 
