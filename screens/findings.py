@@ -43,12 +43,12 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
     """The findings of all categories, or of some."""
 
     title_text = "Check"
+    _costly = True
 
     def __init__(self, link: ClusterLink, categories: Sequence[str] = ()) -> None:
         """`categories`: the only ones to show; () for all."""
         super().__init__(link)
         self._categories = tuple(categories)
-        self._costly = True
         self.title_text = " ".join(("Check", *categories))
 
     def body(self) -> ComposeResult:

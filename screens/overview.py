@@ -48,7 +48,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import Snapshot, State
-from screens.base.cluster_screen import ClusterLink, ClusterScreen, Place
+from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content, next_try
 from screens.base.selection import Equivalent, Selection, ciliscope, named, selection_of
 from screens.session_matrix import WITNESSES, matrix
@@ -249,11 +249,8 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
         Binding(_OF_LISTS, "no_list", show=False, id="overview.no_list"),
     ]
 
-    def __init__(self, link: ClusterLink) -> None:
-        """A screen on the cluster of this link."""
-        super().__init__(link)
-        self._picture: OverviewPicture | None = None
-        self._costly = True  # the first verdict imports the rules
+    _picture: OverviewPicture | None = None
+    _costly = True  # the first verdict imports the rules
 
     def body(self) -> ComposeResult:
         """Verdict, causes, components, sessions, pools, events."""

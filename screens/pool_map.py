@@ -441,16 +441,13 @@ class PoolText(ScrollText):
         Binding("n", "used(1)", "next used", id="pool.used_next"),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        """Empty until shown."""
-        super().__init__(id=id)
-        self._pool: PoolMap | None = None
-        self._page: PoolLayout | None = None
-        self._key = ""
-        self._at: Address | None = None
-        self.cursor = 0
-        """The place of the cell under the cursor."""
-        self._cursor_line = 0
+    cursor = 0
+    """The place of the cell under the cursor."""
+    _cursor_line = 0
+    _pool: PoolMap | None = None
+    _page: PoolLayout | None = None
+    _key = ""
+    _at: Address | None = None
 
     def show_pool(self, pool: PoolMap, page: PoolLayout, key: str) -> None:
         """Show this pool; the cursor keeps its address, and begins at the first of another pool."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from app.model.finding import Health
     from app.model.routes import Link, LinkState, NodeRoute
     from app.state.snapshot import Snapshot
-    from screens.base.cluster_screen import ClusterLink
 
 
 BESIDE = (
@@ -90,14 +89,11 @@ class RoutesScreen(ClusterScreen[RoutesPicture]):
         Binding("m", "every", "prefixes/routes", id="routes.every"),
     ]
 
-    def __init__(self, link: ClusterLink) -> None:
-        """It begins with the prefixes."""
-        super().__init__(link)
-        self._every = False
-        self._sought = ""
-        """The prefix that the cursor is to stay on when the other list comes."""
-        self._picture = RoutesPicture()
-        self._costly = True  # the rules are imported with the first picture
+    _every = False
+    _sought = ""
+    """The prefix that the cursor is to stay on when the other list comes."""
+    _picture = RoutesPicture()
+    _costly = True  # the rules are imported with the first picture
 
     def body(self) -> ComposeResult:
         """The list, and beside or below it where the selected prefix is."""

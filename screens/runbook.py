@@ -119,6 +119,13 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         ),
     ]
 
+    _costly = True  # judging takes its time
+    _test: Trial | None = None
+    _redraw: Timer | None = None
+    _picture: RunPicture | None = None
+    _shown_at = ""
+    """The step that had the cursor because the run stood there."""
+
     def __init__(
         self,
         link: ClusterLink,
@@ -145,12 +152,6 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         self._export = export
         self._make_test = test
         self._begun_on = begun_on
-        self._test: Trial | None = None
-        self._redraw: Timer | None = None
-        self._picture: RunPicture | None = None
-        self._shown_at = ""
-        """The step that had the cursor because the run stood there."""
-        self._costly = True  # judging takes its time
         self.demands = tuple({*kinds_of(run.runbook), *kinds_judged(run.runbook)})
 
     # --- what it shows
@@ -496,6 +497,8 @@ class RunbooksScreen(ClusterScreen[Content]):
     reads_anything = True
     sources = ()
 
+    _costly = True
+
     def __init__(
         self,
         link: ClusterLink,
@@ -508,7 +511,6 @@ class RunbooksScreen(ClusterScreen[Content]):
         self._entries = tuple(entries)
         self._offers = offers
         self._begins = begins
-        self._costly = True
 
     def body(self) -> ComposeResult:
         """One table."""

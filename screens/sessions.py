@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.cilium.command_records import BgpPeer, Capability
     from collectors.cilium.records import AdvertisedAttributes
-    from screens.base.cluster_screen import ClusterLink
 
 
 READS = (
@@ -106,13 +105,10 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         Binding("m", "group", "by node/peer", id="sessions.group"),
     ]
 
-    def __init__(self, link: ClusterLink) -> None:
-        """It begins grouped by node."""
-        super().__init__(link)
-        self._by_peer = False
-        self._picture: SessionsPicture | None = None
-        self._losses_shown = 0
-        self._costly = True  # the rules are imported with the first picture
+    _by_peer = False
+    _picture: SessionsPicture | None = None
+    _losses_shown = 0
+    _costly = True  # the rules are imported with the first picture
 
     def body(self) -> ComposeResult:
         """Matrix, list, detail."""

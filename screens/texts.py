@@ -253,6 +253,8 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
         Binding("c", "copy_all", "copy", id="text.copy"),
     ]
 
+    _costly = True  # judging takes its time, and what it needs is heavy at first
+
     def __init__(self, link: ClusterLink, text: Text) -> None:
         """A screen for this text."""
         super().__init__(link)
@@ -261,7 +263,6 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
         """Set when the text that is being read is there."""
         self.title_text = text.title
         self.shows_ages = text.live
-        self._costly = True  # judging takes its time, and what it needs is heavy at first
 
     def body(self) -> ComposeResult:
         """The text."""

@@ -123,7 +123,7 @@ async def _stands(app: CiliscopeApp, pilot: Pilot[None]) -> Grid:
 
 
 def _read(app: CiliscopeApp) -> bool:
-    states = {str(health.state) for health in app.monitor.snapshot.health.values()}
+    states = {str(health.state) for health in app.loop.monitor.snapshot.health.values()}
     return bool(states) and "loading" not in states
 
 

@@ -84,13 +84,13 @@ async def test_from_dead_to_alive_and_back_without_waiting_for_anybody(settings:
     try:
         async with app.run_test(size=(120, 30)) as pilot:
             await until(pilot, lambda: MUTE in header(app))
-            await until(pilot, lambda: not app.monitor.snapshot.setting_up)
+            await until(pilot, lambda: not app.loop.monitor.snapshot.setting_up)
             assert await switch(pilot, LIVE) < SOON
             assert LIVE in header(app)
             await pilot.press("f5")
             table = app.screen.query_one("#services", LiveTable)
             await until(pilot, lambda: len(table.rows) > 2)
-            await until(pilot, lambda: app.monitor.snapshot.health_of(BGP_PEERS).known)
+            await until(pilot, lambda: app.loop.monitor.snapshot.health_of(BGP_PEERS).known)
             assert await switch(pilot, REFUSED) < SOON
             assert isinstance(app.screen, ClusterScreen)
             assert app.screen.title_text == "Overview"

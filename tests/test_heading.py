@@ -75,7 +75,7 @@ def test_a_context_that_leaves_no_room_leaves_the_title_alone() -> None:
 async def test_it_is_the_same_on_every_screen(width: int, way: bool) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(width, 24)) as pilot:
-        await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node))
+        await until(pilot, lambda: bool(app.loop.monitor.snapshot.agents_by_node))
         for place in places():
             await pilot.press(place.key)
             begins = f" healthy > {place.title}" if way else f" {place.title}"

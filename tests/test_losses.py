@@ -54,12 +54,12 @@ class Lossy:
         read_at = self.now[0]
         await until(
             self.pilot,
-            lambda: self.app.monitor.snapshot.health_of(BGP_PEERS).read_at == read_at,
+            lambda: self.app.loop.monitor.snapshot.health_of(BGP_PEERS).read_at == read_at,
         )
 
     async def counted(self, number: int) -> None:
         """Wait until so many losses are counted."""
-        await until(self.pilot, lambda: self.app.link.losses.counted == number)
+        await until(self.pilot, lambda: self.app.loop.link.losses.counted == number)
 
 
 def said(uptime: float | None) -> Replaced:
@@ -79,7 +79,7 @@ async def watched() -> AsyncIterator[Lossy]:
         lossy = Lossy(app, pilot, peers, now)
         pods.say(Replaced("pods", (AGENT,), 0.1))
         await lossy.read(3600.0)
-        await until(pilot, lambda: app.link.losses.of(KEY).up is True)
+        await until(pilot, lambda: app.loop.link.losses.of(KEY).up is True)
         yield lossy
 
 
@@ -90,7 +90,7 @@ async def test_a_session_that_flaps_while_another_screen_is_up_is_counted() -> N
         await lossy.read(None)
         await lossy.counted(1)
         await lossy.read(5.0)
-        await until(lossy.pilot, lambda: lossy.app.link.losses.of(KEY).up is True)
+        await until(lossy.pilot, lambda: lossy.app.loop.link.losses.of(KEY).up is True)
         await lossy.read(None)
         await lossy.counted(2)
         await lossy.pilot.press("f3")

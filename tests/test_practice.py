@@ -364,12 +364,13 @@ async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> No
         return "kind: Service\n"
 
     app = practising("wrong-peer-asn")
-    app.refresh_loop.link = replace(app.link, read_object=read)
+    app.loop.link = replace(app.loop.link, read_object=read)
     async with app.run_test(size=(100, 60)) as pilot:
         await until(pilot, lambda: "CS4" in screen_text(app))
         await pilot.press("f3")
         await until(
-            pilot, lambda: app.shown_screen is not None and bool(app.shown_screen.at_cursor)
+            pilot,
+            lambda: app.loop.shown_screen is not None and bool(app.loop.shown_screen.at_cursor),
         )
         await pilot.press("y")
         await told_at_last(pilot, app, "kind: Service")
@@ -380,7 +381,7 @@ async def test_what_names_a_thing_and_tells_of_no_finding_does_not_count() -> No
         await until(pilot, lambda: logs.at_cursor is not None)
         about = logs.at_cursor
         assert about is not None
-        assert app.link.judge.verdict(app.current).concerning([about.ref])
+        assert app.loop.link.judge.verdict(app.loop.current).concerning([about.ref])
         await pilot.press("enter")
         assert logs.full
         await pilot.press("q")

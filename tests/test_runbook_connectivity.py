@@ -44,7 +44,8 @@ def dashboard(lab: RunningLab) -> CiliscopeApp:
 async def at_the_test(pilot: Pilot[None], app: CiliscopeApp) -> RunbookScreen:
     """The runbook at the step that offers the test, with the cluster wholly read."""
     await until(
-        pilot, lambda: bool(app.current.records[CILIUM_STATUS] and app.current.records[LEASES])
+        pilot,
+        lambda: bool(app.loop.current.records[CILIUM_STATUS] and app.loop.current.records[LEASES]),
     )
     await pilot.press(":", *"run connectivity", "enter")
     await until(pilot, lambda: isinstance(app.screen, RunbookScreen))

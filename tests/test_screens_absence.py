@@ -292,7 +292,7 @@ async def test_hostile_text_stands_on_every_screen_as_it_is() -> None:
             for key in ("f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8"):
                 await pilot.press(key)
                 await until(pilot, partial(shows, app, text[:40]))
-            screen = app.shown_screen
+            screen = app.loop.shown_screen
             assert screen is not None
             screen.flash(text)
             await pilot.pause()

@@ -160,13 +160,13 @@ async def test_an_agents_log_is_read_on_demand_and_given_back() -> None:
         await pilot.press("n")
         await until(pilot, lambda: "no BGP event in what was read" in screen_text(app))
         assert "agent on talos-cp-1" in screen_text(app)
-        assert "agent log talos-cp-1" in app.monitor.snapshot.health
+        assert "agent log talos-cp-1" in app.loop.monitor.snapshot.health
         await pilot.press("p", "p")
         await until(pilot, lambda: "peer 172.29.51.1 up" in screen_text(app))
         assert "agent on talos-cp-3" in screen_text(app)
         await pilot.press("o")
         await until(pilot, lambda: "home/grafana ←" in screen_text(app))
-        await until(pilot, lambda: "agent log talos-cp-3" not in app.monitor.snapshot.health)
+        await until(pilot, lambda: "agent log talos-cp-3" not in app.loop.monitor.snapshot.health)
 
 
 async def test_the_smallest_terminal_shows_the_rows_and_cuts_no_word_without_saying_so() -> None:

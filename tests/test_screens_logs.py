@@ -334,22 +334,25 @@ async def test_all_logs_together_are_read_while_they_are_shown_and_given_back() 
     async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press("f7")
         await shown(app, pilot, "Logs  operator")
-        await until(pilot, lambda: len(app.monitor.snapshot.agents_by_node) == 3)
+        await until(pilot, lambda: len(app.loop.monitor.snapshot.agents_by_node) == 3)
         await pilot.press("a", "e")
         await shown(app, pilot, "peer 172.29.51.1 down")
-        read = {label for label in app.monitor.snapshot.health if "agent log" in label}
+        read = {label for label in app.loop.monitor.snapshot.health if "agent log" in label}
         assert len(read) == 3
         commands = [each.command for each in logs(app).equivalents()]
         assert sum("-c cilium-agent" in command for command in commands) == 3
-        node = sorted(app.monitor.snapshot.agents_by_node)[1]
-        pod = app.monitor.snapshot.agents_by_node[node]
+        node = sorted(app.loop.monitor.snapshot.agents_by_node)[1]
+        pod = app.loop.monitor.snapshot.agents_by_node[node]
         logs(app).select_object(Ref("Pod", pod.name, pod.namespace))
         await shown(app, pilot, f"agent on {node}")
-        await until(pilot, lambda: len(app.monitor.snapshot.health) >= 1)
+        await until(pilot, lambda: len(app.loop.monitor.snapshot.health) >= 1)
         await pilot.press("B")
         await shown(app, pilot, "from before a restart")
         await pilot.press("o")
-        await until(pilot, lambda: not [h for h in app.monitor.snapshot.health if "agent log" in h])
+        await until(
+            pilot,
+            lambda: not [h for h in app.loop.monitor.snapshot.health if "agent log" in h],
+        )
 
 
 def line_at(second: int, text: str) -> LogEntry:

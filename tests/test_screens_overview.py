@@ -70,8 +70,8 @@ async def test_the_first_cause_has_the_cursor_and_enter_leads_to_what_it_is_abou
         found = await causes(app, pilot)
         await until(pilot, lambda: app.focused is found)
         await pilot.press("enter")
-        assert app.shown_screen is not None
-        assert app.shown_screen.title_text == place
+        assert app.loop.shown_screen is not None
+        assert app.loop.shown_screen.title_text == place
         table = app.screen.query_one(widget, LiveTable)
         await until(pilot, lambda: table.selected.startswith(selected))
 
@@ -233,7 +233,7 @@ async def test_an_event_names_its_node_or_its_service_first_and_is_cut_with_an_e
         for pod in (await snapshot_of("router-killed")).agents_by_node.values():
             agent_log = overview(app).link.agent_log
             assert agent_log is not None
-            app.monitor.attach(agent_log(pod))
+            app.loop.monitor.attach(agent_log(pod))
         events = app.screen.query_one("#events", LogView)
         await until(pilot, lambda: "talos-cp-3: peer 172.29.51.1 down" in text_of(events))
         lines = text_of(events).splitlines()

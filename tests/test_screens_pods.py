@@ -33,7 +33,7 @@ KILLED = "kube-system/cilium-p5m78"
 async def shown(app: CiliscopeApp, pilot: Pilot[None]) -> PodsScreen:
     """The Pods screen, with rows."""
     await pilot.press("f2")
-    screen = app.shown_screen
+    screen = app.loop.shown_screen
     assert isinstance(screen, PodsScreen)
     await until(pilot, lambda: bool(screen.table.rows) and bool(screen.text.lines))
     return screen
@@ -66,7 +66,7 @@ async def test_at_80_by_24_the_worst_pod_is_selected_and_its_cause_and_remedy_ar
         await until(pilot, lambda: "and 1 older" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "cilium-kqkzr" in screen_text(app))
-        assert app.shown_screen is screen
+        assert app.loop.shown_screen is screen
         assert screen.table.selected == KILLED
 
 
@@ -173,7 +173,7 @@ async def test_without_a_pod_it_says_why() -> None:
     app = scripted_dashboard([Script("version"), (pods := Script("pods"))], lambda: NOON)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("f2")
-        screen = app.shown_screen
+        screen = app.loop.shown_screen
         assert isinstance(screen, PodsScreen)
         await until(pilot, lambda: "loading pods" in screen_text(app))
         pods.say(Replaced("pods", (), 0.01))

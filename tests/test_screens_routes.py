@@ -29,7 +29,9 @@ async def open_routes(app: CiliscopeApp, pilot: Pilot[None], prefixes: int = 1) 
 
 
 def loading(app: CiliscopeApp) -> bool:
-    return any(str(health.state) == "loading" for health in app.monitor.snapshot.health.values())
+    return any(
+        str(health.state) == "loading" for health in app.loop.monitor.snapshot.health.values()
+    )
 
 
 def rows(screen: RoutesScreen) -> dict[str, list[str]]:

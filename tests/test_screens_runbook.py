@@ -185,7 +185,8 @@ async def test_what_cannot_be_begun_is_told(command: str, told: str) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(140, 40)) as pilot:
         await until(
-            pilot, lambda: not app.current.setting_up and bool(app.current.records[SERVICES])
+            pilot,
+            lambda: not app.loop.current.setting_up and bool(app.loop.current.records[SERVICES]),
         )
         await pilot.press(":", *command, "enter")
         shown = app.screen
@@ -202,11 +203,11 @@ async def test_what_cannot_be_begun_is_told(command: str, told: str) -> None:
 async def test_a_parameter_that_is_missing_is_asked_for_and_completed(state: Path) -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: bool(app.current.records[SERVICES]))
+        await until(pilot, lambda: bool(app.loop.current.records[SERVICES]))
         await pilot.press(":", *"run node-maintenance", "enter")
         await pilot.press(*"talos", "tab", "enter")
         screen = await shown(pilot, app)
-        assert screen.run.parameters["node"] in app.current.records[NODES]
+        assert screen.run.parameters["node"] in app.loop.current.records[NODES]
 
 
 async def test_an_export_hides_addresses_when_it_is_asked_to(state: Path) -> None:

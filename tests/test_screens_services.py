@@ -209,7 +209,7 @@ async def test_disabled_refused_and_uncounted_pools_are_told_apart() -> None:
 
 
 def selected(app: CiliscopeApp) -> str:
-    screen = app.shown_screen
+    screen = app.loop.shown_screen
     assert isinstance(screen, ServicesScreen | PoolsScreen)
     return screen.table.selected
 
@@ -222,7 +222,7 @@ def unwrapped(screen: ServicesScreen | PoolsScreen) -> str:
 async def shown(app: CiliscopeApp, pilot: Pilot[None], key: str) -> ServicesScreen | PoolsScreen:
     """The screen of this key, with rows."""
     await pilot.press(key)
-    screen = app.shown_screen
+    screen = app.loop.shown_screen
     assert isinstance(screen, ServicesScreen | PoolsScreen)
     await until(pilot, lambda: bool(screen.table.rows) and bool(screen.text.lines))
     return screen
@@ -246,10 +246,10 @@ async def test_at_80_by_24_the_list_and_the_first_broken_hop_with_its_remedy_are
         await until(pilot, lambda: "externalTrafficPolicy Cluster" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "home/grafana " in screen_text(app))
-        assert app.shown_screen is screen, "esc left the way, not the screen"
+        assert app.loop.shown_screen is screen, "esc left the way, not the screen"
         assert selected(app) == "home/typo"
         await pilot.press("escape")
-        assert app.shown_screen is not screen
+        assert app.loop.shown_screen is not screen
 
 
 async def test_at_140_by_40_the_way_stands_beside_the_list() -> None:
@@ -342,7 +342,7 @@ async def test_the_cursor_walks_over_the_map_and_leads_to_the_holder() -> None:
         await pilot.press("N")
         await until(pilot, lambda: "▲ 172.29.52.101  home/grafana" in screen_text(app))
         await pilot.press("enter")
-        assert isinstance(app.shown_screen, ServicesScreen)
+        assert isinstance(app.loop.shown_screen, ServicesScreen)
         await until(pilot, lambda: selected(app) == "home/grafana")
 
 

@@ -32,14 +32,14 @@ async def open_sessions(
     app: CiliscopeApp, pilot: Pilot[None], *, logs: bool = False
 ) -> SessionsScreen:
     """The screen with its rows; with `logs` every agent's log is followed."""
-    await until(pilot, lambda: bool(app.monitor.snapshot.agents_by_node))
+    await until(pilot, lambda: bool(app.loop.monitor.snapshot.agents_by_node))
     await pilot.press("f3")
     screen = app.screen
     assert isinstance(screen, SessionsScreen)
     agent_log = screen.link.agent_log
     if logs and agent_log is not None:
-        for pod in app.monitor.snapshot.agents_by_node.values():
-            app.monitor.attach(agent_log(pod))
+        for pod in app.loop.monitor.snapshot.agents_by_node.values():
+            app.loop.monitor.attach(agent_log(pod))
     table = screen.query_one("#sessions", LiveTable)
     await until(pilot, lambda: bool(table.rows or "no BGP" in str(table.message)))
     return screen
@@ -203,7 +203,7 @@ async def test_keys_act_on_the_session_under_the_cursor() -> None:
         commands = [each.command for each in screen.equivalents()]
         assert "cilium --context healthy bgp peers --node talos-cp-3" in commands
         assert any("cilium-dbg bgp peers" in command for command in commands)
-        agent = app.monitor.snapshot.agents_by_node["talos-cp-3"].name
+        agent = app.loop.monitor.snapshot.agents_by_node["talos-cp-3"].name
         policies = f"exec {agent} -c cilium-agent -- cilium-dbg bgp route-policies"
         assert any(policies in command for command in commands)
         assert any("get ciliumbgpnodeconfig talos-cp-3" in command for command in commands)

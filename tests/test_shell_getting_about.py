@@ -115,7 +115,7 @@ async def test_a_frozen_picture_stands_still_while_everything_is_read_on() -> No
         before = frozen_for.sub("FROZEN", screen_text(app))
         services.say(Replaced("services", (), 0.0))
         now += timedelta(minutes=3)
-        await until(pilot, lambda: not app.monitor.snapshot.records[SERVICES])
+        await until(pilot, lambda: not app.loop.monitor.snapshot.records[SERVICES])
         await until(pilot, lambda: first[0] not in line(app, "#header"))
         assert frozen_for.sub("FROZEN", screen_text(app)) == before
         await pilot.press("f1", "f5")

@@ -252,7 +252,7 @@ async def test_what_cannot_be_obeyed_is_one_sentence(text: str, told: str) -> No
 async def test_a_question_about_what_is_not_there_is_answered_with_what_is_near() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(100, 24)) as pilot:
-        await until(pilot, lambda: bool(app.monitor.snapshot.records[SERVICES]))
+        await until(pilot, lambda: bool(app.loop.monitor.snapshot.records[SERVICES]))
         await command(pilot, "explain service home/grafanna")
         assert isinstance(app.screen, TextScreen)
         assert "did you mean home/grafana?" in app.screen.pane.text

@@ -105,7 +105,7 @@ async def test_y_shows_what_the_reader_says_and_waits_for_no_slow_server() -> No
         await answer.wait()
         return "kind: Service\nmetadata:\n  name: grafana\n"
 
-    app.refresh_loop.link = replace(app.link, read_object=read)
+    app.loop.link = replace(app.loop.link, read_object=read)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_service(app, pilot, "home/grafana")
         started = time.monotonic()

@@ -95,7 +95,7 @@ def test_words_behind_logs_are_lines_and_logs(words: str, expected: Wish | str) 
 async def test_logs_opens_with_the_lines_and_the_log_that_are_named() -> None:
     app = recorded_dashboard("healthy")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.monitor.snapshot.agents_by_node) == 3)
+        await until(pilot, lambda: len(app.loop.monitor.snapshot.agents_by_node) == 3)
         for text, told in (
             ("logs bgp", "operator · BGP"),
             ("logs bgp", "operator · BGP"),  # a word is no switch
@@ -160,7 +160,7 @@ class Recordings(Contexts):
     def open(self, context: str) -> OpenCluster:
         app = recorded_dashboard(context)
         moment = taken_at(context)
-        return OpenCluster(link=app.link, read=app.monitor.run, clock=lambda: moment)
+        return OpenCluster(link=app.loop.link, read=app.loop.monitor.run, clock=lambda: moment)
 
 
 async def test_a_context_behind_a_word_is_shown_on_that_screen() -> None:
@@ -171,12 +171,12 @@ async def test_a_context_behind_a_word_is_shown_on_that_screen() -> None:
         await command(pilot, "pools @typo-in-pool-label")
         assert title(app) == "Pools"
         assert keys_line(app) == "now typo-in-pool-label"
-        assert app.current.context == "typo-in-pool-label"
+        assert app.loop.current.context == "typo-in-pool-label"
         await command(pilot, "svc /typo @typo-in-pool-label")
         await until(pilot, lambda: rows(app) == ["home/typo"])
         assert keys_line(app) == "now typo-in-pool-label"
         await command(pilot, "svc @healthy /graf")
-        assert app.current.context == "healthy"
+        assert app.loop.current.context == "healthy"
         await until(pilot, lambda: rows(app) == ["home/grafana"])
         for text, told in (
             (
@@ -188,7 +188,7 @@ async def test_a_context_behind_a_word_is_shown_on_that_screen() -> None:
         ):
             await command(pilot, text)
             assert keys_line(app).startswith(told)
-            assert app.current.context == "healthy"
+            assert app.loop.current.context == "healthy"
             assert title(app) == "Services"
 
 
@@ -196,10 +196,10 @@ async def test_a_screen_of_the_cluster_that_is_shown_is_only_gone_to() -> None:
     app = recorded_dashboard("healthy")
     app.contexts = Recordings()
     async with app.run_test(size=(80, 24)) as pilot:
-        link = app.link
+        link = app.loop.link
         await command(pilot, "pods @healthy")
         assert title(app) == "Pods"
-        assert app.link is link, "nothing is read anew"
+        assert app.loop.link is link, "nothing is read anew"
 
 
 # --- keys

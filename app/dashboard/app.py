@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from app.dashboard.controllers import Controllers
     from app.dashboard.practice_path import Practice
     from app.runbooks.transcript import TranscriptDocument
-    from app.state.monitor import Monitor
-    from app.state.snapshot import Snapshot
-    from screens.base.cluster_screen import ClusterLink
 
 
 def _load() -> type[Controllers]:
@@ -119,50 +116,28 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self.wired = asyncio.Event()
         """Set when the controllers are there: keys work from then on."""
         self._gc_pacer = GcPacer(time.monotonic)
-        self.refresh_loop = RefreshLoop(self, cluster, look)
+        self.loop = RefreshLoop(self, cluster, look)
         root = self._root = OverviewScreen(cluster.link)
         self.add_mode(self.DEFAULT_MODE, lambda: root)
-
-    # --- what is shown
-
-    @property
-    def link(self) -> ClusterLink:
-        """The cluster that is shown."""
-        return self.refresh_loop.link
-
-    @property
-    def monitor(self) -> Monitor:
-        """The monitor of that cluster."""
-        return self.refresh_loop.monitor
-
-    @property
-    def current(self) -> Snapshot:
-        """The snapshot that is shown."""
-        return self.refresh_loop.current
-
-    @property
-    def shown_screen(self) -> ClusterScreen[object] | None:
-        """The screen that is up, or lies under the help."""
-        return self.refresh_loop.shown_screen
 
     # --- from the first frame to the end
 
     def on_mount(self) -> None:
         """Nothing is read before the first frame is drawn."""
         self._event_loop = asyncio.get_running_loop()
-        self.set_interval(TICK, self.refresh_loop.tick)
+        self.set_interval(TICK, self.loop.tick)
         self.set_interval(TICK, self._gc_pacer.tick)
         # On the screen's queue: in the application's own, keys may be waiting for the controllers.
         self._root.call_after_refresh(self.run_worker, self._begin, description="")
 
     async def _begin(self) -> None:
         """After the first frame: start to read, and meanwhile import and wire the controllers."""
-        self.refresh_loop.start()
+        self.loop.start()
         controllers = await asyncio.to_thread(_load)
         self._wire(
             controllers(
                 self,
-                self.refresh_loop,
+                self.loop,
                 self._root,
                 contexts=self.contexts,
                 clipboard=self.clipboard_by,
@@ -202,7 +177,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         self.action_filter = controllers.ask_filter
         self.action_aliases = controllers.show_aliases
         self.action_refresh_all = controllers.refresh
-        self.action_freeze = self.refresh_loop.toggle_freeze
+        self.action_freeze = self.loop.toggle_freeze
 
     def end(self) -> None:
         """Leave as soon as possible. May be called from a signal's handler or another thread."""
@@ -234,7 +209,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     @on(ClusterScreen.Wanted)
     def _draw_now(self) -> None:
-        self.refresh_loop.draw_now()
+        self.loop.draw_now()
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -267,10 +242,10 @@ class CiliscopeApp(App[None], inherit_bindings=False):
 
     def action_crumbs(self) -> None:
         """Show the path to the selected item in the title, or hide it."""
-        frame = self.refresh_loop.frame
-        frame.crumbs = not frame.crumbs
-        if self.shown_screen is not None:
-            self.shown_screen.redraw_header()
+        loop = self.loop
+        loop.frame.crumbs = not loop.frame.crumbs
+        if loop.shown_screen is not None:
+            loop.shown_screen.redraw_header()
 
     def action_nothing(self) -> None:
         """A key that changes the cluster in k9s."""

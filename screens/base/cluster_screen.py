@@ -160,21 +160,23 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     class Wanted(Message):
         """The screen came up and wants the newest snapshot."""
 
+    _costly = False
+    """Whether to make the picture in a thread."""
+    _drawn: Snapshot | None = None
+    _before_prompt: Widget | None = None
+    _headline: Line = ()
+    _flash_ends = 0.0
+
     def __init__(self, link: ClusterLink) -> None:
         """A screen on the cluster of this link."""
         super().__init__()
         self.link = link
         self.monitor = link.monitor
         self._held = ExitStack()
-        self._drawn: Snapshot | None = None
         self._snapshot = link.monitor.snapshot
-        self._costly = False
         self._drawing = asyncio.Lock()
-        self._before_prompt: Widget | None = None
         self.built = asyncio.Event()
         """Set when its widgets are there."""
-        self._headline: Line = ()
-        self._flash_ends: float = 0.0
         self._answers: Mapping[str, Callable[[], None]] = {}
 
     # --- for each screen to define

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from app.report.lines import Line
-from screens.base.cluster_screen import ClusterLink, ClusterScreen, Picture
+from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
 from screens.widgets.scroll_text import Layout, ScrollText
@@ -156,11 +156,8 @@ class ItemsScreen(DetailScreen[Items[Item]], Generic[Item]):
     shows_ages = False
     tells_minutes = True
 
-    def __init__(self, link: ClusterLink) -> None:
-        """A screen on the cluster of this link."""
-        super().__init__(link)
-        self.items: Items[Item] = Items()
-        """What is shown."""
+    items: Items[Item] = Items()
+    """What is shown."""
 
     def draw(self, picture: Items[Item]) -> None:
         """Fill list and detail; the cursor is on what is worst until somebody moves it."""

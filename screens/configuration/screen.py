@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from app.report.lines import Span
-from screens.base.cluster_screen import ClusterLink, Place
+from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
 from screens.configuration.bgp import BGP
@@ -37,14 +37,10 @@ class ConfigurationScreen(DetailScreen[Section]):
             for part in PARTS
         ),
     ]
+    part = PARTS[0]
+    """What is shown."""
     _section: Section | None = None
-
-    def __init__(self, link: ClusterLink) -> None:
-        """It begins with the parameters."""
-        super().__init__(link)
-        self.part = PARTS[0]
-        """What is shown."""
-        self._wished: Ref | None = None
+    _wished: Ref | None = None
 
     def make_table(self, opens: Opening) -> LiveTable:
         """The rows of the part that is shown."""

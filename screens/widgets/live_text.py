@@ -106,12 +106,9 @@ class LiveText(Widget):
 class EdgeLine(LiveText):
     """One line with something at its left and something at its right edge."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        """Empty until shown."""
-        super().__init__(id=id)
-        self._left: Line = ()
-        self._right: Line = ()
-        self._whole = False
+    _left: Line = ()
+    _right: Line = ()
+    _whole = False
 
     def show_edges(self, left: Line, right: Line = ()) -> None:
         """Show these two; where there is no room for both the left one is cut."""
