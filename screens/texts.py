@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -35,7 +36,6 @@ from screens.base.selection import Equivalent, Selection, ciliscope, explain_com
 from screens.widgets.scroll_text import TextPane
 
 if TYPE_CHECKING:
-    from app.model.case import Case
     from collectors.kubernetes.records import (
         Condition,
         ContainerState,
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     )
 
 
-_GOOD = {"Ready": "True", "ContainersReady": "True", "Initialized": "True", "PodScheduled": "True"}
-_BAD = {"MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
+_EXPECTED = {
+    **dict.fromkeys(("Ready", "ContainersReady", "Initialized", "PodScheduled"), "True"),
+    **dict.fromkeys(("MemoryPressure", "DiskPressure", "PIDPressure"), "False"),
+}
 _REPEATED = "kubectl.kubernetes.io/last-applied-configuration"
 """An annotation that says the whole object once more."""
-_EXPECTED = {**_GOOD, **_BAD}
 
 
 def record_of(snapshot: Snapshot, ref: Ref) -> Object | None:
@@ -208,8 +209,6 @@ def _fact(name: str, value: str, tone: Tone = "") -> Line:
 
 MakeLines = Callable[[Snapshot], Sequence[Line]]
 
-_NOTHING_YET = (plain(" Nothing is read yet.", "none"),)
-
 OBJECT_WAIT = 0.5
 """Seconds for which the key waits for an object; what comes later fills the text in."""
 _TONE: dict[State, Tone] = {
@@ -320,27 +319,17 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
 
 def why(link: ClusterLink, about: Selection) -> Text:
     """Why a thing is as it is: what `ciliscope explain` prints, made again on every change."""
-
-    def lines(snapshot: Snapshot) -> Sequence[Line]:
-        return _NOTHING_YET if snapshot.setting_up else _explained(link, snapshot, about)
-
     snapshot = link.monitor.snapshot
     commands = (explain_command(about.question, snapshot),) if about.question else ()
+    lines = partial(_explained, link, about)
     return Text(title="why", lines=lines, about=about, equivalents=commands)
 
 
 def description(link: ClusterLink, about: Selection) -> Text:
     """What is known of an object, without its YAML."""
-
-    def lines(snapshot: Snapshot) -> Sequence[Line]:
-        return _NOTHING_YET if snapshot.setting_up else _described(link, snapshot, about)
-
-    return Text(
-        title="description",
-        lines=lines,
-        about=about,
-        equivalents=(_kubectl(link, "describe {}", "its description", about.ref),),
-    )
+    command = _kubectl(link, "describe {}", "its description", about.ref)
+    lines = partial(_described, link, about)
+    return Text(title="description", lines=lines, about=about, equivalents=(command,))
 
 
 def yaml_of(link: ClusterLink, about: Selection, ref: Ref) -> Text:
@@ -357,21 +346,15 @@ def yaml_of(link: ClusterLink, about: Selection, ref: Ref) -> Text:
 
 def code_page(name: str, snapshot: Snapshot) -> Text:
     """What a code means."""
-
-    def lines(_: Snapshot) -> Sequence[Line]:
-        return lines_of(code_lines(name))
-
     command = ciliscope(snapshot, "this page", "explain", name)
-    return Text(title=name, lines=lines, live=False, equivalents=(command,))
+    return Text(
+        title=name, lines=lambda _: lines_of(code_lines(name)), live=False, equivalents=(command,)
+    )
 
 
 def info_page(facts: Callable[[], Mapping[str, str]]) -> Text:
     """What is read, how each source is, and where files are kept."""
-
-    def lines(snapshot: Snapshot) -> Sequence[Line]:
-        return _info_lines(snapshot, facts())
-
-    return Text(title="Info", lines=lines)
+    return Text(title="Info", lines=lambda snapshot: _info_lines(snapshot, facts()))
 
 
 def object_of(about: Selection, snapshot: Snapshot) -> Ref | None:
@@ -384,20 +367,23 @@ def object_of(about: Selection, snapshot: Snapshot) -> Ref | None:
     return None
 
 
-def _explained(link: ClusterLink, snapshot: Snapshot, about: Selection) -> Sequence[Line]:
-    case: Case = link.judge.case(snapshot)
-    findings = link.judge.verdict(snapshot).findings
+def _explained(link: ClusterLink, about: Selection, snapshot: Snapshot) -> Sequence[Line]:
     what, *names = about.question or ("",)
-    if what in ABOUT:
+    if what in ABOUT and not snapshot.setting_up:
+        case, findings = link.judge.case(snapshot), link.judge.verdict(snapshot).findings
         try:
             return lines_of(explanation_lines(ABOUT[what](case, findings, names), SCREEN))
         except NoSuchThing as problem:
             return [plain(f" {problem}", "unknown")]
-    lines = _described(link, snapshot, about)
-    return [*lines, (), *lines_of(code_lines(names[0]))] if what == "code" else lines
+    lines = _described(link, about, snapshot)
+    if what == "code" and not snapshot.setting_up:
+        return [*lines, (), *lines_of(code_lines(names[0]))]
+    return lines
 
 
-def _described(link: ClusterLink, snapshot: Snapshot, about: Selection) -> list[Line]:
+def _described(link: ClusterLink, about: Selection, snapshot: Snapshot) -> Sequence[Line]:
+    if snapshot.setting_up:
+        return [plain(" Nothing is read yet.", "none")]
     findings = link.judge.verdict(snapshot).concerning([about.ref])
     return describe(snapshot, about.ref, findings)
 

@@ -125,11 +125,11 @@ class Controllers:
             narrow(text)
 
         rows = "what rows match: regex  !inverse  -l label=value  -f fuzzy"
-        table = None if screen.searches else screen.panel
+        table = None if screen.searched else screen.panel
         screen.ask(
             Question(
                 sign="/",
-                hint="what to search in this text; n and N go on" if screen.searches else rows,
+                hint="what to search in this text; n and N go on" if screen.searched else rows,
                 entered=entered,
                 changed=narrow,
                 left=lambda: narrow(""),

@@ -35,7 +35,7 @@ from screens.base.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import EdgeLine
-from screens.widgets.scroll_text import TextPane
+from screens.widgets.scroll_text import ScrolledLines, TextPane
 
 if TYPE_CHECKING:
     from app.model.finding import Ref
@@ -354,22 +354,20 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         return None
 
     @property
-    def searches(self) -> bool:
-        """Whether a text is searched, and no list filtered."""
-        return isinstance(self.panel, TextPane)
+    def searched(self) -> ScrolledLines | None:
+        """The text that is searched; None where a list is filtered."""
+        return self.panel if isinstance(self.panel, TextPane) else None
 
     def narrow(self, text: str) -> str:
         """Show in the panel only what matches, or mark it where the panel is a text.
 
         Returns "" or what is wrong with the text.
         """
-        panel = self.panel
-        if isinstance(panel, TextPane):
+        panel = self.searched or self.panel
+        if isinstance(panel, ScrolledLines):
             panel.search(text)
             return ""
-        if isinstance(panel, LiveTable):
-            return panel.filter_by(text)
-        return "nothing here can be filtered"
+        return panel.filter_by(text) if panel else "nothing here can be filtered"
 
     def show_all(self) -> None:
         """Show its lists, whole: without their filters."""
@@ -380,10 +378,10 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     @property
     def narrowed(self) -> str:
         """What the panel is narrowed by; "" for nothing."""
-        panel = self.panel
-        if isinstance(panel, TextPane):
+        panel = self.searched or self.panel
+        if isinstance(panel, ScrolledLines):
             return panel.searched
-        return panel.filter_text if isinstance(panel, LiveTable) else ""
+        return panel.filter_text if panel else ""
 
     def end_flash(self) -> None:
         """Show the keys again where a passing word stands."""

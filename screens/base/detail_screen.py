@@ -18,7 +18,7 @@ from app.report.lines import Line
 from screens.base.cluster_screen import ClusterScreen, Picture
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.scroll_text import Layout, ScrollText
+from screens.widgets.scroll_text import Layout, ScrolledLines, ScrollText
 
 _ROOMY = 36
 """Lines from which on the whole detail has room below the list."""
@@ -98,21 +98,15 @@ class DetailScreen(ClusterScreen[Picture]):
         return super().check_action(action, parameters)
 
     @property
-    def searches(self) -> bool:
+    def searched(self) -> ScrolledLines | None:
         """In the detail a text is searched; the list behind it stays as it is."""
-        return self.full or self.text in (self.focused, self._before_prompt)
+        return self.text if self.full or self.text in (self.focused, self._before_prompt) else None
 
     def narrow(self, text: str) -> str:
         """Mark what matches in the detail, where that has the keys; else as everywhere."""
-        if not self.searches:
-            return super().narrow(text)
-        self.text.search(text)
-        return f"{text} is nowhere in this text" if self.text.searched == "not found" else ""
-
-    @property
-    def narrowed(self) -> str:
-        """Where the search in the detail stands, where that has the keys."""
-        return self.text.searched if self.searches else super().narrowed
+        problem = super().narrow(text)
+        lost = self.searched is not None and self.text.searched == "not found"
+        return f"{text} is nowhere in this text" if lost else problem
 
     def action_leave_detail(self) -> None:
         """End the search, or go back to the list."""
@@ -131,7 +125,7 @@ class DetailScreen(ClusterScreen[Picture]):
 
     def show_all(self) -> None:
         """The list, whole."""
-        if self.searches:
+        if self.searched:
             self.action_close_detail()
         super().show_all()
 

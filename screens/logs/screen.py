@@ -417,10 +417,6 @@ class LogsScreen(DetailScreen[LogsPicture]):
         self._unseen = event.unseen
         self._say_which()
 
-    @on(LiveTable.Selected, "#log")
-    def _line_selected(self) -> None:
-        self.draw_detail()
-
     def _say_which(self) -> None:
         node = self.choice.node
         which = {OPERATOR: "operator", TOGETHER: "operator and all agents"}.get(
