@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -119,12 +120,9 @@ class PoolMap:
         )
         self.cells = tuple(cell for cells in self.cells_by_range for cell in cells)
         self._inside: dict[MapCell, Inside] = {}
-        self._held = _by_number(marks.held or {})
-        self._requested = _by_number(marks.requested)
-        self._reserved = {
-            version: sorted(int(a) for a in marks.reserved if a.version == version)
-            for version in (4, 6)
-        }
+        self._held = _in_order(marks.held or {})
+        self._requested = _in_order(marks.requested)
+        self._reserved = _in_order(dict.fromkeys(marks.reserved, ()))
 
     def inside(self, cell: MapCell) -> Inside:
         """What lies in a cell."""
@@ -142,10 +140,9 @@ class PoolMap:
         return None
 
     def _look_into(self, cell: MapCell) -> Inside:
-        held = _between(self._held[cell.version], cell)
-        requested = _between(self._requested[cell.version], cell)
-        numbers = self._reserved[cell.version]
-        reserved = bisect_right(numbers, cell.last) - bisect_left(numbers, cell.first)
+        held = _between(self._held, cell)
+        requested = _between(self._requested, cell)
+        reserved = len(_between(self._reserved, cell))
         doubled = tuple(
             dict.fromkeys(
                 pool
@@ -215,24 +212,22 @@ def _windows(first: int, last: int, marked: Iterable[int]) -> list[tuple[int, in
     ]
 
 
-_Numbered = tuple[list[int], list[tuple["Address", tuple[str, ...]]]]
+_Place = tuple[int, int]
+"""An address among all: its family, and its number."""
+_Placed = tuple[_Place, "Address", tuple[str, ...]]
 
 
-def _by_number(found: Mapping[Address, tuple[str, ...]]) -> Mapping[int, _Numbered]:
-    """Entries by family, as sorted numbers and, beside them, what belongs to each."""
-    sorted_ = sorted(found.items(), key=lambda item: int(item[0]))
-    return {
-        version: (
-            [int(address) for address, _ in sorted_ if address.version == version],
-            [entry for entry in sorted_ if entry[0].version == version],
-        )
-        for version in (4, 6)
-    }
+def _in_order(found: Mapping[Address, tuple[str, ...]]) -> list[_Placed]:
+    return sorted(((a.version, int(a)), a, names) for a, names in found.items())
 
 
-def _between(found: _Numbered, cell: MapCell) -> tuple[tuple[Address, tuple[str, ...]], ...]:
-    numbers, entries = found
-    return tuple(entries[bisect_left(numbers, cell.first) : bisect_right(numbers, cell.last)])
+def _between(
+    found: Sequence[_Placed], cell: MapCell
+) -> tuple[tuple[Address, tuple[str, ...]], ...]:
+    place = itemgetter(0)
+    start = bisect_left(found, (cell.version, cell.first), key=place)
+    end = bisect_right(found, (cell.version, cell.last), key=place)
+    return tuple((address, names) for _, address, names in found[start:end])
 
 
 GLYPHS: Mapping[CellState, tuple[str, Tone]] = {

@@ -245,7 +245,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
         loop = self.loop
         loop.frame.crumbs = not loop.frame.crumbs
         if loop.shown_screen is not None:
-            loop.shown_screen.redraw_header()
+            loop.shown_screen.draw_header()
 
     def action_nothing(self) -> None:
         """A key that changes the cluster in k9s."""

@@ -262,7 +262,7 @@ class RefreshLoop:
         still = self._frozen is not None
         self.frame.frozen = f"{seconds // 60:02}:{seconds % 60:02}" if still else ""
         if self.shown_screen is not None:
-            self.shown_screen.redraw_header()
+            self.shown_screen.draw_header()
 
 
 async def _ended(workers: list[Worker[None]]) -> None:

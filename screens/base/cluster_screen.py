@@ -269,7 +269,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     async def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._draw_header()
+        self.draw_header()
         if self._drawn is not None and not self.differs(snapshot, self._drawn):
             return
         started = time.perf_counter()
@@ -297,7 +297,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     def set_headline(self, line: Line) -> None:
         """Say something in a few words beside the title."""
         self._headline = line
-        self._draw_header()
+        self.draw_header()
 
     def flash(self, text: str) -> None:
         """Show a passing word in place of the keys."""
@@ -310,10 +310,8 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def show_keys(self) -> None:
         """Show the keys that work here."""
-        if time.monotonic() < self._flash_ends or not self._stands:
-            return
         keys = self.query_one_optional("#keys", EdgeLine)
-        if keys is None:  # it is being taken down
+        if keys is None or time.monotonic() < self._flash_ends or not self._stands:
             return
         if isinstance(self.focused, CommandLine):
             keys.show_edges(PROMPT_KEYS)
@@ -404,7 +402,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     def on_mount(self) -> None:
         """The widgets are there."""
         self.built.set()
-        self._draw_header()
+        self.draw_header()
 
     def on_screen_resume(self) -> None:
         """Read what only this screen needs, and ask for the newest snapshot."""
@@ -424,7 +422,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
 
     def on_resize(self) -> None:
         """The sources may have more room now, or less, and so may the keys."""
-        self.call_after_refresh(self._draw_header)
+        self.call_after_refresh(self.draw_header)
         self.call_after_refresh(self.show_keys)
         self.call_after_refresh(self.focus_body)
 
@@ -436,7 +434,7 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     def _tell_way(self) -> None:
         """The way to the selected object is another one."""
         if self.link.frame.crumbs:
-            self._draw_header()
+            self.draw_header()
 
     def _prompt_closed(self) -> None:
         """The keys go where they went before."""
@@ -450,7 +448,8 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
             self._answers = {}
             self.end_flash()
 
-    def _draw_header(self) -> None:
+    def draw_header(self) -> None:
+        """Draw what frames the screen: whose it is, what it shows, how old that is."""
         if not self._stands:
             return
         snapshot, frame = self._snapshot, self.link.frame
@@ -465,10 +464,6 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         line.show_edges(
             *title(way, self.title_text, self._headline, snapshot, kinds, line.size.width)
         )
-
-    def redraw_header(self) -> None:
-        """What frames the screen has changed."""
-        self._draw_header()
 
     def way(self) -> tuple[str, ...]:
         """The way from the context to what the cursor is on."""

@@ -85,8 +85,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "other(1)", "next log", id="logs.next"),
         Binding("p", "other(-1)", "previous log", show=False, id="logs.previous"),
-        Binding("o", "operator", "operator", show=False, id="logs.operator"),
-        Binding("a", "together", "together", id="logs.together"),
+        Binding("o", "agent('')", "operator", show=False, id="logs.operator"),
+        Binding("a", "agent('*')", "together", id="logs.together"),
         *(
             Binding(key, f"preset('{word}')", label, show=word != "all", id=f"logs.{word}")
             for key, word, label in _PRESET_KEYS
@@ -176,7 +176,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
 
     # --- whose log
 
-    def show_agent(self, node: str) -> None:
+    def action_agent(self, node: str) -> None:
         """Follow the agent of a node; "" goes back to the operator, "*" takes all together."""
         agents = self.snapshot.agents_by_node
         if node not in (OPERATOR, TOGETHER) and node not in agents:
@@ -193,22 +193,14 @@ class LogsScreen(DetailScreen[LogsPicture]):
         """Show the log of the next or previous node; the operator stands before the first."""
         nodes = [OPERATOR, *sorted(self.snapshot.agents_by_node)]
         place = nodes.index(self.choice.node) if self.choice.node in nodes else 0
-        self.show_agent(nodes[(place + step) % len(nodes)])
-
-    def action_operator(self) -> None:
-        """Show the operator's log."""
-        self.show_agent(OPERATOR)
-
-    def action_together(self) -> None:
-        """Show all logs as one."""
-        self.show_agent(TOGETHER)
+        self.action_agent(nodes[(place + step) % len(nodes)])
 
     def show_wish(self, wish: Wish) -> None:
         """Show the lines, and the log, that the words behind `:logs` ask for."""
         if wish.preset is not None:
             self._choose(replace(self.choice, preset=wish.preset, about=None))
         if wish.node is not None:
-            self.show_agent(wish.node)
+            self.action_agent(wish.node)
 
     def show_all(self) -> None:
         """Undo the filter, and the choice of lines that name one thing."""
@@ -301,15 +293,15 @@ class LogsScreen(DetailScreen[LogsPicture]):
             case "Pod":
                 self._show_pod(ref)
             case "Node":
-                self.show_agent(ref.name)
+                self.action_agent(ref.name)
             case "Session":
-                self.show_agent(ref.name.partition("/")[0])
+                self.action_agent(ref.name.partition("/")[0])
                 self._narrow(ref)
             case "Peer":
-                self.show_agent(TOGETHER)
+                self.action_agent(TOGETHER)
                 self._narrow(ref)
             case "Service" | "Prefix" | "CiliumLoadBalancerIPPool":
-                self.show_agent(OPERATOR)
+                self.action_agent(OPERATOR)
                 self._narrow(ref)
 
     def _show_pod(self, ref: Ref) -> None:
@@ -317,9 +309,9 @@ class LogsScreen(DetailScreen[LogsPicture]):
         node = next((n for n, p in agents.items() if (p.namespace, p.name) == _key(ref)), "")
         leader = self._leader()
         if node:
-            self.show_agent(node)
+            self.action_agent(node)
         elif leader is not None and (leader.namespace, leader.name) == _key(ref):
-            self.show_agent(OPERATOR)
+            self.action_agent(OPERATOR)
         else:
             self.flash(f"the log of {ref.name} is not read; those of the leader and of agents are")
 

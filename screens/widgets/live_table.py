@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.timer import Timer
 from typing_extensions import override
 
@@ -183,12 +184,12 @@ class LiveTable(TableCanvas):
 
     def action_choose_column(self, step: int) -> None:
         """Move the choice to another column."""
-        keys = [column.key for column, _ in self._drawn()]
+        keys = [column.key for _, column, _ in self._drawn()]
         start = self._chosen or (self.sorting.column if self.sorting else "")
         if keys:
             place = keys.index(start) + step if start in keys else 0
             self._chosen = keys[place % len(keys)]
-            self._refresh_header()
+            self.refresh(Region(0, self._fixed() - 1, self.size.width, 1))
 
     def action_sort_chosen(self) -> None:
         """Sort by the chosen column, the other way round where it is sorted by that already."""

@@ -196,7 +196,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         header = base + self.get_component_rich_style("live-table--header", partial=True)
         chosen = header + self.get_component_rich_style("live-table--chosen", partial=True)
         segments = [Segment(" " * self._gutter, base)]
-        for column, width in self._drawn():
+        for _, column, width in self._drawn():
             style = chosen if column.key == self._chosen else header
             segments += [Segment(self._fitted(column.title, column, width), style)]
             segments += [Segment(" " * GAP, base)]
@@ -209,7 +209,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
             over = self.get_component_rich_style("live-table--cursor", partial=True)
             base += over
         segments = [Segment(self._margin(row.key), base)]
-        for place, (column, width) in zip(self._drawn_places(), self._drawn(), strict=True):
+        for place, column, width in self._drawn():
             cell = row.cells[place]
             style = base + tone_style(self, cell.tone or row.tone) + over
             text = self._fitted(cell.text, column, width)
@@ -272,16 +272,11 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         room = self._room() - self._gutter
         self._widths = own if self._wide else fitted_widths(self._shown, own, room)
 
-    def _drawn(self) -> Iterator[tuple[Column, int]]:
-        """The columns for which there is room, with their widths."""
-        for column, width in zip(self._shown, self._widths, strict=True):
+    def _drawn(self) -> Iterator[tuple[int, Column, int]]:
+        """The columns for which there is room, with their places and widths."""
+        for place, column, width in zip(self.shown_places, self._shown, self._widths, strict=True):
             if width is not None:
-                yield column, width
-
-    def _drawn_places(self) -> Iterator[int]:
-        for place, width in zip(self.shown_places, self._widths, strict=True):
-            if width is not None:
-                yield place
+                yield place, column, width
 
     def _left_out(self) -> frozenset[str]:
         """Chosen columns for which there is no room."""
@@ -289,7 +284,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         return frozenset(column.key for column, width in shown if width is None)
 
     def _resize_content(self) -> None:
-        widths = [width for _, width in self._drawn()]
+        widths = [width for _, _, width in self._drawn()]
         width = self._gutter + sum(widths) + GAP * max(0, len(widths) - 1)
         if self.message:
             self.virtual_size = Size(1, self._fixed())
@@ -322,9 +317,6 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         self._resize_content()
         self.refresh(layout=True)
 
-    def _refresh_header(self) -> None:
-        self.refresh(Region(0, self._fixed() - 1, self.size.width, 1))
-
     def _refresh_row(self, line: int) -> None:
         y = line - self.scroll_offset.y
         if 0 <= y < self._page():
@@ -346,7 +338,7 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         """Some cells of a row that is in the window."""
         y = self._fixed() + line - self.scroll_offset.y
         x = self._gutter - self.scroll_offset.x
-        for place, (_, width) in zip(self._drawn_places(), self._drawn(), strict=True):
+        for place, _, width in self._drawn():
             if place in places and x + width > 0:
                 self.refresh(Region(max(0, x), y, width + min(0, x), 1))
             x += width + GAP
