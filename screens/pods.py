@@ -255,7 +255,7 @@ def _facts(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line]:
     owner = ", ".join(f"{o.kind} {o.name}" for o in pod.metadata.owner_references)
     facts = (
         ("component", f"{found.component}{f', of {owner}' if owner else ''}"),
-        ("node", f"{pod.spec.node_name or 'none yet'}{_at(pod.status.pod_ip)}"),
+        ("node", ", ".join(filter(None, (pod.spec.node_name or "none yet", pod.status.pod_ip)))),
         ("version", found.version),
         ("age", age),
         ("kubelet", one_line(f"{pod.status.reason} {pod.status.message}")),
@@ -272,10 +272,6 @@ def _in_short(found: CiliumPod, snapshot: Snapshot, width: int) -> Iterator[Line
     place = f"on {pod.spec.node_name}" if pod.spec.node_name else "on no node yet"
     parts = (f"{found.component} {place}", found.version, f"{age} old")
     yield from wrapped(plain(f"   {', '.join(filter(None, parts))}"), width, 3)
-
-
-def _at(address: str) -> str:
-    return f", {address}" if address else ""
 
 
 def _containers_heading(name: str, snapshot: Snapshot) -> str:

@@ -342,22 +342,23 @@ def _agreed(standing: SessionStatus) -> Iterator[Line]:
     reported = standing.session.reported if standing.session else None
     peering = standing.peering
     if reported is not None:
-        yield labelled("timers", _timers(reported))
-        restart = f"{reported.restart_time} s" if reported.graceful_restart else "off"
-        hops = f"port {reported.peer_port}, {count(reported.multihop_ttl or 1, 'hop')}"
-        yield labelled("transport", f"{hops}, graceful restart {restart}")
+        graceful, restart = reported.graceful_restart, reported.restart_time
+        port, hops = reported.peer_port, reported.multihop_ttl or 1
+        timers = _timers(reported)
     elif peering is not None:
-        timers = peering.timers
-        yield labelled(
-            "timers",
-            f"configured: hold {timers.hold_time_seconds} s, keepalive "
-            f"{timers.keep_alive_time_seconds} s, connect retry "
-            f"{timers.connect_retry_time_seconds} s; in force: not known",
+        graceful = peering.graceful_restart.enabled
+        restart = peering.graceful_restart.restart_time_seconds
+        port, hops = peering.peer_port, peering.ebgp_multihop
+        timers = (
+            f"configured: hold {peering.timers.hold_time_seconds} s, keepalive "
+            f"{peering.timers.keep_alive_time_seconds} s, connect retry "
+            f"{peering.timers.connect_retry_time_seconds} s; in force: not known"
         )
-        graceful = peering.graceful_restart
-        restart = f"{graceful.restart_time_seconds} s" if graceful.enabled else "off"
-        hops = f"port {peering.peer_port}, {count(peering.ebgp_multihop, 'hop')}"
-        yield labelled("transport", f"{hops}, graceful restart {restart}")
+    if reported is not None or peering is not None:
+        restarts = f"{restart} s" if graceful else "off"
+        yield labelled("timers", timers)
+        transport = f"port {port}, {count(hops, 'hop')}, graceful restart {restarts}"
+        yield labelled("transport", transport)
     yield from _password(peering, reported)
 
 

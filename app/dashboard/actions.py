@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,7 +74,8 @@ class SelectionActions:
             self.navigator.flash("no object can be read here")
         else:
             screen = await self.open_text(texts.yaml_of(self.loop.link, about, ref))
-            self.app.run_worker(self._read_object(screen, ref), description="")
+            reading = self._read_object(self.loop.link.read_object(ref), screen)
+            self.app.run_worker(reading, description="")
             with suppress(TimeoutError):
                 async with asyncio.timeout(texts.OBJECT_WAIT):
                     await screen.arrived.wait()
@@ -140,9 +141,8 @@ class SelectionActions:
             return about.ref
         return Ref("Node", about.node) if about.node else None
 
-    async def _read_object(self, screen: TextScreen, ref: Ref) -> None:
-        if self.loop.link.read_object is not None:
-            screen.fill(fixed(await self.loop.link.read_object(ref)))
+    async def _read_object(self, reading: Awaitable[str], screen: TextScreen) -> None:
+        screen.fill(fixed(await reading))
 
 
 CAP = 74_994

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -30,39 +31,36 @@ Spot = tuple[ClusterScreen[object] | None, bool]
 """The screen that is up, and whether it shows one item in full."""
 
 
+@dataclass(eq=False)
 class PracticeRecorder:
     """Records the path of the operator by listening to the navigator and the runbook controller."""
 
-    def __init__(
-        self,
-        practice: Practice,
-        app: App[None],
-        loop: RefreshLoop,
-        navigator: Navigator,
-        library: Callable[[], Library],
-        actor: Callable[[], Hand],
-    ) -> None:
-        """The time runs from now on. `library`: the runbooks; `actor`: who follows them, when."""
-        self._practice = practice
-        self._app = app
-        self._loop = loop
-        self._navigator = navigator
-        self._library = library
-        self._actor = actor
-        self.path = PracticePath()
-        self._looked_at: Selection | None = None
-        """What the text that is up is about; None: a list, or a text without findings."""
+    practice: Practice
+    app: App[None]
+    loop: RefreshLoop
+    navigator: Navigator
+    library: Callable[[], Library]
+    """The runbooks."""
+    actor: Callable[[], Hand]
+    """Who follows them, and when."""
+    path: PracticePath = field(default_factory=PracticePath)
+    """The time runs from now on."""
+    _looked_at: Selection | None = None
+    """What the text that is up is about; None: a list, or a text without findings."""
+
+    def __post_init__(self) -> None:
+        """What is up now is the first stop."""
         self._spot = self._spot_now()
         self.path.arrive(_words(self._spot, None))
 
     def solution(self) -> tuple[SolutionSection, ...]:
         """The solution, as of the last snapshot."""
         self.path.look(self._codes(self._looked_at))
-        return self._solution(self._loop.current)
+        return self._solution(self.loop.current)
 
     async def solve(self) -> None:
         """Ask whether to show the solution; show it at once if it was shown before."""
-        screen = self._loop.shown_screen
+        screen = self.loop.shown_screen
         if self.path.over is not None:
             await self._show_solution()
         elif screen is not None:
@@ -114,7 +112,7 @@ class PracticeRecorder:
         self.path.look(await asyncio.to_thread(self._codes, self._looked_at))
 
     def _spot_now(self) -> Spot:
-        screen = self._loop.shown_screen
+        screen = self.loop.shown_screen
         return screen, isinstance(screen, DetailScreen) and screen.full
 
     def _codes(
@@ -124,10 +122,10 @@ class PracticeRecorder:
 
         `page`: the code whose page is read, which counts if it is found in the cluster.
         """
-        snapshot = self._loop.current
+        snapshot = self.loop.current
         if snapshot.setting_up or (about is None and page is None):
             return ()
-        judge = self._loop.link.judge
+        judge = self.loop.link.judge
         findings = judge.verdict(snapshot).findings
         shown = [f for f in findings if f.code == page or (about and f.id == about.finding)]
         if about is not None and not alone:
@@ -142,20 +140,20 @@ class PracticeRecorder:
             self.path.end(claimed=claimed)
             await self._show_solution()
 
-        self._app.call_later(end)
+        self.app.call_later(end)
 
     async def _show_solution(self) -> None:
         def lines(snapshot: Snapshot) -> Sequence[Line]:
             return _lines(self._solution(snapshot))
 
         text = Text(title="Solution", lines=lines, live=False)
-        await self._navigator.open_screen(TextScreen(self._loop.link, text))
+        await self.navigator.open_screen(TextScreen(self.loop.link, text))
 
     def _solution(self, snapshot: Snapshot) -> tuple[SolutionSection, ...]:
-        judge, view = self._loop.link.judge, None
+        judge, view = self.loop.link.judge, None
         if not snapshot.setting_up:
             view = View(judge.case(snapshot), judge.verdict(snapshot))
-        return solution(self._practice, self.path, self._library(), view, self._actor())
+        return solution(self.practice, self.path, self.library(), view, self.actor())
 
 
 def _words(spot: Spot, about: Selection | None) -> str:

@@ -8,11 +8,12 @@ from datetime import datetime
 
 from app.model.wording import more
 from app.report.columns import Row
-from app.report.lines import Line, Span, Tone, age_of, plain, time_of_day
+from app.report.lines import Line, Tone, age_of, plain, time_of_day
 from app.state.kinds import VERSION, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.base.header import silent_for
 from screens.widgets.columns import Content
+from screens.widgets.live_text import joined
 
 _TONES: dict[State, Tone] = {
     State.FAILING: "fail",
@@ -40,8 +41,8 @@ def absence(snapshot: Snapshot, kinds: Sequence[Kind[object]], what: str, none: 
     answered = len(silent) < len(found)
     if answered and not telling:
         old = [health for health in found if health.state in (*_OLD, State.OFF)]
-        return _joined([plain(none or f"no {what}"), *_health_lines(old, snapshot)])
-    return _joined(_health_lines(telling or silent, snapshot))
+        return joined([plain(none or f"no {what}"), *_health_lines(old, snapshot)], "; ")
+    return joined(_health_lines(telling or silent, snapshot), "; ")
 
 
 def notice(snapshot: Snapshot, kinds: Sequence[Kind[object]]) -> list[Line]:
@@ -153,10 +154,3 @@ def _name(health: SourceHealth) -> str:
         return health.label
     name = health.kind.name.replace("_", " ")
     return f"cilium {name}" if health.kind.tier == "CLI" and health.state is State.OFF else name
-
-
-def _joined(lines: Iterable[Line]) -> Line:
-    spans: list[Span] = []
-    for line in lines:
-        spans.extend((Span("; "), *line) if spans else line)
-    return tuple(spans)

@@ -17,6 +17,7 @@ from app.state.kinds import (
     Kind,
 )
 from app.state.snapshot import Snapshot, SourceHealth, State
+from screens.widgets.live_text import joined
 
 PATIENCE = 5.0
 """Seconds after which an answer is said to be missing, and no longer to be loading."""
@@ -40,10 +41,7 @@ def tiers(snapshot: Snapshot) -> Line:
     for health in snapshot.health.values():
         if health.kind is not CLI_VERSION:  # read so rarely, its age would pass for that of others
             by_tier[health.kind.tier].append(health)
-    spans: list[Span] = []
-    for name, members in by_tier.items():
-        spans.extend((Span("  " if spans else ""), _tier_span(snapshot, name, members)))
-    return tuple(span for span in spans if span.text)
+    return _side_by_side(_tier_span(snapshot, name, members) for name, members in by_tier.items())
 
 
 def sources(snapshot: Snapshot, kinds: Sequence[Kind[object]], room: int) -> Line:
@@ -53,7 +51,7 @@ def sources(snapshot: Snapshot, kinds: Sequence[Kind[object]], room: int) -> Lin
         for health in snapshot.health.values()
         if health.kind in kinds and not (health.kind.tier == "API" and _unserved(health))
     ]
-    full = _joined(_source_span(snapshot, health) for health in known)
+    full = _side_by_side(_source_span(snapshot, health) for health in known)
     if length(full) <= room:
         return full
     fresh = [health for health in known if health.state is State.FRESH]
@@ -62,8 +60,8 @@ def sources(snapshot: Snapshot, kinds: Sequence[Kind[object]], room: int) -> Lin
     if fresh:
         which = "all" if not spans else "others"
         spans.append(Span(f"{which} read ≤ {age_of(oldest, snapshot.taken_at)} ago"))
-    short = _joined(spans)
-    return short if length(short) <= room else _joined(_by_state(known))
+    short = _side_by_side(spans)
+    return short if length(short) <= room else _side_by_side(_by_state(known))
 
 
 def silent_for(health: SourceHealth, now: datetime) -> str:
@@ -120,11 +118,8 @@ def _source_span(snapshot: Snapshot, health: SourceHealth) -> Span:
     )
 
 
-def _joined(spans: Iterable[Span]) -> Line:
-    line: list[Span] = []
-    for span in spans:
-        line.extend((Span("  "), span) if line else (span,))
-    return tuple(line)
+def _side_by_side(spans: Iterable[Span]) -> Line:
+    return joined((span,) for span in spans)
 
 
 _ALWAYS = frozenset({"prompt", "help"})
@@ -200,10 +195,7 @@ def keys_line(
         if not droppable:
             break
         del entries[droppable[-1]]
-    spans: list[Span] = []
-    for _, line in entries:
-        spans += [Span("  " if spans else " "), *line]
-    return tuple(spans)
+    return (Span(" "), *joined(line for _, line in entries))
 
 
 def _crumbs(way: Sequence[str], room: int) -> Line:

@@ -23,6 +23,7 @@ from app.report.lines import Line, Span, ascii_line, to_ascii
 from screens.widgets.arrangement import Arrangement, By, Change, Ordering, as_it_is
 from screens.widgets.columns import ColumnChooser, Content, cell_widths
 from screens.widgets.filter import Filter, TooSlow, at_most, parsed
+from screens.widgets.live_text import joined
 from screens.widgets.table_canvas import TableCanvas
 
 PATIENCE = 0.3
@@ -333,8 +334,7 @@ class LiveTable(TableCanvas):
             parts.append(Span("(ctrl-z: all)", "none"))
         if self.marked and left:
             parts.append(Span(f"{len(self.marked)} marked (ctrl-\\ clears)"))
-        gaps = [Span("  ")] * len(parts)
-        return tuple(span for pair in zip(parts, gaps, strict=True) for span in pair)[:-1]
+        return joined((part,) for part in parts)
 
     def _nothing_left(self, given: int) -> str:
         if self._filter is not None:

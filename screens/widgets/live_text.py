@@ -5,7 +5,7 @@ Text from a cluster goes to the terminal as plain segments; no markup parser eve
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -41,6 +41,14 @@ _LABEL = 13
 """Width of the label of a line, so that the eye finds it."""
 INDENT = _LABEL + 1
 """Where the text of a labelled line begins, and goes on where it is too long for its line."""
+
+
+def joined(parts: Iterable[Line], gap: str = "  ") -> Line:
+    """Pieces on one line, with a gap between them; those that are empty take no room."""
+    spans: list[Span] = []
+    for part in filter(None, parts):
+        spans += [Span(gap), *part] if spans else part
+    return tuple(spans)
 
 
 def labelled(label: str, text: str, tone: Tone = "") -> Line:
