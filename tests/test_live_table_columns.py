@@ -179,30 +179,27 @@ async def test_an_export_is_what_is_shown() -> None:
         assert as_text(table) == "UID   NAME  COUNT\nu, 2  a         0\n=1+1  b         0\n"
 
 
-class Made:
+def made(column: Column, texts: list[str]) -> LiveTable:
     """A table of one column."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self.shown_columns = (Column("x", "X"),)
-        self.shown_places = (0,)
-        self.rows = tuple(Row(str(n), (Cell(text),)) for n, text in enumerate(texts))
+    table = LiveTable([column])
+    table.rows = tuple(Row(str(n), (Cell(text),)) for n, text in enumerate(texts))
+    return table
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=5))
 def test_no_cell_of_a_csv_is_a_formula_and_none_is_lost(texts: list[str]) -> None:
-    made = Made(texts)
-    read = list(csv.reader(io.StringIO(as_csv(made), newline="")))[1:]
+    table = made(Column("x", "X"), texts)
+    read = list(csv.reader(io.StringIO(as_csv(table), newline="")))[1:]
     found = [cells[0] if cells else "" for cells in read]
     assert not any(text[:1] in tuple("=+-@\t\r\n") and text not in ("", "-") for text in found)
     assert [t if t in texts else t.removeprefix("'") for t in found] == texts
-    assert [each["words"]["x"] for each in json.loads(as_json(made, NOON))] == texts
+    assert [each["words"]["x"] for each in json.loads(as_json(table, NOON))] == texts
 
 
 def test_numbers_stand_at_the_right_and_nothing_is_no_formula() -> None:
-    made = Made(["-", "-1"])
-    made.shown_columns = (Column("x", "COUNT", right=True),)
-    assert as_csv(made) == "x\r\n-\r\n'-1\r\n"
-    assert as_text(made) == "COUNT\n    -\n   -1\n"
+    table = made(Column("x", "COUNT", right=True), ["-", "-1"])
+    assert as_csv(table) == "x\r\n-\r\n'-1\r\n"
+    assert as_text(table) == "COUNT\n    -\n   -1\n"
 
 
 def test_what_is_wide_in_a_terminal_is_measured_by_its_cells() -> None:

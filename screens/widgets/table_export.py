@@ -10,35 +10,22 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
 from rich.cells import cell_len
 
-from app.report.columns import Cell, Column, Row, Share, Since
+from app.report.columns import Cell, Column, Share, Since
 from app.report.lines import NOTHING, SIGN
 from screens.widgets.columns import GAP
+
+if TYPE_CHECKING:
+    from screens.widgets.live_table import LiveTable
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-class Shown(Protocol):
-    """What is read of a table."""
-
-    @property
-    def shown_columns(self) -> Sequence[Column]:
-        """The columns that are chosen, in order."""
-
-    @property
-    def shown_places(self) -> Sequence[int]:
-        """The places of their cells in each row."""
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        """The rows, as they stand."""
-
-
-def as_csv(table: Shown) -> str:
+def as_csv(table: LiveTable) -> str:
     """The keys of the columns and the words of the rows, as RFC 4180 has them; no drawings.
 
     A spreadsheet would take some texts for formulas and run them: a quote before these stops that
@@ -53,7 +40,7 @@ def as_csv(table: Shown) -> str:
     return out.getvalue()
 
 
-def as_json(table: Shown, now: datetime) -> str:
+def as_json(table: LiveTable, now: datetime) -> str:
     """A list of objects: a value for each column by its key, `health`, and the `words` as drawn.
 
     `now` is the moment from which ages count.
@@ -70,9 +57,10 @@ def as_json(table: Shown, now: datetime) -> str:
     return json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
 
 
-def as_text(table: Shown) -> str:
+def as_text(table: LiveTable) -> str:
     """Titles and rows in columns, for a terminal."""
-    lines = [[column.title for column in table.shown_columns], *_texts(table)]
+    rows = ([row.cells[place].text for place in table.shown_places] for row in table.rows)
+    lines = [[column.title for column in table.shown_columns], *rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     right = [column.right for column in table.shown_columns]
     return "".join(_text_line(line, widths, right) for line in lines)
@@ -98,14 +86,10 @@ def value(cell: Cell, now: datetime) -> object:
             return other
 
 
-def _saved(table: Shown) -> list[tuple[Column, int]]:
+def _saved(table: LiveTable) -> list[tuple[Column, int]]:
     """The columns that say something in words, and the places of their cells."""
     shown = zip(table.shown_columns, table.shown_places, strict=True)
     return [(column, place) for column, place in shown if not column.drawn]
-
-
-def _texts(table: Shown) -> list[list[str]]:
-    return [[row.cells[place].text for place in table.shown_places] for row in table.rows]
 
 
 def _guarded(text: str) -> str:
