@@ -83,10 +83,10 @@ _MONO = replace(
     variables={**_ANSI.variables, **_variables("ansi_default", "ansi_default", "ansi_default")},
 )
 
+_KNOWN = {name: _theme(name, colours) for name, colours in _OWN.items()}
+_ORDER = ("dark", "light", "ansi", "mono", "high-contrast", "deuteranopia", "production")
 THEMES: Mapping[str, Theme] = {
-    **{name: _theme(name, colours) for name, colours in _OWN.items()},
-    "ansi": _ANSI,
-    "mono": _MONO,
+    name: {**_KNOWN, "ansi": _ANSI, "mono": _MONO}[name] for name in _ORDER
 }
 """By name. `ansi` has the terminal's own 16 colours, `mono` none, `production` a red frame."""
 
