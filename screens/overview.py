@@ -20,29 +20,14 @@ from app.report.lines import SIGN, Line, Span, age_of, bar, plain, time_of_day
 from app.report.tables.logs import IN_SHORT, excerpts, folds, log_rows
 from app.report.tables.pools import pool_note, used_cell
 from app.state.kinds import (
-    ADVERTISEMENTS,
+    ADVERTISED,
     AGENT_LOGS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    CILIUM_STATUS,
-    CLUSTER_CONFIGS,
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    ENDPOINT_SLICES,
-    L2_POLICIES,
-    LEASES,
-    NAMESPACES,
-    NODE_CONFIG_OVERRIDES,
-    NODE_CONFIGS,
-    NODES,
+    AVAILABLE,
+    CLI_VERSION,
+    EVENTS,
+    KINDS,
     OPERATOR_LOG,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
     POOLS,
-    ROUTES_ADVERTISED_IPV4,
-    ROUTES_ADVERTISED_IPV6,
     SERVICES,
     VERSION,
     Kind,
@@ -63,14 +48,10 @@ if TYPE_CHECKING:
     from app.model.case import Case
     from screens.overview_panels import Cause
 
-ROUTES = (ROUTES_ADVERTISED_IPV4, ROUTES_ADVERTISED_IPV6)
-READS = (
-    *(VERSION, NODES, NAMESPACES, PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS),
-    *(DAEMON_SETS, DEPLOYMENTS, LEASES, CILIUM_NODES, POOLS, CLUSTER_CONFIGS),
-    *(PEER_CONFIGS, ADVERTISEMENTS, NODE_CONFIGS, NODE_CONFIG_OVERRIDES),
-    *(PEERING_POLICIES, L2_POLICIES, CILIUM_STATUS, BGP_PEERS, *ROUTES),
-    *(OPERATOR_LOG, AGENT_LOGS),
-)
+ROUTES = tuple(ADVERTISED.values())
+_NO_PART = (EVENTS, CLI_VERSION, *AVAILABLE.values())
+READS = tuple(k for k in KINDS.values() if not k.optional and k not in _NO_PART)
+"""What the verdict and the panels are made of."""
 SHOWN = (VERSION, SERVICES, POOLS, *WITNESSES, *ROUTES, OPERATOR_LOG)
 """Kinds whose sources stand beside the title."""
 
