@@ -475,7 +475,7 @@ def event_lines(
 def _event_line(event: Event, now: datetime) -> Line:
     warns = event.type == "Warning"
     tone: Tone = "warn" if warns else ""
-    times = times_seen(event)
+    times = max(event.count, event.series.count if event.series else 0)
     often = f"{TIMES}{times}" if times > 1 else ""
     return (
         Span(f" {'!' if warns else '·'} ", tone or "none"),
@@ -483,11 +483,6 @@ def _event_line(event: Event, now: datetime) -> Line:
         Span(f"{event.reason}  ", tone),
         Span(one_line(event.message)),
     )
-
-
-def times_seen(event: Event) -> int:
-    """How often it came; at least once."""
-    return max(event.count, event.series.count if event.series else 0, 1)
 
 
 def _newest(event: Event) -> tuple[float, str]:

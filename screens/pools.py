@@ -37,7 +37,6 @@ from screens.widgets.live_table import LiveTable, Opening
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
     from app.model.finding import Finding, Health
-    from app.model.lbipam import Address
     from app.model.pool_matching import Elsewhere, Holdings
     from app.state.snapshot import Snapshot
 
@@ -150,8 +149,10 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
         if ref.kind == POOL:
             self.table.select(ref.name)
         elif ref.kind == "Service":
+            service = f"{ref.namespace}/{ref.name}"
             for key, detail in self.items.details.items():
-                address = _address_of(detail.status.holdings, f"{ref.namespace}/{ref.name}")
+                held = detail.status.holdings.held or {}
+                address = next((each for each, keys in held.items() if service in keys), None)
                 if address is not None and not detail.status.usage.conflict:
                     self.table.select(key)
                     self.draw_detail()
@@ -176,11 +177,6 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
             kubectl(snapshot, every, "get ciliumloadbalancerippools"),
             kubectl(snapshot, holders, "get services --all-namespaces -o wide"),
         )
-
-
-def _address_of(holdings: Holdings, service: str) -> Address | None:
-    held = holdings.held or {}
-    return next((address for address, keys in held.items() if service in keys), None)
 
 
 def pool_lines(detail: PoolDetail, width: int, cursor: int, *, whole: bool) -> PoolPage:

@@ -136,7 +136,10 @@ def behind(rest: Sequence[str]) -> Behind:
     for place in (-1, 0):
         if context is None and words and words[place].startswith("@"):
             context = words.pop(place)[1:]
-    first = next((at for at, word in enumerate(words) if _begins_filter(word)), len(words))
+    first = next(
+        (at for at, word in enumerate(words) if word.startswith(("/", "!", "-")) or "=" in word),
+        len(words),
+    )
     filtered = filter_of(" ".join(words[first:])) if words[first:] else ""
     return Behind(tuple(words[:first]), filtered, context)
 
@@ -152,10 +155,6 @@ def filter_of(rest: str) -> str | None:
     if found["label"] is not None:
         return f"-l {found['label']}"
     return found["flag"] or (found["no"] + found["filter"] if found["filter"] else "")
-
-
-def _begins_filter(word: str) -> bool:
-    return word.startswith(("/", "!", "-")) or "=" in word
 
 
 def _begins(each: Place | Word, word: str) -> bool:

@@ -151,7 +151,8 @@ def parameters_section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     entries: dict[str, Entry] = {}
     for parameter in _parameters(case, expected):
         wanted, found = expected.get(parameter.key), about.get(parameter.key, [])
-        restart = [who for who in old if who == "operator" or not _operators(parameter.key)]
+        shared = not parameter.key.startswith(_OPERATOR_ALONE)
+        restart = [who for who in old if who == "operator" or shared]
         row = ParameterRow(parameter, wanted, found, restart)
         rows.append(row)
         entries[parameter.key] = _entry(case, row, (*found, *(old[who] for who in restart)))
@@ -159,10 +160,6 @@ def parameters_section(snapshot: Snapshot, judge: Diagnoser) -> Section:
     notices = [plain(f"! {finding.summary}", "warn") for finding in old.values()]
     shown = replace(shown, notice=(*shown.notice, *notices))
     return Section(SETTINGS.columns, shown, entries, _fit(rows, len(expected)))
-
-
-def _operators(key: str) -> bool:
-    return key.startswith(_OPERATOR_ALONE)
 
 
 def _parameters(case: Case, expected: Mapping[str, ExpectedSetting]) -> Iterator[KeyParameter]:

@@ -315,9 +315,9 @@ def reads_of(choice: Choice) -> tuple[Kind[object], ...]:
 def picture(snapshot: Snapshot, choice: Choice) -> LogsPicture:
     """The lines that are wanted; where no allocation is logged, the conditions beside them."""
     now, read = snapshot.taken_at, _entries(snapshot, choice)
-    entries = _with_markers_between(
-        [read[key] for key in sorted(read) if choice.wants(read[key], now)]
-    )
+    entries = [read[key] for key in sorted(read) if choice.wants(read[key], now)]
+    if all(entry.marker in GAPS for entry in entries):  # they stand among lines, never alone
+        entries = []
     silent = choice.operator and (0, 0) < cilium_version(snapshot) < LOGS_ALLOCATIONS
     found = transitions(snapshot) if silent else ()
     changes = [each for each in found if choice.wants_change(each, now)]
@@ -352,11 +352,6 @@ def _entries(snapshot: Snapshot, choice: Choice) -> Mapping[str, LogEntry]:
             chain(snapshot.records[OPERATOR_LOG].items(), snapshot.records[AGENT_LOGS].items())
         )
     return {key: e for key, e in snapshot.records[AGENT_LOGS].items() if e.node == choice.node}
-
-
-def _with_markers_between(entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
-    """The lines with the markers among them; none where there are only markers."""
-    return entries if any(entry.marker not in GAPS for entry in entries) else ()
 
 
 def _none(choice: Choice, read: int) -> str:

@@ -328,12 +328,9 @@ class Changes:
 
 def _changed(before: Row | None, row: Row, columns: Sequence[Column]) -> Iterable[int]:
     for place, column in enumerate(columns):
-        if column.marks and (before is None or _differ(before.cells[place], row.cells[place])):
+        now, was = row.cells[place].text, before.cells[place].text if before else None
+        if column.marks and now != was and (was is None or _lasting(was) != _lasting(now)):
             yield place
-
-
-def _differ(before: Cell, now: Cell) -> bool:
-    return before.text != now.text and _lasting(before.text) != _lasting(now.text)
 
 
 def _lasting(text: str) -> str:

@@ -123,7 +123,8 @@ class LiveTable(TableCanvas):
         if self.marked:
             self.marked &= {row.key for row in self._arrangement.all}
         if known:
-            self._note_changes(changes)
+            self._changes.note(changes, self.columns, time.monotonic())
+            self._await_fading()
         self._stand(before)
 
     def show_columns(self, columns: Sequence[Column]) -> None:
@@ -389,10 +390,6 @@ class LiveTable(TableCanvas):
         return keys.index("name") if "name" in keys else 0
 
     # --- what has changed a moment ago
-
-    def _note_changes(self, changes: Sequence[Change]) -> None:
-        self._changes.note(changes, self.columns, time.monotonic())
-        self._await_fading()
 
     def _await_fading(self) -> None:
         end = self._changes.next_end()

@@ -208,7 +208,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         if line == self.selected_line and self.has_focus:
             over = self.get_component_rich_style("live-table--cursor", partial=True)
             base += over
-        segments = [Segment(self._margin(row.key), base)]
+        margin = self._spelled(_MARK) if row.key in self.marked else "  "
+        segments = [Segment(margin[: self._gutter], base)]
         for place, column, width in self._drawn():
             cell = row.cells[place]
             style = base + tone_style(self, cell.tone or row.tone) + over
@@ -220,10 +221,6 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
             segments.append(Segment(" " * GAP, base))
         strip = Strip(segments[:-1])
         return strip.extend_cell_length(max(self._room(), strip.cell_length), base)
-
-    def _margin(self, key: str) -> str:
-        """What stands before a row while rows are marked."""
-        return (self._spelled(_MARK) if key in self.marked else "  ")[: self._gutter]
 
     def _marked_text(self, text: str, style: Style) -> list[Segment]:
         """What has changed, without the blanks around it."""
