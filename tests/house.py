@@ -125,7 +125,7 @@ def kinds() -> frozenset[str]:
     That no other text is taken for a kind, their type sees to (`app.state.kinds.Kind`).
     """
     text = (REPOSITORY / "app/state/kinds.py").read_text(encoding="utf-8")
-    return frozenset(re.findall(r'Kind\(\s*"(\w+_\w+)"', text))
+    return frozenset(re.findall(r'_kind\(\s*"(\w+_\w+)"', text))
 
 
 def kind_strings() -> int:

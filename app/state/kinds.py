@@ -1,4 +1,4 @@
-"""Every kind that a snapshot holds, one row each: what it is, where it comes from, how to see it.
+"""Every kind that a snapshot holds: what it is, where it comes from, how to see it (`kinds.toml`).
 
 `snapshot.records[PODS]` is typed by its row. How the API serves a kind (group, versions, rights) is
 a matter of the collector that reads it: `collectors.kubernetes.resources`.
@@ -6,9 +6,11 @@ a matter of the collector that reads it: `collectors.kubernetes.resources`.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Literal, Never, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
@@ -87,175 +89,47 @@ class Kind(Generic[R_co]):
         return f"<{self.name}>"
 
 
-VERSION: Kind[ClusterVersion] = Kind("version")
+_ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
+def _kind(name: str) -> Kind[Never]:
+    return Kind(name, **_ROWS[name])
+
+
+VERSION: Kind[ClusterVersion] = _kind("version")
 """The answer of the API server to `GET /version`: it is read every few seconds, as its pulse."""
-NODES: Kind[Node] = Kind("nodes", "Node", "the nodes", "get nodes -o wide")
-NAMESPACES: Kind[Namespace] = Kind(
-    "namespaces", "Namespace", "the namespaces", "get namespaces --show-labels"
-)
-PODS: Kind[Pod] = Kind("pods", "Pod", "the pods", "get pods -o wide", in_cilium_namespace=True)
-SERVICES: Kind[Service] = Kind(
-    "services", "Service", "the services", "get services --all-namespaces -o wide"
-)
-ENDPOINT_SLICES: Kind[EndpointSlice] = Kind(
-    "endpoint_slices",
-    "EndpointSlice",
-    "what stands behind services",
-    "get endpointslices --all-namespaces",
-)
-EVENTS: Kind[Event] = Kind(
-    "events",
-    "Event",
-    "the events",
-    "get events --sort-by=.lastTimestamp",
-    in_cilium_namespace=True,
-)
-CONFIG_MAPS: Kind[ConfigMap] = Kind(
-    "config_maps",
-    "ConfigMap",
-    "the configuration",
-    "get configmap cilium-config -o yaml",
-    in_cilium_namespace=True,
-)
-DAEMON_SETS: Kind[DaemonSet] = Kind(
-    "daemon_sets",
-    "DaemonSet",
-    "the DaemonSets",
-    "get daemonsets -o wide",
-    in_cilium_namespace=True,
-)
-DEPLOYMENTS: Kind[Deployment] = Kind(
-    "deployments",
-    "Deployment",
-    "the operator's Deployment",
-    "get deployments -o wide",
-    in_cilium_namespace=True,
-)
-LEASES: Kind[Lease] = Kind(
-    "leases",
-    "Lease",
-    "which operator leads",
-    "get lease cilium-operator-resource-lock",
-    in_cilium_namespace=True,
-)
-CILIUM_NODES: Kind[CiliumNode] = Kind(
-    "cilium_nodes", "CiliumNode", "Cilium's nodes", "get ciliumnodes"
-)
-POOLS: Kind[Pool] = Kind(
-    "pools",
-    "CiliumLoadBalancerIPPool",
-    "the pools of addresses",
-    "get ciliumloadbalancerippools",
-)
-CLUSTER_CONFIGS: Kind[ClusterConfig] = Kind(
-    "cluster_configs",
-    "CiliumBGPClusterConfig",
-    "which nodes peer with whom",
-    "get ciliumbgpclusterconfigs",
-)
-PEER_CONFIGS: Kind[PeerConfig] = Kind(
-    "peer_configs",
-    "CiliumBGPPeerConfig",
-    "timers and families of peers",
-    "get ciliumbgppeerconfigs",
-)
-ADVERTISEMENTS: Kind[Advertisement] = Kind(
-    "advertisements",
-    "CiliumBGPAdvertisement",
-    "what is to be announced",
-    "get ciliumbgpadvertisements --show-labels",
-)
-NODE_CONFIGS: Kind[NodeConfig] = Kind(
-    "node_configs",
-    "CiliumBGPNodeConfig",
-    "the sessions, as the API tells them",
-    "get ciliumbgpnodeconfigs -o yaml",
-)
-NODE_CONFIG_OVERRIDES: Kind[NodeConfigOverride] = Kind(
-    "node_config_overrides",
-    "CiliumBGPNodeConfigOverride",
-    "what nodes do differently",
-    "get ciliumbgpnodeconfigoverrides",
-)
-PEERING_POLICIES: Kind[PeeringPolicy] = Kind(
-    "peering_policies",
-    "CiliumBGPPeeringPolicy",
-    "the BGPv1 policies",
-    "get ciliumbgppeeringpolicies",
-)
-L2_POLICIES: Kind[L2Policy] = Kind(
-    "l2_policies",
-    "CiliumL2AnnouncementPolicy",
-    "the layer 2 policies",
-    "get ciliuml2announcementpolicies",
-)
-NETWORK_POLICIES: Kind[NetworkPolicy] = Kind(
-    "network_policies",
-    "NetworkPolicy",
-    "the policies of Kubernetes",
-    "get networkpolicies --all-namespaces",
-    optional=True,
-)
-CILIUM_POLICIES: Kind[CiliumPolicy] = Kind(
-    "cilium_policies",
-    "CiliumNetworkPolicy",
-    "Cilium's policies, and whether they are valid",
-    "get ciliumnetworkpolicies --all-namespaces",
-    optional=True,
-)
-CLUSTERWIDE_POLICIES: Kind[ClusterwidePolicy] = Kind(
-    "clusterwide_policies",
-    "CiliumClusterwideNetworkPolicy",
-    "Cilium's clusterwide policies",
-    "get ciliumclusterwidenetworkpolicies",
-    optional=True,
-)
-CILIUM_ENDPOINTS: Kind[CiliumEndpoint] = Kind(
-    "cilium_endpoints",
-    "CiliumEndpoint",
-    "pods as Cilium has them",
-    "get ciliumendpoints --all-namespaces",
-    optional=True,
-)
-CILIUM_STATUS: Kind[CiliumStatus] = Kind(
-    "cilium_status", shows="how Cilium is", command="status", tier="CLI"
-)
-CLI_VERSION: Kind[CliVersion] = Kind("cli_version", tier="CLI")
-BGP_PEERS: Kind[NodePeers] = Kind(
-    "bgp_peers", shows="the sessions, as the agents tell them", command="bgp peers", tier="CLI"
-)
-ROUTES_AVAILABLE_IPV4: Kind[NodeRoutes] = Kind(
-    "routes_available_ipv4",
-    shows="routes that could be announced",
-    command="bgp routes available ipv4 unicast",
-    tier="CLI",
-)
-ROUTES_AVAILABLE_IPV6: Kind[NodeRoutes] = Kind(
-    "routes_available_ipv6",
-    shows="routes that could be announced",
-    command="bgp routes available ipv6 unicast",
-    tier="CLI",
-)
-ROUTES_ADVERTISED_IPV4: Kind[NodeRoutes] = Kind(
-    "routes_advertised_ipv4",
-    shows="routes announced",
-    command="bgp routes advertised ipv4 unicast",
-    tier="CLI",
-)
-ROUTES_ADVERTISED_IPV6: Kind[NodeRoutes] = Kind(
-    "routes_advertised_ipv6",
-    shows="routes announced",
-    command="bgp routes advertised ipv6 unicast",
-    tier="CLI",
-)
-OPERATOR_LOG: Kind[LogEntry] = Kind(
-    "operator_log",
-    shows="the operator's log",
-    command="logs deployment/cilium-operator --timestamps",
-    in_cilium_namespace=True,
-    tier="logs",
-)
-AGENT_LOGS: Kind[LogEntry] = Kind("agent_logs", tier="logs")
+NODES: Kind[Node] = _kind("nodes")
+NAMESPACES: Kind[Namespace] = _kind("namespaces")
+PODS: Kind[Pod] = _kind("pods")
+SERVICES: Kind[Service] = _kind("services")
+ENDPOINT_SLICES: Kind[EndpointSlice] = _kind("endpoint_slices")
+EVENTS: Kind[Event] = _kind("events")
+CONFIG_MAPS: Kind[ConfigMap] = _kind("config_maps")
+DAEMON_SETS: Kind[DaemonSet] = _kind("daemon_sets")
+DEPLOYMENTS: Kind[Deployment] = _kind("deployments")
+LEASES: Kind[Lease] = _kind("leases")
+CILIUM_NODES: Kind[CiliumNode] = _kind("cilium_nodes")
+POOLS: Kind[Pool] = _kind("pools")
+CLUSTER_CONFIGS: Kind[ClusterConfig] = _kind("cluster_configs")
+PEER_CONFIGS: Kind[PeerConfig] = _kind("peer_configs")
+ADVERTISEMENTS: Kind[Advertisement] = _kind("advertisements")
+NODE_CONFIGS: Kind[NodeConfig] = _kind("node_configs")
+NODE_CONFIG_OVERRIDES: Kind[NodeConfigOverride] = _kind("node_config_overrides")
+PEERING_POLICIES: Kind[PeeringPolicy] = _kind("peering_policies")
+L2_POLICIES: Kind[L2Policy] = _kind("l2_policies")
+NETWORK_POLICIES: Kind[NetworkPolicy] = _kind("network_policies")
+CILIUM_POLICIES: Kind[CiliumPolicy] = _kind("cilium_policies")
+CLUSTERWIDE_POLICIES: Kind[ClusterwidePolicy] = _kind("clusterwide_policies")
+CILIUM_ENDPOINTS: Kind[CiliumEndpoint] = _kind("cilium_endpoints")
+CILIUM_STATUS: Kind[CiliumStatus] = _kind("cilium_status")
+CLI_VERSION: Kind[CliVersion] = _kind("cli_version")
+BGP_PEERS: Kind[NodePeers] = _kind("bgp_peers")
+ROUTES_AVAILABLE_IPV4: Kind[NodeRoutes] = _kind("routes_available_ipv4")
+ROUTES_AVAILABLE_IPV6: Kind[NodeRoutes] = _kind("routes_available_ipv6")
+ROUTES_ADVERTISED_IPV4: Kind[NodeRoutes] = _kind("routes_advertised_ipv4")
+ROUTES_ADVERTISED_IPV6: Kind[NodeRoutes] = _kind("routes_advertised_ipv6")
+OPERATOR_LOG: Kind[LogEntry] = _kind("operator_log")
+AGENT_LOGS: Kind[LogEntry] = _kind("agent_logs")
 
 KINDS: Mapping[str, Kind[object]] = {
     kind.name: kind for kind in tuple(globals().values()) if isinstance(kind, Kind)
