@@ -336,7 +336,7 @@ def _pod_networks(case: Case) -> Iterator[Wanted]:
                 link = (peering.node, peering.peer_address)
                 links.setdefault((peering.node, family.afi), []).append(link)
     for (name, afi), carried in sorted(links.items()):
-        node = case.snapshot.records[CILIUM_NODES].get(name)
+        node = case.records[CILIUM_NODES].get(name)
         for text in node.spec.ipam.pod_cidrs if node else ():
             prefix = canonical(text)
             if prefix and afi == ("ipv6" if ":" in prefix else "ipv4"):
@@ -439,13 +439,13 @@ def _within(network: Prefix, ranges: Iterable[AddressRange]) -> bool:
 
 def _other_addresses(case: Case) -> Mapping[str, str]:
     """Host prefixes of cluster and external addresses, and the services that have them."""
-    services = case.snapshot.records[SERVICES]
+    services = case.records[SERVICES]
     return case.memo.of(_OTHERS, (services,), lambda: _named(case))
 
 
 def _named(case: Case) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for service in case.snapshot.records[SERVICES].values():
+    for service in case.records[SERVICES].values():
         spec = service.spec
         shown = [(address, "ClusterIP") for address in (spec.cluster_ip, *spec.cluster_ips)]
         shown += [(address, "ExternalIP") for address in spec.external_ips]

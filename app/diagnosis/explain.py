@@ -76,9 +76,9 @@ class NoSuchThing(Exception):
 def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str]) -> Explanation:
     """A service of type LoadBalancer: its address, its way to the router."""
     key = names[0]
-    service = case.snapshot.records[SERVICES].get(key)
+    service = case.records[SERVICES].get(key)
     if service is None:
-        raise _missing(case, "service", key, case.snapshot.records[SERVICES], SERVICES)
+        raise _missing(case, "service", key, case.records[SERVICES], SERVICES)
     facts: Facts = [("type", service.spec.type)]
     balancer = next((b for b in case.balancers if b.service.key == key), None)
     if balancer is not None:
@@ -143,7 +143,7 @@ def about_pool(case: Case, findings: Sequence[Finding], names: Sequence[str]) ->
     """A pool: what it has, who holds its addresses, which services it would serve."""
     usage = next((usage for usage in case.usages if usage.pool.name == names[0]), None)
     if usage is None:
-        raise _missing(case, "pool", names[0], case.snapshot.records[POOLS], POOLS)
+        raise _missing(case, "pool", names[0], case.records[POOLS], POOLS)
     return Explanation(
         snapshot=case.snapshot,
         kind="pool",

@@ -208,13 +208,7 @@ def _gaps_of(case: Case, component: str, about: _About) -> Iterator[PodStatus]:
         if finding.code in _COUNTED
     )
     health = health_of(findings[0].severity) if findings else "warn"
-    gap = partial(
-        PodStatus,
-        component=component,
-        health=health,
-        findings=findings,
-        workload=ref,
-    )
+    gap = partial(PodStatus, component=component, health=health, findings=findings, workload=ref)
     lacking = (wanted or 0) - there
     if lacking > 0:
         nodes = _bare(findings)
@@ -242,7 +236,7 @@ def _wanted(case: Case, ref: Ref) -> int | None:
     """How many pods a workload asks for; None: there is no such workload."""
     key = f"{ref.namespace}/{ref.name}"
     if ref.kind == "DaemonSet":
-        daemon_set = case.snapshot.records[DAEMON_SETS].get(key)
+        daemon_set = case.records[DAEMON_SETS].get(key)
         return daemon_set.status.desired_number_scheduled if daemon_set else None
-    deployment = case.snapshot.records[DEPLOYMENTS].get(key)
+    deployment = case.records[DEPLOYMENTS].get(key)
     return deployment.spec.replicas if deployment else None

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from app.config.expected_settings import ExpectedSetting
 from app.model.configuration import config_map
-from app.model.finding import Evidence
+from app.model.finding import Evidence, Ref
 from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
 from app.model.lbipam import (
     LoadBalancer,
@@ -24,7 +24,7 @@ from app.model.lbipam import (
 )
 from app.model.sessions import Session, sessions
 from app.state.derived import Key, Memo
-from app.state.kinds import VERSION, Kind
+from app.state.kinds import VERSION, Kind, Records
 from app.state.snapshot import Snapshot, State
 from collectors.kubernetes.records import Pod
 
@@ -47,6 +47,16 @@ class Case:
     def now(self) -> datetime:
         """The snapshot's time; there is no other clock here."""
         return self.snapshot.taken_at
+
+    @property
+    def records(self) -> Records:
+        """What was read, by kind and key."""
+        return self.snapshot.records
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that Cilium runs in."""
+        return self.snapshot.cilium_namespace
 
     @cached_property
     def version(self) -> Version:
@@ -118,10 +128,10 @@ class Case:
         agent = self.agent(node)
         return agent is not None and pod_ready(agent)
 
-    def saw(self, kind: Kind[object], obj: str, field: str, value: object) -> Evidence:
+    def saw(self, kind: Kind[object], obj: str | Ref, field: str, value: object) -> Evidence:
         """An observation in a record of this kind, with its source's label and age."""
         health = self.snapshot.health_of(kind)
-        return Evidence(health.label, obj, field, str(value), self.age(health.read_at))
+        return Evidence(health.label, str(obj), field, str(value), self.age(health.read_at))
 
     def age(self, moment: datetime | None) -> float | None:
         """Seconds from a moment to the snapshot's; None for None."""

@@ -256,8 +256,8 @@ def bgp_enabled(case: Case) -> bool | None:
 def agents_say(case: Case) -> Mapping[str, bool]:
     """By node, whether its agent said that BGP is on; a node is missing when it did not tell."""
     answers: dict[str, bool] = {}
-    for _, reading in sorted(case.snapshot.records[BGP_PEERS].items()):
-        pod = case.snapshot.records[PODS].get(f"{case.snapshot.cilium_namespace}/{reading.pod}")
+    for _, reading in sorted(case.records[BGP_PEERS].items()):
+        pod = case.records[PODS].get(f"{case.namespace}/{reading.pod}")
         node = reading.node or (pod.spec.node_name if pod else "")
         if node and (reading.bgp_disabled or reading.peers or not reading.error):
             answers[node] = not reading.bgp_disabled

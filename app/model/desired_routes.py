@@ -347,7 +347,7 @@ def _configuration(case: Case, found: tuple[Peering, ...], plane: str) -> Config
 
 def _pinned(case: Case) -> tuple[tuple[str, str], ...]:
     """Value of the label `service.cilium.io/node` and name of each node that has it."""
-    nodes = case.snapshot.records[NODES]
+    nodes = case.records[NODES]
 
     def label(key: str) -> tuple[tuple[str, str], ...]:
         value = nodes[key].metadata.labels.get(_ON_NODE)
@@ -361,7 +361,7 @@ def _l2_policies(case: Case) -> tuple[L2Policy, ...] | None:
         return ()
     if not case.known(L2_POLICIES):
         return None
-    policies = (policy for _, policy in sorted(case.snapshot.records[L2_POLICIES].items()))
+    policies = (policy for _, policy in sorted(case.records[L2_POLICIES].items()))
     return tuple(policy for policy in policies if policy.spec.load_balancer_ips)
 
 

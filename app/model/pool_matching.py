@@ -171,7 +171,7 @@ class Accounts:
 
     def __init__(self, case: Case, rooms: Mapping[str, tuple[Mapping[int, Room], ...]]) -> None:
         self._balancers = case.balancers
-        self._events = case.snapshot.records[EVENTS]
+        self._events = case.records[EVENTS]
         self.rooms = {pool: room for pool, found in rooms.items() for room in found}
         """The room in each pool by family."""
 
@@ -208,7 +208,7 @@ def accounts(case: Case) -> Accounts:
         return tuple(map(_rooms, usages[pool]))
 
     rooms = case.memo.by_key(_ROOMS, (usages,), (), rooms_of).by_key
-    read = (case.balancers, rooms, case.snapshot.records[EVENTS])
+    read = (case.balancers, rooms, case.records[EVENTS])
     return case.memo.of(_ACCOUNTS, read, lambda: Accounts(case, rooms))
 
 

@@ -249,7 +249,7 @@ def strays(scene: Scene, service: Service, kept: Iterable[Kept]) -> Iterator[Rea
 
 def wanted_by_others(scene: Scene, key: str, asked: Wanted) -> frozenset[str]:
     """Nodes that should announce this very prefix for other services, which share its address."""
-    services = scene.case.snapshot.records[SERVICES]
+    services = scene.case.records[SERVICES]
     return frozenset(
         node
         for other in by_address(scene.case.snapshot).get(asked.address, ())

@@ -239,7 +239,7 @@ def _links(case: Case) -> _Links:
     # Up to 1.17 the End-of-RIB marker of graceful restart is counted as a prefix (measured).
     nothing = 0 if case.version >= COUNTS_PREFIXES else 1
     fresh = case.snapshot.health_of(BGP_PEERS).state is State.FRESH
-    readings = case.snapshot.records[BGP_PEERS] if fresh else {}
+    readings = case.records[BGP_PEERS] if fresh else {}
     found: dict[Link, LinkState] = {}
     young: dict[Link, datetime] = {}
     for session in case.sessions:

@@ -78,7 +78,7 @@ def serves_by_node(case: Case) -> bool:
 
 def config_ref(case: Case) -> Ref:
     """The ConfigMap that the running Cilium is configured by."""
-    return Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
+    return Ref("ConfigMap", CONFIG_MAP, case.namespace)
 
 
 def other_writers(service: Service) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def controllers_at_work(events: Iterable[Event]) -> Mapping[str, tuple[str, ...]
 def setting_seen(case: Case, key: str, default: str) -> Evidence:
     """What `cilium-config` says of a setting, or which default is in force."""
     value = (case.config or {}).get(key, f"(absent, which means {default})")
-    return case.saw(CONFIG_MAPS, str(config_ref(case)), f"data[{key}]", value)
+    return case.saw(CONFIG_MAPS, config_ref(case), f"data[{key}]", value)
 
 
 def class_seen(case: Case, service: Service) -> Evidence:

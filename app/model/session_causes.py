@@ -251,7 +251,7 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
 
 def _starts(case: Case, session: Session, log: SessionLog) -> Iterator[datetime]:
     """When the session was configured, or its agent started."""
-    config = case.snapshot.records[NODE_CONFIGS].get(session.node)
+    config = case.records[NODE_CONFIGS].get(session.node)
     agent = case.agent(session.node)
     running = (
         status.state.running for status in (agent.status.container_statuses if agent else ())

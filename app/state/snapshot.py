@@ -19,10 +19,7 @@ from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, R, Records
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
-    from collectors.kubernetes.records import (
-        EndpointSlice,
-        Pod,
-    )
+    from collectors.kubernetes.records import EndpointSlice, Pod
 
 
 class State(StrEnum):

@@ -21,15 +21,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import CiliumPod, pod_ready
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted, since
-from app.state.kinds import (
-    BGP_PEERS,
-    CILIUM_STATUS,
-    COMMANDS,
-    NODES,
-    PODS,
-    ROUTES,
-    Kind,
-)
+from app.state.kinds import BGP_PEERS, CILIUM_STATUS, COMMANDS, NODES, PODS, ROUTES, Kind
 from app.state.snapshot import SourceHealth
 from collectors.cilium.answer import ONE_FAILS_ALL
 from collectors.cilium.command_records import (
@@ -89,7 +81,7 @@ def agent_errors(case: Case) -> Iterator[tuple[Kind[object], str, str]]:
 def agent_statuses(case: Case) -> tuple[AgentStatus, ...]:
     """What each agent said of itself; none when `cilium status` was not read."""
     return tuple(
-        agent for status in case.snapshot.records[CILIUM_STATUS].values() for agent in status.agents
+        agent for status in case.records[CILIUM_STATUS].values() for agent in status.agents
     )
 
 
@@ -125,7 +117,7 @@ def controllers(case: Case) -> Iterator[Finding]:
 
 def unmanaged(case: Case) -> Iterator[Finding]:
     """CS113: pods that Cilium does not manage, as `cilium status` counts them."""
-    status = next(iter(case.snapshot.records[CILIUM_STATUS].values()), None)
+    status = next(iter(case.records[CILIUM_STATUS].values()), None)
     # The command counts endpoints of agents: one that was not reached makes the count worthless.
     if status is None or status.collection_errors or status.pods_all is None:
         return
@@ -173,7 +165,7 @@ def _silent(case: Case, found: tuple[Silence, ...]) -> Finding:
     node, pod = one.pod.spec.node_name, one.pod
     heard_elsewhere = _answers(case, pod)
     part = f", though it answers {', '.join(heard_elsewhere)}" if heard_elsewhere else ""
-    removed = case.known(NODES) and node not in case.snapshot.records[NODES]
+    removed = case.known(NODES) and node not in case.records[NODES]
     severity = Severity.WARN if heard_elsewhere else Severity.FAIL
     return Topic("CS106", severity, pod_ref(pod) if removed else Ref("Node", node)).finding(
         summary=f"the agent on {node} ({pod.name}) does not answer "
@@ -244,11 +236,11 @@ def _stuck_commands(case: Case) -> tuple[Ref, ...]:
 
 
 def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingController]]) -> Finding:
-    pods = {pod.name: pod for pod in case.snapshot.records[PODS].values()}
+    pods = {pod.name: pod for pod in case.records[PODS].values()}
     worst = max((controller for _, controller in found), key=lambda each: each.failures)
     where = named([agent.node or agent.pod for agent, _ in found], NAMED)
     known = [pods[agent.pod] for agent, _ in found if agent.pod in pods]
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     subject = pod_ref(known[0]) if len(found) == len(known) == 1 else workload(case, "agent")
     return Topic("CS110", Severity.WARN, subject, name).finding(
         summary=f"controller {name} keeps failing on {where}: {worst.failures} times in a row, "

@@ -69,12 +69,12 @@ def _selecting(case: Case) -> tuple[_Selecting, ...]:
     """Every object that selects nodes, as far as this Cilium reads it."""
     configs: list[_Selecting] = [
         (CLUSTER_CONFIGS, Ref("CiliumBGPClusterConfig", name), config)
-        for name, config in sorted(case.snapshot.records[CLUSTER_CONFIGS].items())
+        for name, config in sorted(case.records[CLUSTER_CONFIGS].items())
     ]
     if reads_policies(case):
         configs += [
             (PEERING_POLICIES, Ref("CiliumBGPPeeringPolicy", name), policy)
-            for name, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
+            for name, policy in sorted(case.records[PEERING_POLICIES].items())
         ]
     return tuple(configs)
 
@@ -83,7 +83,7 @@ def no_node_selected(case: Case) -> Iterator[Finding]:
     """CS303: a `nodeSelector` that matches no CiliumNode, of a ClusterConfig or a live policy."""
     if not bgp_enabled(case):
         return
-    nodes = case.snapshot.records[CILIUM_NODES]
+    nodes = case.records[CILIUM_NODES]
     for kind, ref, config in _selecting(case):
         selector = config.spec.node_selector
         if nodes and case.known(CILIUM_NODES):
@@ -94,13 +94,11 @@ def no_node_selected(case: Case) -> Iterator[Finding]:
 
 
 def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSelector) -> Finding:
-    nodes = case.snapshot.records[CILIUM_NODES]
+    nodes = case.records[CILIUM_NODES]
     nearest = nearest_by_labels(selector, nodes.values())
     reasons = f": it {nearest[1]}" if nearest else ""
     labelled = sorted(
-        node.key
-        for node in case.snapshot.records[NODES].values()
-        if selects(selector, node.metadata.labels)
+        node.key for node in case.records[NODES].values() if selects(selector, node.metadata.labels)
     )
     note = f"; Node {named(labelled)} has that, its CiliumNode does not" if labelled else ""
     idle = set(nodes) - {peering.node for peering in peerings(case)}
@@ -108,7 +106,7 @@ def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSel
     return Topic("CS303", severity, ref).finding(
         summary=f"{ref} selects none of {counted(sorted(nodes), 'node')}{reasons}{note}",
         evidence=(
-            case.saw(kind, str(ref), "spec.nodeSelector", selector_words(selector)),
+            case.saw(kind, ref, "spec.nodeSelector", selector_words(selector)),
             *labels_seen(case, nodes),
         ),
         remedy=f"Correct spec.nodeSelector of {ref}, or label the nodes that it is meant for; the "
@@ -122,7 +120,7 @@ def _said_to_select_nobody(case: Case, ref: Ref) -> Finding:
     field = f"status.conditions[{NO_MATCHING_NODE}]"
     return Topic("CS303", Severity.FAIL, ref).finding(
         summary=f"The operator says that {ref} selects no node",
-        evidence=(case.saw(CLUSTER_CONFIGS, str(ref), field, "True"),),
+        evidence=(case.saw(CLUSTER_CONFIGS, ref, field, "True"),),
         remedy="Compare its spec.nodeSelector with the labels of the CiliumNodes",
         command=_NODE_LABELS,
     )
@@ -140,11 +138,11 @@ def conflicting_configs(case: Case) -> Iterator[Finding]:
     """
     if not bgp_enabled(case):
         return
-    if case.snapshot.records[CILIUM_NODES]:
+    if case.records[CILIUM_NODES]:
         for (loser, rivals), nodes in sorted(_disputes(case).items()):
             yield _conflict(case, loser, rivals, sorted(nodes))
         return
-    for name, config in sorted(case.snapshot.records[CLUSTER_CONFIGS].items()):
+    for name, config in sorted(case.records[CLUSTER_CONFIGS].items()):
         if _true(config, CONFLICTING):
             yield _conflict(case, name, (), [])
 
@@ -152,12 +150,12 @@ def conflicting_configs(case: Case) -> Iterator[Finding]:
 def _disputes(case: Case) -> Mapping[tuple[str, tuple[str, ...]], list[str]]:
     """The nodes that a ClusterConfig selects in vain, by it and by those it disputes them with."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for name, node in case.snapshot.records[CILIUM_NODES].items():
-        selecting = cluster_configs_of(case.snapshot.records[CLUSTER_CONFIGS].values(), node)
+    for name, node in case.records[CILIUM_NODES].items():
+        selecting = cluster_configs_of(case.records[CLUSTER_CONFIGS].values(), node)
         if len(selecting) < 2:
             continue
         names = [config.key for config in selecting]
-        rendered = case.snapshot.records[NODE_CONFIGS].get(name)
+        rendered = case.records[NODE_CONFIGS].get(name)
         keeper = owner_of(rendered).name if rendered else ""
         if keeper not in names:
             keeper = min(selecting, key=_age).name
@@ -190,7 +188,7 @@ def _conflict(case: Case, name: str, rivals: tuple[str, ...], nodes: list[str]) 
 
 def _conflict_seen(case: Case, names: Iterable[str], nodes: list[str]) -> Iterator[Evidence]:
     for name in names:
-        config = case.snapshot.records[CLUSTER_CONFIGS][name]
+        config = case.records[CLUSTER_CONFIGS][name]
         what = f"CiliumBGPClusterConfig {name}"
         words = selector_words(config.spec.node_selector)
         yield case.saw(CLUSTER_CONFIGS, what, "spec.nodeSelector", words)
@@ -199,7 +197,7 @@ def _conflict_seen(case: Case, names: Iterable[str], nodes: list[str]) -> Iterat
             said = f"{condition.status} {condition.message}".strip()
             yield case.saw(CLUSTER_CONFIGS, what, f"status.conditions[{CONFLICTING}]", said)
     for node in nodes[:_NODES_SHOWN]:
-        if rendered := case.snapshot.records[NODE_CONFIGS].get(node):
+        if rendered := case.records[NODE_CONFIGS].get(node):
             what, owner = f"CiliumBGPNodeConfig {node}", str(owner_of(rendered))
             yield case.saw(NODE_CONFIGS, what, "metadata.ownerReferences", owner)
     yield from labels_seen(case, nodes)
@@ -209,13 +207,13 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
     """CS307: nodes that nothing selects, where others run BGP; one finding for all of them."""
     if not bgp_enabled(case) or not peerings_known(case) or not peerings(case):
         return
-    nodes = case.snapshot.records[CILIUM_NODES]
+    nodes = case.records[CILIUM_NODES]
     selecting = _selecting(case)
     selectors = [config.spec.node_selector for _, _, config in selecting]
     without = [
         name
         for name, node in sorted(nodes.items())
-        if name not in case.snapshot.records[NODE_CONFIGS]
+        if name not in case.records[NODE_CONFIGS]
         and not any(selects_node(selector, node) for selector in selectors)
     ]
     if not without:
@@ -225,9 +223,7 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
         "selects them",
         evidence=(
             *(
-                case.saw(
-                    kind, str(ref), "spec.nodeSelector", selector_words(config.spec.node_selector)
-                )
+                case.saw(kind, ref, "spec.nodeSelector", selector_words(config.spec.node_selector))
                 for kind, ref, config in selecting
             ),
             *labels_seen(case, without),
@@ -258,12 +254,8 @@ def control_plane_off(case: Case) -> Iterator[Finding]:
 
 def _asking(case: Case) -> tuple[Ref, ...]:
     """The objects that configure sessions, as far as this Cilium reads them."""
-    configs = [
-        Ref("CiliumBGPClusterConfig", name) for name in case.snapshot.records[CLUSTER_CONFIGS]
-    ]
-    policies = [
-        Ref("CiliumBGPPeeringPolicy", name) for name in case.snapshot.records[PEERING_POLICIES]
-    ]
+    configs = [Ref("CiliumBGPClusterConfig", name) for name in case.records[CLUSTER_CONFIGS]]
+    policies = [Ref("CiliumBGPPeeringPolicy", name) for name in case.records[PEERING_POLICIES]]
     return tuple(sorted([*configs, *(policies if reads_policies(case) else [])]))
 
 
@@ -288,12 +280,12 @@ def _off_everywhere(case: Case, wanted: tuple[Ref, ...]) -> Finding:
         evidence=(
             _setting_seen(case),
             *(_disabled(case, node) for node in silent[:_SHOWN]),
-            *(case.saw(OF_OBJECT[ref.kind], str(ref), "metadata.name", ref.name) for ref in wanted),
+            *(case.saw(OF_OBJECT[ref.kind], ref, "metadata.name", ref.name) for ref in wanted),
         ),
         remedy=remedy,
-        command=f"kubectl -n {case.snapshot.cilium_namespace} get configmap {CONFIG_MAP} "
+        command=f"kubectl -n {case.namespace} get configmap {CONFIG_MAP} "
         f"-o jsonpath='{{.data.{_SETTING}}}'",
-        about=(*wanted, *node_refs(case.snapshot.records[CILIUM_NODES])),
+        about=(*wanted, *node_refs(case.records[CILIUM_NODES])),
         blames=() if case.enabled(_SETTING, "false") else (Ref("Setting", _SETTING),),
     )
 
@@ -306,15 +298,15 @@ def _off_on_nodes(case: Case) -> Iterator[Finding]:
         if on or node not in asked:
             continue
         severity = Severity.FAIL if everywhere else Severity.WARN
-        detail = "" if node in case.snapshot.records[NODES] else node
-        subject = Ref("Node", node) if node in case.snapshot.records[NODES] else CLUSTER
+        detail = "" if node in case.records[NODES] else node
+        subject = Ref("Node", node) if node in case.records[NODES] else CLUSTER
         yield Topic("CS301", severity, subject, detail).finding(
             summary=f"The agent of {node} runs without the BGP control plane, though it is on "
             f"elsewhere and {node} is to peer",
             evidence=(_disabled(case, node), _setting_seen(case)),
             remedy="Restart this node's agent if it was started before BGP was switched on; look "
             "for a CiliumNodeConfig that switches it off for this node",
-            command=f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium "
+            command=f"kubectl -n {case.namespace} get pods -l k8s-app=cilium "
             f"-o wide --field-selector spec.nodeName={node}",
         )
 
@@ -322,7 +314,7 @@ def _off_on_nodes(case: Case) -> Iterator[Finding]:
 def _setting_seen(case: Case) -> Evidence:
     config = case.config
     value = "(config map not known)" if config is None else config.get(_SETTING, "(not set: false)")
-    name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
+    name = f"ConfigMap {case.namespace}/{CONFIG_MAP}"
     return case.saw(CONFIG_MAPS, name, f"data.{_SETTING}", value)
 
 
@@ -435,7 +427,7 @@ def definitions_missing(case: Case) -> Iterator[Finding]:
         remedy="The operator installs these definitions when it starts: look at its log and its "
         "right to create customresourcedefinitions, and at `skip-crd-creation`",
         command="kubectl get crd -o name | grep cilium.io",
-        about=node_refs(case.snapshot.records[CILIUM_NODES]),
+        about=node_refs(case.records[CILIUM_NODES]),
     )
 
 

@@ -100,7 +100,7 @@ def _announced_by_l2(case: Case, balancer: LoadBalancer) -> bool:
     return any(
         policy.spec.load_balancer_ips
         and (policy.spec.service_selector is None or selects(policy.spec.service_selector, labels))
-        for policy in case.snapshot.records[L2_POLICIES].values()
+        for policy in case.records[L2_POLICIES].values()
     )
 
 
@@ -124,10 +124,7 @@ def used_advertisements(found: Iterable[Peering]) -> tuple[SelectedAdvertisement
 def existing_owner(case: Case, peering: Peering) -> Ref:
     """The object to edit; the node's CiliumBGPNodeConfig where its owner is gone."""
     kind = "CiliumBGPClusterConfig"
-    gone = (
-        peering.owner.kind == kind
-        and peering.owner.name not in case.snapshot.records[CLUSTER_CONFIGS]
-    )
+    gone = peering.owner.kind == kind and peering.owner.name not in case.records[CLUSTER_CONFIGS]
     return Ref("CiliumBGPNodeConfig", peering.node) if gone else peering.owner
 
 
@@ -156,7 +153,7 @@ def services_seen(case: Case, balancers: Iterable[LoadBalancer]) -> tuple[Eviden
 
 def labels_seen(case: Case, nodes: Iterable[str]) -> tuple[Evidence, ...]:
     """The labels of the first few of these CiliumNodes."""
-    found = case.snapshot.records[CILIUM_NODES]
+    found = case.records[CILIUM_NODES]
     return tuple(
         case.saw(
             CILIUM_NODES,
@@ -217,7 +214,7 @@ def _judgeable(case: Case) -> bool:
 def _nothing_announced(
     case: Case, ref: Ref, hit: Sequence[Peering], families: Sequence[PeeringFamily]
 ) -> Finding:
-    asked = bool(waiting(case) or case.snapshot.records[ADVERTISEMENTS])
+    asked = bool(waiting(case) or case.records[ADVERTISEMENTS])
     peers = sorted({p.peer or p.peer_address for p in hit})
     if hit[0].peer_config:
         wanted = "; ".join(dict.fromkeys(_selected_by(family) for family in families))
@@ -234,7 +231,7 @@ def _nothing_announced(
             *(
                 case.saw(
                     PEER_CONFIGS,
-                    str(ref),
+                    ref,
                     f"spec.families[{family.afi}/{family.safi}].advertisements",
                     selector_words(family.selector, "none"),
                 )
@@ -263,7 +260,7 @@ def _family_matches_none(case: Case, ref: Ref, family: PeeringFamily) -> Finding
         evidence=(
             case.saw(
                 PEER_CONFIGS,
-                str(ref),
+                ref,
                 f"spec.families[{name}].advertisements",
                 selector_words(family.selector, "none"),
             ),
@@ -280,7 +277,7 @@ def _selected_by(family: PeeringFamily) -> str:
 
 def _have(case: Case) -> str:
     """The labels that advertisements have instead, in words."""
-    found = case.snapshot.records[ADVERTISEMENTS]
+    found = case.records[ADVERTISEMENTS]
     if not found:
         return f"; there is no {_KIND}"
     labels = [f"{name} has {label_words(a.metadata.labels)}" for name, a in sorted(found.items())]
@@ -288,7 +285,7 @@ def _have(case: Case) -> str:
 
 
 def _labels_seen(case: Case) -> Iterator[Evidence]:
-    found = case.snapshot.records[ADVERTISEMENTS]
+    found = case.records[ADVERTISEMENTS]
     if not found:
         yield case.saw(ADVERTISEMENTS, _KIND, "items", "none exists")
     for name, advertisement in sorted(found.items())[:_SHOWN]:
@@ -303,7 +300,7 @@ def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
             "Add advertisements: {matchLabels: …} to spec.families[] of the PeerConfig, matching "
             f"labels of the {_KIND} (absent selects none, {{}} selects all)"
         )
-    nearest = nearest_by_labels(selector, case.snapshot.records[ADVERTISEMENTS].values())
+    nearest = nearest_by_labels(selector, case.records[ADVERTISEMENTS].values())
     if nearest is None:
         return f"Apply a {_KIND} whose metadata.labels fulfil {describe(selector)}"
     closest, reasons = nearest
@@ -328,7 +325,7 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
         return
     used = {selected.advertisement for selected in used_advertisements(found)}
     configs = sorted({p.peer_config for p in found if p.peer_config})
-    for name, advertisement in sorted(case.snapshot.records[ADVERTISEMENTS].items()):
+    for name, advertisement in sorted(case.records[ADVERTISEMENTS].items()):
         if name in used or not advertisement.spec.advertisements:
             continue
         yield Topic("CS312", Severity.WARN, Ref(_KIND, name)).finding(
@@ -378,7 +375,7 @@ def _entries(case: Case) -> Mapping[tuple[str, int], AdvertisementEntry]:
         return {}
     used = used_advertisements(p for p in peerings(case) if p.plane == "v2")
     return {
-        (selected.advertisement, selected.index): case.snapshot.records[ADVERTISEMENTS][
+        (selected.advertisement, selected.index): case.records[ADVERTISEMENTS][
             selected.advertisement
         ].spec.advertisements[selected.index]
         for selected in used

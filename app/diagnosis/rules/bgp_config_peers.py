@@ -51,7 +51,7 @@ def peer_config_missing(case: Case) -> Iterator[Finding]:
     """CS305: a peer refers to a CiliumBGPPeerConfig that does not exist; agents leave it out."""
     if not bgp_enabled(case) or unserved(case, [PEER_CONFIGS]):  # CS318 says so
         return
-    for _, config in sorted(case.snapshot.records[CLUSTER_CONFIGS].items()):
+    for _, config in sorted(case.records[CLUSTER_CONFIGS].items()):
         if not case.known(PEER_CONFIGS):
             yield from _said_missing(case, config)
             continue
@@ -59,7 +59,7 @@ def peer_config_missing(case: Case) -> Iterator[Finding]:
         for instance in config.spec.bgp_instances:
             for peer in instance.peers:
                 name = peer.peer_config_ref.name if peer.peer_config_ref else ""
-                if name and name not in case.snapshot.records[PEER_CONFIGS]:
+                if name and name not in case.records[PEER_CONFIGS]:
                     peers.setdefault(name, []).append(f"{instance.name}/{peer.name}")
         for name, users in sorted(peers.items()):
             yield _dangling(case, config, name, users)
@@ -67,7 +67,7 @@ def peer_config_missing(case: Case) -> Iterator[Finding]:
 
 def _dangling(case: Case, config: ClusterConfig, name: str, users: list[str]) -> Finding:
     ref = Ref("CiliumBGPClusterConfig", config.key)
-    near = nearest(name, case.snapshot.records[PEER_CONFIGS])
+    near = nearest(name, case.records[PEER_CONFIGS])
     hit = [p for p in peerings(case) if p.owner == ref and p.peer_config == name]
     condition = condition_of(config.status.conditions, MISSING_PEER_CONFIGS)
     said = f"{condition.status}: {condition.message}" if condition else "(no such condition)"
@@ -78,13 +78,13 @@ def _dangling(case: Case, config: ClusterConfig, name: str, users: list[str]) ->
         summary=f"{named(users)} in {ref} refers to CiliumBGPPeerConfig {name}, which does not "
         f"exist{f' (there is {near})' if near else ''}{where}",
         evidence=(
-            case.saw(CLUSTER_CONFIGS, str(ref), "peers[].peerConfigRef.name", name),
-            case.saw(CLUSTER_CONFIGS, str(ref), f"conditions[{MISSING_PEER_CONFIGS}]", said),
+            case.saw(CLUSTER_CONFIGS, ref, "peers[].peerConfigRef.name", name),
+            case.saw(CLUSTER_CONFIGS, ref, f"conditions[{MISSING_PEER_CONFIGS}]", said),
             case.saw(
                 PEER_CONFIGS,
                 "CiliumBGPPeerConfig",
                 "metadata.name",
-                ", ".join(sorted(case.snapshot.records[PEER_CONFIGS])) or "none exists",
+                ", ".join(sorted(case.records[PEER_CONFIGS])) or "none exists",
             ),
         ),
         remedy=f"Create CiliumBGPPeerConfig {name}, or correct peerConfigRef.name in {config.key}"
@@ -104,7 +104,7 @@ def _said_missing(case: Case, config: ClusterConfig) -> Iterator[Finding]:
     yield Topic("CS305", Severity.FAIL, ref).finding(
         summary=f"The operator says that peers of {ref} refer to what does not exist: "
         f"{' '.join(condition.message.split())}",
-        evidence=(case.saw(CLUSTER_CONFIGS, str(ref), field, f"True: {condition.message}"),),
+        evidence=(case.saw(CLUSTER_CONFIGS, ref, field, f"True: {condition.message}"),),
         remedy="Create the CiliumBGPPeerConfig, or correct peerConfigRef.name",
         command=f"kubectl get ciliumbgpclusterconfig {config.key} -o yaml",
         about=tuple(p.session for p in peerings(case) if p.owner == ref),
@@ -125,7 +125,7 @@ def secret_missing(case: Case) -> Iterator[Finding]:
             users.setdefault(peering.peer_config, []).append(peering)
     keyless = _secrets_without_key(case)
     for name, hit in sorted(users.items()):
-        config = case.snapshot.records[PEER_CONFIGS][name]
+        config = case.records[PEER_CONFIGS][name]
         condition = condition_of(config.status.conditions, MISSING_AUTH_SECRET)
         if hit[0].auth_secret in keyless:
             yield _secret(case, config, hit, "has no key `password`", keyless[hit[0].auth_secret])
@@ -152,11 +152,11 @@ def _secret(
         summary=f"Secret {full}, which {ref} names for the password of its sessions on "
         f"{counted(nodes, 'node')}, {what}: {effect}",
         evidence=(
-            case.saw(PEER_CONFIGS, str(ref), "spec.authSecretRef", secret),
+            case.saw(PEER_CONFIGS, ref, "spec.authSecretRef", secret),
             said,
             case.saw(
                 CONFIG_MAPS,
-                f"ConfigMap {case.snapshot.cilium_namespace}/cilium-config",
+                f"ConfigMap {case.namespace}/cilium-config",
                 "data.bgp-secrets-namespace",
                 namespace or "(not set)",
             ),
@@ -176,7 +176,7 @@ def _secrets_without_key(case: Case) -> Mapping[str, Evidence]:
         for secret in _WITHOUT_KEY.findall(message):
             field = f"status.conditions[{RECONCILE_ERROR}]"
             found[secret] = case.saw(NODE_CONFIGS, f"CiliumBGPNodeConfig {name}", field, message)
-    for _, entry in sorted(case.snapshot.records[AGENT_LOGS].items()):
+    for _, entry in sorted(case.records[AGENT_LOGS].items()):
         error = f"{entry.line.message} {entry.line.field('error')}"
         for secret in _WITHOUT_KEY.findall(error):
             if secret not in found and _left_out(case, entry.node, secret):
@@ -193,7 +193,7 @@ def _left_out(case: Case, node: str, secret: str) -> bool:
     """
     if case.snapshot.health_of(BGP_PEERS).state is not State.FRESH:
         return False
-    reading = case.snapshot.records[BGP_PEERS].get(node)
+    reading = case.records[BGP_PEERS].get(node)
     if reading is None or reading.error:
         return False
     there = {peer.peer_address for peer in reading.peers}
@@ -204,7 +204,7 @@ def _left_out(case: Case, node: str, secret: str) -> bool:
 def _errors(case: Case) -> Iterator[tuple[str, str]]:
     """Node and text of each reconcile error that a living agent reports."""
     shadowed = _shadowed(case)
-    for name, config in sorted(case.snapshot.records[NODE_CONFIGS].items()):
+    for name, config in sorted(case.records[NODE_CONFIGS].items()):
         condition = condition_of(config.status.conditions if config.status else (), RECONCILE_ERROR)
         if condition is None or condition.status != "True":
             continue
@@ -223,8 +223,8 @@ def reconcile_error(case: Case) -> Iterator[Finding]:
         return
     nodes_by_error: dict[tuple[Ref, str], list[str]] = {}
     for name, message in _errors(case):
-        owner = owner_of(case.snapshot.records[NODE_CONFIGS][name])
-        if owner.name not in case.snapshot.records[CLUSTER_CONFIGS]:
+        owner = owner_of(case.records[NODE_CONFIGS][name])
+        if owner.name not in case.records[CLUSTER_CONFIGS]:
             owner = Ref("CiliumBGPNodeConfig", name)
         nodes_by_error.setdefault((owner, message), []).append(name)
     for (owner, message), nodes in sorted(nodes_by_error.items()):
@@ -258,7 +258,7 @@ def override_names_nothing(case: Case) -> Iterator[Finding]:
     if not bgp_enabled(case) or not case.known(NODE_CONFIGS, CLUSTER_CONFIGS, CILIUM_NODES):
         return
     shadowed = _shadowed(case)
-    for name, override in sorted(case.snapshot.records[NODE_CONFIG_OVERRIDES].items()):
+    for name, override in sorted(case.records[NODE_CONFIG_OVERRIDES].items()):
         instances = _instances(case, name)
         if instances and name not in shadowed:
             wrong = tuple(_wrong_names(override, instances))
@@ -268,14 +268,13 @@ def override_names_nothing(case: Case) -> Iterator[Finding]:
 
 def _instances(case: Case, node: str) -> Mapping[str, frozenset[str]]:
     """The instances of a node and the names of their peers."""
-    config: NodeConfig | None = case.snapshot.records[NODE_CONFIGS].get(node)
+    config: NodeConfig | None = case.records[NODE_CONFIGS].get(node)
     found: Iterable[NodeInstance | ClusterInstance]
     if config is not None:
         found = config.spec.bgp_instances
     else:
         selecting = cluster_configs_of(
-            case.snapshot.records[CLUSTER_CONFIGS].values(),
-            case.snapshot.records[CILIUM_NODES].get(node),
+            case.records[CLUSTER_CONFIGS].values(), case.records[CILIUM_NODES].get(node)
         )
         found = [instance for config in selecting for instance in config.spec.bgp_instances]
     return {instance.name: frozenset(peer.name for peer in instance.peers) for instance in found}
@@ -314,10 +313,7 @@ def _misnamed(
         summary=f"{ref} overrides {named(wrong)}, which {override.key} does not have: that part "
         "has no effect",
         evidence=(
-            *(
-                case.saw(NODE_CONFIG_OVERRIDES, str(ref), "spec.bgpInstances", text)
-                for text in wrong
-            ),
+            *(case.saw(NODE_CONFIG_OVERRIDES, ref, "spec.bgpInstances", text) for text in wrong),
             case.saw(NODE_CONFIGS, f"BGP of {override.key}", "instances and peers", have),
         ),
         remedy="Write the names as in the ClusterConfig that selects the node: "

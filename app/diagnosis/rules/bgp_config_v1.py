@@ -49,7 +49,7 @@ def policies_unread(case: Case) -> Iterator[Finding]:
     A failure where nothing else gives their nodes a session: such a cluster lost BGP when it was
     upgraded. Where BGPv2 has taken over, or BGP is off, they only mislead.
     """
-    policies = case.snapshot.records[PEERING_POLICIES]
+    policies = case.records[PEERING_POLICIES]
     known = case.known(CLUSTER_CONFIGS, NODE_CONFIGS, CILIUM_NODES)
     if reads_policies(case) or not policies or not known or bgp_enabled(case) is None:
         return
@@ -67,18 +67,13 @@ def policies_unread(case: Case) -> Iterator[Finding]:
                 else ", which is left over: changing it has no effect"
             ),
             evidence=(
-                case.saw(
-                    DAEMON_SETS,
-                    f"DaemonSet {case.snapshot.cilium_namespace}/cilium",
-                    "image",
-                    version,
-                ),
+                case.saw(DAEMON_SETS, f"DaemonSet {case.namespace}/cilium", "image", version),
                 _selector_seen(case, policy),
                 case.saw(
                     CLUSTER_CONFIGS,
                     "CiliumBGPClusterConfig",
                     "metadata.name",
-                    ", ".join(sorted(case.snapshot.records[CLUSTER_CONFIGS])) or "none exists",
+                    ", ".join(sorted(case.records[CLUSTER_CONFIGS])) or "none exists",
                 ),
             ),
             remedy="Write the same as CiliumBGPClusterConfig, CiliumBGPPeerConfig and "
@@ -92,14 +87,13 @@ def policies_unread(case: Case) -> Iterator[Finding]:
 
 def policy_shadows(case: Case) -> Iterator[Finding]:
     """CS309: a policy selects nodes that BGPv2 is configured for too, and wins there."""
-    if not _live(case) or not case.snapshot.records[CLUSTER_CONFIGS]:
+    if not _live(case) or not case.records[CLUSTER_CONFIGS]:
         return
-    for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items()):
+    for _, policy in sorted(case.records[PEERING_POLICIES].items()):
         shadowed: dict[str, tuple[str, ...]] = {}
         for node in _nodes_of(case, policy):
             configs = cluster_configs_of(
-                case.snapshot.records[CLUSTER_CONFIGS].values(),
-                case.snapshot.records[CILIUM_NODES][node],
+                case.records[CLUSTER_CONFIGS].values(), case.records[CILIUM_NODES][node]
             )
             if configs:
                 shadowed[node] = tuple(config.key for config in configs)
@@ -121,7 +115,7 @@ def _shadowing(
                     CLUSTER_CONFIGS,
                     f"CiliumBGPClusterConfig {name}",
                     "spec.nodeSelector",
-                    selector_words(case.snapshot.records[CLUSTER_CONFIGS][name].spec.node_selector),
+                    selector_words(case.records[CLUSTER_CONFIGS][name].spec.node_selector),
                 )
                 for name in configs
             ),
@@ -135,13 +129,13 @@ def _shadowing(
 
 def policies_collide(case: Case) -> Iterator[Finding]:
     """CS310: two policies select one node; its agent then applies no change of either."""
-    if not _live(case) or len(case.snapshot.records[PEERING_POLICIES]) < 2:
+    if not _live(case) or len(case.records[PEERING_POLICIES]) < 2:
         return
     nodes: dict[tuple[str, ...], list[str]] = {}
-    for name, node in sorted(case.snapshot.records[CILIUM_NODES].items()):
+    for name, node in sorted(case.records[CILIUM_NODES].items()):
         selecting = [
             policy.key
-            for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
+            for _, policy in sorted(case.records[PEERING_POLICIES].items())
             if selects_node(policy.spec.node_selector, node)
         ]
         if len(selecting) > 1:
@@ -155,19 +149,13 @@ def _collision(case: Case, names: tuple[str, ...], nodes: list[str]) -> Finding:
         summary=f"{_KIND} {' and '.join(names)} select the same {counted(nodes, 'node')}: an agent "
         "wants one policy alone, so it keeps what it ran before and applies no change any more",
         evidence=(
-            *(
-                _selector_seen(case, case.snapshot.records[PEERING_POLICIES][name])
-                for name in names
-            ),
+            *(_selector_seen(case, case.records[PEERING_POLICIES][name]) for name in names),
             *labels_seen(case, nodes),
         ),
         remedy="Put all virtual routers of a node into one policy, or narrow spec.nodeSelector so "
         "that each node is selected once",
         command=_LIST,
-        about=(
-            *(Ref(_KIND, name) for name in names[1:]),
-            *node_refs(nodes),
-        ),
+        about=(*(Ref(_KIND, name) for name in names[1:]), *node_refs(nodes)),
     )
 
 
@@ -176,7 +164,7 @@ def policies_deprecated(case: Case) -> Iterator[Finding]:
     if not _live(case) or case.version == (0, 0):
         return
     version = ".".join(map(str, case.version))
-    for name in sorted(case.snapshot.records[PEERING_POLICIES]):
+    for name in sorted(case.records[PEERING_POLICIES]):
         yield Topic("CS317", Severity.INFO, Ref(_KIND, name)).finding(
             summary=f"{_KIND} {name} works in Cilium {version} and is read no more from 1.19 on",
             evidence=(case.saw(PEERING_POLICIES, f"{_KIND} {name}", "kind", _KIND),),
@@ -200,7 +188,7 @@ def router_without_service_selector(case: Case) -> Iterator[Finding]:
             for index, router in enumerate(policy.spec.virtual_routers)
             if router.service_selector is None
         ]
-        for name, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
+        for name, policy in sorted(case.records[PEERING_POLICIES].items())
         if _nodes_of(case, policy)
     }
     services = uncovered(case) if any(lacking.values()) else ()
@@ -212,7 +200,7 @@ def router_without_service_selector(case: Case) -> Iterator[Finding]:
 def _selects_no_service(
     case: Case, name: str, indexes: list[int], services: Sequence[LoadBalancer]
 ) -> Finding:
-    routers = case.snapshot.records[PEERING_POLICIES][name].spec.virtual_routers
+    routers = case.records[PEERING_POLICIES][name].spec.virtual_routers
     which = named([f"virtualRouters[{index}] (AS {routers[index].local_asn})" for index in indexes])
     return Topic("CS313", Severity.FAIL, Ref(_KIND, name)).finding(
         summary=f"{which} of {_KIND} {name} has no serviceSelector and so selects no service: "
@@ -241,7 +229,7 @@ def router_without_addresses(case: Case) -> Iterator[Finding]:
         return
     suspects = [
         (policy.key, index, selected)
-        for _, policy in sorted(case.snapshot.records[PEERING_POLICIES].items())
+        for _, policy in sorted(case.records[PEERING_POLICIES].items())
         if _nodes_of(case, policy)
         for index, router in enumerate(policy.spec.virtual_routers)
         for selected in router_advertisements(policy.key, index, router)
@@ -303,7 +291,7 @@ def _unprotected(case: Case, owner: Ref, secret: str, hit: list[Peering]) -> Fin
         summary=f"{counted(sorted(p.node for p in hit), 'agent')} use no password for the sessions "
         f"of {owner}, which names Secret {full}: it is missing, or its `password` is empty",
         evidence=(
-            case.saw(PEERING_POLICIES, str(owner), "neighbors[].authSecretRef", secret),
+            case.saw(PEERING_POLICIES, owner, "neighbors[].authSecretRef", secret),
             *(
                 case.saw(
                     BGP_PEERS,
@@ -330,7 +318,7 @@ def _live(case: Case) -> bool:
 def _nodes_of(case: Case, policy: PeeringPolicy) -> list[str]:
     return [
         name
-        for name, node in sorted(case.snapshot.records[CILIUM_NODES].items())
+        for name, node in sorted(case.records[CILIUM_NODES].items())
         if selects_node(policy.spec.node_selector, node)
     ]
 

@@ -46,11 +46,11 @@ def agents(case: Case) -> Iterator[Finding]:
     """CS101: n of m agents are ready."""
     if not case.known(DAEMON_SETS, PODS):
         return
-    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
+    found = case.records[DAEMON_SETS].get(f"{case.namespace}/cilium")
     if found is None:
         if not live(case, "agent"):
             yield _no_agents(case, "there is neither a DaemonSet cilium nor an agent pod")
-    elif not found.status.desired_number_scheduled and case.snapshot.records[NODES]:
+    elif not found.status.desired_number_scheduled and case.records[NODES]:
         yield _no_agents(case, "the DaemonSet cilium wants no pod: its node selector fits no node")
     else:
         yield from _daemon_set(case, "CS101", "agent", found)
@@ -58,7 +58,7 @@ def agents(case: Case) -> Iterator[Finding]:
 
 def envoy(case: Case) -> Iterator[Finding]:
     """CS108: the Envoy DaemonSet is not ready, where it is deployed."""
-    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium-envoy")
+    found = case.records[DAEMON_SETS].get(f"{case.namespace}/cilium-envoy")
     if found is not None and case.known(PODS):
         yield from _daemon_set(case, "CS108", "envoy", found)
 
@@ -67,9 +67,7 @@ def operator(case: Case) -> Iterator[Finding]:
     """CS103: no operator pod is ready."""
     if not case.known(DEPLOYMENTS, PODS):
         return
-    found = case.snapshot.records[DEPLOYMENTS].get(
-        f"{case.snapshot.cilium_namespace}/cilium-operator"
-    )
+    found = case.records[DEPLOYMENTS].get(f"{case.namespace}/cilium-operator")
     pods = live(case, "operator")
     if not pods and (found is None or found.status.ready_replicas):
         return  # a provider may run it out of sight: whether somebody leads, the lease tells
@@ -95,7 +93,7 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     """CS105: a node that the DaemonSet wants a pod on has none."""
     if not case.known(DAEMON_SETS, PODS, NODES):
         return
-    found = case.snapshot.records[DAEMON_SETS].get(f"{case.snapshot.cilium_namespace}/cilium")
+    found = case.records[DAEMON_SETS].get(f"{case.namespace}/cilium")
     if found is None:
         return
     lacking = found.status.desired_number_scheduled - len(live(case, "agent"))
@@ -138,7 +136,7 @@ def hubble(case: Case) -> Iterator[Finding]:
         return
     for component in ("hubble-relay", "hubble-ui"):
         ref = workload(case, component)
-        found = case.snapshot.records[DEPLOYMENTS].get(f"{ref.namespace}/{ref.name}")
+        found = case.records[DEPLOYMENTS].get(f"{ref.namespace}/{ref.name}")
         bad = _of(case, component)
         if found is None or found.status.ready_replicas >= found.spec.replicas:
             continue
@@ -188,7 +186,7 @@ def _daemon_set(case: Case, code: str, component: str, found: DaemonSet) -> Iter
 
 def _no_agents(case: Case, what: str) -> Finding:
     ref = workload(case, "agent")
-    there = f"{ref.namespace}/{ref.name}" in case.snapshot.records[DAEMON_SETS]
+    there = f"{ref.namespace}/{ref.name}" in case.records[DAEMON_SETS]
     installed = config_map(case.snapshot) is not None
     severity = Severity.FAIL if installed else Severity.UNKNOWN
     return Topic("CS101", severity, ref if there else Ref("Cluster")).finding(
@@ -237,7 +235,7 @@ def _explained(case: Case, bad: Trouble) -> bool:
     """Whether another finding says why: its container (CS102, CS114) or its node (CS112)."""
     if bad.kind in ("crashing", "held"):
         return True
-    node = case.snapshot.records[NODES].get(bad.pod.spec.node_name)
+    node = case.records[NODES].get(bad.pod.spec.node_name)
     ready = condition_of(node.status.conditions, "Ready") if node else None
     return ready is not None and ready.status != "True"
 
@@ -290,7 +288,7 @@ def _bare_nodes(case: Case) -> tuple[Node, ...]:
     now = case.heard(NODES)
     return tuple(
         node
-        for _, node in sorted(case.snapshot.records[NODES].items())
+        for _, node in sorted(case.records[NODES].items())
         if node.name not in housed
         and (since(node.metadata.creation_timestamp, now) or STARTING) >= STARTING
     )
@@ -317,7 +315,7 @@ def leader(case: Case) -> Iterator[Finding]:
     duration = lease.spec.lease_duration_seconds or 15
     if silent <= LEASES_MISSED * duration:
         return
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     holder = lease.spec.holder_identity or "nobody"
     yield Topic("CS104", Severity.FAIL, Ref("Lease", LEASE, namespace)).finding(
         summary=f"no operator leads: {holder} last renewed lease {LEASE} {span(silent)} ago, "
@@ -362,7 +360,7 @@ def nodes(case: Case) -> Iterator[Finding]:
     if not case.known(NODES):
         return
     now = case.heard(NODES)
-    for node, ready in case.memo.of(_DOWN, (case.snapshot.records[NODES],), lambda: _down(case)):
+    for node, ready in case.memo.of(_DOWN, (case.records[NODES],), lambda: _down(case)):
         young = (since(node.metadata.creation_timestamp, now) or STARTING) < STARTING
         yield _not_ready(case, node, ready, young=young, now=now)
 
@@ -371,7 +369,7 @@ def _down(case: Case) -> tuple[tuple[Node, Condition], ...]:
     """The nodes that are not Ready, each with what its condition says."""
     found = (
         (node, condition_of(node.status.conditions, "Ready"))
-        for _, node in sorted(case.snapshot.records[NODES].items())
+        for _, node in sorted(case.records[NODES].items())
     )
     return tuple((node, ready) for node, ready in found if ready and ready.status != "True")
 
@@ -392,13 +390,13 @@ def _operator_starts(case: Case) -> bool:
 
 def _rolling(case: Case, component: str) -> bool:
     """Whether the component's pods are being replaced, which ends what is told of them."""
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     if component == "agent":
-        agents = case.snapshot.records[DAEMON_SETS].get(f"{namespace}/cilium")
+        agents = case.records[DAEMON_SETS].get(f"{namespace}/cilium")
         return agents is not None and (
             agents.status.updated_number_scheduled < agents.status.desired_number_scheduled
         )
-    found = case.snapshot.records[DEPLOYMENTS].get(f"{namespace}/cilium-operator")
+    found = case.records[DEPLOYMENTS].get(f"{namespace}/cilium-operator")
     return found is not None and (
         found.status.updated_replicas < found.spec.replicas
         or found.status.replicas > found.spec.replicas

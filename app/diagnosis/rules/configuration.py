@@ -184,7 +184,7 @@ _BELONGS = {
         f"cluster-pool-{family}-{what}": "ipam"
         for family in ("ipv4", "ipv6")
         for what in ("cidr", "mask-size")
-    },
+    }
 }
 """Settings that exist only with a value of another one, by which one that is."""
 
@@ -212,7 +212,7 @@ def both_announcers(case: Case) -> Iterator[Finding]:
         (balancer.service.key, policy.name)
         for balancer in case.balancers
         if balancer.service.spec.load_balancer_class is None and _by_bgp(case, balancer)
-        for policy in case.snapshot.records[L2_POLICIES].values()
+        for policy in case.records[L2_POLICIES].values()
         if _by_l2(policy, balancer)
     ]
     if selected:
@@ -223,7 +223,7 @@ _ANNOUNCERS = ("bgp-control-plane", "l2-announcements")
 
 
 def _ref(case: Case) -> Ref:
-    return Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
+    return Ref("ConfigMap", CONFIG_MAP, case.namespace)
 
 
 def _not_judged(case: Case) -> Finding:
@@ -231,8 +231,8 @@ def _not_judged(case: Case) -> Finding:
     why = "it does not exist" if case.known(CONFIG_MAPS) else f"it is not known ({source.state})"
     return Topic("CS701", Severity.UNKNOWN, _ref(case)).finding(
         summary=f"{len(case.expected)} expected settings cannot be compared with {CONFIG_MAP} in "
-        f"{case.snapshot.cilium_namespace}: {why}",
-        evidence=(case.saw(CONFIG_MAPS, str(_ref(case)), "data", why),),
+        f"{case.namespace}: {why}",
+        evidence=(case.saw(CONFIG_MAPS, _ref(case), "data", why),),
         remedy="where Cilium runs in another namespace, name it with --namespace",
         command="kubectl get configmaps -A --field-selector metadata.name=cilium-config",
         blames=(Ref("Source", source.label),),
@@ -260,10 +260,7 @@ def _difference(
         summary=f"{name} {is_}; {wanted} is expected{place}",
         evidence=(
             case.saw(
-                CONFIG_MAPS,
-                str(ref),
-                f"data[{expected.key}]",
-                here if written is None else written,
+                CONFIG_MAPS, ref, f"data[{expected.key}]", here if written is None else written
             ),
         ),
         remedy=f"set {expected.key} through the Helm value it comes from and roll the pods, or "
@@ -297,7 +294,7 @@ def _combination(case: Case, found: Combination) -> Finding:
     return Topic("CS705", Severity.FAIL, ref, found.detail).finding(
         summary=f"agents {when} with {text}: {quoted(found.says)}",
         evidence=tuple(
-            case.saw(CONFIG_MAPS, str(ref), f"data[{key}]", config.get(key, "not set"))
+            case.saw(CONFIG_MAPS, ref, f"data[{key}]", config.get(key, "not set"))
             for key in found.keys
         ),
         remedy=found.remedy,
@@ -368,7 +365,7 @@ def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
         f"CiliumL2AnnouncementPolicy {', '.join(policies)} selects them, and so does BGP",
         evidence=(
             *(
-                case.saw(CONFIG_MAPS, str(_ref(case)), f"data[enable-{name}]", "true")
+                case.saw(CONFIG_MAPS, _ref(case), f"data[enable-{name}]", "true")
                 for name in _ANNOUNCERS
             ),
             *(

@@ -67,7 +67,7 @@ def field_of(peering: Peering | None, v1: str, v2: str) -> str:
 
 def log_command(bgp: Bgp, session: Session) -> str:
     """Shows what the agent logs about a session."""
-    namespace = bgp.case.snapshot.cilium_namespace
+    namespace = bgp.case.namespace
     agent = bgp.case.agent(session.node)
     pod = agent.name if agent else "POD"
     return (
@@ -443,7 +443,7 @@ def down_sessions(case: Case) -> Iterator[Finding]:
 
 def log_line(bgp: Bgp, node: str, event: SessionEvent) -> Evidence:
     """A line of an agent's log as evidence."""
-    pod = f"Pod {bgp.case.snapshot.cilium_namespace}/{event.entry.pod}"
+    pod = f"Pod {bgp.case.namespace}/{event.entry.pod}"
     at = event.at.isoformat(timespec="seconds")
     line = event.entry.line.raw or event.words
     return Evidence(f"agent log {node}", pod, at, line, bgp.case.age(event.at))

@@ -58,14 +58,14 @@ def pool_ref(name: str) -> Ref:
 
 def operator_refs(case: Case) -> tuple[Ref, ...]:
     """What is broken when LB-IPAM stands still."""
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     return (Ref("Deployment", OPERATOR, namespace), Ref("Lease", LEASE, namespace))
 
 
 def operator_trouble(case: Case) -> str:
     """Why LB-IPAM stands still, as far as it can be seen from outside, or ""."""
-    namespace = case.snapshot.cilium_namespace
-    deployment = case.snapshot.records[DEPLOYMENTS].get(f"{namespace}/{OPERATOR}")
+    namespace = case.namespace
+    deployment = case.records[DEPLOYMENTS].get(f"{namespace}/{OPERATOR}")
     if deployment is not None and deployment.spec.replicas == 0:
         return f"the Deployment {namespace}/{OPERATOR} is scaled to 0"
     pods = case.pods
@@ -137,7 +137,7 @@ def verdict_seen(case: Case, balancer: LoadBalancer) -> Evidence:
     ):
         said += f" (of generation {found.observed_generation or 0})"
     kind = REQUEST_SATISFIED[0] if found is None else found.type
-    return case.saw(SERVICES, str(service_ref(balancer.service)), _condition(kind), said)
+    return case.saw(SERVICES, service_ref(balancer.service), _condition(kind), said)
 
 
 def pools_seen(
@@ -148,7 +148,7 @@ def pools_seen(
     seen = [
         case.saw(
             POOLS,
-            str(pool_ref(match.name)),
+            pool_ref(match.name),
             "spec",
             f"serviceSelector {selector_words(match.usage.pool)}: "
             + ("; ".join(match.why_not(family)) or "could serve it"),
@@ -177,7 +177,7 @@ SHOW_POOLS = "kubectl get ciliumloadbalancerippools -o yaml"
 
 def show_operator_log(case: Case) -> str:
     """The command that shows what LB-IPAM wrote."""
-    return f"kubectl logs -n {case.snapshot.cilium_namespace} deployment/{OPERATOR} --since=1h"
+    return f"kubectl logs -n {case.namespace} deployment/{OPERATOR} --since=1h"
 
 
 def _condition(kind: str) -> str:
@@ -202,7 +202,7 @@ def refused_pools(case: Case) -> Iterator[Finding]:
         yield Topic("CS214", Severity.FAIL, pool_ref(name)).finding(
             summary=f"Cilium refuses pool {name}: {'; '.join(usage.invalid_blocks[:3])}",
             evidence=tuple(
-                case.saw(POOLS, str(pool_ref(name)), "spec.blocks", problem)
+                case.saw(POOLS, pool_ref(name), "spec.blocks", problem)
                 for problem in usage.invalid_blocks
             ),
             remedy=(
@@ -230,9 +230,7 @@ def silent_pools(case: Case) -> Iterator[Finding]:
             summary=f"LB-IPAM has not counted the addresses of pool {name}"
             + (f": {trouble}" if trouble else ", so it may not have taken it up"),
             evidence=(
-                case.saw(
-                    POOLS, str(pool_ref(name)), "status.conditions[cilium.io/IPsTotal]", "(none)"
-                ),
+                case.saw(POOLS, pool_ref(name), "status.conditions[cilium.io/IPsTotal]", "(none)"),
             ),
             remedy="Bring an operator back: LB-IPAM runs in it alone"
             if trouble
@@ -265,11 +263,9 @@ def addresses_at_risk(case: Case) -> Iterator[Finding]:
     ours = {b.service.key for b in case.balancers if responsible(case, b).responsible}
     for usage in unsafe:
         held = {key for keys in usage.holders.values() for key in keys} & ours
-        risky = sorted(
-            key for key in held if _at_risk(case, usage, case.snapshot.records[SERVICES][key])
-        )
+        risky = sorted(key for key in held if _at_risk(case, usage, case.records[SERVICES][key]))
         if risky:
-            yield _risk(case, usage, [case.snapshot.records[SERVICES][key] for key in risky])
+            yield _risk(case, usage, [case.records[SERVICES][key] for key in risky])
 
 
 def left_over_addresses(case: Case) -> Iterator[Finding]:
@@ -304,7 +300,7 @@ def _nearly(case: Case, usage: PoolUsage, family: int, room: Room) -> Finding:
         evidence=(
             case.saw(
                 POOLS,
-                str(pool_ref(name)),
+                pool_ref(name),
                 "status.conditions[cilium.io/IPsAvailable]",
                 "(none)" if usage.available is None else usage.available,
             ),
@@ -345,7 +341,7 @@ def _risk(case: Case, usage: PoolUsage, services: list[Service]) -> Finding:
             " of it: a restart of the operator may give them others"
         ),
         evidence=tuple(
-            case.saw(SERVICES, str(service_ref(service)), "status.loadBalancer.ingress", address)
+            case.saw(SERVICES, service_ref(service), "status.loadBalancer.ingress", address)
             for address, keys in usage.holders.items()
             for service in services[:8]
             if service.key in keys
@@ -421,7 +417,7 @@ def _conflict(case: Case, pool: Pool, pairs: list[Overlap]) -> Finding:
             *(
                 case.saw(
                     POOLS,
-                    str(pool_ref(pair.other.name)),
+                    pool_ref(pair.other.name),
                     "spec.blocks",
                     f"{pair.other_range} overlaps {pair.range} of {pool.name}",
                 )
@@ -454,7 +450,7 @@ def _conflict_seen(case: Case, pool: Pool) -> tuple[Evidence, ...]:
     return tuple(
         case.saw(
             POOLS,
-            str(pool_ref(pool.name)),
+            pool_ref(pool.name),
             f"status.conditions[{condition.type}]",
             f"{condition.status} {condition.message}".rstrip(),
         )

@@ -64,7 +64,7 @@ def not_selected(
     return Topic("CS201", Severity.FAIL, service_ref(service)).finding(
         summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
         evidence=(
-            case.saw(SERVICES, str(service_ref(service)), "metadata.labels", _labels(service)),
+            case.saw(SERVICES, service_ref(service), "metadata.labels", _labels(service)),
             verdict_seen(case, balancer),
             *pools_seen(case, matches, family),
         ),
@@ -88,7 +88,7 @@ def family_not_served(
         evidence=(
             case.saw(
                 SERVICES,
-                str(service_ref(service)),
+                service_ref(service),
                 "spec.ipFamilyPolicy",
                 f"{service.spec.ip_family_policy} {','.join(service.spec.ip_families)}",
             ),
@@ -307,7 +307,7 @@ def disabled(case: Case, waiting: Waiting, pool: str) -> Finding:
     """CS208: a disabled pool is the only one that could serve these services."""
     return Topic("CS208", Severity.WARN, pool_ref(pool)).finding(
         summary=f"pool {pool} is disabled, no other could serve what it selects: {_wait(waiting)}",
-        evidence=(case.saw(POOLS, str(pool_ref(pool)), "spec.disabled", "true"),),
+        evidence=(case.saw(POOLS, pool_ref(pool), "spec.disabled", "true"),),
         remedy=(
             f"Remove spec.disabled from {POOL} {pool}, or label the services for"
             " a pool that is in use"

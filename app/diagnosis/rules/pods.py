@@ -98,12 +98,12 @@ def pod_refs(found: CiliumPod) -> tuple[Ref, ...]:
 def workload(case: Case, component: str) -> Ref:
     """The workload of a component."""
     kind, name = WORKLOADS[component]
-    return Ref(kind, name, case.snapshot.cilium_namespace)
+    return Ref(kind, name, case.namespace)
 
 
 def live(case: Case, component: str) -> tuple[CiliumPod, ...]:
     """The component's pods that count: one that was evicted, or has ended, is only left over."""
-    return case.memo.of(_LIVE, (case.snapshot.records[PODS],), lambda: _live(case))[component]
+    return case.memo.of(_LIVE, (case.records[PODS],), lambda: _live(case))[component]
 
 
 def started(found: CiliumPod, container: str) -> datetime:
@@ -153,7 +153,7 @@ def _live(case: Case) -> Mapping[str, tuple[CiliumPod, ...]]:
 
 
 def _troubles(case: Case) -> tuple[Trouble, ...]:
-    pods = case.memo.of(_SUSPECTS, (case.snapshot.records[PODS],), lambda: _suspects(case))
+    pods = case.memo.of(_SUSPECTS, (case.records[PODS],), lambda: _suspects(case))
     found = (trouble(case, pod) for pod in pods)
     return tuple(each for each in found if each is not None)
 
@@ -247,7 +247,7 @@ def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Fi
 
 
 def _config_ref(case: Case) -> Ref:
-    return Ref("ConfigMap", "cilium-config", case.snapshot.cilium_namespace)
+    return Ref("ConfigMap", "cilium-config", case.namespace)
 
 
 def _ending(bad: Trouble, now: datetime) -> str:
@@ -272,7 +272,7 @@ def _exit_evidence(case: Case, bad: Trouble) -> Evidence:
     value = bad.words if ended is None else f"exitCode {ended.exit_code}, reason {ended.reason}"
     message = f": {ended.message}" if ended is not None and ended.message else ""
     field = f"status.containerStatuses[{bad.container}]"
-    return case.saw(PODS, str(pod_ref(bad.pod)), field, value + message)
+    return case.saw(PODS, pod_ref(bad.pod), field, value + message)
 
 
 def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
@@ -280,7 +280,7 @@ def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
     end = bad.ended.finished_at if bad.ended else None
     lines = [
         entry
-        for log in (case.snapshot.records[AGENT_LOGS], case.snapshot.records[OPERATOR_LOG])
+        for log in (case.records[AGENT_LOGS], case.records[OPERATOR_LOG])
         for entry in log.values()
         if (entry.pod, entry.container) == (bad.pod.name, bad.container)
         and entry.marker in ("", "previous")
@@ -341,7 +341,7 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
     return Topic("CS114", severity, subject).finding(
         summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {shown}",
         evidence=tuple(
-            case.saw(PODS, str(pod_ref(t.pod)), field if t.container else "status", t.words)
+            case.saw(PODS, pod_ref(t.pod), field if t.container else "status", t.words)
             for t, field in zip(bad[:NAMED], fields, strict=True)
         ),
         remedy="another operator is ready and does the work; set `operator.replicas` to what the "

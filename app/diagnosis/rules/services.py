@@ -82,7 +82,7 @@ def unasked(case: Case) -> Iterator[Finding]:
 
 def mapped_next_hops(case: Case) -> Iterator[Finding]:
     """CS510: IPv6 prefixes whose next hop is an IPv4 address in IPv6 clothes, one a peer."""
-    routes = case.snapshot.records[ROUTES_ADVERTISED_IPV6]
+    routes = case.records[ROUTES_ADVERTISED_IPV6]
     table = scene(case).tables[6]
     if table.read_at is None:
         return
@@ -163,7 +163,7 @@ def _holder(case: Case, prefix: str) -> Service | None:
 
 
 def _of_pods(case: Case) -> Iterator[str]:
-    for node in case.snapshot.records[CILIUM_NODES].values():
+    for node in case.records[CILIUM_NODES].values():
         yield from map(canonical, node.spec.ipam.pod_cidrs)
 
 
@@ -176,7 +176,7 @@ def _of_other_addresses(now: Scene) -> Iterator[str]:
         for s in family.advertisements
         if s.type == "Service" and set(s.addresses) != {LOAD_BALANCER_IP}
     }
-    for service in now.case.snapshot.records[SERVICES].values() if selected else ():
+    for service in now.case.records[SERVICES].values() if selected else ():
         for advertisement in selected.values():
             if selects_service(advertisement, service):
                 yield from _other_addresses(advertisement, service)
@@ -209,11 +209,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
         summary=f"{prefix} is announced by {named(nodes)}, and nothing asks for it: {why}",
         evidence=(
             Evidence(
-                show_routes(table.version),
-                prefix,
-                "nodes",
-                named(nodes),
-                case.age(table.read_at),
+                show_routes(table.version), prefix, "nodes", named(nodes), case.age(table.read_at)
             ),
         ),
         remedy=f"Look in the log of the agents of {named(nodes)} for reconcile errors; an agent "
@@ -225,7 +221,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
 
 def _mapped(case: Case, table: Announced) -> Mapping[str, _Mapped]:
     drafts: dict[str, tuple[set[str], set[str], set[str]]] = {}
-    for reading in case.snapshot.records[ROUTES_ADVERTISED_IPV6].values():
+    for reading in case.records[ROUTES_ADVERTISED_IPV6].values():
         for route in reading.routes:
             hop = next((path.attributes.next_hop for path in route.paths), "")
             prefix = canonical(route.prefix)
@@ -398,7 +394,7 @@ def _endpoint_seen(case: Case, found: Policed) -> Evidence:
 
 
 def _mode_seen(case: Case) -> Iterator[Evidence]:
-    name = f"ConfigMap {case.snapshot.cilium_namespace}/cilium-config"
+    name = f"ConfigMap {case.namespace}/cilium-config"
     for key in (ENFORCEMENT, AUDIT):
         value = None if case.config is None else case.config.get(key)
         if value is not None:

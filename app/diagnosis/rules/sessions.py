@@ -266,14 +266,14 @@ def last_words(case: Case) -> Iterator[Finding]:
             by_node.setdefault(session.node, []).append(session)
     switched_off = [s for node in by_node if case.agent_speaks(node) for s in by_node[node]]
     if switched_off:
-        config = Ref("ConfigMap", CONFIG_MAP, case.snapshot.cilium_namespace)
+        config = Ref("ConfigMap", CONFIG_MAP, case.namespace)
         nodes = (Ref("Node", session.node) for session in switched_off)
         subject = config if case.config is not None else Ref("Cluster")
         yield _last_word(case, subject, switched_off, (config, Ref("Cluster"), *nodes))
     for node, sessions in by_node.items():
         if not case.agent_speaks(node):
             # A node that was removed leaves its NodeConfig behind for a while.
-            removed = case.known(NODES) and node not in case.snapshot.records[NODES]
+            removed = case.known(NODES) and node not in case.records[NODES]
             kind = "CiliumBGPNodeConfig" if removed else "Node"
             yield _last_word(case, Ref(kind, node), sessions, _agent_refs(case, node))
 
@@ -349,7 +349,7 @@ def _last_word(
 
 def _left_over(case: Case, subject: Ref, sessions: Sequence[Session]) -> tuple[str, str, str]:
     """Why the status is not to be believed, what to do, and what shows it."""
-    first, namespace = sessions[0], case.snapshot.cilium_namespace
+    first, namespace = sessions[0], case.namespace
     reason = first.note.partition(" is the last word of ")[2] or "an agent that does not speak"
     why = f"that is the last word of {reason}"
     if subject.kind == "CiliumBGPNodeConfig":
@@ -381,13 +381,13 @@ def _left_over(case: Case, subject: Ref, sessions: Sequence[Session]) -> tuple[s
 
 
 def _config_of(case: Case, session: Session) -> NodeConfig | None:
-    return case.snapshot.records[NODE_CONFIGS].get(session.node)
+    return case.records[NODE_CONFIGS].get(session.node)
 
 
 def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
     """What says that the status is nobody's word any more: the agent, its pod, its node."""
     node, agent = session.node, case.agent(session.node)
-    if case.known(NODES) and node not in case.snapshot.records[NODES]:
+    if case.known(NODES) and node not in case.records[NODES]:
         yield case.saw(NODES, f"Node {node}", "", "does not exist")
     elif not case.agent_speaks(node):
         ready = condition_of(agent.status.conditions, "Ready") if agent else None
@@ -397,14 +397,14 @@ def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
     elif agents_say(case).get(node) is False:
         yield case.saw(BGP_PEERS, f"agent of {node}", "answer", "BGP Control Plane is disabled")
     elif case.config is not None:
-        name = f"ConfigMap {case.snapshot.cilium_namespace}/{CONFIG_MAP}"
+        name = f"ConfigMap {case.namespace}/{CONFIG_MAP}"
         value = case.config.get(_SWITCH, "(not set: false)")
         yield case.saw(CONFIG_MAPS, name, f"data[{_SWITCH}]", value)
 
 
 def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
     """What may keep the agent of a node from speaking."""
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     agent = case.agent(node)
     pod = (Ref("Pod", agent.name, agent.namespace),) if agent else ()
     return (Ref("Node", node), Ref("DaemonSet", "cilium", namespace), *pod)
@@ -426,14 +426,14 @@ def _missing(case: Case, peering: Peering, agents: Mapping[str, bool]) -> str:
     if peering.node in agents:
         silent = "the agent has no such peer"
         return silent if agents[peering.node] else "the agent's BGP control plane is off"
-    config = case.snapshot.records[NODE_CONFIGS].get(peering.node)
+    config = case.records[NODE_CONFIGS].get(peering.node)
     reported = peering.plane == "v2" and config is not None and config.status is not None
     return "the agent reports no such peer" if reported and case.agent_speaks(peering.node) else ""
 
 
 def _explained(case: Case, peering: Peering, agents: Mapping[str, bool]) -> bool:
     """Whether the node itself says what is wrong: its BGP is off, or it reports an error."""
-    config = case.snapshot.records[NODE_CONFIGS].get(peering.node)
+    config = case.records[NODE_CONFIGS].get(peering.node)
     conditions = config.status.conditions if config and config.status else ()
     failed = any(c.type == RECONCILE_ERROR and c.status == "True" for c in conditions)
     return failed or agents.get(peering.node) is False
@@ -465,7 +465,7 @@ def _missing_finding(
     peer, owner, why = what
     nodes = sorted({peering.node for peering in missing})
     first = missing[0]
-    namespace = case.snapshot.cilium_namespace
+    namespace = case.namespace
     machinery = {Ref("ConfigMap", CONFIG_MAP, namespace)}
     if not first.rendered:
         machinery.add(Ref("Deployment", "cilium-operator", namespace))
@@ -511,7 +511,7 @@ def _missing_remedy(case: Case, first: Peering) -> str:
 def _missing_evidence(case: Case, peering: Peering) -> Iterator[Evidence]:
     kind = CLUSTER_CONFIGS if peering.plane == "v2" else PEERING_POLICIES
     wanted = f"{peering.peer or peering.peer_address} (AS {peering.peer_asn})"
-    yield case.saw(kind, str(peering.owner), "peers", wanted)
+    yield case.saw(kind, peering.owner, "peers", wanted)
     node_config = f"CiliumBGPNodeConfig {peering.node}"
     agents = agents_say(case)
     if not peering.rendered:
@@ -539,7 +539,7 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         remedy=f"{_to_know(bgp, sessions[0])}, or ask the router (`show bgp summary`)",
         command="cilium bgp peers"
         if case.agent_speaks(sessions[0].node)
-        else f"kubectl -n {case.snapshot.cilium_namespace} get pods -l k8s-app=cilium -o wide",
+        else f"kubectl -n {case.namespace} get pods -l k8s-app=cilium -o wide",
         about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
         blames=tuple(sorted(blames)),
     )

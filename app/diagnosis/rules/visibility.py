@@ -105,7 +105,7 @@ _ENDED = "had not ended after"
 
 def forbidden(case: Case) -> Iterator[Finding]:
     """CS801: a right is missing; once for each right, however many sources need it."""
-    rules, why = _reading_list(case.snapshot.cilium_namespace)
+    rules, why = _reading_list(case.namespace)
     groups: dict[Rights, list[SourceHealth]] = {}
     for health in case.snapshot.health.values():
         rights = rules.get(health.kind)
@@ -118,7 +118,7 @@ def forbidden(case: Case) -> Iterator[Finding]:
 
 def failing(case: Case) -> Iterator[Finding]:
     """CS802: a source fails, is stale, or has not answered yet."""
-    why = _reading_list(case.snapshot.cilium_namespace)[1]
+    why = _reading_list(case.namespace)[1]
     for health in case.snapshot.health.values():
         if health.kind is CLI_VERSION:  # nothing is judged by it
             continue
@@ -274,16 +274,14 @@ def _blamed(case: Case, health: SourceHealth) -> tuple[Ref, ...]:
     refs = [Ref("Source", health.label)]
     refs.append(Ref("Source", case.snapshot.health_of(VERSION).label))
     if health.kind in (*COMMANDS, *LOGS):
-        refs += [
-            Ref("Node", node) for node in sorted(case.snapshot.records[NODES]) if _down(case, node)
-        ]
+        refs += [Ref("Node", node) for node in sorted(case.records[NODES]) if _down(case, node)]
     if health.kind == OPERATOR_LOG:
         refs += [pod_ref(found.pod) for found in live(case, "operator")]
     return tuple(refs)
 
 
 def _down(case: Case, node: str) -> bool:
-    ready = condition_of(case.snapshot.records[NODES][node].status.conditions, "Ready")
+    ready = condition_of(case.records[NODES][node].status.conditions, "Ready")
     return ready is not None and ready.status != "True"
 
 
@@ -335,7 +333,7 @@ def _upgrade_words() -> str:
 
 def _command(case: Case, tried: list[SourceHealth], what: str, remedy: str) -> Finding:
     bad = next((each for each in tried if _TOO_OLD in each.error), tried[0])
-    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.snapshot.records[PEERING_POLICIES])
+    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.records[PEERING_POLICIES])
     lost = (
         "sessions and routes of BGPv1 are not known at all, as nothing else tells them"
         if v1

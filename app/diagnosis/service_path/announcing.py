@@ -102,10 +102,7 @@ def nowhere(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> F
         command = "cilium bgp peers"
     return Topic("CS501", Severity.FAIL, service_ref(service)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by no node: {why}",
-        evidence=(
-            *(table_seen(scene, reach) for reach in found),
-            *links_seen(scene, links),
-        ),
+        evidence=(*(table_seen(scene, reach) for reach in found), *links_seen(scene, links)),
         remedy=remedy,
         command=command,
         blames=blamed(scene, links, found),
@@ -184,10 +181,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
         f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
             scene.case.saw(
-                SERVICES,
-                f"Service {service.key}",
-                "metadata.labels",
-                describe_labels(service),
+                SERVICES, f"Service {service.key}", "metadata.labels", describe_labels(service)
             ),
             *(_selector_seen(scene.case, ref, selected) for ref, selected in carried),
         ),
@@ -319,7 +313,7 @@ def _announcing(scene: Scene, service: Service) -> tuple[Ref, ...]:
     labels = service_labels(service)
     return tuple(
         Ref("CiliumBGPAdvertisement", name)
-        for name, advertisement in sorted(scene.case.snapshot.records[ADVERTISEMENTS].items())
+        for name, advertisement in sorted(scene.case.records[ADVERTISEMENTS].items())
         if any(
             entry.advertisement_type == "Service"
             and LOAD_BALANCER_IP in (entry.service.addresses if entry.service else ())
@@ -344,13 +338,13 @@ def _selector_seen(case: Case, ref: Ref, selected: SelectedAdvertisement) -> Evi
     last = "serviceSelector" if v1 else "selector"
     value = "(absent: nothing)" if selected.selector is None else describe(selected.selector)
     kind: Kind[object] = PEERING_POLICIES if v1 else ADVERTISEMENTS
-    return case.saw(kind, str(ref), f"spec.{field}[{selected.index}].{last}", value)
+    return case.saw(kind, ref, f"spec.{field}[{selected.index}].{last}", value)
 
 
 def _families_seen(scene: Scene, ref: Ref) -> Evidence:
     group = next(group for group in scene.config.groups if ref in group.refs)
     value = ", ".join(f"{f.afi}/{f.safi}" for f in group.families) or "none"
-    return scene.case.saw(OF_OBJECT[ref.kind], str(ref), "families", value)
+    return scene.case.saw(OF_OBJECT[ref.kind], ref, "families", value)
 
 
 def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> Evidence:
@@ -362,7 +356,7 @@ def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> 
 def _switch_seen(case: Case) -> Iterator[Evidence]:
     value = case.setting("enable-bgp-control-plane", "false")
     if value is not None:
-        name = f"ConfigMap {case.snapshot.cilium_namespace}/cilium-config"
+        name = f"ConfigMap {case.namespace}/cilium-config"
         yield case.saw(CONFIG_MAPS, name, "data[enable-bgp-control-plane]", value)
 
 

@@ -189,7 +189,7 @@ def _without_bgp(
     configs: Mapping[str, ClusterConfig | PeeringPolicy],
     nodes: tuple[str, ...],
 ) -> str:
-    known = [case.snapshot.records[CILIUM_NODES].get(node) for node in nodes]
+    known = [case.records[CILIUM_NODES].get(node) for node in nodes]
     selected = any(
         node is None or selects_node(config.spec.node_selector, node)
         for node in known
