@@ -13,8 +13,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-
 from app.config.config_file import NotText, text_of
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 
@@ -63,6 +61,8 @@ class Ignored:
 
 def read_entries(path: Path | None, codes: Collection[str]) -> tuple[IgnoreEntry, ...]:
     """The entries of the named file, or of the default one if it is there. Raises IgnoreError."""
+    import yaml
+
     file = path or Path(FILE)
     try:
         document: object = yaml.safe_load(text_of(file))
