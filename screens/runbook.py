@@ -39,7 +39,6 @@ from app.runbooks.page import (
     commands,
     kinds_of,
     page_lines,
-    panels,
     parts,
     result_health,
 )
@@ -413,8 +412,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         known = picture.pages.get(id_)
         if known is None:
             run, step = picture.run, picture.run.runbook.step(id_)
-            beside = panels(run.runbook, step, run.parameters, picture.view.case.snapshot)
-            ask, *rest = parts(run, step, picture.found.get(id_), picture.view, beside)
+            ask, *rest = parts(run, step, picture.found.get(id_), picture.view)
             known = (ask, *self._offered(step), *rest)
             picture.pages[id_] = known
         return known

@@ -77,11 +77,8 @@ class Order:
     parameters: Mapping[str, str]
     answers: Mapping[str, str] = field(default_factory=dict)
     output: str = "text"
-    wait: float | None = None
-    """Seconds to wait for the fix; None: what is there is told."""
-    deadline: float = 20.0
-    """Seconds that sources may take to answer."""
-    expected: tuple[ExpectedSetting, ...] = ()
+    request: Request
+    """How the cluster is read and judged; `wait`: for the fix."""
     hidden: bool = False
     """Whether addresses are hidden in what is printed."""
     kept: bool = True
@@ -195,10 +192,10 @@ def print_document(
 
 async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Recorder] | str:
     """The run and its file; or why its parameters name nothing that is there."""
-    request = Request(categories=CATEGORIES, deadline=order.deadline, expected=order.expected)
+    request = order.request
     async with watching(wiring) as monitor:
         if wiring.settings.at is not None:  # a clock that stands will never tell
-            snapshot = await settled(monitor, order.deadline)
+            snapshot = await settled(monitor, request.deadline)
         else:
             snapshot = (await once(monitor, request)).snapshot
         hand = Hand(transcripts.whoever(), snapshot.taken_at)
@@ -210,7 +207,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Record
                 return why
         recorder = _recorder(order, snapshot.context, hand.at)
         shown, judge = _begun(order, hand, snapshot.context), request.judge()
-        end, said = asyncio.get_running_loop().time() + (order.wait or 0), ""
+        end, said = asyncio.get_running_loop().time() + (request.wait or 0), ""
         while True:
             shown = await asyncio.to_thread(_on, shown, snapshot, judge, order)
             step = shown.current
@@ -224,7 +221,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Record
                 return shown, recorder
             said = _say(shown, said)
             await asyncio.sleep(PAUSE)
-            snapshot = await read_again(monitor, COMMANDS, min(order.deadline, left))
+            snapshot = await read_again(monitor, COMMANDS, min(request.deadline, left))
 
 
 def _on(shown: Run, snapshot: Snapshot, judge: Diagnoser, order: Order) -> Run:
@@ -362,9 +359,12 @@ def _run(
         parameters=checked(book, _pairs("--param", options.param)) if gone_on is None else {},
         answers=checked_answers(book, _pairs("--answer", options.answer)),
         output=output,
-        wait=None if options.wait is None else duration("--wait", options.wait),
-        deadline=deadline,
-        expected=expected,
+        request=Request(
+            categories=CATEGORIES,
+            deadline=deadline,
+            wait=None if options.wait is None else duration("--wait", options.wait),
+            expected=expected,
+        ),
         hidden=options.hide_addresses,
         kept=not options.no_transcript,
         allowed=("connectivity-test",) if options.allow else (),

@@ -257,12 +257,9 @@ def _given(
         (f"{file}: {option.key}", config.values.get(option.key)),
     ):
         if text is not None:
-            return Given(option, text, place, _parsed(option, place, text))
+            try:
+                return Given(option, text, place, option.parse(text))
+            except ValueError:
+                message = f"{place} is {text!r}; it must be {option.allowed}"
+                raise SettingsError(message) from None
     return Given(option, None, "")
-
-
-def _parsed(option: Option, place: str, text: str) -> object:
-    try:
-        return option.parse(text)
-    except ValueError:
-        raise SettingsError(f"{place} is {text!r}; it must be {option.allowed}") from None

@@ -26,6 +26,13 @@ def make_private(folder: Path) -> None:
         each.mkdir(mode=0o700, exist_ok=True)
 
 
+def read_up_to(path: Path, most: int) -> bytes | None:
+    """The bytes of a file; None where it has more than `most`. Raises OSError."""
+    with path.open("rb") as file:
+        text = file.read(most + 1)
+    return None if len(text) > most else text
+
+
 def keep(folder: Path, text: str, name: str, ending: str, now: datetime) -> Path:
     """Write a text into a new file of this folder (0600, the folder 0700) and return its path.
 

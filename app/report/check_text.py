@@ -68,7 +68,10 @@ def headline(case: Case, verdict: Verdict) -> Headline:
     if waits:
         return Headline("unknown", f"Nothing wrong so far; still reading {named(waits)} …")
     if warns:
-        return Headline("warn", f"{_wants(warns)}. {_served(case, reach)}")
+        return Headline(
+            "warn",
+            f"{count(warns, 'thing wants', 'things want')} attention. {_served(case, reach)}",
+        )
     if counts[Severity.UNKNOWN] or not verdict.complete:
         return Headline("unknown", f"{_unjudged(verdict)}. {_served(case, reach)}")
     return Headline("ok", _served(case, reach))
@@ -134,10 +137,6 @@ def _served(case: Case, reach: Reachability | None) -> str:
         return f"{every} {have} an address; no BGP session is configured."
     are = "are" if reach.total > 1 else "is"
     return f"{every} {have} an address and {are} announced by every node that should."
-
-
-def _wants(warns: int) -> str:
-    return f"{count(warns, 'thing')} {'wants' if warns == 1 else 'want'} attention"
 
 
 def _unjudged(verdict: Verdict) -> str:

@@ -58,23 +58,6 @@ _LOGS = {"ipam": OPERATOR_LOG, "bgp": AGENT_LOGS}
 _TITLES = {"ipam": "the operator on LB-IPAM", "bgp": "the agents on BGP"}
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A table or a log, as lines."""
-
-    title: str
-    """`sessions of talos-cp-1/172.29.51.1`, or what of it could not be read."""
-    lines: tuple[str, ...]
-    """Printable, without an end of line; the first is the header of a table."""
-
-
-def panels(
-    runbook: Runbook, step: Step, given: Parameters, snapshot: Snapshot
-) -> tuple[Panel, ...]:
-    """What a step shows beside its verdict."""
-    return tuple(_panels(runbook, step, given, snapshot))
-
-
 def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
     """What the tables and logs of a runbook are read from."""
     looks = [look for step in runbook.steps for look in step.look]
@@ -82,17 +65,24 @@ def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
     return tuple(dict.fromkeys((*found, *(_LOGS[look.log] for look in looks if look.log))))
 
 
-def _panels(runbook: Runbook, step: Step, given: Parameters, snapshot: Snapshot) -> Iterator[Panel]:
+def panels(
+    runbook: Runbook, step: Step, given: Parameters, snapshot: Snapshot
+) -> Iterator[PagePart]:
+    """The tables and logs beside a step: the title of each, then its lines."""
     for look in step.look:
         name = given.get(look.about, "")
         kind = runbook.parameters[look.about].kind if name else None
-        if look.table:
-            yield _table(look, kind, name, snapshot)
-        elif look.log:
-            yield _log(look, kind, name, snapshot)
+        if look.table or look.log:
+            show = _table if look.table else _log
+            title, lines = show(look, kind, name, snapshot)
+            yield PagePart("panel", one_line(title))
+            yield from (PagePart("row", line) for line in lines)
 
 
-def _table(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) -> Panel:
+def _table(
+    look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
+) -> tuple[str, Iterable[str]]:
+    """`sessions of talos-cp-1/172.29.51.1`, or what could not be read; then header and rows."""
     found = table(look.table)
     text = found.some(snapshot, _concerns(kind, name))
     header, *rows = text.splitlines()
@@ -102,7 +92,7 @@ def _table(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
     title = f"{look.table} of {name}" if name else look.table
     if unread:
         title += f" (not read: {', '.join(unread)})"
-    return Panel(one_line(title), (header, *_few(rows)) if rows else ("none",))
+    return title, (header, *_few(rows)) if rows else ("none",)
 
 
 def _few(lines: list[str]) -> Iterator[str]:
@@ -148,7 +138,9 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
     return wanted
 
 
-def _log(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) -> Panel:
+def _log(
+    look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
+) -> tuple[str, Iterable[str]]:
     health = snapshot.health_of(_LOGS[look.log])
     entries = snapshot.records[_LOGS[look.log]]
     shown = [entry for entry in entries.values() if _tells(entry, look, kind, name)]
@@ -158,7 +150,7 @@ def _log(look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot) 
     lines = [_line(entry) for entry in shown[-MOST:]]
     if len(shown) > MOST:
         lines.insert(0, f"{len(shown) - MOST} lines before these")
-    return Panel(one_line(title), tuple(lines) or ("none",))
+    return title, lines or ("none",)
 
 
 def _tells(entry: LogEntry, look: Look, kind: ParameterKind | None, name: str) -> bool:
@@ -229,9 +221,7 @@ def result_health(run: Run) -> Health:
     return known.get(run.result, "unknown")
 
 
-def parts(
-    run: Run, step: Step, found: Judgement | None, view: View, beside: Iterable[Panel] = ()
-) -> Iterator[PagePart]:
+def parts(run: Run, step: Step, found: Judgement | None, view: View) -> Iterator[PagePart]:
     """All that is said of a step of this run."""
     yield PagePart("ask", filled(step.ask, run.runbook, run.parameters))
     verdict = run.verdict(step)
@@ -253,9 +243,7 @@ def parts(
     if step.read:
         yield PagePart("read", filled(step.read, run.runbook, run.parameters))
     yield from (PagePart("command", each) for each in commands(run, step, found, view))
-    for panel in beside:
-        yield PagePart("panel", panel.title)
-        yield from (PagePart("row", line) for line in panel.lines)
+    yield from panels(run.runbook, step, run.parameters, view.case.snapshot)
     yield from (PagePart("note", f"{n.at:%H:%M:%SZ} {n.by}: {n.text}") for n in run.notes(step.id))
 
 

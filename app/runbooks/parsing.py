@@ -14,6 +14,7 @@ import yaml
 from msgspec import structs
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from app.config.state_dir import read_up_to
 from app.diagnosis.catalog import CODES
 from app.diagnosis.service_path.path import HopName
 from app.runbooks.schema import (
@@ -308,11 +309,10 @@ def _parameters(tree: Value, source: SourceLines) -> None:
 def read_file(path: Path) -> bytes:
     """The bytes of a runbook's file. Raises BadRunbook where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
+        text = read_up_to(path, LARGEST)
     except OSError as problem:
         raise BadRunbook(one_line(f"{path}: {problem.strerror or problem}")) from None
-    if len(text) > LARGEST:
+    if text is None:
         raise BadRunbook(one_line(f"{path}: is larger than {LARGEST >> 10} KiB; no runbook is"))
     return text
 

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from app.config.settings import config_path
-from app.config.state_dir import make_private, state_folder
+from app.config.state_dir import make_private, read_up_to, state_folder
 from app.report.json import indented
 from app.runbooks.engine import Back, Begun, Entry, Moved, Resumed, Run, Skipped
 from app.runbooks.library import Library
@@ -190,11 +190,10 @@ def new_file(folder: Path, runbook: str, now: datetime) -> Path:
 def read(path: Path) -> TranscriptDocument:
     """The transcript in a file. Raises BadTranscript."""
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
+        text = read_up_to(path, LARGEST)
     except OSError as problem:
         raise BadTranscript(one_line(f"{path}: {problem.strerror or problem}")) from None
-    if len(text) > LARGEST:
+    if text is None:
         raise BadTranscript(one_line(f"{path}: is larger than {LARGEST >> 20} MiB"))
     return parse(text, str(path))
 
