@@ -18,15 +18,15 @@ from collectors.cilium.records import Pool
 from collectors.kubernetes.api import ApiSession, Timing
 from collectors.kubernetes.records import ClusterVersion, Node
 from collectors.kubernetes.reflector import Reflector, VersionSource
-from collectors.kubernetes.resources import ApiGroup, Resource, resources
+from collectors.kubernetes.resources import Resource, resources
 from collectors.source import Deleted, Failed, Heard, Reason, Replaced, Update, Upserted
 from tests.api_server import Answer, ApiServer, Watch, bookmark, listing, serving, status, thing
 from tests.patience import PATIENCE
 
 NODE_NAMES = "/api/v1/nodes"
-NODE = Resource("nodes", "Node", ApiGroup("", ("v1",)), Node)
+NODE = Resource("nodes", "Node", "", ("v1",), Node)
 V2, ALPHA = (f"/apis/cilium.io/{version}/pools" for version in ("v2", "v2alpha1"))
-POOL = Resource("pools", "Pool", ApiGroup("cilium.io", ("v2", "v2alpha1")), Pool)
+POOL = Resource("pools", "Pool", "cilium.io", ("v2", "v2alpha1"), Pool)
 
 QUICK = Timing(
     list_timeout=30,
