@@ -23,7 +23,7 @@ from typing import Literal
 
 import msgspec
 
-from app.lab.fields import data, labels_of, shown
+from app.lab.fields import data, labels_of, made, shown
 from app.lab.store import Cluster, JsonObject, Resource
 
 REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -43,16 +43,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         """The HTTP status."""
-        self.status: JsonObject = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": message,
-            "reason": reason,
-            **({} if details is None else {"details": details}),
-            "code": code,
-        }
+        self.status = made("Status", message=message, reason=reason, details=details, code=code)
         """The body: a `metav1.Status`."""
 
 

@@ -230,26 +230,21 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
 def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
     now = stamp(plane.time).replace("Z", ".000Z")
     status: JsonObject = {
-        "last-failure-timestamp": "0001-01-01T00:00:00.000Z",
-        "last-success-timestamp": now,
-        "success-count": 28,
+        "failures": None,
+        "problem": None,
+        "failed": "0001-01-01T00:00:00.000Z",
+        "succeeded": now,
     }
     since = agent.failing_since
     if since is not None and name == _FAILING_CONTROLLER:
-        # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
-        failures = isqrt(2 * int((plane.time - since).total_seconds())) + 1
-        status |= {
-            "consecutive-failure-count": failures,
-            "failure-count": failures,
-            "last-failure-msg": 'Get "http://10.96.0.1/hello": context deadline exceeded',
-            "last-failure-timestamp": now,
-            "last-success-timestamp": stamp(since).replace("Z", ".000Z"),
+        status = {
+            # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
+            "failures": isqrt(2 * int((plane.time - since).total_seconds())) + 1,
+            "problem": 'Get "http://10.96.0.1/hello": context deadline exceeded',
+            "failed": now,
+            "succeeded": stamp(since).replace("Z", ".000Z"),
         }
-    return {
-        "configuration": {"error-retry": True, "interval": "1m0s"},
-        "name": name,
-        "status": dict(sorted(status.items())),
-    }
+    return made("Controller", name=name, **status)
 
 
 def _ipam(plane: Plane, agent: Agent) -> JsonObject:

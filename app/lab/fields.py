@@ -40,13 +40,17 @@ def data(file: str, key: str, shape: type[_Shape], **values: object) -> _Shape:
 
 
 def made(kind: str, /, **values: object) -> JsonObject:
-    """A new object from its template in `data/cluster.yaml`; `$name` stands for a value."""
+    """A new object from its template in `data/cluster.yaml`; `$name` stands for a value.
+
+    Where the value is None the key is left out.
+    """
     return mapping(_filled(mapping(_file("cluster"), "objects")[kind], values))
 
 
 def _filled(part: object, values: Mapping[str, object]) -> object:
     if isinstance(part, dict):
-        return {key: _filled(value, values) for key, value in part.items()}
+        filled = {key: _filled(value, values) for key, value in part.items()}
+        return {key: new for key, new in filled.items() if new is not None or part[key] is None}
     if isinstance(part, list):
         return [_filled(value, values) for value in part]
     if not isinstance(part, str) or "$" not in part:

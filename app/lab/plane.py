@@ -18,7 +18,7 @@ from datetime import datetime
 from random import Random
 from typing import NamedTuple
 
-from app.lab.fields import integer, key_of, labels_of, mapping, objects, text
+from app.lab.fields import integer, key_of, labels_of, made, mapping, objects, text
 from app.lab.store import Event, Expired, JsonObject, Logs, ResourceKey, Store, stamp
 
 NODES: ResourceKey = ("", "nodes")
@@ -207,16 +207,16 @@ class Plane:
             before = by_type.get(condition.type, {})
             same = before.get("status") == condition.status
             since = text(before, "lastTransitionTime") if same else stamp(self.time)
-            new: JsonObject = {
-                "lastTransitionTime": since,
-                "message": condition.message,
-                "status": condition.status,
-                "type": condition.type,
-            }
-            if condition.reason:
-                generation = integer(stored, "metadata", "generation", default=1)
-                new |= {"observedGeneration": generation, "reason": condition.reason}
-            by_type[condition.type] = dict(sorted(new.items()))
+            generation = integer(stored, "metadata", "generation", default=1)
+            by_type[condition.type] = made(
+                "Condition",
+                since=since,
+                message=condition.message,
+                generation=generation if condition.reason else None,
+                reason=condition.reason or None,
+                status=condition.status,
+                type=condition.type,
+            )
         if (listed := list(by_type.values())) != known:
             status = {**mapping(stored, "status"), "conditions": list[object](listed)}
             self.set_status(resource, stored, status)

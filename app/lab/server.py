@@ -47,6 +47,7 @@ from app.lab.access import (
     permit,
     review,
 )
+from app.lab.fields import made
 from app.lab.reads import (
     list_document,
     list_version,
@@ -256,15 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def kubeconfig(url: str, authority: bytes, token: str, context: str) -> JsonObject:
     """A kubeconfig with one cluster, one user and one context; its JSON is valid YAML."""
     certificate = base64.b64encode(authority).decode()
-    cluster = {"server": url, "certificate-authority-data": certificate}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": context, "cluster": cluster}],
-        "users": [{"name": context, "user": {"token": token}}],
-        "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
-        "current-context": context,
-    }
+    return made("Kubeconfig", context=context, url=url, certificate=certificate, token=token)
 
 
 class _Options(argparse.Namespace):

@@ -21,6 +21,7 @@ from datetime import datetime
 import msgspec
 
 from app.lab.fields import (
+    data,
     integer,
     key_of,
     labels_of,
@@ -113,13 +114,12 @@ class Workloads:
         owner = made(
             "Workload",
             kind=component.kind,
+            replicas=None if daemon else component.replicas,
             metadata=metadata,
             selector=component.selector,
             labels=labels,
             containers=_containers(component.containers),
         )
-        if not daemon:
-            owner["spec"] = {"replicas": component.replicas, **mapping(owner, "spec")}
         resource = DAEMON_SETS if daemon else DEPLOYMENTS
         owner = self.plane.put(resource, owner, "helm" if helm else "talos")
         template = self.suffix(10)
@@ -153,6 +153,7 @@ class Workloads:
         own = host if host_network else [address] if address else []
         pod = made(
             "Pod",
+            host_network=host_network or None,
             metadata=metadata,
             containers=_containers(containers),
             node=node,
@@ -166,8 +167,6 @@ class Workloads:
                 for name, image in containers.items()
             ],
         )
-        if host_network:
-            mapping(pod, "spec")["hostNetwork"] = True
         return self.plane.put(PODS, pod, "kubelet")
 
     def _host_addresses(self, node: str) -> list[str]:
@@ -236,14 +235,7 @@ class Workloads:
         return {"running": {"startedAt": stamp(self.plane.time)}}
 
     def _terminated(self, exit_code: int, started: str) -> JsonObject:
-        return {
-            "terminated": {
-                "exitCode": exit_code,
-                "reason": "Error",
-                "startedAt": started,
-                "finishedAt": stamp(self.plane.time),
-            }
-        }
+        return made("Terminated", code=exit_code, started=started, now=stamp(self.plane.time))
 
     def replace(self, pod: JsonObject) -> JsonObject:
         """The pod is deleted and its owner makes a new one on the same node."""
@@ -377,22 +369,8 @@ def first_status(pod: JsonObject) -> JsonObject:
 
 def node_verdict(kind: str, ready: bool) -> JsonObject:
     """Status, reason and message of a node condition, heartbeats coming or not."""
-    if kind == "NetworkUnavailable":
-        message = "Cilium is running on this node"
-        return {"status": "False", "reason": "CiliumIsUp", "message": message}
-    if not ready:
-        message = "Kubelet stopped posting node status."
-        return {"status": "Unknown", "reason": "NodeStatusUnknown", "message": message}
-    if kind == "Ready":
-        message = "kubelet is posting ready status"
-        return {"status": "True", "reason": "KubeletReady", "message": message}
-    what = {"MemoryPressure": "sufficient memory available", "DiskPressure": "no disk pressure"}
-    reason = {"MemoryPressure": "SufficientMemory", "DiskPressure": "NoDiskPressure"}
-    return {
-        "status": "False",
-        "reason": f"KubeletHas{reason.get(kind, 'SufficientPID')}",
-        "message": f"kubelet has {what.get(kind, 'sufficient PID available')}",
-    }
+    verdicts = data("cluster", "node_conditions", dict[str, JsonObject])
+    return verdicts[kind if ready or kind == "NetworkUnavailable" else "silent"]
 
 
 def _pod_conditions(now: str, ready: bool) -> list[object]:
@@ -409,37 +387,20 @@ def _numbers(status: JsonObject) -> JsonObject:
 
 
 def _counts(owner: JsonObject, desired: int, pods: int, ready: int, now: str) -> JsonObject:
+    lacking = desired - ready if ready < desired else None
     if text(owner, "kind") == "DaemonSet":
-        lacking: JsonObject = {"numberUnavailable": desired - ready} if ready < desired else {}
-        return {
-            "currentNumberScheduled": pods,
-            "numberMisscheduled": 0,
-            "desiredNumberScheduled": desired,
-            "numberReady": ready,
-            "observedGeneration": 1,
-            "updatedNumberScheduled": pods,
-            "numberAvailable": ready,
-            **lacking,
-        }
-    full = ready >= desired
-    available: JsonObject = {
-        "type": "Available",
-        "status": "True" if full else "False",
-        "lastUpdateTime": now,
-        "lastTransitionTime": now,
-        "reason": "MinimumReplicasAvailable" if full else "MinimumReplicasUnavailable",
-        "message": f"Deployment {'has' if full else 'does not have'} minimum availability.",
-    }
-    shown: JsonObject = {"readyReplicas": ready, "availableReplicas": ready} if ready else {}
-    lacking = {"unavailableReplicas": desired - ready} if not full else {}
-    return {
-        "observedGeneration": 1,
-        "replicas": pods,
-        "updatedReplicas": pods,
-        **shown,
-        **lacking,
-        "conditions": [available],
-    }
+        return made("DaemonSetStatus", pods=pods, desired=desired, ready=ready, lacking=lacking)
+    full = lacking is None
+    return made(
+        "DeploymentStatus",
+        pods=pods,
+        some=ready or None,
+        lacking=lacking,
+        full=str(full),
+        now=now,
+        reason=f"MinimumReplicas{'Available' if full else 'Unavailable'}",
+        has="has" if full else "does not have",
+    )
 
 
 _NAMES = uuid.UUID("b5f2b8f0-6d0e-4d2e-9f0e-0c1e6a7b9d11")
@@ -503,12 +464,7 @@ def _endpoint(node: str, address: str, pod: JsonObject) -> JsonObject:
     namespace, name = key_of(pod)
     uid = text(pod, "metadata", "uid")
     target: JsonObject = {"kind": "Pod", "namespace": namespace, "name": name, "uid": uid}
-    return {
-        "addresses": [address],
-        "conditions": {"ready": True, "serving": True, "terminating": False},
-        **({"targetRef": target} if pod else {}),
-        "nodeName": node,
-    }
+    return made("Endpoint", addresses=[address], target=target if pod else None, node=node)
 
 
 class CiliumEndpoints:
