@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isqrt
 
 from app.lab.agents import Agent, ExecFailure, Site
-from app.lab.fields import integer, made, mapping, name_of, objects, text, texts
+from app.lab.defaults import components
+from app.lab.fields import data, integer, made, mapping, name_of, objects, text, texts
 from app.lab.plane import (
     CILIUM_NODES,
     DAEMON_SETS,
@@ -25,13 +26,6 @@ from app.lab.plane import (
 from app.lab.store import JsonObject, stamp
 from app.lab.workloads import first_status, on_host_network
 
-_WORKLOADS = (
-    ("cilium", "DaemonSet", "k8s-app", "cilium"),
-    ("cilium-envoy", "DaemonSet", "k8s-app", "cilium-envoy"),
-    ("cilium-operator", "Deployment", "io.cilium/app", "operator"),
-    ("hubble-relay", "Deployment", "k8s-app", "hubble-relay"),
-    ("hubble-ui", "Deployment", "k8s-app", "hubble-ui"),
-)
 _COUNTED_ALWAYS = ("cilium", "cilium-operator", "clustermesh-apiserver", "hubble-relay")
 _OPTIONAL = ("cilium-envoy", "hubble-ui")
 
@@ -49,15 +43,6 @@ _FAILING_CONTROLLER = "cilium-health-ep"
 _CONTROLLERS = ("ipcache-inject-labels", "k8s-heartbeat", "endpoint-gc", _FAILING_CONTROLLER)
 
 _GREEN, _RED, _CYAN, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
-_DRAWING = (
-    "\x1b[33m    /¯¯\\",
-    "\x1b[36m /¯¯\x1b[33m\\__/\x1b[32m¯¯\\\x1b[0m    Cilium:             {0}",
-    "\x1b[36m \\__\x1b[31m/¯¯\\\x1b[32m__/\x1b[0m    Operator:           {1}",
-    "\x1b[32m /¯¯\x1b[31m\\__/\x1b[35m¯¯\\\x1b[0m    Envoy DaemonSet:    {2}",
-    "\x1b[32m \\__\x1b[34m/¯¯\\\x1b[35m__/\x1b[0m    Hubble Relay:       {3}",
-    "\x1b[34m\x1b[34m\x1b[34m    \\__/\x1b[0m       ClusterMesh:        {4}",
-    "",
-)
 
 
 def empty_report() -> JsonObject:
@@ -79,7 +64,7 @@ def report(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
     images: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
     phases: dict[str, object] = {name: {} for name in _COUNTED_ALWAYS}
     states: JsonObject = {}
-    for name, kind, label, value in _WORKLOADS:
+    for name, kind, label, value in _workloads(plane):
         owner = _owner(plane, kind, name)
         if owner is None:
             continue
@@ -105,6 +90,13 @@ def report(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
         "errors": _errors(site, errors),
         "helm_chart_version": plane.cilium,
     }
+
+
+def _workloads(plane: Plane) -> Iterator[tuple[str, str, str, str]]:
+    """Those of Cilium: name, kind, and the label of their pods."""
+    for each in components(plane.cilium):
+        if each.name.startswith(("cilium", "hubble")):
+            yield each.name, each.kind, *next(iter(each.selector.items()))
 
 
 def _owner(plane: Plane, kind: str, name: str) -> JsonObject | None:
@@ -133,7 +125,7 @@ def _state(kind: str, owner: JsonObject) -> JsonObject:
 
 def _errors(site: Site, errors: Mapping[str, ExecFailure]) -> JsonObject:
     listed: dict[str, dict[str, JsonObject]] = {}
-    for name, kind, label, value in _WORKLOADS:
+    for name, kind, label, value in _workloads(site.plane):
         owner = _owner(site.plane, kind, name)
         if name != "cilium" or owner is None:
             listed[name] = {name: _entry(disabled=owner is None)}
@@ -259,7 +251,7 @@ def summary(document: JsonObject) -> bytes:
     parts = ("cilium", "cilium-operator", "cilium-envoy", "hubble-relay", "clustermesh-apiserver")
     verdicts = [_verdict(mapping(document, "errors", name)) for name in parts]
     verdicts[2] = verdicts[2].replace("disabled", "disabled (using embedded mode)")
-    lines = [line.format(*verdicts) for line in _DRAWING]
+    lines = [line.format(*verdicts) for line in data("command", "drawing", list[str])]
     for name in mapping(document, "pod_state"):
         state = mapping(document, "pod_state", name)
         lines.append(f"{text(state, 'Type'):<23}{name:<25}{_readiness(state)}")

@@ -57,6 +57,11 @@ def _nothing() -> None:
     """There is nothing to undo."""
 
 
+def _restore(changed: Iterable[Undo]) -> None:
+    for undo in changed:
+        undo()
+
+
 def _switched(switch_of: Callable[[Simulation, FaultPlan], Callable[[bool], None]]) -> _Fault:
     """A fault that a switch begins (True) and ends."""
 
@@ -77,13 +82,7 @@ def _router_fault(change: Callable[[Router, FaultPlan, list[str]], Undo]) -> _Fa
         routers = [r for r in world.routers.values() if plan.router in ("", r.name)]
         changed = [change(router, plan, nodes) for router in routers]
         world.routers_changed()
-
-        def undo() -> None:
-            for restore in changed:
-                restore()
-            world.routers_changed()
-
-        return undo
+        return partial(_restore, [*changed, world.routers_changed])
 
     return begin
 
@@ -116,13 +115,7 @@ def _agent_fault(change: Callable[[Agent], Undo]) -> _Fault:
     """A fault inside agents."""
 
     def begin(world: Simulation, plan: FaultPlan) -> Undo:
-        changed = [change(agent) for agent in _agents(world, plan)]
-
-        def undo() -> None:
-            for restore in changed:
-                restore()
-
-        return undo
+        return partial(_restore, [change(agent) for agent in _agents(world, plan)])
 
     return begin
 

@@ -73,7 +73,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses of type CiliumInternalIP."""
 
 
-class RouterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RouterPlan(msgspec.Struct, forbid_unknown_fields=True):
     """A router outside the cluster."""
 
     name: str
@@ -82,8 +82,10 @@ class RouterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold: int = 90
     families: tuple[str, ...] = ("ipv4", "ipv6")
     routes: dict[str, int] = {}
+    """How many routes it sends, by address family."""
     password: str = ""
     hops: int = 1
+    """IP hops from the nodes; a session over more than one needs ebgpMultihop."""
     holds: dict[str, int] = {}
     """Nodes to which it offers another hold time."""
 

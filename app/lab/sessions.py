@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+import msgspec
+
 from app.lab.fields import seconds
 from app.lab.plane import Plane
+from app.lab.scenario import RouterPlan
 
 AFI_NAMES = ("ipv4", "ipv6")
 
@@ -29,27 +32,14 @@ class Greeting(Enum):
     WRONG_ASN = "the peer's AS number is not the configured one"
 
 
-@dataclass(slots=True)
-class Router:
-    """One router, by the address that the cluster peers with."""
+class Router(RouterPlan):
+    """One router, by the address that the cluster peers with, as it is now."""
 
-    name: str
-    address: str
-    asn: int
-    hold: int = 90
-    families: tuple[str, ...] = AFI_NAMES
-    routes: dict[str, int] = field(default_factory=lambda: {"ipv4": 1})
-    """How many routes it sends, by address family."""
-    password: str = ""
-    hops: int = 1
-    """IP hops from the nodes; a session over more than one needs ebgpMultihop."""
-    holds: dict[str, int] = field(default_factory=dict)
-    """Nodes to which it offers another hold time."""
     running: bool = True
     frozen: bool = False
-    refuses: set[str] = field(default_factory=set)
+    refuses: set[str] = msgspec.field(default_factory=set)
     """Nodes it has no neighbor for: it closes their connections without a word."""
-    shut_down: set[str] = field(default_factory=set)
+    shut_down: set[str] = msgspec.field(default_factory=set)
     """Nodes whose neighbor is administratively down on the router."""
 
     def greeting(self, node: str, peer_asn: int, password: str, ttl: int) -> Greeting:
