@@ -18,20 +18,9 @@ from textual.timer import Timer
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, plain
+from app.runbooks import engine
 from app.runbooks.connectivity import Trial
-from app.runbooks.engine import (
-    CannotGoOn,
-    Hand,
-    Noted,
-    Run,
-    advance,
-    answer,
-    back,
-    judgements,
-    note,
-    observe,
-    skip,
-)
+from app.runbooks.engine import CannotGoOn, Hand, Noted, Run
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
 from app.runbooks.page import (
     VERDICT_HEALTH,
@@ -221,17 +210,17 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             self.table.select(step.id)
             self.flash(_how_to_answer(step))
         else:
-            self._do(advance)
+            self._do(engine.advance)
 
     def action_previous(self) -> None:
         """Back to the step before."""
-        self._do(back)
+        self._do(engine.back)
 
     def action_skip(self) -> None:
         """On without a verdict; why, is asked."""
 
         async def entered(text: str) -> None:
-            self._do(lambda run, hand: skip(run, text, hand))
+            self._do(lambda run, hand: engine.skip(run, text, hand))
 
         self.ask(Question(sign="skip", hint="why this step is skipped", entered=entered))
 
@@ -240,7 +229,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
 
         async def entered(text: str) -> None:
             self.flash("noted")
-            self._do(lambda run, hand: note(run, text, hand))
+            self._do(lambda run, hand: engine.note(run, text, hand))
             if self._recorder.problem:
                 self.flash(f"noted, and not kept: {self._recorder.problem}")
 
@@ -258,8 +247,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
         if digit > len(choices):
             self.flash("this step asks for no answer" if not choices else "there is no such answer")
             return
-        self._do(lambda run, hand: answer(run, step, choices[digit - 1].key, hand))
-        self.flash(f"{choices[digit - 1].says}")
+        chosen = choices[digit - 1]
+        self._do(lambda run, hand: engine.answer(run, step, chosen.key, hand))
+        self.flash(chosen.says)
 
     async def action_whole(self) -> None:
         """Give the page the whole body; Esc gives it back."""
@@ -366,8 +356,9 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             self._present(self._judged(self.run, self._picture.view))
 
     def _judged(self, run: Run, view: View) -> RunPicture:
-        found = judgements(run, view)
-        return RunPicture(run, observe(run, found, view, self._hand().by), view, found)
+        found = engine.judgements(run, view)
+        seen = engine.observe(run, found, view, self._hand().by)
+        return RunPicture(run, seen, view, found)
 
     def _present(self, picture: RunPicture) -> None:
         self._picture, self.run = picture, picture.run

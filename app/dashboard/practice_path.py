@@ -5,11 +5,12 @@ Whoever set up the cluster says what is wrong with it; nothing here knows how it
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from app.report.lines import plain, text_of, wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,20 +49,12 @@ class SolutionSection:
 
 def text(sections: Sequence[SolutionSection], width: int) -> str:
     """The solution for a terminal of so many columns."""
+    width = min(width, WIDTH)
     parts = []
     for section in sections:
-        lines = (
-            textwrap.fill(
-                line,
-                min(width, WIDTH),
-                initial_indent="  ",
-                subsequent_indent="      ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for line in section.lines
-        )
-        parts.append("\n".join((section.title, *lines)))
+        lines = [plain(f"  {line}") for line in section.lines]
+        rows = (row for line in lines for row in wrapped(line, width, 6, split=False))
+        parts.append("\n".join((section.title, *(text_of(row).rstrip() for row in rows))))
     return "\n\n".join(parts) + "\n"
 
 

@@ -412,13 +412,11 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         self.post_message(self.Wanted())
         self.call_after_refresh(self.show_keys)
 
-    def on_screen_suspend(self) -> None:
-        """Stop reading what only this screen needs."""
-        self._held.close()
-
     def on_unmount(self) -> None:
         """Stop reading what only this screen needs."""
         self._held.close()
+
+    on_screen_suspend = on_unmount
 
     def on_resize(self) -> None:
         """The sources may have more room now, or less, and so may the keys."""

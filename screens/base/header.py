@@ -49,7 +49,7 @@ def sources(snapshot: Snapshot, kinds: Sequence[Kind[object]], room: int) -> Lin
     known = [
         health
         for health in snapshot.health.values()
-        if health.kind in kinds and not (health.kind.tier == "API" and _unserved(health))
+        if health.kind in kinds and not (health.kind.tier == "API" and health.state is State.ABSENT)
     ]
     full = _side_by_side(_source_span(snapshot, health) for health in known)
     if length(full) <= room:
@@ -79,11 +79,6 @@ def _by_state(known: Sequence[SourceHealth]) -> Iterator[Span]:
         yield Span(f"{mark}{counts[state]} {state}", tone)
 
 
-def _unserved(health: SourceHealth) -> bool:
-    """A kind that this cluster does not have is no fault of the way to it."""
-    return health.state is State.ABSENT
-
-
 def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -> Span:
     running = [health for health in members if health.state is not State.OFF]
     if not running:
@@ -91,7 +86,8 @@ def _tier_span(snapshot: Snapshot, name: str, members: Sequence[SourceHealth]) -
     beat = next((health for health in running if health.kind == VERSION), None)
     if beat is not None and beat.state in (State.FAILING, State.STALE, State.LOADING):
         running = [beat]
-    counted = [h for h in running if not (name == "API" and _unserved(h))] or running
+    # A kind that this cluster does not have is no fault of the way to it.
+    counted = [h for h in running if not (name == "API" and h.state is State.ABSENT)] or running
     worst = min((health.state for health in counted), key=_WORSE.index)
     mark, tone = _MARK[worst]
     read = [health.read_at for health in running if health.read_at]
