@@ -16,7 +16,7 @@ import trustme
 from aiohttp import web
 
 from app.lab.cilium_stub import Answer
-from app.lab.resources import RESOURCES
+from app.lab.resources import resources
 from app.lab.server import KubernetesApi, kubeconfig
 from app.lab.store import Cluster, JsonObject, Logs, Store
 
@@ -134,7 +134,7 @@ def small_cluster(clock: Hands | None = None, forbidden: frozenset[str] = frozen
     """Two nodes' worth of pods, three services, a pool; nothing moves by itself."""
     clock = clock or Hands()
     store = Store(clock)
-    for resource in RESOURCES:
+    for resource in resources("1.21.0"):
         store.register(resource)
     for name in ("home", "kube-system"):
         store.put(("", "namespaces"), {"metadata": {"name": name}, "status": {"phase": "Active"}})

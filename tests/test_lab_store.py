@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lab.resources import RESOURCES, resources
+from app.lab.resources import resources
 from app.lab.store import Expired, JsonObject, Logs, Store, stamp
 from tests.lab_serving import NOON, SERVICES, Hands, service
 from tests.patience import PATIENCE
@@ -21,7 +21,7 @@ POD = ("kube-system", "cilium-a", "cilium-agent")
 @pytest.fixture
 def store() -> Store:
     store = Store(Hands(), history=5)
-    for resource in RESOURCES:
+    for resource in resources("1.21.0"):
         store.register(resource)
     return store
 
@@ -136,7 +136,7 @@ def test_any_remembered_moment_can_be_seen_again(
     steps: list[tuple[str, str, str]], data: st.DataObject
 ) -> None:
     store = Store(Hands())
-    for resource in RESOURCES:
+    for resource in resources("1.21.0"):
         store.register(resource)
     moments = {store.version: store.all(SERVICES)}
     for name, act, label in steps:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from app.lab.fields import data, integer, labels_of, objects, shown, texts, truth
+from app.lab.fields import data, integer, labels_of, made, objects, shown, texts, truth
 from app.lab.plane import Minor, minor
 from app.lab.store import JsonObject, Resource
 
@@ -54,10 +54,6 @@ def resources(
     return (*data("api", "standard", tuple[Resource, ...]), *kinds.values())
 
 
-RESOURCES = resources("1.21.0")
-"""What a cluster with the newest known Cilium serves."""
-
-
 _REVIEWS = Resource(
     "authorization.k8s.io", ("v1",), "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
 )
@@ -72,33 +68,22 @@ def discovery_document(path: str, resources: Iterable[Resource]) -> JsonObject |
     known = [*resources, _REVIEWS]
     match path.strip("/").split("/"):
         case ["api"]:
-            return _core_versions()
+            return made("APIVersions")
         case ["apis"]:
             return _group_list(known)
         case ["api", version]:
             return _resource_list("", version, known)
-        case ["apis", group]:
-            return _group(group, known)
+        case ["apis", group] if _versions(group, known):
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group_entry(group, known)}
         case ["apis", group, version]:
             return _resource_list(group, version, known)
     return None
-
-
-def _core_versions() -> JsonObject:
-    address = {"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:6443"}
-    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]}
 
 
 def _group_list(resources: Sequence[Resource]) -> JsonObject:
     names = dict.fromkeys(resource.group for resource in resources if resource.group)
     groups = [_group_entry(name, resources) for name in names]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-
-
-def _group(group: str, resources: Sequence[Resource]) -> JsonObject | None:
-    if not _versions(group, resources):
-        return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group_entry(group, resources)}
 
 
 def _group_entry(group: str, resources: Sequence[Resource]) -> JsonObject:

@@ -89,38 +89,40 @@ class FamilyCounts(RecordPart, frozen=True):
         return f"{self.afi}/{self.safi}"
 
 
-class BgpPeer(RecordPart, frozen=True):
+class BgpPeer(RecordPart, frozen=True, rename="kebab"):
     """One session of one node, as its agent sees it. Times are in seconds."""
 
     name: str = ""
     """Name in the node's configuration; "" before Cilium 1.20."""
-    local_asn: int = 0
-    peer_asn: int = 0
+    local_asn: Count = 0
+    peer_asn: Count = 0
     """0 when any is accepted and none was negotiated yet."""
     peer_address: str = ""
-    peer_port: int = 0
-    state: str = "unknown"
+    peer_port: Count = 0
+    state: str = msgspec.field(default="unknown", name="session-state")
     """`idle`, `connect`, `active`, `open_sent`, `open_confirm`, `established` or `unknown`."""
     uptime: float | None = None
     """How long it is established; None while it is not."""
     families: tuple[FamilyCounts, ...] = ()
-    configured_hold_time: int = 0
-    applied_hold_time: int = 0
+    configured_hold_time: Count = msgspec.field(default=0, name="configured-hold-time-seconds")
+    applied_hold_time: Count = msgspec.field(default=0, name="applied-hold-time-seconds")
     """0 until negotiated."""
-    configured_keepalive: int = 0
-    applied_keepalive: int = 0
+    configured_keepalive: Count = msgspec.field(
+        default=0, name="configured-keep-alive-time-seconds"
+    )
+    applied_keepalive: Count = msgspec.field(default=0, name="applied-keep-alive-time-seconds")
     """0 until negotiated."""
-    connect_retry: int = 0
-    multihop_ttl: int = 0
+    connect_retry: Count = msgspec.field(default=0, name="connect-retry-time-seconds")
+    multihop_ttl: Count = msgspec.field(default=0, name="ebgp-multihop-ttl")
     """1 for a session over one hop."""
-    graceful_restart: bool = False
+    graceful_restart: bool = msgspec.field(default=False, name="-restart")
     restart_time: int = 0
     """How long the router keeps our routes while the agent restarts."""
-    tcp_password: bool = False
+    tcp_password: bool = msgspec.field(default=False, name="tcp-password-enabled")
     """Whether a password is in use, not only configured."""
-    local_capabilities: tuple[Capability, ...] = ()
+    local_capabilities: tuple[Capability, ...] = msgspec.field(default=(), name="-local")
     """Empty before Cilium 1.19, and before the first OPEN."""
-    remote_capabilities: tuple[Capability, ...] = ()
+    remote_capabilities: tuple[Capability, ...] = msgspec.field(default=(), name="-remote")
     """Empty before Cilium 1.19, and until the router has sent its OPEN."""
 
     @property

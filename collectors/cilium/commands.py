@@ -46,7 +46,6 @@ from collectors.cilium.command_records import (
     CliVersion,
     Count,
     FailingController,
-    FamilyCounts,
     NodePeers,
     NodeRoutes,
     Path,
@@ -60,7 +59,7 @@ from collectors.source import ReadError, Reason
 # --- cilium bgp peers
 
 
-class _CapabilityBytes(msgspec.Struct, frozen=True, gc=False):
+class _Bytes(msgspec.Struct, frozen=True, gc=False):
     capabilities: str = ""
     base64: str = ""
 
@@ -70,27 +69,13 @@ class _GracefulRestart(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     restart_time_seconds: Count = 0
 
 
-class _Peer(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
-    """BgpPeer on the wire."""
+class _Peer(BgpPeer, frozen=True, gc=False, rename="kebab"):
+    """BgpPeer on the wire: what has another form there."""
 
-    name: str = ""
-    local_asn: Count = 0
-    peer_asn: Count = 0
-    peer_address: str = ""
-    peer_port: Count = 0
-    session_state: str = "unknown"
     uptime_nanoseconds: Count = 0
-    families: tuple[FamilyCounts, ...] = ()
-    configured_hold_time_seconds: Count = 0
-    applied_hold_time_seconds: Count = 0
-    configured_keep_alive_time_seconds: Count = 0
-    applied_keep_alive_time_seconds: Count = 0
-    connect_retry_time_seconds: Count = 0
-    ebgp_multihop_ttl: Count = 0
-    graceful_restart: _GracefulRestart = _GracefulRestart()
-    tcp_password_enabled: bool = False
-    local_capabilities: tuple[_CapabilityBytes, ...] = ()
-    remote_capabilities: tuple[_CapabilityBytes, ...] = ()
+    restart: _GracefulRestart = msgspec.field(default=_GracefulRestart(), name="graceful-restart")
+    local: tuple[_Bytes, ...] = msgspec.field(default=(), name="local-capabilities")
+    remote: tuple[_Bytes, ...] = msgspec.field(default=(), name="remote-capabilities")
 
 
 _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
@@ -112,38 +97,23 @@ def _node_peers(node: str, raw: bytes) -> NodePeers:
 
 
 def _peer(wire: _Peer) -> BgpPeer:
-    return BgpPeer(
-        name=wire.name,
-        local_asn=wire.local_asn,
-        peer_asn=wire.peer_asn,
-        peer_address=wire.peer_address,
-        peer_port=wire.peer_port,
-        state=wire.session_state or "unknown",
+    alike = {name: getattr(wire, name) for name in BgpPeer.__struct_fields__}
+    return msgspec.structs.replace(
+        BgpPeer(**alike),
+        state=wire.state or "unknown",
         uptime=wire.uptime_nanoseconds / 1e9 if wire.uptime_nanoseconds else None,
-        families=wire.families,
-        configured_hold_time=wire.configured_hold_time_seconds,
-        applied_hold_time=wire.applied_hold_time_seconds,
-        configured_keepalive=wire.configured_keep_alive_time_seconds,
-        applied_keepalive=wire.applied_keep_alive_time_seconds,
-        connect_retry=wire.connect_retry_time_seconds,
-        multihop_ttl=wire.ebgp_multihop_ttl,
-        graceful_restart=wire.graceful_restart.enabled,
-        restart_time=wire.graceful_restart.restart_time_seconds,
-        tcp_password=wire.tcp_password_enabled,
-        local_capabilities=_capabilities(wire.local_capabilities),
-        remote_capabilities=_capabilities(wire.remote_capabilities),
+        graceful_restart=wire.restart.enabled,
+        restart_time=wire.restart.restart_time_seconds,
+        local_capabilities=_capabilities(wire.local),
+        remote_capabilities=_capabilities(wire.remote),
     )
 
 
-def _capabilities(wire: tuple[_CapabilityBytes, ...]) -> tuple[Capability, ...]:
+def _capabilities(wire: tuple[_Bytes, ...]) -> tuple[Capability, ...]:
     return decode_capabilities(read_bytes(each.capabilities or each.base64) for each in wire)
 
 
 # --- cilium bgp routes
-
-
-class _Bytes(msgspec.Struct, frozen=True, gc=False):
-    base64: str = ""
 
 
 class _Family(msgspec.Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 
 from collectors.kubernetes.answers import ApiError
@@ -20,6 +21,8 @@ from collectors.source import ReadError, Reason
 TIMEOUT = 10.0
 """Seconds in which one object must be there."""
 
+_USABLE = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._:-]+\Z")
+"""What can stand in a path as it is: DNS labels, dots, and colons of RBAC."""
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -35,7 +38,7 @@ async def read_object(session: ApiSession, kind: str, namespace: str, name: str)
     if served is None:
         text = f"a {one_line(kind)} is no object of the API that can be read"
         raise ReadError(Reason.ABSENT, text)
-    if not (_usable(name) and (served.cluster_scoped or _usable(namespace))):
+    if not (_USABLE.match(name) and (served.cluster_scoped or _USABLE.match(namespace))):
         text = f"{one_line(f'{namespace}/{name}')!r} is no name of an object"
         raise ReadError(Reason.ABSENT, text)
     absent: ApiError | None = None
@@ -88,12 +91,3 @@ def _pruned(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if not left:
             del kept["annotations"]
     return {**document, "metadata": kept}
-
-
-def _usable(name: str) -> bool:
-    """Whether a name can stand in a path as it is: DNS labels, dots, and colons of RBAC."""
-    return (
-        bool(name)
-        and all(c.isascii() and (c.isalnum() or c in "-._:") for c in name)
-        and (name not in (".", ".."))
-    )
