@@ -6,7 +6,8 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,7 @@ def _obey(words: list[str], inner: list[str] | None) -> int:
     try:
         options = grammar().parse_args(words)
         if options.command == "lab":
-            from app.cli import lab
-
-            return lab.run(options, inner, _run, _no_dashboard() or _dashboard)
+            return _subcommand("lab")(options, inner, _run, _no_dashboard() or _dashboard)
         if inner is not None:
             return _refuse("-- stands only after lab, before the command to run on it")
         return _run(options, {})
@@ -79,42 +78,29 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
-    """Run a subcommand; of the modules of all of them, its own is imported and no other."""
+    """Run a subcommand, or the dashboard where there is none."""
     flags, config = flags_of(options, given), config_file(options)
     if options.command == "info":
-        from app.cli import info
-
-        return info.run(flags, config)
+        return _subcommand("info")(flags, config)
     if options.command == "config":
         return configuration.run(options.word, flags, config)
     settings = configuration.settings_of(flags, config)
     why = _no_dashboard()
     resumes = options.command == "runbook" and options.word == "resume" and not options.output
-    match options.command:
-        case "get":
-            from app.cli import get
-
-            return get.run(options, settings)
-        case "check":
-            from app.cli import check
-
-            return check.run(options, settings)
-        case "explain":
-            from app.cli import explain
-
-            return explain.run(options, settings)
-        case "runbook" if why or not resumes:
-            from app.cli import runbook
-
-            return runbook.run(options, settings)
+    if options.command and (why or not resumes):
+        return _subcommand(options.command)(options, settings)
     if why:
-        from app.cli import check
-
         sys.stderr.write(f"ciliscope: {why}, so this is `ciliscope check`\n")
         checked = grammar().parse_args(["check"])
         checked.config = config
-        return check.run(checked, settings)
+        return _subcommand("check")(checked, settings)
     return _dashboard(options, settings, resumes=resumes)
+
+
+def _subcommand(name: str) -> Callable[..., int]:
+    """What runs a subcommand; of the modules of all of them, its own is imported and no other."""
+    found: Callable[..., int] = import_module(f"app.cli.{name}").run
+    return found
 
 
 def _dashboard(
