@@ -18,7 +18,7 @@ from app.diagnosis.catalog import CODES, Code, code, docs_page
 from app.diagnosis.diagnoser import Verdict, category_of
 from app.diagnosis.explain import Explanation
 from app.diagnosis.service_path.path import PrefixPath, ServicePath
-from app.model.finding import Finding, Severity
+from app.model.finding import Evidence, Finding, Severity
 from app.model.wording import more
 from app.report.check_text import ignored_lines, not_read
 from app.report.finding_lines import REPORT, finding_lines, names
@@ -43,16 +43,6 @@ class SubjectItem(Item, frozen=True):
     name: str
 
 
-class EvidenceItem(Item, frozen=True):
-    """One observation."""
-
-    source: str
-    object: str
-    field: str
-    value: str
-    age: float | None
-
-
 class FindingItem(Item, frozen=True):
     """One finding."""
 
@@ -62,7 +52,7 @@ class FindingItem(Item, frozen=True):
     severity: str
     subject: SubjectItem
     summary: str
-    evidence: tuple[EvidenceItem, ...]
+    evidence: tuple[Evidence, ...]
     remedy: str
     command: str
     caused_by: tuple[str, ...]
@@ -96,7 +86,7 @@ class HopItem(Item, frozen=True):
     name: str
     state: str
     reason: str
-    evidence: tuple[EvidenceItem, ...]
+    evidence: tuple[Evidence, ...]
     findings: tuple[str, ...]
     """Ids of what is wrong here."""
 

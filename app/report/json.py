@@ -22,7 +22,10 @@ SCHEMA_VERSION = 1
 
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
-    """An object of a document: a row of a table, or a part of one."""
+    """An object of a document: a row of a table, or a part of one.
+
+    A part may be a record of the model, where all its fields are shown.
+    """
 
 
 ItemType = TypeVar("ItemType", bound=Item)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app.model.sessions import Session, Witness, sessions
+from app.model.sessions import FamilyCount, Session, Witness, sessions
 from app.model.wording import age, duration
 from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, optional, sign
 from app.report.json import Item, item
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from app.model.session_history import Flaps, SessionEvent
     from app.report.lines import Tone
     from collectors.cilium.command_records import BgpPeer
-
-
-class FamilyItem(Item, frozen=True):
-    """Prefixes of one family of a session."""
-
-    afi: str
-    safi: str
-    received: int
-    advertised: int
 
 
 class WitnessItem(Item, frozen=True):
@@ -52,7 +43,7 @@ class SessionItem(Item, frozen=True):
     uptime: float | None
     received: int
     advertised: int
-    families: tuple[FamilyItem, ...]
+    families: tuple[FamilyCount, ...]
     hold_time: int | None
     keepalive_time: int | None
     tcp_password: bool | None
