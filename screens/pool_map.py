@@ -362,13 +362,10 @@ def _row_line(
     pool: PoolMap, found: AddressRange, row: Sequence[MapCell], labels: int, width: int
 ) -> Line:
     if row[0].gap:
-        inside = pool.inside(row[0])
-        if pool.marks.held is None:
-            words = f"{number(row[0].size)} more"
-        elif inside.held or inside.requested:
-            words = f"{number(row[0].size)} more, {len(inside.held)} used"
-        else:
-            words = f"{number(row[0].size)} free"
+        inside, unknown = pool.inside(row[0]), pool.marks.held is None
+        free = not (unknown or inside.held or inside.requested)
+        used = "" if unknown or free else f", {len(inside.held)} used"
+        words = f"{number(row[0].size)} {'free' if free else 'more'}{used}"
         return plain(cut(f" {'┄' * 3} {words}", width), "none")
     spans = [Span(f" {_label(found, row[0]):<{labels}} ")]
     for place, cell in enumerate(row):

@@ -339,7 +339,7 @@ class RunbookScreen(DetailScreen[RunPicture | None]):
             again = " again" if step.id in self.run.ran else ""
             yield PagePart("wait", test.obstacle or f"1 runs it{again}, after one more question.")
             if not again:
-                yield from test.offer
+                yield from (PagePart("effect", each) for each in test.offer)
 
     # --- what happens
 

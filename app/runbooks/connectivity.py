@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from app.config.settings import Settings
 from app.pipeline.sources import cilium_cli
 from app.runbooks.engine import Hand, Ran
-from app.runbooks.page import PagePart
 from app.runbooks.schema import StepVerdict
 from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
@@ -154,15 +153,14 @@ class Trial:
         self._cancel: Callable[[], None] | None = None
 
     @property
-    def offer(self) -> tuple[PagePart, ...]:
+    def offer(self) -> tuple[str, ...]:
         """What it would do, by which command, and how that is removed again."""
         proposed = self.proposal
-        shown = (
+        return (
             *proposed.effects,
             f"It is run as: {proposed.command}",
             f"By hand it is removed by: {proposed.cleanup}",
         )
-        return tuple(PagePart("effect", each) for each in shown)
 
     @property
     def obstacle(self) -> str:

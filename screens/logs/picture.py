@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import LOGS_ALLOCATIONS, transitions
+from app.model.wording import more
 from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span, age_of, plain, time_of_day, wrapped
 from app.report.tables.logs import (
@@ -264,7 +265,7 @@ def _moments(row: LogRow) -> Iterator[str]:
         yield from moments
         return
     yield from moments[: MANY // 2]
-    yield f"… {len(moments) - MANY} more"
+    yield more(len(moments) - MANY).replace("and", "…")
     yield from moments[-(MANY // 2) :]
 
 
