@@ -40,9 +40,7 @@ from collectors.cilium.records import (
     NodeConfig,
     NodeConfigSpec,
     NodeConfigStatus,
-    NodeInstance,
     NodeInstanceStatus,
-    NodePeer,
     NodePeerStatus,
     PeerConfig,
     PeerConfigSpec,
@@ -175,12 +173,12 @@ def node_config(node: str, prefixes: int) -> NodeConfig:
     reference = NamedReference("router")
     count = RouteCount("ipv4", "unicast", 1, prefixes)
     status = NodePeerStatus("router", PEER, 64513, "established", THEN, route_count=(count,))
-    peers = (NodePeer("router", PEER, 64513, peer_config_ref=reference),)
+    peers = (ClusterPeer("router", PEER, 64513, peer_config_ref=reference),)
     owned = metadata(node)
     owner = OwnerReference("CiliumBGPClusterConfig", "main")
     return NodeConfig(
         msgspec.structs.replace(owned, owner_references=(owner,)),
-        NodeConfigSpec((NodeInstance("main", 64512, peers=peers),)),
+        NodeConfigSpec((ClusterInstance("main", 64512, peers=peers),)),
         NodeConfigStatus((NodeInstanceStatus("main", 64512, (status,)),)),
     )
 

@@ -44,8 +44,6 @@ from collectors.cilium.records import (
     Neighbor,
     NodeConfig,
     NodeConfigOverride,
-    NodeInstance,
-    NodePeer,
     PeerConfig,
     PeerConfigSpec,
     PeerFamily,
@@ -396,7 +394,10 @@ def cluster_configs_of(
 
 
 def _rendered(
-    inputs: _Inputs, config: NodeConfig, instance: NodeInstance, settings: Mapping[str, _Settings]
+    inputs: _Inputs,
+    config: NodeConfig,
+    instance: ClusterInstance,
+    settings: Mapping[str, _Settings],
 ) -> Iterator[Peering]:
     discovered = {
         (reported.name, peer.name): peer.peer_address
@@ -422,7 +423,7 @@ def _v2_peering(
     owner: Ref,
     instance: str,
     local_asn: int,
-    peer: ClusterPeer | NodePeer,
+    peer: ClusterPeer,
     address: str,
     settings: _Settings,
     *,
@@ -464,9 +465,7 @@ def _all_settings(inputs: _Inputs) -> Mapping[str, _Settings]:
     }
 
 
-def _settings(
-    inputs: _Inputs, peer: ClusterPeer | NodePeer, known: Mapping[str, _Settings]
-) -> _Settings:
+def _settings(inputs: _Inputs, peer: ClusterPeer, known: Mapping[str, _Settings]) -> _Settings:
     name = peer.peer_config_ref.name if peer.peer_config_ref else ""
     if name in known:
         return known[name]

@@ -90,7 +90,10 @@ class FamilyCounts(RecordPart, frozen=True):
 
 
 class BgpPeer(RecordPart, frozen=True, rename="kebab"):
-    """One session of one node, as its agent sees it. Times are in seconds."""
+    """One session of one node, as its agent sees it. Times are in seconds.
+
+    A name that begins with `-` is on no wire: what has another form there is filled in afterwards.
+    """
 
     name: str = ""
     """Name in the node's configuration; "" before Cilium 1.20."""

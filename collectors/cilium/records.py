@@ -89,7 +89,7 @@ class AutoDiscovery(RecordPart, frozen=True):
 
 
 class ClusterPeer(RecordPart, frozen=True):
-    """A peer of an instance in a CiliumBGPClusterConfig."""
+    """A peer of an instance in a CiliumBGPClusterConfig, or in what is rendered for a node."""
 
     name: str = ""
     peer_address: str = ""
@@ -100,7 +100,7 @@ class ClusterPeer(RecordPart, frozen=True):
 
 
 class ClusterInstance(RecordPart, frozen=True):
-    """A BGP instance in a CiliumBGPClusterConfig."""
+    """A BGP instance in a CiliumBGPClusterConfig, or in what is rendered for a node."""
 
     name: str = ""
     local_asn: int = msgspec.field(default=0, name="localASN")
@@ -217,28 +217,10 @@ class Advertisement(Object, frozen=True):
     spec: AdvertisementSpec = AdvertisementSpec()
 
 
-class NodePeer(RecordPart, frozen=True):
-    """A peer in the `spec` of a CiliumBGPNodeConfig."""
-
-    name: str = ""
-    peer_address: str = ""
-    peer_asn: int = msgspec.field(default=0, name="peerASN")
-    auto_discovery: AutoDiscovery | None = None
-    peer_config_ref: NamedReference | None = None
-
-
-class NodeInstance(RecordPart, frozen=True):
-    """A BGP instance in the `spec` of a CiliumBGPNodeConfig."""
-
-    name: str = ""
-    local_asn: int = msgspec.field(default=0, name="localASN")
-    peers: tuple[NodePeer, ...] = ()
-
-
 class NodeConfigSpec(RecordPart, frozen=True):
     """`spec` of a CiliumBGPNodeConfig."""
 
-    bgp_instances: tuple[NodeInstance, ...] = ()
+    bgp_instances: tuple[ClusterInstance, ...] = ()
 
 
 class RouteCount(RecordPart, frozen=True):

@@ -34,7 +34,6 @@ from collectors.cilium.records import (
     ClusterInstance,
     NodeConfig,
     NodeConfigOverride,
-    NodeInstance,
     PeerConfig,
 )
 
@@ -269,7 +268,7 @@ def override_names_nothing(case: Case) -> Iterator[Finding]:
 def _instances(case: Case, node: str) -> Mapping[str, frozenset[str]]:
     """The instances of a node and the names of their peers."""
     config: NodeConfig | None = case.records[NODE_CONFIGS].get(node)
-    found: Iterable[NodeInstance | ClusterInstance]
+    found: Iterable[ClusterInstance]
     if config is not None:
         found = config.spec.bgp_instances
     else:
