@@ -108,17 +108,13 @@ class SessionLog:
     """Every line of the agent's log that is known, oldest first."""
     peer: tuple[str, int | None, str] = ("", None, "")
     """How lines tell the peer: its address, the local AS, its name in the configuration."""
-    refused: bool = False
-    """Whether it was not read for want of rights."""
-    failed: bool = False
-    """Whether reading it fails for any other reason."""
+    lack: str = ""
+    """Why the log was not read, in a few words: what the API server said is evidence."""
 
     @property
-    def lack(self) -> str:
-        """Why the log was not read, in a few words: what the API server said is evidence."""
-        if self.refused:
-            return _REFUSED
-        return _FAILED if self.failed else self.unread
+    def refused(self) -> bool:
+        """Whether it was not read for want of rights."""
+        return self.lack == _REFUSED
 
     @property
     def read(self) -> bool:
@@ -190,8 +186,6 @@ class AgentLogs:
         self._entries = snapshot.records[AGENT_LOGS]
         self._agents = snapshot.agents_by_node
         self._unread = _unread(snapshot)
-        self._refused = _refused(snapshot)
-        self._failed = _failed(snapshot)
         self._awaits = _awaits(snapshot)
         self._pods_known = _pods_known(snapshot)
         self._known: dict[tuple[str, str, int | None, str], SessionLog] = {}
@@ -209,21 +203,20 @@ class AgentLogs:
         ours = [e for e in found if local_asn is None or e.asn is None or e.asn == local_asn]
         starts = [place for place, e in enumerate(ours) if e.kind is EventKind.CONFIGURED]
         lines = self._lines.get(node, ())
+        unread, lack = self._unread.get(node) or (self._not_followed(node),) * 2
         # An agent that runs has written something: without a line its log has not come in yet.
+        unread = unread or ("" if lines else "no line has been read")
         return SessionLog(
             tuple(ours[starts[-1] :] if starts else ours),
-            self._unread_of(node) or ("" if lines else "no line has been read"),
+            unread,
             lines[0].line.time if lines else None,
             lines,
             (_address(peer_address), local_asn, peer),
-            node in self._refused,
-            node in self._failed,
+            lack or unread,
         )
 
-    def _unread_of(self, node: str) -> str:
-        """Why the log of a node was not read; of one that is about to be, nothing is known yet."""
-        if node in self._unread:
-            return self._unread[node]
+    def _not_followed(self, node: str) -> str:
+        """Why the log of a node is not read that nobody asked for, yet."""
         awaited = self._awaits and (node in self._agents or not self._pods_known)
         return _AWAITED if awaited else _UNASKED
 
@@ -252,10 +245,7 @@ class AgentLogs:
 
 def agent_logs(snapshot: Snapshot) -> AgentLogs:
     """The agent logs of a snapshot: those of the one before while nothing was read since."""
-    states: tuple[object, ...] = (
-        *(_unread(snapshot), _refused(snapshot), _failed(snapshot)),
-        *(_awaits(snapshot), _pods_known(snapshot)),
-    )
+    states: tuple[object, ...] = (_unread(snapshot), _awaits(snapshot), _pods_known(snapshot))
     states = snapshot.memo.of(_STATES, (states,), lambda: states)
     read = (snapshot.records[AGENT_LOGS], snapshot.agents_by_node, states)
     return snapshot.memo.of(_LOGS, read, lambda: AgentLogs(snapshot))
@@ -265,17 +255,22 @@ _STATES: Key[tuple[object, ...]] = Key()
 _LOGS: Key[AgentLogs] = Key()
 
 
-def _unread(snapshot: Snapshot) -> Mapping[str, str]:
-    """Why the log of each agent that is asked for it was not read; "" when it was."""
+def _unread(snapshot: Snapshot) -> Mapping[str, tuple[str, str]]:
+    """Why the log of each agent that is asked for it was not read, and the same in a few words."""
     return {
-        label.removeprefix(_SOURCE): "" if health.known else health.error or _states(health)
+        label.removeprefix(_SOURCE): _lack(health)
         for label, health in snapshot.health.items()
         if label.startswith(_SOURCE)
     }
 
 
-def _states(health: SourceHealth) -> str:
-    return _AWAITED if health.state is State.LOADING else str(health.state)
+def _lack(health: SourceHealth) -> tuple[str, str]:
+    if health.known:
+        return "", ""
+    unread = health.error or (_AWAITED if health.state is State.LOADING else str(health.state))
+    if health.state is State.FORBIDDEN:
+        return unread, _REFUSED
+    return unread, _FAILED if health.error and health.state is not State.ABSENT else unread
 
 
 def _awaits(snapshot: Snapshot) -> bool:
@@ -287,27 +282,6 @@ def _awaits(snapshot: Snapshot) -> bool:
 def _pods_known(snapshot: Snapshot) -> bool:
     """Whether it is known which node has an agent, or that nobody will tell."""
     return snapshot.health_of(PODS).state is not State.LOADING
-
-
-def _refused(snapshot: Snapshot) -> frozenset[str]:
-    """The nodes whose agent's log was never read because nobody allows it."""
-    return frozenset(
-        label.removeprefix(_SOURCE)
-        for label, health in snapshot.health.items()
-        if label.startswith(_SOURCE) and health.state is State.FORBIDDEN and not health.known
-    )
-
-
-def _failed(snapshot: Snapshot) -> frozenset[str]:
-    """The nodes whose agent's log was never read because the API server or the kubelet fails."""
-    return frozenset(
-        label.removeprefix(_SOURCE)
-        for label, health in snapshot.health.items()
-        if label.startswith(_SOURCE)
-        and health.error
-        and not health.known
-        and health.state not in (State.FORBIDDEN, State.ABSENT)
-    )
 
 
 def session_events(entries: Iterable[LogEntry]) -> Iterable[SessionEvent]:
@@ -375,11 +349,8 @@ def _loss(reason: str) -> tuple[EventKind, int | None, int | None]:
         return EventKind.EXPIRED, HOLD_TIMER_EXPIRED, 0
     shown = _REASON.match(reason)
     if shown is None:
-        return (
-            (EventKind.CONFIGURED if reason.startswith(_OWN_REASONS) else EventKind.LOST),
-            None,
-            None,
-        )
+        own_will = reason.startswith(_OWN_REASONS)
+        return (EventKind.CONFIGURED if own_will else EventKind.LOST), None, None
     code, subcode = int(shown[2]), int(shown[3])
     if shown[1] != "sent":
         return EventKind.RECEIVED, code, subcode
