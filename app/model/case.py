@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from app.config.expected_settings import ExpectedSetting
-from app.model.configuration import config_map
+from app.model.configuration import CONFIG_MAP, config_map
 from app.model.finding import Evidence, Ref
 from app.model.health import CiliumPod, Version, cilium_pods, cilium_version, pod_ready
 from app.model.lbipam import (
@@ -26,7 +26,7 @@ from app.model.sessions import Session, sessions
 from app.state.derived import Key, Memo
 from app.state.kinds import VERSION, Kind, Records
 from app.state.snapshot import Snapshot, State
-from collectors.kubernetes.records import Pod
+from collectors.kubernetes.records import Object, Pod
 
 CLOCKS_AGREE = 5.0
 """Seconds by which the local clock and the API server's may differ without a word about it."""
@@ -57,6 +57,11 @@ class Case:
     def namespace(self) -> str:
         """The namespace that Cilium runs in."""
         return self.snapshot.cilium_namespace
+
+    @property
+    def config_ref(self) -> Ref:
+        """The ConfigMap that the running Cilium is configured by."""
+        return Ref("ConfigMap", CONFIG_MAP, self.namespace)
 
     @cached_property
     def version(self) -> Version:
@@ -128,10 +133,13 @@ class Case:
         agent = self.agent(node)
         return agent is not None and pod_ready(agent)
 
-    def saw(self, kind: Kind[object], obj: str | Ref, field: str, value: object) -> Evidence:
-        """An observation in a record of this kind, with its source's label and age."""
+    def saw(
+        self, kind: Kind[object], of: str | Ref | Object, field: str, value: object
+    ) -> Evidence:
+        """An observation of a record of this kind, with its source's label and age."""
+        name = f"{kind.object_kind} {of.key}" if isinstance(of, Object) else str(of)
         health = self.snapshot.health_of(kind)
-        return Evidence(health.label, str(obj), field, str(value), self.age(health.read_at))
+        return Evidence(health.label, name, field, str(value), self.age(health.read_at))
 
     def age(self, moment: datetime | None) -> float | None:
         """Seconds from a moment to the snapshot's; None for None."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
-from app.model.finding import Evidence, Ref
+from app.model.finding import Evidence
 from app.model.lbipam import Address, LoadBalancer, parse_address
 from app.state.kinds import CONFIG_MAPS, SERVICES
 from collectors.kubernetes.records import Event, Service
@@ -76,11 +76,6 @@ def serves_by_node(case: Case) -> bool:
     return by_default and bool(case.enabled(_FEATURES[NODE_CLASS][0], "false"))
 
 
-def config_ref(case: Case) -> Ref:
-    """The ConfigMap that the running Cilium is configured by."""
-    return Ref("ConfigMap", CONFIG_MAP, case.namespace)
-
-
 def other_writers(service: Service) -> tuple[str, ...]:
     """Who but Cilium and a person with kubectl wrote the status of a service.
 
@@ -115,13 +110,13 @@ def controllers_at_work(events: Iterable[Event]) -> Mapping[str, tuple[str, ...]
 def setting_seen(case: Case, key: str, default: str) -> Evidence:
     """What `cilium-config` says of a setting, or which default is in force."""
     value = (case.config or {}).get(key, f"(absent, which means {default})")
-    return case.saw(CONFIG_MAPS, config_ref(case), f"data[{key}]", value)
+    return case.saw(CONFIG_MAPS, case.config_ref, f"data[{key}]", value)
 
 
 def class_seen(case: Case, service: Service) -> Evidence:
     """The class of a service."""
     value = service.spec.load_balancer_class or "(none)"
-    return case.saw(SERVICES, f"Service {service.key}", "spec.loadBalancerClass", value)
+    return case.saw(SERVICES, service, "spec.loadBalancerClass", value)
 
 
 def _by_class(case: Case, service: Service, wanted: str) -> Responsibility:

@@ -342,7 +342,7 @@ def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], text: st
         summary=f"{what}: {text}"
         + ("; an upgrade is under way" if under_way else "; none of them has started lately"),
         evidence=tuple(
-            case.saw(PODS, f"Pod {pod.pod.key}", "spec.containers[0].image", pod.version)
+            case.saw(PODS, pod.pod, "spec.containers[0].image", pod.version)
             for each in tagged.values()
             for pod in each[:SHOWN]
         ),

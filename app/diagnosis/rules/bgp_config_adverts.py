@@ -142,7 +142,7 @@ def services_seen(case: Case, balancers: Iterable[LoadBalancer]) -> tuple[Eviden
     """The addresses and labels of the first few services."""
     found = sorted(balancers, key=lambda balancer: balancer.service.key)[:_NAMES]
     return tuple(
-        case.saw(SERVICES, f"Service {balancer.service.key}", field, value)
+        case.saw(SERVICES, balancer.service, field, value)
         for balancer in found
         for field, value in (
             ("status.loadBalancer.ingress", ", ".join(map(str, balancer.addresses)) or "none"),

@@ -243,7 +243,7 @@ def _explained(case: Case, bad: Trouble) -> bool:
 def _workload_evidence(
     case: Case, kind: Kind[object], found: DaemonSet | Deployment | None, bad: list[Trouble]
 ) -> tuple[Evidence, ...]:
-    shown = [case.saw(PODS, f"Pod {t.pod.key}", "status", t.words) for t in bad[:NAMED]]
+    shown = [case.saw(PODS, t.pod, "status", t.words) for t in bad[:NAMED]]
     if isinstance(found, DaemonSet):
         name, field, value = f"DaemonSet {found.name}", "numberReady", found.status.number_ready
         return (case.saw(kind, name, f"status.{field}", value), *shown)
@@ -421,7 +421,7 @@ def _older(
         evidence=(
             case.saw(CONFIG_MAPS, map_name, "metadata.managedFields[].time", written),
             *(
-                case.saw(PODS, f"Pod {p.pod.key}", "status.startTime", p.pod.status.start_time)
+                case.saw(PODS, p.pod, "status.startTime", p.pod.status.start_time)
                 for p in old[:NAMED]
             ),
         ),
@@ -444,7 +444,7 @@ def _not_ready(case: Case, node: Node, ready: Condition, *, young: bool, now: da
     severity = Severity.INFO if young else Severity.FAIL
     return Topic("CS112", severity, Ref("Node", node.name)).finding(
         summary=f"node {node.name} is NotReady{for_}{said}",
-        evidence=(case.saw(NODES, f"Node {node.name}", "status.conditions[Ready]", ready.status),),
+        evidence=(case.saw(NODES, node, "status.conditions[Ready]", ready.status),),
         remedy="see whether the node is up and its kubelet runs (on Talos: `talosctl health`); "
         "what the API says of BGP sessions there is its agent's last word",
         command=f"kubectl describe node {node.name}",

@@ -222,17 +222,13 @@ def both_announcers(case: Case) -> Iterator[Finding]:
 _ANNOUNCERS = ("bgp-control-plane", "l2-announcements")
 
 
-def _ref(case: Case) -> Ref:
-    return Ref("ConfigMap", CONFIG_MAP, case.namespace)
-
-
 def _not_judged(case: Case) -> Finding:
     source = case.snapshot.health_of(CONFIG_MAPS)
     why = "it does not exist" if case.known(CONFIG_MAPS) else f"it is not known ({source.state})"
-    return Topic("CS701", Severity.UNKNOWN, _ref(case)).finding(
+    return Topic("CS701", Severity.UNKNOWN, case.config_ref).finding(
         summary=f"{len(case.expected)} expected settings cannot be compared with {CONFIG_MAP} in "
         f"{case.namespace}: {why}",
-        evidence=(case.saw(CONFIG_MAPS, _ref(case), "data", why),),
+        evidence=(case.saw(CONFIG_MAPS, case.config_ref, "data", why),),
         remedy="where Cilium runs in another namespace, name it with --namespace",
         command="kubectl get configmaps -A --field-selector metadata.name=cilium-config",
         blames=(Ref("Source", source.label),),
@@ -254,7 +250,7 @@ def _difference(
         is_ = f"is {actual!r}" + ("" if written else f", its default ({here})")
     wanted = "any value" if expected.value == "*" else repr(expected.value)
     place = f", as {expected.place} says" if expected.place else ""
-    ref = _ref(case)
+    ref = case.config_ref
     severity = Severity.WARN if expected.warn else Severity.FAIL
     return Topic("CS701", severity, ref, expected.key).finding(
         summary=f"{name} {is_}; {wanted} is expected{place}",
@@ -284,7 +280,7 @@ def _started_with_it(case: Case) -> bool:
 
 
 def _combination(case: Case, found: Combination) -> Finding:
-    config, ref = case.config or {}, _ref(case)
+    config, ref = case.config or {}, case.config_ref
     text = ", ".join(
         f"{key}={config.get(key, _DEFAULTS[key])}" + ("" if key in config else " (default)")
         for key in found.keys
@@ -360,12 +356,12 @@ def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
     services = sorted({service for service, _ in selected})
     policies = sorted({policy for _, policy in selected})
     shown = named(services)
-    return Topic("CS706", Severity.WARN, _ref(case)).finding(
+    return Topic("CS706", Severity.WARN, case.config_ref).finding(
         summary=f"BGP and L2 announcements both announce {shown}: "
         f"CiliumL2AnnouncementPolicy {', '.join(policies)} selects them, and so does BGP",
         evidence=(
             *(
-                case.saw(CONFIG_MAPS, _ref(case), f"data[enable-{name}]", "true")
+                case.saw(CONFIG_MAPS, case.config_ref, f"data[enable-{name}]", "true")
                 for name in _ANNOUNCERS
             ),
             *(

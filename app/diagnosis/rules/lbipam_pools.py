@@ -26,7 +26,7 @@ from app.model.lbipam import (
 )
 from app.model.pool_matching import PoolMatch, Room, accounts, in_conflict, out_of_use
 from app.model.selectors import describe, selects, service_labels
-from app.model.service_requests import config_ref, responsible, setting_seen
+from app.model.service_requests import responsible, setting_seen
 from app.model.wording import named, since, span
 from app.state.derived import Key
 from app.state.kinds import DEPLOYMENTS, LEASES, PODS, POOLS, SERVICES
@@ -137,7 +137,7 @@ def verdict_seen(case: Case, balancer: LoadBalancer) -> Evidence:
     ):
         said += f" (of generation {found.observed_generation or 0})"
     kind = REQUEST_SATISFIED[0] if found is None else found.type
-    return case.saw(SERVICES, service_ref(balancer.service), _condition(kind), said)
+    return case.saw(SERVICES, balancer.service, _condition(kind), said)
 
 
 def pools_seen(
@@ -276,7 +276,7 @@ def left_over_addresses(case: Case) -> Iterator[Finding]:
     if not left:
         return
     names = named(service.key for service in left)
-    yield Topic("CS210", Severity.WARN, config_ref(case), "left over").finding(
+    yield Topic("CS210", Severity.WARN, case.config_ref, "left over").finding(
         summary=(
             f"LB-IPAM is switched off (enable-lb-ipam), and {names} still"
             f" {'has' if len(left) == 1 else 'have'} an address that it gave"
@@ -341,7 +341,7 @@ def _risk(case: Case, usage: PoolUsage, services: list[Service]) -> Finding:
             " of it: a restart of the operator may give them others"
         ),
         evidence=tuple(
-            case.saw(SERVICES, service_ref(service), "status.loadBalancer.ingress", address)
+            case.saw(SERVICES, service, "status.loadBalancer.ingress", address)
             for address, keys in usage.holders.items()
             for service in services[:8]
             if service.key in keys
@@ -417,7 +417,7 @@ def _conflict(case: Case, pool: Pool, pairs: list[Overlap]) -> Finding:
             *(
                 case.saw(
                     POOLS,
-                    pool_ref(pair.other.name),
+                    pair.other,
                     "spec.blocks",
                     f"{pair.other_range} overlaps {pair.range} of {pool.name}",
                 )
@@ -450,7 +450,7 @@ def _conflict_seen(case: Case, pool: Pool) -> tuple[Evidence, ...]:
     return tuple(
         case.saw(
             POOLS,
-            pool_ref(pool.name),
+            pool,
             f"status.conditions[{condition.type}]",
             f"{condition.status} {condition.message}".rstrip(),
         )

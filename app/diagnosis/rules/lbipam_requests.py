@@ -177,7 +177,7 @@ def _unshareable(
             _request_seen(case, service),
             *_holders_seen(case, address, holders),
             *(
-                case.saw(SERVICES, service_ref(other), reason.field, reason.reason)
+                case.saw(SERVICES, other, reason.field, reason.reason)
                 for other, reason in obstacles
             ),
             verdict_seen(case, balancer),
@@ -217,22 +217,17 @@ def _free_one(case: Case, giving: list[PoolMatch], family: int) -> str:
 def _request_seen(case: Case, service: Service) -> Evidence:
     request = request_of(service)
     asked = ", ".join((*map(str, request.addresses), *request.unreadable))
-    return case.saw(SERVICES, service_ref(service), request.place, asked)
+    return case.saw(SERVICES, service, request.place, asked)
 
 
 def _holders_seen(case: Case, address: Address, holders: list[Service]) -> list[Evidence]:
     field = "status.loadBalancer.ingress"
-    return [case.saw(SERVICES, service_ref(h), field, str(address)) for h in holders]
+    return [case.saw(SERVICES, h, field, str(address)) for h in holders]
 
 
 def _ranges_seen(case: Case) -> list[Evidence]:
     return [
-        case.saw(
-            POOLS,
-            pool_ref(usage.pool.name),
-            "spec.blocks",
-            ", ".join(map(str, usage.ranges)) or "(none)",
-        )
+        case.saw(POOLS, usage.pool, "spec.blocks", ", ".join(map(str, usage.ranges)) or "(none)")
         for usage in case.usages[:8]
     ]
 
@@ -311,16 +306,13 @@ def _foreign(case: Case, balancer: LoadBalancer) -> Finding:
         evidence=(
             case.saw(
                 SERVICES,
-                service_ref(service),
+                service,
                 "status.loadBalancer.ingress",
                 ", ".join([*map(str, balancer.addresses), *balancer.hostnames]),
             ),
             *(
                 case.saw(
-                    SERVICES,
-                    service_ref(service),
-                    "metadata.managedFields[subresource=status].manager",
-                    writer,
+                    SERVICES, service, "metadata.managedFields[subresource=status].manager", writer
                 )
                 for writer in writers
             ),
@@ -348,7 +340,7 @@ def _apart(case: Case, key: str, first: LoadBalancer, other: LoadBalancer) -> It
             f"{other.service.key} has sharing key {key!r} like {first.service.key}, but an address"
             f" of its own ({named(map(str, alike))}): {found.reason}"
         ),
-        evidence=(case.saw(SERVICES, service_ref(other.service), found.field, found.reason),),
+        evidence=(case.saw(SERVICES, other.service, found.field, found.reason),),
         remedy=found.remedy,
         command=show_service(other.service),
     )

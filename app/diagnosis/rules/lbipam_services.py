@@ -38,7 +38,6 @@ from app.model.selectors import selects, service_labels
 from app.model.service_requests import (
     CLASSES,
     Responsibility,
-    config_ref,
     request_of,
     responsible,
     serves_by_node,
@@ -64,7 +63,7 @@ def not_selected(
     return Topic("CS201", Severity.FAIL, service_ref(service)).finding(
         summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
         evidence=(
-            case.saw(SERVICES, service_ref(service), "metadata.labels", _labels(service)),
+            case.saw(SERVICES, service, "metadata.labels", _labels(service)),
             verdict_seen(case, balancer),
             *pools_seen(case, matches, family),
         ),
@@ -88,7 +87,7 @@ def family_not_served(
         evidence=(
             case.saw(
                 SERVICES,
-                service_ref(service),
+                service,
                 "spec.ipFamilyPolicy",
                 f"{service.spec.ip_family_policy} {','.join(service.spec.ip_families)}",
             ),
@@ -122,7 +121,7 @@ def class_not_served(case: Case, balancer: LoadBalancer, role: Responsibility) -
         evidence=role.evidence,
         remedy=_class_remedy(wanted, known),
         command=show_service(service),
-        blames=(config_ref(case), Ref("Cluster")) if wanted in CLASSES and not known else (),
+        blames=(case.config_ref, Ref("Cluster")) if wanted in CLASSES and not known else (),
     )
 
 
@@ -337,7 +336,7 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
 def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS210: services ask for addresses, and LB-IPAM is off."""
     severity = Severity.UNKNOWN if others else Severity.FAIL
-    return Topic("CS210", severity, config_ref(case), "other-controller" if others else "").finding(
+    return Topic("CS210", severity, case.config_ref, "other-controller" if others else "").finding(
         summary=f"LB-IPAM is switched off (enable-lb-ipam){_asks(others)}: {_wait(waiting)}",
         evidence=(setting_seen(case, "enable-lb-ipam", "true"),),
         remedy=_other_remedy(others)
@@ -352,7 +351,7 @@ def not_default(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS217: services without class ask for addresses, and they are not LB-IPAM's here."""
     default = case.setting("default-lb-service-ipam", "lbipam")
     severity = Severity.UNKNOWN if others else Severity.FAIL
-    return Topic("CS217", severity, config_ref(case), "other-controller" if others else "").finding(
+    return Topic("CS217", severity, case.config_ref, "other-controller" if others else "").finding(
         summary=(
             f"services without loadBalancerClass are not LB-IPAM's here (default-lb-service-ipam"
             f" is {default}){_asks(others)}: {_wait(waiting)}"
@@ -396,7 +395,7 @@ def _other_remedy(others: str) -> str:
 
 
 def _show_setting(case: Case, key: str) -> str:
-    config = config_ref(case)
+    config = case.config_ref
     return f"kubectl get configmap -n {config.namespace} {config.name} -o yaml | grep {key}"
 
 

@@ -231,7 +231,7 @@ def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Fi
         text if len(bad) > 1 else _ending(one, now)
     )
     failing = any(t.kind == "crashing" for t in bad)
-    agents = (_config_ref(case),) if component in ("agent", "operator") else ()
+    agents = (case.config_ref,) if component in ("agent", "operator") else ()
     previous = "" if one.restarts == 0 else " --previous"
     severity = Severity.FAIL if failing else Severity.WARN
     subject = pod_ref(one.pod) if len(bad) == 1 else workload(case, component)
@@ -244,10 +244,6 @@ def _crash(case: Case, component: str, container: str, bad: list[Trouble]) -> Fi
         about=tuple(dict.fromkeys(ref for t in bad for ref in t.refs)),
         blames=agents,
     )
-
-
-def _config_ref(case: Case) -> Ref:
-    return Ref("ConfigMap", "cilium-config", case.namespace)
 
 
 def _ending(bad: Trouble, now: datetime) -> str:
@@ -272,7 +268,7 @@ def _exit_evidence(case: Case, bad: Trouble) -> Evidence:
     value = bad.words if ended is None else f"exitCode {ended.exit_code}, reason {ended.reason}"
     message = f": {ended.message}" if ended is not None and ended.message else ""
     field = f"status.containerStatuses[{bad.container}]"
-    return case.saw(PODS, pod_ref(bad.pod), field, value + message)
+    return case.saw(PODS, bad.pod, field, value + message)
 
 
 def _log(case: Case, bad: Trouble) -> Iterator[Evidence]:
@@ -341,7 +337,7 @@ def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:
     return Topic("CS114", severity, subject).finding(
         summary=f"{component} pod{'s' if len(bad) > 1 else ''} cannot start: {shown}",
         evidence=tuple(
-            case.saw(PODS, pod_ref(t.pod), field if t.container else "status", t.words)
+            case.saw(PODS, t.pod, field if t.container else "status", t.words)
             for t, field in zip(bad[:NAMED], fields, strict=True)
         ),
         remedy="another operator is ready and does the work; set `operator.replicas` to what the "

@@ -266,7 +266,7 @@ def last_words(case: Case) -> Iterator[Finding]:
             by_node.setdefault(session.node, []).append(session)
     switched_off = [s for node in by_node if case.agent_speaks(node) for s in by_node[node]]
     if switched_off:
-        config = Ref("ConfigMap", CONFIG_MAP, case.namespace)
+        config = case.config_ref
         nodes = (Ref("Node", session.node) for session in switched_off)
         subject = config if case.config is not None else Ref("Cluster")
         yield _last_word(case, subject, switched_off, (config, Ref("Cluster"), *nodes))

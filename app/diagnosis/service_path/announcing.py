@@ -142,9 +142,7 @@ def without_endpoint(
         evidence=(
             table_seen(scene, found),
             endpoints_seen(scene.case, service, serving),
-            scene.case.saw(
-                SERVICES, f"Service {service.key}", "spec.externalTrafficPolicy", "Local"
-            ),
+            scene.case.saw(SERVICES, service, "spec.externalTrafficPolicy", "Local"),
         ),
         remedy=f"Make the endpoint on {named(alive)} ready, or take it away"
         if alive
@@ -180,9 +178,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
         summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
         f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
-            scene.case.saw(
-                SERVICES, f"Service {service.key}", "metadata.labels", describe_labels(service)
-            ),
+            scene.case.saw(SERVICES, service, "metadata.labels", describe_labels(service)),
             *(_selector_seen(scene.case, ref, selected) for ref, selected in carried),
         ),
         remedy=selection_remedy(service, carried, _v(kept)),
@@ -197,7 +193,7 @@ def foreign_class(case: Case, balancer: LoadBalancer) -> Finding:
     wanted = service.spec.load_balancer_class or ""
     return Topic("CS506", Severity.INFO, service_ref(service)).finding(
         summary=f"{service.key} is not announced by BGP: its loadBalancerClass is {wanted}",
-        evidence=(case.saw(SERVICES, f"Service {service.key}", "spec.loadBalancerClass", wanted),),
+        evidence=(case.saw(SERVICES, service, "spec.loadBalancerClass", wanted),),
         remedy="Nothing, if that is meant; the class of a service cannot be changed, only the "
         "service made anew",
         command=f"kubectl get svc -n {service.namespace} {service.name} -o yaml",
@@ -350,7 +346,7 @@ def _families_seen(scene: Scene, ref: Ref) -> Evidence:
 def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> Evidence:
     """The addresses of a service."""
     field = "status.loadBalancer.ingress"
-    return case.saw(SERVICES, f"Service {service.key}", field, named(map(str, addresses)))
+    return case.saw(SERVICES, service, field, named(map(str, addresses)))
 
 
 def _switch_seen(case: Case) -> Iterator[Evidence]:

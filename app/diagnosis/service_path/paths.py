@@ -109,9 +109,7 @@ def address_hops(way: Way) -> tuple[Hop, Hop, Hop]:
         "pool": f"pool {pools}" if pools else "its address lies in no pool of LB-IPAM",
         "address": addresses or "no address",
     }
-    seen = way.scene.case.saw(
-        SERVICES, f"Service {service.key}", "status.loadBalancer.ingress", addresses or "none"
-    )
+    seen = way.scene.case.saw(SERVICES, service, "status.loadBalancer.ingress", addresses or "none")
     first = _found("class", said["class"], by_hop["class"])
     pool = _found("pool", said["pool"], by_hop["pool"])
     unread = "" if pools else pools_unread(way.scene.case) or _pools_unserved(way.scene.case)

@@ -55,7 +55,7 @@ def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding
         evidence=(
             endpoints_seen(case, service, serving),
             *_slices_seen(case, slices),
-            case.saw(SERVICES, f"Service {service.key}", "spec.selector", selector or "(none)"),
+            case.saw(SERVICES, service, "spec.selector", selector or "(none)"),
         ),
         remedy=remedy,
         command=f"kubectl get pods -n {service.namespace} -l {selector} -o wide --show-labels"
@@ -162,7 +162,7 @@ def off_bgp(
         f"on {', and on '.join(filter(None, places))}",
         evidence=(
             address_seen(case, service, (entry.address for entry in kept)),
-            case.saw(SERVICES, f"Service {service.key}", "spec.externalTrafficPolicy", "Local"),
+            case.saw(SERVICES, service, "spec.externalTrafficPolicy", "Local"),
             endpoints_seen(case, service, serving),
             *_selectors_seen(case, kind, configs),
         ),
