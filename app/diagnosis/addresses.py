@@ -16,7 +16,7 @@ from app.diagnosis.service_path.paths import service_paths
 from app.model.case import Case
 from app.model.desired_peerings import control_plane, peerings
 from app.model.desired_routes import Wanted
-from app.model.finding import Finding, Health, Ref, Severity
+from app.model.finding import Finding, Health, Ref, Severity, service_ref
 from app.model.lbipam import Address, AddressRange, by_address
 from app.model.route_coverage import reach, scene
 from app.model.routes import Link, Prefix, canonical
@@ -366,7 +366,7 @@ def _made(
     read = table.read_at is not None
     actual = table.nodes.get(prefix, ())
     services = tuple(dict.fromkeys(draft.services))
-    refs = [Ref("Prefix", prefix), *map(_service_ref, services)]
+    refs = [Ref("Prefix", prefix), *map(service_ref, services)]
     findings = tuple(dict.fromkeys(f for ref in refs for f in about.get(ref, ())))
     odd = any(finding.subject == refs[0] for finding in findings)
     judged = bool(draft.expected) or odd
@@ -462,11 +462,6 @@ def _available(case: Case, prefix: str, version: int) -> tuple[str, ...] | None:
         return None
     held = routes_by_prefix(case).get(prefix, ())
     return tuple(sorted({each.node for each in held if each.table == "available"}))
-
-
-def _service_ref(key: str) -> Ref:
-    namespace, _, name = key.partition("/")
-    return Ref("Service", name, namespace)
 
 
 def _order(found: Announcement) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -15,7 +15,7 @@ from app.diagnosis.service_path.path import PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of
 from app.model.case import Case
 from app.model.desired_peerings import peerings
-from app.model.finding import Finding, Ref
+from app.model.finding import Finding, Ref, service_ref
 from app.model.lbipam import LoadBalancer, PoolUsage
 from app.model.route_coverage import scene
 from app.model.selectors import describe, selects, service_labels
@@ -91,7 +91,7 @@ def about_service(case: Case, findings: Sequence[Finding], names: Sequence[str])
         name=key,
         facts=tuple(facts),
         paths=_paths(case, [key]),
-        findings=concerning(findings, [Ref("Service", service.name, service.namespace)]),
+        findings=concerning(findings, [service_ref(key)]),
         unread=() if balancer is None else _unread(case, *_WAY, *ADVERTISED.values(), BGP_PEERS),
     )
 
@@ -277,7 +277,7 @@ def _looked_up(
     version = 6 if ":" in name else 4
     unread = _unread(case, SERVICES, POOLS, ADVERTISED[version])
     silent = {health.kind for health in unread}
-    refs = [Ref("Prefix", known.prefix or name), *_service_refs(known.services)]
+    refs = [Ref("Prefix", known.prefix or name), *map(service_ref, known.services)]
     pools = _listed(known.pools, _UNREAD if POOLS in silent else "none")
     one = ip_network(name).num_addresses == 1
     facts: Facts = [
@@ -356,11 +356,6 @@ def _within(prefixes: Mapping[str, tuple[str, ...]]) -> str:
 def _paths(case: Case, services: Sequence[str]) -> tuple[ServicePath, ...]:
     found = (path_of(case, key) for key in services[:PATHS])
     return tuple(path for path in found if path is not None)
-
-
-def _service_refs(keys: Iterable[str]) -> list[Ref]:
-    split = (key.partition("/") for key in keys)
-    return [Ref("Service", name, namespace) for namespace, _, name in split]
 
 
 def _listed(words: Sequence[str], nothing: str = "none") -> str:

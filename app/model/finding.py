@@ -74,6 +74,12 @@ class Ref:
         return f"{self.kind} {name}".rstrip()
 
 
+def service_ref(key: str) -> Ref:
+    """A service, by its key."""
+    namespace, _, name = key.rpartition("/")
+    return Ref("Service", name, namespace)
+
+
 def session_ref(node: str, address: str) -> Ref:
     """The session of a node with a peer's address."""
     return Ref("Session", f"{node}/{address}")

@@ -90,6 +90,12 @@ def pod_ready(pod: Pod) -> bool:
     return ready and pod.metadata.deletion_timestamp is None
 
 
+def starts(pod: Pod | None) -> tuple[datetime, ...]:
+    """When the containers of a pod that run now started, as far as the kubelet says."""
+    running = (status.state.running for status in (pod.status.container_statuses if pod else ()))
+    return tuple(state.started_at for state in running if state and state.started_at)
+
+
 def pod_health(found: CiliumPod) -> Health:
     """Whether a pod of Cilium serves: ready, on its way, or not."""
     if found.ready:

@@ -25,6 +25,7 @@ from app.model.desired_routes import (
     expectation,
     serving,
 )
+from app.model.health import starts
 from app.model.lbipam import Address, balancers_by_service, by_address
 from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links
 from app.state.derived import Key, Parts
@@ -314,13 +315,12 @@ def _restarted(case: Case) -> list[str]:
     agents = case.snapshot.agents_by_node
 
     def started(node: str) -> tuple[tuple[str, datetime], ...]:
-        running = (status.state.running for status in agents[node].status.container_statuses)
-        starts = [state.started_at for state in running if state and state.started_at]
-        return ((node, max(starts)),) if starts else ()
+        found = starts(agents[node])
+        return ((node, max(found)),) if found else ()
 
-    starts = case.memo.by_key(_STARTS, (agents,), (), started).values
+    latest = case.memo.by_key(_STARTS, (agents,), (), started).values
     since = case.now - timedelta(seconds=SETTLED)
-    return [node for node, start in starts if start > since]
+    return [node for node, start in latest if start > since]
 
 
 def _configured_at(case: Case) -> datetime | None:

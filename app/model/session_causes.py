@@ -16,6 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from app.model.case import Case
 from app.model.desired_peerings import Peering, peerings
 from app.model.finding import Ref
+from app.model.health import starts
 from app.model.lbipam import Address, parse_address
 from app.model.session_history import (
     CEASE,
@@ -252,16 +253,9 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
 def _starts(case: Case, session: Session, log: SessionLog) -> Iterator[datetime]:
     """When the session was configured, or its agent started."""
     config = case.records[NODE_CONFIGS].get(session.node)
-    agent = case.agent(session.node)
-    running = (
-        status.state.running for status in (agent.status.container_statuses if agent else ())
-    )
-    moments = (
-        log.configured,
-        config.metadata.creation_timestamp if config else None,
-        *(state.started_at for state in running if state),
-    )
-    yield from (moment for moment in moments if moment is not None)
+    configured = (log.configured, config.metadata.creation_timestamp if config else None)
+    yield from (moment for moment in configured if moment is not None)
+    yield from starts(case.agent(session.node))
 
 
 def _beyond_reach(bgp: Bgp, session: Session, peering: Peering | None) -> bool:

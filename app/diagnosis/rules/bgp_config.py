@@ -314,8 +314,7 @@ def _off_on_nodes(case: Case) -> Iterator[Finding]:
 def _setting_seen(case: Case) -> Evidence:
     config = case.config
     value = "(config map not known)" if config is None else config.get(_SETTING, "(not set: false)")
-    name = f"ConfigMap {case.namespace}/{CONFIG_MAP}"
-    return case.saw(CONFIG_MAPS, name, f"data.{_SETTING}", value)
+    return case.saw(CONFIG_MAPS, case.config_ref, f"data.{_SETTING}", value)
 
 
 def _disabled(case: Case, node: str) -> Evidence:

@@ -33,7 +33,7 @@ from app.state.kinds import (
     PEER_CONFIGS,
     SERVICES,
 )
-from collectors.cilium.records import AdvertisementEntry
+from collectors.cilium.records import Advertisement, AdvertisementEntry
 from collectors.kubernetes.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
@@ -156,10 +156,7 @@ def labels_seen(case: Case, nodes: Iterable[str]) -> tuple[Evidence, ...]:
     found = case.records[CILIUM_NODES]
     return tuple(
         case.saw(
-            CILIUM_NODES,
-            f"CiliumNode {name}",
-            "metadata.labels",
-            label_words(found[name].metadata.labels),
+            CILIUM_NODES, found[name], "metadata.labels", label_words(found[name].metadata.labels)
         )
         for name in sorted(nodes)[:_NAMES]
     )
@@ -227,18 +224,7 @@ def _nothing_announced(
     severity = Severity.FAIL if asked else Severity.INFO
     return Topic("CS311", severity, ref, "" if hit[0].peer_config else "no peerConfigRef").finding(
         summary=f"Peer {named(peers)} is announced nothing: {where}{_have(case)}",
-        evidence=(
-            *(
-                case.saw(
-                    PEER_CONFIGS,
-                    ref,
-                    f"spec.families[{family.afi}/{family.safi}].advertisements",
-                    selector_words(family.selector, "none"),
-                )
-                for family in families
-            ),
-            *_labels_seen(case),
-        ),
+        evidence=(*(_family_seen(case, ref, family) for family in families), *_labels_seen(case)),
         remedy=remedy,
         command=_LIST,
     )
@@ -257,15 +243,7 @@ def _family_matches_none(case: Case, ref: Ref, family: PeeringFamily) -> Finding
     return Topic("CS311", severity, ref, name).finding(
         summary=f"Family {name} of {ref} selects {_selected_by(family)} and finds no advertisement"
         f"{_have(case)}{need}",
-        evidence=(
-            case.saw(
-                PEER_CONFIGS,
-                ref,
-                f"spec.families[{name}].advertisements",
-                selector_words(family.selector, "none"),
-            ),
-            *_labels_seen(case),
-        ),
+        evidence=(_family_seen(case, ref, family), *_labels_seen(case)),
         remedy=_remedy(case, (family,)),
         command=_LIST,
     )
@@ -288,9 +266,13 @@ def _labels_seen(case: Case) -> Iterator[Evidence]:
     found = case.records[ADVERTISEMENTS]
     if not found:
         yield case.saw(ADVERTISEMENTS, _KIND, "items", "none exists")
-    for name, advertisement in sorted(found.items())[:_SHOWN]:
-        words = label_words(advertisement.metadata.labels)
-        yield case.saw(ADVERTISEMENTS, f"{_KIND} {name}", "metadata.labels", words)
+    for _, advertisement in sorted(found.items())[:_SHOWN]:
+        yield _advertisement_seen(case, advertisement)
+
+
+def _advertisement_seen(case: Case, found: Advertisement) -> Evidence:
+    labels = label_words(found.metadata.labels)
+    return case.saw(ADVERTISEMENTS, found, "metadata.labels", labels)
 
 
 def _remedy(case: Case, families: Sequence[PeeringFamily]) -> str:
@@ -331,15 +313,7 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
         yield Topic("CS312", Severity.WARN, Ref(_KIND, name)).finding(
             summary=f"No peer selects {_KIND} {name} "
             f"({label_words(advertisement.metadata.labels)}): nothing in it is announced",
-            evidence=(
-                case.saw(
-                    ADVERTISEMENTS,
-                    f"{_KIND} {name}",
-                    "metadata.labels",
-                    label_words(advertisement.metadata.labels),
-                ),
-                *_selectors_seen(case, found),
-            ),
+            evidence=(_advertisement_seen(case, advertisement), *_selectors_seen(case, found)),
             remedy=f"Give {name} the labels that spec.families[].advertisements of "
             f"{named(configs) or 'the PeerConfig'} selects, or delete it",
             command=_LIST,
@@ -351,9 +325,12 @@ def _selectors_seen(case: Case, found: Sequence[Peering]) -> Iterator[Evidence]:
     configs = {p.peer_config: p.families for p in found if p.peer_config}
     for name, families in sorted(configs.items())[:_SHOWN]:
         for family in families:
-            field = f"spec.families[{family.afi}/{family.safi}].advertisements"
-            words = selector_words(family.selector, "none")
-            yield case.saw(PEER_CONFIGS, f"CiliumBGPPeerConfig {name}", field, words)
+            yield _family_seen(case, Ref("CiliumBGPPeerConfig", name), family)
+
+
+def _family_seen(case: Case, ref: Ref, family: PeeringFamily) -> Evidence:
+    field = f"spec.families[{family.afi}/{family.safi}].advertisements"
+    return case.saw(PEER_CONFIGS, ref, field, selector_words(family.selector, "none"))
 
 
 def entry_without_selector(case: Case) -> Iterator[Finding]:

@@ -154,10 +154,7 @@ def _secret(
             case.saw(PEER_CONFIGS, ref, "spec.authSecretRef", secret),
             said,
             case.saw(
-                CONFIG_MAPS,
-                f"ConfigMap {case.namespace}/cilium-config",
-                "data.bgp-secrets-namespace",
-                namespace or "(not set)",
+                CONFIG_MAPS, case.config_ref, "data.bgp-secrets-namespace", namespace or "(not set)"
             ),
         ),
         remedy=f"Create the Secret {full} with the key `password` and the router's password for "

@@ -413,13 +413,12 @@ def _older(
     ref = workload(case, component)
     names = named([f"{p.pod.name} on {p.pod.spec.node_name}" for p in old], NAMED)
     by = f" by {manager}" if manager else ""
-    map_name = f"ConfigMap {ref.namespace}/cilium-config"
     return Topic("CS111", Severity.WARN, ref).finding(
         summary=f"{count(len(old), f'{component} pod')} started before "
         f"cilium-config was last written{by} at {written:%Y-%m-%d %H:%M:%S} UTC, so what changed "
         f"then may not be in force: {names}",
         evidence=(
-            case.saw(CONFIG_MAPS, map_name, "metadata.managedFields[].time", written),
+            case.saw(CONFIG_MAPS, case.config_ref, "metadata.managedFields[].time", written),
             *(
                 case.saw(PODS, p.pod, "status.startTime", p.pod.status.start_time)
                 for p in old[:NAMED]

@@ -11,9 +11,11 @@ pkg/server/fsm.go, v3.35 to v4.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from app.model.case import Case
 from app.model.desired_peerings import Peering
@@ -55,14 +57,20 @@ def nodes_of(sessions: Iterable[Session]) -> str:
     return named((session.node for session in sessions), NAMED)
 
 
-def field_of(peering: Peering | None, v1: str, v2: str) -> str:
+_FIELDS = {
+    "peerAddress": ("spec.virtualRouters[].neighbors[]", "spec.bgpInstances[].peers[]"),
+    "peerASN": ("spec.virtualRouters[].neighbors[]", "spec.bgpInstances[].peers[]"),
+    "localASN": ("spec.virtualRouters[]", "spec.bgpInstances[]"),
+}
+"""Where settings of a peer stand, in BGPv1 and in BGPv2."""
+
+
+def field_of(peering: Peering | None, name: str) -> str:
     """Where a setting of a peer stands: the object and the field."""
+    v1, v2 = _FIELDS[name]
     if peering is None:
-        return f"{v2} of the CiliumBGPClusterConfig"
-    owner = f"{peering.owner.kind} {peering.owner.name}"
-    if peering.plane == "v1":
-        return f"{v1} in {owner}"
-    return f"{v2} in {owner}"
+        return f"{v2}.{name} of the CiliumBGPClusterConfig"
+    return f"{v1 if peering.plane == 'v1' else v2}.{name} in {peering.owner}"
 
 
 def log_command(bgp: Bgp, session: Session) -> str:
@@ -97,11 +105,7 @@ def neighbors(bgp: Bgp, found: Sequence[Down]) -> str:
 def peer_address(bgp: Bgp, found: Down) -> str:
     """That the address of the peer may be wrong, and where it stands."""
     address = found.session.peer_address
-    field = field_of(
-        found.peering,
-        "spec.virtualRouters[].neighbors[].peerAddress",
-        "spec.bgpInstances[].peers[].peerAddress",
-    )
+    field = field_of(found.peering, "peerAddress")
     if own := own_address(bgp, address):
         return f"{field} is most likely wrong ({own})"
     return f"{field} may be wrong ({address} is not the router's address)"
@@ -118,18 +122,12 @@ def wrong_asn(found: Sequence[Down]) -> str:
     first = found[0]
     word, session = first.word, first.session
     if word is not None and word.cause is EventKind.RECEIVED:
-        field = field_of(
-            first.peering, "spec.virtualRouters[].localASN", "spec.bgpInstances[].localASN"
-        )
+        field = field_of(first.peering, "localASN")
         return (
             f"The router expects another AS number than {session.local_asn} from these nodes: set "
             f"remote-as {session.local_asn} for them on the router, or {field} to what it expects"
         )
-    field = field_of(
-        first.peering,
-        "spec.virtualRouters[].neighbors[].peerASN",
-        "spec.bgpInstances[].peers[].peerASN",
-    )
+    field = field_of(first.peering, "peerASN")
     if word is not None and word.named is not None:
         sentence = f"Set {field} to {word.named}, or the router's AS number to {session.peer_asn}"
         peering = first.peering
@@ -157,10 +155,10 @@ def fell_silent(bgp: Bgp, found: Sequence[Down]) -> str:
 def closed(bgp: Bgp, found: Sequence[Down], word: SessionEvent) -> str:
     """What to change on the router, by the notification it sent."""
     where = neighbors(bgp, found)
-    code, subcode = word.code or 0, word.subcode or 0
-    advice = _BY_NOTIFICATION.get((code, subcode)) or _BY_CODE.get(code)
+    codes = f"{word.code or 0}.{word.subcode or 0}", str(word.code)
     default = "See on the router why it closes the session (`show bgp neighbors`)"
-    return f"{advice or default}. The nodes: {where}. {retry(bgp, found)}"
+    advice = next((_BY_NOTIFICATION[c] for c in codes if c in _BY_NOTIFICATION), default)
+    return f"{advice}. The nodes: {where}. {retry(bgp, found)}"
 
 
 def retry(bgp: Bgp, found: Sequence[Down]) -> str:
@@ -178,36 +176,10 @@ def longest_retry(bgp: Bgp, found: Sequence[Down]) -> int:
     return max(seconds, default=0) * (1 if bgp.case.version >= (1, 20) else 2)
 
 
-_BY_NOTIFICATION = {
-    (6, 1): "The router's limit of prefixes is exceeded: raise maximum-prefix for these "
-    "neighbours, or announce less",
-    (6, 2): "Enable the neighbours again on the router (FRR: no neighbor ADDRESS shutdown)",
-    (6, 3): "The router has no such neighbour any more: add it again (FRR: neighbor ADDRESS "
-    "remote-as ASN)",
-    (6, 4): "Somebody reset the session on the router; it comes back by itself, or see there why "
-    "it does not",
-    (6, 5): "The router refuses the connection: see whether it has a neighbour entry for the node "
-    "and accepts it in this address family",
-    (6, 6): "The router's configuration was changed; see there what it expects of these neighbours "
-    "now",
-    (6, 7): "Two connections collided; it comes back by itself, or see on the router why it does "
-    "not",
-    (6, 8): "The router is out of resources: see its memory and its number of routes",
-    (6, 9): "Somebody reset the session on the router (hard reset); it comes back by itself, or "
-    "see there why it does not",
-    (6, 10): "The router's BFD lost the node: Cilium does not speak BFD, so take it out of these "
-    "neighbours there",
-    (2, 3): "The router does not accept the router ID: it must be an IPv4-style number of its own "
-    "on each node (CiliumBGPNodeConfigOverride, routerID)",
-    (2, 6): "The router does not accept the hold time: set holdTimeSeconds to what it allows",
-    (2, 7): "The router misses a capability, such as an address family: compare the families of "
-    "both sides",
-}
-_BY_CODE = {
-    3: "The router rejects an UPDATE of ours: see its log for the attribute it complains about",
-    4: "The router heard nothing from the node within its hold time: look for packet loss and for "
-    "an overloaded agent",
-}
+_BY_NOTIFICATION: Mapping[str, str] = tomllib.loads(
+    Path(__file__).with_name("notifications.toml").read_text("utf-8")
+)
+"""What to change on the router, by code and subcode of the notification, or by its code."""
 
 
 OWN_OPEN_FIRST: Version = (1, 20)
@@ -603,9 +575,14 @@ def _beyond(bgp: Bgp, first: Down) -> str:
 
 def _more_hops(bgp: Bgp, group: Sequence[Down]) -> str:
     peering = group[0].peering
-    field = field_of(peering, "spec.virtualRouters[].neighbors[].eBGPMultihopTTL", "ebgpMultihop")
-    if peering is not None and peering.plane == "v2" and peering.peer_config:
+    if peering is None:
+        field = "ebgpMultihop of the CiliumBGPClusterConfig"
+    elif peering.plane == "v1":
+        field = f"spec.virtualRouters[].neighbors[].eBGPMultihopTTL in {peering.owner}"
+    elif peering.peer_config:
         field = f"spec.ebgpMultihop in CiliumBGPPeerConfig {peering.peer_config}"
+    else:
+        field = f"ebgpMultihop in {peering.owner}"
     return (
         f"If the router is more than one hop away, set {field} to the number of hops, and allow "
         f"the same on the router. {unanswered(bgp, group)}"

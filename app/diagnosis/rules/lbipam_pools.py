@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_ref
 from app.model.health import LEASE, CiliumPod, lease_lost, operator_lease
 from app.model.lbipam import (
     POOL_CONFLICT,
@@ -44,11 +44,6 @@ GRACE = 30.0
 _TAKEOVER = 60.0
 """Seconds after a new leader began within which it may still be taking over addresses."""
 _POOLS_SHOWN = 8
-
-
-def service_ref(service: Service) -> Ref:
-    """A service, as findings point at it."""
-    return Ref("Service", service.name, service.namespace)
 
 
 def pool_ref(name: str) -> Ref:
@@ -285,7 +280,7 @@ def left_over_addresses(case: Case) -> Iterator[Finding]:
         remedy="Set the Helm value enableLBIPAM: true and restart the operator, or remove the pools"
         " and let another controller serve the services",
         command=SHOW_POOLS,
-        about=tuple(service_ref(service) for service in left),
+        about=tuple(service_ref(service.key) for service in left),
         blames=(Ref("Setting", "enable-lb-ipam"),),
     )
 

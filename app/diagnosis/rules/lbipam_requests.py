@@ -14,13 +14,12 @@ from app.diagnosis.rules.lbipam_pools import (
     pool_ref,
     pools_seen,
     pools_unread,
-    service_ref,
     settling,
     show_service,
     verdict_seen,
 )
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Severity, Topic
+from app.model.finding import Evidence, Finding, Severity, Topic, service_ref
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import masked, nearest_range
 from app.model.pool_matching import PoolMatch, accounts
@@ -68,7 +67,7 @@ def unreadable_request(case: Case, balancer: LoadBalancer) -> Finding | None:
     if not request.unreadable:
         return None
     words = named(repr(word) for word in request.unreadable)
-    return Topic("CS203", Severity.WARN, service_ref(service), "unreadable").finding(
+    return Topic("CS203", Severity.WARN, service_ref(service.key), "unreadable").finding(
         summary=f"{service.key} asks for {words}, which is no address, so LB-IPAM ignores it",
         evidence=(_request_seen(case, service),),
         remedy=f"Write an IP address into {request.place} of Service {service.key}",
@@ -92,7 +91,7 @@ def _in_no_pool(
             f"Ask for an address of a pool in {request_of(service).place} of Service"
             f" {service.key}, or add a block that holds {address} to a pool"
         )
-    return Topic("CS203", Severity.FAIL, service_ref(service), str(address)).finding(
+    return Topic("CS203", Severity.FAIL, service_ref(service.key), str(address)).finding(
         summary=summary,
         evidence=(_request_seen(case, service), verdict_seen(case, balancer), *_ranges_seen(case)),
         remedy=remedy,
@@ -107,7 +106,7 @@ def _not_selected(
     service = balancer.service
     pool = next(match for match in holding if not match.obstacle)
     missed = pool.misses[0]
-    return Topic("CS204", Severity.FAIL, service_ref(service), str(address)).finding(
+    return Topic("CS204", Severity.FAIL, service_ref(service.key), str(address)).finding(
         summary=(
             f"{service.key} asks for {address}, which lies in pool {pool.name}, but that pool"
             f" does not select it: it {missed}"
@@ -145,7 +144,7 @@ def _taken(
             f"{service.key} asks for {address}, the first or last address of a block of pool"
             f" {reserved[0].name}, which allowFirstLastIPs: No keeps back"
         )
-    return Topic("CS205", Severity.FAIL, service_ref(service), str(address)).finding(
+    return Topic("CS205", Severity.FAIL, service_ref(service.key), str(address)).finding(
         summary=summary,
         evidence=(
             _request_seen(case, service),
@@ -171,7 +170,7 @@ def _unshareable(
     if not obstacles:
         return None
     holder, found = obstacles[0]
-    return Topic("CS206", Severity.FAIL, service_ref(service), str(address)).finding(
+    return Topic("CS206", Severity.FAIL, service_ref(service.key), str(address)).finding(
         summary=f"{service.key} cannot share {address} with {holder.key}: {found.reason}",
         evidence=(
             _request_seen(case, service),
@@ -298,7 +297,7 @@ def _foreign(case: Case, balancer: LoadBalancer) -> Finding:
     who = f"; {named(writers)} wrote its status too" if writers else ""
     what = "a host name" if not odd else "an address" if len(odd) == 1 else "addresses"
     refused = [pool_ref(usage.pool.name) for usage in case.usages if usage.invalid_blocks]
-    return Topic("CS213", Severity.WARN, service_ref(service)).finding(
+    return Topic("CS213", Severity.WARN, service_ref(service.key)).finding(
         summary=(
             f"{service.key} has {what} that no pool holds ({named([*odd, *balancer.hostnames])}),"
             f" and LB-IPAM is to take such away{who}"
@@ -335,7 +334,7 @@ def _apart(case: Case, key: str, first: LoadBalancer, other: LoadBalancer) -> It
     found = obstacle(other.service, first.service)
     if found is None:
         return
-    yield Topic("CS206", Severity.INFO, service_ref(other.service), "own address").finding(
+    yield Topic("CS206", Severity.INFO, service_ref(other.service.key), "own address").finding(
         summary=(
             f"{other.service.key} has sharing key {key!r} like {first.service.key}, but an address"
             f" of its own ({named(map(str, alike))}): {found.reason}"

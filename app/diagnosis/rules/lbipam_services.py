@@ -22,7 +22,6 @@ from app.diagnosis.rules.lbipam_pools import (
     pool_ref,
     pools_seen,
     pools_unread,
-    service_ref,
     settled_at,
     show_operator_log,
     show_service,
@@ -30,7 +29,7 @@ from app.diagnosis.rules.lbipam_pools import (
 )
 from app.diagnosis.rules.lbipam_requests import refused_request
 from app.model.case import Case
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic, with_manifest
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_ref, with_manifest
 from app.model.lbipam import Address, LoadBalancer, PoolUsage
 from app.model.near_misses import Miss, nearest
 from app.model.pool_matching import PoolMatch, accounts, matching_pools, out_of_use, wanted_families
@@ -60,7 +59,7 @@ def not_selected(
     """CS201: no pool in use selects the service."""
     service = balancer.service
     blocked = [match for match in matches if match.selects]
-    return Topic("CS201", Severity.FAIL, service_ref(service)).finding(
+    return Topic("CS201", Severity.FAIL, service_ref(service.key)).finding(
         summary=_blocked(service, blocked) if blocked else _mismatch(service, matches),
         evidence=(
             case.saw(SERVICES, service, "metadata.labels", _labels(service)),
@@ -82,7 +81,7 @@ def family_not_served(
     pools = [match.name for match in matches if match.candidate]
     preferred = service.spec.ip_family_policy == "PreferDualStack" and bool(balancer.addresses)
     severity = Severity.WARN if preferred else Severity.FAIL
-    return Topic("CS212", severity, service_ref(service), f"IPv{family}").finding(
+    return Topic("CS212", severity, service_ref(service.key), f"IPv{family}").finding(
         summary=_family_summary(balancer, family, pools),
         evidence=(
             case.saw(
@@ -116,7 +115,7 @@ def class_not_served(case: Case, balancer: LoadBalancer, role: Responsibility) -
     if others:
         summary = f"{service.key} has no address: that is for {named(others)}, as {role.reason}"
     severity = Severity.UNKNOWN if known else Severity.FAIL
-    return Topic("CS211", severity, service_ref(service)).finding(
+    return Topic("CS211", severity, service_ref(service.key)).finding(
         summary=summary,
         evidence=role.evidence,
         remedy=_class_remedy(wanted, known),
@@ -142,7 +141,7 @@ def no_verdict(case: Case, balancer: LoadBalancer, able: tuple[PoolMatch, ...]) 
             f" though {could or 'what it asks for can be had'}"
         )
     severity = Severity.WARN if balancer.addresses else Severity.FAIL
-    return Topic("CS215", severity, service_ref(service)).finding(
+    return Topic("CS215", severity, service_ref(service.key)).finding(
         summary=summary,
         evidence=(verdict_seen(case, balancer), *pools_seen(case, able)),
         remedy=(
@@ -161,7 +160,7 @@ def not_judged(case: Case, balancer: LoadBalancer, why: str) -> Finding:
     service = balancer.service
     said = balancer.condition.message if balancer.condition else ""
     text = f"; LB-IPAM says “{said}”" if said else ""
-    return Topic("CS201" if said else "CS215", Severity.UNKNOWN, service_ref(service)).finding(
+    return Topic("CS201" if said else "CS215", Severity.UNKNOWN, service_ref(service.key)).finding(
         summary=f"why {service.key} has no address cannot be told: {why}{text}",
         evidence=(verdict_seen(case, balancer),),
         remedy="Let ciliscope read what it could not (CS801 names the missing right)",
@@ -176,7 +175,7 @@ def too_early(case: Case, balancer: LoadBalancer, until: datetime) -> Finding:
     """CS215 as a question that time will answer: LB-IPAM's verdict comes seconds after a change."""
     service, said = balancer.service, balancer.condition
     text = f"its last word is “{said.message or said.reason}”" if said else "it has said nothing"
-    return Topic("CS215", Severity.UNKNOWN, service_ref(service)).finding(
+    return Topic("CS215", Severity.UNKNOWN, service_ref(service.key)).finding(
         summary=f"whether LB-IPAM serves {service.key} cannot be told yet: the service, its pools "
         f"or the operator's leader changed just now, and {text}",
         evidence=(verdict_seen(case, balancer),),
@@ -383,7 +382,7 @@ def _wait(waiting: Waiting) -> str:
 
 
 def _refs(waiting: Waiting) -> tuple[Ref, ...]:
-    return tuple(service_ref(service) for service in waiting)
+    return tuple(service_ref(service.key) for service in waiting)
 
 
 def _asks(others: str) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from app.diagnosis.service_path.announcing import service_ref, show_routes
+from app.diagnosis.service_path.announcing import show_routes
 from app.diagnosis.service_path.paths import path_findings
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement, selects_service
 from app.model.desired_routes import Configuration
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_ref
 from app.model.lbipam import parse_address
 from app.model.policies import (
     AUDIT,
@@ -279,7 +279,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
         port = next((port.port for port in service.spec.ports if port.protocol == "TCP"), None)
         address, problem = next(iter(failed.items()))
         host = f"[{address}]" if ":" in address else address
-        yield Topic("CS605", Severity.WARN, service_ref(service)).finding(
+        yield Topic("CS605", Severity.WARN, service_ref(service.key)).finding(
             summary=f"{service.key} did not take a TCP connection at {named(failed)}: {problem}",
             evidence=tuple(
                 Evidence(PROBE, f"Service {service.key}", where, why, 0.0)
@@ -288,7 +288,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
             remedy="Follow the service's way hop by hop; if all of it is ok, compare the router's "
             "table, firewalls and loadBalancerSourceRanges. Ping proves nothing here",
             command=f"curl -v --connect-timeout 3 telnet://{host}:{port or 'PORT'}",
-            blames=(service_ref(service),),
+            blames=(service_ref(service.key),),
         )
 
 
@@ -338,7 +338,7 @@ def _selected(case: Case, chosen: tuple[Policy, ...], found: Sequence[Policed]) 
         ),
         remedy=_SHUT if shut else _OPEN,
         command="; ".join(dict.fromkeys(map(_list, chosen))) if others else _show(first),
-        about=tuple(service_ref(each.service) for each in found),
+        about=tuple(service_ref(each.service.key) for each in found),
     )
 
 
@@ -394,11 +394,10 @@ def _endpoint_seen(case: Case, found: Policed) -> Evidence:
 
 
 def _mode_seen(case: Case) -> Iterator[Evidence]:
-    name = f"ConfigMap {case.namespace}/cilium-config"
     for key in (ENFORCEMENT, AUDIT):
         value = None if case.config is None else case.config.get(key)
         if value is not None:
-            yield case.saw(CONFIG_MAPS, name, key, value)
+            yield case.saw(CONFIG_MAPS, case.config_ref, key, value)
 
 
 def _list(policy: Policy) -> str:

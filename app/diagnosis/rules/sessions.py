@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
 from app.diagnosis.rules.down_sessions import (
@@ -20,6 +20,7 @@ from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.desired_peerings import Peering, agents_say, owner_of, peerings, peerings_known
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref, session_ref
+from app.model.health import starts
 from app.model.lbipam import condition_of
 from app.model.routes import SETTLED
 from app.model.session_causes import FLAP_WINDOW, SETTLING, Bgp, bgp_of, flaps, is_down
@@ -397,9 +398,8 @@ def _no_witness(case: Case, session: Session) -> Iterator[Evidence]:
     elif agents_say(case).get(node) is False:
         yield case.saw(BGP_PEERS, f"agent of {node}", "answer", "BGP Control Plane is disabled")
     elif case.config is not None:
-        name = f"ConfigMap {case.namespace}/{CONFIG_MAP}"
         value = case.config.get(_SWITCH, "(not set: false)")
-        yield case.saw(CONFIG_MAPS, name, f"data[{_SWITCH}]", value)
+        yield case.saw(CONFIG_MAPS, case.config_ref, f"data[{_SWITCH}]", value)
 
 
 def _agent_refs(case: Case, node: str) -> tuple[Ref, ...]:
@@ -449,14 +449,8 @@ def _young(case: Case, peering: Peering) -> bool:
         case.agent(peering.node),
     )
     made = [found.metadata.creation_timestamp for found in objects if found is not None]
-    agent = case.agent(peering.node)
-    statuses = agent.status.container_statuses if agent else ()
-    made += [s.state.running.started_at for s in statuses if s.state.running]
-    return any(_recent(moment, case.now) for moment in made)
-
-
-def _recent(moment: datetime | None, now: datetime) -> bool:
-    return moment is not None and now - moment <= SETTLING
+    moments = (*made, *starts(case.agent(peering.node)))
+    return any(moment is not None and case.now - moment <= SETTLING for moment in moments)
 
 
 def _missing_finding(
@@ -466,7 +460,7 @@ def _missing_finding(
     nodes = sorted({peering.node for peering in missing})
     first = missing[0]
     namespace = case.namespace
-    machinery = {Ref("ConfigMap", CONFIG_MAP, namespace)}
+    machinery = {case.config_ref}
     if not first.rendered:
         machinery.add(Ref("Deployment", "cilium-operator", namespace))
     where = named(nodes, SHOWN)

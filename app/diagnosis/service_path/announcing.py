@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from app.model.case import Case
 from app.model.desired_peerings import LOAD_BALANCER_IP, SelectedAdvertisement
 from app.model.desired_routes import Configuration, Kept, Obstacle, Serving, considered
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref, service_ref
 from app.model.lbipam import Address, LoadBalancer
 from app.model.near_misses import misses
 from app.model.route_coverage import Reach, Scene
@@ -33,11 +33,6 @@ from app.state.kinds import (
     Kind,
 )
 from collectors.kubernetes.records import Service
-
-
-def service_ref(service: Service) -> Ref:
-    """A service, as findings point at it."""
-    return Ref("Service", service.name, service.namespace)
 
 
 def prefixes(found: Iterable[Reach]) -> str:
@@ -68,7 +63,7 @@ def not_configured(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...])
     )
     problems = named(group.problem for group in config.groups if group.problem)
     why = kept[0].reason + (f": {problems}" if problems else "")
-    return Topic("CS501", Severity.FAIL, service_ref(service)).finding(
+    return Topic("CS501", Severity.FAIL, service_ref(service.key)).finding(
         summary=f"{service.key} ({_addresses(kept)}) is announced by no node: {why}",
         evidence=(
             address_seen(scene.case, service, (k.address for k in kept)),
@@ -100,7 +95,7 @@ def nowhere(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> F
         why = f"none of the {len(links)} sessions that should carry it is established"
         remedy = "Bring the sessions up; the service itself needs no change"
         command = "cilium bgp peers"
-    return Topic("CS501", Severity.FAIL, service_ref(service)).finding(
+    return Topic("CS501", Severity.FAIL, service_ref(service.key)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by no node: {why}",
         evidence=(*(table_seen(scene, reach) for reach in found), *links_seen(scene, links)),
         remedy=remedy,
@@ -118,7 +113,7 @@ def fewer(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> Fin
         dict.fromkeys(link for r in found for link in r.wanted.links if link[0] in lacking)
     )
     first = found[0]
-    return Topic("CS502", Severity.WARN, service_ref(service)).finding(
+    return Topic("CS502", Severity.WARN, service_ref(service.key)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by "
         f"{len(first.actual or ())} of {len(first.wanted.nodes)} nodes: {named(missing)} "
         f"{verb(missing, 'lack')} it",
@@ -136,7 +131,7 @@ def without_endpoint(
     service = balancer.service
     alive = [node for node in nodes if node in serving.alive]
     why = f" ({named(alive)} has an endpoint that is not ready)" if alive else ""
-    return Topic("CS503", Severity.FAIL, service_ref(service), found.wanted.prefix).finding(
+    return Topic("CS503", Severity.FAIL, service_ref(service.key), found.wanted.prefix).finding(
         summary=f"{service.key} has externalTrafficPolicy Local, and {found.wanted.prefix} is "
         f"announced by {named(nodes)} without a ready endpoint there{why}: that traffic is dropped",
         evidence=(
@@ -148,7 +143,7 @@ def without_endpoint(
         if alive
         else f"Restart the agent of {named(nodes)}: it should have withdrawn the prefix",
         command=show_routes(found.wanted.address.version),
-        blames=(service_ref(service),),
+        blames=(service_ref(service.key),),
     )
 
 
@@ -156,13 +151,13 @@ def unserved(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> 
     """CS504: the router sends traffic to nodes, and nothing behind them answers."""
     service = balancer.service
     nodes = found[0].actual or ()
-    return Topic("CS504", Severity.WARN, service_ref(service)).finding(
+    return Topic("CS504", Severity.WARN, service_ref(service.key)).finding(
         summary=f"{service.key} ({prefixes(found)}) is announced by {named(nodes)}, and it has no "
         "ready endpoint",
         evidence=tuple(table_seen(scene, reach) for reach in found),
         remedy="Bring the service's pods up; the announcement itself is as configured",
         command=endpoints_command(service),
-        blames=(service_ref(service),),
+        blames=(service_ref(service.key),),
     )
 
 
@@ -174,7 +169,7 @@ def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> 
     names = tuple(dict.fromkeys(ref for ref, _ in carried))
     reasons = named(lacks) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
     configs = {ref for group in scene.config.groups for ref in group.refs}
-    return Topic("CS505", Severity.FAIL, service_ref(service), f"ipv{_v(kept)}").finding(
+    return Topic("CS505", Severity.FAIL, service_ref(service.key), f"ipv{_v(kept)}").finding(
         summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
         f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
@@ -191,7 +186,7 @@ def foreign_class(case: Case, balancer: LoadBalancer) -> Finding:
     """CS506: its class gives it to somebody else."""
     service = balancer.service
     wanted = service.spec.load_balancer_class or ""
-    return Topic("CS506", Severity.INFO, service_ref(service)).finding(
+    return Topic("CS506", Severity.INFO, service_ref(service.key)).finding(
         summary=f"{service.key} is not announced by BGP: its loadBalancerClass is {wanted}",
         evidence=(case.saw(SERVICES, service, "spec.loadBalancerClass", wanted),),
         remedy="Nothing, if that is meant; the class of a service cannot be changed, only the "
@@ -204,7 +199,7 @@ def local_without_endpoint(scene: Scene, balancer: LoadBalancer, serving: Servin
     """CS507: policy Local, and no node has a ready endpoint."""
     service = balancer.service
     homeless = f" ({serving.homeless} ready on no node)" if serving.homeless else ""
-    return Topic("CS507", Severity.FAIL, service_ref(service)).finding(
+    return Topic("CS507", Severity.FAIL, service_ref(service.key)).finding(
         summary=f"{service.key} has externalTrafficPolicy Local and no node has a ready endpoint"
         f"{homeless}, so no node should announce {named(map(str, balancer.addresses))}",
         evidence=(endpoints_seen(scene.case, service, serving),),
@@ -212,7 +207,7 @@ def local_without_endpoint(scene: Scene, balancer: LoadBalancer, serving: Servin
         if serving.homeless
         else "Bring the service's pods up",
         command=endpoints_command(service),
-        blames=(service_ref(service),),
+        blames=(service_ref(service.key),),
     )
 
 
@@ -225,7 +220,7 @@ def no_family(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> F
         + (", ".join(f"{f.afi}/{f.safi}" for f in group.families) or "none")
         for group in scene.config.groups
     )
-    return Topic("CS508", Severity.FAIL, service_ref(service), f"ipv{version}").finding(
+    return Topic("CS508", Severity.FAIL, service_ref(service.key), f"ipv{version}").finding(
         summary=f"{service.key} has {_addresses(kept)}, and no session carries "
         f"ipv{version}/unicast ({families})",
         evidence=(
@@ -352,8 +347,7 @@ def address_seen(case: Case, service: Service, addresses: Iterable[Address]) -> 
 def _switch_seen(case: Case) -> Iterator[Evidence]:
     value = case.setting("enable-bgp-control-plane", "false")
     if value is not None:
-        name = f"ConfigMap {case.namespace}/cilium-config"
-        yield case.saw(CONFIG_MAPS, name, "data[enable-bgp-control-plane]", value)
+        yield case.saw(CONFIG_MAPS, case.config_ref, "data[enable-bgp-control-plane]", value)
 
 
 def _peers(links: Iterable[Link]) -> tuple[Ref, ...]:

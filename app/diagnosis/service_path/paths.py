@@ -23,7 +23,7 @@ from app.diagnosis.service_path.serving import no_endpoint, off_bgp
 from app.model.case import Case
 from app.model.desired_peerings import unserved
 from app.model.desired_routes import Expectation, Kept, Obstacle, Serving, by_proxy, is_local
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_ref
 from app.model.lbipam import LoadBalancer, balancers_by_service, by_address
 from app.model.route_coverage import Reach, Scene, reach, scene, strays, wanted_by_others
 from app.model.routes import SETTLED, Link
@@ -411,7 +411,7 @@ def _unknown(way: Way, hop: Hop) -> Finding:
         question = f"{service.key} ({listed}) is announced as it should be"
         command = say.show_routes(addresses[0].version)
     until = None if way.settled(4) and way.settled(6) else _definite_at(way)
-    return Topic(code, Severity.UNKNOWN, say.service_ref(service), "unknown").finding(
+    return Topic(code, Severity.UNKNOWN, service_ref(service.key), "unknown").finding(
         summary=f"whether {question} cannot be told: {hop.reason}",
         evidence=hop.evidence or (say.address_seen(way.scene.case, service, addresses),),
         remedy="Look again in half a minute: it, its endpoints or the BGP configuration changed "

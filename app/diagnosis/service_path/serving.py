@@ -12,16 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from app.diagnosis.rules.bgp_config_adverts import selector_words
-from app.diagnosis.service_path.announcing import (
-    address_seen,
-    endpoints_command,
-    endpoints_seen,
-    service_ref,
-)
+from app.diagnosis.service_path.announcing import address_seen, endpoints_command, endpoints_seen
 from app.model.case import Case
 from app.model.desired_peerings import selects_node
 from app.model.desired_routes import Kept, Serving, announcers
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_ref
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.wording import SHOWN, named, verb
@@ -50,7 +45,7 @@ def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding
         why = f"it has no selector, and {_empty(slices)}"
         remedy = "Write an EndpointSlice for it, or give it a selector"
     severity = Severity.FAIL if selector or serving.total else Severity.WARN
-    return Topic("CS601", severity, service_ref(service)).finding(
+    return Topic("CS601", severity, service_ref(service.key)).finding(
         summary=f"{service.key} has no ready endpoint: {why}",
         evidence=(
             endpoints_seen(case, service, serving),
@@ -156,7 +151,7 @@ def off_bgp(
     )
     endpoints = "ready endpoint is" if serving.ready == 1 else "ready endpoints are"
     addresses = named(str(entry.address) for entry in kept)
-    return Topic("CS501", Severity.FAIL, service_ref(service), "local").finding(
+    return Topic("CS501", Severity.FAIL, service_ref(service.key), "local").finding(
         summary=f"{service.key} ({addresses}) is announced by no node: it has "
         f"externalTrafficPolicy Local, and its only {endpoints} "
         f"on {', and on '.join(filter(None, places))}",
