@@ -22,15 +22,7 @@ from app.model.route_coverage import reach, scene
 from app.model.routes import Link, Prefix, canonical
 from app.model.wording import named
 from app.state.derived import Key
-from app.state.kinds import (
-    AVAILABLE,
-    CILIUM_NODES,
-    ROUTES_ADVERTISED_IPV4,
-    ROUTES_ADVERTISED_IPV6,
-    ROUTES_AVAILABLE_IPV4,
-    ROUTES_AVAILABLE_IPV6,
-    SERVICES,
-)
+from app.state.kinds import ADVERTISED, AVAILABLE, CILIUM_NODES, ROUTES, SERVICES
 from collectors.cilium.command_records import NodeRoutes, Route
 
 
@@ -84,9 +76,7 @@ def look_up_prefix(case: Case, prefix: Prefix) -> Known:
         for key in keys
     ]
     nodes = scene(case).tables[prefix.version].nodes
-    lengths = range(prefix.prefixlen, -1, -1)
-    wider = (str(ip_network((prefix.network_address, n), strict=False)) for n in lengths)
-    held = next((found for found in wider if found in nodes), "")
+    held = longest_match(str(prefix), nodes)
     return Known(
         services=tuple(sorted(set(inside))),
         pools=tuple(usage.pool.name for usage in case.usages if _meets(usage.ranges, prefix)),
@@ -141,12 +131,8 @@ def _union(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _peers(case: Case, prefix: str) -> tuple[str, ...]:
-    snapshot, states = case.snapshot, scene(case).links
-    readings = (
-        snapshot.records[ROUTES_ADVERTISED_IPV6]
-        if ":" in prefix
-        else snapshot.records[ROUTES_ADVERTISED_IPV4]
-    )
+    states = scene(case).links
+    readings = case.records[ADVERTISED[6 if ":" in prefix else 4]]
     found = {
         route.neighbor
         for reading in (readings.values() if prefix else ())
@@ -254,13 +240,7 @@ def announcements(case: Case, findings: Iterable[Finding]) -> tuple[Announcement
 
 def routes_by_prefix(case: Case) -> Mapping[str, Sequence[Held]]:
     """Every route that was read, by its prefix as `canonical` writes it."""
-    snapshot = case.snapshot
-    readings = (
-        snapshot.records[ROUTES_ADVERTISED_IPV4],
-        snapshot.records[ROUTES_ADVERTISED_IPV6],
-        snapshot.records[ROUTES_AVAILABLE_IPV4],
-        snapshot.records[ROUTES_AVAILABLE_IPV6],
-    )
+    readings = tuple(case.records[kind] for kind in ROUTES)
     tables = ("advertised", "advertised", "available", "available")
     inputs: tuple[object, ...] = readings
     return case.memo.of(_ROUTES, inputs, lambda: _by_prefix(zip(tables, readings, strict=True)))

@@ -21,6 +21,7 @@ from app.model.route_coverage import scene
 from app.model.selectors import describe, selects, service_labels
 from app.model.sessions import Session, Witness
 from app.model.wording import age, duration, named
+from app.state.derived import grouped
 from app.state.kinds import (
     ADVERTISED,
     ADVERTISEMENTS,
@@ -347,9 +348,7 @@ def _counted(reach: PrefixPath) -> str:
 
 def _within(prefixes: Mapping[str, tuple[str, ...]]) -> str:
     """What is announced inside, together what the same nodes announce."""
-    by_nodes: dict[tuple[str, ...], list[str]] = {}
-    for prefix, nodes in prefixes.items():
-        by_nodes.setdefault(nodes, []).append(prefix)
+    by_nodes = grouped((nodes, prefix) for prefix, nodes in prefixes.items())
     return "; ".join(f"{_listed(found)} by {_listed(nodes)}" for nodes, found in by_nodes.items())
 
 

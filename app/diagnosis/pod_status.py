@@ -16,7 +16,7 @@ from app.diagnosis.catalog import code
 from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
 from app.model.finding import Finding, Ref, Severity, health_of, rank
 from app.model.health import cilium_release, pod_health
-from app.state.derived import Key
+from app.state.derived import Key, grouped
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
 
 if TYPE_CHECKING:
@@ -59,12 +59,9 @@ class _About:
     """What was found, by what it is about."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self._by_ref: dict[Ref, list[Finding]] = {}
-        self._by_code: dict[str, list[Finding]] = {}
-        for finding in findings:
-            self._by_code.setdefault(finding.code, []).append(finding)
-            for ref in {finding.subject, *finding.about}:
-                self._by_ref.setdefault(ref, []).append(finding)
+        found = tuple(findings)
+        self._by_code = grouped((finding.code, finding) for finding in found)
+        self._by_ref = grouped((ref, each) for each in found for ref in {each.subject, *each.about})
 
     def ref(self, ref: Ref) -> Sequence[Finding]:
         """Findings about a thing."""

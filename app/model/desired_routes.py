@@ -1,4 +1,11 @@
-"""The endpoints of a service: which are ready, and on which nodes they run."""
+"""Which nodes should announce which prefix of a service, and what keeps an address out of BGP;
+with the endpoints of a service: which are ready, and on which nodes they run.
+
+Per service and node, as the agents decide it: class, advertisement, address type, frontend, traffic
+policy, prefix length, family. Source: Cilium pkg/bgp/manager/reconciler/service.go (1.19 and later
+read the datapath's frontends), pkg/bgpv1/manager/reconcilerv2/service.go (1.17 and 1.18 read the
+Service objects); `docs/cilium.md`, "Selectors" and "Routes".
+"""
 
 from __future__ import annotations
 
@@ -6,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from app.model.case import Case
 from app.model.desired_peerings import (
@@ -38,12 +44,9 @@ from app.state.kinds import (
     PEERING_POLICIES,
     Kind,
 )
+from app.state.snapshot import Snapshot
 from collectors.cilium.records import L2Policy
-from collectors.kubernetes.records import Ingress, Service
-
-if TYPE_CHECKING:
-    from app.state.snapshot import Snapshot
-    from collectors.kubernetes.records import Endpoint, EndpointSlice
+from collectors.kubernetes.records import Endpoint, EndpointSlice, Ingress, Service
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app.state.derived import Key, Parts
+from app.state.derived import Key, Parts, grouped
 from app.state.kinds import POOLS, SERVICES
 
 if TYPE_CHECKING:
@@ -217,11 +217,8 @@ def by_address(snapshot: Snapshot) -> Mapping[Address, tuple[str, ...]]:
 
 
 def _by_address(balancers: Iterable[LoadBalancer]) -> Mapping[Address, tuple[str, ...]]:
-    found: dict[Address, list[str]] = {}
-    for balancer in balancers:
-        for address in dict.fromkeys(balancer.addresses):
-            found.setdefault(address, []).append(balancer.service.key)
-    return {address: tuple(keys) for address, keys in found.items()}
+    keys = ((b.service.key, address) for b in balancers for address in dict.fromkeys(b.addresses))
+    return grouped((address, key) for key, address in keys)
 
 
 def balancer_health(balancer: LoadBalancer) -> Health:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.model.case import Case
 from app.model.finding import Ref
@@ -27,15 +26,15 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from app.state.snapshot import State
-from collectors.cilium.records import CiliumEndpoint
-from collectors.kubernetes.records import Service
-
-if TYPE_CHECKING:
-    from app.state.snapshot import Snapshot
-    from collectors.cilium.records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
-    from collectors.kubernetes.records import LabelSelector, NetworkIngress, NetworkPolicy, Object
-
+from app.state.snapshot import Snapshot, State
+from collectors.cilium.records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
+from collectors.kubernetes.records import (
+    LabelSelector,
+    NetworkIngress,
+    NetworkPolicy,
+    Object,
+    Service,
+)
 
 _RESERVED = "reserved:"
 """How labels begin that are not a pod's: `reserved:world`, `reserved:host`."""

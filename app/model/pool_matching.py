@@ -30,7 +30,7 @@ from app.model.service_requests import (
     request_of,
     sharing_key,
 )
-from app.state.derived import Key
+from app.state.derived import Key, grouped
 from app.state.kinds import EVENTS, POOLS, SERVICES
 from collectors.cilium.records import Pool
 from collectors.kubernetes.records import LabelSelector, Service
@@ -178,11 +178,7 @@ class Accounts:
     @cached_property
     def holders(self) -> Mapping[Address, tuple[Service, ...]]:
         """The services that have each address."""
-        found: dict[Address, list[Service]] = {}
-        for balancer in self._balancers:
-            for address in balancer.addresses:
-                found.setdefault(address, []).append(balancer.service)
-        return {address: tuple(services) for address, services in found.items()}
+        return grouped((address, b.service) for b in self._balancers for address in b.addresses)
 
     @cached_property
     def other_controllers(self) -> Mapping[str, tuple[str, ...]]:
@@ -340,9 +336,9 @@ def _all_holdings(case: Case, *, known: bool) -> Mapping[str, Holdings]:
 
 
 def _requested(balancers: Iterable[LoadBalancer]) -> Mapping[Address, tuple[str, ...]]:
-    found: dict[Address, list[str]] = {}
-    for balancer in balancers:
-        for address in request_of(balancer.service).addresses:
-            if address not in balancer.addresses:
-                found.setdefault(address, []).append(balancer.service.key)
-    return {address: tuple(keys) for address, keys in found.items()}
+    return grouped(
+        (address, balancer.service.key)
+        for balancer in balancers
+        for address in request_of(balancer.service).addresses
+        if address not in balancer.addresses
+    )

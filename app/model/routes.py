@@ -19,14 +19,7 @@ from app.model.health import Version
 from app.model.lbipam import Address
 from app.model.sessions import ESTABLISHED, UNKNOWN, Session, sessions
 from app.state.derived import Key, Memo
-from app.state.kinds import (
-    ADVERTISED,
-    BGP_PEERS,
-    ROUTES_ADVERTISED_IPV4,
-    ROUTES_ADVERTISED_IPV6,
-    ROUTES_AVAILABLE_IPV4,
-    ROUTES_AVAILABLE_IPV6,
-)
+from app.state.kinds import ADVERTISED, AVAILABLE, BGP_PEERS
 from app.state.snapshot import Snapshot, State
 from collectors.cilium.command_records import NodePeers, NodeRoutes, Route
 
@@ -96,14 +89,9 @@ def _established(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
 
 
 def _readings(snapshot: Snapshot) -> Iterator[tuple[str, NodeRoutes]]:
-    for table, readings in (
-        ("advertised", snapshot.records[ROUTES_ADVERTISED_IPV4]),
-        ("advertised", snapshot.records[ROUTES_ADVERTISED_IPV6]),
-        ("available", snapshot.records[ROUTES_AVAILABLE_IPV4]),
-        ("available", snapshot.records[ROUTES_AVAILABLE_IPV6]),
-    ):
-        for reading in readings.values():
-            yield table, reading
+    for table, kinds in (("advertised", ADVERTISED), ("available", AVAILABLE)):
+        for kind in kinds.values():
+            yield from ((table, reading) for reading in snapshot.records[kind].values())
 
 
 @lru_cache(maxsize=65_536)
@@ -195,11 +183,7 @@ def links(case: Case) -> Mapping[Link, LinkState]:
 def announced(case: Case, version: int) -> Announced:
     """The announcements of IPv4 (4) or IPv6 (6)."""
     snapshot = case.snapshot
-    readings = (
-        snapshot.records[ROUTES_ADVERTISED_IPV4]
-        if version == 4
-        else snapshot.records[ROUTES_ADVERTISED_IPV6]
-    )
+    readings = snapshot.records[ADVERTISED[version]]
     health = snapshot.health_of(ADVERTISED[version])
     fresh = health.state is State.FRESH
     inputs = (readings, links(case), snapshot.agents_by_node, fresh)

@@ -27,6 +27,7 @@ from app.model.session_history import (
     agent_logs,
 )
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
+from app.state.derived import grouped
 from app.state.kinds import CILIUM_NODES, NODE_CONFIGS, NODES
 from app.state.snapshot import Snapshot
 
@@ -96,10 +97,7 @@ class Bgp:
     @cached_property
     def by_peer(self) -> Mapping[str, tuple[Session, ...]]:
         """Every session by its peer's address."""
-        found: dict[str, list[Session]] = {}
-        for session in self.case.sessions:
-            found.setdefault(session.peer_address, []).append(session)
-        return {address: tuple(some) for address, some in found.items()}
+        return grouped((session.peer_address, session) for session in self.case.sessions)
 
     def peering(self, session: Session) -> Peering | None:
         """The configuration of a session."""

@@ -17,8 +17,17 @@ from itertools import chain, compress, repeat
 from operator import is_, is_not
 from typing import Generic, TypeVar, cast
 
+K = TypeVar("K")
 T = TypeVar("T")
 V = TypeVar("V")
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    """Values by their keys, both in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
 
 
 class Key(Generic[T]):

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Never
 
-from app.state.derived import Key, Memo
+from app.state.derived import Key, Memo, grouped
 from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, R, Records
 
 if TYPE_CHECKING:
@@ -161,10 +161,7 @@ def _by_node(agents: Iterable[Pod]) -> Mapping[str, Pod]:
 
 
 def _by_service(found: Iterable[EndpointSlice]) -> Mapping[str, tuple[EndpointSlice, ...]]:
-    slices: dict[str, list[EndpointSlice]] = {}
-    for endpoint_slice in found:
-        slices.setdefault(endpoint_slice.service_key, []).append(endpoint_slice)
-    return {key: tuple(some) for key, some in slices.items()}
+    return grouped((each.service_key, each) for each in found)
 
 
 def _created(pod: Pod) -> float:

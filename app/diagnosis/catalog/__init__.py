@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from app.diagnosis.inputs import category
 from app.model.finding import Finding, Ref, Severity
+from app.state.derived import grouped
 
 FOLDER = Path(__file__).parent
 
@@ -181,10 +182,7 @@ ORDER = {Severity.FAIL: 0, Severity.UNKNOWN: 1, Severity.WARN: 2, Severity.INFO:
 def linked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings with `caused_by` filled in, in the same order."""
     findings = tuple(findings)
-    by_ref: dict[Ref, list[Finding]] = {}
-    for finding in findings:
-        for ref in _explains(finding):
-            by_ref.setdefault(ref, []).append(finding)
+    by_ref = grouped((ref, finding) for finding in findings for ref in _explains(finding))
     shares = [_shares(each, code(each.code).follows_from, by_ref) for each in findings]
     explains = Counter(cause for found in shares for cause in found)
     severities = {finding.id: finding.severity for finding in findings}
@@ -203,10 +201,7 @@ def linked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def consequences(findings: Iterable[Finding], root: Finding) -> tuple[Finding, ...]:
     """What follows from a finding, directly or through others."""
-    by_cause: dict[str, list[Finding]] = {}
-    for finding in findings:
-        for cause in finding.caused_by:
-            by_cause.setdefault(cause, []).append(finding)
+    by_cause = grouped((cause, finding) for finding in findings for cause in finding.caused_by)
     seen: dict[str, Finding] = {}
     waiting = [root.id]
     while waiting:
@@ -233,7 +228,7 @@ def _explains(finding: Finding) -> frozenset[Ref]:
 
 
 def _shares(
-    effect: Finding, follows_from: tuple[str, ...], by_ref: Mapping[Ref, list[Finding]]
+    effect: Finding, follows_from: tuple[str, ...], by_ref: Mapping[Ref, Sequence[Finding]]
 ) -> Mapping[str, int]:
     """What explains a finding, and of how many of the things that it blames each tells."""
     if not follows_from or not effect.blames:

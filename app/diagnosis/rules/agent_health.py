@@ -11,7 +11,7 @@ cilium-cli releases, `docs/cilium.md`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import CiliumPod, pod_ready
 from app.model.lbipam import condition_of
 from app.model.wording import named, quoted, since
+from app.state.derived import grouped
 from app.state.kinds import BGP_PEERS, CILIUM_STATUS, COMMANDS, NODES, PODS, ROUTES, Kind
 from app.state.snapshot import SourceHealth
 from collectors.cilium.answer import ONE_FAILS_ALL
@@ -313,24 +314,22 @@ def _old_command(case: Case, kind: Kind[object], needs: str, text: str, said: st
     )
 
 
-def _tagged(pods: tuple[CiliumPod, ...]) -> dict[str, list[CiliumPod]]:
+def _tagged(pods: tuple[CiliumPod, ...]) -> Mapping[str, Sequence[CiliumPod]]:
     """Pods by their image's tag; those whose image has none are left out."""
-    found: dict[str, list[CiliumPod]] = {}
-    for pod in pods:
-        if pod.version:
-            found.setdefault(pod.version, []).append(pod)
-    return dict(sorted(found.items()))
+    return dict(sorted(grouped((pod.version, pod) for pod in pods if pod.version).items()))
 
 
-def _minors(tagged: dict[str, list[CiliumPod]]) -> set[str]:
+def _minors(tagged: Mapping[str, Sequence[CiliumPod]]) -> set[str]:
     return {match[1] for tag in tagged if (match := _MINOR.match(tag))}
 
 
-def _names_by_tag(tagged: dict[str, list[CiliumPod]]) -> str:
+def _names_by_tag(tagged: Mapping[str, Sequence[CiliumPod]]) -> str:
     return ", ".join(f"{tag} ({len(pods)})" for tag, pods in tagged.items())
 
 
-def _mixed(case: Case, detail: str, tagged: dict[str, list[CiliumPod]], text: str) -> Finding:
+def _mixed(
+    case: Case, detail: str, tagged: Mapping[str, Sequence[CiliumPod]], text: str
+) -> Finding:
     now = case.heard(PODS)
     pods = [pod for each in tagged.values() for pod in each]
     ages = [since(pod.pod.metadata.creation_timestamp, now) for pod in pods]

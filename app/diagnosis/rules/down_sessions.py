@@ -45,6 +45,7 @@ from app.model.session_causes import (
 from app.model.session_history import UNEXPECTED_MESSAGE, EventKind, SessionEvent
 from app.model.sessions import Session
 from app.model.wording import named, span
+from app.state.derived import grouped
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS
 from collectors.logs.lines import event
 
@@ -405,10 +406,7 @@ class _Words:
 def down_sessions(case: Case) -> Iterator[Finding]:
     """CS401 to CS405 and CS412: sessions that are not established, and why."""
     bgp = bgp_of(case)
-    groups: dict[tuple[str, str, str], list[Down]] = {}
-    for each in down(bgp):
-        groups.setdefault(each.group, []).append(each)
-    for group in groups.values():
+    for group in grouped((each.group, each) for each in down(bgp)).values():
         # Who has a log speaks for those who have none.
         yield _finding(bgp, sorted(group, key=lambda each: not each.log.read))
 

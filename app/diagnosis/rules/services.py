@@ -31,13 +31,13 @@ from app.model.policies import (
 from app.model.route_coverage import Scene, changed_at, scene
 from app.model.routes import SETTLED, Announced, canonical
 from app.model.wording import SHOWN, named, quoted, verb
-from app.state.derived import Key
+from app.state.derived import Key, grouped
 from app.state.kinds import (
+    ADVERTISED,
     CILIUM_ENDPOINTS,
     CILIUM_NODES,
     CONFIG_MAPS,
     NETWORK_POLICIES,
-    ROUTES_ADVERTISED_IPV6,
     SERVICES,
 )
 from collectors.kubernetes.records import Service
@@ -82,7 +82,7 @@ def unasked(case: Case) -> Iterator[Finding]:
 
 def mapped_next_hops(case: Case) -> Iterator[Finding]:
     """CS510: IPv6 prefixes whose next hop is an IPv4 address in IPv6 clothes, one a peer."""
-    routes = case.records[ROUTES_ADVERTISED_IPV6]
+    routes = case.records[ADVERTISED[6]]
     table = scene(case).tables[6]
     if table.read_at is None:
         return
@@ -221,7 +221,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
 
 def _mapped(case: Case, table: Announced) -> Mapping[str, _Mapped]:
     drafts: dict[str, tuple[set[str], set[str], set[str]]] = {}
-    for reading in case.records[ROUTES_ADVERTISED_IPV6].values():
+    for reading in case.records[ADVERTISED[6]].values():
         for route in reading.routes:
             hop = next((path.attributes.next_hop for path in route.paths), "")
             prefix = canonical(route.prefix)
@@ -301,10 +301,7 @@ def invalid(case: Case) -> Iterator[Finding]:
 
 def selected(case: Case) -> Iterator[Finding]:
     """CS603: policies that select the backends of services of type LoadBalancer."""
-    groups: dict[tuple[Policy, ...], list[Policed]] = {}
-    for each in policed(case):
-        groups.setdefault(each.policies, []).append(each)
-    for chosen, found in groups.items():
+    for chosen, found in grouped((each.policies, each) for each in policed(case)).items():
         yield _selected(case, chosen, found)
 
 
