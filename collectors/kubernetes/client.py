@@ -19,9 +19,11 @@ import binascii
 import os
 import socket
 import ssl
+import tomllib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
@@ -307,72 +309,38 @@ def token_end(token: str) -> datetime | None:
         return None
 
 
+class _Said(msgspec.Struct, frozen=True):
+    """What is said of an error, in `network_errors.toml`."""
+
+    text: str
+    reason: Reason = Reason.UNREACHABLE
+
+
+_SAID = msgspec.convert(
+    tomllib.loads(Path(__file__).with_name("network_errors.toml").read_text(encoding="utf-8")),
+    dict[str, dict[str, _Said]],
+)
+
+
 def unreachable(path: str, server: str, error: BaseException) -> ApiError:
     """The error for a connection that was not made, was cut, or spoke something else than HTTP."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The host of {server} cannot be found (DNS): {_cause(error.os_error)}",
-            )
-        case aiohttp.ClientProxyConnectionError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The proxy {error.host}:{error.port} on the way to {server} cannot be reached: "
-                f"{_cause(error.os_error)}",
-            )
-        case aiohttp.ClientHttpProxyError():
-            return ApiError(
-                Reason.UNREACHABLE,
-                f"The proxy on the way to {server} refuses the connection: "
-                f"{error.message} (HTTP {error.status})",
-            )
-        case aiohttp.ClientConnectorCertificateError():
-            return _untrusted(server, error.certificate_error)
-        case aiohttp.ClientConnectorError():
-            return _no_connection(server, error.os_error)
-        case aiohttp.ConnectionTimeoutError():
-            return ApiError(Reason.UNREACHABLE, f"{server} does not accept a connection in time")
-        case TimeoutError():
-            return ApiError(Reason.TIMED_OUT, f"{server} did not answer {path} in time")
-        case aiohttp.ClientResponseError():
-            return ApiError(
-                Reason.UNREADABLE, f"{server} does not answer {path} in HTTP: {error.message}"
-            )
-        case ssl.SSLCertVerificationError():
-            return _untrusted(server, error)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return ApiError(
-                Reason.UNREADABLE,
-                f"{server}{path} is not an address that can be asked; check `server` and "
-                "`proxy-url` of the cluster in the kubeconfig",
-            )
-        case ValueError():
-            return ApiError(Reason.UNREADABLE, f"{path} of {server} cannot be asked: {error}")
-    return ApiError(
-        Reason.UNREACHABLE, f"The connection to {server} broke while reading {path}: {error}"
-    )
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    said = _said("asking", error)
+    if said is None and isinstance(error, aiohttp.ClientConnectorError):
+        said = _said("connecting", cause)
+    said = said or _SAID["asking"]["other"]
+    trust = str(getattr(cause, "verify_message", cause))
+    text = said.text.format(server=server, path=path, error=error, cause=_cause(cause), trust=trust)
+    return ApiError(said.reason, text)
 
 
-def _no_connection(server: str, error: BaseException) -> ApiError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _untrusted(server, error)
-    if isinstance(error, ssl.SSLError):
-        said = f"No TLS connection to {server}: {_cause(error)}"
-    elif isinstance(error, ConnectionRefusedError):
-        said = f"{server} refuses the connection: nothing listens there"
-    else:
-        said = f"{server} cannot be reached: {_cause(error)}"
-    return ApiError(Reason.UNREACHABLE, said)
-
-
-def _untrusted(server: str, error: BaseException) -> ApiError:
-    said = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
-    return ApiError(
-        Reason.UNREACHABLE,
-        f"The certificate of {server} is not trusted (TLS): {said}; check "
-        "`certificate-authority` and `tls-server-name` of the cluster in the kubeconfig",
-    )
+def _said(table: str, error: BaseException) -> _Said | None:
+    names = (each.__name__ for each in type(error).__mro__)
+    return next((_SAID[table][name] for name in names if name in _SAID[table]), None)
 
 
 def _cause(error: BaseException) -> str:
