@@ -33,9 +33,10 @@ ItemType = TypeVar("ItemType", bound=Item)
 
 def item(kind: type[ItemType], thing: object, **others: object) -> ItemType:
     """An item that has what the thing has under the names of its fields, and `others`."""
-    names = (name for name in kind.__struct_fields__ if name not in others)
-    fields = {name: getattr(thing, name) for name in names} | others
-    return msgspec.convert(SimpleNamespace(**fields), kind, from_attributes=True)
+    for name in kind.__struct_fields__:
+        if name not in others:
+            others[name] = getattr(thing, name)
+    return msgspec.convert(SimpleNamespace(**others), kind, from_attributes=True)
 
 
 class SourceItem(Item, frozen=True):
