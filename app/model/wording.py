@@ -21,7 +21,12 @@ def count(number: int, one: str, many: str = "") -> str:
 
 def more(rest: int, noun: str = "") -> str:
     """`and 4 more`; with a noun `and 4 findings more`."""
-    return f"and {count(rest, noun) if noun else rest} more"
+    return f"and {further(count(rest, noun) if noun else rest)}"
+
+
+def further(rest: object) -> str:
+    """`4 more`."""
+    return f"{rest} more"
 
 
 def named(names: Iterable[str], most: int = SHOWN, joint: str = ", ") -> str:
