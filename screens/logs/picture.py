@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from app.model.finding import Ref
 from app.model.health import cilium_version
 from app.model.lbipam import LOGS_ALLOCATIONS, transitions
-from app.model.wording import more
+from app.model.wording import further
 from app.report.columns import Column
 from app.report.lines import SIGN, Line, Span, age_of, plain, time_of_day, wrapped
 from app.report.tables.logs import (
@@ -265,7 +265,7 @@ def _moments(row: LogRow) -> Iterator[str]:
         yield from moments
         return
     yield from moments[: MANY // 2]
-    yield more(len(moments) - MANY).replace("and", "…")
+    yield f"… {further(len(moments) - MANY)}"
     yield from moments[-(MANY // 2) :]
 
 
