@@ -130,7 +130,10 @@ async def run(
             raise OutputTooLarge(f"{program} printed more than {limit} bytes and was killed")
         if not in_time:
             raise CommandTimedOut(f"{program} had not ended after {timeout:g} s and was killed")
-        return Completed(ended.result(), out.content, _printable_error(err), loop.time() - begun)
+        said = printable_bytes(err.content)
+        if err.overflowed:
+            said += f"\n… (cut after {ERROR_LIMIT} bytes)"
+        return Completed(ended.result(), out.content, said, loop.time() - begun)
 
 
 def _heed_interrupts() -> None:
@@ -327,11 +330,6 @@ async def end(child: Child, ended: asyncio.Future[int], out: Stream, err: Stream
         _live.discard(child)
         if ended.done() and not ended.cancelled():
             ended.exception()  # looked at, or asyncio logs an error that nothing waits for
-
-
-def _printable_error(stream: Stream) -> str:
-    cut = f"\n… (cut after {ERROR_LIMIT} bytes)" if stream.overflowed else ""
-    return printable_bytes(stream.content) + cut
 
 
 def _why_missing(program: str) -> str:

@@ -97,7 +97,8 @@ class ConnectivityTest:
         fits = int(limit / _STEP) if limit else len(said)
         if fits < len(said):
             reason = f"connectivity test suite timeout ({limit:g}s) reached"
-            said[fits:] = [(_STEP, _cancelled(reason))]
+            last = f"Cancellation request ({reason}) received, cancelling tests...\n"
+            said[fits:] = [(_STEP, last.encode())]
             complaint = "context deadline exceeded\n"
         code = 1 if complaint else 0
         return Answer(b"", complaint.encode(), code, after, script=tuple(said), cancellable=True)
@@ -224,10 +225,6 @@ class ConnectivityTest:
             yield f"Test [{name}]:"
             yield f"  🟥 {reason}"
         raise _Fails(f"[{self._namespace}] {failed} tests failed")
-
-
-def _cancelled(reason: str) -> bytes:
-    return f"Cancellation request ({reason}) received, cancelling tests...\n".encode()
 
 
 def _deploy(workloads: Workloads, namespace: str, nodes: Sequence[str]) -> None:

@@ -95,7 +95,10 @@ class LoadBalancerIpam:
             return
         if not pools:
             self._info("Restarting LB IPAM")
-            self._release_all()
+            for request in self._requests.values():
+                request.held.clear()
+                request.refusal = _NO_POOL
+                self._write_service(request)
             self.restart()
             return
         pool_events = plane.changes(POOLS, self._seen)
@@ -135,17 +138,14 @@ class LoadBalancerIpam:
             self._strip_or_import(request)
         order = [request for request in work if not request.satisfied]
         self._plane.random.shuffle(order)
-        for request in sorted(order, key=self._arrival):
+        created_at = ("metadata", "creationTimestamp")
+        for request in sorted(order, key=lambda r: text(self._service(r.service), *created_at)):
             self._satisfy(request)
         for request in work:
             self._write_service(request)
         for pool in self._pools.values():
             self._write_pool(pool)
         self._seen = self._plane.store.version
-
-    def _arrival(self, request: IpRequest) -> str:
-        service = self._service(request.service)
-        return text(service, "metadata", "creationTimestamp")
 
     # Pools
 
@@ -235,7 +235,8 @@ class LoadBalancerIpam:
                 if service is not None:
                     self._give_up(service)
             return
-        request = request_of(service, self._plane.configuration(), self._unreadable)
+        config, said = self._plane.configuration(), "Unable to parse service.spec.LoadBalancerIP"
+        request = request_of(service, config, lambda error: self._log("error", said, error=error))
         if known is not None:
             request.held = known.held
         self._requests[key] = request
@@ -382,12 +383,6 @@ class LoadBalancerIpam:
         for address in addresses:
             request.held.pop(address).release(address, request.service)
 
-    def _release_all(self) -> None:
-        for request in self._requests.values():
-            request.held.clear()
-            request.refusal = _NO_POOL
-            self._write_service(request)
-
     def _write_service(self, request: IpRequest) -> None:
         service = self._service(request.service)
         if service is None:
@@ -424,9 +419,6 @@ class LoadBalancerIpam:
         if others := _other_conditions(service):
             status["conditions"] = others
         self._plane.set_status(SERVICES, service, status)
-
-    def _unreadable(self, error: str) -> None:
-        self._log("error", "Unable to parse service.spec.LoadBalancerIP", error=error)
 
     def _info(self, message: str, since: Minor = (0, 0), **fields: object) -> None:
         """Log what the operator logs from a version on."""
