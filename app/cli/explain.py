@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 
 from app.cli.parser import duration
@@ -19,7 +18,7 @@ from app.pipeline.settle import settled, watching
 from app.pipeline.sources import Wiring
 from app.report.documents import explanation_json
 from app.report.explanation import explanation_text, page
-from app.report.json import SCHEMA_VERSION
+from app.report.json import SCHEMA_VERSION, indented
 from app.report.lines import pen_for, print_bytes, print_text
 from app.state.snapshot import Snapshot
 from collectors.sanitize import printable
@@ -76,7 +75,7 @@ def _code(code: str, output: str) -> int:
             "followsFrom": list(entry.follows_from),
             "docs": docs_page(entry.code),
         }
-        print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        print_bytes(indented(document))
     else:
         print_bytes(page(entry))
     return EXPLAINED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from app.diagnosis.inputs import CATEGORIES
 from app.model.case import Case
 from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
-from app.report.json import SCHEMA_VERSION
+from app.report.json import SCHEMA_VERSION, indented
 from app.report.lines import pen_for, print_bytes, print_text
 from app.runbooks import paper
 from app.runbooks import transcript as transcripts
@@ -109,7 +108,7 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
             for each in entries
         ]
         document = {"schemaVersion": SCHEMA_VERSION, "kind": "Runbooks", "items": shown}
-        print_bytes(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        print_bytes(indented(document))
         return 0
     width = max(len(each.name) for each in entries)
     for each in entries:
@@ -122,12 +121,8 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
 def show(runbook: Runbook, settings: Settings, output: str) -> int:
     """Print one runbook."""
     if output == "json":
-        known = {
-            "schemaVersion": SCHEMA_VERSION,
-            "kind": "Runbook",
-            **msgspec.to_builtins(runbook),
-        }
-        print_bytes(json.dumps(known, indent=2, ensure_ascii=False) + "\n")
+        fields = msgspec.to_builtins(runbook)
+        print_bytes(indented({"schemaVersion": SCHEMA_VERSION, "kind": "Runbook", **fields}))
         return 0
     lines = [f"{runbook.name}: {runbook.title}", f"when  {runbook.when}"]
     for name, parameter in runbook.parameters.items():

@@ -266,19 +266,11 @@ class Table(Generic[I_co]):
     command_only: bool = False
     """Whether only the `cilium` command reads it."""
 
-    def text(self, snapshot: Snapshot, wide: bool) -> str:
-        """The table as text, a newline at the end; the header alone where there is no row."""
-        return self._text(self.items(snapshot), wide=wide)
-
-    def some(self, snapshot: Snapshot, wanted: Callable[[Item], bool]) -> str:
-        """The table of the rows that are wanted."""
-        return self._text([item for item in self.items(snapshot) if wanted(item)], wide=False)
-
-    def json(self, snapshot: Snapshot) -> str:
-        """The JSON document."""
-        return document(snapshot, self.kind, self.items(snapshot), self.needs)
-
-    def _text(self, items: Sequence[I_co], *, wide: bool) -> str:
+    def text(
+        self, snapshot: Snapshot, wide: bool, wanted: Callable[[Item], bool] = lambda _: True
+    ) -> str:
+        """The rows that are wanted as text, a newline at the end; at least the header."""
+        items = filter(wanted, self.items(snapshot))
         by_key = {each.column.key: each for each in self.columns}
         columns = map(by_key.__getitem__, self.order.split()) if self.order else self.columns
         shown = [(each, each.get) for each in columns if each.get and (wide or not each.wide)]
@@ -293,6 +285,10 @@ class Table(Generic[I_co]):
             + "\n"
             for line in lines
         )
+
+    def json(self, snapshot: Snapshot) -> str:
+        """The JSON document."""
+        return document(snapshot, self.kind, self.items(snapshot), self.needs)
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

@@ -84,8 +84,7 @@ def _table(
 ) -> tuple[str, Iterable[str]]:
     """`sessions of talos-cp-1/172.29.51.1`, or what could not be read; then header and rows."""
     found = table(look.table)
-    text = found.some(snapshot, _concerns(kind, name))
-    header, *rows = text.splitlines()
+    header, *rows = found.text(snapshot, False, _concerns(kind, name)).splitlines()
     needed = map(snapshot.health_of, found.needs or ())
     # What is not served has been asked for: there is nothing of it.
     unread = [h.label for h in needed if not h.known and h.state is not State.ABSENT]
