@@ -8,8 +8,11 @@ Cilium install/kubernetes/cilium/templates/cilium-configmap.yaml, 1.17 to 1.19; 
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.state.kinds import CONFIG_MAPS
@@ -41,30 +44,8 @@ class KeyParameter:
         return self.default if self.value is None else self.value
 
 
-_PARAMETERS = (
-    ("LB-IPAM", "enable-lb-ipam", "true"),
-    ("LB-IPAM for services without class", "default-lb-service-ipam", "lbipam"),
-    ("BGP control plane", "enable-bgp-control-plane", "false"),
-    ("BGP status in the API", "enable-bgp-control-plane-status-report", "true"),
-    ("BGP secrets namespace", "bgp-secrets-namespace", ""),
-    ("L2 announcements", "enable-l2-announcements", "false"),
-    ("XDP acceleration", "bpf-lb-acceleration", "disabled"),
-    ("load balancer mode", "bpf-lb-mode", "snat"),
-    ("load balancer algorithm", "bpf-lb-algorithm", "random"),
-    ("kube-proxy replacement", "kube-proxy-replacement", "false"),
-    ("IPAM mode", "ipam", "cluster-pool"),
-    ("cluster pool IPv4", "cluster-pool-ipv4-cidr", ""),
-    ("cluster pool IPv4 mask size", "cluster-pool-ipv4-mask-size", ""),
-    ("cluster pool IPv6", "cluster-pool-ipv6-cidr", ""),
-    ("cluster pool IPv6 mask size", "cluster-pool-ipv6-mask-size", ""),
-    ("IPv4", "enable-ipv4", "true"),
-    ("IPv6", "enable-ipv6", "false"),
-    ("routing mode", "routing-mode", "tunnel"),
-    ("tunnel protocol", "tunnel-protocol", "vxlan"),
-    ("routable without endpoints", "enable-no-service-endpoints-routable", "true"),
-    ("Hubble", "enable-hubble", "false"),
-    ("policy enforcement", "enable-policy", "default"),
-    ("policy audit mode", "policy-audit-mode", "false"),
+_PARAMETERS: Mapping[str, tuple[str, str]] = tomllib.loads(
+    Path(__file__).with_name("parameters.toml").read_text("utf-8")
 )
 
 
@@ -79,7 +60,8 @@ def parameters(snapshot: Snapshot) -> tuple[KeyParameter, ...]:
     if found is None:
         return ()
     return tuple(
-        KeyParameter(name, key, found.data.get(key), default) for name, key, default in _PARAMETERS
+        KeyParameter(name, key, found.data.get(key), default)
+        for key, (name, default) in _PARAMETERS.items()
     )
 
 

@@ -6,8 +6,10 @@ nothing here says that a setting should be another one: clusters differ on purpo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.config.expected_settings import ExpectedSetting
 from app.diagnosis.rules.pods import live, started
@@ -35,7 +37,7 @@ class Combination:
     """Settings that keep the agent from starting, and what it says then."""
 
     detail: str
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     holds: Callable[[Mapping[str, str]], bool]
     """Whether a configuration, each key with its default, has it."""
     says: str
@@ -43,24 +45,8 @@ class Combination:
     remedy: str
 
 
-_DEFAULTS = {
-    "enable-bandwidth-manager": "false",
-    "enable-bbr": "false",
-    "enable-bbr-hostns-only": "false",
-    "enable-node-port": "false",
-    "enable-host-legacy-routing": "false",
-    "kube-proxy-replacement": "false",
-    "bpf-lb-mode": "snat",
-    "bpf-lb-dsr-dispatch": "opt",
-    "routing-mode": "tunnel",
-    "tunnel-protocol": "vxlan",
-    "install-no-conntrack-iptables-rules": "false",
-    "enable-ipv4": "true",
-    "enable-ipv6": "true",
-}
-_BBR = ("enable-bandwidth-manager", "enable-bbr", "kube-proxy-replacement")
-_DSR = ("kube-proxy-replacement", "bpf-lb-mode", "routing-mode", "tunnel-protocol")
-_DISPATCH = (*_DSR, "bpf-lb-dsr-dispatch")
+_TABLES = tomllib.loads(Path(__file__).with_name("combinations.toml").read_text("utf-8"))
+_DEFAULTS: Mapping[str, str] = _TABLES["defaults"]
 
 
 def _on(config: Mapping[str, str], key: str) -> bool:
@@ -104,57 +90,26 @@ def _dsr_geneve(config: Mapping[str, str]) -> bool:
     return _uses_dsr(config) and geneve and other and not _dsr_vxlan(config)
 
 
-# Cilium pkg/kpr/initializer/kube_proxy_replacement.go (InitKubeProxyReplacementOptions),
-# pkg/datapath/linux/bandwidth/bandwidth.go (probe), pkg/option/config.go (Validate), 1.17 to 1.21
-COMBINATIONS = (
-    Combination(
-        "bbr",
-        (*_BBR, "enable-host-legacy-routing"),
-        _bbr,
-        "BPF bandwidth manager's BBR setup requires BPF host routing.",
-        "set Helm `kubeProxyReplacement: true` (and not `bpf.hostLegacyRouting: true`), or "
-        "`bandwidthManager.bbr: false`",
-    ),
-    Combination(
-        "dsr-vxlan",
-        _DSR,
-        _dsr_vxlan,
-        'Node Port "dsr" mode cannot be used with vxlan tunneling.',
-        "set Helm `loadBalancer.mode: snat`, or `routingMode: native`, or `tunnelProtocol: geneve` "
-        "with `loadBalancer.dsrDispatch: geneve`",
-    ),
-    Combination(
-        "dsr-dispatch",
-        _DISPATCH,
-        _dsr_dispatch,
-        'Tunnel routing with Node Port "dsr" mode requires geneve dispatch.',
-        "set Helm `loadBalancer.dsrDispatch: geneve`, or `loadBalancer.mode: snat`",
-    ),
-    Combination(
-        "dsr-geneve",
-        _DISPATCH,
-        _dsr_geneve,
-        'Node Port "dsr" mode with "geneve" dispatch requires geneve tunnel protocol.',
-        "set Helm `tunnelProtocol: geneve`, or `loadBalancer.dsrDispatch: opt`",
-    ),
-    Combination(
-        "no-conntrack",
-        ("install-no-conntrack-iptables-rules", "kube-proxy-replacement"),
-        lambda config: (
-            _on(config, "install-no-conntrack-iptables-rules")
-            and not _on(config, "kube-proxy-replacement")
-        ),
-        "install-no-conntrack-iptables-rules requires the agent to run with "
-        "kube-proxy-replacement.",
-        "set Helm `kubeProxyReplacement: true`, or `installNoConntrackIptablesRules: false`",
-    ),
-    Combination(
-        "no-family",
-        ("enable-ipv4", "enable-ipv6"),
-        lambda config: not _on(config, "enable-ipv4") and not _on(config, "enable-ipv6"),
-        "Either IPv4 or IPv6 addressing must be enabled",
-        "set Helm `ipv4.enabled: true` or `ipv6.enabled: true`",
-    ),
+def _no_conntrack(config: Mapping[str, str]) -> bool:
+    without = _on(config, "install-no-conntrack-iptables-rules")
+    return without and not _on(config, "kube-proxy-replacement")
+
+
+def _no_family(config: Mapping[str, str]) -> bool:
+    return not _on(config, "enable-ipv4") and not _on(config, "enable-ipv6")
+
+
+_HOLDS = {
+    "bbr": _bbr,
+    "dsr-vxlan": _dsr_vxlan,
+    "dsr-dispatch": _dsr_dispatch,
+    "dsr-geneve": _dsr_geneve,
+    "no-conntrack": _no_conntrack,
+    "no-family": _no_family,
+}
+COMBINATIONS = tuple(
+    Combination(detail, holds=_HOLDS[detail], **row)
+    for detail, row in _TABLES["combinations"].items()
 )
 
 
