@@ -164,7 +164,7 @@ def _judged(ground: _Ground, session: Session, findings: Sequence[Finding]) -> t
 
 
 def _findings(ground: _Ground, session: Session) -> tuple[Finding, ...]:
-    return tuple(ground.findings.get(session_ref(session.node, session.peer_address), ()))
+    return tuple(ground.findings.get(session.ref, ()))
 
 
 def _is_dead(session: Session) -> bool:

@@ -14,7 +14,7 @@ from app.state.snapshot import Snapshot, State
 from collectors.logs.targets import leader_pod
 
 if TYPE_CHECKING:
-    from collectors.kubernetes.records import ContainerStatus, ContainerTerminated, Lease, Pod
+    from collectors.kubernetes.records import Condition, ContainerStatus, Lease, Node, Pod
 
 Version = tuple[int, int]
 
@@ -88,6 +88,12 @@ def pod_ready(pod: Pod) -> bool:
     """Whether the pod's Ready condition is True and it is not being deleted."""
     ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
     return ready and pod.metadata.deletion_timestamp is None
+
+
+def node_unready(node: Node) -> Condition | None:
+    """What a node's Ready condition says, where it is not True; None: it is, or there is none."""
+    ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
+    return ready if ready and ready.status != "True" else None
 
 
 def starts(pod: Pod | None) -> tuple[datetime, ...]:
@@ -184,7 +190,7 @@ def components(snapshot: Snapshot) -> tuple[Component, ...]:
         _daemon_set(snapshot, "agents", "cilium"),
         _operator(snapshot),
         _daemon_set(snapshot, "envoy", "cilium-envoy"),
-        _deployment(snapshot, "hubble-relay", "hubble-relay"),
+        _hubble_relay(snapshot),
     )
 
 
@@ -229,7 +235,7 @@ def _status(pod: Pod) -> str:
 
 
 def _last_exit(status: ContainerStatus) -> LastExit | None:
-    ended: ContainerTerminated | None = status.state.terminated or status.last_state.terminated
+    ended = status.state.terminated or status.last_state.terminated
     if ended is None:
         return None
     return LastExit(status.name, ended.exit_code, ended.reason, ended.finished_at)
@@ -253,11 +259,11 @@ def _daemon_set(snapshot: Snapshot, name: str, workload: str) -> Component:
     return _counted(name, status.number_ready, status.desired_number_scheduled)
 
 
-def _deployment(snapshot: Snapshot, name: str, workload: str) -> Component:
-    found = snapshot.records[DEPLOYMENTS].get(f"{snapshot.cilium_namespace}/{workload}")
+def _hubble_relay(snapshot: Snapshot) -> Component:
+    found = snapshot.records[DEPLOYMENTS].get(f"{snapshot.cilium_namespace}/hubble-relay")
     if found is None:
-        return _missing(snapshot, name, DEPLOYMENTS, required=False)
-    return _counted(name, found.status.ready_replicas, found.spec.replicas)
+        return _missing(snapshot, "hubble-relay", DEPLOYMENTS, required=False)
+    return _counted("hubble-relay", found.status.ready_replicas, found.spec.replicas)
 
 
 def _operator(snapshot: Snapshot) -> Component:

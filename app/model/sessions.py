@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from app.model.configuration import config_map
-from app.model.finding import Health
+from app.model.finding import Health, Ref, session_ref
 from app.model.health import BGPV1_REMOVED, cilium_version, pod_ready
 from app.model.selectors import selects
 from app.model.wording import span
@@ -124,6 +124,11 @@ class Session:
     """All that the agent told of it, where it was asked."""
     note: str
     """Why it is unknown or doubtful, in words; "" when all is well."""
+
+    @property
+    def ref(self) -> Ref:
+        """As findings point at it."""
+        return session_ref(self.node, self.peer_address)
 
     @property
     def established(self) -> bool:

@@ -33,7 +33,7 @@ from app.diagnosis.rules.pods import (
 from app.model.case import Case
 from app.model.configuration import config_map
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic
-from app.model.health import LEASE, CiliumPod, operator_lease
+from app.model.health import LEASE, CiliumPod, node_unready, operator_lease
 from app.model.lbipam import condition_of
 from app.model.wording import count, named, quoted, since, span
 from app.state.derived import Key
@@ -96,7 +96,8 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     found = case.records[DAEMON_SETS].get(f"{case.namespace}/cilium")
     if found is None:
         return
-    lacking = found.status.desired_number_scheduled - len(live(case, "agent"))
+    wanted = found.status.desired_number_scheduled
+    lacking = wanted - len(live(case, "agent"))
     if lacking <= 0 or _in_motion(case, found):
         return
     bare = _bare_nodes(case)
@@ -106,18 +107,12 @@ def missing_agents(case: Case) -> Iterator[Finding]:
     names = named([node.name for node in bare], NAMED)
     which = names if sure else f"{lacking} of {names}"
     ref = workload(case, "agent")
-    status = f"DaemonSet {ref.name}"
     subject = Ref("Node", bare[0].name) if len(bare) == 1 else ref
     yield Topic("CS105", Severity.FAIL, subject).finding(
-        summary=f"no agent pod on {which}, though the DaemonSet wants "
-        f"{found.status.desired_number_scheduled} pods and there are {len(live(case, 'agent'))}",
+        summary=f"no agent pod on {which}, though the DaemonSet wants {wanted} pods and there are "
+        f"{len(live(case, 'agent'))}",
         evidence=(
-            case.saw(
-                DAEMON_SETS,
-                status,
-                "status.desiredNumberScheduled",
-                found.status.desired_number_scheduled,
-            ),
+            case.saw(DAEMON_SETS, f"DaemonSet {ref.name}", "status.desiredNumberScheduled", wanted),
             *(
                 case.saw(PODS, f"Node {node.name}", "pods with k8s-app=cilium", 0)
                 for node in bare[:NAMED]
@@ -236,8 +231,7 @@ def _explained(case: Case, bad: Trouble) -> bool:
     if bad.kind in ("crashing", "held"):
         return True
     node = case.records[NODES].get(bad.pod.spec.node_name)
-    ready = condition_of(node.status.conditions, "Ready") if node else None
-    return ready is not None and ready.status != "True"
+    return node is not None and node_unready(node) is not None
 
 
 def _workload_evidence(
@@ -367,11 +361,8 @@ def nodes(case: Case) -> Iterator[Finding]:
 
 def _down(case: Case) -> tuple[tuple[Node, Condition], ...]:
     """The nodes that are not Ready, each with what its condition says."""
-    found = (
-        (node, condition_of(node.status.conditions, "Ready"))
-        for _, node in sorted(case.records[NODES].items())
-    )
-    return tuple((node, ready) for node, ready in found if ready and ready.status != "True")
+    found = ((node, node_unready(node)) for _, node in sorted(case.records[NODES].items()))
+    return tuple((node, ready) for node, ready in found if ready)
 
 
 def _operator_starts(case: Case) -> bool:

@@ -19,16 +19,7 @@ from pathlib import Path
 
 from app.model.case import Case
 from app.model.desired_peerings import Peering
-from app.model.finding import (
-    Evidence,
-    Finding,
-    Ref,
-    Severity,
-    Topic,
-    Value,
-    session_ref,
-    with_manifest,
-)
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, Value, with_manifest
 from app.model.health import Version
 from app.model.session_causes import (
     CONNECTING,
@@ -456,7 +447,7 @@ def _finding(bgp: Bgp, group: Sequence[Down]) -> Finding:
             log_command(bgp, first.session) if words.from_log else state_command(first.session)
         ),
         about=(
-            *(session_ref(s.node, s.peer_address) for s in sessions),
+            *(s.ref for s in sessions),
             *(Ref("Node", node) for node in sorted({s.node for s in sessions})),
         ),
         blames=common_refs(group),

@@ -19,7 +19,7 @@ from app.diagnosis.rules.down_sessions import (
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
 from app.model.desired_peerings import Peering, agents_say, owner_of, peerings, peerings_known
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref, session_ref
+from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref
 from app.model.health import starts
 from app.model.lbipam import condition_of
 from app.model.routes import SETTLED
@@ -129,7 +129,7 @@ def _flapping(
         "link between node and router, a router or agent under load, timers shorter than the "
         "network is slow (holdTimeSeconds)",
         command=log_command(bgp, sessions[0]),
-        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        about=tuple(s.ref for s in sessions),
         explains=tuple(
             loss_ref(s.node, s.peer_address) for s in sessions if _carries_nothing_yet(s, bgp.case)
         ),
@@ -147,7 +147,7 @@ def _disagreeing(bgp: Bgp, session: Session, change: SessionEvent) -> Finding:
     case = bgp.case
     shown, written = (w.state if w else "" for w in (session.cli, session.api))
     node = f"CiliumBGPNodeConfig {session.node}"
-    return Topic("CS409", Severity.WARN, session_ref(session.node, session.peer_address)).finding(
+    return Topic("CS409", Severity.WARN, session.ref).finding(
         summary=f"{node} calls the session with {session.peer_address} {written}, though its agent "
         f"calls it {shown} and has logged no change since {change.at:%H:%M:%S} UTC",
         evidence=(
@@ -204,7 +204,7 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
         remedy=f"Activate the family for these neighbours on the router (FRR: address-family {afi} "
         f"{safi}, neighbor ADDRESS activate), or take it out of the families of the peer",
         command="cilium bgp peers --capabilities",
-        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        about=tuple(s.ref for s in sessions),
     )
 
 
@@ -234,7 +234,7 @@ def _unlike(
     session = sessions[odd]
     usual = next(value for value in values if value != values[odd])
     others = [each for each in sessions if each is not session]
-    subject = session_ref(session.node, session.peer_address)
+    subject = session.ref
     return Topic("CS411", Severity.WARN, subject, name).finding(
         summary=f"The session of {session.node} with {session.peer_address} has {name} "
         f"{values[odd]}, those of {nodes_of(others)} have {usual}, though all are configured alike",
@@ -343,7 +343,7 @@ def _last_word(
         + tuple(_no_witness(case, first)),
         remedy=remedy,
         command=command,
-        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        about=tuple(s.ref for s in sessions),
         blames=blames,
     )
 
@@ -534,7 +534,7 @@ def _unknown(bgp: Bgp, peer: str, why: str, sessions: Sequence[Session]) -> Find
         command="cilium bgp peers"
         if case.agent_speaks(sessions[0].node)
         else f"kubectl -n {case.namespace} get pods -l k8s-app=cilium -o wide",
-        about=tuple(session_ref(s.node, s.peer_address) for s in sessions),
+        about=tuple(s.ref for s in sessions),
         blames=tuple(sorted(blames)),
     )
 

@@ -19,8 +19,7 @@ from app.diagnosis.rules.agent_health import agent_errors, commands, exec_forbid
 from app.diagnosis.rules.pods import live, pod_ref
 from app.model.case import CLOCKS_AGREE, Case
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic
-from app.model.health import BGPV1_REMOVED
-from app.model.lbipam import condition_of
+from app.model.health import BGPV1_REMOVED, node_unready
 from app.model.wording import named, quoted, span
 from app.state.kinds import (
     AGENT_LOGS,
@@ -274,15 +273,11 @@ def _blamed(case: Case, health: SourceHealth) -> tuple[Ref, ...]:
     refs = [Ref("Source", health.label)]
     refs.append(Ref("Source", case.snapshot.health_of(VERSION).label))
     if health.kind in (*COMMANDS, *LOGS):
-        refs += [Ref("Node", node) for node in sorted(case.records[NODES]) if _down(case, node)]
+        found = sorted(case.records[NODES].items())
+        refs += [Ref("Node", name) for name, node in found if node_unready(node)]
     if health.kind == OPERATOR_LOG:
         refs += [pod_ref(found.pod) for found in live(case, "operator")]
     return tuple(refs)
-
-
-def _down(case: Case, node: str) -> bool:
-    ready = condition_of(case.records[NODES][node].status.conditions, "Ready")
-    return ready is not None and ready.status != "True"
 
 
 def _failing_words(case: Case, health: SourceHealth) -> str:
