@@ -141,6 +141,11 @@ class Case:
         health = self.snapshot.health_of(kind)
         return Evidence(health.label, name, field, str(value), self.age(health.read_at))
 
+    def saw_names(self, kind: Kind[object]) -> Evidence:
+        """Which records of this kind there are."""
+        names = ", ".join(sorted(self.records[kind])) or "none exists"
+        return self.saw(kind, kind.object_kind, "metadata.name", names)
+
     def age(self, moment: datetime | None) -> float | None:
         """Seconds from a moment to the snapshot's; None for None."""
         return None if moment is None else max(0.0, (self.now - moment).total_seconds())

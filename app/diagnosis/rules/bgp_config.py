@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 from app.diagnosis.rules import bgp_config_adverts, bgp_config_peers, bgp_config_v1
 from app.diagnosis.rules.bgp_config_adverts import (
     CLUSTER,
+    config_ref,
     keys,
     labels_seen,
     nearest_by_labels,
     node_refs,
-    selector_words,
+    node_selector_seen,
     services_seen,
     waiting,
 )
@@ -61,22 +61,13 @@ CONFLICTING = "cilium.io/ConflictingClusterConfig"
 
 _NODES_SHOWN = 3
 _NODE_LABELS = "kubectl get ciliumnodes --show-labels"
-_Selecting: TypeAlias = tuple[Kind[object], Ref, ClusterConfig | PeeringPolicy]
-"""Snapshot kind, reference and record of what selects nodes."""
 
 
-def _selecting(case: Case) -> tuple[_Selecting, ...]:
+def _selecting(case: Case) -> tuple[ClusterConfig | PeeringPolicy, ...]:
     """Every object that selects nodes, as far as this Cilium reads it."""
-    configs: list[_Selecting] = [
-        (CLUSTER_CONFIGS, Ref("CiliumBGPClusterConfig", name), config)
-        for name, config in sorted(case.records[CLUSTER_CONFIGS].items())
-    ]
-    if reads_policies(case):
-        configs += [
-            (PEERING_POLICIES, Ref("CiliumBGPPeeringPolicy", name), policy)
-            for name, policy in sorted(case.records[PEERING_POLICIES].items())
-        ]
-    return tuple(configs)
+    policies = case.records[PEERING_POLICIES] if reads_policies(case) else {}
+    configs = (config for _, config in sorted(case.records[CLUSTER_CONFIGS].items()))
+    return (*configs, *(policy for _, policy in sorted(policies.items())))
 
 
 def no_node_selected(case: Case) -> Iterator[Finding]:
@@ -84,17 +75,19 @@ def no_node_selected(case: Case) -> Iterator[Finding]:
     if not bgp_enabled(case):
         return
     nodes = case.records[CILIUM_NODES]
-    for kind, ref, config in _selecting(case):
+    for config in _selecting(case):
         selector = config.spec.node_selector
         if nodes and case.known(CILIUM_NODES):
             if selector and not any(selects_node(selector, node) for node in nodes.values()):
-                yield _selects_nobody(case, kind, ref, selector)
+                yield _selects_nobody(case, config, selector)
         elif isinstance(config, ClusterConfig) and _true(config, NO_MATCHING_NODE):
-            yield _said_to_select_nobody(case, ref)
+            yield _said_to_select_nobody(case, config_ref(config))
 
 
-def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSelector) -> Finding:
-    nodes = case.records[CILIUM_NODES]
+def _selects_nobody(
+    case: Case, config: ClusterConfig | PeeringPolicy, selector: LabelSelector
+) -> Finding:
+    nodes, ref = case.records[CILIUM_NODES], config_ref(config)
     nearest = nearest_by_labels(selector, nodes.values())
     reasons = f": it {nearest[1]}" if nearest else ""
     labelled = sorted(
@@ -105,10 +98,7 @@ def _selects_nobody(case: Case, kind: Kind[object], ref: Ref, selector: LabelSel
     severity = Severity.FAIL if idle else Severity.WARN
     return Topic("CS303", severity, ref).finding(
         summary=f"{ref} selects none of {counted(sorted(nodes), 'node')}{reasons}{note}",
-        evidence=(
-            case.saw(kind, ref, "spec.nodeSelector", selector_words(selector)),
-            *labels_seen(case, nodes),
-        ),
+        evidence=(node_selector_seen(case, config), *labels_seen(case, nodes)),
         remedy=f"Correct spec.nodeSelector of {ref}, or label the nodes that it is meant for; the "
         "agent copies the labels of its Node to its CiliumNode, which is what counts",
         command=_NODE_LABELS,
@@ -189,17 +179,15 @@ def _conflict(case: Case, name: str, rivals: tuple[str, ...], nodes: list[str]) 
 def _conflict_seen(case: Case, names: Iterable[str], nodes: list[str]) -> Iterator[Evidence]:
     for name in names:
         config = case.records[CLUSTER_CONFIGS][name]
-        what = f"CiliumBGPClusterConfig {name}"
-        words = selector_words(config.spec.node_selector)
-        yield case.saw(CLUSTER_CONFIGS, what, "spec.nodeSelector", words)
+        yield node_selector_seen(case, config)
         condition = condition_of(config.status.conditions, CONFLICTING)
         if condition is not None:
             said = f"{condition.status} {condition.message}".strip()
-            yield case.saw(CLUSTER_CONFIGS, what, f"status.conditions[{CONFLICTING}]", said)
+            yield case.saw(CLUSTER_CONFIGS, config, f"status.conditions[{CONFLICTING}]", said)
     for node in nodes[:_NODES_SHOWN]:
         if rendered := case.records[NODE_CONFIGS].get(node):
-            what, owner = f"CiliumBGPNodeConfig {node}", str(owner_of(rendered))
-            yield case.saw(NODE_CONFIGS, what, "metadata.ownerReferences", owner)
+            owner = owner_of(rendered)
+            yield case.saw(NODE_CONFIGS, rendered, "metadata.ownerReferences", owner)
     yield from labels_seen(case, nodes)
 
 
@@ -209,7 +197,7 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
         return
     nodes = case.records[CILIUM_NODES]
     selecting = _selecting(case)
-    selectors = [config.spec.node_selector for _, _, config in selecting]
+    selectors = [config.spec.node_selector for config in selecting]
     without = [
         name
         for name, node in sorted(nodes.items())
@@ -222,10 +210,7 @@ def nodes_without_bgp(case: Case) -> Iterator[Finding]:
         summary=f"{counted(without, 'node')} of {len(nodes)} run without BGP: no configuration "
         "selects them",
         evidence=(
-            *(
-                case.saw(kind, ref, "spec.nodeSelector", selector_words(config.spec.node_selector))
-                for kind, ref, config in selecting
-            ),
+            *(node_selector_seen(case, config) for config in selecting),
             *labels_seen(case, without),
         ),
         remedy="Nothing, if these nodes are not to announce anything; otherwise label them, or "

@@ -31,9 +31,16 @@ from app.state.kinds import (
     L2_POLICIES,
     NODE_CONFIGS,
     PEER_CONFIGS,
+    PEERING_POLICIES,
     SERVICES,
+    Kind,
 )
-from collectors.cilium.records import Advertisement, AdvertisementEntry
+from collectors.cilium.records import (
+    Advertisement,
+    AdvertisementEntry,
+    ClusterConfig,
+    PeeringPolicy,
+)
 from collectors.kubernetes.records import LabelSelector, Object
 
 CLUSTER = Ref("Cluster")
@@ -48,6 +55,21 @@ def node_refs(nodes: Iterable[str]) -> tuple[Ref, ...]:
 def selector_words(selector: LabelSelector | None, absent: str = "all") -> str:
     """A selector in words; what an absent one selects differs per field and is told."""
     return describe(selector) if selector is not None else f"absent (selects {absent})"
+
+
+def config_ref(config: ClusterConfig | PeeringPolicy) -> Ref:
+    """What selects nodes, as findings point at it."""
+    return Ref(_kind_of(config).object_kind, config.key)
+
+
+def node_selector_seen(case: Case, config: ClusterConfig | PeeringPolicy) -> Evidence:
+    """Which nodes it selects."""
+    words = selector_words(config.spec.node_selector)
+    return case.saw(_kind_of(config), config, "spec.nodeSelector", words)
+
+
+def _kind_of(config: ClusterConfig | PeeringPolicy) -> Kind[object]:
+    return PEERING_POLICIES if isinstance(config, PeeringPolicy) else CLUSTER_CONFIGS
 
 
 def label_words(labels: Mapping[str, str]) -> str:

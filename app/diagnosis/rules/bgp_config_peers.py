@@ -79,12 +79,7 @@ def _dangling(case: Case, config: ClusterConfig, name: str, users: list[str]) ->
         evidence=(
             case.saw(CLUSTER_CONFIGS, ref, "peers[].peerConfigRef.name", name),
             case.saw(CLUSTER_CONFIGS, ref, f"conditions[{MISSING_PEER_CONFIGS}]", said),
-            case.saw(
-                PEER_CONFIGS,
-                "CiliumBGPPeerConfig",
-                "metadata.name",
-                ", ".join(sorted(case.records[PEER_CONFIGS])) or "none exists",
-            ),
+            case.saw_names(PEER_CONFIGS),
         ),
         remedy=f"Create CiliumBGPPeerConfig {name}, or correct peerConfigRef.name in {config.key}"
         + (f" to {near}" if near else ""),

@@ -9,7 +9,7 @@ from app.diagnosis.rules.bgp_config_adverts import (
     keys,
     labels_seen,
     node_refs,
-    selector_words,
+    node_selector_seen,
     services_seen,
     uncovered,
 )
@@ -24,7 +24,7 @@ from app.model.desired_peerings import (
     selects_node,
     selects_service,
 )
-from app.model.finding import Evidence, Finding, Ref, Severity, Topic
+from app.model.finding import Finding, Ref, Severity, Topic
 from app.model.lbipam import LoadBalancer
 from app.model.wording import counted, named
 from app.state.kinds import (
@@ -68,13 +68,8 @@ def policies_unread(case: Case) -> Iterator[Finding]:
             ),
             evidence=(
                 case.saw(DAEMON_SETS, f"DaemonSet {case.namespace}/cilium", "image", version),
-                _selector_seen(case, policy),
-                case.saw(
-                    CLUSTER_CONFIGS,
-                    "CiliumBGPClusterConfig",
-                    "metadata.name",
-                    ", ".join(sorted(case.records[CLUSTER_CONFIGS])) or "none exists",
-                ),
+                node_selector_seen(case, policy),
+                case.saw_names(CLUSTER_CONFIGS),
             ),
             remedy="Write the same as CiliumBGPClusterConfig, CiliumBGPPeerConfig and "
             "CiliumBGPAdvertisement (BGPv1 was removed in 1.19), then delete the policy"
@@ -109,16 +104,8 @@ def _shadowing(
         summary=f"{_KIND} {policy.key} wins over CiliumBGPClusterConfig {named(configs)} on "
         f"{counted(sorted(shadowed), 'node')}: BGPv2 does nothing there while the policy exists",
         evidence=(
-            _selector_seen(case, policy),
-            *(
-                case.saw(
-                    CLUSTER_CONFIGS,
-                    f"CiliumBGPClusterConfig {name}",
-                    "spec.nodeSelector",
-                    selector_words(case.records[CLUSTER_CONFIGS][name].spec.node_selector),
-                )
-                for name in configs
-            ),
+            node_selector_seen(case, policy),
+            *(node_selector_seen(case, case.records[CLUSTER_CONFIGS][name]) for name in configs),
         ),
         remedy=f"When BGPv2 says all that {policy.key} says, delete the policy; the sessions are "
         "set up anew at that moment. If BGPv2 is not wanted yet, delete the ClusterConfig",
@@ -149,7 +136,7 @@ def _collision(case: Case, names: tuple[str, ...], nodes: list[str]) -> Finding:
         summary=f"{_KIND} {' and '.join(names)} select the same {counted(nodes, 'node')}: an agent "
         "wants one policy alone, so it keeps what it ran before and applies no change any more",
         evidence=(
-            *(_selector_seen(case, case.records[PEERING_POLICIES][name]) for name in names),
+            *(node_selector_seen(case, case.records[PEERING_POLICIES][name]) for name in names),
             *labels_seen(case, nodes),
         ),
         remedy="Put all virtual routers of a node into one policy, or narrow spec.nodeSelector so "
@@ -321,11 +308,6 @@ def _nodes_of(case: Case, policy: PeeringPolicy) -> list[str]:
         for name, node in sorted(case.records[CILIUM_NODES].items())
         if selects_node(policy.spec.node_selector, node)
     ]
-
-
-def _selector_seen(case: Case, policy: PeeringPolicy) -> Evidence:
-    words = selector_words(policy.spec.node_selector)
-    return case.saw(PEERING_POLICIES, f"{_KIND} {policy.key}", "spec.nodeSelector", words)
 
 
 RULES = (

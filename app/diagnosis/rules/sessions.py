@@ -15,6 +15,7 @@ from app.diagnosis.rules.down_sessions import (
     log_command,
     log_line,
     nodes_of,
+    state_seen,
 )
 from app.model.case import Case
 from app.model.configuration import CONFIG_MAP
@@ -331,16 +332,10 @@ def _last_word(
     return Topic("CS408", Severity.FAIL, subject).finding(
         summary=f"The API calls the {whose} of {nodes_of(sessions)} {' and '.join(claims)}, but "
         f"{why}",
-        evidence=tuple(
-            case.saw(
-                NODE_CONFIGS,
-                f"CiliumBGPNodeConfig {session.node}",
-                f"status.bgpInstances[{session.instance}].peers[{session.peer}].peeringState",
-                session.api.state if session.api else "",
-            )
-            for session in sessions[:SHOWN]
-        )
-        + tuple(_no_witness(case, first)),
+        evidence=(
+            *(state_seen(case, session) for session in sessions[:SHOWN]),
+            *_no_witness(case, first),
+        ),
         remedy=remedy,
         command=command,
         about=tuple(s.ref for s in sessions),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.diagnosis.rules.bgp_config_adverts import selector_words
+from app.diagnosis.rules.bgp_config_adverts import node_selector_seen
 from app.diagnosis.service_path.announcing import address_seen, endpoints_command, endpoints_seen
 from app.model.case import Case
 from app.model.desired_peerings import selects_node
@@ -159,7 +159,7 @@ def off_bgp(
             address_seen(case, service, (entry.address for entry in kept)),
             case.saw(SERVICES, service, "spec.externalTrafficPolicy", "Local"),
             endpoints_seen(case, service, serving),
-            *_selectors_seen(case, kind, configs),
+            *(node_selector_seen(case, config) for _, config in sorted(configs.items())),
         ),
         remedy=_remedy(scene, balancer, kept, kind, without),
         command=endpoints_command(service),
@@ -225,11 +225,3 @@ def _remedy(
         f"{first}, or schedule the pods onto a node that may announce it ({able}), or set "
         "externalTrafficPolicy: Cluster"
     )
-
-
-def _selectors_seen(
-    case: Case, kind: Kind[object], configs: Mapping[str, ClusterConfig | PeeringPolicy]
-) -> Iterator[Evidence]:
-    for name, config in sorted(configs.items()):
-        words = selector_words(config.spec.node_selector)
-        yield case.saw(kind, f"{kind.object_kind} {name}", "spec.nodeSelector", words)
