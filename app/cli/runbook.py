@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,22 +74,17 @@ class Order:
 
     runbook: Runbook
     parameters: Mapping[str, str]
-    answers: Mapping[str, str] = field(default_factory=dict)
-    output: str = "text"
+    answers: Mapping[str, str]
+    options: argparse.Namespace
+    """The command line."""
     request: Request
     """How the cluster is read and judged; `wait`: for the fix."""
-    hidden: bool = False
-    """Whether addresses are hidden in what is printed."""
-    kept: bool = True
-    """Whether a transcript is kept."""
     allowed: tuple[ActionName, ...] = ()
     """What of that which changes the cluster may be run."""
     gone_on: transcripts.TranscriptDocument | None = None
     """A transcript to go on with."""
     file: Path | None = None
     """Its file."""
-    elsewhere: bool = False
-    """Whether it is gone on with also where its context is another one."""
 
 
 def list_all(library: Library, settings: Settings, output: str) -> int:
@@ -161,14 +156,15 @@ def _followed(wiring: Wiring, order: Order) -> int:
     if isinstance(found, str):
         raise BadParameter(found)
     done, recorder = found
-    if order.kept:
+    if not order.options.no_transcript:
         text = (
             f"not kept: {recorder.problem}" if recorder.problem else f"transcript: {recorder.path}"
         )
         if recorder.moved:
             sys.stderr.write(f"ciliscope: {printable(recorder.moved)}\n")
         sys.stderr.write(f"ciliscope: {printable(text)}\n")
-    print_document(recorder.document(done), wiring.settings, order.output, hidden=order.hidden)
+    output, hidden = order.options.output or "text", order.options.hide_addresses
+    print_document(recorder.document(done), wiring.settings, output, hidden=hidden)
     return exit_code(done)
 
 
@@ -209,7 +205,7 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Record
             if step is not None and step.action in order.allowed and step.id not in shown.ran:
                 shown = shown.add(await _tried(wiring.settings, snapshot, step))
                 continue
-            if order.kept:
+            if not order.options.no_transcript:
                 recorder.keep(shown)
             left = end - asyncio.get_running_loop().time()
             if not waits(shown) or left <= PAUSE:
@@ -269,7 +265,7 @@ def _stopping(trial: Trial) -> Iterator[None]:
 def _elsewhere(order: Order, context: str) -> str:
     """Why a run is not gone on with here: it was begun on another cluster; "" where it may be."""
     begun = order.gone_on.context if order.gone_on else ""
-    if order.elsewhere or not begun or not context or begun == context:
+    if order.options.elsewhere or not begun or not context or begun == context:
         return ""
     return (
         f"{order.file} was begun on {begun}, and this is {context}: what was found there says "
@@ -353,18 +349,15 @@ def _run(
         runbook=book,
         parameters=checked(book, _pairs("--param", options.param)) if gone_on is None else {},
         answers=checked_answers(book, _pairs("--answer", options.answer)),
-        output=output,
+        options=options,
         request=Request(
             categories=CATEGORIES,
             deadline=deadline,
             wait=None if options.wait is None else duration("--wait", options.wait),
             expected=expected,
         ),
-        hidden=options.hide_addresses,
-        kept=not options.no_transcript,
         allowed=("connectivity-test",) if options.allow else (),
         gone_on=gone_on,
-        elsewhere=options.elsewhere,
         file=Path(_what(options)) if gone_on else None,
     )
     return _followed(Wiring(settings, deadline), order)

@@ -245,8 +245,9 @@ def _case(verdict: Verdict, entry: Code, threshold: Severity) -> ElementTree.Ele
     unknown = [top for top in found if top.severity is Severity.UNKNOWN]
     shown = failing or unknown
     if shown:
+        more_of = f" ({more(len(shown) - 1, 'finding')})" if len(shown) > 1 else ""
         element = ElementTree.SubElement(
-            case, "failure" if failing else "skipped", message=_xml(_summary(shown))
+            case, "failure" if failing else "skipped", message=_xml(shown[0].summary + more_of)
         )
         if failing:
             element.set("type", entry.code)
@@ -255,11 +256,6 @@ def _case(verdict: Verdict, entry: Code, threshold: Severity) -> ElementTree.Ele
     if rest:
         ElementTree.SubElement(case, "system-out").text = _details(verdict, rest)
     return case
-
-
-def _summary(findings: list[Finding]) -> str:
-    rest = f" ({more(len(findings) - 1, 'finding')})" if len(findings) > 1 else ""
-    return findings[0].summary + rest
 
 
 def _details(verdict: Verdict, findings: Iterable[Finding]) -> str:
