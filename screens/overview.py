@@ -39,9 +39,8 @@ from screens.base.selection import Equivalent, Selection, ciliscope, named, sele
 from screens.session_matrix import WITNESSES, matrix
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, Content, cell_widths, wanted_widths
-from screens.widgets.live_table import LiveTable
+from screens.widgets.live_table import LiveTable, LogView
 from screens.widgets.live_text import LiveText, OpenableText
-from screens.widgets.log_view import LogView
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Verdict

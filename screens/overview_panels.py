@@ -26,7 +26,7 @@ from app.state.kinds import (
     SERVICES,
 )
 from app.state.snapshot import Snapshot, State
-from screens.base.selection import Selection, selection_by
+from screens.base.selection import SHOWN_ON, Selection, selection_by
 from screens.widgets.block_list import Block
 
 if TYPE_CHECKING:
@@ -44,18 +44,6 @@ _VALUE = 120
 _SENTENCE = 160
 """Characters of a remedy that are read at one glance."""
 _CLAUSE = re.compile(r"(?<=[.;:]) ")
-_PLACES = {
-    "Service": "services",
-    "Session": "sessions",
-    "Peer": "sessions",
-    "Node": "sessions",
-    "Prefix": "routes",
-    "CiliumLoadBalancerIPPool": "pools",
-    "Pod": "pods",
-    "DaemonSet": "pods",
-    "Deployment": "pods",
-    "Lease": "pods",
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,14 @@ def _cause(verdict: Verdict, top: Finding) -> Cause:
     block, lines = _block(verdict, top), cause_lines(top)
     first = _first_clauses(top)
     whole = replace(block, under=(Span("→ ", "accent"), Span(first))) if first else block
-    return Cause(block, whole, lines, selection_by(top), _place(top), top.command)
+    return Cause(
+        block,
+        whole,
+        lines,
+        selection_by(top),
+        SHOWN_ON.get(top.subject.kind, "configuration"),
+        top.command,
+    )
 
 
 def cause_lines(finding: Finding) -> list[Line]:
@@ -96,10 +91,6 @@ def cause_lines(finding: Finding) -> list[Line]:
         lines.append((Span(" $ ", "accent"), Span(finding.command)))
     proof = [evidence_text(seen, _VALUE) for seen in finding.evidence[:_EVIDENCE]]
     return [*lines, *(plain(f" · {text}", "none") for text in proof)]
-
-
-def _place(top: Finding) -> str:
-    return _PLACES.get(top.subject.kind, "configuration")
 
 
 def _block(verdict: Verdict, top: Finding) -> Block:

@@ -14,8 +14,7 @@ from app.report.columns import Cell, Column, Row
 from app.report.lines import Span, cut, length, plain, text_of, wrapped
 from app.report.tables.logs import IN_SHORT
 from screens.widgets.columns import GAP, Content, fitted_widths, wanted_widths
-from screens.widgets.live_table import LiveTable
-from screens.widgets.log_view import LogView
+from screens.widgets.live_table import LiveTable, LogView
 from tests.dashboards import text_of as shown
 from tests.tables import COLUMNS, TableApp, content, row
 

@@ -14,8 +14,7 @@ from app.report.lines import text_of as line_text
 from app.report.tables.logs import IN_SHORT
 from screens.widgets.columns import Content
 from screens.widgets.filter import LONGEST, Filter, parsed
-from screens.widgets.live_table import LiveTable
-from screens.widgets.log_view import LogView
+from screens.widgets.live_table import LiveTable, LogView
 from tests.dashboards import text_of as shown
 from tests.tables import COLUMNS, TableApp, content, keys, row
 

@@ -28,8 +28,7 @@ from screens.overview import LONGEST, SHORTEST, OverviewScreen, fitting, pool_ro
 from screens.overview_panels import strip
 from screens.widgets.block_list import BlockList
 from screens.widgets.columns import GAP, cell_widths, fitted_widths, wanted_widths
-from screens.widgets.live_table import LiveTable
-from screens.widgets.log_view import LogView
+from screens.widgets.live_table import LiveTable, LogView
 from tests.dashboards import (
     NOON,
     Script,

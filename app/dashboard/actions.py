@@ -25,8 +25,7 @@ from app.model.finding import Ref
 from collectors.sanitize import printable
 from screens import texts
 from screens.base.selection import Selection, equivalents_of, use_of
-from screens.equivalents_screen import CommandsScreen
-from screens.texts import Text, TextScreen, fixed
+from screens.texts import CommandsScreen, Text, TextScreen, fixed
 from screens.widgets.block_list import BlockList
 from screens.widgets.live_table import LiveTable
 from screens.widgets.scroll_text import TextPane

@@ -85,6 +85,20 @@ def named(kind: str, name: str) -> Ref:
     return Ref("Prefix", name)
 
 
+SHOWN_ON = {
+    "Service": "services",
+    "Session": "sessions",
+    "Peer": "sessions",
+    "Node": "sessions",
+    "Prefix": "routes",
+    "CiliumLoadBalancerIPPool": "pools",
+    "Pod": "pods",
+    "DaemonSet": "pods",
+    "Deployment": "pods",
+    "Lease": "pods",
+}
+"""The screen that shows a thing, by its kind."""
+
 _NAMESPACE = re.compile(r"namespace:\^\S*\$")
 
 

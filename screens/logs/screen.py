@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -16,12 +16,12 @@ from textual.containers import Container
 from app.model.finding import Ref
 from app.model.health import operator_lease
 from app.report.lines import Line, Span, wrapped
-from app.report.tables.logs import POOL, LogRow, Times
+from app.report.tables.logs import LogRow, Times
 from app.state.kinds import PODS, Kind
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
-from screens.base.selection import Equivalent, Selection, ciliscope, kubectl
+from screens.base.selection import SHOWN_ON, Equivalent, Selection, ciliscope, kubectl
 from screens.base.selection import selection_of as thing
 from screens.logs.picture import (
     OPERATOR,
@@ -40,24 +40,13 @@ from screens.logs.picture import (
     short_lines,
 )
 from screens.widgets.columns import Content
-from screens.widgets.live_table import LiveTable, Opening
-from screens.widgets.log_view import LogView
+from screens.widgets.live_table import LiveTable, LogView, Opening
 from screens.widgets.scroll_text import Layout, ScrollText
 
 if TYPE_CHECKING:
     from app.state.snapshot import Snapshot
     from collectors.kubernetes.records import Pod
 
-
-SCREEN_OF: Mapping[str, str] = {
-    "Service": "services",
-    POOL: "pools",
-    "Session": "sessions",
-    "Peer": "sessions",
-    "Node": "sessions",
-    "Prefix": "routes",
-}
-"""The screen that shows what a line names, by its kind."""
 
 MOST_AGENTS = 20
 """Agents whose logs are read at one time: each is a connection to a kubelet."""
@@ -329,8 +318,8 @@ class LogsScreen(DetailScreen[LogsPicture]):
     async def action_go(self) -> None:
         """Go to what the line names."""
         things = self._names()
-        place = SCREEN_OF.get(things[0].kind) if things else None
-        if place is not None:
+        if things:
+            place = SHOWN_ON[things[0].kind]
             await self.app.run_action(("app", "open", (place, things[0])))
 
     @property
