@@ -46,7 +46,7 @@ from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, kubectl
-from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.live_table import LiveTable
 from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
@@ -140,12 +140,9 @@ class PodsScreen(ItemsScreen[PodPage]):
     """The pods of Cilium, and all that is known of the selected one."""
 
     title_text = "Pods"
+    new_table = staticmethod(partial(LiveTable, SCREEN.columns, order=ORDER, id="pods"))
     reads = READS
     sources = SHOWN
-
-    def make_table(self, opens: Opening) -> LiveTable:
-        """The pods."""
-        return LiveTable(SCREEN.columns, order=ORDER, opens=opens, id="pods")
 
     def picture(self, snapshot: Snapshot) -> Items[PodPage]:
         """The pods of Cilium as rows."""

@@ -32,7 +32,7 @@ from screens.pool_map import (
     legend,
     number,
 )
-from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from app.diagnosis.diagnoser import Diagnoser
@@ -94,15 +94,14 @@ class PoolsScreen(ItemsScreen[PoolDetail]):
     """The pools of addresses, and the map of the selected one."""
 
     title_text = "Pools"
+    new_table = staticmethod(
+        partial(LiveTable, SCREEN.columns, order=("state", "pool"), id="pools-table")
+    )
     reads = (POOLS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS)
     sources = (POOLS, SERVICES)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "holder", "service", key_display="↵", id="pool.holder"),
     ]
-
-    def make_table(self, opens: Opening) -> LiveTable:
-        """The pools."""
-        return LiveTable(SCREEN.columns, order=("state", "pool"), opens=opens, id="pools-table")
 
     def make_detail(self) -> PoolText:
         """The map of the selected pool."""

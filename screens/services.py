@@ -32,7 +32,7 @@ from screens.base.selection import (
     selection_of,
 )
 from screens.widgets.columns import Content
-from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.live_table import LiveTable
 from screens.widgets.scroll_text import Layout
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class ServicesScreen(ItemsScreen[ServiceRow]):
     """The LoadBalancer services, and the way of the selected one."""
 
     title_text = "Services"
+    new_table = staticmethod(partial(LiveTable, SCREEN.columns, order=("service",), id="services"))
     reads = READS
     sources = SHOWN
     demands = ROUTES
@@ -111,10 +112,6 @@ class ServicesScreen(ItemsScreen[ServiceRow]):
             for place in range(1, 10)
         ),
     ]
-
-    def make_table(self, opens: Opening) -> LiveTable:
-        """The services."""
-        return LiveTable(SCREEN.columns, order=("service",), opens=opens, id="services")
 
     def picture(self, snapshot: Snapshot) -> Items[ServiceRow]:
         """The LoadBalancer services as rows."""

@@ -5,7 +5,7 @@ Enter gives the whole body to what is known, and Esc gives it back to the list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
@@ -45,9 +45,12 @@ class DetailScreen(ClusterScreen[Picture]):
         Binding("q", "close_detail", "list", show=False, id="detail.back"),
     ]
 
+    new_table: ClassVar[Callable[..., LiveTable]]
+    """Makes the list, of what opens a row."""
+
     def make_table(self, opens: Opening) -> LiveTable:
         """The list."""
-        raise NotImplementedError
+        return self.new_table(opens=opens)
 
     def make_detail(self) -> ScrollText:
         """What shows the detail."""

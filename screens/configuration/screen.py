@@ -13,7 +13,7 @@ from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
 from screens.configuration.bgp import BGP
 from screens.configuration.parts import ACCESS, PARAMETERS, VERSIONS, Entry, Section, detail_lines
-from screens.widgets.live_table import LiveTable, Opening
+from screens.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from app.model.finding import Ref
@@ -30,6 +30,7 @@ class ConfigurationScreen(DetailScreen[Section]):
     """The parts of the configuration, one at a time, and the selected row in full."""
 
     title_text = "Configuration"
+    new_table = staticmethod(partial(LiveTable, PARAMETERS.columns, id="parameters"))
     shows_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -41,10 +42,6 @@ class ConfigurationScreen(DetailScreen[Section]):
     """What is shown."""
     _section: Section | None = None
     _wished: Ref | None = None
-
-    def make_table(self, opens: Opening) -> LiveTable:
-        """The rows of the part that is shown."""
-        return LiveTable(PARAMETERS.columns, opens=opens, id="parameters")
 
     def picture(self, snapshot: Snapshot) -> Section:
         """The part that is shown."""

@@ -40,7 +40,7 @@ from screens.logs.picture import (
     short_lines,
 )
 from screens.widgets.columns import Content
-from screens.widgets.live_table import LiveTable, LogView, Opening
+from screens.widgets.live_table import LogView
 from screens.widgets.scroll_text import Layout, ScrollText
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class LogsScreen(DetailScreen[LogsPicture]):
     """The log of the leading operator, of agents, or all together; newest line at the bottom."""
 
     title_text = "Logs"
+    new_table = staticmethod(partial(LogView, columns_of(Choice()), id="log"))
     shows_ages = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "other(1)", "next log", id="logs.next"),
@@ -110,10 +111,6 @@ class LogsScreen(DetailScreen[LogsPicture]):
             yield self.make_table(self._open_line)
             yield ScrollText(id="lines")
             yield self.make_detail()
-
-    def make_table(self, opens: Opening) -> LiveTable:
-        """The lines."""
-        return LogView(columns_of(self.choice), opens=opens, id="log")
 
     def picture(self, snapshot: Snapshot) -> LogsPicture:
         """The lines that are wanted."""

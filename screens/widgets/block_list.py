@@ -51,8 +51,8 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("down,j", "move(1)", "down", show=False, id="list.down"),
         Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="list.page_up"),
         Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="list.page_down"),
-        Binding("home,g", "first", "first", show=False, id="list.first"),
-        Binding("end,G", "last", "last", show=False, id="list.last"),
+        Binding("home,g", "to_item(0)", "first", show=False, id="list.first"),
+        Binding("end,G", "to_item(1000000)", "last", show=False, id="list.last"),
     ]
 
     class Selected(Message):
@@ -146,22 +146,14 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_move(self, step: int) -> None:
         """Select the item so many places away."""
-        self._select_place(self._place + step)
+        self.action_to_item(self._place + step)
 
     def action_page(self, step: int) -> None:
         """Select the item a page away."""
         tops = [self._span(self._place)[0] + step * max(1, self.size.height - 1)]
         line = min(max(tops[0], 0), max(0, len(self._lines) - 1))
         if self._lines:
-            self._select_place(self._lines[line][0])
-
-    def action_first(self) -> None:
-        """Select the first item."""
-        self._select_place(0)
-
-    def action_last(self) -> None:
-        """Select the last item."""
-        self._select_place(len(self.blocks) - 1)
+            self.action_to_item(self._lines[line][0])
 
     # --- drawing
 
@@ -187,9 +179,7 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         """The cursor shows only where the keys go."""
         self._refresh_block(self._place)
 
-    def on_blur(self) -> None:
-        """The cursor shows only where the keys go."""
-        self._refresh_block(self._place)
+    on_blur = on_focus
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -218,7 +208,8 @@ class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
         self._place = places.get(self.selected, min(self._place, max(0, len(self.blocks) - 1)))
         self.selected = self.blocks[self._place].key if self.blocks else ""
 
-    def _select_place(self, place: int) -> None:
+    def action_to_item(self, place: int) -> None:
+        """Select the item in a place, or the nearest."""
         if self.blocks:
             self.select(self.blocks[min(max(place, 0), len(self.blocks) - 1)].key)
 

@@ -482,7 +482,7 @@ class LogView(LiveTable):
     def follow(self) -> None:
         """Go to the end and stay there."""
         self.follows = True
-        self.action_last()
+        self.action_to_line(len(self.rows))
         self._tell()
 
     def pause(self) -> None:

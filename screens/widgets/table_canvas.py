@@ -65,8 +65,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("down,j", "move(1)", "down", show=False, group=_MOVE, id="table.down"),
         Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="table.page_up"),
         Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="table.page_down"),
-        Binding("home,g", "first", "first", show=False, id="table.first"),
-        Binding("end,G", "last", "last", show=False, id="table.last"),
+        Binding("home,g", "to_line(0)", "first", show=False, id="table.first"),
+        Binding("end,G", "to_line(1000000)", "last", show=False, id="table.last"),
     ]
 
     class Selected(Message, namespace="live_table"):
@@ -382,27 +382,17 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_move(self, step: int) -> None:
         """Select the row so many lines away."""
-        self._select_line(self.selected_line + step)
+        self.action_to_line(self.selected_line + step)
 
     def action_page(self, step: int) -> None:
         """Select the row a page away."""
-        self._select_line(self.selected_line + step * max(1, self._page() - 1))
-
-    def action_first(self) -> None:
-        """Select the first row."""
-        self._select_line(0)
-
-    def action_last(self) -> None:
-        """Select the last row."""
-        self._select_line(len(self.rows) - 1)
+        self.action_to_line(self.selected_line + step * max(1, self._page() - 1))
 
     def on_focus(self) -> None:
         """The cursor shows only where the keys go."""
         self._refresh_row(self.selected_line)
 
-    def on_blur(self) -> None:
-        """The cursor shows only where the keys go."""
-        self._refresh_row(self.selected_line)
+    on_blur = on_focus
 
     def _follow_cursor(self, old: Sequence[Row]) -> None:
         """The selection stays with its object, and the object stays where it was on screen.
@@ -432,7 +422,8 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=self.scroll_offset.y + lines, animate=False, force=True)
         self._scroll_into_view()
 
-    def _select_line(self, line: int) -> None:
+    def action_to_line(self, line: int) -> None:
+        """Select the row on a line, or the nearest."""
         if self.rows:
             self.select(self.rows[min(max(line, 0), len(self.rows) - 1)].key)
 
