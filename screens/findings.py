@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,6 +16,7 @@ from app.report.lines import Line, lines_of, plain
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
+from screens.base.detail_screen import Items
 from screens.base.selection import Equivalent, Selection, ciliscope, selection_by
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
@@ -30,16 +30,11 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class FindingsPicture:
-    """What the screen shows."""
-
-    headline: str
-    findings: Content
-    details: Mapping[str, tuple[Finding, list[Line]]]
+Findings = Items[tuple[Finding, list[Line]]]
+"""The findings, and each in full."""
 
 
-class FindingsScreen(ClusterScreen[FindingsPicture]):
+class FindingsScreen(ClusterScreen[Findings]):
     """The findings of all categories, or of some."""
 
     title_text = "Check"
@@ -56,13 +51,13 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         yield LiveTable(COLUMNS, opens=self._open, id="findings")
         yield LiveText(indent=15, id="detail")
 
-    def picture(self, snapshot: Snapshot) -> FindingsPicture:
+    def picture(self, snapshot: Snapshot) -> Findings:
         """Roots first, each followed by what follows from it."""
         if snapshot.setting_up:
-            return FindingsPicture("", Content(absence=plain("nothing is read yet", "none")), {})
+            return Items(content=Content(absence=plain("nothing is read yet", "none")))
         return self._judged(snapshot)
 
-    def _judged(self, snapshot: Snapshot) -> FindingsPicture:
+    def _judged(self, snapshot: Snapshot) -> Findings:
         verdict = self.link.judge.verdict(snapshot)
         ordered: list[tuple[Finding, bool]] = []
         for top in sorted(verdict.tops, key=lambda finding: rank(health_of(finding.severity))):
@@ -78,20 +73,21 @@ class FindingsScreen(ClusterScreen[FindingsPicture]):
         if not verdict.complete:
             none = f"nothing found{where}; not all could be judged"
         roots = sum(root for _, root in shown.values())
-        return FindingsPicture(
-            headline=f"{count(roots, 'cause')}, {count(len(rows), 'finding')}" if rows else "",
-            findings=Content(rows, plain(none, "ok" if verdict.complete else "unknown")),
+        words = f"{count(roots, 'cause')}, {count(len(rows), 'finding')}"
+        return Items(
+            headline=plain(words) if rows else (),
+            content=Content(rows, plain(none, "ok" if verdict.complete else "unknown")),
             details={
                 key: (finding, lines_of(finding_lines(finding, SCREEN, verdict.causes(finding))))
                 for key, (finding, _) in shown.items()
             },
         )
 
-    def draw(self, picture: FindingsPicture) -> None:
+    def draw(self, picture: Findings) -> None:
         """Fill the table."""
         self._picture = picture
-        self.set_headline(plain(picture.headline))
-        self.query_one("#findings", LiveTable).show(picture.findings)
+        self.set_headline(picture.headline)
+        self.query_one("#findings", LiveTable).show(picture.content)
         self._draw_detail()
 
     def reads_now(self) -> Sequence[Kind[object]]:

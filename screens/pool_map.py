@@ -249,12 +249,11 @@ _LABEL = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A map as drawn."""
+class PoolPage:
+    """A map, or all of a pool, as lines, and the one that the cursor stands on."""
 
-    lines: tuple[Line, ...]
+    lines: Sequence[Line]
     cursor_line: int
-    """Where the cursor stands."""
 
 
 def number(of: int) -> str:
@@ -262,7 +261,7 @@ def number(of: int) -> str:
     return f"{of:,}" if of < 1 << 24 else f"≈2^{(of - 1).bit_length()}"
 
 
-def draw_map(pool: PoolMap, width: int, cursor: int, words: str) -> Drawn:
+def draw_map(pool: PoolMap, width: int, cursor: int, words: str) -> PoolPage:
     """Every range under what it has, and under the row with the cursor what the cursor is on."""
     lines: list[Line] = []
     at, index = 0, 0
@@ -277,7 +276,7 @@ def draw_map(pool: PoolMap, width: int, cursor: int, words: str) -> Drawn:
                 lines.append(_cursor_line(3 if row[0].gap else place, words, width))
                 at = len(lines) - 1
             index += len(row)
-    return Drawn(tuple(lines), at)
+    return PoolPage(lines, at)
 
 
 def legend(pool: PoolMap) -> Line:
@@ -409,14 +408,6 @@ def _label(found: AddressRange, cell: MapCell) -> str:
         differing = (int(found.first) ^ int(found.last)).bit_length()
         text = str(IPv6Address(cell.first & (1 << differing) - 1))
     return text if len(text) <= _LABEL else f"…{text[1 - _LABEL :]}"
-
-
-@dataclass(frozen=True, slots=True)
-class PoolPage:
-    """A pool as lines, and the one that the cursor stands on."""
-
-    lines: Sequence[Line]
-    cursor_line: int
 
 
 PoolLayout = Callable[[int, int], PoolPage]

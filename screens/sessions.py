@@ -121,8 +121,10 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
     def picture(self, snapshot: Snapshot) -> SessionsPicture:
         """The sessions as matrix and rows."""
         self._losses_shown = self.link.losses.counted
-        found = () if snapshot.setting_up else self._standings(snapshot)
-        return self._pictured(snapshot, found)
+        if snapshot.setting_up:
+            return self._pictured(snapshot, ())
+        case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
+        return self._pictured(snapshot, standings(case, verdict.findings))
 
     def draw(self, picture: SessionsPicture) -> None:
         """Fill the tables."""
@@ -189,10 +191,6 @@ class SessionsScreen(ClusterScreen[SessionsPicture]):
         if self._picture is None:
             return None
         return self._picture.sessions.get(self.query_one("#sessions", LiveTable).selected)
-
-    def _standings(self, snapshot: Snapshot) -> tuple[SessionStatus, ...]:
-        case, verdict = self.link.judge.case(snapshot), self.link.judge.verdict(snapshot)
-        return standings(case, verdict.findings)
 
     def _pictured(self, snapshot: Snapshot, found: Sequence[SessionStatus]) -> SessionsPicture:
         sessions = [standing.session for standing in found if standing.session]

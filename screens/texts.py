@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -248,6 +248,11 @@ def fixed(text: str) -> MakeLines:
     return lambda _: lines
 
 
+def _way(screen: ClusterScreen[Any], about: Selection | None) -> tuple[str, ...]:
+    names = (screen.snapshot.context, about.name if about else "")
+    return (*filter(None, names), screen.title_text)
+
+
 class TextScreen(ClusterScreen[Sequence[Line]]):
     """One text, as long as it may be."""
 
@@ -301,11 +306,7 @@ class TextScreen(ClusterScreen[Sequence[Line]]):
 
     def way(self) -> tuple[str, ...]:
         """The way from the context over the thing to its text."""
-        about = self.content.about
-        return (
-            *filter(None, (self.snapshot.context, about.name if about else "")),
-            self.title_text,
-        )
+        return _way(self, self.content.about)
 
     @property
     def pane(self) -> TextPane:
@@ -465,11 +466,7 @@ class CommandsScreen(ClusterScreen[Content]):
 
     def way(self) -> tuple[str, ...]:
         """The way to what was selected, and that this is about doing it by hand."""
-        about = self._about
-        return (
-            *filter(None, (self.snapshot.context, about.name if about else "")),
-            self.title_text,
-        )
+        return _way(self, self._about)
 
     def selection(self) -> Selection | None:
         """What was selected where the commands were asked for."""

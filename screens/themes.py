@@ -149,12 +149,6 @@ class ThemeSwitch:
         self._put_on_for = context
         for theme in THEMES.values():
             app.register_theme(theme)
-        colours = colours_of(app, os.environ)
+        bare = _WITHOUT_COLOURS.match(os.environ.get("TERM", ""))
+        colours = None if bare else app.console.color_system
         app.theme = theme_for(self._wanted, self._by_context, context, os.environ, colours)
-
-
-def colours_of(app: App[None], environment: Mapping[str, str]) -> str | None:
-    """The color system of an application's terminal, as Rich names it; None: no colors."""
-    if _WITHOUT_COLOURS.match(environment.get("TERM", "")):
-        return None
-    return app.console.color_system

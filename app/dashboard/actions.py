@@ -35,13 +35,47 @@ _LOGGED = frozenset({"Pod", "Session", "Node", "CiliumBGPNodeConfig"})
 """Kinds that a pod or an agent logs about."""
 
 
+CAP = 74_994
+"""Bytes of base64 in one sequence; terminals drop more, and k9s sends no more either."""
+
+_SCREEN_CHUNK = 700
+"""Characters that screen passes on in one string; its limit is 768."""
+
+_DEAF = frozenset({"linux", "dumb", "vt100", "vt220"})
+"""Terminals that are known to have no clipboard."""
+
+
+def sequences(text: str, environ: Mapping[str, str], by: str = "auto") -> tuple[str, ...]:
+    """What to write to the terminal so that it takes the text; () where it cannot.
+
+    `by` is the setting: `osc52` tries also a terminal that is known to have no clipboard, `file`
+    none.
+
+    In tmux it is written twice: tmux takes the one where `set-clipboard` is on, and passes the
+    other on where `allow-passthrough` is.
+    """
+    encoded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
+    deaf = by == "auto" and environ.get("TERM", "") in _DEAF
+    if by == "file" or deaf or len(encoded) > CAP:
+        return ()
+    plain = f"\x1b]52;c;{encoded}\x07"
+    if environ.get("TMUX"):
+        return (plain, f"\x1bPtmux;\x1b{plain}\x1b\\")
+    if environ.get("STY"):
+        pieces = (plain[i : i + _SCREEN_CHUNK] for i in range(0, len(plain), _SCREEN_CHUNK))
+        return tuple(f"\x1bP{piece}\x1b\\" for piece in pieces)
+    return (plain,)
+
+
 @dataclass(frozen=True, slots=True)
-class SelectionActions:
-    """Opens texts, lists and logs about the item that the cursor is on."""
+class Actions:
+    """Opens texts, lists and logs about the item that the cursor is on; copies and saves."""
 
     app: App[None]
     loop: RefreshLoop
     navigator: Navigator
+    clipboard: str
+    """The setting: `auto`, `osc52` or `file`."""
 
     async def open_text(self, text: Text) -> TextScreen:
         """Open a text."""
@@ -143,48 +177,7 @@ class SelectionActions:
     async def _read_object(self, reading: Awaitable[str], screen: TextScreen) -> None:
         screen.fill(fixed(await reading))
 
-
-CAP = 74_994
-"""Bytes of base64 in one sequence; terminals drop more, and k9s sends no more either."""
-
-_SCREEN_CHUNK = 700
-"""Characters that screen passes on in one string; its limit is 768."""
-
-_DEAF = frozenset({"linux", "dumb", "vt100", "vt220"})
-"""Terminals that are known to have no clipboard."""
-
-
-def sequences(text: str, environ: Mapping[str, str], by: str = "auto") -> tuple[str, ...]:
-    """What to write to the terminal so that it takes the text; () where it cannot.
-
-    `by` is the setting: `osc52` tries also a terminal that is known to have no clipboard, `file`
-    none.
-
-    In tmux it is written twice: tmux takes the one where `set-clipboard` is on, and passes the
-    other on where `allow-passthrough` is.
-    """
-    encoded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
-    deaf = by == "auto" and environ.get("TERM", "") in _DEAF
-    if by == "file" or deaf or len(encoded) > CAP:
-        return ()
-    plain = f"\x1b]52;c;{encoded}\x07"
-    if environ.get("TMUX"):
-        return (plain, f"\x1bPtmux;\x1b{plain}\x1b\\")
-    if environ.get("STY"):
-        pieces = (plain[i : i + _SCREEN_CHUNK] for i in range(0, len(plain), _SCREEN_CHUNK))
-        return tuple(f"\x1bP{piece}\x1b\\" for piece in pieces)
-    return (plain,)
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Copies and saves what is shown."""
-
-    app: App[None]
-    loop: RefreshLoop
-    navigator: Navigator
-    clipboard: str
-    """The setting: `auto`, `osc52` or `file`."""
+    # --- what leaves the terminal
 
     def copy(self, text: str, what: str) -> None:
         """Copy a text to the terminal's clipboard; if it cannot take it, save it to a file."""

@@ -109,21 +109,20 @@ class LiveCluster:
         return sources.Wiring(self._settings), agent_logs.read_all
 
 
+@dataclass(frozen=True)
 class Contexts:
     """The contexts of the kubeconfig, each opened with the same settings otherwise."""
 
-    def __init__(self, settings: Settings, expected: Sequence[ExpectedSetting] = ()) -> None:
-        """Settings and expectations that every cluster gets."""
-        self._settings = settings
-        self._expected = expected
+    settings: Settings
+    expected: Sequence[ExpectedSetting] = ()
 
     def names(self) -> tuple[str, ...]:
         """All contexts, in the order of the files. Blocks on files; raises ApiError."""
-        return context_names(self._settings.kubeconfig, os.environ)
+        return context_names(self.settings.kubeconfig, os.environ)
 
     def open(self, context: str) -> OpenCluster:
         """The cluster of a context; nothing is read yet."""
-        return LiveCluster(replace(self._settings, context=context), self._expected).opened
+        return LiveCluster(replace(self.settings, context=context), self.expected).opened
 
 
 REPAINT = 0.25

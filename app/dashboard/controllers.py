@@ -15,7 +15,7 @@ from pathlib import Path
 from textual.app import App
 
 from app.config.state_dir import state_folder
-from app.dashboard.actions import Export, SelectionActions
+from app.dashboard.actions import Actions
 from app.dashboard.clusters import Contexts, RefreshLoop
 from app.dashboard.navigator import ContextSwitcher, Navigator
 from app.dashboard.practice import PracticeRecorder
@@ -68,9 +68,8 @@ class Controllers:
         self.app = app
         self.loop = loop
         self.navigator = navigator = Navigator(app, loop, root)
-        self.actions = SelectionActions(app, loop, navigator)
-        self.export = Export(app, loop, navigator, clipboard)
-        self.runbooks = RunbookController(app, loop, navigator, self.export.save_text, config)
+        self.actions = Actions(app, loop, navigator, clipboard)
+        self.runbooks = RunbookController(app, loop, navigator, self.actions.save_text, config)
         self.contexts = ContextSwitcher(
             contexts, loop, navigator, self.runbooks.obstacle, self.runbooks.show_cluster
         )
@@ -227,9 +226,6 @@ class Controllers:
         else:
             await self._answer(lambda: question(rest[0], rest[1:]))
 
-    async def _who(self, rest: Sequence[str]) -> None:
-        await self._answer(lambda: who_question(rest))
-
     async def _answer(self, parse: Callable[[], ExplainQuery]) -> None:
         try:
             query = parse()
@@ -309,7 +305,7 @@ COMMANDS: Mapping[str, Callable[[Controllers, Sequence[str]], Awaitable[None] | 
     "check": Controllers._check,
     "explain": Controllers._explain,
     "get": Controllers._get,
-    "who": Controllers._who,
+    "who": lambda to, rest: to._answer(lambda: who_question(rest)),
     "run": lambda to, rest: to.runbooks.start_named(rest),
     "info": lambda to, _: to._info(),
     "ctx": Controllers._context,

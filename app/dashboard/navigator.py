@@ -159,16 +159,12 @@ class Navigator:
                 return
         if isinstance(event, events.Key):
             key = _SAME_KEY.get(event.key, event.key)
-            if self._answers(event.character or key):
-                return
+            asked = event.character or key
+            if isinstance(screen, ClusterScreen) and asked != "\x03" and screen.chosen(asked):
+                return  # an open question; ctrl-c always quits
             active = screen.active_bindings.get(key)
             if active is not None and active.enabled:
                 await self._app.run_action(active.binding.action, active.node)
-
-    def _answers(self, key: str) -> bool:
-        """Whether a key answers an open question; ctrl-c always quits."""
-        screen = self._app.screen
-        return isinstance(screen, ClusterScreen) and key != "\x03" and screen.chosen(key)
 
     async def _built(self) -> None:
         """Wait until the widgets of the screen that is up are there."""

@@ -70,11 +70,6 @@ class ScrolledLines(ScrollView, can_focus=True, inherit_bindings=False):
         """All its rows, as they are laid out."""
         return tuple(self._rows)
 
-    @property
-    def window(self) -> str:
-        """What is in the window."""
-        return "\n".join(self.render_line(y).text.rstrip() for y in range(self.size.height))
-
     def redraw(self) -> None:
         """Lay it out again and repaint the rows that changed."""
         old = self._rows
