@@ -55,9 +55,6 @@ class FindingsScreen(ClusterScreen[Findings]):
         """Roots first, each followed by what follows from it."""
         if snapshot.setting_up:
             return Items(content=Content(absence=plain("nothing is read yet", "none")))
-        return self._judged(snapshot)
-
-    def _judged(self, snapshot: Snapshot) -> Findings:
         verdict = self.link.judge.verdict(snapshot)
         ordered: list[tuple[Finding, bool]] = []
         for top in sorted(verdict.tops, key=lambda finding: rank(health_of(finding.severity))):
