@@ -15,7 +15,7 @@ from app.lab.agents import Agent
 from app.lab.fields import mapping, merged, objects, text
 from app.lab.plane import NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, PODS, SECRETS
 from app.lab.prefixes import Attributes, community, large_community, nlri, path_attributes
-from app.lab.scenario import FaultName, FaultPlan
+from app.lab.scenario import FaultPlan
 from app.lab.sessions import Greeting, Router
 from app.lab.store import JsonObject
 from tests.lab_cluster import Lab, advertisement, balancer, lab, peering, pool
@@ -32,7 +32,7 @@ def log(cluster: Lab, node: str = "node-1") -> list[str]:
     return cluster.log(agent(cluster, node).pod)
 
 
-def strike(cluster: Lab, fault: FaultName, node: str = "", asn: int = 0) -> faults.Undo:
+def strike(cluster: Lab, fault: str, node: str = "", asn: int = 0) -> faults.Undo:
     """Break something now."""
     undo = faults.apply(cluster.world, FaultPlan(fault=fault, node=node, asn=asn))
     cluster.wait(0)

@@ -14,7 +14,7 @@ from app.lab import faults
 from app.lab.cilium_stub import Answer
 from app.lab.command_line import UsageError, parse
 from app.lab.fields import mapping, name_of, objects
-from app.lab.scenario import FaultName, FaultPlan
+from app.lab.scenario import FaultPlan
 from app.lab.store import JsonObject
 from tests.lab_cluster import Lab, balancer, lab, peering, pool
 from tests.lab_history import Recording
@@ -26,7 +26,7 @@ def cluster(cilium: str = "1.21.0") -> Lab:
     return lab(pool("a", "198.51.100.0/24"), balancer("one"), *peering(), cilium=cilium)
 
 
-def strike(running: Lab, fault: FaultName, node: str = "") -> None:
+def strike(running: Lab, fault: str, node: str = "") -> None:
     faults.apply(running.world, FaultPlan(fault=fault, node=node))
     running.wait(1)
 

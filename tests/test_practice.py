@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,10 +20,10 @@ from app.dashboard.practice import solution
 from app.dashboard.practice_path import TASK, Practice, PracticePath, SolutionSection, text
 from app.diagnosis.catalog import code
 from app.diagnosis.diagnoser import Diagnoser
+from app.lab.faults import FAULTS
 from app.lab.launch import start_lab
 from app.lab.scenario import (
     WORDS,
-    FaultName,
     ScenarioError,
     drawn,
     exercise,
@@ -111,7 +110,7 @@ def test_a_scenario_of_ones_own_is_an_exercise(tmp_path: Path) -> None:
 
 
 def test_every_fault_has_words() -> None:
-    assert set(WORDS) == set(get_args(FaultName))
+    assert set(WORDS) == set(FAULTS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from app.lab.cilium_status import FROZEN
 from app.lab.defaults import components
 from app.lab.fields import go_duration, mapping, name_of, objects, seconds, text, with_status
 from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
-from app.lab.scenario import FaultName, FaultPlan, Scenario, ScenarioError
+from app.lab.scenario import FaultPlan, Scenario, ScenarioError
 from app.lab.sessions import Router
 from app.lab.store import JsonObject
 from app.lab.workloads import CRASHED, first_status
@@ -32,7 +32,7 @@ _EXEC_FAILED = (
 
 def apply(world: Simulation, plan: FaultPlan) -> Undo:
     """Break what the plan names, now; returns how to undo it."""
-    return _FAULTS[plan.fault](world, plan)
+    return FAULTS[plan.fault](world, plan)
 
 
 def check(plan: FaultPlan, scenario: Scenario, nodes: Iterable[str], where: str) -> None:
@@ -303,7 +303,7 @@ def _bgp_off(world: Simulation, plan: FaultPlan) -> Callable[[bool], None]:
     return switch
 
 
-_FAULTS: dict[FaultName, _Fault] = {
+FAULTS: dict[str, _Fault] = {
     "router-killed": _router_fault(lambda router, *_: _set(router, "running", False, True)),
     "router-frozen": _router_fault(lambda router, *_: _set(router, "frozen", True, False)),
     "router-refuses": _router_fault(lambda router, _, nodes: _among(router.refuses, nodes)),

@@ -18,7 +18,6 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 import msgspec
 import yaml
@@ -30,33 +29,6 @@ from app.lab.store import CannotServe, JsonObject, stamp
 
 FOLDER = Path(__file__).parent / "scenarios"
 """The scenarios that come with the program."""
-
-FaultName = Literal[
-    "router-killed",
-    "router-frozen",
-    "router-refuses",
-    "router-shutdown",
-    "router-asn",
-    "password-mismatch",
-    "session-reset",
-    "agent-crashed",
-    "agent-restarted",
-    "agent-frozen",
-    "exec-fails",
-    "operator-down",
-    "node-not-ready",
-    "bgp-off",
-    "unready",
-    "pod-missing",
-    "image-missing",
-    "operator-restarted",
-    "agent-upgraded",
-    "lease-stuck",
-    "controller-fails",
-    "status-stuck",
-    "routes-stuck",
-]
-"""What can break in a running cluster."""
 
 
 class ScenarioError(CannotServe):
@@ -93,7 +65,8 @@ class RouterPlan(msgspec.Struct, forbid_unknown_fields=True):
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that breaks at a time, for a time (for ever without `for`), perhaps repeatedly."""
 
-    fault: FaultName
+    fault: str
+    """One of `WORDS`."""
     at: str = "-10m"
     lasts: str = msgspec.field(name="for", default="")
     every: str = ""
@@ -216,7 +189,7 @@ def read_scenario(name_or_path: str) -> Scenario:
         _check_manifest(path, entry)
     try:
         scenario = msgspec.convert(document, Scenario)
-        _check_numbers(scenario)
+        _check_values(scenario)
     except msgspec.ValidationError as error:
         raise ScenarioError(f"{path}: {_sentence(str(error))}") from error
     except ValueError as error:
@@ -231,8 +204,12 @@ def read_base(name_or_path: str) -> Scenario | None:
     return None if base is None else read_scenario(str(base))
 
 
-def _check_numbers(scenario: Scenario) -> None:
-    """Raises ValueError for a version, kind, address or network that is none."""
+def _check_values(scenario: Scenario) -> None:
+    """Raises ValueError for a version, kind, fault, address or network that is none."""
+    for number, plan in enumerate(scenario.faults):
+        if plan.fault not in WORDS:
+            where = f"`faults[{number}].fault`"
+            raise ValueError(f"Invalid enum value {plan.fault!r} in {where}")
     minor(scenario.cilium)
     release(scenario.cli)
     resources(scenario.cilium, scenario.crds)
@@ -349,8 +326,8 @@ _LONGEST = 60
 _CONFIG = "ConfigMap/kube-system/cilium-config"
 """An object of every cluster, in no scenario."""
 
-WORDS = data("cluster", "faults", dict[FaultName, str])
-"""What each fault is."""
+WORDS = data("cluster", "faults", dict[str, str])
+"""What can break in a running cluster, in words."""
 
 
 _NOT_DRAWN = frozenset({"large"})

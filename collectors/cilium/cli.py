@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from collectors.cilium.answer import CiliumCommand
 from collectors.cilium.commands import PEERS, ROUTES, STATUS, VERSION_COMMAND
@@ -115,12 +116,15 @@ class PolledCommand:
             self._wanted.clear()
             try:
                 update: Update = await self._replaced()
-                pause = self._pause()
+                self._slower = 1.0
+                pause = self._interval * (1 - JITTER + 2 * _jitter())
             except ReadError as problem:
                 pause = self._pause_after(problem.reason)
                 update = Failed(self.kind, problem.reason, problem.message, pause)
             yield update
-            await self._wait(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
 
     async def _replaced(self) -> Replaced:
         try:
@@ -136,22 +140,11 @@ class PolledCommand:
             reading = await asyncio.to_thread(self._command.parse, completed)
         return Replaced(self.kind, reading.records, completed.took, reading.problems)
 
-    def _pause(self) -> float:
-        self._slower = 1.0
-        return self._interval * (1 - JITTER + 2 * _jitter())
-
     def _pause_after(self, failure: Reason) -> float:
         """Seconds until the next run: doubled by each failure, up to `_SLOWEST` intervals."""
         pause = max(self._interval * self._slower, _RETRY_AFTER.get(failure, 0.0))
         self._slower = min(2 * self._slower, _SLOWEST)
         return pause * (1 + _jitter())
-
-    async def _wait(self, pause: float) -> None:
-        try:
-            async with asyncio.timeout(pause):
-                await self._wanted.wait()
-        except TimeoutError:
-            pass
 
 
 def _jitter() -> float:

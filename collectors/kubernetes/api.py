@@ -26,7 +26,6 @@ from collectors.kubernetes.connection import (
     Credential,
     Credentials,
     ExecPlugin,
-    FixedToken,
     Query,
     Renewable,
     TokenFile,
@@ -62,11 +61,11 @@ def credentials_of(access: Access) -> Credentials:
     if user.token_file:
         return TokenFile(user.token_file)
     if user.token:
-        return FixedToken(user.token, access.origin)
+        return Credentials(user.token, access.origin)
     if user.exec is not None:
         return ExecPlugin(access, user.exec)
     if user.auth_provider is None:
-        return FixedToken("", access.origin)
+        return Credentials()
     if user.auth_provider.name == "oidc":
         from collectors.kubernetes.client import OidcTokens
 

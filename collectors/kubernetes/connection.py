@@ -71,11 +71,18 @@ class Credential:
 
 
 class Credentials:
-    """A source of credentials. Calls must not overlap: the session makes them one at a time."""
+    """Where credentials come from: here, the token in the kubeconfig, or none.
+
+    A new token comes with a new kubeconfig. Calls must not overlap: the session makes them one at a
+    time.
+    """
+
+    def __init__(self, token: str = "", origin: str = "") -> None:
+        self._fixed = Credential(usable_token(token, origin) if token else "")
 
     async def current(self) -> Credential:
         """The credential to use now. Raises ApiError(UNAUTHORIZED) when there is none."""
-        raise NotImplementedError
+        return self._fixed
 
     async def renewed(self) -> Credential:
         """The credential to use after the current one was refused; the same if it has no other."""
@@ -83,17 +90,6 @@ class Credentials:
 
     def forgive(self) -> None:
         """Forget that the last attempts failed: the operator asks to try again."""
-
-
-class FixedToken(Credentials):
-    """The token in the kubeconfig, or none. A new one comes with a new kubeconfig."""
-
-    def __init__(self, token: str, origin: str) -> None:
-        self._credential = Credential(usable_token(token, origin) if token else "")
-
-    async def current(self) -> Credential:
-        """The token."""
-        return self._credential
 
 
 class TokenFile(Credentials):
