@@ -16,7 +16,7 @@ from app.diagnosis.service_path.paths import service_paths
 from app.model.case import Case
 from app.model.desired_peerings import control_plane, peerings
 from app.model.desired_routes import Wanted
-from app.model.finding import Finding, Health, Ref, Severity, service_ref
+from app.model.finding import Finding, Health, Ref, Severity, by_ref, service_ref
 from app.model.lbipam import Address, AddressRange, by_address
 from app.model.route_coverage import reach, scene
 from app.model.routes import Link, Prefix, canonical
@@ -232,7 +232,8 @@ def announcements(case: Case, findings: Iterable[Finding]) -> tuple[Announcement
     _add_pod_networks(case, drafts)
     for prefix in routes_by_prefix(case):
         drafts.setdefault(prefix, _Draft())
-    about = _about(findings)
+    worst_first = sorted(findings, key=lambda finding: finding.severity is not Severity.FAIL)
+    about = by_ref(finding for finding in worst_first if finding.code.startswith("CS5"))
     others = _other_addresses(case)
     made = [_made(case, prefix, draft, about, others) for prefix, draft in drafts.items()]
     return tuple(sorted(made, key=_order))
@@ -322,16 +323,6 @@ def _pod_networks(case: Case) -> Iterator[Wanted]:
             if prefix and afi == ("ipv6" if ":" in prefix else "ipv4"):
                 address = ip_network(prefix).network_address
                 yield Wanted(address, prefix, (name,), tuple(carried), ())
-
-
-def _about(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Finding]]:
-    """Findings about the announcement of a service or about a prefix, the worst first."""
-    found: dict[Ref, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: finding.severity is not Severity.FAIL):
-        if finding.code.startswith("CS5"):
-            for ref in dict.fromkeys((finding.subject, *finding.about)):
-                found.setdefault(ref, []).append(finding)
-    return found
 
 
 def _made(

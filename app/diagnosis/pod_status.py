@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
-from app.model.finding import Finding, Ref, Severity, health_of, rank
+from app.model.finding import Finding, Ref, Severity, by_ref, health_of, rank
 from app.model.health import cilium_release, pod_health
 from app.state.derived import Key, grouped
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
@@ -61,7 +61,7 @@ class _About:
     def __init__(self, findings: Iterable[Finding]) -> None:
         found = tuple(findings)
         self._by_code = grouped((finding.code, finding) for finding in found)
-        self._by_ref = grouped((ref, each) for each in found for ref in {each.subject, *each.about})
+        self._by_ref = by_ref(found)
 
     def ref(self, ref: Ref) -> Sequence[Finding]:
         """Findings about a thing."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.model.case import Case
 from app.model.desired_peerings import Peering, bgp_enabled, peerings
-from app.model.finding import Finding, Health, Ref, Severity, session_ref
+from app.model.finding import Finding, Health, Ref, Severity, by_ref, session_ref
 from app.model.session_causes import Bgp, Down, bgp_of, down
 from app.model.session_history import EventKind, SessionEvent, SessionKey, key_of
 from app.model.sessions import Session, session_health
@@ -109,18 +109,9 @@ def _ground(case: Case, findings: Iterable[Finding]) -> _Ground:
         case,
         bgp,
         {key_of(each.session): each for each in down(bgp)},
-        _about_sessions(findings),
+        by_ref(sorted(findings, key=lambda finding: _ORDER.index(finding.severity))),
         {finding.id: finding for finding in findings},
     )
-
-
-def _about_sessions(findings: Iterable[Finding]) -> Mapping[Ref, Sequence[Finding]]:
-    found: dict[Ref, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: _ORDER.index(finding.severity)):
-        for ref in dict.fromkeys((finding.subject, *finding.about)):
-            if ref.kind == "Session":
-                found.setdefault(ref, []).append(finding)
-    return found
 
 
 def _of_session(ground: _Ground, session: Session) -> SessionStatus:

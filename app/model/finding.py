@@ -17,6 +17,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
+from app.state.derived import grouped
+
 Health = Literal["ok", "warn", "fail", "unknown", "none"]
 """How a thing is, in the words of the screens."""
 
@@ -186,6 +188,11 @@ class Finding(Topic):
     def root(self) -> bool:
         """Whether nothing else explains it."""
         return not self.caused_by
+
+
+def by_ref(findings: Iterable[Finding]) -> Mapping[Ref, tuple[Finding, ...]]:
+    """Findings by each thing that they are about, in their order."""
+    return grouped((ref, each) for each in findings for ref in {each.subject, *each.about})
 
 
 def is_manifest(line: str) -> bool:

@@ -7,9 +7,11 @@ probe of the agent (install/kubernetes/cilium/templates/cilium-agent/daemonset.y
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from app.model.case import Case
@@ -34,15 +36,11 @@ OFTEN = 3
 
 TroubleKind = Literal["crashing", "restarting", "held", "starting", "unready"]
 
-WORKLOADS = {
-    "agent": ("DaemonSet", "cilium"),
-    "envoy": ("DaemonSet", "cilium-envoy"),
-    "operator": ("Deployment", "cilium-operator"),
-    "hubble-relay": ("Deployment", "hubble-relay"),
-    "hubble-ui": ("Deployment", "hubble-ui"),
-    "clustermesh": ("Deployment", "clustermesh-apiserver"),
+_COMPONENTS = tomllib.loads(Path(__file__).with_name("components.toml").read_text("utf-8"))
+WORKLOADS: Mapping[str, tuple[str, str]] = {
+    name: tuple(row["workload"]) for name, row in _COMPONENTS.items()
 }
-"""The workload that each component's pods belong to, as the chart names them."""
+"""The kind and name of the workload that each component's pods belong to."""
 
 _ON_THE_WAY = ("", "PodInitializing", "ContainerCreating")
 _BACK_OFF = "CrashLoopBackOff"
@@ -292,37 +290,18 @@ def _crash_remedy(bad: Trouble) -> str:
     if ended is not None and ended.reason == "OOMKilled":
         return (
             f"raise the memory limit of {bad.container} (Helm "
-            f"`{_VALUES.get(component, '')}resources.limits.memory`), or find what fills it"
+            f"`{_COMPONENTS[component]['values']}resources.limits.memory`), or find what fills it"
         )
     if ended is not None and (ended.signal == 9 or ended.exit_code == 137):
         return (
             "it was killed from outside: look at the pod's events for a failing liveness probe, "
             "and at the node for the kernel's out-of-memory killer or somebody's hand"
         )
-    mostly = _MOSTLY.get(component, "")
+    mostly = _COMPONENTS[component]["mostly"]
     return (
         f"read why {bad.container} ended (its last lines before the end), and mend that"
         f"{': mostly ' if mostly else ''}{mostly}"
     )
-
-
-_VALUES = {
-    "operator": "operator.",
-    "envoy": "envoy.",
-    "hubble-relay": "hubble.relay.",
-    "hubble-ui": "hubble.ui.backend.",
-    "clustermesh": "clustermesh.apiserver.",
-}
-"""Where the chart has the values of a component; those of the agent are at the top."""
-_MOSTLY = {
-    "agent": "a setting in cilium-config, a missing kernel feature, or an API server that it "
-    "cannot reach",
-    "operator": "a setting in cilium-config, a right that it lacks, or an API server that it "
-    "cannot reach",
-    "envoy": "a port of the node that is taken, or an agent that does not serve it",
-    "hubble-relay": "agents that it cannot reach, or certificates that do not fit",
-}
-"""What mostly ends a component, beside what its log says."""
 
 
 def _held(case: Case, component: str, bad: list[Trouble]) -> Finding:

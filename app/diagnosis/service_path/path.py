@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.diagnosis.catalog import code
-from app.model.finding import FAULTS, Evidence, Finding, health_of, rank
+from app.model.finding import FAULTS, Evidence, Finding, by_ref, health_of, rank, service_ref
 from app.model.wording import count
 
 if TYPE_CHECKING:
@@ -200,14 +200,10 @@ def service_statuses(
     paths: Mapping[str, ServicePath], findings: Sequence[Finding]
 ) -> Mapping[str, ServiceStatus]:
     """The status of every service that has a path, by its key."""
-    about: dict[str, list[Finding]] = {}
-    for finding in findings:
-        for ref in {finding.subject, *finding.about}:
-            if ref.kind == "Service":
-                about.setdefault(f"{ref.namespace}/{ref.name}", []).append(finding)
-    causes = _roots(findings)
+    about, causes = by_ref(findings), _roots(findings)
     return {
-        key: ServiceStatus(path, tuple(about.get(key, ())), causes) for key, path in paths.items()
+        key: ServiceStatus(path, about.get(service_ref(key), ()), causes)
+        for key, path in paths.items()
     }
 
 
