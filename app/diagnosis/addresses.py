@@ -8,7 +8,7 @@ Pod networks come from the CiliumNodes; anything else in the agents' tables is s
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
 from app.diagnosis.service_path.path import PrefixPath
@@ -51,19 +51,9 @@ class Known:
 def look_up_address(case: Case, address: Address) -> Known:
     """What is known by an address."""
     prefix = scene(case).covering(address) or ""
-    return Known(
-        services=by_address(case.snapshot).get(address, ()),
-        pools=tuple(
-            usage.pool.name
-            for usage in case.usages
-            if any(address in found for found in usage.ranges)
-        ),
-        prefix=prefix,
-        announcers=_announcers(case, prefix),
-        asked_by=_asking(case, prefix),
-        reach=_reach(case, prefix, lambda wanted: address in ip_network(wanted)),
-        peers=_peers(case, prefix),
-    )
+    services = by_address(case.snapshot).get(address, ())
+    pools = (u.pool.name for u in case.usages if any(address in found for found in u.ranges))
+    return _known(case, prefix, services, pools, lambda wanted: address in ip_network(wanted))
 
 
 def look_up_prefix(case: Case, prefix: Prefix) -> Known:
@@ -77,30 +67,35 @@ def look_up_prefix(case: Case, prefix: Prefix) -> Known:
     ]
     nodes = scene(case).tables[prefix.version].nodes
     held = longest_match(str(prefix), nodes)
+    pools = (usage.pool.name for usage in case.usages if _meets(usage.ranges, prefix))
+    services = tuple(sorted(set(inside)))
+    known = _known(case, held, services, pools, lambda wanted: wanted == str(prefix))
+    within = (text for text in sorted(nodes, key=ip_network) if _inside(text, prefix))
+    return replace(known, within={text: nodes[text] for text in within})
+
+
+def _known(
+    case: Case,
+    prefix: str,
+    services: tuple[str, ...],
+    pools: Iterable[str],
+    meant: Callable[[str], bool],
+) -> Known:
     return Known(
-        services=tuple(sorted(set(inside))),
-        pools=tuple(usage.pool.name for usage in case.usages if _meets(usage.ranges, prefix)),
-        prefix=held,
-        announcers=_announcers(case, held),
-        asked_by=_asking(case, held),
-        reach=_reach(case, held, lambda wanted: wanted == str(prefix)),
-        peers=_peers(case, held),
-        within={
-            text: nodes[text] for text in sorted(nodes, key=ip_network) if _inside(text, prefix)
-        },
+        services=services,
+        pools=tuple(pools),
+        prefix=prefix,
+        announcers=_announcers(case, prefix),
+        asked_by=_asking(case, prefix),
+        reach=_reach(case, prefix, meant),
+        peers=_peers(case, prefix),
     )
 
 
 def _asking(case: Case, prefix: str) -> tuple[str, ...]:
-    if not prefix:
-        return ()
-    return tuple(
-        sorted(
-            key
-            for key, path in service_paths(case).items()
-            if any(entry.prefix == prefix for entry in path.prefixes)
-        )
-    )
+    paths = service_paths(case).items() if prefix else ()
+    asked = (key for key, path in paths if any(each.prefix == prefix for each in path.prefixes))
+    return tuple(sorted(asked))
 
 
 def _reach(case: Case, prefix: str, meant: Callable[[str], bool]) -> PrefixPath | None:

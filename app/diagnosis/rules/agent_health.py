@@ -11,7 +11,7 @@ cilium-cli releases, `docs/cilium.md`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -193,11 +193,13 @@ def _all_silent(case: Case, found: tuple[Silence, ...]) -> Finding:
         "kubelets (TCP 10250, konnectivity, kubelet serving certificates)",
         command=f"kubectl -n {ref.namespace} exec {one.pod.name} -c cilium-agent -- "
         "cilium-dbg status --brief",
-        about=(
-            *(ref for pod in pods for ref in (pod_ref(pod), Ref("Node", pod.spec.node_name))),
-            *_stuck_commands(case),
-        ),
+        about=(*_pod_and_node(pods), *_stuck_commands(case)),
     )
+
+
+def _pod_and_node(pods: Iterable[Pod]) -> Iterator[Ref]:
+    for pod in pods:
+        yield from (pod_ref(pod), Ref("Node", pod.spec.node_name))
 
 
 def _why(case: Case, silence: Silence) -> str:
@@ -259,11 +261,7 @@ def _failing(case: Case, name: str, found: list[tuple[AgentStatus, FailingContro
         command=f"kubectl -n {namespace} exec {found[0][0].pod} -c cilium-agent -- "
         "cilium-dbg status --all-controllers",
         about=tuple(map(pod_ref, known)),
-        blames=tuple(
-            dict.fromkeys(
-                ref for pod in known for ref in (pod_ref(pod), Ref("Node", pod.spec.node_name))
-            )
-        ),
+        blames=tuple(dict.fromkeys(_pod_and_node(known))),
     )
 
 

@@ -319,8 +319,7 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS209: services ask for addresses, and there is no pool at all."""
     absent = case.snapshot.health_of(POOLS).state is State.ABSENT
     text = "(not served)" if absent else "(none exists)"
-    severity = Severity.UNKNOWN if others else Severity.FAIL
-    return Topic("CS209", severity, Ref("Cluster"), "other-controller" if others else "").finding(
+    return _not_here("CS209", Ref("Cluster"), others).finding(
         summary=f"there is no CiliumLoadBalancerIPPool, so LB-IPAM sleeps{_asks(others)}:"
         f" {_wait(waiting)}",
         evidence=(case.saw(POOLS, POOL, "metadata.name", text),),
@@ -334,8 +333,7 @@ def no_pool(case: Case, waiting: Waiting, others: str) -> Finding:
 
 def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS210: services ask for addresses, and LB-IPAM is off."""
-    severity = Severity.UNKNOWN if others else Severity.FAIL
-    return Topic("CS210", severity, case.config_ref, "other-controller" if others else "").finding(
+    return _not_here("CS210", case.config_ref, others).finding(
         summary=f"LB-IPAM is switched off (enable-lb-ipam){_asks(others)}: {_wait(waiting)}",
         evidence=(setting_seen(case, "enable-lb-ipam", "true"),),
         remedy=_other_remedy(others)
@@ -349,8 +347,7 @@ def switched_off(case: Case, waiting: Waiting, others: str) -> Finding:
 def not_default(case: Case, waiting: Waiting, others: str) -> Finding:
     """CS217: services without class ask for addresses, and they are not LB-IPAM's here."""
     default = case.setting("default-lb-service-ipam", "lbipam")
-    severity = Severity.UNKNOWN if others else Severity.FAIL
-    return Topic("CS217", severity, case.config_ref, "other-controller" if others else "").finding(
+    return _not_here("CS217", case.config_ref, others).finding(
         summary=(
             f"services without loadBalancerClass are not LB-IPAM's here (default-lb-service-ipam"
             f" is {default}){_asks(others)}: {_wait(waiting)}"
@@ -374,6 +371,12 @@ SHARED: Mapping[str, Callable[[Case, Waiting, str], Finding]] = {
 }
 """What tells each reason that services share; the text is a pool's name, or who else could be at
 work."""
+
+
+def _not_here(code: str, subject: Ref, others: str) -> Topic:
+    """That LB-IPAM gives no addresses; where another controller does, it may be meant."""
+    severity = Severity.UNKNOWN if others else Severity.FAIL
+    return Topic(code, severity, subject, "other-controller" if others else "")
 
 
 def _wait(waiting: Waiting) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_network
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.lbipam_pools import pools_unread
@@ -437,16 +437,7 @@ def _definite_at(way: Way) -> datetime:
 _Announcing: TypeAlias = tuple[tuple[str, ...] | str | None, ...]
 """The nodes that announce each prefix of a service, or the wider prefix that covers it."""
 
-_NAMES: tuple[HopName, ...] = (
-    "class",
-    "pool",
-    "address",
-    "endpoints",
-    "advertised",
-    "sessions",
-    "routes",
-    "router",
-)
+_NAMES: tuple[HopName, ...] = get_args(HopName)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
