@@ -88,7 +88,6 @@ COLUMNS: tuple[TableColumn[EndpointItem, Never], ...] = (
         Column("egress", "EGRESS ENFORCED"), wide=True, get=lambda e: sign(e.egress_enforced)
     ),
     TableColumn(Column("health", "HEALTH"), wide=True, get=lambda e: e.health or "-"),
-    TableColumn(Column("number", "ID", right=True), wide=True, get=lambda e: str(e.number)),
     TableColumn(Column("labels", "LABELS"), wide=True, get=lambda e: listed(e.labels)),
     TableColumn(Column("age", "AGE", right=True), get=lambda e: age(e.age)),
 )
