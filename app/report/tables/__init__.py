@@ -24,6 +24,7 @@ WORDS = (
     "endpoints",
     "logs",
     "config",
+    "leases",
     "sources",
 )
 """Every table, in the order in which help lists them."""
