@@ -24,7 +24,6 @@ WORDS = (
     "endpoints",
     "logs",
     "config",
-    "leases",
     "sources",
 )
 """Every table, in the order in which help lists them."""
