@@ -332,21 +332,9 @@ def _both(case: Case, selected: list[tuple[str, str]]) -> Finding:
     )
 
 
-def debugs(case: Case) -> Iterator[Finding]:
-    """CS707: the agents log debug messages."""
-    found = config_map(case.snapshot)
-    if found is not None and found.data.get("debug") == "true":
-        yield Topic("CS707", Severity.INFO, case.config_ref).finding(
-            summary="the agents log debug messages: debug is true in cilium-config",
-            evidence=(case.saw(CONFIG_MAPS, case.config_ref, "data[debug]", "true"),),
-            remedy="set `debug.enabled: false` in the Helm values, and restart the agents",
-        )
-
-
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     differences,
     combinations,
     both_announcers,
-    debugs,
 )
 """Every rule of the block CS7."""
