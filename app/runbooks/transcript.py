@@ -33,9 +33,8 @@ from app.runbooks.schema import END, BadParameter, Runbook, checked
 from collectors.sanitize import one_line, printable
 
 _HIDDEN = "(hidden)"
-_SECRETS = tuple(
-    map(re.compile, tomllib.loads(Path(__file__).with_name("secrets.toml").read_text())["patterns"])
-)
+_PATTERNS = tomllib.loads(Path(__file__).with_name("secrets.toml").read_text("utf-8"))["patterns"]
+_SECRETS = tuple(map(re.compile, _PATTERNS))
 _RUN = re.compile(r"[0-9A-Fa-f:.]*[0-9A-Fa-f:][:.][0-9A-Fa-f:.]+")
 """What may be an address, or have one in it."""
 _IPV4 = re.compile(r"(?<!\d)(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
