@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from app.lab.cilium import CiliumCommand
 from app.lab.cilium_stub import Answer
 from app.lab.fields import mapping, objects, text
-from app.lab.plane import NODE_CONFIGS, POOLS, SERVICES
+from app.lab.kinds import NODE_CONFIGS, POOLS, SERVICES
 from app.lab.scenario import Expectation, Node, RouterPlan, Scenario
 from app.lab.store import JsonObject
 from app.lab.world import World

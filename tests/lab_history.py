@@ -17,13 +17,12 @@ import yaml
 
 from app.lab import faults
 from app.lab.fields import created, mapping, moment, objects, text
-from app.lab.plane import (
+from app.lab.kinds import (
     ADVERTISEMENTS,
     CILIUM_NODES,
     CLUSTER_CONFIGS,
     CONFIG_MAPS,
     ENDPOINT_SLICES,
-    NAMESPACE,
     NODES,
     OVERRIDES,
     PEER_CONFIGS,
@@ -32,6 +31,7 @@ from app.lab.plane import (
     POOLS,
     SERVICES,
 )
+from app.lab.plane import NAMESPACE
 from app.lab.scenario import FaultPlan
 from app.lab.sessions import Router
 from app.lab.store import JsonObject, ResourceKey

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.lab import faults
 from app.lab.agents import Agent
 from app.lab.fields import mapping, merged, objects, text
-from app.lab.plane import NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, PODS, SECRETS
+from app.lab.kinds import NODE_CONFIGS, PEER_CONFIGS, PEERING_POLICIES, PODS, SECRETS
 from app.lab.prefixes import Attributes, community, large_community, nlri, path_attributes
 from app.lab.scenario import FaultPlan
 from app.lab.sessions import Greeting, Router

@@ -11,7 +11,7 @@ from app.lab import command_line, faults
 from app.lab.cilium_stub import Answer
 from app.lab.connectivity import CREATE_NAMESPACES, DELETE_NAMESPACES
 from app.lab.fields import labels_of, name_of, text
-from app.lab.plane import NAMESPACES, PODS
+from app.lab.kinds import NAMESPACES, PODS
 from app.lab.scenario import FaultPlan
 from tests.lab_cluster import Lab, balancer, lab, peering, pool
 

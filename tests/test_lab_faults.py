@@ -10,7 +10,7 @@ import pytest
 
 from app.lab.cilium import CiliumCommand
 from app.lab.fields import integer, mapping, name_of, objects, text
-from app.lab.plane import (
+from app.lab.kinds import (
     CONFIG_MAPS,
     DAEMON_SETS,
     ENDPOINT_SLICES,

@@ -11,7 +11,7 @@ import pytest
 
 from app.lab.cilium import CiliumCommand
 from app.lab.fields import key_of, mapping, name_of, objects, text
-from app.lab.plane import CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, POOLS, SERVICES
+from app.lab.kinds import CLUSTER_CONFIGS, NODE_CONFIGS, PEER_CONFIGS, POOLS, SERVICES
 from app.lab.store import JsonObject, ResourceKey
 from app.lab.world import Simulation
 from tests.lab_history import RECORDINGS, Recording, simulate

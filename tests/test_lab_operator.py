@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.lab.fields import mapping, merged, objects, selects, text
 from app.lab.ip_requests import BadBlock, FreeBlocks, Range, ranges_of
-from app.lab.plane import (
+from app.lab.kinds import (
     CILIUM_NODES,
     CLUSTER_CONFIGS,
     NODE_CONFIGS,

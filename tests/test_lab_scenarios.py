@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lab.fields import mapping, name_of, objects, text
-from app.lab.plane import NODE_CONFIGS, PODS, SERVICES
+from app.lab.kinds import NODE_CONFIGS, PODS, SERVICES
 from app.lab.scenario import (
     FOLDER,
     ScenarioError,

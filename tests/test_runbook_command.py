@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.lab.fields import mapping
-from app.lab.plane import SERVICES
+from app.lab.kinds import SERVICES
 from app.lab.store import Cluster
 from app.lab.world import load_scenario
 from app.runbooks.library import Library

@@ -26,35 +26,12 @@ from app.pipeline.settle import read_again, settled, watching
 from app.pipeline.sources import Wiring
 from app.report.json import SCHEMA_VERSION, indented
 from app.report.lines import pen_for, print_bytes, print_text
-from app.runbooks import paper
+from app.runbooks import engine, paper, schema
 from app.runbooks import transcript as transcripts
 from app.runbooks.connectivity import Trial, left_behind, proposal
-from app.runbooks.engine import (
-    BadAnswer,
-    Hand,
-    Ran,
-    Run,
-    begin,
-    checked_answers,
-    exit_code,
-    follow,
-    resume,
-    waits,
-)
 from app.runbooks.evaluation import View
 from app.runbooks.library import Library, load
 from app.runbooks.parsing import BadRunbook
-from app.runbooks.schema import (
-    END,
-    FORMS,
-    ActionName,
-    BadParameter,
-    Runbook,
-    Step,
-    StepVerdict,
-    checked,
-    missing,
-)
 from app.state.kinds import COMMANDS
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line, printable
@@ -72,14 +49,14 @@ PAUSE = 2.0
 class Order:
     """A runbook to be followed without a screen."""
 
-    runbook: Runbook
+    runbook: schema.Runbook
     parameters: Mapping[str, str]
     answers: Mapping[str, str]
     options: argparse.Namespace
     """The command line."""
     request: Request
     """How the cluster is read and judged; `wait`: for the fix."""
-    allowed: tuple[ActionName, ...] = ()
+    allowed: tuple[schema.ActionName, ...] = ()
     """What of that which changes the cluster may be run."""
     gone_on: transcripts.TranscriptDocument | None = None
     """A transcript to go on with."""
@@ -113,7 +90,7 @@ def list_all(library: Library, settings: Settings, output: str) -> int:
     return 0
 
 
-def show(runbook: Runbook, settings: Settings, output: str) -> int:
+def show(runbook: schema.Runbook, settings: Settings, output: str) -> int:
     """Print one runbook."""
     if output == "json":
         fields = msgspec.to_builtins(runbook)
@@ -122,7 +99,7 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
     lines = [f"{runbook.name}: {runbook.title}", f"when  {runbook.when}"]
     for name, parameter in runbook.parameters.items():
         optional = " (may be left out)" if parameter.optional else ""
-        lines.append(f"--param {name}={FORMS[parameter.kind]}{optional}  {parameter.ask}")
+        lines.append(f"--param {name}={schema.FORMS[parameter.kind]}{optional}  {parameter.ask}")
     numbers = {step.id: str(number) for number, step in enumerate(runbook.steps, 1)}
     for step in runbook.steps:
         lines.append("")
@@ -139,7 +116,9 @@ def show(runbook: Runbook, settings: Settings, output: str) -> int:
             lines.append(f"     By hand it is removed by: {offer.cleanup}")
             lines.append("     Where nodes run Talos its namespace is labelled privileged as well.")
         ways = [(v, numbers.get(to, to)) for v, to in step.next if to]
-        lines.append("   " + ", ".join(f"{v} → {to if to != END else 'end'}" for v, to in ways))
+        lines.append(
+            "   " + ", ".join(f"{v} → {to if to != schema.END else 'end'}" for v, to in ways)
+        )
     print_text("".join(f"{printable(line)}\n" for line in lines), settings)
     return 0
 
@@ -154,7 +133,7 @@ def _followed(wiring: Wiring, order: Order) -> int:
         for sentence in left_behind():
             sys.stderr.write(f"ciliscope: {printable(sentence)}\n")
     if isinstance(found, str):
-        raise BadParameter(found)
+        raise schema.BadParameter(found)
     done, recorder = found
     if not order.options.no_transcript:
         text = (
@@ -165,7 +144,7 @@ def _followed(wiring: Wiring, order: Order) -> int:
         sys.stderr.write(f"ciliscope: {printable(text)}\n")
     output, hidden = order.options.output or "text", order.options.hide_addresses
     print_document(recorder.document(done), wiring.settings, output, hidden=hidden)
-    return exit_code(done)
+    return engine.exit_code(done)
 
 
 def print_document(
@@ -181,7 +160,7 @@ def print_document(
         print_text(paper.text(document, pen_for(settings)), settings)
 
 
-async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Recorder] | str:
+async def _follow(wiring: Wiring, order: Order) -> tuple[engine.Run, transcripts.Recorder] | str:
     """The run and its file; or why its parameters name nothing that is there."""
     request = order.request
     async with watching(wiring) as monitor:
@@ -189,11 +168,11 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Record
             snapshot = await settled(monitor, request.deadline)
         else:
             snapshot = (await once(monitor, request)).snapshot
-        hand = Hand(transcripts.whoever(), snapshot.taken_at)
+        hand = engine.Hand(transcripts.whoever(), snapshot.taken_at)
         if why := _elsewhere(order, snapshot.context):
             return why
         if order.gone_on is None:
-            why = missing(order.runbook, order.parameters, Case(snapshot))
+            why = schema.missing(order.runbook, order.parameters, Case(snapshot))
             if why:
                 return why
         recorder = _recorder(order, snapshot.context, hand.at)
@@ -208,20 +187,20 @@ async def _follow(wiring: Wiring, order: Order) -> tuple[Run, transcripts.Record
             if not order.options.no_transcript:
                 recorder.keep(shown)
             left = end - asyncio.get_running_loop().time()
-            if not waits(shown) or left <= PAUSE:
+            if not engine.waits(shown) or left <= PAUSE:
                 return shown, recorder
             said = _say(shown, said)
             await asyncio.sleep(PAUSE)
             snapshot = await read_again(monitor, COMMANDS, min(request.deadline, left))
 
 
-def _on(shown: Run, snapshot: Snapshot, judge: Diagnoser, order: Order) -> Run:
+def _on(shown: engine.Run, snapshot: Snapshot, judge: Diagnoser, order: Order) -> engine.Run:
     view = View(judge.case(snapshot), judge.verdict(snapshot))
-    hand = Hand(transcripts.whoever(), snapshot.taken_at)
-    return follow(shown, view, order.answers, hand, order.allowed)
+    hand = engine.Hand(transcripts.whoever(), snapshot.taken_at)
+    return engine.follow(shown, view, order.answers, hand, order.allowed)
 
 
-async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
+async def _tried(settings: Settings, snapshot: Snapshot, step: schema.Step) -> engine.Ran:
     """What came of the test that a step offers, and that was allowed on the command line."""
     trial = Trial(settings, snapshot)
     offer = trial.proposal
@@ -237,7 +216,9 @@ async def _tried(settings: Settings, snapshot: Snapshot, step: Step) -> Ran:
         sys.stderr.flush()
 
     with _stopping(trial):
-        ran = await trial.run(Hand(f"{transcripts.whoever()} (--allow)", datetime.now(UTC)), tell)
+        ran = await trial.run(
+            engine.Hand(f"{transcripts.whoever()} (--allow)", datetime.now(UTC)), tell
+        )
     return msgspec.structs.replace(ran, step=step.id)
 
 
@@ -273,10 +254,10 @@ def _elsewhere(order: Order, context: str) -> str:
     )
 
 
-def _begun(order: Order, hand: Hand, context: str) -> Run:
+def _begun(order: Order, hand: engine.Hand, context: str) -> engine.Run:
     if order.gone_on is not None:
-        return resume(transcripts.run_of(order.gone_on), hand, context)
-    return begin(order.runbook, order.parameters, hand)
+        return engine.resume(transcripts.run_of(order.gone_on), hand, context)
+    return engine.begin(order.runbook, order.parameters, hand)
 
 
 def _recorder(order: Order, context: str, now: datetime) -> transcripts.Recorder:
@@ -285,12 +266,12 @@ def _recorder(order: Order, context: str, now: datetime) -> transcripts.Recorder
     return transcripts.Recorder.anew(order.runbook.name, context, now)
 
 
-def _say(shown: Run, said: str) -> str:
+def _say(shown: engine.Run, said: str) -> str:
     """Tell on standard error what is waited for, whenever that changes."""
     step = shown.current
     judged = shown.judged.get(step.id) if step else None
-    why = judged.because if judged else str(StepVerdict.UNKNOWN)
-    now = f"ciliscope: waiting at {step.id if step else END}: {one_line(why)}\n"
+    why = judged.because if judged else str(schema.StepVerdict.UNKNOWN)
+    now = f"ciliscope: waiting at {step.id if step else schema.END}: {one_line(why)}\n"
     if now != said:
         sys.stderr.write(now)
         sys.stderr.flush()
@@ -307,7 +288,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     config = config_file(options)
     try:
         return _run(options, settings, config, expectations(path=config))
-    except (BadRunbook, BadParameter, BadAnswer, transcripts.BadTranscript) as problem:
+    except (
+        BadRunbook,
+        schema.BadParameter,
+        engine.BadAnswer,
+        transcripts.BadTranscript,
+    ) as problem:
         raise SettingsError(str(problem)) from None
 
 
@@ -347,8 +333,10 @@ def _run(
     book = gone_on.runbook if gone_on else transcripts.library(config).runbook(_what(options))
     order = Order(
         runbook=book,
-        parameters=checked(book, _pairs("--param", options.param)) if gone_on is None else {},
-        answers=checked_answers(book, _pairs("--answer", options.answer)),
+        parameters=schema.checked(book, _pairs("--param", options.param))
+        if gone_on is None
+        else {},
+        answers=engine.checked_answers(book, _pairs("--answer", options.answer)),
         options=options,
         request=Request(
             categories=CATEGORIES,

@@ -28,17 +28,8 @@ from app.lab.fields import (
     text,
     truth,
 )
-from app.lab.plane import (
-    CILIUM_NODES,
-    NAMESPACE,
-    NODE_CONFIGS,
-    NODES,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    SECRETS,
-    Condition,
-    Plane,
-)
+from app.lab.kinds import CILIUM_NODES, NODE_CONFIGS, NODES, PEER_CONFIGS, PEERING_POLICIES, SECRETS
+from app.lab.plane import NAMESPACE, Condition, Plane
 from app.lab.prefixes import NOTHING, Offer, Prefixes
 from app.lab.sessions import AFI_NAMES, PeerSettings, Router, Session
 from app.lab.store import JsonObject, stamp

@@ -18,7 +18,8 @@ from app.lab.cilium_stub import VERSION, Answer
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
 from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
-from app.lab.plane import CONFIG_MAPS, NAMESPACE
+from app.lab.kinds import CONFIG_MAPS
+from app.lab.plane import NAMESPACE
 from app.lab.prefixes import Attributes, path_attributes
 from app.lab.sessions import Session
 from app.lab.store import JsonObject

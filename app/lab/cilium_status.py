@@ -14,15 +14,8 @@ from math import isqrt
 from app.lab.agents import Agent, ExecFailure, Site
 from app.lab.defaults import components
 from app.lab.fields import data, integer, made, mapping, name_of, objects, text, texts
-from app.lab.plane import (
-    CILIUM_NODES,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    NAMESPACE,
-    NODES,
-    PODS,
-    Plane,
-)
+from app.lab.kinds import CILIUM_NODES, DAEMON_SETS, DEPLOYMENTS, NODES, PODS
+from app.lab.plane import NAMESPACE, Plane
 from app.lab.store import JsonObject, stamp
 from app.lab.workloads import first_status, on_host_network
 

@@ -20,7 +20,8 @@ from app.lab.agents import Site, exec_failure
 from app.lab.cilium_stub import Answer
 from app.lab.command_line import Request, duration
 from app.lab.fields import data, labels_of, name_of, text, texts
-from app.lab.plane import EVENTS, NAMESPACES, NODES, PODS, Plane
+from app.lab.kinds import EVENTS, NAMESPACES, NODES, PODS
+from app.lab.plane import Plane
 from app.lab.store import JsonObject
 from app.lab.workloads import Workloads, is_ready
 

@@ -10,15 +10,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from app.lab.fields import data, made, mapping, merged, objects, text, texts
-from app.lab.plane import (
-    CILIUM_NODES,
-    CONFIG_MAPS,
-    NAMESPACE,
-    NODES,
-    SERVICES,
-    Plane,
-    owner_reference,
-)
+from app.lab.kinds import CILIUM_NODES, CONFIG_MAPS, NODES, SERVICES
+from app.lab.plane import NAMESPACE, Plane, owner_reference
 from app.lab.scenario import Node, Scenario
 from app.lab.store import JsonObject, stamp
 from app.lab.workloads import HELM_RELEASE, Component, Workloads, node_verdict

@@ -10,7 +10,8 @@ from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
 from app.lab.defaults import components
 from app.lab.fields import go_duration, mapping, name_of, objects, seconds, text, with_status
-from app.lab.plane import CONFIG_MAPS, NAMESPACE, PODS
+from app.lab.kinds import CONFIG_MAPS, PODS
+from app.lab.plane import NAMESPACE
 from app.lab.scenario import FaultPlan, Scenario, ScenarioError
 from app.lab.sessions import Router
 from app.lab.store import JsonObject

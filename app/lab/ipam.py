@@ -31,7 +31,8 @@ from app.lab.ip_requests import (
     request_of,
     unshareable,
 )
-from app.lab.plane import LBIPAM_MODULE, POOLS, SERVICES, Condition, Minor, Plane
+from app.lab.kinds import POOLS, SERVICES
+from app.lab.plane import LBIPAM_MODULE, Condition, Minor, Plane
 from app.lab.store import JsonObject, ObjectKey, stamp
 
 _SATISFIED = "cilium.io/IPAMRequestSatisfied"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from app.lab import kinds
 from app.lab.fields import (
     created,
     labels_of,
@@ -21,23 +22,18 @@ from app.lab.fields import (
     text,
 )
 from app.lab.ipam import LoadBalancerIpam
-from app.lab.plane import (
-    BGP_OPERATOR_MODULE,
-    CILIUM_NODES,
-    CILIUM_POLICIES,
-    CLUSTER_CONFIGS,
-    CLUSTERWIDE_POLICIES,
-    NODE_CONFIGS,
-    OVERRIDES,
-    PEER_CONFIGS,
-    SECRETS,
-    Condition,
-    Plane,
-)
+from app.lab.plane import BGP_OPERATOR_MODULE, Condition, Plane
 from app.lab.store import JsonObject, ResourceKey
 
-_BGP_INPUTS = (CLUSTER_CONFIGS, PEER_CONFIGS, NODE_CONFIGS, OVERRIDES, CILIUM_NODES, SECRETS)
-_POLICY_INPUTS = (CILIUM_POLICIES, CLUSTERWIDE_POLICIES)
+_BGP_INPUTS = (
+    kinds.CLUSTER_CONFIGS,
+    kinds.PEER_CONFIGS,
+    kinds.NODE_CONFIGS,
+    kinds.OVERRIDES,
+    kinds.CILIUM_NODES,
+    kinds.SECRETS,
+)
+_POLICY_INPUTS = (kinds.CILIUM_POLICIES, kinds.CLUSTERWIDE_POLICIES)
 
 
 class Operator:
@@ -91,19 +87,19 @@ class Operator:
 
     def _render(self) -> None:
         wanted: set[str] = set()
-        for config in sorted(self._plane.all(CLUSTER_CONFIGS), key=created):
+        for config in sorted(self._plane.all(kinds.CLUSTER_CONFIGS), key=created):
             wanted |= self._render_config(config)
-        for stale in self._plane.all(NODE_CONFIGS):
+        for stale in self._plane.all(kinds.NODE_CONFIGS):
             if name_of(stale) not in wanted:
-                self._plane.store.delete(NODE_CONFIGS, "", name_of(stale))
-        for peer_config in self._plane.all(PEER_CONFIGS):
+                self._plane.store.delete(kinds.NODE_CONFIGS, "", name_of(stale))
+        for peer_config in self._plane.all(kinds.PEER_CONFIGS):
             self._check_secret(peer_config)
 
     def _render_config(self, config: JsonObject) -> set[str]:
         """Render one ClusterConfig for the nodes that it selects and that no other one owns."""
         nodes = [
             name_of(node)
-            for node in self._plane.all(CILIUM_NODES)
+            for node in self._plane.all(kinds.CILIUM_NODES)
             if selects(mapping(config, "spec", "nodeSelector"), labels_of(node))
         ]
         owned: set[str] = set()
@@ -121,21 +117,21 @@ class Operator:
 
     def _owner(self, node: str) -> str:
         """The ClusterConfig that owns a node's configuration, if it still exists and selects it."""
-        owners = objects(self._plane.get(NODE_CONFIGS, node), "metadata", "ownerReferences")
+        owners = objects(self._plane.get(kinds.NODE_CONFIGS, node), "metadata", "ownerReferences")
         owner = text(owners[0], "name") if owners else ""
-        config = self._plane.get(CLUSTER_CONFIGS, owner)
-        cilium_node = self._plane.get(CILIUM_NODES, node)
+        config = self._plane.get(kinds.CLUSTER_CONFIGS, owner)
+        cilium_node = self._plane.get(kinds.CILIUM_NODES, node)
         if config is None or cilium_node is None:
             return ""
         selector = mapping(config, "spec", "nodeSelector")
         return owner if selects(selector, labels_of(cilium_node)) else ""
 
     def _write_node_config(self, node: str, config: JsonObject) -> None:
-        override = self._plane.get(OVERRIDES, node)
+        override = self._plane.get(kinds.OVERRIDES, node)
         instances = [
             _overridden(instance, override) for instance in objects(config, "spec", "bgpInstances")
         ]
-        existing = self._plane.get(NODE_CONFIGS, node)
+        existing = self._plane.get(kinds.NODE_CONFIGS, node)
         reference: JsonObject = {
             "apiVersion": self._plane.api_version,
             "controller": True,
@@ -149,7 +145,7 @@ class Operator:
         metadata = {**mapping(existing, "metadata"), "ownerReferences": [reference]}
         wanted = {**existing, "metadata": metadata, "spec": spec}
         if wanted != existing:
-            self._plane.put(NODE_CONFIGS, wanted, "cilium-operator-generic")
+            self._plane.put(kinds.NODE_CONFIGS, wanted, "cilium-operator-generic")
 
     def _check_config(self, config: JsonObject, selects_any: bool, rivals: list[str]) -> None:
         referenced = {
@@ -158,7 +154,9 @@ class Operator:
             for peer in objects(instance, "peers")
         }
         missing = sorted(
-            name for name in referenced if name and self._plane.get(PEER_CONFIGS, name) is None
+            name
+            for name in referenced
+            if name and self._plane.get(kinds.PEER_CONFIGS, name) is None
         )
         conflict = f"Selecting the same node(s) with ClusterConfig(s): [{' '.join(rivals)}]"
         absent = f"Referenced CiliumBGPPeerConfig(s) are missing: [{' '.join(missing)}]"
@@ -170,19 +168,19 @@ class Operator:
             self._verdict("MissingPeerConfigs", bool(missing), absent if missing else ""),
             self._verdict("NoMatchingNode", not selects_any, unmatched),
         ]
-        self._plane.set_conditions(CLUSTER_CONFIGS, config, verdicts)
+        self._plane.set_conditions(kinds.CLUSTER_CONFIGS, config, verdicts)
 
     def _check_secret(self, peer_config: JsonObject) -> None:
         if not self._reports:
             return
         secret = text(peer_config, "spec", "authSecretRef")
         namespace = text(self._plane.configuration(), "bgp-secrets-namespace")
-        missing = bool(secret) and self._plane.get(SECRETS, secret, namespace) is None
+        missing = bool(secret) and self._plane.get(kinds.SECRETS, secret, namespace) is None
         message = f'Referenced Auth Secret "{secret}" is missing' if missing else ""
         if not secret and self._plane.version >= (1, 20):
             message = "Auth Secret is not configured"
         verdict = self._verdict("MissingAuthSecret", missing, message)
-        self._plane.set_conditions(PEER_CONFIGS, peer_config, [verdict])
+        self._plane.set_conditions(kinds.PEER_CONFIGS, peer_config, [verdict])
 
     def _verdict(self, kind: str, true: bool, message: str) -> Condition:
         reason = _reason(kind, true, self._plane.version, message)

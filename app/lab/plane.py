@@ -19,30 +19,8 @@ from random import Random
 from typing import NamedTuple
 
 from app.lab.fields import integer, key_of, labels_of, made, mapping, objects, text
+from app.lab.kinds import CONFIG_MAPS, NODE_CONFIGS, POOLS, SERVICES
 from app.lab.store import Event, Expired, JsonObject, Logs, ResourceKey, Store, stamp
-
-NODES: ResourceKey = ("", "nodes")
-NAMESPACES: ResourceKey = ("", "namespaces")
-PODS: ResourceKey = ("", "pods")
-SERVICES: ResourceKey = ("", "services")
-SECRETS: ResourceKey = ("", "secrets")
-EVENTS: ResourceKey = ("", "events")
-CONFIG_MAPS: ResourceKey = ("", "configmaps")
-ENDPOINT_SLICES: ResourceKey = ("discovery.k8s.io", "endpointslices")
-LEASES: ResourceKey = ("coordination.k8s.io", "leases")
-DAEMON_SETS: ResourceKey = ("apps", "daemonsets")
-DEPLOYMENTS: ResourceKey = ("apps", "deployments")
-CILIUM_NODES: ResourceKey = ("cilium.io", "ciliumnodes")
-CILIUM_ENDPOINTS: ResourceKey = ("cilium.io", "ciliumendpoints")
-CILIUM_POLICIES: ResourceKey = ("cilium.io", "ciliumnetworkpolicies")
-CLUSTERWIDE_POLICIES: ResourceKey = ("cilium.io", "ciliumclusterwidenetworkpolicies")
-POOLS: ResourceKey = ("cilium.io", "ciliumloadbalancerippools")
-CLUSTER_CONFIGS: ResourceKey = ("cilium.io", "ciliumbgpclusterconfigs")
-PEER_CONFIGS: ResourceKey = ("cilium.io", "ciliumbgppeerconfigs")
-ADVERTISEMENTS: ResourceKey = ("cilium.io", "ciliumbgpadvertisements")
-NODE_CONFIGS: ResourceKey = ("cilium.io", "ciliumbgpnodeconfigs")
-OVERRIDES: ResourceKey = ("cilium.io", "ciliumbgpnodeconfigoverrides")
-PEERING_POLICIES: ResourceKey = ("cilium.io", "ciliumbgppeeringpolicies")
 
 _STATUS_WRITERS: dict[ResourceKey, str] = {
     NODE_CONFIGS: "CiliumBGPNodeConfigStatusReconciler",

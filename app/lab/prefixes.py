@@ -36,7 +36,8 @@ from app.lab.fields import (
     texts,
     truth,
 )
-from app.lab.plane import ADVERTISEMENTS, CILIUM_NODES, ENDPOINT_SLICES, SERVICES, Plane
+from app.lab.kinds import ADVERTISEMENTS, CILIUM_NODES, ENDPOINT_SLICES, SERVICES
+from app.lab.plane import Plane
 from app.lab.store import JsonObject, ObjectKey
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -35,6 +35,7 @@ import msgspec
 import trustme
 from aiohttp import web
 
+from app.lab import reads
 from app.lab.access import (
     REVIEWS_PATH,
     NoSuchPath,
@@ -48,17 +49,6 @@ from app.lab.access import (
     review,
 )
 from app.lab.fields import made
-from app.lab.reads import (
-    list_document,
-    list_version,
-    log_query,
-    log_text,
-    page_of,
-    switched_on,
-    watch_lines,
-    watch_of,
-    with_type,
-)
 from app.lab.recording import load_recording
 from app.lab.resources import discovery_document, table
 from app.lab.store import CannotServe, Cluster, JsonObject
@@ -123,7 +113,7 @@ class KubernetesApi:
         if document is not None:
             return document
         target = locate(path, self._cluster)
-        if switched_on(request.query, "watch") and not target.name:
+        if reads.switched_on(request.query, "watch") and not target.name:
             permit(self._cluster, "watch", target)
             return await self._watch(request, target)
         permit(self._cluster, "get" if target.name else "list", target)
@@ -144,13 +134,13 @@ class KubernetesApi:
         return None if generated is None else _json(generated)
 
     def _list(self, request: web.Request, target: Target) -> web.Response:
-        page = page_of(self._cluster, target, request.query)
+        page = reads.page_of(self._cluster, target, request.query)
         if _wants_table(request):
             return _json(self._table(request, target, page.items, page.metadata))
         recorded = self._cluster.documents.get(target.path)
         if page.whole and recorded is not None:
             return _body(recorded)
-        return _json(list_document(page, target))
+        return _json(reads.list_document(page, target))
 
     def _object(self, request: web.Request, target: Target) -> web.Response:
         key, cluster = target.resource.key, self._cluster
@@ -158,26 +148,26 @@ class KubernetesApi:
         if obj is None:
             raise not_found(target.resource, target.name)
         if _wants_table(request):
-            version: JsonObject = {"resourceVersion": list_version(cluster, target)}
+            version: JsonObject = {"resourceVersion": reads.list_version(cluster, target)}
             return _json(self._table(request, target, [obj], version))
-        return _json(with_type(obj, target))
+        return _json(reads.with_type(obj, target))
 
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
-        watch = watch_of(self._cluster, target, request.query)
+        watch = reads.watch_of(self._cluster, target, request.query)
 
         def present(obj: JsonObject) -> JsonObject:
             if not _wants_table(request):
-                return with_type(obj, target)
+                return reads.with_type(obj, target)
             return self._table(request, target, [obj], {})
 
-        lines = watch_lines(self._cluster, watch, self._bookmark_interval, present)
+        lines = reads.watch_lines(self._cluster, watch, self._bookmark_interval, present)
         return await _stream(request, "application/json", lines, _line, watch.seconds)
 
     async def _log(self, request: web.Request, target: Target) -> web.StreamResponse:
         if (target.resource.key, target.subresource) != (("", "pods"), "log"):
             raise NoSuchPath
-        query = log_query(self._cluster, target, request.query)
-        return await _stream(request, "text/plain", log_text(self._cluster, query), bytes)
+        query = reads.log_query(self._cluster, target, request.query)
+        return await _stream(request, "text/plain", reads.log_text(self._cluster, query), bytes)
 
     async def _post(self, request: web.Request) -> web.Response:
         if request.path == REVIEWS_PATH:
@@ -198,7 +188,7 @@ class KubernetesApi:
         self, request: web.Request, target: Target, objects: list[JsonObject], metadata: JsonObject
     ) -> JsonObject:
         include = request.query.get("includeObject", "Metadata")
-        shown = [with_type(obj, target) for obj in objects]
+        shown = [reads.with_type(obj, target) for obj in objects]
         return table(target.resource, shown, metadata, self._cluster.clock(), include)
 
 

@@ -20,6 +20,7 @@ from datetime import datetime
 
 import msgspec
 
+from app.lab import kinds
 from app.lab.fields import (
     data,
     integer,
@@ -36,20 +37,7 @@ from app.lab.fields import (
     truth,
     with_status,
 )
-from app.lab.plane import (
-    CILIUM_ENDPOINTS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    ENDPOINT_SLICES,
-    EVENTS,
-    NAMESPACE,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SERVICES,
-    Plane,
-    owner_reference,
-)
+from app.lab.plane import NAMESPACE, Plane, owner_reference
 from app.lab.store import ContainerLog, JsonObject, stamp
 
 HELM_RELEASE = {
@@ -101,7 +89,7 @@ class Workloads:
     def create_namespace(self, name: str, labels: JsonObject, manager: str = "") -> None:
         """Create a namespace with its own label and others."""
         own = {**labels, "kubernetes.io/metadata.name": name}
-        self.plane.put(NAMESPACES, made("Namespace", name=name, labels=own), manager)
+        self.plane.put(kinds.NAMESPACES, made("Namespace", name=name, labels=own), manager)
 
     def deploy(self, component: Component, nodes: Sequence[str], helm: bool) -> None:
         """Create a workload and its pods on the given nodes, all up since now."""
@@ -120,7 +108,7 @@ class Workloads:
             labels=labels,
             containers=_containers(component.containers),
         )
-        resource = DAEMON_SETS if daemon else DEPLOYMENTS
+        resource = kinds.DAEMON_SETS if daemon else kinds.DEPLOYMENTS
         owner = self.plane.put(resource, owner, "helm" if helm else "talos")
         template = self.suffix(10)
         places = nodes if daemon else [nodes[i % len(nodes)] for i in range(component.replicas)]
@@ -167,17 +155,17 @@ class Workloads:
                 for name, image in containers.items()
             ],
         )
-        return self.plane.put(PODS, pod, "kubelet")
+        return self.plane.put(kinds.PODS, pod, "kubelet")
 
     def _host_addresses(self, node: str) -> list[str]:
-        entries = objects(self.plane.get(NODES, node), "status", "addresses")
+        entries = objects(self.plane.get(kinds.NODES, node), "status", "addresses")
         return [text(e, "address") for e in entries if text(e, "type") == "InternalIP"]
 
     # Changes
 
     def pods(self, label: str, value: str) -> list[JsonObject]:
         """The kube-system pods with this label."""
-        pods = self.plane.store.all(PODS, NAMESPACE)
+        pods = self.plane.store.all(kinds.PODS, NAMESPACE)
         return [pod for pod in pods if labels_of(pod).get(label) == value]
 
     def crash(self, pod: JsonObject, exit_code: int = CRASHED, back_off: str = "10s") -> None:
@@ -244,7 +232,7 @@ class Workloads:
         metadata["name"] = f"{text(pod, 'metadata', 'generateName')}{self.suffix()}"
         listed = objects(pod, "spec", "containers")
         containers = {text(each, "name"): text(each, "image") for each in listed}
-        self.plane.store.delete(PODS, text(pod, "metadata", "namespace"), name_of(pod))
+        self.plane.store.delete(kinds.PODS, text(pod, "metadata", "namespace"), name_of(pod))
         new = self.create_pod(
             metadata,
             containers,
@@ -265,10 +253,10 @@ class Workloads:
             return {**condition, **verdict, "lastTransitionTime": now}
 
         self._set_node(name, changed, "kube-controller-manager")
-        for pod in self.plane.store.all(PODS):
+        for pod in self.plane.store.all(kinds.PODS):
             if text(pod, "spec", "nodeName") == name:
                 fresh = with_status(pod, conditions=_pod_conditions(now, ready))
-                self.plane.put(PODS, fresh, "kube-controller-manager")
+                self.plane.put(kinds.PODS, fresh, "kube-controller-manager")
         self.refresh()
 
     def node_seen(self, name: str) -> None:
@@ -284,22 +272,22 @@ class Workloads:
     def _set_node(
         self, name: str, change: Callable[[JsonObject], JsonObject], manager: str
     ) -> None:
-        node = self.plane.get(NODES, name)
+        node = self.plane.get(kinds.NODES, name)
         if node is not None:
             conditions = [change(each) for each in objects(node, "status", "conditions")]
-            self.plane.put(NODES, with_status(node, conditions=conditions), manager)
+            self.plane.put(kinds.NODES, with_status(node, conditions=conditions), manager)
 
     def refresh(self) -> None:
         """Recount the workloads of kube-system from their pods."""
-        pods = self.plane.store.all(PODS, NAMESPACE)
-        for resource in (DAEMON_SETS, DEPLOYMENTS):
+        pods = self.plane.store.all(kinds.PODS, NAMESPACE)
+        for resource in (kinds.DAEMON_SETS, kinds.DEPLOYMENTS):
             for owner in self.plane.store.all(resource, NAMESPACE):
                 selector = mapping(owner, "spec", "selector")
                 own = [pod for pod in pods if selects(selector, labels_of(pod))]
                 ready = sum(is_ready(pod) for pod in own)
                 desired = integer(owner, "spec", "replicas", default=len(own))
-                if resource == DAEMON_SETS:
-                    desired = len(self.plane.all(NODES))
+                if resource == kinds.DAEMON_SETS:
+                    desired = len(self.plane.all(kinds.NODES))
                 status = _counts(owner, desired, len(own), ready, stamp(self.plane.time))
                 if _numbers(mapping(owner, "status")) != _numbers(status):
                     new = {**owner, "status": status}
@@ -322,14 +310,14 @@ class Workloads:
             node=node,
             now=stamp(now),
         )
-        self.plane.put(EVENTS, event, "kubelet")
+        self.plane.put(kinds.EVENTS, event, "kubelet")
 
     def set_container(self, pod: JsonObject, first: JsonObject, *, ready: bool) -> None:
         """The pod's first container is in this state, and the pod is ready or not."""
         others = objects(pod, "status", "containerStatuses")[1:]
         conditions = _pod_conditions(stamp(self.plane.time), ready)
         changed = with_status(pod, conditions=conditions, containerStatuses=[first, *others])
-        self.plane.put(PODS, changed, "kubelet")
+        self.plane.put(kinds.PODS, changed, "kubelet")
         self.refresh()
 
 
@@ -433,8 +421,8 @@ def back_generated(workloads: Workloads, service: JsonObject, node: str) -> None
 
 
 def _pod_address(plane: Plane, node: str, number: int) -> str:
-    cidrs = texts(plane.get(NODES, node), "spec", "podCIDRs")
-    index = 20 + (len(plane.all(SERVICES)) * 7 + number) % 200
+    cidrs = texts(plane.get(kinds.NODES, node), "spec", "podCIDRs")
+    index = 20 + (len(plane.all(kinds.SERVICES)) * 7 + number) % 200
     return str(ipaddress.ip_network(cidrs[0])[index]) if cidrs else ""
 
 
@@ -457,7 +445,7 @@ def _put_slice(workloads: Workloads, service: JsonObject, endpoints: list[object
     owners = [owner_reference("Service", name, uid, controller=True)]
     metadata = {**workloads.generated(name, namespace, labels), "ownerReferences": owners}
     made_slice = made("EndpointSlice", metadata=metadata, endpoints=endpoints, ports=ports)
-    workloads.plane.put(ENDPOINT_SLICES, made_slice, "kube-controller-manager")
+    workloads.plane.put(kinds.ENDPOINT_SLICES, made_slice, "kube-controller-manager")
 
 
 def _endpoint(node: str, address: str, pod: JsonObject) -> JsonObject:
@@ -476,15 +464,15 @@ class CiliumEndpoints:
     def follow(self, nodes: Collection[str]) -> None:
         """Make those of new pods on nodes where an agent runs, remove those whose pod is gone."""
         plane = self._plane
-        if CILIUM_ENDPOINTS not in plane.store.resources:
+        if kinds.CILIUM_ENDPOINTS not in plane.store.resources:
             return
-        pods = {key_of(pod): pod for pod in plane.all(PODS) if _has_endpoint(pod)}
-        known = {key_of(each) for each in plane.all(CILIUM_ENDPOINTS)}
+        pods = {key_of(pod): pod for pod in plane.all(kinds.PODS) if _has_endpoint(pod)}
+        known = {key_of(each) for each in plane.all(kinds.CILIUM_ENDPOINTS)}
         for namespace, name in sorted(known - pods.keys()):
-            plane.store.delete(CILIUM_ENDPOINTS, namespace, name)
+            plane.store.delete(kinds.CILIUM_ENDPOINTS, namespace, name)
         for place in sorted(pods.keys() - known):
             if text(pods[place], "spec", "nodeName") in nodes:
-                plane.put(CILIUM_ENDPOINTS, self._endpoint(pods[place]), "cilium-agent")
+                plane.put(kinds.CILIUM_ENDPOINTS, self._endpoint(pods[place]), "cilium-agent")
 
     def _endpoint(self, pod: JsonObject) -> JsonObject:
         namespace, name = key_of(pod)

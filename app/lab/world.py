@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from app.lab import defaults, faults
+from app.lab import defaults, faults, kinds
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
 from app.lab.cilium_stub import Answer
@@ -35,21 +35,7 @@ from app.lab.fields import (
     text,
 )
 from app.lab.operator import Operator
-from app.lab.plane import (
-    ADVERTISEMENTS,
-    CILIUM_NODES,
-    ENDPOINT_SLICES,
-    LEASES,
-    NAMESPACE,
-    NODE_CONFIGS,
-    PEER_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    SECRETS,
-    SERVICES,
-    Plane,
-    release,
-)
+from app.lab.plane import NAMESPACE, Plane, release
 from app.lab.prefixes import Prefixes, check_advertisement
 from app.lab.resources import resources
 from app.lab.scenario import (
@@ -78,14 +64,14 @@ _STEP = 0.5
 _LEASE = "cilium-operator-resource-lock"
 
 _AGENT_INPUTS: tuple[ResourceKey, ...] = (
-    NODE_CONFIGS,
-    PEER_CONFIGS,
-    ADVERTISEMENTS,
-    PEERING_POLICIES,
-    SERVICES,
-    ENDPOINT_SLICES,
-    CILIUM_NODES,
-    SECRETS,
+    kinds.NODE_CONFIGS,
+    kinds.PEER_CONFIGS,
+    kinds.ADVERTISEMENTS,
+    kinds.PEERING_POLICIES,
+    kinds.SERVICES,
+    kinds.ENDPOINT_SLICES,
+    kinds.CILIUM_NODES,
+    kinds.SECRETS,
 )
 
 
@@ -220,7 +206,7 @@ class Simulation:
 
     def _follow_pods(self, since: int) -> None:
         """Agents and the operator run where their pods do."""
-        if not self.plane.changes(PODS, since):
+        if not self.plane.changes(kinds.PODS, since):
             return
         pods = self.workloads.pods("k8s-app", "cilium")
         for gone in set(self.agents) - {name_of(pod) for pod in pods}:
@@ -265,21 +251,21 @@ class Simulation:
         self.operator.start()
 
     def _acquire_lease(self, node: str) -> None:
-        known = self.plane.get(LEASES, _LEASE, NAMESPACE)
+        known = self.plane.get(kinds.LEASES, _LEASE, NAMESPACE)
         lease = made(
             "Lease",
             holder=f"{node}-{self.workloads.suffix(10)}",
             now=stamp(self.plane.time, digits=6),
             transitions=integer(known, "spec", "leaseTransitions", default=-1) + 1,
         )
-        self.plane.put(LEASES, lease, "cilium-operator-generic")
+        self.plane.put(kinds.LEASES, lease, "cilium-operator-generic")
 
     def renew_lease(self) -> None:
         """The leader, if there is one, says that it still leads."""
-        lease = self.plane.get(LEASES, _LEASE, NAMESPACE)
+        lease = self.plane.get(kinds.LEASES, _LEASE, NAMESPACE)
         if lease is not None and self.operator.running and not self.lease_stuck:
             spec = {**mapping(lease, "spec"), "renewTime": stamp(self.plane.time, digits=6)}
-            self.plane.put(LEASES, {**lease, "spec": spec}, "cilium-operator-generic")
+            self.plane.put(kinds.LEASES, {**lease, "spec": spec}, "cilium-operator-generic")
 
     def routers_changed(self) -> None:
         """A router behaves differently from now on."""
@@ -369,7 +355,7 @@ class World(Simulation):
         except ValueError as error:
             raise ScenarioError(f"{self.scenario.name}: {identity(obj)}: {error}") from error
         stored = self.plane.put(resource, obj, "kubectl-client-side-apply")
-        if resource == SERVICES:
+        if resource == kinds.SERVICES:
             self._back(stored)
 
     def _back(self, service: JsonObject) -> None:
@@ -378,7 +364,7 @@ class World(Simulation):
         if nodes is not None:
             back(self.workloads, service, nodes)
         elif labels_of(service).get("io.cilium/lb-ipam-pool") == defaults.GENERATED_POOL:
-            place = len(self.plane.all(SERVICES)) % len(self._nodes)
+            place = len(self.plane.all(kinds.SERVICES)) % len(self._nodes)
             back_generated(self.workloads, service, self._nodes[place])
 
     def _resource(self, obj: JsonObject) -> ResourceKey:
@@ -457,7 +443,7 @@ class World(Simulation):
         apart = ("cilium-agent", "cilium-operator")
         pods = [
             pod
-            for pod in self.store.all(PODS, NAMESPACE)
+            for pod in self.store.all(kinds.PODS, NAMESPACE)
             if container_runs(pod) and labels_of(pod).get("app.kubernetes.io/name") not in apart
         ]
         if pods:

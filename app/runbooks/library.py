@@ -23,18 +23,8 @@ from app.model.case import Case
 from app.model.finding import Finding, Ref, Severity
 from app.model.lbipam import LoadBalancer
 from app.model.pool_matching import matching_pools
+from app.runbooks import schema
 from app.runbooks.parsing import BadRunbook, Flaw, SourceLines, flaws, parse, read_file
-from app.runbooks.schema import (
-    PAGES,
-    Extension,
-    Look,
-    ParameterKind,
-    Parameters,
-    Runbook,
-    Step,
-    StepChange,
-    has_form,
-)
 from collectors.sanitize import one_line
 
 _BUILT_IN = Path(__file__).parent / "library"
@@ -50,7 +40,7 @@ class LibraryEntry:
     name: str
     own: bool
     """Whether it is the operator's."""
-    runbook: Runbook | None
+    runbook: schema.Runbook | None
     problem: str = ""
 
 
@@ -66,7 +56,7 @@ class Library:
         own = sorted(self._own_files())
         return (*_FILES, *(name for name in own if name not in _FILES))
 
-    def runbook(self, name: str) -> Runbook:
+    def runbook(self, name: str) -> schema.Runbook:
         """The runbook of this name. Raises BadRunbook where there is none that can be followed."""
         files = self._own_files()
         if name in files:
@@ -105,28 +95,28 @@ class Library:
 
 
 @cache
-def built_in(name: str) -> Runbook:
+def built_in(name: str) -> schema.Runbook:
     """A runbook that comes with ciliscope. Raises KeyError, BadRunbook."""
     return load(_FILES[name], name)
 
 
-def load(path: Path, name: str = "") -> Runbook:
+def load(path: Path, name: str = "") -> schema.Runbook:
     """The runbook in a file. Raises BadRunbook, with file, line and key."""
     found, source = parse(read_file(path), str(path), name or path.stem)
-    if isinstance(found, Extension):
+    if isinstance(found, schema.Extension):
         return _extended(found, source)
     return _sound(_with_pages(found), source)
 
 
-def _with_pages(runbook: Runbook) -> Runbook:
+def _with_pages(runbook: schema.Runbook) -> schema.Runbook:
     """The runbook with what the pages of codes say of it: where to begin, and what a step shows."""
     named = [entry for entry in map(code, CODES) if entry.runbooks[:1] == (runbook.name,)]
 
-    def look_of(step: Step, look: Look) -> Look:
+    def look_of(step: schema.Step, look: schema.Look) -> schema.Look:
         codes = tuple(entry.code for entry in named if entry.step == step.id)
-        if PAGES not in look.findings or not codes:
+        if schema.PAGES not in look.findings or not codes:
             return look
-        others = (each for each in look.findings if each != PAGES)
+        others = (each for each in look.findings if each != schema.PAGES)
         return structs.replace(look, findings=(*codes, *others))
 
     return structs.replace(
@@ -139,13 +129,13 @@ def _with_pages(runbook: Runbook) -> Runbook:
     )
 
 
-def _sound(runbook: Runbook, source: SourceLines) -> Runbook:
+def _sound(runbook: schema.Runbook, source: SourceLines) -> schema.Runbook:
     for flaw in flaws(runbook):
         raise source.refuse(flaw.at, flaw.says)
     return runbook
 
 
-def _extended(change: Extension, source: SourceLines) -> Runbook:
+def _extended(change: schema.Extension, source: SourceLines) -> schema.Runbook:
     if change.extends not in _FILES:
         known = ", ".join(_FILES)
         text = f"there is no built-in runbook {change.extends!r}; there are: {known}"
@@ -167,11 +157,13 @@ def _extended(change: Extension, source: SourceLines) -> Runbook:
     return runbook
 
 
-def _put(steps: list[Step], change: StepChange, source: SourceLines, number: int) -> None:
+def _put(
+    steps: list[schema.Step], change: schema.StepChange, source: SourceLines, number: int
+) -> None:
     """A step in the place of its namesake, or behind the one that it names."""
     fields = structs.asdict(change)
     after = str(fields.pop("after"))
-    step, ids = Step(**fields), [each.id for each in steps]
+    step, ids = schema.Step(**fields), [each.id for each in steps]
     if step.id in ids and not after:
         steps[ids.index(step.id)] = step
     elif after and after not in ids:
@@ -187,14 +179,16 @@ def _put(steps: list[Step], change: StepChange, source: SourceLines, number: int
         steps.insert(place, step)
 
 
-def _leading_to(step: Step, new: str) -> Step:
+def _leading_to(step: schema.Step, new: str) -> schema.Step:
     """The step with another one behind it: what went on where it passes goes there first."""
     old = step.next
     unknown = new if old.unknown == old.passed else old.unknown
     return structs.replace(step, next=structs.replace(old, passed=new, unknown=unknown))
 
 
-def _in_file(flaw: Flaw, runbook: Runbook, change: Extension) -> tuple[tuple[str | int, ...], str]:
+def _in_file(
+    flaw: Flaw, runbook: schema.Runbook, change: schema.Extension
+) -> tuple[tuple[str | int, ...], str]:
     """Where in the file of an extension a flaw of the whole stands, and what it says."""
     match flaw.at:
         case ("steps", int(number), *rest):
@@ -214,8 +208,8 @@ _SESSIONS = ("Session", "Loss")
 class Suggestion:
     """A runbook that can be begun at once."""
 
-    runbook: Runbook
-    parameters: Parameters
+    runbook: schema.Runbook
+    parameters: schema.Parameters
     """All that it needs."""
     finding: Finding | None = None
     """What it is suggested for; None: nothing is found about the thing."""
@@ -244,7 +238,7 @@ def suggest_for(
     return _first(fitting(library, finding.code), finding, outcome, case)
 
 
-def fitting(library: Library, name: str) -> list[Runbook]:
+def fitting(library: Library, name: str) -> list[schema.Runbook]:
     """The runbooks for a code, best first: the operator's own that name it, then its page's."""
     return _fitting(_known(library), name)
 
@@ -263,12 +257,12 @@ def suggest_about(library: Library, ref: Ref, outcome: Outcome, case: Case) -> S
     return Suggestion(runbook, given, next(bad, None))
 
 
-def _known(library: Library) -> list[tuple[bool, Runbook]]:
+def _known(library: Library) -> list[tuple[bool, schema.Runbook]]:
     """Every runbook that can be followed, and whether it is the operator's own."""
     return [(entry.own, entry.runbook) for entry in library.entries() if entry.runbook is not None]
 
 
-def _fitting(known: Sequence[tuple[bool, Runbook]], name: str) -> list[Runbook]:
+def _fitting(known: Sequence[tuple[bool, schema.Runbook]], name: str) -> list[schema.Runbook]:
     """Those that name a code, own ones and exact ones first; then those that its page names."""
     fits = [
         (not own, -max((len(fit) for fit in book.fits if name.startswith(fit)), default=0), book)
@@ -281,7 +275,7 @@ def _fitting(known: Sequence[tuple[bool, Runbook]], name: str) -> list[Runbook]:
 
 
 def _first(
-    runbooks: Iterable[Runbook], finding: Finding, outcome: Outcome, case: Case
+    runbooks: Iterable[schema.Runbook], finding: Finding, outcome: Outcome, case: Case
 ) -> Suggestion | None:
     def follows() -> Iterable[Ref]:
         return (ref for each in outcome.follow(finding) for ref in (each.subject, *each.about))
@@ -294,7 +288,7 @@ def _first(
 
 
 def _filled(
-    runbook: Runbook, own: Sequence[Ref], follows: Callable[[], Iterable[Ref]], case: Case
+    runbook: schema.Runbook, own: Sequence[Ref], follows: Callable[[], Iterable[Ref]], case: Case
 ) -> dict[str, str] | None:
     """The parameters, as far as things fill them; None where one that is needed is left."""
     given: dict[str, str] = {}
@@ -311,10 +305,10 @@ def _filled(
     return given
 
 
-def _named(kind: ParameterKind, refs: Iterable[Ref], case: Case) -> Iterator[str]:
+def _named(kind: schema.ParameterKind, refs: Iterable[Ref], case: Case) -> Iterator[str]:
     """The things of a kind that these are, or that they lead to, as parameters name them."""
     of = _OF[kind]
-    return (name for ref in refs for name in of(ref, case) if has_form(kind, name))
+    return (name for ref in refs for name in of(ref, case) if schema.has_form(kind, name))
 
 
 def _services(ref: Ref, case: Case) -> Iterator[str]:
@@ -357,7 +351,7 @@ def _addresses(ref: Ref, case: Case) -> Iterator[str]:
     yield from (str(address) for address in found if network is None or address in network)
 
 
-_OF: Mapping[ParameterKind, Callable[[Ref, Case], Iterator[str]]] = {
+_OF: Mapping[schema.ParameterKind, Callable[[Ref, Case], Iterator[str]]] = {
     "service": _services,
     "session": _sessions,
     "node": _nodes,

@@ -29,19 +29,10 @@ from app.report.tables.pools import PoolItem
 from app.report.tables.routes import RouteItem
 from app.report.tables.services import ServiceItem
 from app.report.tables.sessions import SessionItem
+from app.runbooks import schema
 from app.runbooks.engine import FIXED, FOUND, NOTHING_WRONG, Run
 from app.runbooks.evaluation import Judgement, View, causes
 from app.runbooks.parsing import CONNECTIONS, ROUTERS
-from app.runbooks.schema import (
-    Look,
-    ParameterKind,
-    Parameters,
-    Runbook,
-    Step,
-    StepVerdict,
-    command,
-    filled,
-)
 from app.state.kinds import AGENT_LOGS, OPERATOR_LOG, Kind
 from app.state.snapshot import Snapshot, State
 from collectors.logs.lines import LogEntry, event, is_noise, topic
@@ -58,7 +49,7 @@ _LOGS = {"ipam": OPERATOR_LOG, "bgp": AGENT_LOGS}
 _TITLES = {"ipam": "the operator on LB-IPAM", "bgp": "the agents on BGP"}
 
 
-def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
+def kinds_of(runbook: schema.Runbook) -> tuple[Kind[object], ...]:
     """What the tables and logs of a runbook are read from."""
     looks = [look for step in runbook.steps for look in step.look]
     found = [kind for look in looks if look.table for kind in table(look.table).needs or ()]
@@ -66,7 +57,7 @@ def kinds_of(runbook: Runbook) -> tuple[Kind[object], ...]:
 
 
 def panels(
-    runbook: Runbook, step: Step, given: Parameters, snapshot: Snapshot
+    runbook: schema.Runbook, step: schema.Step, given: schema.Parameters, snapshot: Snapshot
 ) -> Iterator[PagePart]:
     """The tables and logs beside a step: the title of each, then its lines."""
     for look in step.look:
@@ -80,7 +71,7 @@ def panels(
 
 
 def _table(
-    look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
+    look: schema.Look, kind: schema.ParameterKind | None, name: str, snapshot: Snapshot
 ) -> tuple[str, Iterable[str]]:
     """`sessions of talos-cp-1/172.29.51.1`, or what could not be read; then header and rows."""
     found = table(look.table)
@@ -100,7 +91,7 @@ def _few(lines: list[str]) -> Iterator[str]:
         yield more(len(lines) - MOST)
 
 
-def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
+def _concerns(kind: schema.ParameterKind | None, name: str) -> Callable[[Item], bool]:
     """Whether a row has to do with what a parameter names; where it cannot tell, it has."""
     node, _, peer = name.partition("/")
 
@@ -138,7 +129,7 @@ def _concerns(kind: ParameterKind | None, name: str) -> Callable[[Item], bool]:
 
 
 def _log(
-    look: Look, kind: ParameterKind | None, name: str, snapshot: Snapshot
+    look: schema.Look, kind: schema.ParameterKind | None, name: str, snapshot: Snapshot
 ) -> tuple[str, Iterable[str]]:
     health = snapshot.health_of(_LOGS[look.log])
     entries = snapshot.records[_LOGS[look.log]]
@@ -152,7 +143,9 @@ def _log(
     return title, lines or ("none",)
 
 
-def _tells(entry: LogEntry, look: Look, kind: ParameterKind | None, name: str) -> bool:
+def _tells(
+    entry: LogEntry, look: schema.Look, kind: schema.ParameterKind | None, name: str
+) -> bool:
     if entry.marker in ("gap", "restart", "moved"):
         return False
     if topic(entry.line) != look.log or is_noise(entry.line):
@@ -194,10 +187,10 @@ Role: TypeAlias = Literal[
 EVIDENCE = 4
 """Observations shown of each finding; the transcript has all."""
 
-VERDICT_HEALTH: Mapping[StepVerdict, Health] = {
-    StepVerdict.PASS: "ok",
-    StepVerdict.FAIL: "fail",
-    StepVerdict.UNKNOWN: "unknown",
+VERDICT_HEALTH: Mapping[schema.StepVerdict, Health] = {
+    schema.StepVerdict.PASS: "ok",
+    schema.StepVerdict.FAIL: "fail",
+    schema.StepVerdict.UNKNOWN: "unknown",
 }
 
 
@@ -208,7 +201,7 @@ class PagePart:
     role: Role
     text: str
     """A sentence, or lines that stay as they are for `remedy` and `row`."""
-    verdict: StepVerdict | None = None
+    verdict: schema.StepVerdict | None = None
     """Of `verdict`, `answer`, `choice` and `turned`: which."""
     severity: Severity | None = None
     """Of `finding`: how bad it is."""
@@ -220,12 +213,12 @@ def result_health(run: Run) -> Health:
     return known.get(run.result, "unknown")
 
 
-def parts(run: Run, step: Step, found: Judgement | None, view: View) -> Iterator[PagePart]:
+def parts(run: Run, step: schema.Step, found: Judgement | None, view: View) -> Iterator[PagePart]:
     """All that is said of a step of this run."""
-    yield PagePart("ask", filled(step.ask, run.runbook, run.parameters))
+    yield PagePart("ask", schema.filled(step.ask, run.runbook, run.parameters))
     verdict = run.verdict(step)
     if run.turned(step):
-        yield PagePart("turned", "it passed before, and fails now", StepVerdict.FAIL)
+        yield PagePart("turned", "it passed before, and fails now", schema.StepVerdict.FAIL)
     if found is not None:
         rests = causes(found.findings, view)
         if not rests:
@@ -235,27 +228,27 @@ def parts(run: Run, step: Step, found: Judgement | None, view: View) -> Iterator
         for finding in rests:
             yield from _finding(finding)
     yield from _asked(run, step, view.case)
-    if verdict is StepVerdict.FAIL and step.fix:
-        yield PagePart("remedy", filled(step.fix, run.runbook, run.parameters))
-    if step.verify and verdict is not StepVerdict.PASS:
+    if verdict is schema.StepVerdict.FAIL and step.fix:
+        yield PagePart("remedy", schema.filled(step.fix, run.runbook, run.parameters))
+    if step.verify and verdict is not schema.StepVerdict.PASS:
         yield PagePart("wait", "It waits until this passes.")
     if step.read:
-        yield PagePart("read", filled(step.read, run.runbook, run.parameters))
+        yield PagePart("read", schema.filled(step.read, run.runbook, run.parameters))
     yield from (PagePart("command", each) for each in commands(run, step, found, view))
     yield from panels(run.runbook, step, run.parameters, view.case.snapshot)
     yield from (PagePart("note", f"{n.at:%H:%M:%SZ} {n.by}: {n.text}") for n in run.notes(step.id))
 
 
-def commands(run: Run, step: Step, found: Judgement | None, view: View) -> tuple[str, ...]:
+def commands(run: Run, step: schema.Step, found: Judgement | None, view: View) -> tuple[str, ...]:
     """What shows the same by hand: of the findings first, then of the step."""
-    own = (command(text, run.runbook, run.parameters) for text in step.commands)
+    own = (schema.command(text, run.runbook, run.parameters) for text in step.commands)
     rests = causes(found.findings, view) if found else ()
     context = view.case.snapshot.context
     shown = (*(f.command for f in rests), *(in_context(text, context) for text in own))
     return tuple(dict.fromkeys(text for text in shown if text))
 
 
-def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
+def router_commands(run: Run, step: schema.Step, case: Case) -> tuple[str, ...]:
     """What to type on the router at a manual step."""
     if step.manual is None:
         return ()
@@ -266,7 +259,7 @@ def router_commands(run: Run, step: Step, case: Case) -> tuple[str, ...]:
         elif text == f"{{{CONNECTIONS}}}":
             texts += _connections(run, case)
         else:
-            texts.append(command(text, run.runbook, run.parameters))
+            texts.append(schema.command(text, run.runbook, run.parameters))
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
@@ -278,10 +271,10 @@ def _finding(finding: Finding) -> Iterator[PagePart]:
     yield from (PagePart("evidence", evidence_text(each)) for each in finding.evidence[:EVIDENCE])
 
 
-def _asked(run: Run, step: Step, case: Case) -> Iterator[PagePart]:
+def _asked(run: Run, step: schema.Step, case: Case) -> Iterator[PagePart]:
     """What somebody has to look at or to run, and what came of it."""
     if step.manual is not None:
-        yield PagePart("manual", filled(step.manual.do, run.runbook, run.parameters))
+        yield PagePart("manual", schema.filled(step.manual.do, run.runbook, run.parameters))
         yield from (PagePart("command", each) for each in router_commands(run, step, case))
         answer = run.answers.get(step.id)
         for choice in step.manual.choices:
@@ -351,7 +344,7 @@ def _paragraphs(part: PagePart, number: int, choice: int) -> Iterable[Paragraph]
         case "ask":
             return [_text(f"{number}  ", text, "strong"), BLANK]
         case "verdict" | "turned" | "answer" | "action":
-            return [signed(VERDICT_HEALTH[part.verdict or StepVerdict.UNKNOWN], text)]
+            return [signed(VERDICT_HEALTH[part.verdict or schema.StepVerdict.UNKNOWN], text)]
         case "finding":
             return [signed(health_of(part.severity) if part.severity else "none", text)]
         case "remedy":

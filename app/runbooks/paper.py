@@ -8,14 +8,7 @@ from app.model.finding import health_of, in_context
 from app.report.finding_lines import observed, remedy_lines
 from app.report.lines import Paragraph, Pen, Span, plain, sign, whole
 from app.report.markdown import escape
-from app.runbooks.engine import (
-    Judged,
-    Noted,
-    Noticed,
-    Resumed,
-    Run,
-    Seen,
-)
+from app.runbooks import engine
 from app.runbooks.page import VERDICT_HEALTH, result_health
 from app.runbooks.schema import Step, StepVerdict, command, filled
 from app.runbooks.transcript import TranscriptDocument, run_of
@@ -44,7 +37,7 @@ def markdown(document: TranscriptDocument) -> str:
     lines += [
         f"Resumed {entry.at:%Y-%m-%d %H:%M:%SZ} by {escape(entry.by)}."
         for entry in document.entries
-        if isinstance(entry, Resumed)
+        if isinstance(entry, engine.Resumed)
     ]
     for number, step in _numbered(run):
         lines += ["", *_markdown_step(run, number, step)]
@@ -57,23 +50,23 @@ def _title(document: TranscriptDocument) -> str:
     return one_line(" · ".join(filter(None, (document.runbook.name, given))) + where)
 
 
-def _numbered(run: Run) -> Iterator[tuple[int, Step]]:
+def _numbered(run: engine.Run) -> Iterator[tuple[int, Step]]:
     """The steps on the way, each once, with their numbers; then those that were gone back from."""
     places = {step.id: number for number, step in enumerate(run.runbook.steps, 1)}
     known = {*run.judged, *run.answers, *run.ran, *run.skipped}
-    known |= {entry.step for entry in run.entries if isinstance(entry, Noted)}
+    known |= {entry.step for entry in run.entries if isinstance(entry, engine.Noted)}
     behind = dict.fromkeys(run.visited)
     ahead = (s for s in run.runbook.steps if s.id in known and s not in behind)
     for step in (*behind, *ahead):
         yield places[step.id], step
 
 
-def _word(run: Run, step: Step) -> str:
+def _word(run: engine.Run, step: Step) -> str:
     """Its verdict in words, and whether the run has gone back from it."""
     return _verdict(run, step) + ("" if step.id in run.way else " (gone back from)")
 
 
-def _verdict(run: Run, step: Step) -> str:
+def _verdict(run: engine.Run, step: Step) -> str:
     if step.id in run.skipped:
         return f"skipped: {run.skipped[step.id].reason}"
     if run.open(step):
@@ -90,7 +83,7 @@ def _paragraphs(document: TranscriptDocument) -> Iterator[Paragraph]:
     yield Paragraph((*sign(result_health(run)), Span(run.result)))
 
 
-def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph]:
+def _step(run: engine.Run, number: int, step: Step, context: str) -> Iterator[Paragraph]:
     verdict = run.verdict(step)
     ask = filled(step.ask, run.runbook, run.parameters)
     head = (*sign(VERDICT_HEALTH[verdict]), Span(f"{number}  "))
@@ -109,7 +102,7 @@ def _step(run: Run, number: int, step: Step, context: str) -> Iterator[Paragraph
     yield from (_note_line(note) for note in run.notes(step.id))
 
 
-def _judged(judged: Judged) -> Iterator[Paragraph]:
+def _judged(judged: engine.Judged) -> Iterator[Paragraph]:
     if not judged.findings:
         yield _behind("     ", judged.because)
     for finding in judged.findings:
@@ -122,7 +115,7 @@ def _judged(judged: Judged) -> Iterator[Paragraph]:
             yield whole(f"       by hand {one_line(finding.command)}")
 
 
-def _by_hand(run: Run, step: Step) -> Iterator[Paragraph]:
+def _by_hand(run: engine.Run, step: Step) -> Iterator[Paragraph]:
     if step.manual is not None:
         answer = run.answers.get(step.id)
         if answer is None:
@@ -137,7 +130,7 @@ def _by_hand(run: Run, step: Step) -> Iterator[Paragraph]:
         yield _behind("     ", ran.says)
 
 
-def _note_line(note: Noted) -> Paragraph:
+def _note_line(note: engine.Noted) -> Paragraph:
     return whole(one_line(f"     note      {note.text} ({note.by}, {note.at:%H:%M:%SZ})"))
 
 
@@ -145,12 +138,12 @@ def _behind(head: str, sentence: str) -> Paragraph:
     return Paragraph(plain(head), plain(one_line(sentence)))
 
 
-def _seen(each: Seen) -> str:
+def _seen(each: engine.Seen) -> str:
     when = f"{each.at:%H:%M:%SZ}" if each.at else ""
     return observed((each.object, each.field), each.value, (each.source, when))
 
 
-def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
+def _markdown_step(run: engine.Run, number: int, step: Step) -> Iterator[str]:
     ask = filled(step.ask, run.runbook, run.parameters)
     yield from (f"## {number}. {escape(ask)}", "", f"**{escape(_word(run, step))}**")
     judged = run.judged.get(step.id)
@@ -173,7 +166,7 @@ def _markdown_step(run: Run, number: int, step: Step) -> Iterator[str]:
         yield from ("", f"> {escape(note.text)} ({when})")
 
 
-def _markdown_finding(finding: Noticed) -> Iterator[str]:
+def _markdown_finding(finding: engine.Noticed) -> Iterator[str]:
     yield from ("", f"* **{escape(finding.code)}** {escape(finding.summary)}")
     for each in finding.evidence[:EVIDENCE]:
         yield f"  * {escape(_seen(each))}"

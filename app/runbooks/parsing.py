@@ -17,26 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from app.config.state_dir import read_up_to
 from app.diagnosis.catalog import CODES
 from app.diagnosis.service_path.path import HopName
-from app.runbooks.schema import (
-    BLANK,
-    END,
-    ActionName,
-    Choice,
-    Extension,
-    LogName,
-    Look,
-    Manual,
-    Next,
-    Parameter,
-    ParameterKind,
-    Runbook,
-    Step,
-    StepChange,
-    StepVerdict,
-    TableName,
-    Threshold,
-    words,
-)
+from app.runbooks import schema
 from collectors.sanitize import one_line, printable
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -62,7 +43,7 @@ class Flaw:
     """One sentence, without the place."""
 
 
-def flaws(runbook: Runbook) -> tuple[Flaw, ...]:
+def flaws(runbook: schema.Runbook) -> tuple[Flaw, ...]:
     """Everything that keeps a runbook from being followed; () for a sound one."""
     found = [*_own(runbook), *_of_steps(runbook)]
     return tuple(found) or tuple(_of_ways(runbook))
@@ -73,7 +54,7 @@ def known_code(text: str) -> bool:
     return text in CODES or bool(_BLOCK.fullmatch(text) and any(c.startswith(text) for c in CODES))
 
 
-def _own(runbook: Runbook) -> Iterator[Flaw]:
+def _own(runbook: schema.Runbook) -> Iterator[Flaw]:
     if not 0 < len(runbook.steps) <= MOST_STEPS:
         text = f"there are more than {MOST_STEPS} steps" if runbook.steps else "there is no step"
         yield Flaw(("steps",), text)
@@ -88,19 +69,19 @@ def _own(runbook: Runbook) -> Iterator[Flaw]:
             yield Flaw(("parameters", name), "is no word of small letters")
 
 
-def _of_steps(runbook: Runbook) -> Iterator[Flaw]:
+def _of_steps(runbook: schema.Runbook) -> Iterator[Flaw]:
     ids = [step.id for step in runbook.steps]
     for number, step in enumerate(runbook.steps):
         at: Place = ("steps", number)
-        if not _ID.fullmatch(step.id) or step.id == END:
+        if not _ID.fullmatch(step.id) or step.id == schema.END:
             yield Flaw((*at, "id"), f"{step.id!r} is no name for a step: small letters, digits, -")
         if not step.ask.strip():
             yield Flaw((*at, "ask"), _SAYS_NOTHING)
         if step.id in ids[:number]:
             yield Flaw((*at, "id"), f"{step.id!r} is the name of another step already")
         for verdict, follows in step.next:
-            if follows and follows != END and follows not in ids:
-                text = f"there is no step {follows!r}; steps are {', '.join(ids)}, or {END}"
+            if follows and follows != schema.END and follows not in ids:
+                text = f"there is no step {follows!r}; steps are {', '.join(ids)}, or {schema.END}"
                 yield Flaw((*at, "next", str(verdict)), text)
         yield from _dead_ends(step, at)
         yield from _looks(runbook, step, at)
@@ -108,10 +89,10 @@ def _of_steps(runbook: Runbook) -> Iterator[Flaw]:
         yield from _blanks(runbook, step, at)
 
 
-def _dead_ends(step: Step, at: Place) -> Iterator[Flaw]:
+def _dead_ends(step: schema.Step, at: Place) -> Iterator[Flaw]:
     """A verdict that leads nowhere, except where waiting for another one is the sense of it."""
     for verdict, follows in step.next:
-        if not follows and not (step.verify and verdict is not StepVerdict.PASS):
+        if not follows and not (step.verify and verdict is not schema.StepVerdict.PASS):
             yield Flaw((*at, "next"), f"says not what follows when the step is {verdict}")
     judges = any(look.findings or look.hop for look in step.look)
     if not (judges or step.manual or step.action):
@@ -119,7 +100,7 @@ def _dead_ends(step: Step, at: Place) -> Iterator[Flaw]:
         yield Flaw(at, text)
 
 
-def _looks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
+def _looks(runbook: schema.Runbook, step: schema.Step, at: Place) -> Iterator[Flaw]:
     for number, look in enumerate(step.look):
         place: Place = (*at, "look", number)
         if len(look.subjects) != 1:
@@ -135,14 +116,14 @@ def _looks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
         yield from _superfluous(look, place)
 
 
-def _superfluous(look: Look, place: Place) -> Iterator[Flaw]:
+def _superfluous(look: schema.Look, place: Place) -> Iterator[Flaw]:
     if look.threshold != "warn" and not look.findings:
         yield Flaw((*place, "threshold"), "is of findings alone")
     if look.about and look.hop:
         yield Flaw((*place, "about"), "a hop is of the service anyway")
 
 
-def _manual(step: Step, at: Place) -> Iterator[Flaw]:
+def _manual(step: schema.Step, at: Place) -> Iterator[Flaw]:
     if step.manual is None:
         return
     keys = [choice.key for choice in step.manual.choices]
@@ -158,7 +139,7 @@ def _manual(step: Step, at: Place) -> Iterator[Flaw]:
             yield Flaw((*place, number, "key"), f"{key!r} is the word for another choice already")
 
 
-def _blanks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
+def _blanks(runbook: schema.Runbook, step: schema.Step, at: Place) -> Iterator[Flaw]:
     """`{word}` stands for a parameter, and there must be one of that name."""
     texts: list[tuple[Place, str]] = [
         ((*at, name), getattr(step, name)) for name in ("ask", "read", "fix")
@@ -168,9 +149,9 @@ def _blanks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
         place: Place = (*at, "manual")
         texts.append(((*place, "do"), step.manual.do))
         texts += [((*place, "commands", n), text) for n, text in enumerate(step.manual.commands)]
-    known = words(runbook.parameters)
+    known = schema.words(runbook.parameters)
     for where, text in texts:
-        for word in BLANK.findall(text):
+        for word in schema.BLANK.findall(text):
             if word not in known and not (word in (ROUTERS, CONNECTIONS) and "manual" in where):
                 yield Flaw(where, _no_parameter(runbook, word))
         if "commands" in where and _quoted(text):
@@ -179,7 +160,7 @@ def _blanks(runbook: Runbook, step: Step, at: Place) -> Iterator[Flaw]:
 
 def _quoted(text: str) -> str:
     """A blank of a command that stands in quotes, where its value could end them; "" for none."""
-    for found in BLANK.finditer(text):
+    for found in schema.BLANK.finditer(text):
         before = text[: found.start()]
         for escaped in ("\\'", '\\"'):
             before = before.replace(escaped, "")
@@ -188,7 +169,7 @@ def _quoted(text: str) -> str:
     return ""
 
 
-def _of_ways(runbook: Runbook) -> Iterator[Flaw]:
+def _of_ways(runbook: schema.Runbook) -> Iterator[Flaw]:
     """Steps that no way leads to, and ways that come back to where they were."""
     steps = {step.id: step for step in runbook.steps}
     numbers = {step.id: number for number, step in enumerate(runbook.steps)}
@@ -204,7 +185,7 @@ def _of_ways(runbook: Runbook) -> Iterator[Flaw]:
             return
         way.append(id_)
         for _, follows in steps[id_].next:
-            if follows and follows != END:
+            if follows and follows != schema.END:
                 yield from follow(follows)
         way.pop()
         done.add(id_)
@@ -215,12 +196,12 @@ def _of_ways(runbook: Runbook) -> Iterator[Flaw]:
             yield Flaw(("steps", number, "id"), f"no step leads to {step.id!r}")
 
 
-def _names_service(runbook: Runbook) -> bool:
+def _names_service(runbook: schema.Runbook) -> bool:
     service = runbook.parameters.get("service")
     return service is not None and service.kind == "service"
 
 
-def _no_parameter(runbook: Runbook, word: str) -> str:
+def _no_parameter(runbook: schema.Runbook, word: str) -> str:
     known = ", ".join(runbook.parameters) or "none"
     return f"there is no parameter {word!r}; there are: {known}"
 
@@ -273,7 +254,9 @@ def spelled(path: Place) -> str:
     return text.removeprefix(".")
 
 
-def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, SourceLines]:
+def parse(
+    text: bytes, file: str, name: str
+) -> tuple[schema.Runbook | schema.Extension, SourceLines]:
     """The runbook of this text, or what it changes of another. Raises BadRunbook.
 
     `file` is how errors call it, `name` what the runbook is called.
@@ -287,7 +270,9 @@ def parse(text: bytes, file: str, name: str) -> tuple[Runbook | Extension, Sourc
     if "name" in tree:
         raise source.refuse(("name",), "a runbook is called as its file is; leave this out")
     _parameters(tree.get("parameters"), source)
-    kind: type[Runbook | Extension] = Extension if "extends" in tree else Runbook
+    kind: type[schema.Runbook | schema.Extension] = (
+        schema.Extension if "extends" in tree else schema.Runbook
+    )
     try:
         found = msgspec.convert({**tree, "name": name}, kind)
     except msgspec.ValidationError as problem:
@@ -301,7 +286,7 @@ def _parameters(tree: Value, source: SourceLines) -> None:
         return
     for name, value in tree.items():
         try:
-            msgspec.convert(value, Parameter)
+            msgspec.convert(value, schema.Parameter)
         except msgspec.ValidationError as problem:
             raise _located(str(problem), source, ("parameters", name)) from None
 
@@ -432,24 +417,24 @@ def _unknown(at: Place, key: str) -> str:
 
 _STEP = r"steps\[\d+\]"
 _KINDS: Mapping[str, type[msgspec.Struct]] = {
-    "": Extension,  # has every key of a runbook, and `extends`
-    _STEP: StepChange,
-    rf"{_STEP}\.next": Next,
-    rf"{_STEP}\.look\[\d+\]": Look,
-    rf"{_STEP}\.manual": Manual,
-    rf"{_STEP}\.manual\.choices\[\d+\]": Choice,
-    r"parameters\..*": Parameter,
+    "": schema.Extension,  # has every key of a runbook, and `extends`
+    _STEP: schema.StepChange,
+    rf"{_STEP}\.next": schema.Next,
+    rf"{_STEP}\.look\[\d+\]": schema.Look,
+    rf"{_STEP}\.manual": schema.Manual,
+    rf"{_STEP}\.manual\.choices\[\d+\]": schema.Choice,
+    r"parameters\..*": schema.Parameter,
 }
 """What stands where in a file."""
 
 _ALLOWED: Mapping[str, tuple[str, ...]] = {
-    "kind": get_args(ParameterKind),
-    "threshold": get_args(Threshold),
+    "kind": get_args(schema.ParameterKind),
+    "threshold": get_args(schema.Threshold),
     "hop": get_args(HopName),
-    "table": get_args(TableName),
-    "log": get_args(LogName),
-    "action": get_args(ActionName),
-    "verdict": tuple(StepVerdict),
+    "table": get_args(schema.TableName),
+    "log": get_args(schema.LogName),
+    "action": get_args(schema.ActionName),
+    "verdict": tuple(schema.StepVerdict),
 }
 """What may stand behind a key that takes one of a few words."""
 

@@ -23,34 +23,9 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from collectors.cilium.answer import (
-    NULL,
-    CiliumCommand,
-    Reading,
-    is_help,
-    parse_agents,
-    read_items,
-    read_map,
-    read_value,
-    refusal,
-    shortened,
-    unreadable,
-)
+from collectors.cilium import answer
+from collectors.cilium import command_records as records
 from collectors.cilium.bgp_bytes import decode_capabilities, decode_path_attributes, read_bytes
-from collectors.cilium.command_records import (
-    NO_TEXT,
-    AgentStatus,
-    BgpPeer,
-    Capability,
-    CiliumStatus,
-    CliVersion,
-    Count,
-    FailingController,
-    NodePeers,
-    NodeRoutes,
-    Path,
-    Route,
-)
 from collectors.kubernetes.answers import Undecodable
 from collectors.process import Completed
 from collectors.sanitize import JsonValue, one_line, printable_bytes
@@ -66,13 +41,13 @@ class _Bytes(msgspec.Struct, frozen=True, gc=False):
 
 class _GracefulRestart(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     enabled: bool = False
-    restart_time_seconds: Count = 0
+    restart_time_seconds: records.Count = 0
 
 
-class _Peer(BgpPeer, frozen=True, gc=False, rename="kebab"):
+class _Peer(records.BgpPeer, frozen=True, gc=False, rename="kebab"):
     """BgpPeer on the wire: what has another form there."""
 
-    uptime_nanoseconds: Count = 0
+    uptime_nanoseconds: records.Count = 0
     restart: _GracefulRestart = msgspec.field(default=_GracefulRestart(), name="graceful-restart")
     local: tuple[_Bytes, ...] = msgspec.field(default=(), name="local-capabilities")
     remote: tuple[_Bytes, ...] = msgspec.field(default=(), name="remote-capabilities")
@@ -81,25 +56,25 @@ class _Peer(BgpPeer, frozen=True, gc=False, rename="kebab"):
 _PEERS = msgspec.json.Decoder(tuple[_Peer, ...])
 
 
-def parse_peers(completed: Completed) -> Reading:
+def parse_peers(completed: Completed) -> answer.Reading:
     """Read what `cilium bgp peers -o json` printed and how it ended. Raises ReadError."""
-    return parse_agents(completed, "cilium bgp peers", NodePeers, _node_peers)
+    return answer.parse_agents(completed, "cilium bgp peers", records.NodePeers, _node_peers)
 
 
-PEERS = CiliumCommand(
+PEERS = answer.CiliumCommand(
     "bgp_peers", ("bgp", "peers", "-o", "json"), parse_peers, deadline=40.0, interval=15.0
 )
 
 
-def _node_peers(node: str, raw: bytes) -> NodePeers:
-    peers, problem = read_items(raw, _PEERS, _Peer)
-    return NodePeers(node, peers=tuple(map(_peer, peers)), error=problem)
+def _node_peers(node: str, raw: bytes) -> records.NodePeers:
+    peers, problem = answer.read_items(raw, _PEERS, _Peer)
+    return records.NodePeers(node, peers=tuple(map(_peer, peers)), error=problem)
 
 
-def _peer(wire: _Peer) -> BgpPeer:
-    alike = {name: getattr(wire, name) for name in BgpPeer.__struct_fields__}
+def _peer(wire: _Peer) -> records.BgpPeer:
+    alike = {name: getattr(wire, name) for name in records.BgpPeer.__struct_fields__}
     return msgspec.structs.replace(
-        BgpPeer(**alike),
+        records.BgpPeer(**alike),
         state=wire.state or "unknown",
         uptime=wire.uptime_nanoseconds / 1e9 if wire.uptime_nanoseconds else None,
         graceful_restart=wire.restart.enabled,
@@ -109,7 +84,7 @@ def _peer(wire: _Peer) -> BgpPeer:
     )
 
 
-def _capabilities(wire: tuple[_Bytes, ...]) -> tuple[Capability, ...]:
+def _capabilities(wire: tuple[_Bytes, ...]) -> tuple[records.Capability, ...]:
     return decode_capabilities(read_bytes(each.capabilities or each.base64) for each in wire)
 
 
@@ -124,7 +99,7 @@ class _Family(msgspec.Struct, frozen=True, gc=False):
 class _Path(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     """Path on the wire."""
 
-    age_nanoseconds: Count = 0
+    age_nanoseconds: records.Count = 0
     best: bool = False
     stale: bool = False
     family: _Family = _Family()
@@ -135,7 +110,7 @@ class _Route(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
     """Route on the wire."""
 
     prefix: str = ""
-    router_asn: Count = 0
+    router_asn: records.Count = 0
     neighbor: str = ""
     paths: tuple[_Path, ...] = ()
 
@@ -143,17 +118,17 @@ class _Route(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
 _ROUTE_LIST = msgspec.json.Decoder(tuple[_Route, ...])
 
 
-def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> Reading:
+def parse_routes(completed: Completed, label: str = "cilium bgp routes") -> answer.Reading:
     """Read what `cilium bgp routes … -o json` printed and how it ended. Raises ReadError.
 
     `label` is the command as a message names it.
     """
-    return parse_agents(completed, label, NodeRoutes, _node_routes)
+    return answer.parse_agents(completed, label, records.NodeRoutes, _node_routes)
 
 
-def _command(table: str, afi: str) -> CiliumCommand:
+def _command(table: str, afi: str) -> answer.CiliumCommand:
     words = ("bgp", "routes", table, afi, "unicast")
-    return CiliumCommand(
+    return answer.CiliumCommand(
         kind=f"routes_{table}_{afi}",
         argv=(*words, "-o", "json"),
         parse=partial(parse_routes, label=" ".join(("cilium", *words))),
@@ -168,17 +143,17 @@ ROUTES = tuple(
 """Of kinds `routes_available_ipv4`, `routes_available_ipv6`, and so on."""
 
 
-def _node_routes(node: str, raw: bytes) -> NodeRoutes:
-    routes, problem = read_items(raw, _ROUTE_LIST, _Route)
-    return NodeRoutes(node, routes=tuple(map(_route, routes)), error=problem)
+def _node_routes(node: str, raw: bytes) -> records.NodeRoutes:
+    routes, problem = answer.read_items(raw, _ROUTE_LIST, _Route)
+    return records.NodeRoutes(node, routes=tuple(map(_route, routes)), error=problem)
 
 
-def _route(wire: _Route) -> Route:
-    return Route(wire.prefix, wire.router_asn, wire.neighbor, tuple(map(_path, wire.paths)))
+def _route(wire: _Route) -> records.Route:
+    return records.Route(wire.prefix, wire.router_asn, wire.neighbor, tuple(map(_path, wire.paths)))
 
 
-def _path(wire: _Path) -> Path:
-    return Path(
+def _path(wire: _Path) -> records.Path:
+    return records.Path(
         age=wire.age_nanoseconds / 1e9,
         best=wire.best,
         stale=wire.stale,
@@ -192,7 +167,7 @@ def _path(wire: _Path) -> Path:
 
 
 class _ControllerState(msgspec.Struct, frozen=True, gc=False, rename="kebab"):
-    consecutive_failure_count: Count = 0
+    consecutive_failure_count: records.Count = 0
     last_failure_msg: str = ""
     last_failure_timestamp: str = ""
 
@@ -220,24 +195,24 @@ _AGENT_SAYS = {
 """Where a StatusResponse has the texts of an AgentStatus."""
 
 
-def read_agent(pod: str, raw: bytes, error: str) -> AgentStatus:
+def read_agent(pod: str, raw: bytes, error: str) -> records.AgentStatus:
     """One agent's status from its JSON; `null` is an agent that could not be asked. Never raises.
 
     `error` is what the command says of the pod, and the reason when there is no status.
     """
     try:
-        value = read_value(raw)
+        value = answer.read_value(raw)
         if value is None:
-            return AgentStatus(pod, error=error or "the command could not exec in the pod")
+            return records.AgentStatus(pod, error=error or "the command could not exec in the pod")
         texts = {name: _at(value, path, str) or "" for name, path in _AGENT_SAYS.items()}
         controllers = _at(value, "controllers", tuple[_Controller, ...]) or ()
     except Undecodable as problem:
-        return AgentStatus(
+        return records.AgentStatus(
             pod, error=f"what the agent said cannot be read: {one_line(str(problem))}"
         )
     texts["node"] = texts["node"].rpartition("/")[2]  # `cluster/node`
     failing = tuple(
-        FailingController(
+        records.FailingController(
             each.name,
             each.status.consecutive_failure_count,
             each.status.last_failure_msg,
@@ -246,7 +221,7 @@ def read_agent(pod: str, raw: bytes, error: str) -> AgentStatus:
         for each in controllers
         if each.status.consecutive_failure_count
     )
-    return AgentStatus(
+    return records.AgentStatus(
         pod, answered=True, controllers=len(controllers), failing_controllers=failing, **texts
     )
 
@@ -281,8 +256,8 @@ _AGENTS = "cilium"
 
 
 class _PodsCount(msgspec.Struct, frozen=True, gc=False):
-    all: Count = 0
-    by_cilium: Count = 0
+    all: records.Count = 0
+    by_cilium: records.Count = 0
 
 
 class _ApiStatus(msgspec.Struct, frozen=True, gc=False):
@@ -316,21 +291,21 @@ _COLLECTED = ("image_count", "phase_count", "pod_state", "cilium_status")
 _FAILED = re.compile(r"^(?:Error: )?(?:Unable to determine status: )?(?:status check failed: )?")
 
 
-def parse_status(completed: Completed) -> Reading:
+def parse_status(completed: Completed) -> answer.Reading:
     """Read what `cilium status -o json` printed and how it ended. Raises ReadError.
 
     JSON that came with exit code 1 is a reading with problems, unless nothing at all could be
     collected: then the command's own words say why, and there is no status.
     """
     try:
-        parts = read_map(completed.out)
+        parts = answer.read_map(completed.out)
     except Undecodable as problem:
-        raise unreadable(completed, _STATUS, problem) from None
+        raise answer.unreadable(completed, _STATUS, problem) from None
     if completed.code and not any(name in parts for name in _COLLECTED):
-        raise refusal(completed, _STATUS)
+        raise answer.refusal(completed, _STATUS)
     top, problems = _read_top(parts)
     agents, unread = _read_agents(parts)
-    status = CiliumStatus(
+    status = records.CiliumStatus(
         agents=_agents(agents, top.errors.get(_AGENTS, {})),
         pods_all=top.pods_count.all if top.pods_count else None,
         pods_managed=top.pods_count.by_cilium if top.pods_count else None,
@@ -338,10 +313,10 @@ def parse_status(completed: Completed) -> Reading:
         collection_errors=_collection_errors(completed, top),
     )
     silent = (f"agent {agent.pod}: {agent.error}" for agent in status.agents if not agent.answered)
-    return Reading((status,), (*status.collection_errors, *problems, *unread, *silent))
+    return answer.Reading((status,), (*status.collection_errors, *problems, *unread, *silent))
 
 
-STATUS = CiliumCommand(
+STATUS = answer.CiliumCommand(
     "cilium_status", ("status", "-o", "json"), parse_status, deadline=60.0, interval=30.0
 )
 
@@ -352,7 +327,7 @@ def _read_top(parts: dict[str, msgspec.Raw]) -> tuple[_Top, tuple[str, ...]]:
     problems: list[str] = []
     for name in _Top.__struct_fields__:
         try:
-            value = read_value(bytes(parts.get(name, NULL)))
+            value = answer.read_value(bytes(parts.get(name, answer.NULL)))
             if value is not None:
                 msgspec.convert({name: value}, _Top)
                 fitting[name] = value
@@ -364,13 +339,15 @@ def _read_top(parts: dict[str, msgspec.Raw]) -> tuple[_Top, tuple[str, ...]]:
 def _read_agents(parts: dict[str, msgspec.Raw]) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """What each agent pod said, as bytes, and why there is nothing of it."""
     try:
-        agents = read_map(bytes(parts.get("cilium_status", NULL)))
+        agents = answer.read_map(bytes(parts.get("cilium_status", answer.NULL)))
     except Undecodable as problem:
         return {}, (f"{_STATUS}: cilium_status cannot be read: {problem}",)
     return {one_line(pod): bytes(raw) for pod, raw in agents.items()}, ()
 
 
-def _agents(asked: dict[str, bytes], about: dict[str, _Messages]) -> tuple[AgentStatus, ...]:
+def _agents(
+    asked: dict[str, bytes], about: dict[str, _Messages]
+) -> tuple[records.AgentStatus, ...]:
     said = {
         pod: "; ".join(_text(text) for text in (*messages.errors, *messages.warnings))
         for pod, messages in about.items()
@@ -382,14 +359,14 @@ def _agents(asked: dict[str, bytes], about: dict[str, _Messages]) -> tuple[Agent
 
 
 def _collection_errors(completed: Completed, top: _Top) -> tuple[str, ...]:
-    said = shortened(_FAILED.sub("", completed.err.strip()))
+    said = answer.shortened(_FAILED.sub("", completed.err.strip()))
     if said:
         return (said.removeprefix("[").removesuffix("]"),)
     return tuple(dict.fromkeys(map(_text, top.collection_errors)))
 
 
 def _text(said: _Text) -> str:
-    return one_line(said if isinstance(said, str) else said.status.message) or NO_TEXT
+    return one_line(said if isinstance(said, str) else said.status.message) or records.NO_TEXT
 
 
 # --- cilium version
@@ -405,18 +382,18 @@ _NOWHERE = "http://127.0.0.1:0"
 """A port that nothing can listen on."""
 
 
-def parse_version(completed: Completed) -> Reading:
+def parse_version(completed: Completed) -> answer.Reading:
     """The version that a run printed. Raises ReadError."""
     found = _LINE.search(printable_bytes(completed.out))
     if found is not None:
         version = one_line(f"{found[1]} ".partition(_COMPILED)[0])
-        return Reading((CliVersion(version[:LONGEST].rstrip()),))
-    if completed.code or is_help(completed.out):
-        raise refusal(completed, _VERSION)
+        return answer.Reading((records.CliVersion(version[:LONGEST].rstrip()),))
+    if completed.code or answer.is_help(completed.out):
+        raise answer.refusal(completed, _VERSION)
     raise ReadError(Reason.UNREADABLE, f"{_VERSION} printed what is no version")
 
 
-VERSION_COMMAND = CiliumCommand(
+VERSION_COMMAND = answer.CiliumCommand(
     "cli_version",
     ("version", "--client"),
     parse_version,

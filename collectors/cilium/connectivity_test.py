@@ -32,21 +32,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from collectors.cilium import connectivity
 from collectors.cilium.answer import exit_text, shortened
-from collectors.cilium.connectivity import (
-    CleanedUp,
-    ConnectivityOutput,
-    ConnectivityPlan,
-    Consent,
-    Ended,
-    Line,
-    NamespaceMade,
-    Output,
-    Progress,
-    Refused,
-    command_text,
-    deletion,
-)
 from collectors.kubernetes.answers import Undecodable, decode_page
 from collectors.kubernetes.api import ApiSession
 from collectors.kubernetes.records import Namespace
@@ -211,7 +198,7 @@ def namespaces_of(session: ApiSession) -> Namespaces:
 class Cleanup:
     """How one run's namespaces are removed."""
 
-    plan: ConnectivityPlan
+    plan: connectivity.ConnectivityPlan
     program: tuple[str, ...]
     """The `cilium` program with the options that name the cluster."""
     kubeconfig: str | None
@@ -225,12 +212,12 @@ class Cleanup:
 
     def by_hand(self, made: Collection[str]) -> str:
         """The command that removes exactly these namespaces."""
-        return command_text(deletion(made, self.kubeconfig, self.context))
+        return connectivity.command_text(connectivity.deletion(made, self.kubeconfig, self.context))
 
-    async def remove(self, made: Collection[str]) -> CleanedUp:
+    async def remove(self, made: Collection[str]) -> connectivity.CleanedUp:
         """Remove what a run has made. Cancelling it ends the command, and leaves the rest."""
         if not made:
-            return CleanedUp(True, "nothing was created, so nothing is left")
+            return connectivity.CleanedUp(True, "nothing was created, so nothing is left")
         problem = await self._commanded(made)
         try:
             left = await self._left(made, 0.0 if problem else DEADLINE)
@@ -238,13 +225,15 @@ class Cleanup:
             if problem:
                 return self._remaining(made, problem)
             unseen = f"{_listed(made)} should be gone: the command says so, and {error.message}"
-            return CleanedUp(True, unseen)
+            return connectivity.CleanedUp(True, unseen)
         if left:
             return self._remaining(left, problem or "being deleted, and that is not over")
-        return CleanedUp(True, f"{_listed(made)} {'are' if len(made) > 1 else 'is'} gone")
+        return connectivity.CleanedUp(
+            True, f"{_listed(made)} {'are' if len(made) > 1 else 'is'} gone"
+        )
 
-    def _remaining(self, left: Collection[str], problem: str) -> CleanedUp:
-        return CleanedUp(
+    def _remaining(self, left: Collection[str], problem: str) -> connectivity.CleanedUp:
+        return connectivity.CleanedUp(
             False,
             f"{_listed(left)} {'are' if len(left) > 1 else 'is'} still there ({problem});"
             f" remove with: {self.by_hand(left)}",
@@ -255,7 +244,7 @@ class Cleanup:
         problem = await _complaint(self.command)
         if _UNKNOWN_FLAG not in problem:
             return problem
-        complaint = await _complaint(deletion(made, self.kubeconfig, self.context))
+        complaint = await _complaint(connectivity.deletion(made, self.kubeconfig, self.context))
         return f"this cilium program has no --cleanup, and {complaint}" if complaint else ""
 
     async def _left(self, made: Collection[str], patience: float) -> frozenset[str]:
@@ -301,7 +290,7 @@ _LAST = 200
 class ConnectivityRun:
     """One run of the test. Must be used from one event loop."""
 
-    def __init__(self, cleanup: Cleanup, consent: Consent) -> None:
+    def __init__(self, cleanup: Cleanup, consent: connectivity.Consent) -> None:
         """Nothing is started before `progress`. Raises ValueError for a consent by nobody."""
         if not consent.by.strip() or consent.asked_at.tzinfo is None:
             raise ValueError("a consent names who gave it, and when with a time zone")
@@ -335,7 +324,7 @@ class ConnectivityRun:
             f"{self._cleanup.by_hand(made)}"
         )
 
-    async def progress(self) -> AsyncGenerator[Progress, None]:
+    async def progress(self) -> AsyncGenerator[connectivity.Progress, None]:
         """Run it and report how it goes; the last record is Refused, or Ended and CleanedUp.
 
         Never raises for what the program or the cluster does. Raises RuntimeError the second time:
@@ -347,66 +336,72 @@ class ConnectivityRun:
         try:
             before = await self._cleanup.namespaces()
         except ReadError as error:
-            yield Refused(f"what is in the cluster now cannot be told: {error.message}")
+            yield connectivity.Refused(
+                f"what is in the cluster now cannot be told: {error.message}"
+            )
             return
         if standing := before & frozenset(self._cleanup.plan.namespaces):
-            yield Refused(self._standing(standing))
+            yield connectivity.Refused(self._standing(standing))
             return
         if self._cancelled:
-            yield Refused("it was cancelled before it began")
+            yield connectivity.Refused("it was cancelled before it began")
             return
         self._settled = False
-        last: Refused | Ended | None = None
+        last: connectivity.Refused | connectivity.Ended | None = None
         async with aclosing(self._run()) as records:
             async for each in records:
-                if isinstance(each, NamespaceMade):
+                if isinstance(each, connectivity.NamespaceMade):
                     self._made.add(each.name)
-                if isinstance(each, Refused | Ended):
+                if isinstance(each, connectivity.Refused | connectivity.Ended):
                     last = each
                 yield each
-        if isinstance(last, Refused):
+        if isinstance(last, connectivity.Refused):
             self._settled = True
             return
         cleaned = await self._cleanup.remove(await self._ours(before))
         self._settled = True
         yield cleaned
 
-    async def _run(self) -> AsyncGenerator[Output | Refused | Ended, None]:
+    async def _run(
+        self,
+    ) -> AsyncGenerator[connectivity.Output | connectivity.Refused | connectivity.Ended, None]:
         """The program from its start to its end."""
-        output = ConnectivityOutput()
+        output = connectivity.ConnectivityOutput()
         said: deque[str] = deque(maxlen=_LAST)
         limit = self._cleanup.plan.minutes * 60 + MARGIN
         try:
             async with aclosing(self._running.lines(limit)) as lines:
                 async for raw in lines:
                     for each in output.read(raw):
-                        if isinstance(each, Line) and each.text.strip():
+                        if isinstance(each, connectivity.Line) and each.text.strip():
                             said.append(each.text.strip())
                         yield each
         except OutputTooLarge as problem:
-            yield Ended(None, self._running.took, str(problem))
+            yield connectivity.Ended(None, self._running.took, str(problem))
             return
         except CommandFailure as problem:
-            yield Refused(str(problem))
+            yield connectivity.Refused(str(problem))
             return
         yield self._verdict(tuple(said))
 
-    def _verdict(self, said: tuple[str, ...]) -> Refused | Ended:
+    def _verdict(self, said: tuple[str, ...]) -> connectivity.Refused | connectivity.Ended:
         code, took = self._running.code, self._running.took
         unknown = next((line for line in said if line.startswith(_UNKNOWN)), "")
         if set(said) >= _HELP:
             unknown = "it printed its help"
         if unknown and not self._made:
-            words = command_text(self._cleanup.plan.argv)
-            return Refused(f"the cilium program does not know `{words}`: {shortened(unknown)}")
+            words = connectivity.command_text(self._cleanup.plan.argv)
+            return connectivity.Refused(
+                f"the cilium program does not know `{words}`: {shortened(unknown)}"
+            )
         if self._cancelled:
-            return Ended(code, took, "cancelled")
+            return connectivity.Ended(code, took, "cancelled")
         if self._running.timed_out:
-            return Ended(code, took, f"stopped after {took:.0f} s, its time was over")
+            return connectivity.Ended(code, took, f"stopped after {took:.0f} s, its time was over")
         if code == 0:
-            return Ended(code, took)
+            return connectivity.Ended(code, took)
         last = shortened(said[-1]) if said else "it failed without a word"
-        return Ended(code, took, last if code is None or code > 0 else exit_text(code))
+        return connectivity.Ended(code, took, last if code is None or code > 0 else exit_text(code))
 
     async def _ours(self, before: frozenset[str]) -> frozenset[str]:
         """The namespaces that the run made: those it named, and those of its names that are new.

@@ -22,15 +22,7 @@ from time import monotonic
 
 import msgspec
 
-from collectors.kubernetes.answers import (
-    ApiError,
-    Page,
-    Undecodable,
-    decode_event,
-    decode_object,
-    decode_page,
-    status_of,
-)
+from collectors.kubernetes import answers
 from collectors.kubernetes.api import ApiResponse, ApiSession, Pacing, Timing
 from collectors.kubernetes.records import ClusterVersion, Object
 from collectors.kubernetes.resources import Resource
@@ -122,7 +114,7 @@ class Reflector:
                 self._position = ""
                 if not self._progressed:
                     await self._pacing.pause(self._pacing.back_off())
-            except ApiError as error:
+            except answers.ApiError as error:
                 if not _resumable(error):
                     self._position = ""
                 if error.reason is Reason.ABSENT:
@@ -142,7 +134,7 @@ class Reflector:
         for version in self._resource.versions:
             try:
                 pages = await self._pages(version)
-            except ApiError as error:
+            except answers.ApiError as error:
                 if not await self._is_missing(version, error):
                     raise
                 continue
@@ -157,42 +149,44 @@ class Reflector:
             f"({' or '.join(self._resource.versions)})"
         )
         if self._resource.custom:
-            raise ApiError(Reason.ABSENT, text)
+            raise answers.ApiError(Reason.ABSENT, text)
         # Not an answer that there are none: something between us and the API server is wrong.
-        raise ApiError(Reason.REFUSED, f"{text}, as every Kubernetes API server does")
+        raise answers.ApiError(Reason.REFUSED, f"{text}, as every Kubernetes API server does")
 
-    async def _pages(self, version: str) -> list[Page[Object]]:
-        pages: list[Page[Object]] = []
+    async def _pages(self, version: str) -> list[answers.Page[Object]]:
+        pages: list[answers.Page[Object]] = []
         limit = str(PAGE)
         while not pages or pages[-1].continue_token:
             token = pages[-1].continue_token if pages else ""
             query = [("limit", limit), ("continue", token)]
             try:
                 pages.append(await self._page(version, [each for each in query if each[1]]))
-            except ApiError as error:
+            except answers.ApiError as error:
                 if error.status != _GONE or not token:
                     raise
                 # The server has forgotten where the page ended: all at once cannot expire.
                 limit, pages = "", []
         return pages
 
-    async def _page(self, version: str, query: list[tuple[str, str]]) -> Page[Object]:
+    async def _page(self, version: str, query: list[tuple[str, str]]) -> answers.Page[Object]:
         path = self._resource.path(version)
         answer = await self._session.get(
             path, [*self._selector(), *query], timeout=self._timing.list_timeout
         )
         try:
             if len(answer.body) > _BIG:
-                page = await asyncio.to_thread(decode_page, answer.body, self._resource.record)
+                page = await asyncio.to_thread(
+                    answers.decode_page, answer.body, self._resource.record
+                )
             else:
-                page = decode_page(answer.body, self._resource.record)
-        except Undecodable as problem:
+                page = answers.decode_page(answer.body, self._resource.record)
+        except answers.Undecodable as problem:
             raise self._unreadable_answer(path, str(problem)) from None
         if not page.resource_version:
             raise self._unreadable_answer(path, "the list has no resourceVersion")
         return page
 
-    async def _is_missing(self, version: str, error: ApiError) -> bool:
+    async def _is_missing(self, version: str, error: answers.ApiError) -> bool:
         """Whether the kind is not served in this version.
 
         A 403 alone does not say: rights are looked at before existence. Discovery, which
@@ -209,7 +203,7 @@ class Reflector:
         try:
             answer = await self._session.get(path, timeout=self._timing.list_timeout)
             kinds = msgspec.json.decode(answer.body, type=_Kinds)
-        except ApiError as error:
+        except answers.ApiError as error:
             return False if error.status == 404 else None
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
@@ -234,7 +228,7 @@ class Reflector:
                 yield Heard(self.kind)
                 while (line := await self._next(lines)) is not None:
                     yield await self._change(line)
-        except ApiError as error:
+        except answers.ApiError as error:
             if error.status == _GONE:
                 raise _Relist from None
             lasted = opened is not None and self._lasted(opened)
@@ -263,14 +257,14 @@ class Reflector:
             if len(line) > _BIG:
                 return await asyncio.to_thread(self._decoded, line)
             return self._decoded(line)
-        except (Undecodable, msgspec.DecodeError, UnicodeDecodeError) as problem:
+        except (answers.Undecodable, msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise self._unreadable_answer(path, str(problem)) from None
 
     def _decoded(self, line: bytes) -> Update:
-        event, raw = decode_event(line)
+        event, raw = answers.decode_event(line)
         if event == "ERROR":
-            code, message = status_of(raw)
-            raise ApiError(
+            code, message = answers.status_of(raw)
+            raise answers.ApiError(
                 Reason.REFUSED,
                 f"{self._session.server} ended the watch of {self._name()}: {message}",
                 status=code,
@@ -279,11 +273,11 @@ class Reflector:
             self._advance(msgspec.json.decode(raw, type=_Bookmark).metadata.resource_version)
             return Heard(self.kind)
         if event not in ("ADDED", "MODIFIED", "DELETED"):
-            raise Undecodable(f"{event!r} is no event of a watch")
+            raise answers.Undecodable(f"{event!r} is no event of a watch")
         try:
-            record = decode_object(raw, self._resource.record)
-        except Undecodable:
-            return self._undecoded(event, decode_object(raw, Object))
+            record = answers.decode_object(raw, self._resource.record)
+        except answers.Undecodable:
+            return self._undecoded(event, answers.decode_object(raw, Object))
         self._advance(record.metadata.resource_version)
         if record.key in self._unreadable:
             self._unreadable.discard(record.key)
@@ -341,13 +335,13 @@ class Reflector:
         group = self._resource.group
         return f"{self._resource.plural}.{group}" if group else self._resource.plural
 
-    def _unreadable_answer(self, path: str, problem: str) -> ApiError:
-        return ApiError(
+    def _unreadable_answer(self, path: str, problem: str) -> answers.ApiError:
+        return answers.ApiError(
             Reason.UNREADABLE, f"The answer of {self._session.server} for {path}: {problem}"
         )
 
 
-def _resumable(error: ApiError) -> bool:
+def _resumable(error: answers.ApiError) -> bool:
     """Whether a watch can go on where it was: the server did not say that it cannot."""
     if error.reason is Reason.UNREADABLE:
         return False
@@ -396,7 +390,7 @@ class VersionSource:
                 yield await self._asked()
                 self._pacing.succeeded()
                 await self._pacing.pause(self._timing.poll)
-            except ApiError as error:
+            except answers.ApiError as error:
                 seconds = self._pacing.after(error)
                 yield Failed(self.kind, error.reason, error.message, seconds)
                 await self._pacing.pause(seconds, error)
@@ -415,7 +409,7 @@ class VersionSource:
         try:
             version = msgspec.json.decode(answer.body, type=_Version)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise ApiError(
+            raise answers.ApiError(
                 Reason.UNREADABLE,
                 f"{self._session.server} does not answer /version as a Kubernetes API does: "
                 f"{problem}",
