@@ -438,7 +438,7 @@ async def test_an_older_version_is_read_where_the_newer_is_not_served(server: Ap
     server.on(ALPHA, listing(thing("p")))
     async with mirrored(server, POOL) as mirror:
         assert names(await mirror.next()) == ["p"]
-        assert mirror.reflector.served_version == "v2alpha1"
+        assert mirror.reflector.served == "v2alpha1"
         await soon(server.watch(ALPHA))
 
 
@@ -451,7 +451,7 @@ async def test_a_newer_version_is_picked_up_when_it_comes(server: ApiServer) -> 
         server.on(V2, listing(thing("p2")))
         watch.end()
         assert names(await mirror.next()) == ["p2"]
-        assert mirror.reflector.served_version == "v2"
+        assert mirror.reflector.served == "v2"
 
 
 async def test_a_kind_that_is_not_served_is_absent_until_it_is(server: ApiServer) -> None:

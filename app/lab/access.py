@@ -32,17 +32,26 @@ REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _READS = ("get", "list", "watch")
 _MAGIC = b"k8s\x00"
 _NAMESPACE_PARTS = frozenset({"status", "finalize"})
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    410: "Expired",
+    422: "Invalid",
+    504: "Timeout",
+}
 
 
 class Refusal(Exception):
     """A request that is answered with a Status of failure."""
 
-    def __init__(
-        self, code: int, reason: str, message: str, details: JsonObject | None = None
-    ) -> None:
+    def __init__(self, code: int, message: str, details: JsonObject | None = None) -> None:
+        """`code`: the HTTP status, one of `_REASONS`."""
         super().__init__(message)
         self.code = code
-        """The HTTP status."""
+        reason = _REASONS[code]
         self.status = made("Status", message=message, reason=reason, details=details, code=code)
         """The body: a `metav1.Status`."""
 
@@ -60,7 +69,6 @@ def forbidden(
     where = f"in the namespace {quoted(namespace)}" if namespace else "at the cluster scope"
     return Refusal(
         403,
-        "Forbidden",
         f"{what} is forbidden: User {quoted(user)} cannot {verb} resource {quoted(asked)} "
         f"in API group {quoted(resource.group)} {where}",
         _about(resource, name),
@@ -70,35 +78,19 @@ def forbidden(
 def not_found(resource: Resource, name: str) -> Refusal:
     """There is no object of that name."""
     message = f"{resource.qualified} {quoted(name)} not found"
-    return Refusal(404, "NotFound", message, _about(resource, name))
+    return Refusal(404, message, _about(resource, name))
 
 
 def method_not_allowed() -> Refusal:
     """The lab is read-only, and so is the method list of what it serves."""
     message = "the server does not allow this method on the requested resource"
-    return Refusal(405, "MethodNotAllowed", message, {})
-
-
-def bad_request(message: str) -> Refusal:
-    """A query the server cannot understand."""
-    return Refusal(400, "BadRequest", message)
-
-
-def invalid(message: str) -> Refusal:
-    """Options that are understood and contradict each other or the type."""
-    return Refusal(422, "Invalid", message)
-
-
-def too_old(message: str) -> Refusal:
-    """The version of a watch, or of a list's next page, is forgotten."""
-    return Refusal(410, "Expired", message)
+    return Refusal(405, message, {})
 
 
 def too_large(version: int, current: int) -> Refusal:
     """A resourceVersion from the future, such as another cluster's."""
     return Refusal(
         504,
-        "Timeout",
         f"Too large resource version: {version}, current: {current}",
         {
             "causes": [
@@ -243,7 +235,7 @@ def decode_review(body: bytes) -> ReviewSpec:
         envelope = dict(_fields(body[len(_MAGIC) :]))
         return _spec(dict(_fields(envelope.get(2, b""))).get(2, b""))
     except (msgspec.DecodeError, ValueError) as problem:
-        raise bad_request(f"the SelfSubjectAccessReview cannot be read: {problem}") from problem
+        raise Refusal(400, f"the SelfSubjectAccessReview cannot be read: {problem}") from problem
 
 
 def _allowed(cluster: Cluster, spec: ReviewSpec) -> bool:

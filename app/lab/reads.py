@@ -23,14 +23,12 @@ import msgspec
 
 from app.lab.access import (
     BadSelector,
+    Refusal,
     Selection,
     Target,
-    bad_request,
-    invalid,
     not_found,
     selection,
     too_large,
-    too_old,
 )
 from app.lab.fields import key_of, mapping, objects, text
 from app.lab.store import Cluster, Event, Expired, JsonObject, stamp
@@ -105,9 +103,10 @@ def selected(target: Target, query: Mapping[str, str]) -> Selection:
     except BadSelector as problem:
         kind = f"{target.api_version}, Resource={target.resource.plural}"
         slash = "" if target.resource.group else "/"
-        raise bad_request(
+        raise Refusal(
+            400,
             f'Unable to find "{slash}{kind}" that match label selector "{labels}", '
-            f'field selector "{fields}": {problem}'
+            f'field selector "{fields}": {problem}',
         ) from problem
 
 
@@ -138,7 +137,7 @@ def _whole_number(query: Mapping[str, str], name: str) -> int | None:
     try:
         return int(text)
     except ValueError as problem:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from problem
+        raise Refusal(400, f'strconv.ParseInt: parsing "{text}": invalid syntax') from problem
 
 
 def switched_on(query: Mapping[str, str], name: str) -> bool:
@@ -149,7 +148,7 @@ def switched_on(query: Mapping[str, str], name: str) -> bool:
 def _check_version(cluster: Cluster, text: str) -> int:
     """A resourceVersion parameter as a number. Raises a Refusal with 400 or 504."""
     if not text.isascii() or not text.isdigit():
-        raise bad_request(f'Invalid value: "{text}": resourceVersion is not a number')
+        raise Refusal(400, f'Invalid value: "{text}": resourceVersion is not a number')
     if int(text) > cluster.store.version:
         raise too_large(int(text), cluster.store.version)
     return int(text)
@@ -171,7 +170,7 @@ def _objects(cluster: Cluster, target: Target, version: str) -> list[JsonObject]
     try:
         return cluster.store.at(key, int(version), namespace)
     except Expired as expired:
-        raise too_old(_EXPIRED) from expired
+        raise Refusal(410, _EXPIRED) from expired
 
 
 def _token(text: str) -> _Continue | None:
@@ -181,7 +180,7 @@ def _token(text: str) -> _Continue | None:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         return msgspec.json.decode(raw, type=_Continue)
     except (ValueError, binascii.Error, msgspec.DecodeError) as problem:
-        raise bad_request(f"continue key is not valid: {problem}") from problem
+        raise Refusal(400, f"continue key is not valid: {problem}") from problem
 
 
 def _continue(version: str, first: JsonObject) -> str:
@@ -247,7 +246,7 @@ async def watch_lines(
         try:
             events = store.since(target.resource.key, version)
         except Expired as expired:
-            yield {"type": "ERROR", "object": too_old(str(expired)).status}
+            yield {"type": "ERROR", "object": Refusal(410, str(expired)).status}
             return
         version = max(version, int(list_version(cluster, target)))
         for event in events:
@@ -326,8 +325,8 @@ def log_query(cluster: Cluster, target: Target, query: Mapping[str, str]) -> Log
     )
     log = cluster.logs.of(found.namespace, found.pod, found.container)
     if found.previous and not (log and log.previous):
-        raise bad_request(
-            f'previous terminated container "{found.container}" in pod "{found.pod}" not found'
+        raise Refusal(
+            400, f'previous terminated container "{found.container}" in pod "{found.pod}" not found'
         )
     return found
 
@@ -405,21 +404,21 @@ def _container(pod: JsonObject, name: str, asked: str) -> str:
     initial = [text(each, "name") for each in objects(pod, "spec", "initContainers")]
     if asked:
         if asked not in regular + initial:
-            raise bad_request(f"container {asked} is not valid for pod {name}")
+            raise Refusal(400, f"container {asked} is not valid for pod {name}")
         return asked
     if len(regular) == 1:
         return regular[0]
     choice = f"choose one of: [{' '.join(regular)}]"
     also = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
-    raise bad_request(f"a container name must be specified for pod {name}, {choice}{also}")
+    raise Refusal(400, f"a container name must be specified for pod {name}, {choice}{also}")
 
 
 def _positive(query: Mapping[str, str], name: str, least: int) -> int | None:
     number = _whole_number(query, name)
     if number is not None and number < least:
         rule = "greater than or equal to 0" if least == 0 else "greater than 0"
-        raise invalid(
-            f'PodLogOptions "" is invalid: {name}: Invalid value: {number}: must be {rule}'
+        raise Refusal(
+            422, f'PodLogOptions "" is invalid: {name}: Invalid value: {number}: must be {rule}'
         )
     return number
 
@@ -427,7 +426,7 @@ def _positive(query: Mapping[str, str], name: str, least: int) -> int | None:
 def _since(query: Mapping[str, str], now: datetime) -> datetime | None:
     seconds, moment = _positive(query, "sinceSeconds", least=1), query.get("sinceTime", "")
     if seconds is not None and moment:
-        raise invalid("at most one of `sinceTime` or `sinceSeconds` may be specified")
+        raise Refusal(422, "at most one of `sinceTime` or `sinceSeconds` may be specified")
     if seconds is not None:
         return now - timedelta(seconds=seconds)
     if not moment:
@@ -435,8 +434,8 @@ def _since(query: Mapping[str, str], now: datetime) -> datetime | None:
     try:
         since = datetime.fromisoformat(moment)
     except ValueError as problem:
-        raise bad_request(f'sinceTime: cannot parse "{moment}" as RFC 3339') from problem
+        raise Refusal(400, f'sinceTime: cannot parse "{moment}" as RFC 3339') from problem
     if since.tzinfo is None:
-        raise bad_request(f'sinceTime: "{moment}" has no time zone')
+        raise Refusal(400, f'sinceTime: "{moment}" has no time zone')
     # The API server hands it on in whole seconds (pod/strategy.go, LogLocation).
     return since.replace(microsecond=0)

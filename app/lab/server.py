@@ -41,7 +41,6 @@ from app.lab.access import (
     NoSuchPath,
     Refusal,
     Target,
-    bad_request,
     locate,
     method_not_allowed,
     not_found,
@@ -92,7 +91,7 @@ class KubernetesApi:
         try:
             given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(given, self._credentials):
-                raise Refusal(401, "Unauthorized", "Unauthorized")
+                raise Refusal(401, "Unauthorized")
             if request.method == "POST":
                 return await self._post(request)
             if request.method != "GET":
@@ -180,7 +179,7 @@ class KubernetesApi:
         try:
             command = msgspec.json.decode(body, type=_Command)
         except msgspec.DecodeError as problem:
-            raise bad_request(f"the command cannot be read: {problem}") from problem
+            raise Refusal(400, f"the command cannot be read: {problem}") from problem
         # Octets become base64, and an infinite duration null.
         return _body(msgspec.json.encode(self._cluster.cilium(command.argv)._asdict()))
 

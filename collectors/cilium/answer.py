@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import NoReturn, TypeVar, cast
 
 import msgspec
@@ -77,27 +78,12 @@ _MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PREFIX = re.compile(
     r"^(?:Error: )?(?:Unable to (?:get peering status|get BGP routes|determine status): )?",
 )
-# In the order in which they are looked for: a refused connection may quote a forbidden one.
-_SIGNS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
-    (Reason.FORBIDDEN, re.compile(r"is forbidden: |\bForbidden\b")),
-    (
-        Reason.UNAUTHORIZED,
-        re.compile(
-            r"\bUnauthorized\b|must be logged in|getting credentials|exec plugin"
-            r"|executable \S+ (?:not found|failed)|credential plugin",
-        ),
-    ),
-    (
-        Reason.UNREACHABLE,
-        re.compile(
-            r"connection refused|connection reset|no such host|no route to host"
-            r"|network is unreachable|dial tcp|TLS handshake|x509:|tls: |i/o timeout"
-            r"|server gave HTTP response|proxyconnect|Client\.Timeout|: EOF$",
-            re.MULTILINE,
-        ),
-    ),
-    (Reason.TIMED_OUT, re.compile(r"context deadline exceeded|timed out")),
-)
+_SIGNS = {
+    reason: re.compile("|".join(signs), re.MULTILINE)
+    for reason, signs in msgspec.toml.decode(
+        Path(__file__).with_name("signs.toml").read_bytes(), type=dict[Reason, tuple[str, ...]]
+    ).items()
+}
 _UNKNOWN = re.compile(
     r"unknown command|unknown (?:shorthand )?flag|unknown argument|unknown output format",
 )
@@ -109,7 +95,7 @@ def refusal(completed: Completed, label: str) -> ReadError:
     said = completed.err.strip()
     if _UNKNOWN.search(said) or is_help(completed.out):
         return _too_old(label, said)
-    reason = next((reason for reason, sign in _SIGNS if sign.search(said)), Reason.REFUSED)
+    reason = next((reason for reason, sign in _SIGNS.items() if sign.search(said)), Reason.REFUSED)
     if not said:
         return ReadError(reason, f"{label} failed without a word: {exit_text(completed.code)}")
     hint = ""

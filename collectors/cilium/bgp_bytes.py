@@ -22,7 +22,6 @@ import base64
 import binascii
 import socket
 import struct
-import tomllib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -53,11 +52,7 @@ class _Names(msgspec.Struct, frozen=True):
     communities: dict[str, int]
 
 
-_NAMES = msgspec.convert(
-    tomllib.loads(Path(__file__).with_name("bgp_names.toml").read_text(encoding="utf-8")),
-    _Names,
-    str_keys=True,
-)
+_NAMES = msgspec.toml.decode(Path(__file__).with_name("bgp_names.toml").read_bytes(), type=_Names)
 _COMMUNITIES = {number: name for name, number in _NAMES.communities.items()}
 _ORIGINS = ("igp", "egp", "incomplete")
 _SEGMENTS = {1: "set", 2: "sequence", 3: "confed-sequence", 4: "confed-set"}

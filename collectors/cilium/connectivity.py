@@ -23,9 +23,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TypeAlias
 
 from collectors.sanitize import printable_bytes
@@ -37,6 +39,7 @@ load balancer takes inside the cluster. An expression that matches `no-policies-
 FIXED_NAMESPACES = ("cilium-test-ccnp1", "cilium-test-ccnp2")
 """Namespaces that the test makes whatever `--test-namespace` says."""
 
+_EFFECTS = tomllib.loads(Path(__file__).with_name("effects.toml").read_text("utf-8"))
 _PRIVILEGED = "pod-security.kubernetes.io/enforce=privileged"
 
 
@@ -89,29 +92,18 @@ class ConnectivityPlan:
 
 def effects(plan: ConnectivityPlan) -> tuple[str, ...]:
     """What running this does, one sentence each: said before anybody is asked."""
-    outside = plan.external_target or "one.one.one.one, k8s.io and 1.1.1.1"
-    nodes = (
-        "two client pods and an echo server"
-        if plan.single_node
-        else ("three client pods and two echo servers on different nodes")
-    )
-    security = (
-        (f"The namespace {plan.namespace}-1 is labelled privileged for Pod Security.",)
-        if plan.privileged
-        else ("Where Pod Security enforces `baseline` (Talos does) the test's pods are refused.",)
-    )
-    return (
-        f"It creates the namespaces {plan.namespace}-1, {' and '.join(FIXED_NAMESPACES)}.",
-        f"In them it runs deployments ({nodes}), a daemon set with one pod on the host network of"
-        " every node, node port services, and network policies while a test needs them.",
-        "Every node pulls their images from quay.io, gcr.io and registry.k8s.io, unless it has"
-        " them already.",
-        f"The pods talk to each other, to the API server, to every node and to {outside}.",
-        *security,
-        _length(plan),
-        "It does not test whether a router takes or uses what is announced by BGP.",
-        "When it ends, or is stopped, these namespaces are deleted again with all that is in them.",
-    )
+    left_out = {
+        "several_nodes" if plan.single_node else "one_node",
+        "baseline" if plan.privileged else "privileged",
+        "all_tests" if plan.tests else "some_tests",
+    }
+    said = {
+        "namespace": f"{plan.namespace}-1",
+        "others": " and ".join(FIXED_NAMESPACES),
+        "outside": plan.external_target or "one.one.one.one, k8s.io and 1.1.1.1",
+        "minutes": plan.minutes,
+    }
+    return tuple(text.format_map(said) for name, text in _EFFECTS.items() if name not in left_out)
 
 
 def command_text(words: Collection[str]) -> str:
@@ -126,15 +118,6 @@ def deletion(
     options = (("--kubeconfig", kubeconfig), ("--context", context))
     cluster = [word for name, value in options if value for word in (name, value)]
     return ("kubectl", *cluster, "delete", "namespace", *sorted(namespaces), "--ignore-not-found")
-
-
-def _length(plan: ConnectivityPlan) -> str:
-    usual = (
-        "a few minutes, most of them for images and pods to be there"
-        if plan.tests
-        else "between ten minutes and an hour and a half"
-    )
-    return f"It usually takes {usual}; after {plan.minutes} minutes it stops by itself."
 
 
 @dataclass(frozen=True, slots=True)

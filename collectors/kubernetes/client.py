@@ -19,7 +19,6 @@ import binascii
 import os
 import socket
 import ssl
-import tomllib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -316,9 +315,8 @@ class _Said(msgspec.Struct, frozen=True):
     reason: Reason = Reason.UNREACHABLE
 
 
-_SAID = msgspec.convert(
-    tomllib.loads(Path(__file__).with_name("network_errors.toml").read_text(encoding="utf-8")),
-    dict[str, dict[str, _Said]],
+_SAID = msgspec.toml.decode(
+    Path(__file__).with_name("network_errors.toml").read_bytes(), type=dict[str, dict[str, _Said]]
 )
 
 

@@ -83,18 +83,14 @@ class Reflector:
         self._resource = resource
         self._timing = timing or Timing()
         self._pacing = Pacing(session, self._timing, jitter)
-        self._served = ""
+        self.served = ""
+        """The API version that is read: `v2`, `v2alpha1`; "" while none is."""
         self._position = ""
         self._incomplete = False
         self._progressed = False
         self._said_something = False
         self._turn = monotonic()
         self._unreadable: set[str] = set()
-
-    @property
-    def served_version(self) -> str:
-        """The API version that is read: `v2`, `v2alpha1`; "" while none is."""
-        return self._served
 
     def refresh(self) -> None:
         """List again now: ends the current wait or watch. For an operator who asks for it."""
@@ -138,12 +134,12 @@ class Reflector:
                 if not await self._is_missing(version, error):
                     raise
                 continue
-            self._served, self._position = version, pages[-1].resource_version
+            self.served, self._position = version, pages[-1].resource_version
             records = tuple(record for page in pages for record in page.records)
             problems = tuple(problem for page in pages for problem in page.problems)
             self._incomplete = bool(problems)
             return Replaced(self.kind, records, monotonic() - begun, problems)
-        self._served = ""
+        self.served = ""
         text = (
             f"{self._session.server} does not serve {self._name()} "
             f"({' or '.join(self._resource.versions)})"
@@ -217,7 +213,7 @@ class Reflector:
             raise _Relist
         opened: float | None = None
         watch = self._session.lines(
-            self._resource.path(self._served),
+            self._resource.path(self.served),
             self._watch_query(),
             idle=self._timing.silence,
             answer=self._timing.list_timeout,
@@ -252,7 +248,7 @@ class Reflector:
             return None
 
     async def _change(self, line: bytes) -> Update:
-        path = self._resource.path(self._served)
+        path = self._resource.path(self.served)
         try:
             if len(line) > _BIG:
                 return await asyncio.to_thread(self._decoded, line)
@@ -312,7 +308,7 @@ class Reflector:
 
     async def _upgraded(self) -> bool:
         """Whether a better version than the one we read is served by now."""
-        better = self._resource.versions[: self._resource.versions.index(self._served)]
+        better = self._resource.versions[: self._resource.versions.index(self.served)]
         for version in better:
             if await self._serves(version):
                 return True

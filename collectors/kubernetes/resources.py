@@ -7,7 +7,7 @@ list of rights it needs. Secrets are not on it.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -105,24 +105,6 @@ class Resource:
         )
 
 
-class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A kind in `watched.toml`."""
-
-    object_kind: str
-    record: str
-    why: str
-    group: str = ""
-    versions: tuple[str, ...] = ("v1",)
-    in_cilium_namespace: bool = False
-    name: str = ""
-    cluster_scoped: bool = False
-    on_demand: bool = False
-
-
-_ROWS = msgspec.convert(
-    tomllib.loads(Path(__file__).with_name("watched.toml").read_text(encoding="utf-8")),
-    dict[str, _Row],
-)
 _RECORDS: dict[str, type[Object]] = {
     name: record
     for module in (records, cilium_records)
@@ -131,20 +113,16 @@ _RECORDS: dict[str, type[Object]] = {
 }
 
 
+_ROWS = tomllib.loads(Path(__file__).with_name("watched.toml").read_text("utf-8"))
+_WATCHED = msgspec.convert(
+    [{"kind": kind, "group": "", "versions": ["v1"], **row} for kind, row in _ROWS.items()],
+    tuple[Resource, ...],
+    dec_hook=lambda _, name: _RECORDS[name],
+)
+
+
 def resources(cilium_namespace: str = "kube-system") -> tuple[Resource, ...]:
     """Every kind to watch, for a Cilium that is installed in this namespace."""
     return tuple(
-        Resource(
-            kind,
-            row.object_kind,
-            row.group,
-            row.versions,
-            _RECORDS[row.record],
-            cilium_namespace if row.in_cilium_namespace else "",
-            row.name,
-            row.cluster_scoped,
-            row.on_demand,
-            row.why,
-        )
-        for kind, row in _ROWS.items()
+        replace(each, namespace=cilium_namespace) if each.namespace else each for each in _WATCHED
     )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from ipaddress import ip_address
@@ -139,22 +138,6 @@ _KLOG = re.compile(
 )
 _KLOG_STRUCTURED = re.compile(r'"((?:[^"\\]++|\\.)*+)"(?=\s|$)(?P<pairs>.*)')
 _FATAL = ("panic: ", "fatal error: ")
-_LEVELS = {
-    "trace": "debug",
-    "debug": "debug",
-    "info": "info",
-    "notice": "info",
-    "warn": "warning",
-    "warning": "warning",
-    "err": "error",
-    "error": "error",
-    "fatal": "fatal",
-    "panic": "fatal",
-    "i": "info",
-    "w": "warning",
-    "e": "error",
-    "f": "fatal",
-}
 _OWN_TIME = frozenset({"time", "ts"})
 _MESSAGE = frozenset({"msg", "message"})
 _MODULE_NAMES = frozenset({"module", "subsys"})
@@ -183,7 +166,8 @@ def _from_pairs(pairs: Pairs, raw: str, time: datetime, form: LogFormat) -> LogL
 
 def _level(value: str) -> str:
     """slog writes levels between its own as `INFO+2`."""
-    return _LEVELS.get(value) or _LEVELS.get(re.split(r"[+-]", value, maxsplit=1)[0].lower(), "")
+    plain = re.split(r"[+-]", value, maxsplit=1)[0].lower()
+    return _KNOWN.levels.get(value) or _KNOWN.levels.get(plain, "")
 
 
 def _from_klog(line: re.Match[str], raw: str, time: datetime) -> LogLine:
@@ -332,6 +316,7 @@ _WATCH_ENDED = re.compile(r"\bwatch of \S+ (?:ended|closed)")
 class _Messages(msgspec.Struct, frozen=True):
     """The tables of `messages.toml`."""
 
+    levels: dict[str, str]
     noise: tuple[str, ...]
     ipam_messages: tuple[str, ...]
     ipam_events: dict[str, tuple[str, ...]]
@@ -341,11 +326,7 @@ class _Messages(msgspec.Struct, frozen=True):
     subcodes: dict[int, dict[int, str]]
 
 
-_KNOWN = msgspec.convert(
-    tomllib.loads(Path(__file__).with_name("messages.toml").read_text(encoding="utf-8")),
-    _Messages,
-    str_keys=True,
-)
+_KNOWN = msgspec.toml.decode(Path(__file__).with_name("messages.toml").read_bytes(), type=_Messages)
 _REASON_CODES = re.compile(
     r"notification-(sent|received|recv)\s+code (\d+)\(.*?\) subcode (\d+)\(.*\)(.*)"
 )
