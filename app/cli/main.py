@@ -78,17 +78,18 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _run(options: argparse.Namespace, given: Mapping[str, str]) -> int:
-    """Run a subcommand, or the dashboard where there is none."""
+    """Run a subcommand, or the dashboard where there is none, or a lab alone."""
     flags, config = flags_of(options, given), config_file(options)
-    if options.command == "info":
+    named = "" if options.command == "lab" else options.command
+    if named == "info":
         return _subcommand("info")(flags, config)
-    if options.command == "config":
+    if named == "config":
         return configuration.run(options.word, flags, config)
     settings = configuration.settings_of(flags, config)
     why = _no_dashboard()
-    resumes = options.command == "runbook" and options.word == "resume" and not options.output
-    if options.command and (why or not resumes):
-        return _subcommand(options.command)(options, settings)
+    resumes = named == "runbook" and options.word == "resume" and not options.output
+    if named and (why or not resumes):
+        return _subcommand(named)(options, settings)
     if why:
         sys.stderr.write(f"ciliscope: {why}, so this is `ciliscope check`\n")
         checked = grammar().parse_args(["check"])
