@@ -89,16 +89,8 @@ def method_not_allowed() -> Refusal:
 
 def too_large(version: int, current: int) -> Refusal:
     """A resourceVersion from the future, such as another cluster's."""
-    return Refusal(
-        504,
-        f"Too large resource version: {version}, current: {current}",
-        {
-            "causes": [
-                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-            ],
-            "retryAfterSeconds": 1,
-        },
-    )
+    message = f"Too large resource version: {version}, current: {current}"
+    return Refusal(504, message, made("TooLargeVersion"))
 
 
 def quoted(text: str) -> str:

@@ -17,7 +17,7 @@ from app.lab.agents import EXEC_SECONDS, Agent, Instance, Site, exec_failure
 from app.lab.cilium_stub import VERSION, Answer
 from app.lab.command_line import Request, RouteQuestion, UsageError, parse
 from app.lab.connectivity import ConnectivityTest
-from app.lab.fields import AnyAddress, data, go_duration, integer, mapping, objects, text
+from app.lab.fields import AnyAddress, data, go_duration, integer, made, mapping, objects, text
 from app.lab.kinds import CONFIG_MAPS
 from app.lab.plane import NAMESPACE
 from app.lab.prefixes import Attributes, path_attributes
@@ -131,24 +131,12 @@ class CiliumCommand:
         version = self._site.plane.version
         settings = session.settings
         families = [
-            _nonzero(
-                {
-                    "accepted": received,
-                    "advertised": advertised,
-                    "afi": afi,
-                    "received": received,
-                    "safi": "unicast",
-                }
-            )
+            _nonzero(made("FamilyCounts", afi=afi, received=received, advertised=advertised))
             for afi in settings.families
             for received, advertised in [agent.counts(instance, session, afi)]
         ]
-        restart = _nonzero(
-            {
-                "enabled": settings.restart is not None,
-                "restart-time-seconds": settings.restart or 0,
-            }
-        )
+        restarts = settings.restart is not None
+        restart = _nonzero({"enabled": restarts, "restart-time-seconds": settings.restart or 0})
         offered, heard = self._capabilities(agent, session)
         peer: JsonObject = {
             "applied-hold-time-seconds": session.applied_hold,

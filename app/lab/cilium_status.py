@@ -105,13 +105,7 @@ def _managed(plane: Plane, pod: JsonObject) -> bool:
 
 
 def _state(kind: str, owner: JsonObject) -> JsonObject:
-    daemon = kind == "DaemonSet"
-    names = {
-        "Desired": "desiredNumberScheduled" if daemon else "replicas",
-        "Ready": "numberReady" if daemon else "readyReplicas",
-        "Available": "numberAvailable" if daemon else "availableReplicas",
-        "Unavailable": "numberUnavailable" if daemon else "unavailableReplicas",
-    }
+    names = data("command", "pod_states", dict[str, dict[str, str]])[kind]
     counts = {shown: integer(owner, "status", name) for shown, name in names.items()}
     return {"Type": kind, **counts}
 
@@ -214,22 +208,13 @@ def _agent(plane: Plane, agent: Agent) -> JsonObject:
 
 def _controller(plane: Plane, agent: Agent, name: str) -> JsonObject:
     now = stamp(plane.time).replace("Z", ".000Z")
-    status: JsonObject = {
-        "failures": None,
-        "problem": None,
-        "failed": "0001-01-01T00:00:00.000Z",
-        "succeeded": now,
-    }
     since = agent.failing_since
-    if since is not None and name == _FAILING_CONTROLLER:
-        status = {
-            # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
-            "failures": isqrt(2 * int((plane.time - since).total_seconds())) + 1,
-            "problem": 'Get "http://10.96.0.1/hello": context deadline exceeded',
-            "failed": now,
-            "succeeded": stamp(since).replace("Z", ".000Z"),
-        }
-    return made("Controller", name=name, **status)
+    if since is None or name != _FAILING_CONTROLLER:
+        return made("Controller", name=name, succeeded=now)
+    # It tries again after 1 s, 2 s, 3 s … (pkg/controller/controller.go).
+    failures = isqrt(2 * int((plane.time - since).total_seconds())) + 1
+    succeeded = stamp(since).replace("Z", ".000Z")
+    return made("FailingController", name=name, failures=failures, now=now, succeeded=succeeded)
 
 
 def _ipam(plane: Plane, agent: Agent) -> JsonObject:

@@ -75,6 +75,7 @@ def install_cilium(workloads: Workloads, scenario: Scenario) -> None:
 def _node(node: Node, now: str, kubernetes: str) -> JsonObject:
     """A Talos node that is ready since `now`."""
     addresses = [{"type": "InternalIP", "address": address} for address in node.addresses]
+    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
     kinds = ("NetworkUnavailable", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     return made(
         "Node",
@@ -82,15 +83,7 @@ def _node(node: Node, now: str, kubernetes: str) -> JsonObject:
         labels=_node_labels(node.name),
         cidr=next(iter(node.pod_cidrs), ""),
         cidrs=list(node.pod_cidrs),
-        conditions=[
-            {
-                "type": kind,
-                **node_verdict(kind, True),
-                "lastHeartbeatTime": now,
-                "lastTransitionTime": now,
-            }
-            for kind in kinds
-        ],
+        conditions=[{"type": kind, **node_verdict(kind, True), **times} for kind in kinds],
         addresses=[*addresses, {"type": "Hostname", "address": node.name}],
         release=kubernetes,
     )
@@ -157,16 +150,14 @@ def _admitted_service(plane: Plane, service: JsonObject) -> JsonObject:
         node_port: JsonObject = {"nodePort": 30000 + (number * 4 + offset) % 2768}
         target = {"targetPort": port.get("port"), "protocol": "TCP"}
         ports.append({**target, **port, **(node_port if balanced else {})})
-    defaults: JsonObject = {
-        "clusterIP": cluster_ips[0],
-        "clusterIPs": list[object](cluster_ips),
-        "sessionAffinity": "None",
-        "ipFamilies": list[object](families),
-        "ipFamilyPolicy": "SingleStack",
-        "internalTrafficPolicy": "Cluster",
-    }
-    if balanced:
-        defaults |= {"externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": True}
+    defaults = made(
+        "ServiceDefaults",
+        address=cluster_ips[0],
+        addresses=cluster_ips,
+        families=families,
+        policy="Cluster" if balanced else None,
+        node_ports=balanced or None,
+    )
     namespace = text(service, "metadata", "namespace") or "default"
     metadata = {**mapping(service, "metadata"), "namespace": namespace}
     return {

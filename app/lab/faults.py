@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.lab.agents import Agent
 from app.lab.cilium_status import FROZEN
 from app.lab.defaults import components
-from app.lab.fields import go_duration, mapping, name_of, objects, seconds, text, with_status
+from app.lab.fields import go_duration, made, mapping, name_of, objects, seconds, text, with_status
 from app.lab.kinds import CONFIG_MAPS, PODS
 from app.lab.plane import NAMESPACE
 from app.lab.scenario import FaultPlan, Scenario, ScenarioError
@@ -250,12 +250,7 @@ def _image_missing(world: Simulation, plan: FaultPlan) -> Undo:
 def _without_image(pod: JsonObject) -> JsonObject:
     status = first_status(pod)
     image = text(status, "image")
-    waiting: JsonObject = {
-        "reason": "ImagePullBackOff",
-        "message": f'Back-off pulling image "{image}": ErrImagePull: rpc error: code = NotFound '
-        f'desc = failed to pull and unpack image "{image}": {image}: not found',
-    }
-    return {**status, "state": {"waiting": waiting}, "ready": False, "started": False}
+    return {**status, **made("NoImage", image=image)}
 
 
 def _upgraded(world: Simulation, plan: FaultPlan) -> Undo:

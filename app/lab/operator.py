@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from app.lab import kinds
 from app.lab.fields import (
     created,
+    data,
     labels_of,
     made,
     mapping,
@@ -132,18 +133,13 @@ class Operator:
             _overridden(instance, override) for instance in objects(config, "spec", "bgpInstances")
         ]
         existing = self._plane.get(kinds.NODE_CONFIGS, node)
-        reference: JsonObject = {
-            "apiVersion": self._plane.api_version,
-            "controller": True,
-            "kind": "CiliumBGPClusterConfig",
-            "name": name_of(config),
-            "uid": text(config, "metadata", "uid"),
-        }
-        spec: JsonObject = {"bgpInstances": instances}
+        api, uid = self._plane.api_version, text(config, "metadata", "uid")
+        reference = made("ClusterConfigReference", api=api, name=name_of(config), uid=uid)
         if existing is None:
-            existing = made("NodeConfig", api_version=self._plane.api_version, name=node)
+            existing = made("NodeConfig", api_version=api, name=node)
         metadata = {**mapping(existing, "metadata"), "ownerReferences": [reference]}
-        wanted = {**existing, "metadata": metadata, "spec": spec}
+        spec = {"bgpInstances": instances}
+        wanted: JsonObject = {**existing, "metadata": metadata, "spec": spec}
         if wanted != existing:
             self._plane.put(kinds.NODE_CONFIGS, wanted, "cilium-operator-generic")
 
@@ -193,13 +189,7 @@ def _reason(kind: str, true: bool, version: tuple[int, int], message: str) -> st
         return "ConflictingClusterConfigs" if kind == "ConflictingClusterConfig" else kind
     if kind == "MissingAuthSecret" and not true:
         return "AuthSecretNotConfigured" if message else "AuthSecretValidated"
-    reasons = {
-        "ConflictingClusterConfig": ("ClusterConfigConflict", "ClusterConfigValidated"),
-        "MissingPeerConfigs": ("PeerConfigsMissing", "PeerConfigsResolved"),
-        "NoMatchingNode": ("MatchingNodeUnavailable", "MatchingNodeSelected"),
-        "MissingAuthSecret": ("AuthSecretMissing", "AuthSecretValidated"),
-    }
-    return reasons[kind][0 if true else 1]
+    return data("cluster", "bgp_reasons", dict[str, tuple[str, str]])[kind][0 if true else 1]
 
 
 def _overridden(instance: JsonObject, override: JsonObject | None) -> JsonObject:

@@ -186,15 +186,9 @@ class Plane:
             same = before.get("status") == condition.status
             since = text(before, "lastTransitionTime") if same else stamp(self.time)
             generation = integer(stored, "metadata", "generation", default=1)
-            by_type[condition.type] = made(
-                "Condition",
-                since=since,
-                message=condition.message,
-                generation=generation if condition.reason else None,
-                reason=condition.reason or None,
-                status=condition.status,
-                type=condition.type,
-            )
+            kind = "Condition" if condition.reason else "PlainCondition"
+            values = condition._asdict()
+            by_type[condition.type] = made(kind, since=since, generation=generation, **values)
         if (listed := list(by_type.values())) != known:
             status = {**mapping(stored, "status"), "conditions": list[object](listed)}
             self.set_status(resource, stored, status)

@@ -20,7 +20,7 @@ import msgspec
 import yaml
 
 from app.lab.cilium_stub import VERSION, WITH_VALUE, Answer, parsed
-from app.lab.fields import mapping, objects, text, truth
+from app.lab.fields import made, mapping, objects, text, truth
 from app.lab.resources import preference
 from app.lab.store import (
     CannotServe,
@@ -183,12 +183,8 @@ class RecordedBodies:
             path = f"/apis/{group.get('name')}"
             found[path] = {"kind": "APIGroup", "apiVersion": "v1", **group}
             for version in objects(group, "versions"):
-                found[f"/apis/{version.get('groupVersion')}"] = {
-                    "kind": "APIResourceList",
-                    "apiVersion": "v1",
-                    "groupVersion": version.get("groupVersion"),
-                    "resources": [],
-                }
+                name = text(version, "groupVersion")
+                found[f"/apis/{name}"] = made("NoResources", group_version=name)
         return {path: msgspec.json.encode(document) for path, document in found.items()}
 
     def _resource(self, key: ResourceKey, versions: tuple[str, ...]) -> Resource:

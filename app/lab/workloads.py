@@ -174,24 +174,20 @@ class Workloads:
         started = text(status, "state", "running", "startedAt") or stamp(self.plane.time)
         uid = text(pod, "metadata", "uid")
         name = text(status, "name")
-        message = (
-            f"back-off {back_off} restarting failed container={name} "
-            f"pod={name_of(pod)}_{NAMESPACE}({uid})"
-        )
+        where = f"container={name} pod={name_of(pod)}_{NAMESPACE}({uid})"
+        message = f"back-off {back_off} restarting failed {where}"
         log = self.plane.logs.of(NAMESPACE, name_of(pod), name)
         if log is not None:
             # While a container is held back, its last log is both the present and the previous.
             kept = ContainerLog(log.lines, list(log.lines))
             self.plane.logs.load(NAMESPACE, name_of(pod), name, kept)
-        changed: JsonObject = {
-            **status,
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
-            "lastState": self._terminated(exit_code, started),
-            "ready": False,
-            "restartCount": integer(status, "restartCount") + 1,
-            "started": False,
-        }
-        self.set_container(pod, changed, ready=False)
+        changed = made(
+            "Crashed",
+            message=message,
+            last=self._terminated(exit_code, started),
+            restarts=integer(status, "restartCount") + 1,
+        )
+        self.set_container(pod, {**status, **changed}, ready=False)
         self.event(pod, "BackOff", message.capitalize(), "Warning")
 
     def recover(self, pod: JsonObject) -> None:
@@ -362,12 +358,7 @@ def node_verdict(kind: str, ready: bool) -> JsonObject:
 
 
 def _pod_conditions(now: str, ready: bool) -> list[object]:
-    word = "True" if ready else "False"
-    states = {"Initialized": "True", "PodScheduled": "True", "ContainersReady": word, "Ready": word}
-    return [
-        {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": now}
-        for kind, status in states.items()
-    ]
+    return data("cluster", "pod_conditions", list[object], ready=str(ready), now=now)
 
 
 def _numbers(status: JsonObject) -> JsonObject:
@@ -430,11 +421,7 @@ def _put_slice(workloads: Workloads, service: JsonObject, endpoints: list[object
     namespace, name = key_of(service)
     uid = text(service, "metadata", "uid")
     ports = [
-        {
-            "name": text(port, "name"),
-            "protocol": text(port, "protocol"),
-            "port": port.get("targetPort"),
-        }
+        {**{key: text(port, key) for key in ("name", "protocol")}, "port": port.get("targetPort")}
         for port in objects(service, "spec", "ports")
     ]
     labels: JsonObject = {
