@@ -6,6 +6,7 @@ the command and its effects; a consent is good for one run.
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -28,7 +29,6 @@ from collectors.cilium.connectivity import (
     Summary,
     TestFailed,
     TestStarted,
-    command_text,
     effects,
 )
 from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
@@ -68,8 +68,8 @@ def proposal(settings: Settings, plan: ConnectivityPlan | None = None, *, contex
     return Proposal(
         plan,
         effects(plan),
-        command_text((*aimed, *plan.argv)),
-        command_text((*aimed, *plan.cleanup_argv)),
+        shlex.join((*aimed, *plan.argv)),
+        shlex.join((*aimed, *plan.cleanup_argv)),
         obstacle,
         here,
     )

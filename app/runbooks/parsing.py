@@ -221,7 +221,6 @@ Place: TypeAlias = tuple[str | int, ...]
 
 _PLACE = re.compile(r" - at `(?P<where>[^`]*)`$")
 _PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _NOT_ONE_OF = "Invalid enum value"
 _WANTED_TEXT = "Expected `str`, got `"
@@ -262,7 +261,7 @@ def parse(
     `file` is how errors call it, `name` what the runbook is called.
     """
     tree, source = _tree(text, file)
-    if not _NAME.fullmatch(name):
+    if not _ID.fullmatch(name):
         shown = "its name must be words of small letters and digits, joined by `-`"
         raise source.refuse((), shown)
     if not isinstance(tree, dict):

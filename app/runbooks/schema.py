@@ -20,6 +20,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from app.diagnosis.service_path.path import HopName
 from app.model.case import Case
 from app.model.finding import Ref
+from app.model.lbipam import parse_address
 from app.report.tables import WORDS
 from app.state.kinds import NODES, POOLS, SERVICES, Kind
 
@@ -240,18 +241,10 @@ def has_form(kind: ParameterKind, text: str) -> bool:
         return len([part for part in text.split("/") if part]) == 2 and text.count("/") == 1
     if kind == "session":
         node, _, peer = text.partition("/")
-        return bool(node) and _is_address(peer)
+        return bool(node) and parse_address(peer) is not None
     if kind == "address":
-        return _is_address(text)
+        return parse_address(text) is not None
     return bool(text.strip()) and "/" not in text
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def refs(kind: ParameterKind, name: str, case: Case) -> frozenset[Ref]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +24,7 @@ from msgspec import Struct, structs
 
 from app.config.settings import config_path
 from app.config.state_dir import make_private, read_up_to, state_folder
+from app.model.lbipam import Address, parse_address
 from app.report.json import indented
 from app.runbooks.engine import Back, Begun, Entry, Moved, Resumed, Run, Skipped
 from app.runbooks.library import Library
@@ -51,10 +51,10 @@ def without_secrets(text: str) -> str:
 
 def hider(*, addresses: bool) -> Callable[[str], str]:
     """What makes texts fit for others; `addresses`: numbers stand for these, the same in all."""
-    numbers: dict[IPv4Address | IPv6Address, int] = {}
+    numbers: dict[Address, int] = {}
 
     def number(text: str) -> str:
-        address = _address(text)
+        address = parse_address(text)
         if address is None:
             return text
         return f"(address {numbers.setdefault(address, len(numbers) + 1)})"
@@ -89,16 +89,13 @@ def _within(text: str, before: str) -> tuple[int, int]:
     ends = [len(text) - cut for cut in range(len(text) - len(text.rstrip(":.")) + 1)]
     for first in starts:
         for last in ends:
-            if first < last and ":" in text[first:last] and _address(text[first:last]) is not None:
+            if (
+                first < last
+                and ":" in text[first:last]
+                and parse_address(text[first:last]) is not None
+            ):
                 return first, last
     return 0, 0
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
 
 
 SCHEMA_VERSION = 1

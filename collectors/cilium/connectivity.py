@@ -22,7 +22,6 @@ cilium-cli/connectivity/check/{context,test,logging,deployment}.go, 0.15 to 0.19
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -104,11 +103,6 @@ def effects(plan: ConnectivityPlan) -> tuple[str, ...]:
         "minutes": plan.minutes,
     }
     return tuple(text.format_map(said) for name, text in _EFFECTS.items() if name not in left_out)
-
-
-def command_text(words: Collection[str]) -> str:
-    """A command as one types it in a shell."""
-    return shlex.join(words)
 
 
 def deletion(

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
@@ -212,7 +213,7 @@ class Cleanup:
 
     def by_hand(self, made: Collection[str]) -> str:
         """The command that removes exactly these namespaces."""
-        return connectivity.command_text(connectivity.deletion(made, self.kubeconfig, self.context))
+        return shlex.join(connectivity.deletion(made, self.kubeconfig, self.context))
 
     async def remove(self, made: Collection[str]) -> connectivity.CleanedUp:
         """Remove what a run has made. Cancelling it ends the command, and leaves the rest."""
@@ -390,7 +391,7 @@ class ConnectivityRun:
         if set(said) >= _HELP:
             unknown = "it printed its help"
         if unknown and not self._made:
-            words = connectivity.command_text(self._cleanup.plan.argv)
+            words = shlex.join(self._cleanup.plan.argv)
             return connectivity.Refused(
                 f"the cilium program does not know `{words}`: {shortened(unknown)}"
             )

@@ -28,7 +28,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from collectors.kubernetes.answers import ApiError, shortened
-from collectors.kubernetes.kubeconfig import Access, Cluster, Exec
+from collectors.kubernetes.kubeconfig import Access, Cluster, Exec, unreadable
 from collectors.process import CommandFailure, CommandMissing, Completed, run
 from collectors.source import Reason
 
@@ -328,11 +328,9 @@ def file_or_data(path: str, data: str, what: str) -> bytes:
             return base64.b64decode("".join(data.split()), validate=True)
         return Path(path).read_bytes() if path else b""
     except (binascii.Error, ValueError):
-        raise ApiError(Reason.UNREADABLE, f"The {what} in the kubeconfig is not base64") from None
+        raise unreadable(f"The {what} in the kubeconfig is not base64") from None
     except OSError as problem:
-        raise ApiError(
-            Reason.UNREADABLE, f"The {what} cannot be read: {path}: {problem.strerror}"
-        ) from None
+        raise unreadable(f"The {what} cannot be read: {path}: {problem.strerror}") from None
 
 
 def usable_token(token: str, origin: str) -> str:
@@ -398,8 +396,7 @@ def transport_of(access: Access, credential: Credential, environ: Mapping[str, s
         key = file_or_data(user.client_key, user.client_key_data, f"client-key {whose}")
     if b"ENCRYPTED" in key:
         # OpenSSL would ask for its password on the terminal.
-        raise ApiError(
-            Reason.UNREADABLE,
+        raise unreadable(
             f"The client-key of user {access.user_name!r} is encrypted, which kubectl cannot read "
             "either: decrypt it, or use a credential plugin",
         )
@@ -436,14 +433,12 @@ def _impersonation(access: Access) -> tuple[tuple[str, str], ...]:
     ]
     present = tuple((name, value) for name, value in headers if value)
     if present and not user.impersonate:
-        raise ApiError(
-            Reason.UNREADABLE,
+        raise unreadable(
             f"The user {access.user_name!r} in {access.origin} sets `as-…` without `as`: "
             "name the user to impersonate",
         )
     if any(not value.isprintable() for _, value in present):
-        raise ApiError(
-            Reason.UNREADABLE,
+        raise unreadable(
             f"The user {access.user_name!r} in {access.origin} has unprintable text under `as`",
         )
     return present
@@ -477,8 +472,7 @@ def _supported(proxy: str, origin: str) -> str:
     if usable:
         return proxy
     what = f"a {scheme} proxy" if scheme else "no proxy address"
-    raise ApiError(
-        Reason.UNREADABLE,
+    raise unreadable(
         f"{origin} names {what}, which is not supported: use an http:// or https:// proxy",
     )
 

@@ -200,13 +200,13 @@ def _read(path: Path) -> _File:
     try:
         file = msgspec.convert(document, _File)
     except (msgspec.ValidationError, RecursionError) as problem:
-        raise _unreadable(f"The kubeconfig {path} is not a kubeconfig: {problem}") from None
+        raise unreadable(f"The kubeconfig {path} is not a kubeconfig: {problem}") from None
     lists = {"contexts": file.contexts, "clusters": file.clusters, "users": file.users}
     for kind, entries in lists.items():
         names = [entry.name for entry in entries or ()]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise _unreadable(f"The kubeconfig {path} has two entries named {twice!r} in {kind}")
+            raise unreadable(f"The kubeconfig {path} has two entries named {twice!r} in {kind}")
     return file
 
 
@@ -223,9 +223,9 @@ def _document(path: Path) -> object:
     try:
         document: object = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - safe
     except OSError as problem:
-        raise _unreadable(f"The kubeconfig {path} cannot be read: {problem.strerror}") from None
+        raise unreadable(f"The kubeconfig {path} cannot be read: {problem.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise _unreadable(f"The kubeconfig {path} is not YAML{_place(problem)}") from None
+        raise unreadable(f"The kubeconfig {path} is not YAML{_place(problem)}") from None
     return document
 
 
@@ -237,6 +237,8 @@ def _place(problem: Exception) -> str:
     return f"{place}: {said}" if isinstance(said, str) else place
 
 
+_CLUSTER_FILES = ("certificate_authority",)
+_USER_FILES = ("token_file", "client_certificate", "client_key")
 _Holder = TypeVar("_Holder", Cluster, User)
 _Entry = TypeVar("_Entry", _NamedCluster, _NamedUser, _NamedContext)
 
@@ -254,14 +256,14 @@ def _select(files: _Files, paths: list[Path], wanted: str | None) -> Access:
     contexts = [entry.name for _, file in files for entry in file.contexts or ()]
     known = f"it has: {', '.join(map(one_line, contexts))}" if contexts else "it has no contexts"
     if not name:
-        raise _unreadable(f"The kubeconfig {where} sets no current-context; {known}")
+        raise unreadable(f"The kubeconfig {where} sets no current-context; {known}")
     found = _first(files, lambda file: file.contexts, name)
     if found is None:
-        raise _unreadable(f"The kubeconfig {where} has no context {one_line(name)!r}; {known}")
+        raise unreadable(f"The kubeconfig {where} has no context {one_line(name)!r}; {known}")
     context_path, context = found[0], found[1].context
     cluster = _first(files, lambda file: file.clusters, context.cluster)
     if cluster is None:
-        raise _unreadable(
+        raise unreadable(
             f"The context {name!r} in {context_path} names the cluster {context.cluster!r}, "
             f"which {where} does not describe"
         )
@@ -283,16 +285,10 @@ def _resolved(
     paths: list[Path],
 ) -> Access:
     cluster_base, user_base = (Path.cwd() / path.parent for path in (cluster[0], user[0]))
-    absolute_cluster = _absolute(cluster[1].cluster, cluster_base, "certificate_authority")
-    absolute_user = _absolute(
-        user[1].user or User(), user_base, "token_file", "client_certificate", "client_key"
-    )
-    named = (
-        absolute_cluster.certificate_authority,
-        absolute_user.token_file,
-        absolute_user.client_certificate,
-        absolute_user.client_key,
-    )
+    absolute_cluster = _absolute(cluster[1].cluster, cluster_base, _CLUSTER_FILES)
+    absolute_user = _absolute(user[1].user or User(), user_base, _USER_FILES)
+    named = [getattr(absolute_cluster, field) for field in _CLUSTER_FILES]
+    named += [getattr(absolute_user, field) for field in _USER_FILES]
     return Access(
         context=one_line(name),
         cluster_name=one_line(context.cluster),
@@ -316,14 +312,14 @@ def _server(entry: _NamedCluster, path: Path) -> str:
         usable = False
     if usable and server.isprintable():
         return server
-    raise _unreadable(
+    raise unreadable(
         f"The cluster {entry.name!r} in {path} has the server "
         f"{entry.cluster.server!r}, "
         "which is not an http:// or https:// address"
     )
 
 
-def _absolute(part: _Holder, base: Path, *fields: str) -> _Holder:
+def _absolute(part: _Holder, base: Path, fields: Iterable[str]) -> _Holder:
     """The same with absolute paths in these fields."""
     paths = {name: str(base / path) for name in fields if (path := getattr(part, name))}
     return msgspec.structs.replace(part, **paths)
@@ -337,12 +333,12 @@ def _in_cluster(
     token, authority = account / "token", account / "ca.crt"
     looked = os.pathsep.join(map(str, paths))
     if not host or not token.exists():
-        raise _unreadable(
+        raise unreadable(
             f"There is no kubeconfig: {looked} does not exist; "
             "name one with --kubeconfig or KUBECONFIG"
         )
     if context:
-        raise _unreadable(f"There is no context {context!r}: {looked} does not exist")
+        raise unreadable(f"There is no context {context!r}: {looked} does not exist")
     own = account / "namespace"
     try:
         namespace = own.read_text(encoding="utf-8").strip() if own.exists() else ""
@@ -370,5 +366,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _unreadable(message: str) -> ApiError:
+def unreadable(message: str) -> ApiError:
+    """The error about what a kubeconfig, or a file that it names, says."""
     return ApiError(Reason.UNREADABLE, message)
