@@ -61,18 +61,12 @@ async def _read(wiring: Wiring, deadline: float) -> Snapshot:
 def _code(code: str, output: str) -> int:
     entry = catalog.code(code)
     if output == "json":
+        names = ("code", "category", "title", "severities", "meaning", "check", "fix", "source")
         document = {
             "schemaVersion": SCHEMA_VERSION,
             "kind": "Code",
-            "code": entry.code,
-            "category": entry.category,
-            "title": entry.title,
-            "severities": [str(severity) for severity in entry.severities],
-            "meaning": entry.meaning,
-            "check": entry.check,
-            "fix": entry.fix,
-            "source": entry.source,
-            "followsFrom": list(entry.follows_from),
+            **{name: getattr(entry, name) for name in names},
+            "followsFrom": entry.follows_from,
             "docs": docs_page(entry.code),
         }
         print_bytes(indented(document))

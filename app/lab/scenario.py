@@ -186,7 +186,8 @@ def read_scenario(name_or_path: str) -> Scenario:
         document["generate"] = {**mapping(document, "generate"), **_parameters(path, parameters)}
     document["name"] = path.stem
     for entry in objects(document, "manifests"):
-        _check_manifest(path, entry)
+        if not text(entry, "kind") or not text(entry, "metadata", "name"):
+            raise ScenarioError(f"{path}: a manifest needs `kind` and `metadata.name`: {entry!r}")
     try:
         scenario = msgspec.convert(document, Scenario)
         _check_values(scenario)
@@ -296,11 +297,6 @@ def _extended(base: JsonObject, document: JsonObject) -> JsonObject:
 def identity(manifest: JsonObject) -> str:
     """`Kind/name` or `Kind/namespace/name`."""
     return "/".join(filter(None, (text(manifest, "kind"), *key_of(manifest))))
-
-
-def _check_manifest(path: Path, manifest: JsonObject) -> None:
-    if not text(manifest, "kind") or not text(manifest, "metadata", "name"):
-        raise ScenarioError(f"{path}: a manifest needs `kind` and `metadata.name`: {manifest!r}")
 
 
 def _parameters(path: Path, parameters: str) -> JsonObject:

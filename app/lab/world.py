@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from app.lab import defaults, faults, kinds
+from app.lab import defaults, faults, kinds, workloads
 from app.lab.agents import Agent
 from app.lab.cilium import CiliumCommand
 from app.lab.cilium_stub import Answer
@@ -49,14 +49,6 @@ from app.lab.scenario import (
 )
 from app.lab.sessions import Router
 from app.lab.store import Clock, Cluster, JsonObject, Logs, ResourceKey, Store, stamp
-from app.lab.workloads import (
-    CiliumEndpoints,
-    Workloads,
-    back,
-    back_generated,
-    container_runs,
-    container_started,
-)
 
 _STEP = 0.5
 """Longest wall time between two looks at what is due, in seconds."""
@@ -104,8 +96,8 @@ class Simulation:
         self.routers = {router.address: router for router in routers}
         self.prefixes = Prefixes(self.plane)
         self.operator = Operator(self.plane)
-        self.workloads = Workloads(self.plane)
-        self.endpoints = CiliumEndpoints(self.plane)
+        self.workloads = workloads.Workloads(self.plane)
+        self.endpoints = workloads.CiliumEndpoints(self.plane)
         self.agents: dict[str, Agent] = {}
         """By pod name."""
         self.dark: set[str] = set()
@@ -222,8 +214,8 @@ class Simulation:
         if agent is None:
             agent = Agent(self.plane, self.prefixes, self.routers, node, name)
             self.agents[name] = agent
-        runs = container_runs(pod) and node not in self.dark
-        started = container_started(pod)
+        runs = workloads.container_runs(pod) and node not in self.dark
+        started = workloads.container_started(pod)
         if agent.running and (not runs or started != self._started.get(name, started)):
             agent.stop()
         if runs and not agent.running:
@@ -234,7 +226,7 @@ class Simulation:
         leaders = [
             pod
             for pod in self.workloads.pods("io.cilium/app", "operator")
-            if container_runs(pod) and text(pod, "spec", "nodeName") not in self.dark
+            if workloads.container_runs(pod) and text(pod, "spec", "nodeName") not in self.dark
         ]
         if not leaders:
             if self.operator.running:
@@ -242,7 +234,7 @@ class Simulation:
                 self.operator.stop()
             return
         leader = name_of(leaders[0])
-        started = container_started(leaders[0])
+        started = workloads.container_started(leaders[0])
         if self.operator.running and self._started.get("operator") == started:
             return
         self._started["operator"] = started
@@ -362,10 +354,10 @@ class World(Simulation):
         """Give a service its endpoints in this scenario."""
         nodes = self.scenario.backends.get("/".join(key_of(service)))
         if nodes is not None:
-            back(self.workloads, service, nodes)
+            workloads.back(self.workloads, service, nodes)
         elif labels_of(service).get("io.cilium/lb-ipam-pool") == defaults.GENERATED_POOL:
             place = len(self.plane.all(kinds.SERVICES)) % len(self._nodes)
-            back_generated(self.workloads, service, self._nodes[place])
+            workloads.back_generated(self.workloads, service, self._nodes[place])
 
     def _resource(self, obj: JsonObject) -> ResourceKey:
         kind = text(obj, "kind")
@@ -444,7 +436,8 @@ class World(Simulation):
         pods = [
             pod
             for pod in self.store.all(kinds.PODS, NAMESPACE)
-            if container_runs(pod) and labels_of(pod).get("app.kubernetes.io/name") not in apart
+            if workloads.container_runs(pod)
+            and labels_of(pod).get("app.kubernetes.io/name") not in apart
         ]
         if pods:
             self.workloads.restart(self.plane.random.choice(pods))

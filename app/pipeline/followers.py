@@ -16,15 +16,7 @@ from app.model.session_causes import FLAP_WINDOW
 from app.model.session_history import FOLLOWED, FlapLedger, agent_logs, sights
 from app.model.sessions import UNKNOWN, Session, sessions
 from app.pipeline.sources import Wiring
-from app.state.kinds import (
-    AGENT_LOGS,
-    BGP_PEERS,
-    CILIUM_NODES,
-    NODE_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    ROUTES,
-)
+from app.state import kinds
 from app.state.monitor import Monitor
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.records import Pod
@@ -48,7 +40,7 @@ async def read_all(wiring: Wiring, monitor: Monitor) -> None:
     """
     for feed in (*wiring.feeds(), *wiring.own_version()):
         monitor.attach(feed)
-    with monitor.demand(*ROUTES):
+    with monitor.demand(*kinds.ROUTES):
         async with asyncio.TaskGroup() as group:
             group.create_task(wiring.run(monitor))
             group.create_task(follow_suspects(wiring, monitor))
@@ -62,7 +54,9 @@ async def follow_suspects(wiring: Wiring, monitor: Monitor) -> None:
     clock = asyncio.get_running_loop().time
     try:
         async for snapshot in monitor.snapshots():
-            inputs = [snapshot.records[kind] for kind in (NODE_CONFIGS, BGP_PEERS, PODS)]
+            inputs = [
+                snapshot.records[kind] for kind in (kinds.NODE_CONFIGS, kinds.BGP_PEERS, kinds.PODS)
+            ]
             same = len(seen) == len(inputs) and all(map(is_, seen, inputs))
             if same and clock() - looked < PAUSE:
                 continue
@@ -140,9 +134,9 @@ def _make_room(attached: dict[str, _Log], wanted: Mapping[str, Pod]) -> bool:
     return True
 
 
-WITNESSES = (NODE_CONFIGS, BGP_PEERS)
+WITNESSES = (kinds.NODE_CONFIGS, kinds.BGP_PEERS)
 """Kinds that tell of sessions; when they were read bounds when one was lost."""
-RECORDS = (*WITNESSES, PODS, CILIUM_NODES, PEERING_POLICIES, AGENT_LOGS)
+RECORDS = (*WITNESSES, kinds.PODS, kinds.CILIUM_NODES, kinds.PEERING_POLICIES, kinds.AGENT_LOGS)
 """Kinds whose records tell that a session was lost, or how far to believe who tells it."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.config.settings import Settings
@@ -42,12 +41,6 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Followed:
-    aim: Aim
-    source: FollowedLog
-
-
 def cilium_cli(settings: Settings) -> CiliumCli:
     """The `cilium` command, as the settings want it."""
     return CiliumCli(
@@ -70,7 +63,7 @@ class Wiring:
         self._patience = patience
         self._session = ApiSession(settings.kubeconfig, settings.context)
         self._operator = Aim()
-        self._agents: dict[str, _Followed] = {}
+        self._agents: dict[str, tuple[Aim, FollowedLog]] = {}
         at = settings.at
         self.clock: Clock = wall_clock if at is None else lambda: at
         """What time it is: now, or the moment that the settings name."""
@@ -107,8 +100,8 @@ class Wiring:
             aim.move(target_of(pod, AGENT_CONTAINER))
             label = f"agent log {node}"
             source = FollowedLog(self._session, aim, kind=AGENT_LOGS.name, label=label)
-            self._agents[node] = _Followed(aim, source)
-        return Feed(self._agents[node].source, LOG_SILENCE, heartbeat=VersionSource.label)
+            self._agents[node] = (aim, source)
+        return Feed(self._agents[node][1], LOG_SILENCE, heartbeat=VersionSource.label)
 
     async def read_object(self, ref: Ref) -> str:
         """One object as printable YAML; where it cannot be read, a sentence that says why."""
@@ -176,9 +169,9 @@ class Wiring:
             seen = (snapshot.records[PODS], snapshot.records[LEASES])
             leader = leader_pod(operator_lease(snapshot), snapshot.records[PODS].values())
             self._operator.move(target_of(leader, OPERATOR_CONTAINER) if leader else None)
-            for node, followed in self._agents.items():
+            for node, (aim, _) in self._agents.items():
                 agent = snapshot.agents_by_node.get(node)
-                followed.aim.move(target_of(agent, AGENT_CONTAINER) if agent else None)
+                aim.move(target_of(agent, AGENT_CONTAINER) if agent else None)
 
 
 def _answered(snapshot: Snapshot, kind: Kind[object]) -> bool:

@@ -18,19 +18,7 @@ from app.runbooks.engine import Hand, Ran
 from app.runbooks.schema import StepVerdict
 from app.state.kinds import NODES
 from app.state.snapshot import Snapshot
-from collectors.cilium.connectivity import (
-    CleanedUp,
-    ConnectivityPlan,
-    Consent,
-    Ended,
-    Line,
-    Progress,
-    Refused,
-    Summary,
-    TestFailed,
-    TestStarted,
-    effects,
-)
+from collectors.cilium import connectivity
 from collectors.cilium.connectivity_test import Cleanup, ConnectivityRun, namespaces_of
 from collectors.kubernetes.api import ApiSession
 
@@ -43,7 +31,7 @@ _REPLAY = "this is a recording, which nothing can be run in"
 class Proposal:
     """What somebody is asked to consent to."""
 
-    plan: ConnectivityPlan
+    plan: connectivity.ConnectivityPlan
     effects: tuple[str, ...]
     """What it does to the cluster, one sentence each."""
     command: str
@@ -56,18 +44,20 @@ class Proposal:
     """Where it runs; the context is named, so that no other can become the current one."""
 
 
-def proposal(settings: Settings, plan: ConnectivityPlan | None = None, *, context: str) -> Proposal:
+def proposal(
+    settings: Settings, plan: connectivity.ConnectivityPlan | None = None, *, context: str
+) -> Proposal:
     """What would be run in the cluster of a context: the one that is shown ("" in a pod).
 
     Pure. None is the basic plan.
     """
-    plan = plan or ConnectivityPlan()
+    plan = plan or connectivity.ConnectivityPlan()
     here = replace(settings, context=context or None)
     aimed = cilium_cli(here).aimed
     obstacle = _REPLAY if here.at is not None else "" if here.cli else _OFF
     return Proposal(
         plan,
-        effects(plan),
+        connectivity.effects(plan),
         shlex.join((*aimed, *plan.argv)),
         shlex.join((*aimed, *plan.cleanup_argv)),
         obstacle,
@@ -77,7 +67,7 @@ def proposal(settings: Settings, plan: ConnectivityPlan | None = None, *, contex
 
 @asynccontextmanager
 async def connectivity_run(
-    proposed: Proposal, *, consent: Consent
+    proposed: Proposal, *, consent: connectivity.Consent
 ) -> AsyncGenerator[ConnectivityRun, None]:
     """The run that was proposed and consented to; `progress` of it starts it.
 
@@ -118,14 +108,16 @@ Spawn = Callable[["Trial", Hand, str], object]
 """Has a trial run, for a step, beside everything else."""
 
 
-def plan_for(snapshot: Snapshot) -> ConnectivityPlan:
+def plan_for(snapshot: Snapshot) -> connectivity.ConnectivityPlan:
     """What the test is to do in a cluster.
 
     Talos has Pod Security enforce `baseline` in every namespace that is not labelled otherwise, so
     there the test's namespaces are (`docs/cilium.md`, "The connectivity test").
     """
     systems = (node.status.node_info.os_image for node in snapshot.records[NODES].values())
-    return ConnectivityPlan(privileged=any(name.startswith("Talos") for name in systems))
+    return connectivity.ConnectivityPlan(
+        privileged=any(name.startswith("Talos") for name in systems)
+    )
 
 
 def _nowhere(*_: object) -> None:
@@ -148,7 +140,7 @@ class Trial:
         """Which test it is at: `test 3 of 12: no-policies`."""
         self.running = False
         self.cancelled = False
-        self._failed: list[TestFailed] = []
+        self._failed: list[connectivity.TestFailed] = []
         self._summary = ""
         self._cancel: Callable[[], None] | None = None
 
@@ -184,9 +176,9 @@ class Trial:
             self.running = False
             return StepVerdict.UNKNOWN, self.obstacle
         self.running, cleaned = True, ""
-        last: Refused | Ended | None = None
+        last: connectivity.Refused | connectivity.Ended | None = None
         try:
-            consent = Consent(asked_at=hand.at, by=hand.by)
+            consent = connectivity.Consent(asked_at=hand.at, by=hand.by)
             async with connectivity_run(self.proposal, consent=consent) as run:
                 self._cancel = run.cancel
                 if self.cancelled:
@@ -194,9 +186,9 @@ class Trial:
                 async with aclosing(run.progress()) as shown:
                     async for each in shown:
                         self._note(each)
-                        if isinstance(each, Refused | Ended):
+                        if isinstance(each, connectivity.Refused | connectivity.Ended):
                             last = each
-                        elif isinstance(each, CleanedUp):
+                        elif isinstance(each, connectivity.CleanedUp):
                             cleaned = each.text
                         changed()
         finally:
@@ -214,22 +206,24 @@ class Trial:
         if self._cancel is not None:
             self._cancel()
 
-    def _note(self, progress: Progress) -> None:
+    def _note(self, progress: connectivity.Progress) -> None:
         match progress:
-            case Line(text):
+            case connectivity.Line(text):
                 self.lines.append(text)
                 self.printed += 1
-            case TestStarted(name, number, total):
+            case connectivity.TestStarted(name, number, total):
                 self.stage = f"test {number} of {total}: {name}" if total else name
-            case TestFailed():
+            case connectivity.TestFailed():
                 self._failed.append(progress)
-            case Summary(text=text):
+            case connectivity.Summary(text=text):
                 self._summary = text
-            case Ended():
+            case connectivity.Ended():
                 self.stage = "it is over; what it made is being removed"
 
-    def _outcome(self, last: Refused | Ended | None, cleaned: str) -> tuple[StepVerdict, str]:
-        if last is None or isinstance(last, Refused):
+    def _outcome(
+        self, last: connectivity.Refused | connectivity.Ended | None, cleaned: str
+    ) -> tuple[StepVerdict, str]:
+        if last is None or isinstance(last, connectivity.Refused):
             return StepVerdict.UNKNOWN, last.why if last else "it did not end"
         if last.code == 0:
             return StepVerdict.PASS, _joined(self._summary or "all tests passed", cleaned)

@@ -164,25 +164,9 @@ def _line(entry: LogEntry) -> str:
     return one_line("  ".join(filter(None, (stamp, entry.node, event(entry.line)))))
 
 
-Role: TypeAlias = Literal[
-    "ask",
-    "turned",
-    "verdict",
-    "finding",
-    "evidence",
-    "remedy",
-    "read",
-    "manual",
-    "choice",
-    "answer",
-    "action",
-    "effect",
-    "command",
-    "panel",
-    "row",
-    "note",
-    "wait",
-]
+_Found: TypeAlias = Literal["ask", "turned", "verdict", "finding", "evidence", "remedy", "read"]
+_ByHand: TypeAlias = Literal["manual", "choice", "answer", "action", "effect", "command"]
+Role: TypeAlias = _Found | _ByHand | Literal["panel", "row", "note", "wait"]
 
 EVIDENCE = 4
 """Observations shown of each finding; the transcript has all."""

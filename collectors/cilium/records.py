@@ -232,12 +232,6 @@ class RouteCount(RecordPart, frozen=True):
     advertised: int = 0
 
 
-class AppliedTimers(RecordPart, frozen=True):
-    """Timers in force, in seconds; 0 until a session is negotiated."""
-
-    applied_hold_time_seconds: int = 0
-
-
 class NodePeerStatus(RecordPart, frozen=True):
     """A session as its agent last wrote it into the API. A dead agent corrects nothing."""
 
@@ -246,7 +240,6 @@ class NodePeerStatus(RecordPart, frozen=True):
     peer_asn: int = msgspec.field(default=0, name="peerASN")
     peering_state: str = ""
     established_time: datetime | None = None
-    timers: AppliedTimers = AppliedTimers()
     route_count: tuple[RouteCount, ...] = ()
 
 
