@@ -26,11 +26,7 @@ from app.report.columns import Cell, Column, Row
 from app.report.explanation import code_lines, explanation_lines
 from app.report.finding_lines import SCREEN, section
 from app.report.lines import NOTHING, Line, Span, Tone, age_of, lines_of, plain, time_of_day
-from app.state.kinds import (
-    EVENTS,
-    NODE_CONFIGS,
-    OF_OBJECT,
-)
+from app.state.kinds import EVENTS, NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot, State
 from collectors.kubernetes.records import Pod
 from screens.base.cluster_screen import ClusterLink, ClusterScreen

@@ -21,15 +21,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from app.lab.access import (
-    BadSelector,
-    Refusal,
-    Selection,
-    Target,
-    not_found,
-    selection,
-    too_large,
-)
+from app.lab.access import BadSelector, Refusal, Selection, Target, not_found, selection, too_large
 from app.lab.fields import key_of, mapping, objects, text
 from app.lab.store import Cluster, Event, Expired, JsonObject, stamp
 

@@ -11,11 +11,7 @@ from textual.binding import ActiveBinding, Binding
 
 from app.model.health import cilium_version
 from app.report.lines import Line, Span, Tone, age_of, cut, length
-from app.state.kinds import (
-    CLI_VERSION,
-    VERSION,
-    Kind,
-)
+from app.state.kinds import CLI_VERSION, VERSION, Kind
 from app.state.snapshot import Snapshot, SourceHealth, State
 from screens.widgets.live_text import joined
 
