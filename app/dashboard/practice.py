@@ -238,7 +238,7 @@ def _runs(practice: Practice, library: Library, view: View | None, actor: Hand) 
     """Each runbook that leads to the fault, with its steps."""
     lines = (
         (view and _followed_now(code, practice, library, view, actor))
-        or _to_begin_with(code, library)
+        or next((f":run {runbook.name}" for runbook in fitting(library, code)), "")
         for code in practice.codes
     )
     yield from dict.fromkeys(filter(None, lines)) or ("none: :check has what was found",)
@@ -264,11 +264,6 @@ def _leading(run: Run, practice: Practice) -> Iterator[str]:
             yield f"{_step(run, step.id)} ({', '.join(shown)})"
             return
         yield _step(run, step.id)
-
-
-def _to_begin_with(code: str, library: Library) -> str:
-    """The runbook to begin with at a code that is not found in the cluster."""
-    return next((f":run {runbook.name}" for runbook in fitting(library, code)), "")
 
 
 def _clock(seconds: float) -> str:

@@ -85,7 +85,7 @@ def _known(
         services=services,
         pools=tuple(pools),
         prefix=prefix,
-        announcers=_announcers(case, prefix),
+        announcers=scene(case).tables[6 if ":" in prefix else 4].nodes.get(prefix, ()),
         asked_by=_asking(case, prefix),
         reach=_reach(case, prefix, meant),
         peers=_peers(case, prefix),
@@ -156,10 +156,6 @@ def _meets(ranges: tuple[AddressRange, ...], prefix: Prefix) -> bool:
         and int(found.last) >= int(prefix.network_address)
         for found in ranges
     )
-
-
-def _announcers(case: Case, prefix: str) -> tuple[str, ...]:
-    return scene(case).tables[6 if ":" in prefix else 4].nodes.get(prefix, ())
 
 
 POD_NETWORKS = ("cluster-pool", "kubernetes")

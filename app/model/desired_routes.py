@@ -397,7 +397,13 @@ def _groups(found: Iterable[Peering]) -> tuple[PeerGroup, ...]:
     drafts: list[tuple[Peering, list[Peering]]] = []
     for peering in found:
         for first, members in drafts:
-            if _alike(first, peering):
+            if (
+                first.plane == peering.plane
+                and first.peer_config == peering.peer_config
+                and first.problem == peering.problem
+                and first.certain == peering.certain
+                and (first.families is peering.families or first.families == peering.families)
+            ):
                 members.append(peering)
                 break
         else:
@@ -414,16 +420,6 @@ def _groups(found: Iterable[Peering]) -> tuple[PeerGroup, ...]:
             nodes=tuple(sorted({p.node for p in members})),
         )
         for first, members in drafts
-    )
-
-
-def _alike(left: Peering, right: Peering) -> bool:
-    return (
-        left.plane == right.plane
-        and left.peer_config == right.peer_config
-        and left.problem == right.problem
-        and left.certain == right.certain
-        and (left.families is right.families or left.families == right.families)
     )
 
 

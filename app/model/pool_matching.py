@@ -313,7 +313,12 @@ def _all_holdings(case: Case, *, known: bool) -> Mapping[str, Holdings]:
         doubled.setdefault(pair.pool.key, []).append(Doubled(pair.common, pair.other.name))
         if pair.other is not pair.pool:
             doubled.setdefault(pair.other.key, []).append(Doubled(pair.common, pair.pool.name))
-    asked = _requested(case.balancers)
+    asked = grouped(
+        (address, balancer.service.key)
+        for balancer in case.balancers
+        for address in request_of(balancer.service).addresses
+        if address not in balancer.addresses
+    )
     rooms = accounts(case).rooms
     keys = {b.service.key: found for b in case.balancers if (found := sharing_key(b.service))}
     return {
@@ -333,12 +338,3 @@ def _all_holdings(case: Case, *, known: bool) -> Mapping[str, Holdings]:
         )
         for usage in case.usages
     }
-
-
-def _requested(balancers: Iterable[LoadBalancer]) -> Mapping[Address, tuple[str, ...]]:
-    return grouped(
-        (address, balancer.service.key)
-        for balancer in balancers
-        for address in request_of(balancer.service).addresses
-        if address not in balancer.addresses
-    )

@@ -315,7 +315,8 @@ def not_configured(case: Case) -> Iterator[Finding]:
     policies = (PEERING_POLICIES,) if reads_policies(case) else ()
     if not bgp_enabled(case) or not case.known(CLUSTER_CONFIGS, NODE_CONFIGS, *policies):
         return
-    if _lacks_v2(case) or any(
+    # Where Cilium reads ClusterConfigs and they are not served, CS318 says so.
+    if (_reads_v2(case) and _absent(case, CLUSTER_CONFIGS)) or any(
         snapshot.records[kind] for kind in (CLUSTER_CONFIGS, NODE_CONFIGS, PEERING_POLICIES)
     ):
         return
@@ -357,11 +358,6 @@ def _reads_v2(case: Case) -> bool:
     if case.version > (0, 0):
         return case.version >= (1, 16)
     return not _absent(case, CLUSTER_CONFIGS) or _absent(case, PEERING_POLICIES)
-
-
-def _lacks_v2(case: Case) -> bool:
-    """Whether it reads CiliumBGPClusterConfig, and the kind is not served: CS318 says so."""
-    return _reads_v2(case) and _absent(case, CLUSTER_CONFIGS)
 
 
 def _absent(case: Case, kind: Kind[object]) -> bool:

@@ -132,7 +132,7 @@ def verdict_seen(case: Case, balancer: LoadBalancer) -> Evidence:
     ):
         said += f" (of generation {found.observed_generation or 0})"
     kind = REQUEST_SATISFIED[0] if found is None else found.type
-    return case.saw(SERVICES, balancer.service, _condition(kind), said)
+    return case.saw(SERVICES, balancer.service, f"status.conditions[{kind}]", said)
 
 
 def pools_seen(
@@ -173,10 +173,6 @@ SHOW_POOLS = "kubectl get ciliumloadbalancerippools -o yaml"
 def show_operator_log(case: Case) -> str:
     """The command that shows what LB-IPAM wrote."""
     return f"kubectl logs -n {case.namespace} deployment/{OPERATOR} --since=1h"
-
-
-def _condition(kind: str) -> str:
-    return f"status.conditions[{kind}]"
 
 
 NEARLY = 10

@@ -230,7 +230,7 @@ def _label_remedy(service: Service, matches: tuple[PoolMatch, ...]) -> str:
     closest = matches[0]
     missed = closest.misses[0]
     value = missed.meant or (missed.values[0] if missed.values else "")
-    where = _label_place(service)
+    where = _written_by(service) or f"metadata.labels of Service {service.key}"
     if not value:
         return f"Give {where} the labels that the serviceSelector of a pool wants ({missed.wanted})"
     others = "" if missed.near or len(matches) == 1 else ", or what another pool wants"
@@ -238,11 +238,6 @@ def _label_remedy(service: Service, matches: tuple[PoolMatch, ...]) -> str:
     if _written_by(service):
         return sentence
     return with_manifest(sentence, {"metadata": {"labels": {missed.key: value}}})
-
-
-def _label_place(service: Service) -> str:
-    """Where the labels of a service are written; a generated one takes them from its parent."""
-    return _written_by(service) or f"metadata.labels of Service {service.key}"
 
 
 def _written_by(service: Service) -> str:

@@ -69,7 +69,7 @@ def unasked(case: Case) -> Iterator[Finding]:
         return
     if not _settled(now) or not any(table.nodes for table in now.tables.values()):
         return
-    asked = _asked(now)
+    asked = now.asked().union(_of_pods(now.case), _of_other_addresses(now))
     odd = {
         prefix: table
         for table in now.tables.values()
@@ -125,11 +125,6 @@ def _complete(case: Case, config: Configuration) -> bool:
 def _settled(now: Scene) -> bool:
     changed, at = now.changed_at, now.case.now
     return not now.restarted and (changed is None or (at - changed).total_seconds() >= SETTLED)
-
-
-def _asked(now: Scene) -> frozenset[str]:
-    """Every prefix that a service or a pod network asks for."""
-    return now.asked().union(_of_pods(now.case), _of_other_addresses(now))
 
 
 def _young(now: Scene, table: Announced, prefix: str) -> bool:

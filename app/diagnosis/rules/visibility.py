@@ -111,7 +111,7 @@ def forbidden(case: Case) -> Iterator[Finding]:
         if rights is not None and (health.state is State.FORBIDDEN or _cannot_exec(case, health)):
             groups.setdefault(rights, []).append(health)
     for rights, sources in groups.items():
-        sources.sort(key=_label)
+        sources.sort(key=lambda health: health.label)
         yield _forbidden(case, rights, sources, why[sources[0].kind])
 
 
@@ -175,10 +175,6 @@ def _reading_list(
         VERSION: Rights((), ("/version",), ("get",), (), ""),
     }
     return rules, {**_WHY, **{KINDS[each.kind]: each.why for each in known}}
-
-
-def _label(health: SourceHealth) -> str:
-    return health.label
 
 
 def _cannot_exec(case: Case, health: SourceHealth) -> bool:

@@ -512,12 +512,8 @@ def _judged(case: Case) -> Parts[_Judged]:
         (balancers, expected, announcing),
         (now.config, now.links, ground, case.config),
         judge,
-        again=_passing,
+        again=lambda judged: not judged.lasting,
     )
-
-
-def _passing(judged: _Judged) -> bool:
-    return not judged.lasting
 
 
 def _announcing(now: Scene, expectation: Expectation) -> _Announcing:

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never, TypeVar
 
 from app.model.lbipam import load_balancers
-from app.model.routes import routes
+from app.model.routes import Link, LinkState, NodeRoute, Prefix, routes
 from app.model.wording import age, duration
 from app.report.columns import UNKNOWN, Cell, Column, ScreenTable, Share, Table, TableColumn, listed
 from app.report.json import Item, item
-from app.report.lines import NOTHING
+from app.report.lines import NOTHING, Tone
 from app.state.kinds import ROUTES, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from app.diagnosis.addresses import Announcement, Held
     from app.model.finding import Health
-    from app.model.routes import Link, LinkState, NodeRoute, Prefix
-    from app.report.lines import Tone
     from collectors.cilium.command_records import Path, PathAttributes, Route
 
 R = TypeVar("R")
@@ -99,10 +97,6 @@ def _attributes(found: PathAttributes) -> AttributesItem:
 
 def _next_hop(route: RouteItem) -> str:
     return (route.attributes.next_hop if route.attributes else None) or UNKNOWN
-
-
-def _as_path(route: RouteItem) -> str:
-    return (route.attributes.as_path or "-") if route.attributes else UNKNOWN
 
 
 def _communities(route: RouteItem) -> str:
@@ -249,7 +243,7 @@ def _attribute_columns(
         ),
         TableColumn(
             Column("as_path", "AS PATH", extra=True),
-            get=_as_path,
+            get=lambda route: (route.attributes.as_path or "-") if route.attributes else UNKNOWN,
             cell=of(lambda p: Cell.of(p.as_path_text)),
         ),
         TableColumn(
