@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from app.model.finding import Finding, Severity, health_of
+from app.diagnosis.diagnoser import Verdict
+from app.model.case import Case
+from app.model.finding import Finding, Health, Severity, health_of
 from app.model.health import Component, components
 from app.model.sessions import configuration_known, session_health
 from app.model.wording import count
@@ -28,12 +29,6 @@ from app.state.kinds import (
 from app.state.snapshot import Snapshot, State
 from screens.base.selection import SHOWN_ON, Selection, selection_by
 from screens.widgets.block_list import Block
-
-if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Verdict
-    from app.model.case import Case
-    from app.model.finding import Health
-
 
 _INDENT = 8
 """Cells before a cause's sentence: sign, code."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
 
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.pod_status import PodStatus, pod_statuses
-from app.model.finding import Health, Ref
+from app.model.finding import Finding, Health, Ref
+from app.model.health import CiliumPod
 from app.model.lbipam import condition_of
 from app.model.wording import count, duration
 from app.report.finding_lines import short_lines
@@ -41,6 +42,14 @@ from app.state.kinds import (
     NODES,
     PODS,
 )
+from app.state.snapshot import Snapshot
+from collectors.kubernetes.records import (
+    Condition,
+    ContainerStatus,
+    ContainerTerminated,
+    Event,
+    Pod,
+)
 from collectors.sanitize import one_line
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
@@ -48,21 +57,6 @@ from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, kubectl
 from screens.widgets.live_table import LiveTable
 from screens.widgets.scroll_text import Layout
-
-if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Diagnoser
-    from app.diagnosis.pod_status import PodStatus
-    from app.model.finding import Finding, Health, Ref
-    from app.model.health import CiliumPod
-    from app.state.snapshot import Snapshot
-    from collectors.kubernetes.records import (
-        Condition,
-        ContainerStatus,
-        ContainerTerminated,
-        Event,
-        Pod,
-    )
-
 
 SHOWN = (PODS, LEASES, EVENTS)
 """What tells of pods, of who leads, and of what happened."""

@@ -17,18 +17,15 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.model.lbipam import Address, AddressRange
 from app.model.wording import count, named
 from app.report.lines import Line, Span, Tone, cut, plain, wrapped
 from app.report.tables.pools import short_range
 from screens.widgets.scroll_text import ScrollText
-
-if TYPE_CHECKING:
-    from app.model.lbipam import Address, AddressRange
-
 
 CELLS = 256
 """Cells of a range at most, where they are all of one size."""

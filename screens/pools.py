@@ -6,18 +6,20 @@ import shlex
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from app.model.finding import Ref
-from app.model.pool_matching import all_holdings, elsewhere, out_of_use
+from app.diagnosis.diagnoser import Diagnoser
+from app.model.finding import Finding, Health, Ref
+from app.model.pool_matching import Elsewhere, Holdings, all_holdings, elsewhere, out_of_use
 from app.model.selectors import describe
 from app.model.wording import count, more
 from app.report.finding_lines import short_lines
 from app.report.lines import SIGN, Line, Span, by_health, headed, plain, rows_of, wrapped
 from app.report.tables.pools import SCREEN, PoolStatus, short_range
 from app.state.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, POOLS, SERVICES
+from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
@@ -33,12 +35,6 @@ from screens.pool_map import (
     number,
 )
 from screens.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Diagnoser
-    from app.model.finding import Finding, Health
-    from app.model.pool_matching import Elsewhere, Holdings
-    from app.state.snapshot import Snapshot
 
 POOL = "CiliumLoadBalancerIPPool"
 MANY = 100

@@ -14,17 +14,14 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
 
 import screens
+from app.model.finding import Health
 from app.report.lines import LEADER, SIGN, Line, Span, plain
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS, POOLS, SERVICES
+from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import Place
 from screens.help import entry
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
-    from app.state.snapshot import Snapshot
 
 
 @cache

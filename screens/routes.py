@@ -5,36 +5,36 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
-from app.diagnosis.addresses import announcements, longest_match, routes_by_prefix
-from app.model.finding import Ref, rank
-from app.model.routes import links, routes
+from app.diagnosis.addresses import (
+    Announcement,
+    Held,
+    announcements,
+    longest_match,
+    routes_by_prefix,
+)
+from app.diagnosis.diagnoser import Verdict
+from app.model.case import Case
+from app.model.finding import Health, Ref, rank
+from app.model.routes import Link, LinkState, NodeRoute, links, routes
 from app.model.wording import count, more, named
 from app.report.columns import Row
 from app.report.lines import SIGN, Line, Span, Tone, by_health, cut, plain, text_of
 from app.report.tables.routes import PLACES, PREFIXES, SCREEN, attribute_words, places, state_of
 from app.state import kinds
+from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import absence, content
 from screens.base.selection import Equivalent, Selection, cilium, selection_of
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
-
-if TYPE_CHECKING:
-    from app.diagnosis.addresses import Announcement, Held
-    from app.diagnosis.diagnoser import Verdict
-    from app.model.case import Case
-    from app.model.finding import Health
-    from app.model.routes import Link, LinkState, NodeRoute
-    from app.state.snapshot import Snapshot
-
 
 BESIDE = (
     kinds.NODE_CONFIGS,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
+from app.model.finding import Finding, Health
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, Line, Span, plain
@@ -22,6 +23,7 @@ from app.runbooks import engine
 from app.runbooks.connectivity import Trial
 from app.runbooks.engine import CannotGoOn, Hand, Noted, Run
 from app.runbooks.evaluation import Judgement, View, causes, kinds_judged
+from app.runbooks.library import LibraryEntry
 from app.runbooks.page import (
     VERDICT_HEALTH,
     PagePart,
@@ -31,7 +33,7 @@ from app.runbooks.page import (
     parts,
     result_health,
 )
-from app.runbooks.schema import filled
+from app.runbooks.schema import Step, filled
 from app.runbooks.transcript import Recorder
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
@@ -48,12 +50,6 @@ from screens.base.selection import (
 from screens.widgets.columns import Content
 from screens.widgets.command_line import Question
 from screens.widgets.live_table import LiveTable, Opening
-
-if TYPE_CHECKING:
-    from app.model.finding import Finding, Health
-    from app.runbooks.library import LibraryEntry
-    from app.runbooks.schema import Step
-
 
 REDRAW = 0.25
 """Seconds between two drawings of what a test prints."""

@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.service_path.path import service_statuses
 from app.model.finding import Health, Ref
+from app.model.lbipam import LoadBalancer
 from app.model.service_requests import permitted_namespaces, request_of, sharing_key
 from app.report.explanation import status_page, status_summary
 from app.report.lines import Line, Span, age_of, by_health, plain, wrapped
 from app.report.tables.services import SCREEN, ServiceRow, service_rows
 from app.state import kinds
+from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import Items, ItemsScreen
 from screens.base.empty_state import content
@@ -34,12 +37,6 @@ from screens.base.selection import (
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.scroll_text import Layout
-
-if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Diagnoser
-    from app.model.lbipam import LoadBalancer
-    from app.state.snapshot import Snapshot
-
 
 ROUTES = tuple(kinds.ADVERTISED.values())
 SHOWN = (kinds.SERVICES, kinds.POOLS, kinds.ENDPOINT_SLICES, *ROUTES)

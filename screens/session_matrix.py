@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from app.model.finding import rank
-from app.model.sessions import session_health
+from app.model.finding import Health, rank
+from app.model.sessions import Session, session_health
 from app.model.wording import duration
 from app.report.columns import Cell, Column, Row
 from app.report.lines import SIGN, age_of
 from app.state.kinds import BGP_PEERS, NODE_CONFIGS
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
-    from app.model.sessions import Session
-    from app.state.snapshot import Snapshot
-
+from app.state.snapshot import Snapshot
 
 WITNESSES = (NODE_CONFIGS, BGP_PEERS)
 """Kinds that tell of sessions; the others tell how far to believe them."""

@@ -14,9 +14,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
-from app.diagnosis.session_status import standings
-from app.model.finding import Ref, rank
+from app.diagnosis.session_status import SessionStatus, standings
+from app.model.finding import Finding, Health, Ref, rank
 from app.model.selectors import describe
+from app.model.session_history import Flaps
 from app.model.session_history import key_of as link_of
 from app.model.sessions import CLI_SOURCE, Witness, configuration_known, readings_by_node
 from app.model.wording import count, duration
@@ -25,7 +26,7 @@ from app.report.lines import SIGN, Line, Span, Tone, age_of, by_health, time_of_
 from app.report.tables.sessions import BY_NODE, BY_PEER, WINDOW, SessionRow, proof, sparkline
 from app.state import kinds
 from app.state.kinds import Kind
-from app.state.snapshot import State
+from app.state.snapshot import Snapshot, State
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
 from screens.base.selection import Equivalent, Selection, cilium, kubectl
@@ -35,11 +36,7 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
 
 if TYPE_CHECKING:
-    from app.diagnosis.session_status import SessionStatus
     from app.model.desired_peerings import Peering, PeeringFamily, SelectedAdvertisement
-    from app.model.finding import Finding, Health
-    from app.model.session_history import Flaps
-    from app.state.snapshot import Snapshot
     from collectors.cilium.command_records import BgpPeer, Capability
     from collectors.cilium.records import AdvertisedAttributes
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -28,23 +28,20 @@ from app.report.finding_lines import SCREEN, section
 from app.report.lines import NOTHING, Line, Span, Tone, age_of, lines_of, plain, time_of_day
 from app.state.kinds import EVENTS, NODE_CONFIGS, OF_OBJECT
 from app.state.snapshot import Snapshot, State
-from collectors.kubernetes.records import Pod
+from collectors.kubernetes.records import (
+    Condition,
+    ContainerState,
+    ContainerStatus,
+    Event,
+    Object,
+    Pod,
+)
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.base.selection import Equivalent, Selection, ciliscope, explain_command, kubectl
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import LiveText
 from screens.widgets.scroll_text import TextPane
-
-if TYPE_CHECKING:
-    from collectors.kubernetes.records import (
-        Condition,
-        ContainerState,
-        ContainerStatus,
-        Event,
-        Object,
-    )
-
 
 _EXPECTED = {
     **dict.fromkeys(("Ready", "ContainersReady", "Initialized", "PodScheduled"), "True"),

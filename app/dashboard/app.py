@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from app.dashboard.clusters import TICK, Contexts, LiveCluster, OpenCluster, RefreshLoop
 from app.dashboard.gc_pacing import GcPacer
-from app.dashboard.practice_path import SolutionSection, text
+from app.dashboard.practice_path import Practice, SolutionSection, text
 from app.dashboard.terminal import TolerantDriver, prefer_terminal_size, restored_terminal
 from collectors.process import end_all
 from collectors.sanitize import printable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from app.config.expected_settings import ExpectedSetting
     from app.config.settings import Settings
     from app.dashboard.controllers import Controllers
-    from app.dashboard.practice_path import Practice
     from app.runbooks.transcript import TranscriptDocument
 
 

@@ -12,27 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.timer import Timer
 from textual.worker import Worker
 
+from app.config.expected_settings import ExpectedSetting
+from app.config.settings import Settings
 from app.diagnosis.diagnoser import Diagnoser
+from app.model.finding import Ref
 from app.pipeline.followers import count_losses
-from app.state.monitor import Clock, Monitor
+from app.pipeline.sources import Wiring
+from app.state.monitor import Clock, Feed, Monitor
 from app.state.snapshot import Snapshot
 from collectors.kubernetes.kubeconfig import context_names
+from collectors.kubernetes.records import Pod
 from screens.base.cluster_screen import ClusterLink, ClusterScreen
 from screens.themes import ThemeSwitch
-
-if TYPE_CHECKING:
-    from app.config.expected_settings import ExpectedSetting
-    from app.config.settings import Settings
-    from app.model.finding import Ref
-    from app.pipeline.sources import Wiring
-    from app.state.monitor import Feed
-    from collectors.kubernetes.records import Pod
 
 
 def wall_clock() -> datetime:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import events
 from textual.app import App
@@ -24,10 +24,6 @@ from screens.help import HelpScreen
 from screens.overview import OverviewScreen
 from screens.registry import places, word_lines
 from screens.widgets.command_line import CommandLine
-
-if TYPE_CHECKING:
-    from app.model.finding import Ref
-
 
 LONGEST = 50
 """Entries kept."""

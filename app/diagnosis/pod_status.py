@@ -10,19 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from app.diagnosis.catalog import code
 from app.diagnosis.rules.pods import WORKLOADS, live, pod_ref, workload
-from app.model.finding import Finding, Ref, Severity, by_ref, health_of, rank
-from app.model.health import cilium_release, pod_health
+from app.model.case import Case
+from app.model.finding import Finding, Health, Ref, Severity, by_ref, health_of, rank
+from app.model.health import CiliumPod, cilium_release, pod_health
 from app.state.derived import Key, grouped
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, PODS
-
-if TYPE_CHECKING:
-    from app.model.case import Case
-    from app.model.finding import Health
-    from app.model.health import CiliumPod
 
 _RUNS = "Running"
 _COUNTED = ("CS101", "CS103", "CS105", "CS108", "CS109")

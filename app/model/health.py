@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from app.model.finding import Health
 from app.state.derived import Key
 from app.state.kinds import DAEMON_SETS, DEPLOYMENTS, LEASES, PODS, VERSION, Kind
 from app.state.snapshot import Snapshot, State
+from collectors.kubernetes.records import Condition, ContainerStatus, Lease, Node, Pod
 from collectors.logs.targets import leader_pod
-
-if TYPE_CHECKING:
-    from collectors.kubernetes.records import Condition, ContainerStatus, Lease, Node, Pod
 
 Version = tuple[int, int]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.diagnosis import inputs as categories
 from app.diagnosis.catalog import CODES
@@ -16,7 +15,8 @@ from app.diagnosis.diagnoser import COUNTED, Verdict, category_of
 from app.diagnosis.inputs import labels
 from app.diagnosis.service_path.path import ServicePath
 from app.diagnosis.service_path.paths import service_paths
-from app.model.finding import Finding, Severity, health_of
+from app.model.case import Case
+from app.model.finding import Finding, Health, Severity, health_of
 from app.model.wording import count, named
 from app.report.finding_lines import REPORT, finding_lines, labelled, names
 from app.report.json import cluster_item
@@ -24,12 +24,6 @@ from app.report.lines import BLANK, Paragraph, Pen, signed, whole
 from app.state.kinds import SERVICES
 from app.state.snapshot import State
 from collectors.sanitize import one_line
-
-if TYPE_CHECKING:
-    from app.diagnosis.diagnoser import Verdict
-    from app.model.case import Case
-    from app.model.finding import Health
-
 
 _SERVICES = "LoadBalancer service"
 

@@ -11,24 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Never, TypeAlias, TypeVar
+from typing import Generic, Never, TypeAlias, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 from rich.cells import cell_len
 
-from app.model.finding import rank
+from app.model.finding import Health, rank
 from app.model.lbipam import parse_address
 from app.report.json import Item, document
-from app.report.lines import NOTHING, SIGN
+from app.report.lines import NOTHING, SIGN, Tone
 from app.state.derived import Key, Memo
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot
 from collectors.sanitize import one_line
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
-    from app.report.lines import Tone
-
 
 SortValue: TypeAlias = str | float | tuple[int, int] | None
 """What a cell is sorted by: an address as `(version, number)`, a duration in seconds."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from app.diagnosis import catalog
 from app.diagnosis.catalog import CODES, Code, code, docs_page
@@ -27,7 +26,7 @@ from app.diagnosis.service_path.path import (
     ServiceStatus,
     verdict_words,
 )
-from app.model.finding import health_of
+from app.model.finding import Finding, Health, health_of
 from app.model.wording import named
 from app.report.finding_lines import (
     REPORT,
@@ -54,10 +53,6 @@ from app.report.lines import (
     signed,
 )
 from collectors.sanitize import one_line
-
-if TYPE_CHECKING:
-    from app.model.finding import Finding, Health
-
 
 _HEALTH: dict[HopState, Health] = {
     HopState.OK: "ok",

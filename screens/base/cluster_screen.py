@@ -38,7 +38,6 @@ from screens.widgets.live_text import EdgeLine
 from screens.widgets.scroll_text import ScrolledLines, TextPane
 
 if TYPE_CHECKING:
-    from app.model.finding import Ref
     from app.state.monitor import Feed, Monitor
     from collectors.kubernetes.records import Pod
 

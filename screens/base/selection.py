@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.model.finding import Ref
+from app.model.finding import Finding, Ref
 from app.state.kinds import AGENT_LOGS, Kind
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding
     from app.state.snapshot import Snapshot
 
 

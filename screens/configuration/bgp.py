@@ -6,38 +6,33 @@ virtual router, neighbour. What nothing refers to stands at the end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from app.diagnosis.diagnoser import Diagnoser
+from app.model.case import Case
 from app.model.desired_peerings import (
+    PeeringFamily,
+    SelectedAdvertisement,
     peer_families,
     reads_policies,
     router_advertisements,
     selects_node,
     selects_service,
 )
-from app.model.finding import Ref, worst
+from app.model.finding import Finding, Health, Ref, worst
 from app.model.selectors import describe
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row
 from app.report.lines import Line, Span, by_health, plain
 from app.state import kinds
-from collectors.cilium.records import PeerConfigSpec
+from app.state.kinds import Kind
+from app.state.snapshot import Snapshot
+from collectors.cilium.records import ClusterConfig, ClusterPeer, PeerConfigSpec, PeeringPolicy
+from collectors.kubernetes.records import LabelSelector
 from screens.base.empty_state import content
 from screens.base.selection import kubectl
 from screens.configuration.parts import Entry, Part, Section, fact
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from app.diagnosis.diagnoser import Diagnoser
-    from app.model.case import Case
-    from app.model.desired_peerings import PeeringFamily, SelectedAdvertisement
-    from app.model.finding import Finding, Health
-    from app.state.kinds import Kind
-    from app.state.snapshot import Snapshot
-    from collectors.cilium.records import ClusterConfig, ClusterPeer, PeeringPolicy
-    from collectors.kubernetes.records import LabelSelector
 
 COLUMNS = (
     Column("name", "OBJECT", cut_to=30),

@@ -7,13 +7,16 @@ it was last written may not (CS111), and what the agents say of themselves stand
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from app.config.expected_settings import ExpectedSetting
+from app.diagnosis.diagnoser import Diagnoser
 from app.diagnosis.rules.visibility import rights_yaml
+from app.model.case import Case
 from app.model.configuration import CONFIG_MAP, KeyParameter, parameters
-from app.model.finding import Health, Ref, worst
+from app.model.finding import Finding, Health, Ref, worst
 from app.model.health import CiliumPod, cilium_pods
 from app.model.wording import count
 from app.report.columns import Cell, Column, Row
@@ -45,24 +48,15 @@ from app.state.kinds import (
     NODES,
     PODS,
     VERSION,
+    Kind,
 )
-from app.state.snapshot import State
+from app.state.snapshot import Snapshot, State
 from collectors.cilium.answer import TOO_OLD
+from collectors.cilium.command_records import AgentStatus
 from collectors.kubernetes.resources import resources
 from screens.base.empty_state import content, next_try
 from screens.base.selection import Equivalent, kubectl
 from screens.widgets.columns import Content
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from app.config.expected_settings import ExpectedSetting
-    from app.diagnosis.diagnoser import Diagnoser
-    from app.model.case import Case
-    from app.model.finding import Finding, Health
-    from app.state.kinds import Kind
-    from app.state.snapshot import Snapshot
-    from collectors.cilium.command_records import AgentStatus
 
 
 @dataclass(frozen=True)

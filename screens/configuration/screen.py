@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.model.finding import Ref
 from app.report.lines import Span
+from app.state.kinds import Kind
+from app.state.snapshot import Snapshot
 from screens.base.cluster_screen import Place
 from screens.base.detail_screen import DetailScreen
 from screens.base.selection import Equivalent, Selection
 from screens.configuration.bgp import BGP
 from screens.configuration.parts import ACCESS, PARAMETERS, VERSIONS, Entry, Section, detail_lines
 from screens.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from app.model.finding import Ref
-    from app.state.kinds import Kind
-    from app.state.snapshot import Snapshot
-    from screens.widgets.scroll_text import Layout
-
+from screens.widgets.scroll_text import Layout
 
 PARTS = (PARAMETERS, VERSIONS, BGP, ACCESS)
 """The parts in their order."""

@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from app.model.finding import Ref
 from app.model.health import cilium_version
-from app.model.lbipam import LOGS_ALLOCATIONS, transitions
+from app.model.lbipam import LOGS_ALLOCATIONS, Transition, transitions
 from app.model.wording import further
 from app.report.columns import Column
-from app.report.lines import SIGN, Line, Span, age_of, plain, time_of_day, wrapped
+from app.report.lines import SIGN, Line, Span, Tone, age_of, plain, time_of_day, wrapped
 from app.report.tables.logs import (
     GAPS,
     SCREEN,
@@ -38,16 +38,10 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from collectors.logs.lines import event, topic
+from app.state.snapshot import Snapshot
+from collectors.logs.lines import LogEntry, event, topic
 from screens.base.empty_state import content
 from screens.widgets.columns import Content
-
-if TYPE_CHECKING:
-    from app.model.lbipam import Transition
-    from app.report.lines import Tone
-    from app.state.snapshot import Snapshot
-    from collectors.logs.lines import LogEntry
-
 
 Preset: TypeAlias = Literal["events", "ipam", "bgp", "errors", "all"]
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +18,8 @@ from app.model.health import operator_lease
 from app.report.lines import Line, Span, wrapped
 from app.report.tables.logs import LogRow, Times
 from app.state.kinds import PODS, Kind
+from app.state.snapshot import Snapshot
+from collectors.kubernetes.records import Pod
 from collectors.logs.targets import AGENT_CONTAINER, OPERATOR_CONTAINER, leader_pod
 from screens.base.cluster_screen import ClusterLink, Place
 from screens.base.detail_screen import DetailScreen
@@ -42,11 +44,6 @@ from screens.logs.picture import (
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LogView
 from screens.widgets.scroll_text import Layout, ScrollText
-
-if TYPE_CHECKING:
-    from app.state.snapshot import Snapshot
-    from collectors.kubernetes.records import Pod
-
 
 MOST_AGENTS = 20
 """Agents whose logs are read at one time: each is a connection to a kubelet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -15,10 +15,6 @@ from textual.screen import ModalScreen
 from app.report.columns import Column, Row
 from app.report.lines import Line, Span, plain
 from screens.widgets.live_text import LiveText
-
-if TYPE_CHECKING:
-    from app.report.lines import Line
-
 
 GAP = 2
 """Cells between two columns."""

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from app.diagnosis.catalog import code
-from app.model.finding import FAULTS, Evidence, Finding, by_ref, health_of, rank, service_ref
+from app.model.finding import (
+    FAULTS,
+    Evidence,
+    Finding,
+    Health,
+    by_ref,
+    health_of,
+    rank,
+    service_ref,
+)
 from app.model.wording import count
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
-
 
 HopName: TypeAlias = Literal[
     "class", "pool", "address", "endpoints", "advertised", "sessions", "routes", "router"

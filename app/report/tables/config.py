@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.model.configuration import KeyParameter, fulfils, parameters
-from app.model.finding import worst
+from app.model.finding import Finding, Health, worst
 from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn
 from app.report.json import Item, item
 from app.report.lines import NOTHING
@@ -16,7 +16,6 @@ from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from app.config.expected_settings import ExpectedSetting
-    from app.model.finding import Finding, Health
 
 
 class ParameterItem(Item, frozen=True):

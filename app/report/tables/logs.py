@@ -11,22 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from app.model.finding import Ref, session_ref
+from app.model.finding import Health, Ref, session_ref
+from app.model.lbipam import Transition
 from app.report.columns import UNKNOWN, Cell, Column, Row, ScreenTable, Table, TableColumn
 from app.report.json import Item, item
-from app.report.lines import SIGN, TIMES, age_of, time_of_day
+from app.report.lines import SIGN, TIMES, Tone, age_of, time_of_day
 from app.state.kinds import LEASES, OPERATOR_LOG, PODS
 from app.state.snapshot import Snapshot
-from collectors.logs.lines import LogEntry, event, is_noise, topic
+from collectors.logs.lines import LogEntry, LogLine, event, is_noise, topic
 from collectors.logs.targets import OPERATOR_CONTAINER
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
-    from app.model.lbipam import Transition
-    from app.report.lines import Tone
-    from collectors.logs.lines import LogLine
 
 Times: TypeAlias = Literal["time", "date", "age"]
 """How the time of a line is written: of the day, with date and zone, or as how long ago."""

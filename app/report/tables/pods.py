@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from app.model.health import COMPONENTS, LastExit, cilium_pods
+from app.model.health import COMPONENTS, CiliumPod, LastExit, cilium_pods
 from app.model.wording import age
 from app.report.columns import NONE, Cell, Column, Row, ScreenTable, Share, Table, TableColumn
 from app.report.json import Item, item, seconds_since
@@ -18,7 +18,6 @@ from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from app.diagnosis.pod_status import PodStatus
-    from app.model.health import CiliumPod, LastExit
 
 
 class PodItem(Item, frozen=True):

@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.model.finding import health_of
-from app.model.lbipam import AddressRange, PoolUsage, pool_usages
+from app.model.finding import Finding, Health, health_of
+from app.model.lbipam import AddressRange, LoadBalancer, PoolUsage, pool_usages
 from app.model.selectors import describe
 from app.model.wording import age, count
 from app.report.columns import NONE, Cell, Column, ScreenTable, Share, Table, TableColumn, optional
 from app.report.json import Item, item, seconds_since
-from app.report.lines import NOTHING, bar
+from app.report.lines import NOTHING, Tone, bar
 from app.state.kinds import POOLS, SERVICES
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from app.model.finding import Finding, Health
-    from app.model.lbipam import LoadBalancer
     from app.model.pool_matching import Holdings
-    from app.report.lines import Tone
 
 
 class HolderItem(Item, frozen=True):

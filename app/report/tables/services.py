@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.diagnosis.service_path.path import HopState, PrefixPath
+from app.diagnosis.service_path.path import HopState, PrefixPath, ServiceStatus
+from app.model.case import Case
 from app.model.desired_routes import backends
-from app.model.finding import rank
+from app.model.finding import Health, rank
 from app.model.lbipam import LoadBalancer, balancer_health, condition_words, load_balancers
 from app.model.routes import Prefix, announced, announcers, announcers_of, routes_known
 from app.model.selectors import selects, service_labels
@@ -34,11 +34,6 @@ from app.report.lines import NOTHING, SIGN, age_of
 from app.state.derived import Memo
 from app.state.kinds import ADVERTISED, ENDPOINT_SLICES, POOLS, SERVICES, SESSION_KINDS
 from app.state.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from app.diagnosis.service_path.path import ServiceStatus
-    from app.model.case import Case
-    from app.model.finding import Health
 
 
 class AddressItem(Item, frozen=True):

@@ -11,14 +11,13 @@ from app.model.sessions import FamilyCount, Session, Witness, sessions
 from app.model.wording import age, duration
 from app.report.columns import NONE, Cell, Column, ScreenTable, Table, TableColumn, optional, sign
 from app.report.json import Item, item
-from app.report.lines import NOTHING, age_of, time_of_day
+from app.report.lines import NOTHING, Tone, age_of, time_of_day
 from app.state.kinds import SESSION_KINDS
 from app.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from app.diagnosis.session_status import SessionStatus
     from app.model.session_history import Flaps, SessionEvent
-    from app.report.lines import Tone
     from collectors.cilium.command_records import BgpPeer
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from app.model.finding import Health
 from app.model.wording import age
 from app.report.columns import Cell, Column, ScreenTable, Table, TableColumn
 from app.report.json import SourceItem, source_items
 from app.report.lines import NOTHING, age_of
 from app.state.snapshot import SourceHealth, State
-
-if TYPE_CHECKING:
-    from app.model.finding import Health
 
 _HEALTH: dict[State, Health] = {
     State.FRESH: "ok",
