@@ -35,7 +35,7 @@ bench: .venv/ready
 
 # docs/findings/README.md, from the pages of the catalogue.
 findings: .venv/ready
-	$(BIN)/python -m app.report.explanation
+	$(BIN)/python -m tests.finding_index
 
 screenshots: .venv/ready
 	$(BIN)/python -m tests.screenshots

@@ -17,9 +17,9 @@ from app.diagnosis.catalog import CODES, FOLDER, LISTS, TEXTS, BadPage, Code, co
 from app.diagnosis.diagnoser import rules
 from app.diagnosis.inputs import CATEGORIES, INPUTS
 from app.model.finding import Severity
-from app.report.explanation import INDEX, ROOT, index
 from app.runbooks.library import Library, built_in
 from app.state.kinds import KINDS
+from tests.finding_index import INDEX, ROOT, index
 
 TITLE_LENGTH = 110
 WRITING = re.compile(

@@ -4,20 +4,17 @@
 │ ✗ pool        no pool selects home/typo: …
 │               → Set the label …  CS201
 · ┄ sessions    not reached (3/3 established)
-
-`python -m app.report.explanation` writes the index of the pages of codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 from app.diagnosis import catalog
-from app.diagnosis.catalog import CODES, Code, code, docs_page
+from app.diagnosis.catalog import CODES, Code, code
 from app.diagnosis.explain import Explanation
-from app.diagnosis.inputs import CATEGORIES, labels
+from app.diagnosis.inputs import labels
 from app.diagnosis.service_path.path import (
     Hop,
     HopState,
@@ -325,34 +322,9 @@ def _findings(explanation: Explanation, form: Form) -> Iterator[Paragraph]:
         yield Paragraph(plain("nothing is known to be wrong with it", "ok"))
 
 
-ROOT = Path(__file__).resolve().parents[2]
-INDEX = ROOT / "docs" / "findings" / "README.md"
-
-
 def page(entry: Code) -> str:
     """The page of a code, as Markdown; `explain CODE` prints it."""
     return "\n".join([f"# {entry.code}: {entry.title}", "", *_body(entry)])
-
-
-def index() -> str:
-    """The index of all codes, as Markdown."""
-    lines = [
-        "# Findings",
-        "",
-        "What `ciliscope check` can find. A code never changes its meaning and is never used again",
-        "for another. `ciliscope explain CODE` prints a page. `make findings` writes this index.",
-        "",
-    ]
-    for category in CATEGORIES:
-        lines += [f"## {category}", "", "| code | severity | says |", "|---|---|---|"]
-        lines += [
-            f"| [{entry.code}](../../{docs_page(entry.code)}) "
-            f"| {', '.join(entry.severities)} | {entry.title} |"
-            for entry in map(code, CODES)
-            if entry.category == category
-        ]
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _body(entry: Code) -> Iterator[str]:
@@ -372,7 +344,3 @@ def _body(entry: Code) -> Iterator[str]:
 
 def _links(entries: Iterable[Code]) -> Iterator[str]:
     return (f"- [{entry.code}]({entry.code}.md) {entry.title}" for entry in entries)
-
-
-if __name__ == "__main__":
-    INDEX.write_text(index(), "utf-8")
