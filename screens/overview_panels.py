@@ -15,17 +15,7 @@ from app.model.wording import count
 from app.report.check_text import affected
 from app.report.finding_lines import evidence_text
 from app.report.lines import FIXED_SPACE, SIGN, Line, Span, Tone, age_of, plain
-from app.state.kinds import (
-    BGP_PEERS,
-    CILIUM_NODES,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    LEASES,
-    NODE_CONFIGS,
-    PEERING_POLICIES,
-    PODS,
-    SERVICES,
-)
+from app.state import kinds
 from app.state.snapshot import Snapshot, State
 from screens.base.selection import SHOWN_ON, Selection, selection_by
 from screens.widgets.block_list import Block
@@ -119,12 +109,12 @@ def _clauses(finding: Finding) -> Iterator[tuple[bool, str]]:
 
 
 _KINDS = {
-    "agents": (DAEMON_SETS,),
-    "operator": (LEASES,),
-    "envoy": (DAEMON_SETS,),
-    "hubble-relay": (DEPLOYMENTS,),
-    "BGP": (BGP_PEERS, NODE_CONFIGS),
-    "LB-IPAM": (SERVICES,),
+    "agents": (kinds.DAEMON_SETS,),
+    "operator": (kinds.LEASES,),
+    "envoy": (kinds.DAEMON_SETS,),
+    "hubble-relay": (kinds.DEPLOYMENTS,),
+    "BGP": (kinds.BGP_PEERS, kinds.NODE_CONFIGS),
+    "LB-IPAM": (kinds.SERVICES,),
 }
 """Which kinds tell of a component; the first that answered is named."""
 _NAMES = {"hubble-relay": "hubble"}
@@ -178,7 +168,7 @@ def _bgp(case: Case) -> Component:
     health = [session_health(session) for session in case.sessions]
     whole = _all_sessions_known(case)
     if not health:
-        if whole or case.snapshot.health_of(BGP_PEERS).known:
+        if whole or case.snapshot.health_of(kinds.BGP_PEERS).known:
             return Component("BGP", "warn", None, None, "no session")
         return Component("BGP", "unknown", None, None, _unread(case.snapshot))
     up, unknown = health.count("ok"), health.count("unknown")
@@ -188,14 +178,16 @@ def _bgp(case: Case) -> Component:
 
 def _all_sessions_known(case: Case) -> bool:
     """Whether there is none beside those that are known: an agent speaks of its own node alone."""
-    if not (configuration_known(case.snapshot) and case.known(PODS)):
+    if not (configuration_known(case.snapshot) and case.known(kinds.PODS)):
         return False
-    return not case.snapshot.records[PEERING_POLICIES] or case.known(CILIUM_NODES)
+    return not case.snapshot.records[kinds.PEERING_POLICIES] or case.known(kinds.CILIUM_NODES)
 
 
 def _unread(snapshot: Snapshot) -> str:
     """How the source is that should tell which sessions are configured."""
-    states = [snapshot.health_of(kind).state for kind in (NODE_CONFIGS, PEERING_POLICIES)]
+    states = [
+        snapshot.health_of(kind).state for kind in (kinds.NODE_CONFIGS, kinds.PEERING_POLICIES)
+    ]
     return next((str(state) for state in states if state is not State.ABSENT), str(State.ABSENT))
 
 
@@ -203,7 +195,7 @@ def _lb_ipam(case: Case) -> Component:
     """How many of the LoadBalancer services have an address."""
     if case.setting("enable-lb-ipam", "true") == "false":
         return Component("LB-IPAM", "none", None, None, "off")
-    source = case.snapshot.health_of(SERVICES)
+    source = case.snapshot.health_of(kinds.SERVICES)
     if not source.known:
         return Component("LB-IPAM", "unknown", None, None, str(source.state))
     total = len(case.balancers)

@@ -14,18 +14,9 @@ from app.model.case import Case
 from app.model.finding import Ref
 from app.model.lbipam import condition_of
 from app.model.selectors import describe, selects
+from app.state import kinds
 from app.state.derived import Key
-from app.state.kinds import (
-    CILIUM_ENDPOINTS,
-    CILIUM_POLICIES,
-    CLUSTERWIDE_POLICIES,
-    CONFIG_MAPS,
-    ENDPOINT_SLICES,
-    NETWORK_POLICIES,
-    POLICIES,
-    SERVICES,
-    Kind,
-)
+from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
 from collectors.cilium.records import CiliumEndpoint, CiliumIngress, CiliumPolicy, CiliumRule
 from collectors.kubernetes.records import (
@@ -100,9 +91,9 @@ _POLICIES: Key[tuple[Policy, ...]] = Key()
 def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
     """Every policy that is known, by kind and name."""
     inputs = (
-        snapshot.records[NETWORK_POLICIES],
-        snapshot.records[CILIUM_POLICIES],
-        snapshot.records[CLUSTERWIDE_POLICIES],
+        snapshot.records[kinds.NETWORK_POLICIES],
+        snapshot.records[kinds.CILIUM_POLICIES],
+        snapshot.records[kinds.CLUSTERWIDE_POLICIES],
     )
     return snapshot.memo.of(_POLICIES, inputs, lambda: tuple(_policies(snapshot)))
 
@@ -134,12 +125,12 @@ def _foreign(label: str) -> bool:
 
 
 def _policies(snapshot: Snapshot) -> Iterator[Policy]:
-    for _, plain in sorted(snapshot.records[NETWORK_POLICIES].items()):
-        yield Policy(NETWORK_POLICIES, plain, (_network_subject(plain),), "", None)
-    for _, own in sorted(snapshot.records[CILIUM_POLICIES].items()):
-        yield _cilium_policy(CILIUM_POLICIES, own)
-    for _, wide in sorted(snapshot.records[CLUSTERWIDE_POLICIES].items()):
-        yield _cilium_policy(CLUSTERWIDE_POLICIES, wide)
+    for _, plain in sorted(snapshot.records[kinds.NETWORK_POLICIES].items()):
+        yield Policy(kinds.NETWORK_POLICIES, plain, (_network_subject(plain),), "", None)
+    for _, own in sorted(snapshot.records[kinds.CILIUM_POLICIES].items()):
+        yield _cilium_policy(kinds.CILIUM_POLICIES, own)
+    for _, wide in sorted(snapshot.records[kinds.CLUSTERWIDE_POLICIES].items()):
+        yield _cilium_policy(kinds.CLUSTERWIDE_POLICIES, wide)
 
 
 def _cilium_policy(source: Kind[object], record: CiliumPolicy) -> Policy:
@@ -220,9 +211,9 @@ def _names_reserved(selector: LabelSelector) -> bool:
 ENFORCEMENT, AUDIT, KUBE_PROXY = "enable-policy", "policy-audit-mode", "kube-proxy-replacement"
 """Keys of `cilium-config`."""
 _SWITCHES: Mapping[Kind[object], str] = {
-    NETWORK_POLICIES: "enable-k8s-networkpolicy",
-    CILIUM_POLICIES: "enable-cilium-network-policy",
-    CLUSTERWIDE_POLICIES: "enable-cilium-clusterwide-network-policy",
+    kinds.NETWORK_POLICIES: "enable-k8s-networkpolicy",
+    kinds.CILIUM_POLICIES: "enable-cilium-network-policy",
+    kinds.CLUSTERWIDE_POLICIES: "enable-cilium-clusterwide-network-policy",
 }
 """The key that tells whether Cilium looks at a kind; it does where the key is absent."""
 
@@ -257,21 +248,21 @@ _POLICED: Key[tuple[Policed, ...]] = Key()
 
 def policed(case: Case) -> tuple[Policed, ...]:
     """Every such service; none where its backends or the policies are not known."""
-    known = tuple(kind for kind in POLICIES if policies_read(case, kind))
+    known = tuple(kind for kind in kinds.POLICIES if policies_read(case, kind))
     if (
         not known
-        or not policies_read(case, CILIUM_ENDPOINTS)
-        or not case.known(SERVICES, ENDPOINT_SLICES)
+        or not policies_read(case, kinds.CILIUM_ENDPOINTS)
+        or not case.known(kinds.SERVICES, kinds.ENDPOINT_SLICES)
     ):
         return ()
     snapshot = case.snapshot
     inputs = (
         *(
             policies(snapshot),
-            snapshot.records[CILIUM_ENDPOINTS],
-            snapshot.records[ENDPOINT_SLICES],
+            snapshot.records[kinds.CILIUM_ENDPOINTS],
+            snapshot.records[kinds.ENDPOINT_SLICES],
         ),
-        *(snapshot.records[SERVICES], snapshot.records[CONFIG_MAPS]),
+        *(snapshot.records[kinds.SERVICES], snapshot.records[kinds.CONFIG_MAPS]),
         *known,
     )
     return case.memo.of(_POLICED, inputs, lambda: tuple(_Search(case, known).found()))
@@ -285,7 +276,7 @@ class _Search:
         there = [each for each in policies(case.snapshot) if each.source in known]
         self._active = [each for each in there if not each.fault and _looked_at(case, each.source)]
         self._faulty = [each for each in there if each.fault]
-        self._all_known = len(known) == len(POLICIES)
+        self._all_known = len(known) == len(kinds.POLICIES)
         self._chosen: dict[tuple[str, tuple[str, ...]], _Chosen] = {}
 
     def found(self) -> Iterator[Policed]:
@@ -298,7 +289,7 @@ class _Search:
 
     def _of(self, service: Service) -> Policed | None:
         pods = dict.fromkeys(_pods(self._case, service.key))
-        known = self._case.snapshot.records[CILIUM_ENDPOINTS]
+        known = self._case.snapshot.records[kinds.CILIUM_ENDPOINTS]
         endpoints = tuple(known[pod] for pod in sorted(pods) if pod in known)
         chosen = [self._choose(endpoint) for endpoint in endpoints]
         found = {policy for each in chosen for policy, _ in each}

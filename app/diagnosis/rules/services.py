@@ -31,15 +31,8 @@ from app.model.policies import (
 from app.model.route_coverage import Scene, changed_at, scene
 from app.model.routes import SETTLED, Announced, canonical
 from app.model.wording import SHOWN, named, quoted, verb
+from app.state import kinds
 from app.state.derived import Key, grouped
-from app.state.kinds import (
-    ADVERTISED,
-    CILIUM_ENDPOINTS,
-    CILIUM_NODES,
-    CONFIG_MAPS,
-    NETWORK_POLICIES,
-    SERVICES,
-)
 from collectors.kubernetes.records import Service
 
 _POD_NETWORKS = ("cluster-pool", "kubernetes")
@@ -65,7 +58,7 @@ class _Mapped:
 def unasked(case: Case) -> Iterator[Finding]:
     """CS509: a prefix that no selected service has, no pod network is, and that is announced."""
     now = scene(case)
-    if not case.known(SERVICES, CILIUM_NODES) or not _complete(case, now.config):
+    if not case.known(kinds.SERVICES, kinds.CILIUM_NODES) or not _complete(case, now.config):
         return
     if not _settled(now) or not any(table.nodes for table in now.tables.values()):
         return
@@ -82,7 +75,7 @@ def unasked(case: Case) -> Iterator[Finding]:
 
 def mapped_next_hops(case: Case) -> Iterator[Finding]:
     """CS510: IPv6 prefixes whose next hop is an IPv4 address in IPv6 clothes, one a peer."""
-    routes = case.records[ADVERTISED[6]]
+    routes = case.records[kinds.ADVERTISED[6]]
     table = scene(case).tables[6]
     if table.read_at is None:
         return
@@ -158,7 +151,7 @@ def _holder(case: Case, prefix: str) -> Service | None:
 
 
 def _of_pods(case: Case) -> Iterator[str]:
-    for node in case.records[CILIUM_NODES].values():
+    for node in case.records[kinds.CILIUM_NODES].values():
         yield from map(canonical, node.spec.ipam.pod_cidrs)
 
 
@@ -171,7 +164,7 @@ def _of_other_addresses(now: Scene) -> Iterator[str]:
         for s in family.advertisements
         if s.type == "Service" and set(s.addresses) != {LOAD_BALANCER_IP}
     }
-    for service in now.case.records[SERVICES].values() if selected else ():
+    for service in now.case.records[kinds.SERVICES].values() if selected else ():
         for advertisement in selected.values():
             if selects_service(advertisement, service):
                 yield from _other_addresses(advertisement, service)
@@ -216,7 +209,7 @@ def _unasked(now: Scene, table: Announced, prefix: str) -> Finding:
 
 def _mapped(case: Case, table: Announced) -> Mapping[str, _Mapped]:
     drafts: dict[str, tuple[set[str], set[str], set[str]]] = {}
-    for reading in case.records[ADVERTISED[6]].values():
+    for reading in case.records[kinds.ADVERTISED[6]].values():
         for route in reading.routes:
             hop = next((path.attributes.next_hop for path in route.paths), "")
             prefix = canonical(route.prefix)
@@ -374,7 +367,9 @@ def _name(policy: Policy) -> str:
 
 
 def _selector_seen(case: Case, policy: Policy) -> Evidence:
-    field = "spec.podSelector" if policy.source == NETWORK_POLICIES else "spec.endpointSelector"
+    field = (
+        "spec.podSelector" if policy.source == kinds.NETWORK_POLICIES else "spec.endpointSelector"
+    )
     return case.saw(policy.source, _name(policy), field, policy.selector)
 
 
@@ -382,14 +377,14 @@ def _endpoint_seen(case: Case, found: Policed) -> Evidence:
     endpoint = found.endpoints[0]
     labels = ", ".join(endpoint.status.identity.labels)
     name = f"CiliumEndpoint {endpoint.key}"
-    return case.saw(CILIUM_ENDPOINTS, name, "status.identity.labels", labels)
+    return case.saw(kinds.CILIUM_ENDPOINTS, name, "status.identity.labels", labels)
 
 
 def _mode_seen(case: Case) -> Iterator[Evidence]:
     for key in (ENFORCEMENT, AUDIT):
         value = None if case.config is None else case.config.get(key)
         if value is not None:
-            yield case.saw(CONFIG_MAPS, case.config_ref, key, value)
+            yield case.saw(kinds.CONFIG_MAPS, case.config_ref, key, value)
 
 
 def _list(policy: Policy) -> str:

@@ -21,18 +21,8 @@ from app.model.case import CLOCKS_AGREE, Case
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.health import BGPV1_REMOVED, node_unready
 from app.model.wording import named, quoted, span
-from app.state.kinds import (
-    AGENT_LOGS,
-    CLI_VERSION,
-    COMMANDS,
-    KINDS,
-    LOGS,
-    NODES,
-    OPERATOR_LOG,
-    PEERING_POLICIES,
-    VERSION,
-    Kind,
-)
+from app.state import kinds
+from app.state.kinds import Kind
 from app.state.snapshot import SourceHealth, State
 from collectors.kubernetes.resources import Rights, resources
 
@@ -90,10 +80,10 @@ _COMMANDS_WHY = (
 )
 _WHY: Mapping[Kind[object], str] = MappingProxyType(
     {
-        VERSION: "it is unknown whether the API server answers, and which version it is",
-        OPERATOR_LOG: "what the operator did and refused is known from conditions alone",
-        AGENT_LOGS: "why a session is down can be told from its state alone",
-        **dict.fromkeys(COMMANDS, _COMMANDS_WHY),
+        kinds.VERSION: "it is unknown whether the API server answers, and which version it is",
+        kinds.OPERATOR_LOG: "what the operator did and refused is known from conditions alone",
+        kinds.AGENT_LOGS: "why a session is down can be told from its state alone",
+        **dict.fromkeys(kinds.COMMANDS, _COMMANDS_WHY),
     }
 )
 _TOO_OLD = "does not know"
@@ -119,7 +109,7 @@ def failing(case: Case) -> Iterator[Finding]:
     """CS802: a source fails, is stale, or has not answered yet."""
     why = _reading_list(case.namespace)[1]
     for health in case.snapshot.health.values():
-        if health.kind is CLI_VERSION:  # nothing is judged by it
+        if health.kind is kinds.CLI_VERSION:  # nothing is judged by it
             continue
         waits = case.age(health.since) or 0.0
         late = health.state in (State.LOADING, State.STALE) and waits >= WAITING
@@ -130,7 +120,7 @@ def failing(case: Case) -> Iterator[Finding]:
 def command(case: Case) -> Iterator[Finding]:
     """CS803: there is no `cilium` command that can be used."""
     tried = [each for each in commands(case) if each.state not in (State.OFF, State.LOADING)]
-    if not tried or case.snapshot.health_of(VERSION).state in (State.FAILING, State.STALE):
+    if not tried or case.snapshot.health_of(kinds.VERSION).state in (State.FAILING, State.STALE):
         return  # it is not run, or fails as everything does
     broken = [each for each in tried if _unusable(each)]
     if any(_TOO_OLD in each.error for each in tried):
@@ -147,14 +137,14 @@ def clocks(case: Case) -> Iterator[Finding]:
     skew = case.clock_skew
     if skew is None:
         return
-    health = case.snapshot.health_of(VERSION)
+    health = case.snapshot.health_of(kinds.VERSION)
     # The answer may have been on its way for half the time the request took.
     if abs(skew) - (health.took or 0.0) / 2 <= CLOCKS_AGREE:
         return
     order = "ahead of" if skew > 0 else "behind"
     yield Topic("CS804", Severity.WARN, Ref("Cluster")).finding(
         summary=f"the API server's clock is {span(abs(skew))} {order} the local one",
-        evidence=(case.saw(VERSION, "GET /version", "Date", f"{skew:+.1f} s"),),
+        evidence=(case.saw(kinds.VERSION, "GET /version", "Date", f"{skew:+.1f} s"),),
         remedy="set both clocks by NTP; until then ages shown here are off by as much, leases and "
         "certificates may seem expired or not yet valid",
         command="date -u; kubectl get --raw /version -v=8 2>&1 | grep -i 'date:'",
@@ -169,17 +159,17 @@ def _reading_list(
     execs = Rights(("",), ("pods/exec",), ("create", "get"), (), namespace)
     log = Rights(("",), ("pods/log",), ("get",), (), namespace)
     rules: dict[Kind[object], Rights] = {
-        **{KINDS[each.kind]: each.rights() for each in known},
-        **dict.fromkeys(COMMANDS, execs),
-        **dict.fromkeys(LOGS, log),
-        VERSION: Rights((), ("/version",), ("get",), (), ""),
+        **{kinds.KINDS[each.kind]: each.rights() for each in known},
+        **dict.fromkeys(kinds.COMMANDS, execs),
+        **dict.fromkeys(kinds.LOGS, log),
+        kinds.VERSION: Rights((), ("/version",), ("get",), (), ""),
     }
-    return rules, {**_WHY, **{KINDS[each.kind]: each.why for each in known}}
+    return rules, {**_WHY, **{kinds.KINDS[each.kind]: each.why for each in known}}
 
 
 def _cannot_exec(case: Case, health: SourceHealth) -> bool:
     """Whether a command ran and was refused by every agent, or some: it answers all the same."""
-    return health.kind in COMMANDS and any(
+    return health.kind in kinds.COMMANDS and any(
         kind == health.kind and exec_forbidden(error) for kind, _, error in agent_errors(case)
     )
 
@@ -208,7 +198,7 @@ def _labels(sources: list[SourceHealth]) -> str:
 
 
 def _exec_warning(kind: Kind[object]) -> str:
-    if kind not in COMMANDS:
+    if kind not in kinds.COMMANDS:
         return ""
     return "\nor run without it, by --no-cli: exec into the agents is as good as root on the nodes"
 
@@ -250,7 +240,7 @@ def _can_i(rights: Rights, refused: str) -> str:
 
 def _failing(case: Case, health: SourceHealth, why: str) -> Finding:
     ref = Ref("Source", health.label)
-    api = health.kind == VERSION
+    api = health.kind == kinds.VERSION
     return Topic("CS802", Severity.UNKNOWN, ref).finding(
         summary=f"{_failing_words(case, health)}, so {why}",
         evidence=(_evidence(case, health),),
@@ -267,17 +257,17 @@ def _blamed(case: Case, health: SourceHealth) -> tuple[Ref, ...]:
     comes from the kubelet of the container's node.
     """
     refs = [Ref("Source", health.label)]
-    refs.append(Ref("Source", case.snapshot.health_of(VERSION).label))
-    if health.kind in (*COMMANDS, *LOGS):
-        found = sorted(case.records[NODES].items())
+    refs.append(Ref("Source", case.snapshot.health_of(kinds.VERSION).label))
+    if health.kind in (*kinds.COMMANDS, *kinds.LOGS):
+        found = sorted(case.records[kinds.NODES].items())
         refs += [Ref("Node", name) for name, node in found if node_unready(node)]
-    if health.kind == OPERATOR_LOG:
+    if health.kind == kinds.OPERATOR_LOG:
         refs += [pod_ref(found.pod) for found in live(case, "operator")]
     return tuple(refs)
 
 
 def _failing_words(case: Case, health: SourceHealth) -> str:
-    name = "the API server" if health.kind == VERSION else health.label
+    name = "the API server" if health.kind == kinds.VERSION else health.label
     for_ = span(case.age(health.since) or 0.0)
     if health.state is State.LOADING:
         return f"{name}: no answer yet after {for_}"
@@ -289,7 +279,7 @@ def _failing_words(case: Case, health: SourceHealth) -> str:
 
 
 def _failing_remedy(health: SourceHealth) -> str:
-    if health.kind == VERSION:
+    if health.kind == kinds.VERSION:
         return (
             "see that the API server runs, that this machine reaches it, and that the credentials "
             "are still good; what is shown is what was last known"
@@ -324,7 +314,7 @@ def _upgrade_words() -> str:
 
 def _command(case: Case, tried: list[SourceHealth], what: str, remedy: str) -> Finding:
     bad = next((each for each in tried if _TOO_OLD in each.error), tried[0])
-    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.records[PEERING_POLICIES])
+    v1 = (0, 0) < case.version < BGPV1_REMOVED and bool(case.records[kinds.PEERING_POLICIES])
     lost = (
         "sessions and routes of BGPv1 are not known at all, as nothing else tells them"
         if v1

@@ -20,14 +20,8 @@ from app.model.finding import Evidence, Finding, Ref, Severity, Topic, service_r
 from app.model.lbipam import LoadBalancer
 from app.model.route_coverage import Scene
 from app.model.wording import SHOWN, named, verb
-from app.state.kinds import (
-    CILIUM_NODES,
-    CLUSTER_CONFIGS,
-    ENDPOINT_SLICES,
-    PEERING_POLICIES,
-    SERVICES,
-    Kind,
-)
+from app.state import kinds
+from app.state.kinds import Kind
 from collectors.cilium.records import ClusterConfig, PeeringPolicy
 from collectors.kubernetes.records import Endpoint, EndpointConditions, EndpointSlice
 
@@ -50,7 +44,7 @@ def no_endpoint(case: Case, balancer: LoadBalancer, serving: Serving) -> Finding
         evidence=(
             endpoints_seen(case, service, serving),
             *_slices_seen(case, slices),
-            case.saw(SERVICES, service, "spec.selector", selector or "(none)"),
+            case.saw(kinds.SERVICES, service, "spec.selector", selector or "(none)"),
         ),
         remedy=remedy,
         command=f"kubectl get pods -n {service.namespace} -l {selector} -o wide --show-labels"
@@ -121,10 +115,10 @@ def _slices_seen(case: Case, slices: Sequence[EndpointSlice]) -> Iterator[Eviden
     for each in slices[:SHOWN]:
         name = f"EndpointSlice {each.key}"
         if not each.endpoints:
-            yield case.saw(ENDPOINT_SLICES, name, "endpoints", "none")
+            yield case.saw(kinds.ENDPOINT_SLICES, name, "endpoints", "none")
         for place, endpoint in enumerate(each.endpoints[:SHOWN]):
             field = f"endpoints[{place}].conditions"
-            yield case.saw(ENDPOINT_SLICES, name, field, _conditions(endpoint.conditions))
+            yield case.saw(kinds.ENDPOINT_SLICES, name, field, _conditions(endpoint.conditions))
 
 
 def _conditions(conditions: EndpointConditions) -> str:
@@ -157,7 +151,7 @@ def off_bgp(
         f"on {', and on '.join(filter(None, places))}",
         evidence=(
             address_seen(case, service, (entry.address for entry in kept)),
-            case.saw(SERVICES, service, "spec.externalTrafficPolicy", "Local"),
+            case.saw(kinds.SERVICES, service, "spec.externalTrafficPolicy", "Local"),
             endpoints_seen(case, service, serving),
             *(node_selector_seen(case, config) for _, config in sorted(configs.items())),
         ),
@@ -174,8 +168,8 @@ def _configs(scene: Scene) -> tuple[Kind[object], Mapping[str, ClusterConfig | P
     """The kind of the objects that select the nodes, and all there are."""
     snapshot = scene.case.snapshot
     if any(group.plane == "v1" for group in scene.config.groups):
-        return PEERING_POLICIES, snapshot.records[PEERING_POLICIES]
-    return CLUSTER_CONFIGS, snapshot.records[CLUSTER_CONFIGS]
+        return kinds.PEERING_POLICIES, snapshot.records[kinds.PEERING_POLICIES]
+    return kinds.CLUSTER_CONFIGS, snapshot.records[kinds.CLUSTER_CONFIGS]
 
 
 def _without_bgp(
@@ -184,7 +178,7 @@ def _without_bgp(
     configs: Mapping[str, ClusterConfig | PeeringPolicy],
     nodes: tuple[str, ...],
 ) -> str:
-    known = [case.records[CILIUM_NODES].get(node) for node in nodes]
+    known = [case.records[kinds.CILIUM_NODES].get(node) for node in nodes]
     selected = any(
         node is None or selects_node(config.spec.node_selector, node)
         for node in known
