@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
 from app.diagnosis.session_status import SessionStatus, standings
+from app.model.desired_peerings import Peering, PeeringFamily, SelectedAdvertisement
 from app.model.finding import Finding, Health, Ref, rank
 from app.model.selectors import describe
 from app.model.session_history import Flaps
@@ -27,6 +28,8 @@ from app.report.tables.sessions import BY_NODE, BY_PEER, WINDOW, SessionRow, pro
 from app.state import kinds
 from app.state.kinds import Kind
 from app.state.snapshot import Snapshot, State
+from collectors.cilium.command_records import BgpPeer, Capability
+from collectors.cilium.records import AdvertisedAttributes
 from screens.base.cluster_screen import ClusterScreen, Place
 from screens.base.empty_state import content
 from screens.base.selection import Equivalent, Selection, cilium, kubectl
@@ -34,12 +37,6 @@ from screens.session_matrix import WITNESSES, matrix
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
 from screens.widgets.live_text import INDENT, LiveText, labelled
-
-if TYPE_CHECKING:
-    from app.model.desired_peerings import Peering, PeeringFamily, SelectedAdvertisement
-    from collectors.cilium.command_records import BgpPeer, Capability
-    from collectors.cilium.records import AdvertisedAttributes
-
 
 READS = (
     kinds.NODE_CONFIGS,

@@ -13,14 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from app.state.kinds import CONFIG_MAPS
-
-if TYPE_CHECKING:
-    from app.state.snapshot import Snapshot
-    from collectors.kubernetes.records import ConfigMap
-
+from app.state.snapshot import Snapshot
+from collectors.kubernetes.records import ConfigMap
 
 CONFIG_MAP = "cilium-config"
 

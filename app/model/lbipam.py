@@ -8,21 +8,17 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
-from typing import TYPE_CHECKING
 
+from app.model.finding import Health
+from app.model.health import Version
 from app.state.derived import Key, Parts, grouped
 from app.state.kinds import POOLS, SERVICES
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from app.model.finding import Health
-    from app.model.health import Version
-    from app.state.snapshot import Snapshot
-    from collectors.cilium.records import Pool, PoolBlock
-    from collectors.kubernetes.records import Condition, Service
+from app.state.snapshot import Snapshot
+from collectors.cilium.records import Pool, PoolBlock
+from collectors.kubernetes.records import Condition, Service
 
 Address = IPv4Address | IPv6Address
 

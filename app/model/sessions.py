@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from app.model.configuration import config_map
 from app.model.finding import Health, Ref, session_ref
@@ -22,11 +21,9 @@ from app.model.wording import span
 from app.state.derived import Key
 from app.state.kinds import BGP_PEERS, CILIUM_NODES, NODE_CONFIGS, PEERING_POLICIES, PODS, Kind
 from app.state.snapshot import Snapshot, State
-
-if TYPE_CHECKING:
-    from collectors.cilium.command_records import BgpPeer, NodePeers
-    from collectors.cilium.records import CiliumNode, NodeConfig, NodePeerStatus, PeeringPolicy
-    from collectors.kubernetes.records import Pod
+from collectors.cilium.command_records import BgpPeer, NodePeers
+from collectors.cilium.records import CiliumNode, NodeConfig, NodePeerStatus, PeeringPolicy
+from collectors.kubernetes.records import Pod
 
 REPORTING_LAG = 10.0
 """Seconds by which the status in the API may lag behind the truth (measured: up to 5.2)."""

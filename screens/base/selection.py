@@ -6,13 +6,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from app.model.finding import Finding, Ref
 from app.state.kinds import AGENT_LOGS, Kind
-
-if TYPE_CHECKING:
-    from app.state.snapshot import Snapshot
+from app.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
 from rich.cells import cell_len
@@ -18,9 +17,7 @@ from rich.cells import cell_len
 from app.report.columns import Cell, Column, Share, Since
 from app.report.lines import NOTHING, SIGN
 from screens.widgets.columns import GAP
-
-if TYPE_CHECKING:
-    from screens.widgets.live_table import LiveTable
+from screens.widgets.live_table import LiveTable
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
