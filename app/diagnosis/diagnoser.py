@@ -127,13 +127,21 @@ def rules() -> tuple[Rule, ...]:
         bgp_config,
         cilium,
         configuration,
+        datapath,
+        infrastructure,
         lbipam_services,
+        misread,
+        overrides,
         services,
         sessions,
+        unannounced,
         visibility,
     )
 
-    modules = (cilium, lbipam_services, bgp_config, sessions, services, configuration, visibility)
+    modules = (
+        *(cilium, lbipam_services, infrastructure, misread, bgp_config, overrides, sessions),
+        *(services, unannounced, datapath, configuration, visibility),
+    )
     return tuple(rule for module in modules for rule in module.RULES)
 
 

@@ -47,6 +47,11 @@ class Miss:
         """Whether something is so close that it was probably meant."""
         return bool(self.hint)
 
+    @property
+    def excluded(self) -> bool:
+        """Whether it is there that the requirement wants away: a label says so on purpose."""
+        return self.cost == _UNWANTED and self.has is not None
+
     def __str__(self) -> str:
         has = f"no label {self.key}" if self.has is None else f"{self.key}={self.has}"
         return f"needs {self.wanted}, but it has {has}" + (f" ({self.hint})" if self.hint else "")

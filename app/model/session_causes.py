@@ -35,6 +35,9 @@ SETTLING = timedelta(seconds=20)
 """How long a session may take to come up after it was configured: GoBGP connects after 1 to 2 s,
 and once more after the 5 s of idle hold."""
 
+_WANTED = frozenset({2, 3, 4, 6, 9})
+"""Subcodes of a cease that somebody wanted: administrative shutdown, peer de-configured,
+administrative reset, other configuration change, hard reset (RFC 4486, RFC 8538)."""
 FLAP_WINDOW = timedelta(minutes=20)
 FLAPS = 4
 """A session that was lost so often within the window, unannounced, flaps. A router that is started
@@ -134,11 +137,16 @@ def down(bgp: Bgp) -> tuple[Down, ...]:
 def flaps(log: SessionLog, now: datetime) -> tuple[SessionEvent, ...]:
     """The recent losses of a session that flaps; none when it does not.
 
-    Those that the router announced (cease: a shutdown, a reset, a change) were somebody's will.
+    Those that somebody wanted on the router (a shutdown, a reset, a change) do not count.
     """
     lost = log.losses(now - FLAP_WINDOW) if log.events else ()
-    unannounced = tuple(e for e in lost if not (e.cause is EventKind.RECEIVED and e.code == CEASE))
-    return unannounced if len(unannounced) >= FLAPS else ()
+    unwanted = tuple(event for event in lost if not _wanted(event))
+    return unwanted if len(unwanted) >= FLAPS else ()
+
+
+def _wanted(loss: SessionEvent) -> bool:
+    ceased = loss.cause is EventKind.RECEIVED and loss.code == CEASE
+    return ceased and loss.subcode in _WANTED
 
 
 def password(session: Session, peering: Peering | None) -> bool | None:
@@ -232,7 +240,9 @@ def _cause(bgp: Bgp, session: Session, peering: Peering | None, log: SessionLog)
             return "CS401", ""
         if protected:
             return "CS405", ""
-        return ("CS412", "") if _beyond_reach(bgp, session, peering) else ("CS401", "")
+        never_up = log.configured is not None and log.last_change is None
+        beyond = never_up and _beyond_reach(bgp, session, peering)
+        return ("CS412", "") if beyond else ("CS401", "")
     codes = f"{word.code}.{word.subcode}"
     if word.wrong_asn:
         who = "refused here" if word.cause is EventKind.SENT else "refused by the peer"
@@ -261,6 +271,7 @@ def _beyond_reach(bgp: Bgp, session: Session, peering: Peering | None) -> bool:
 
     The API tells addresses without prefix lengths, and not those of every interface. So only
     ranges count that cannot share a link, and no other node may reach the peer in the same way.
+    It is a hint alone: a router on the link may have an address of any network.
     """
     external = session.peer_asn is not None and session.local_asn != session.peer_asn
     if multihop(session, peering) != 1 or not external or bgp.up(session.peer_address):

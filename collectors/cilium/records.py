@@ -104,6 +104,8 @@ class ClusterInstance(RecordPart, frozen=True):
 
     name: str = ""
     local_asn: int = msgspec.field(default=0, name="localASN")
+    router_id: str = msgspec.field(default="", name="routerID")
+    """Of one node, where its override has one."""
     peers: tuple[ClusterPeer, ...] = ()
 
 

@@ -240,9 +240,15 @@ def _nothing_announced(
         where = f"the families of {ref} select {wanted} and find no advertisement"
         remedy = _remedy(case, families)
     else:
-        where = f"{named(peers)} in {ref} has no peerConfigRef, so its families select none"
-        remedy = "Give the peer a peerConfigRef to a CiliumBGPPeerConfig whose families[] select "
-        remedy += "advertisements"
+        spare = sorted(case.records[PEER_CONFIGS].keys() - {p.peer_config for p in peerings(case)})
+        beside = f"; no peer refers to CiliumBGPPeerConfig {named(spare)}" if spare else ""
+        where = f"{named(peers)} in {ref} has no peerConfigRef, so its families select none{beside}"
+        remedy = (
+            f"Set peerConfigRef of the peer to CiliumBGPPeerConfig {named(spare)}"
+            if spare
+            else "Give the peer a peerConfigRef to a CiliumBGPPeerConfig whose families[] select"
+            " advertisements"
+        )
     severity = Severity.FAIL if asked else Severity.INFO
     return Topic("CS311", severity, ref, "" if hit[0].peer_config else "no peerConfigRef").finding(
         summary=f"Peer {named(peers)} is announced nothing: {where}{_have(case)}",
@@ -339,7 +345,10 @@ def advertisement_unused(case: Case) -> Iterator[Finding]:
             remedy=f"Give {name} the labels that spec.families[].advertisements of "
             f"{named(configs) or 'the PeerConfig'} selects, or delete it",
             command=_LIST,
-            blames=tuple(Ref("CiliumBGPPeerConfig", config) for config in configs),
+            blames=(
+                *(Ref("CiliumBGPPeerConfig", config) for config in configs),
+                *sorted({p.owner for p in found if not p.peer_config}),
+            ),
         )
 
 

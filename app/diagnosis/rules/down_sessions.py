@@ -146,11 +146,14 @@ def fell_silent(bgp: Bgp, found: Sequence[Down]) -> str:
 
 def closed(bgp: Bgp, found: Sequence[Down], word: SessionEvent) -> str:
     """What to change on the router, by the notification it sent."""
-    where = neighbors(bgp, found)
+    advice = advice_on(word) or "See on the router why it closes the session (`show bgp neighbors`)"
+    return f"{advice}. The nodes: {neighbors(bgp, found)}. {retry(bgp, found)}"
+
+
+def advice_on(word: SessionEvent) -> str:
+    """What to do about a notification that the peer sent; "" where it tells too little."""
     codes = f"{word.code or 0}.{word.subcode or 0}", str(word.code)
-    default = "See on the router why it closes the session (`show bgp neighbors`)"
-    advice = next((_BY_NOTIFICATION[c] for c in codes if c in _BY_NOTIFICATION), default)
-    return f"{advice}. The nodes: {where}. {retry(bgp, found)}"
+    return next((_BY_NOTIFICATION[c] for c in codes if c in _BY_NOTIFICATION), "")
 
 
 def retry(bgp: Bgp, found: Sequence[Down]) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from app.diagnosis.rules.bgp_config_peers import RECONCILE_ERROR
 from app.diagnosis.rules.down_sessions import (
     SHOWN,
+    advice_on,
     counted,
     down_sessions,
     log_command,
@@ -126,7 +127,8 @@ def _flapping(
             for session, lost in found[:SHOWN]
             for event in lost[-2:]
         ),
-        remedy="Look for what breaks the connection at these moments: packet loss or a flapping "
+        remedy=(advice_on(last) if last.cause is EventKind.RECEIVED else "")
+        or "Look for what breaks the connection at these moments: packet loss or a flapping "
         "link between node and router, a router or agent under load, timers shorter than the "
         "network is slow (holdTimeSeconds)",
         command=log_command(bgp, sessions[0]),

@@ -162,21 +162,28 @@ def unserved(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> 
 
 
 def unselected(scene: Scene, balancer: LoadBalancer, kept: tuple[Kept, ...]) -> Finding:
-    """CS505: no advertisement selects it; for each, what is missing."""
+    """CS505: no advertisement selects it; for each, what is missing.
+
+    It is no failure where the service has a label that an advertisement excludes.
+    """
     service = balancer.service
     carried = _distinct(scene.config, kept[0].address)
+    opted_out = _opted_out(carried, service)
     lacks = [_why_not(selected, service) for _, selected in carried]
     names = tuple(dict.fromkeys(ref for ref, _ in carried))
     reasons = named(lacks) or f"no peer carries a Service advertisement for ipv{_v(kept)}"
     configs = {ref for group in scene.config.groups for ref in group.refs}
-    return Topic("CS505", Severity.FAIL, service_ref(service.key), f"ipv{_v(kept)}").finding(
+    severity = Severity.INFO if opted_out else Severity.FAIL
+    return Topic("CS505", severity, service_ref(service.key), f"ipv{_v(kept)}").finding(
         summary=f"{service.key} has {_addresses(kept)}, and no advertisement "
         f"{'announces' if any('selects it' in why for why in lacks) else 'selects'} it: {reasons}",
         evidence=(
             scene.case.saw(SERVICES, service, "metadata.labels", describe_labels(service)),
             *(_selector_seen(scene.case, ref, selected) for ref, selected in carried),
         ),
-        remedy=selection_remedy(service, carried, _v(kept)),
+        remedy=f"Nothing, if that is meant; else remove the label {opted_out} from the service"
+        if opted_out
+        else selection_remedy(service, carried, _v(kept)),
         command=f"kubectl get svc -n {service.namespace} {service.name} --show-labels",
         blames=(*names, *sorted(configs), *_announcing(scene, service)),
     )
@@ -415,6 +422,17 @@ def selection_remedy(service: Service, carried: Carried, version: int) -> str:
         "Give the service a label that an advertisement selects, or widen "
         f"{_where(ref, entry)} of {ref}{added}"
     )
+
+
+def _opted_out(carried: Carried, service: Service) -> str:
+    """The label by which alone a service keeps out of an advertisement; "" where none does."""
+    for _, entry in carried:
+        if entry.selector is None or LOAD_BALANCER_IP not in entry.addresses:
+            continue
+        missed = misses(entry.selector, service_labels(service))
+        if missed and all(miss.excluded for miss in missed):
+            return f"{missed[0].key}={missed[0].has}"
+    return ""
 
 
 def _entry_selects(entry: SelectedAdvertisement, service: Service) -> bool:

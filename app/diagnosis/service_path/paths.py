@@ -33,6 +33,7 @@ from app.state.derived import Key, Parts
 from app.state.kinds import BGP_PEERS, ENDPOINT_SLICES, POOLS, SERVICES
 from app.state.snapshot import State
 
+_NOTES = {Severity.INFO}
 _UNJUDGED = frozenset({Obstacle.UNUSED, Obstacle.CLASS})
 """What keeps an address out of BGP because somebody else is to announce it."""
 
@@ -173,6 +174,8 @@ def advertised_hop(way: Way) -> Hop:
     if not findings and not way.expectation.wanted:
         other = f"; {way.expectation.l2} announces it" if way.expectation.l2 else ""
         return Hop("advertised", HopState.NOT_REACHED, reason + other)
+    if findings and not way.expectation.wanted and {f.severity for f in findings} == _NOTES:
+        return Hop("advertised", HopState.NOT_REACHED, reason, (), tuple(findings))
     if not findings and not way.expectation.certain:
         reason = "several objects compete for the nodes: what the agents run cannot be told"
         return Hop("advertised", HopState.UNKNOWN, reason)
