@@ -64,7 +64,8 @@ class Ref:
     Kinds are the Kubernetes kinds (`Service`, `Node`, `CiliumLoadBalancerIPPool` …) and four of
     the field: `Session` (name `NODE/PEER-ADDRESS`), `Peer` (its address), `Prefix`, `Source` (a
     source's label). `Cluster` is the whole, with an empty name. `Loss` is named like a session:
-    that it carries nothing at this moment, whatever it does at others.
+    that it carries nothing at this moment, whatever it does at others. `Dispute` is that several
+    ClusterConfigs select a node.
     """
 
     kind: str

@@ -27,7 +27,7 @@ from app.model.desired_routes import (
 )
 from app.model.health import starts
 from app.model.lbipam import Address, balancers_by_service, by_address
-from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links
+from app.model.routes import SETTLED, Announced, Link, LinkState, announced, links, links_with
 from app.state.derived import Key, Parts
 from app.state.kinds import (
     ADVERTISEMENTS,
@@ -126,6 +126,26 @@ class Scene:
     _compared: dict[tuple[int, int, int], tuple[tuple[Link, ...], tuple[str, ...], _Compared]] = (
         field(default_factory=dict)
     )
+
+    _untold: dict[tuple[int, int], tuple[tuple[Link, ...], frozenset[Link], tuple[Link, ...]]] = (
+        field(default_factory=dict)
+    )
+
+    def untold(self, wanted: Wanted) -> tuple[Link, ...]:
+        """Sessions that are up and lack a prefix, of nodes that announce it to another peer.
+
+        None where nodes have one peer each, or where the routes were not read.
+        """
+        table = self.tables[wanted.address.version]
+        if table.read_at is None or len(wanted.links) == len({node for node, _ in wanted.links}):
+            return ()
+        told = links_with(self.case, table.version).get(wanted.prefix, frozenset())
+        key = (id(wanted.links), id(told))
+        kept = self._untold.get(key)
+        if kept is None or kept[0] is not wanted.links or kept[1] is not told:
+            kept = (wanted.links, told, tuple(_untold(self, wanted.links, told)))
+            self._untold[key] = kept
+        return kept[2]
 
     def carried(self, wanted: tuple[Link, ...]) -> Carried:
         """How these sessions are; the same links are looked at once."""
@@ -278,6 +298,14 @@ def _compared(scene: Scene, wanted: Wanted, actual: tuple[str, ...]) -> _Compare
         tuple(node for node in lacking if node not in known),
         tuple(node for node in actual if node not in expected),
     )
+
+
+def _untold(scene: Scene, wanted: tuple[Link, ...], told: frozenset[Link]) -> Iterator[Link]:
+    states = [(link, scene.links.get(link, _MISSING)) for link in wanted]
+    announcing = {link[0] for link, state in states if state.up and link in told}
+    for link, state in states:
+        if state.up and not state.young and link[0] in announcing and link not in told:
+            yield link
 
 
 def _known_to_lack(table: Announced, carried: Carried) -> frozenset[str]:

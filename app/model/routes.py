@@ -194,6 +194,26 @@ def announced(case: Case, version: int) -> Announced:
     return case.memo.of(_READ_AGAIN[version], again, lambda: replace(found, read_at=health.read_at))
 
 
+def links_with(case: Case, version: int) -> Mapping[str, frozenset[Link]]:
+    """By prefix, as `canonical` writes it: the sessions whose adj-rib-out has it, up or not.
+
+    Equal sets are one object.
+    """
+    readings = case.records[ADVERTISED[version]]
+    return case.memo.of(_TOLD[version], (readings,), lambda: _links_with(readings))
+
+
+def _links_with(readings: Mapping[str, NodeRoutes]) -> Mapping[str, frozenset[Link]]:
+    found: dict[str, set[Link]] = {}
+    for reading in readings.values():
+        for prefix, route in _routes(reading):
+            found.setdefault(prefix, set()).add((reading.node, route.neighbor))
+    groups: dict[frozenset[Link], frozenset[Link]] = {}
+    frozen = ((prefix, frozenset(told)) for prefix, told in found.items())
+    return {prefix: groups.setdefault(told, told) for prefix, told in frozen}
+
+
+_TOLD: Mapping[int, Key[Mapping[str, frozenset[Link]]]] = {4: Key(), 6: Key()}
 _MADE: Key[_Links] = Key()
 _YOUNG: Key[frozenset[Link]] = Key()
 _LINKS: Key[Mapping[Link, LinkState]] = Key()

@@ -172,7 +172,10 @@ def _conflict(case: Case, name: str, rivals: tuple[str, ...], nodes: list[str]) 
         remedy=f"Let each node be selected by one ClusterConfig: narrow spec.nodeSelector of "
         f"{name} or {others}, or put all instances into one and delete the other",
         command="kubectl get ciliumbgpclusterconfigs -o yaml",
-        about=tuple(Ref("CiliumBGPClusterConfig", rival) for rival in rivals),
+        about=(
+            *(Ref("CiliumBGPClusterConfig", rival) for rival in rivals),
+            *(Ref("Dispute", node) for node in nodes),
+        ),
     )
 
 

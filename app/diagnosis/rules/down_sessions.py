@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from app.model.case import Case
-from app.model.desired_peerings import Peering
+from app.model.desired_peerings import Peering, cluster_configs_of
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic, Value, with_manifest
 from app.model.health import Version
 from app.model.session_causes import (
@@ -37,7 +37,7 @@ from app.model.session_history import UNEXPECTED_MESSAGE, EventKind, SessionEven
 from app.model.sessions import Session
 from app.model.wording import named, span
 from app.state.derived import grouped
-from app.state.kinds import BGP_PEERS, NODE_CONFIGS
+from app.state.kinds import BGP_PEERS, CILIUM_NODES, CLUSTER_CONFIGS, NODE_CONFIGS
 from collectors.logs.lines import event
 
 NAMED = 4
@@ -453,8 +453,16 @@ def _finding(bgp: Bgp, group: Sequence[Down]) -> Finding:
             *(s.ref for s in sessions),
             *(Ref("Node", node) for node in sorted({s.node for s in sessions})),
         ),
-        blames=common_refs(group),
+        blames=(*common_refs(group), *_disputed(bgp.case, sessions)),
     )
+
+
+def _disputed(case: Case, found: Sequence[Session]) -> tuple[Ref, ...]:
+    """That another configuration selects their nodes too; nothing where one is not disputed."""
+    configs, nodes = case.records[CLUSTER_CONFIGS].values(), case.records[CILIUM_NODES]
+    if not all(len(cluster_configs_of(configs, nodes.get(s.node))) > 1 for s in found):
+        return ()
+    return tuple(Ref("Dispute", session.node) for session in found)
 
 
 def _words(bgp: Bgp, group: Sequence[Down]) -> _Words:

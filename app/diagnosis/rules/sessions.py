@@ -24,12 +24,15 @@ from app.model.desired_peerings import Peering, agents_say, owner_of, peerings, 
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic, loss_ref
 from app.model.health import starts
 from app.model.lbipam import condition_of
-from app.model.routes import SETTLED
+from app.model.route_coverage import Expected, Scene, scene
+from app.model.routes import SETTLED, Link, links_with
 from app.model.session_causes import FLAP_WINDOW, SETTLING, Bgp, bgp_of, flaps, is_down
 from app.model.session_history import EventKind, SessionEvent, key_of
 from app.model.sessions import ESTABLISHED, REPORTING_LAG, UNKNOWN, Session
 from app.model.wording import named
+from app.state.derived import Key
 from app.state.kinds import (
+    ADVERTISED,
     BGP_PEERS,
     CLUSTER_CONFIGS,
     CONFIG_MAPS,
@@ -42,6 +45,7 @@ from app.state.snapshot import State
 from collectors.cilium.bgp_bytes import families_of
 from collectors.cilium.records import NodeConfig
 
+_DUE: Mapping[int, Key[Mapping[Link, frozenset[str]]]] = {4: Key(), 6: Key()}
 DISAGREEMENT = timedelta(seconds=3 * REPORTING_LAG)
 """A status in the API that is behind for longer than this is not merely late."""
 
@@ -171,6 +175,7 @@ def _missing_families(bgp: Bgp, session: Session) -> Iterator[str]:
     if peering is None or reported is None or not reported.established:
         return
     if not reported.remote_capabilities:  # Cilium before 1.19 does not tell them
+        yield from (f"{afi}/unicast" for afi in _mute_families(bgp.case, session))
         return
     theirs = families_of(reported.remote_capabilities) or {"ipv4/unicast"}  # RFC 4760 §8
     ours = families_of(reported.local_capabilities)
@@ -180,6 +185,37 @@ def _missing_families(bgp: Bgp, session: Session) -> Iterator[str]:
             continue
         if family.safi == "unicast" and _in_use(bgp.case, family.afi):
             yield name
+
+
+def _mute_families(case: Case, session: Session) -> Iterator[str]:
+    """Families of which all that a session should carry is available, and nothing is advertised."""
+    now, link = scene(case), (session.node, session.peer_address)
+    state = now.links.get(link)
+    if state is None or not state.up or state.young:
+        return
+    for version in (4, 6):
+        table = now.tables[version]
+        told = links_with(case, version)
+        prefixes = _due(now, version).get(link, frozenset())
+        if session.node not in table.answered or not prefixes:
+            continue
+        if not any(link in told.get(prefix, ()) for prefix in prefixes):
+            yield f"ipv{version}"
+
+
+def _due(now: Scene, version: int) -> Mapping[Link, frozenset[str]]:
+    """The prefixes of services that each session should carry, by what is expected."""
+    expected = now.expectations.values
+    return now.case.memo.of(_DUE[version], (expected,), lambda: _gathered(expected, version))
+
+
+def _gathered(expected: Sequence[Expected], version: int) -> Mapping[Link, frozenset[str]]:
+    found: dict[Link, set[str]] = {}
+    for each in expected:
+        for wanted in each.expectation.wanted:
+            for link in wanted.links if wanted.address.version == version else ():
+                found.setdefault(link, set()).add(wanted.prefix)
+    return {link: frozenset(prefixes) for link, prefixes in found.items()}
 
 
 def _in_use(case: Case, afi: str) -> bool:
@@ -192,6 +228,8 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
     first = sessions[0].reported
     theirs = sorted(families_of(first.remote_capabilities)) if first else []
     afi, _, safi = family.partition("/")
+    if first is not None and not first.remote_capabilities:
+        return _mute(bgp, peer, afi, sessions)
     return Topic("CS410", Severity.WARN, Ref("Peer", peer), family).finding(
         summary=f"{counted(bgp, sessions)} {'carries' if len(sessions) == 1 else 'carry'} no "
         f"{family}: it is configured here, and the peer did not offer it",
@@ -207,6 +245,26 @@ def _not_negotiated(bgp: Bgp, peer: str, family: str, sessions: Sequence[Session
         remedy=f"Activate the family for these neighbours on the router (FRR: address-family {afi} "
         f"{safi}, neighbor ADDRESS activate), or take it out of the families of the peer",
         command="cilium bgp peers --capabilities",
+        about=tuple(s.ref for s in sessions),
+    )
+
+
+def _mute(bgp: Bgp, peer: str, afi: str, sessions: Sequence[Session]) -> Finding:
+    """CS410 where the agent does not tell what the peer offered: nothing of the family goes out."""
+    version = int(afi.removeprefix("ipv"))
+    kind, now = ADVERTISED[version], scene(bgp.case)
+    prefixes = named(sorted(_due(now, version)[sessions[0].node, peer]))
+    return Topic("CS410", Severity.WARN, Ref("Peer", peer), f"{afi}/unicast").finding(
+        summary=f"{counted(bgp, sessions)} {'carries' if len(sessions) == 1 else 'carry'} nothing"
+        f" of {afi}/unicast, and {prefixes} should go out: the peer most likely did not offer the"
+        " family",
+        evidence=tuple(
+            bgp.case.saw(kind, f"Session {session.node}/{peer}", "adj-rib-out", "no prefix")
+            for session in sessions[:SHOWN]
+        ),
+        remedy=f"Activate the family for these neighbours on the router (FRR: address-family {afi} "
+        "unicast, neighbor ADDRESS activate), or take it out of the families of the peer",
+        command=f"cilium bgp routes advertised {afi} unicast",
         about=tuple(s.ref for s in sessions),
     )
 

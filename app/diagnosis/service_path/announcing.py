@@ -124,6 +124,26 @@ def fewer(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> Fin
     )
 
 
+def untold(
+    scene: Scene, balancer: LoadBalancer, found: Reach, lacking: tuple[Link, ...]
+) -> Finding:
+    """CS502: nodes announce it to one of their peers and not to another one that should have it."""
+    service, prefix = balancer.service, found.wanted.prefix
+    peers = tuple(dict.fromkeys(address for _, address in lacking))
+    nodes = tuple(dict.fromkeys(node for node, _ in lacking))
+    told = [link for link in found.wanted.links if link[0] in nodes and link not in lacking]
+    others = named(dict.fromkeys(address for _, address in told))
+    return Topic("CS502", Severity.WARN, service_ref(service.key), f"{prefix} {peers[0]}").finding(
+        summary=f"{service.key} ({prefix}) is not announced to {named(peers)} by {named(nodes)},"
+        f" which {verb(nodes, 'announce')} it to {others}",
+        evidence=(table_seen(scene, found), *links_seen(scene, lacking)),
+        remedy=f"Restart the agents of {named(nodes)}, one after the other: an agent builds its"
+        " tables anew (Cilium up to 1.16.0 tells new services to its first instance alone)",
+        command=f"{show_routes(found.wanted.address.version)} --node {nodes[0]}",
+        blames=blamed(scene, lacking, (found,)),
+    )
+
+
 def without_endpoint(
     scene: Scene, balancer: LoadBalancer, found: Reach, nodes: tuple[str, ...], serving: Serving
 ) -> Finding:

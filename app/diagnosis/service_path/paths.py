@@ -258,6 +258,11 @@ def _routes_findings(way: Way) -> list[Finding]:
     fewer = tuple(reach for reach in way.reaches if reach.missing and reach.actual)
     if fewer:
         findings.append(say.fewer(scene, balancer, fewer))
+    findings += [
+        say.untold(scene, balancer, reach, untold)
+        for reach in way.reaches
+        if (untold := scene.untold(reach.wanted))
+    ]
     announced = tuple(r for r in way.reaches if r.actual) + tuple(r for r in way.strays if r.extra)
     serving, service = way.serving, balancer.service
     if serving is None or by_proxy(service):
@@ -285,6 +290,8 @@ def _cover(scene: Scene, reach: Reach) -> str:
 
 def _odd(way: Way, reach: Reach) -> bool:
     """Whether nodes lack a prefix that nothing covers, or have it for no reason there is."""
+    if way.scene.untold(reach.wanted):
+        return True
     if reach.missing and not _cover(way.scene, reach):
         return True
     if not reach.extra:
