@@ -450,7 +450,8 @@ def _opted_out(carried: Carried, service: Service) -> str:
         if entry.selector is None or LOAD_BALANCER_IP not in entry.addresses:
             continue
         missed = misses(entry.selector, service_labels(service))
-        if missed and all(miss.excluded for miss in missed):
+        own = service.metadata.labels  # the virtual ones it has not by anybody's will
+        if missed and all(miss.excluded and miss.key in own for miss in missed):
             return f"{missed[0].key}={missed[0].has}"
     return ""
 
