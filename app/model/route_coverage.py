@@ -127,11 +127,11 @@ class Scene:
         field(default_factory=dict)
     )
 
-    _untold: dict[tuple[int, int], tuple[tuple[Link, ...], frozenset[Link], tuple[Link, ...]]] = (
+    _unsent: dict[tuple[int, int], tuple[tuple[Link, ...], frozenset[Link], tuple[Link, ...]]] = (
         field(default_factory=dict)
     )
 
-    def untold(self, wanted: Wanted) -> tuple[Link, ...]:
+    def unsent(self, wanted: Wanted) -> tuple[Link, ...]:
         """Sessions that are up and lack a prefix, of nodes that announce it to another peer.
 
         None where nodes have one peer each, or where the routes were not read.
@@ -139,12 +139,12 @@ class Scene:
         table = self.tables[wanted.address.version]
         if table.read_at is None or len(wanted.links) == len({node for node, _ in wanted.links}):
             return ()
-        told = links_with(self.case, table.version).get(wanted.prefix, frozenset())
-        key = (id(wanted.links), id(told))
-        kept = self._untold.get(key)
-        if kept is None or kept[0] is not wanted.links or kept[1] is not told:
-            kept = (wanted.links, told, tuple(_untold(self, wanted.links, told)))
-            self._untold[key] = kept
+        sent = links_with(self.case, table.version).get(wanted.prefix, frozenset())
+        key = (id(wanted.links), id(sent))
+        kept = self._unsent.get(key)
+        if kept is None or kept[0] is not wanted.links or kept[1] is not sent:
+            kept = (wanted.links, sent, tuple(_unsent(self, wanted.links, sent)))
+            self._unsent[key] = kept
         return kept[2]
 
     def carried(self, wanted: tuple[Link, ...]) -> Carried:
@@ -300,11 +300,11 @@ def _compared(scene: Scene, wanted: Wanted, actual: tuple[str, ...]) -> _Compare
     )
 
 
-def _untold(scene: Scene, wanted: tuple[Link, ...], told: frozenset[Link]) -> Iterator[Link]:
+def _unsent(scene: Scene, wanted: tuple[Link, ...], sent: frozenset[Link]) -> Iterator[Link]:
     states = [(link, scene.links.get(link, _MISSING)) for link in wanted]
-    announcing = {link[0] for link, state in states if state.up and link in told}
+    announcing = {link[0] for link, state in states if state.up and link in sent}
     for link, state in states:
-        if state.up and not state.young and link[0] in announcing and link not in told:
+        if state.up and not state.young and link[0] in announcing and link not in sent:
             yield link
 
 

@@ -200,7 +200,7 @@ def links_with(case: Case, version: int) -> Mapping[str, frozenset[Link]]:
     Equal sets are one object.
     """
     readings = case.records[ADVERTISED[version]]
-    return case.memo.of(_TOLD[version], (readings,), lambda: _links_with(readings))
+    return case.memo.of(_SENT[version], (readings,), lambda: _links_with(readings))
 
 
 def _links_with(readings: Mapping[str, NodeRoutes]) -> Mapping[str, frozenset[Link]]:
@@ -209,11 +209,11 @@ def _links_with(readings: Mapping[str, NodeRoutes]) -> Mapping[str, frozenset[Li
         for prefix, route in _routes(reading):
             found.setdefault(prefix, set()).add((reading.node, route.neighbor))
     groups: dict[frozenset[Link], frozenset[Link]] = {}
-    frozen = ((prefix, frozenset(told)) for prefix, told in found.items())
-    return {prefix: groups.setdefault(told, told) for prefix, told in frozen}
+    frozen = ((prefix, frozenset(sent)) for prefix, sent in found.items())
+    return {prefix: groups.setdefault(sent, sent) for prefix, sent in frozen}
 
 
-_TOLD: Mapping[int, Key[Mapping[str, frozenset[Link]]]] = {4: Key(), 6: Key()}
+_SENT: Mapping[int, Key[Mapping[str, frozenset[Link]]]] = {4: Key(), 6: Key()}
 _MADE: Key[_Links] = Key()
 _YOUNG: Key[frozenset[Link]] = Key()
 _LINKS: Key[Mapping[Link, LinkState]] = Key()

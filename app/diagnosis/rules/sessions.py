@@ -195,11 +195,11 @@ def _mute_families(case: Case, session: Session) -> Iterator[str]:
         return
     for version in (4, 6):
         table = now.tables[version]
-        told = links_with(case, version)
+        sent = links_with(case, version)
         prefixes = _due(now, version).get(link, frozenset())
         if session.node not in table.answered or not prefixes:
             continue
-        if not any(link in told.get(prefix, ()) for prefix in prefixes):
+        if not any(link in sent.get(prefix, ()) for prefix in prefixes):
             yield f"ipv{version}"
 
 

@@ -124,15 +124,15 @@ def fewer(scene: Scene, balancer: LoadBalancer, found: tuple[Reach, ...]) -> Fin
     )
 
 
-def untold(
+def unsent(
     scene: Scene, balancer: LoadBalancer, found: Reach, lacking: tuple[Link, ...]
 ) -> Finding:
     """CS502: nodes announce it to one of their peers and not to another one that should have it."""
     service, prefix = balancer.service, found.wanted.prefix
     peers = tuple(dict.fromkeys(address for _, address in lacking))
     nodes = tuple(dict.fromkeys(node for node, _ in lacking))
-    told = [link for link in found.wanted.links if link[0] in nodes and link not in lacking]
-    others = named(dict.fromkeys(address for _, address in told))
+    sent = [link for link in found.wanted.links if link[0] in nodes and link not in lacking]
+    others = named(dict.fromkeys(address for _, address in sent))
     return Topic("CS502", Severity.WARN, service_ref(service.key), f"{prefix} {peers[0]}").finding(
         summary=f"{service.key} ({prefix}) is not announced to {named(peers)} by {named(nodes)},"
         f" which {verb(nodes, 'announce')} it to {others}",

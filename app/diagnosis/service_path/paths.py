@@ -259,9 +259,9 @@ def _routes_findings(way: Way) -> list[Finding]:
     if fewer:
         findings.append(say.fewer(scene, balancer, fewer))
     findings += [
-        say.untold(scene, balancer, reach, untold)
+        say.unsent(scene, balancer, reach, unsent)
         for reach in way.reaches
-        if (untold := scene.untold(reach.wanted))
+        if (unsent := scene.unsent(reach.wanted))
     ]
     announced = tuple(r for r in way.reaches if r.actual) + tuple(r for r in way.strays if r.extra)
     serving, service = way.serving, balancer.service
@@ -290,7 +290,7 @@ def _cover(scene: Scene, reach: Reach) -> str:
 
 def _odd(way: Way, reach: Reach) -> bool:
     """Whether nodes lack a prefix that nothing covers, or have it for no reason there is."""
-    if way.scene.untold(reach.wanted):
+    if way.scene.unsent(reach.wanted):
         return True
     if reach.missing and not _cover(way.scene, reach):
         return True
