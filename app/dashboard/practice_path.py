@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING
-
-from app.report.lines import plain, text_of, wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,9 +51,15 @@ def text(sections: Sequence[SolutionSection], width: int) -> str:
     width = min(width, WIDTH)
     parts = []
     for section in sections:
-        lines = [plain(f"  {line}") for line in section.lines]
-        rows = (row for line in lines for row in wrapped(line, width, 6, split=False))
-        parts.append("\n".join((section.title, *(text_of(row).rstrip() for row in rows))))
+        # A path that is too long is left to the terminal, so that it can be copied whole.
+        whole = TextWrapper(
+            width,
+            initial_indent="  ",
+            subsequent_indent=" " * 6,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        parts.append("\n".join((section.title, *map(whole.fill, section.lines))))
     return "\n\n".join(parts) + "\n"
 
 

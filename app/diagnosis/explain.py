@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from app.diagnosis.addresses import Known, look_up_address, look_up_prefix
-from app.diagnosis.catalog import CODES, concerning, docs_page
+from app.diagnosis.catalog import CODES, concerning
 from app.diagnosis.inputs import answered
 from app.diagnosis.service_path.path import PrefixPath, ServicePath
 from app.diagnosis.service_path.paths import path_of
@@ -398,7 +398,7 @@ def question(what: str, names: Sequence[str]) -> Question:
         raise BadQuestion(f"explain {what.upper()} takes no name; it is a code of docs/findings")
     if _CODE.fullmatch(what):
         raise BadQuestion(
-            f"there is no code {what.upper()}; {docs_page('README')} lists those there are"
+            f"there is no code {what.upper()}; docs/findings/README.md lists those there are"
         )
     if what not in ABOUT:
         raise BadQuestion(f"explain takes {FORMS}; not {what!r}")

@@ -257,7 +257,7 @@ class Table(Generic[I_co]):
     """Its rows."""
     columns: Sequence[TableColumn[I_co, Never]]
     order: str = ""
-    """Keys of the columns in the order of `get`, blanks between; "": as they are declared."""
+    """Keys of the columns that `get` shows first, blanks between."""
     command_only: bool = False
     """Whether only the `cilium` command reads it."""
 
@@ -266,8 +266,8 @@ class Table(Generic[I_co]):
     ) -> str:
         """The rows that are wanted as text, a newline at the end; at least the header."""
         items = filter(wanted, self.items(snapshot))
-        by_key = {each.column.key: each for each in self.columns}
-        columns = map(by_key.__getitem__, self.order.split()) if self.order else self.columns
+        places = {key: place for place, key in enumerate(self.order.split())}
+        columns = sorted(self.columns, key=lambda c: places.get(c.column.key, len(places)))
         shown = [(each, each.get) for each in columns if each.get and (wide or not each.wide)]
         lines = [[each.header or each.column.title for each, _ in shown]]
         lines += [[one_line(get(item)) for _, get in shown] for item in items]

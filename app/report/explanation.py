@@ -65,7 +65,8 @@ _NODES = 12
 
 def path_lines(path: ServicePath, form: Form) -> Iterator[Paragraph]:
     """The path of a service: its hops with evidence, who announces it, what to compare."""
-    yield Paragraph(plain(one_line(f"the way of service {path.service}"), "strong"))
+    title = f"{'the' if form is REPORT else 'The'} way of service {path.service}"
+    yield Paragraph(plain(one_line(title), "strong"))
     for hop in path.hops:
         yield _hop(hop)
         under = _under(hop)
@@ -168,9 +169,12 @@ def _around(path: ServicePath, form: Form) -> Iterator[Paragraph]:
         yield from (BLANK, Paragraph(plain("Who announces it", "strong")))
         yield from (line for prefix in path.prefixes for line in prefix_lines(prefix))
     if path.router and form is not REPORT:
-        yield BLANK
+        yield from (BLANK, Paragraph(plain("To compare on the router", "strong")))
     for peer, commands in path.router.items():
-        yield Paragraph(plain(f"  to compare on the router {one_line(peer)}:"), whole=True)
+        if form is REPORT:
+            yield Paragraph(plain(f"  to compare on the router {one_line(peer)}:"), whole=True)
+        else:
+            yield Paragraph(plain(f"  {one_line(peer)}", "accent"))
         for command in commands:
             yield Paragraph(plain("    "), plain(one_line(command), "accent"), whole=True)
 
