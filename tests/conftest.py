@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -41,3 +42,9 @@ def killed() -> Iterator[dict[str, str]]:
     """The same with a cluster whose router was killed."""
     with asked_lab(replay=RECORDINGS / "router-killed") as lab:
         yield pointing_at(lab)
+
+
+def pytest_collection_finish() -> None:
+    """What the tests are made of stays to the end: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
