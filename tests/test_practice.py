@@ -483,7 +483,7 @@ def test_the_name_is_hidden_until_the_dashboard_is_left(state: Path) -> None:
         before = len(dashboard.written)
         dashboard.type(b"\x03")
         assert dashboard.ended() == 0
-        told = dashboard.written[before:].decode()
+        told = dashboard.written[before:].decode("utf-8", "replace")
     left = told.index("\x1b[?1049l")
     assert left < told.index("What was wrong")
     assert "home/frigate has no address because its pool label says bgp-defualt" in told
@@ -506,7 +506,7 @@ def test_what_was_found_is_told_when_the_dashboard_was_left(state: Path) -> None
         before = len(dashboard.written)
         dashboard.type(b":q\r")
         assert dashboard.ended() == 0
-        told = dashboard.written[before:].decode().partition("\x1b[?1049l")[2]
+        told = dashboard.written[before:].decode("utf-8", "replace").partition("\x1b[?1049l")[2]
         assert "You looked at CS404 after 00:" in told
         assert "The solution was shown after" in told
 
