@@ -21,6 +21,7 @@ from collectors.kubernetes.records import Node, Pod
 
 REPLACEMENT = "kube-proxy-replacement"
 EXTERNAL_CLUSTER_IP = "bpf-lb-external-clusterip"
+_SYSTEM = "kube-system"
 _ON = ("true", "strict", "partial", "probe")
 """Values that make Cilium serve services; the last three up to 1.13."""
 _PROXIES = ("kube-proxy", "kube-router", "antrea-agent", "ovnkube-node")
@@ -32,8 +33,13 @@ _PROXY_PODS: Key[str] = Key()
 
 
 def nothing_serves(case: Case) -> Iterator[Finding]:
-    """CS708: neither Cilium nor kube-proxy serves services."""
+    """CS708: neither Cilium nor kube-proxy serves services.
+
+    Only where Cilium is in kube-system: of no other namespace pods are read.
+    """
     if not case.known(CONFIG_MAPS, PODS, NODES) or case.config is None or replaces(case):
+        return
+    if case.namespace != _SYSTEM:
         return
     if case.enabled("enable-node-port", "false") or _proxied(case):
         return
@@ -44,10 +50,10 @@ def nothing_serves(case: Case) -> Iterator[Finding]:
         return
     yield Topic("CS708", Severity.FAIL, case.config_ref, REPLACEMENT).finding(
         summary="Nothing serves services: kube-proxy replacement is off in Cilium, and no"
-        " kube-proxy runs",
+        f" kube-proxy runs in {_SYSTEM}",
         evidence=(
             setting_seen(case, REPLACEMENT, "false"),
-            case.saw(PODS, "pods of all namespaces", "metadata.name", f"no {named(_PROXIES)}"),
+            case.saw(PODS, f"pods of {_SYSTEM}", "metadata.name", f"no {named(_PROXIES)}"),
         ),
         remedy="Set the Helm value kubeProxyReplacement: true, with k8sServiceHost and"
         " k8sServicePort, and restart the agents; or install kube-proxy",

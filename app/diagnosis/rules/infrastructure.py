@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import NamedTuple
@@ -34,7 +35,9 @@ from app.state.kinds import (
     NODES,
     POOLS,
     SERVICES,
+    Kind,
 )
+from collectors.kubernetes.records import EndpointSlice, Service
 
 API_SERVICE = "default/kubernetes"
 """The service whose endpoints are the API servers."""
@@ -47,7 +50,15 @@ class _Part(NamedTuple):
 
     what: str
     range: AddressRange
-    seen: Evidence
+    kind: Kind[object]
+    object: str
+    field: str
+    text: str
+    """Where it was read, and what stands there."""
+
+    def seen(self, case: Case) -> Evidence:
+        """That it was read."""
+        return case.saw(self.kind, self.object, self.field, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,8 @@ class _Held(NamedTuple):
 
 
 _PARTS: Key[_Parts] = Key()
+_API: Key[tuple[EndpointSlice, ...]] = Key()
+_CLUSTER_IPS: Key[_Part] = Key()
 _HELD: Key[_Held] = Key()
 
 
@@ -121,7 +134,7 @@ def _pool_finding(case: Case, usage: PoolUsage, parts: list[_Part]) -> Finding:
         summary=f"Pool {name} covers addresses of the infrastructure: {which}",
         evidence=(
             case.saw(POOLS, pool_ref(name), "spec.blocks", ", ".join(map(str, usage.ranges))),
-            *(part.seen for part in parts[:_SHOWN]),
+            *(part.seen(case) for part in parts[:_SHOWN]),
         ),
         remedy=f"Change spec.blocks of CiliumLoadBalancerIPPool {name} so that"
         f" {named(str(part.range) for part in parts)} are not in it",
@@ -136,7 +149,7 @@ def _service_finding(case: Case, held: _Held) -> Finding:
         summary=f"{service.key} holds {address}, which is {held.part.what}",
         evidence=(
             case.saw(SERVICES, ref, "status.loadBalancer.ingress", address),
-            held.part.seen,
+            held.part.seen(case),
         ),
         remedy=f"Take {address} out of spec.blocks of CiliumLoadBalancerIPPool {held.pool}; then"
         f" LB-IPAM gives {service.key} another address",
@@ -163,10 +176,15 @@ def _endpoints(case: Case, service: str) -> set[str]:
 
 
 def _parts(case: Case) -> _Parts:
-    """Everything that is known to have an address."""
-    kinds = (NODES, CILIUM_NODES, SERVICES, ENDPOINT_SLICES)
-    inputs = (*(case.records[kind] for kind in kinds), case.sessions)
-    return case.memo.of(_PARTS, inputs, lambda: _in_order(_found(case)))
+    """Everything that is known to have an address; the same object while none changes."""
+    services = case.records[SERVICES]
+    of_services = case.memo.by_key(
+        _CLUSTER_IPS, (services,), (), lambda key: tuple(_cluster_ips(services[key]))
+    ).values
+    others = (case.records[NODES], case.records[CILIUM_NODES], case.sessions)
+    api = tuple(case.snapshot.slices_by_service.get(API_SERVICE, ()))
+    inputs = (*others, case.memo.of(_API, (api,), lambda: api), of_services)
+    return case.memo.of(_PARTS, inputs, lambda: _in_order((*_found(case), *of_services)))
 
 
 def _in_order(found: Iterable[_Part]) -> _Parts:
@@ -182,34 +200,31 @@ def _found(case: Case) -> Iterator[_Part]:
         for found in node.status.addresses:
             if found.type in _OF_NODE:
                 field = f"status.addresses[{found.type}]"
-                seen = case.saw(NODES, f"Node {node.name}", field, found.address)
-                yield from _part(found.address, f"the {found.type} of node {node.name}", seen)
+                what = f"the {found.type} of node {node.name}"
+                yield from _part(found.address, what, NODES, f"Node {node.name}", field)
     for session in case.sessions:
-        seen = case.saw(
-            NODE_CONFIGS, f"Session of {session.node}", "peerAddress", session.peer_address
-        )
-        yield from _part(session.peer_address, "a BGP peer", seen)
+        place = f"Session of {session.node}"
+        yield from _part(session.peer_address, "a BGP peer", NODE_CONFIGS, place, "peerAddress")
     for address in sorted(_endpoints(case, API_SERVICE)):
-        seen = case.saw(ENDPOINT_SLICES, f"Service {API_SERVICE}", "endpoints.addresses", address)
-        yield from _part(address, "an API server", seen)
-    for cilium_node in case.records[CILIUM_NODES].values():
-        name = cilium_node.name
+        place = f"Service {API_SERVICE}"
+        yield from _part(address, "an API server", ENDPOINT_SLICES, place, "endpoints.addresses")
+    for name, cilium_node in case.records[CILIUM_NODES].items():
         for cidr in cilium_node.spec.ipam.pod_cidrs:
-            seen = case.saw(CILIUM_NODES, f"CiliumNode {name}", "spec.ipam.podCIDRs", cidr)
-            yield from _part(cidr, f"the pod network of node {name}", seen)
-    for service in case.records[SERVICES].values():
-        for address in service.spec.cluster_ips:
-            seen = case.saw(SERVICES, f"Service {service.key}", "spec.clusterIPs", address)
-            yield from _part(address, f"the ClusterIP of {service.key}", seen)
+            what, place = f"the pod network of node {name}", f"CiliumNode {name}"
+            yield from _part(cidr, what, CILIUM_NODES, place, "spec.ipam.podCIDRs")
 
 
-def _part(text: str, what: str, seen: Evidence) -> Iterator[_Part]:
+def _cluster_ips(service: Service) -> Iterator[_Part]:
+    for address in service.spec.cluster_ips:
+        what, place = f"the ClusterIP of {service.key}", f"Service {service.key}"
+        yield from _part(address, what, SERVICES, place, "spec.clusterIPs")
+
+
+def _part(text: str, what: str, kind: Kind[object], place: str, field: str) -> Iterator[_Part]:
     """A part by its address or network; nothing where the text is neither (`None`, a name)."""
-    try:
+    with suppress(ValueError):
         network = ip_network(text, strict=False)
-    except ValueError:
-        return
-    yield _Part(what, AddressRange(network[0], network[-1]), seen)
+        yield _Part(what, AddressRange(network[0], network[-1]), kind, place, field, text)
 
 
 RULES = (covered_by_pools, held_by_services)

@@ -45,6 +45,7 @@ from app.state.snapshot import State
 from collectors.cilium.bgp_bytes import families_of
 from collectors.cilium.records import NodeConfig
 
+_HEARD: Mapping[int, Key[frozenset[Link]]] = {4: Key(), 6: Key()}
 _DUE: Mapping[int, Key[Mapping[Link, frozenset[str]]]] = {4: Key(), 6: Key()}
 DISAGREEMENT = timedelta(seconds=3 * REPORTING_LAG)
 """A status in the API that is behind for longer than this is not merely late."""
@@ -195,12 +196,16 @@ def _mute_families(case: Case, session: Session) -> Iterator[str]:
         return
     for version in (4, 6):
         table = now.tables[version]
-        sent = links_with(case, version)
-        prefixes = _due(now, version).get(link, frozenset())
-        if session.node not in table.answered or not prefixes:
+        if session.node not in table.answered or link in _heard(case, version):
             continue
-        if not any(link in sent.get(prefix, ()) for prefix in prefixes):
+        if _due(now, version).get(link):
             yield f"ipv{version}"
+
+
+def _heard(case: Case, version: int) -> frozenset[Link]:
+    """The sessions over which any prefix of a family goes out."""
+    sent = links_with(case, version)
+    return case.memo.of(_HEARD[version], (sent,), lambda: frozenset().union(*sent.values()))
 
 
 def _due(now: Scene, version: int) -> Mapping[Link, frozenset[str]]:

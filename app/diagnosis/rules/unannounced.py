@@ -48,8 +48,8 @@ def nothing_announces(case: Case) -> Iterator[Finding]:
         return
     services = [balancer.service for balancer in given]
     yield Topic("CS511", Severity.FAIL, CLUSTER).finding(
-        summary=f"Nothing announces what LB-IPAM gave {named(service.key for service in services)}:"
-        " BGP and L2 announcements are both off",
+        summary="Cilium announces nothing of what LB-IPAM gave"
+        f" {named(service.key for service in services)}: BGP and L2 announcements are both off",
         evidence=(
             setting_seen(case, _BGP, "false"),
             setting_seen(case, _L2, "false"),
@@ -120,7 +120,7 @@ def _of_nodes(case: Case) -> frozenset[str]:
 
 
 def _others(case: Case) -> tuple[str, ...]:
-    """Pods that announce addresses in place of Cilium."""
+    """Pods in Cilium's namespace, where alone pods are read, that announce in its place."""
 
     def speaker(key: str) -> tuple[str, ...]:
         pod: Pod = case.records[PODS][key]
