@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
+from itertools import chain
 from typing import NamedTuple
 
 from app.diagnosis.rules.lbipam_pools import pool_ref, show_service
@@ -37,7 +38,8 @@ from app.state.kinds import (
     SERVICES,
     Kind,
 )
-from collectors.kubernetes.records import EndpointSlice, Service
+from collectors.cilium.records import CiliumNode
+from collectors.kubernetes.records import Node, Service
 
 API_SERVICE = "default/kubernetes"
 """The service whose endpoints are the API servers."""
@@ -90,8 +92,8 @@ class _Held(NamedTuple):
 
 
 _PARTS: Key[_Parts] = Key()
-_API: Key[tuple[EndpointSlice, ...]] = Key()
-_CLUSTER_IPS: Key[_Part] = Key()
+_OF_NODES, _PODS, _IPS = Key[_Part](), Key[_Part](), Key[_Part]()
+_PEERS, _API = Key[tuple[_Part, ...]](), Key[tuple[_Part, ...]]()
 _HELD: Key[_Held] = Key()
 
 
@@ -177,14 +179,16 @@ def _endpoints(case: Case, service: str) -> set[str]:
 
 def _parts(case: Case) -> _Parts:
     """Everything that is known to have an address; the same object while none changes."""
-    services = case.records[SERVICES]
-    of_services = case.memo.by_key(
-        _CLUSTER_IPS, (services,), (), lambda key: tuple(_cluster_ips(services[key]))
-    ).values
-    others = (case.records[NODES], case.records[CILIUM_NODES], case.sessions)
-    api = tuple(case.snapshot.slices_by_service.get(API_SERVICE, ()))
-    inputs = (*others, case.memo.of(_API, (api,), lambda: api), of_services)
-    return case.memo.of(_PARTS, inputs, lambda: _in_order((*_found(case), *of_services)))
+    memo, records = case.memo, case.records
+    nodes, networks, services = records[NODES], records[CILIUM_NODES], records[SERVICES]
+    made = (
+        memo.by_key(_OF_NODES, (nodes,), (), lambda key: tuple(_node(nodes[key]))).values,
+        memo.of(_PEERS, (case.sessions,), lambda: tuple(_peers(case))),
+        memo.of(_API, (records[ENDPOINT_SLICES],), lambda: tuple(_api(case))),
+        memo.by_key(_PODS, (networks,), (), lambda key: tuple(_pods(networks[key]))).values,
+        memo.by_key(_IPS, (services,), (), lambda key: tuple(_cluster_ips(services[key]))).values,
+    )
+    return memo.of(_PARTS, made, lambda: _in_order(chain.from_iterable(made)))
 
 
 def _in_order(found: Iterable[_Part]) -> _Parts:
@@ -195,23 +199,28 @@ def _in_order(found: Iterable[_Part]) -> _Parts:
     return _Parts(tuple(sorted(parts)), tuple(parts[key] for key in sorted(parts)))
 
 
-def _found(case: Case) -> Iterator[_Part]:
-    for node in case.records[NODES].values():
-        for found in node.status.addresses:
-            if found.type in _OF_NODE:
-                field = f"status.addresses[{found.type}]"
-                what = f"the {found.type} of node {node.name}"
-                yield from _part(found.address, what, NODES, f"Node {node.name}", field)
-    for session in case.sessions:
-        place = f"Session of {session.node}"
-        yield from _part(session.peer_address, "a BGP peer", NODE_CONFIGS, place, "peerAddress")
+def _node(node: Node) -> Iterator[_Part]:
+    for found in node.status.addresses:
+        if found.type in _OF_NODE:
+            what, field = f"the {found.type} of node {node.name}", f"status.addresses[{found.type}]"
+            yield from _part(found.address, what, NODES, f"Node {node.name}", field)
+
+
+def _peers(case: Case) -> Iterator[_Part]:
+    for address, node in {s.peer_address: s.node for s in reversed(case.sessions)}.items():
+        yield from _part(address, "a BGP peer", NODE_CONFIGS, f"Session of {node}", "peerAddress")
+
+
+def _api(case: Case) -> Iterator[_Part]:
     for address in sorted(_endpoints(case, API_SERVICE)):
         place = f"Service {API_SERVICE}"
         yield from _part(address, "an API server", ENDPOINT_SLICES, place, "endpoints.addresses")
-    for name, cilium_node in case.records[CILIUM_NODES].items():
-        for cidr in cilium_node.spec.ipam.pod_cidrs:
-            what, place = f"the pod network of node {name}", f"CiliumNode {name}"
-            yield from _part(cidr, what, CILIUM_NODES, place, "spec.ipam.podCIDRs")
+
+
+def _pods(node: CiliumNode) -> Iterator[_Part]:
+    for cidr in node.spec.ipam.pod_cidrs:
+        what, place = f"the pod network of node {node.name}", f"CiliumNode {node.name}"
+        yield from _part(cidr, what, CILIUM_NODES, place, "spec.ipam.podCIDRs")
 
 
 def _cluster_ips(service: Service) -> Iterator[_Part]:
