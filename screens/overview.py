@@ -303,7 +303,6 @@ class OverviewScreen(ClusterScreen[OverviewPicture]):
 
     def on_resize(self) -> None:
         """The components have room for the names of what tells of them, or not."""
-        super().on_resize()
         self.call_after_refresh(self._draw_strip)
         self.call_after_refresh(self._draw_causes)
         self.call_after_refresh(self._draw_pools)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual import events
+from textual.geometry import Size
 from textual.pilot import Pilot
 
 from app.dashboard.app import CiliscopeApp
@@ -316,6 +317,31 @@ async def test_help_names_no_key_that_is_not_ours() -> None:
             assert "Page Left" not in screen_text(app)
             assert "Scroll" not in screen_text(app)
             await pilot.press("q")
+
+
+async def test_a_size_of_a_while_ago_is_not_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual tells a screen that was laid out its size: two by turns would never come to rest."""
+    app, laid_out = recorded_dashboard("healthy"), list[Size]()
+    lay_out = ClusterScreen._refresh_layout
+
+    def watched(
+        screen: ClusterScreen[object], size: Size | None = None, scroll: bool = False
+    ) -> None:
+        if size is not None:
+            laid_out.append(size)
+        assert len(laid_out) < 20
+        lay_out(screen, size, scroll)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f3")
+        await pilot.pause()
+        monkeypatch.setattr(ClusterScreen, "_refresh_layout", watched)
+        await pilot.resize_terminal(100, 30)
+        for size in (Size(100, 30), Size(80, 24), Size(100, 30)):
+            app.screen.post_message(events.Resize(size, size))
+            app.screen.post_message(events.Callback(callback=lambda: None))
+        await pilot.pause()
+    assert set(laid_out) == {Size(100, 30)}
 
 
 async def test_a_terminal_too_small_gets_one_sentence() -> None:

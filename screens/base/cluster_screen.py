@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
@@ -422,6 +423,12 @@ class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
         self.call_after_refresh(self.draw_header)
         self.call_after_refresh(self.show_keys)
         self.call_after_refresh(self.focus_body)
+
+    @on(Resize)
+    def _drop_old_size(self, event: Resize) -> None:
+        """Textual would lay out a size of a while ago and the present one by turns, for ever."""
+        if event.size != self.app.size:
+            event.prevent_default()
 
     def on_descendant_focus(self) -> None:
         """Other keys may work now."""

@@ -41,7 +41,8 @@ def nothing_serves(case: Case) -> Iterator[Finding]:
         return
     if case.namespace != _SYSTEM:
         return
-    if case.enabled("enable-node-port", "false") or _proxied(case):
+    by_node = any(map(_built_in, case.records[NODES].values()))
+    if by_node or case.enabled("enable-node-port", "false"):
         return
     proxies = case.memo.by_key(
         _PROXY_PODS, (case.records[PODS],), (), lambda key: _proxy(case, key)
@@ -106,12 +107,8 @@ def _addresses_seen(case: Case, ref: Ref, index: int, addresses: tuple[str, ...]
     return case.saw(PEERING_POLICIES if v1 else ADVERTISEMENTS, ref, field, ", ".join(addresses))
 
 
-def _proxied(case: Case) -> bool:
-    """Whether a node may have a kube-proxy that is no pod."""
-    return any(map(_built_in, case.records[NODES].values()))
-
-
 def _built_in(node: Node) -> bool:
+    """Whether a node may have a kube-proxy that is no pod."""
     version = node.status.node_info.kubelet_version
     return any(sign in version or sign in node.metadata.labels for sign in _BUILT_IN)
 

@@ -13,10 +13,8 @@ from app.model.case import Case
 from app.model.desired_peerings import bgp_enabled
 from app.model.finding import Evidence, Finding, Ref, Severity, Topic
 from app.model.near_misses import nearest
-from app.model.wording import counted, named
+from app.model.wording import SHOWN, counted, named
 from app.state.kinds import CILIUM_NODES, CLUSTER_CONFIGS, NODE_CONFIG_OVERRIDES, NODE_CONFIGS
-
-_SHOWN = 5
 
 
 def overrides_no_node(case: Case) -> Iterator[Finding]:
@@ -59,7 +57,7 @@ def shared_router_ids(case: Case) -> Iterator[Finding]:
         where = "routerID of their CiliumBGPNodeConfigOverrides" if overridden else "routerID"
         yield Topic("CS413", Severity.WARN, Ref("Cluster"), router_id).finding(
             summary=f"{counted(nodes, 'node')} use the same router ID {router_id}",
-            evidence=tuple(_seen(case, node, router_id) for node in nodes[:_SHOWN]),
+            evidence=tuple(_seen(case, node, router_id) for node in nodes[:SHOWN]),
             remedy=f"Write a different {where}, or none where nodes have an IPv4 address",
             command="kubectl get ciliumbgpnodeconfigs -o yaml",
             about=tuple(Ref("Node", node) for node in nodes),
