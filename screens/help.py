@@ -13,7 +13,7 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from app.report.lines import Line, Span, length, plain, wrapped
-from screens.widgets.live_text import EdgeLine
+from screens.widgets.live_text import TONE_CLASSES, EdgeLine
 from screens.widgets.scroll_text import ScrollText
 
 _KEY_WIDTH = 22
@@ -71,6 +71,7 @@ def help_lines(first: Sequence[Line], last: Sequence[Line], width: int) -> list[
 class HelpScreen(Screen[None], inherit_bindings=False):
     """Every live key and command, grouped by what it belongs to."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     AUTO_FOCUS = "ScrollText"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,escape,q,enter", "app.back", "back", id="help.back"),

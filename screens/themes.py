@@ -14,7 +14,9 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from textual.app import App
+from textual.css.stylesheet import Stylesheet
 from textual.theme import BUILTIN_THEMES, Theme
+from typing_extensions import override
 
 AUTO = "auto"
 """The setting that leaves the choice to what the terminal can show."""
@@ -121,6 +123,18 @@ def _light_background(colorfgbg: str) -> bool:
 
 _WITHOUT_COLOURS = re.compile(r"vt[1-5]\d\d\b")
 """DEC's terminals by their terminfo names, without colors; Rich gives 16 to any unknown one."""
+
+
+class KeptSheets(Stylesheet):
+    """Parses a sheet once for each theme; Textual's does it four times up to the first frame."""
+
+    reparse = Stylesheet.parse
+
+    @override
+    def set_variables(self, variables: dict[str, str]) -> None:
+        """The colours and other words of a theme, by their names in the sheets."""
+        if variables != self._variables:
+            super().set_variables(variables)
 
 
 class ThemeSwitch:

@@ -18,6 +18,7 @@ from app.report.columns import Cell, Column, Row
 from screens.base.cluster_screen import STYLES
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
+from tests.tables import TonedScreen
 
 COLUMNS = tuple(Column(f"c{n}", f"COLUMN{n}", right=n == 1) for n in range(8))
 CHURN = 5_000
@@ -57,6 +58,10 @@ class Measured(App[None]):
         self.turned: list[int] = []
         self.status = Static("selected nothing")
         self.turns = self._turns()
+
+    def get_default_screen(self) -> TonedScreen:
+        """One on which texts have the looks of their tones."""
+        return TonedScreen()
 
     def on_mount(self) -> None:
         """Begin to change."""

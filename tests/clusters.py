@@ -109,13 +109,12 @@ def record_types() -> Mapping[str, type]:
     """The record of each kind that a snapshot holds."""
     found = {}
     # The registry names its records for the type checker alone; their modules have them.
-    modules = (
-        kubernetes_records,
-        cilium_records,
-        command_records,
-        lines,
-    )
-    names = {name: value for module in modules for name, value in vars(module).items()}
+    names = {
+        **vars(command_records),
+        **vars(lines),
+        "cilium": cilium_records,
+        "kubernetes": kubernetes_records,
+    }
     for name, hint in get_type_hints(kinds, localns=names).items():
         if isinstance(kind := getattr(kinds, name), Kind):
             (found[kind.name],) = get_args(hint)

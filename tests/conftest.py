@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,17 @@ _LONGEST = 60
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: half of the time a test waits for a terminal or a process."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each worker begins with other modules: what one has made of a module, the others find."""
+    del session
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        for path in sorted(Path(__file__).parent.glob("test_*.py"))[worker::workers]:
+            with suppress(Exception):  # the collection says it in full
+                importlib.import_module(f"tests.{path.stem}")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -45,6 +59,7 @@ def killed() -> Iterator[dict[str, str]]:
 
 
 def pytest_collection_finish() -> None:
-    """What the tests are made of stays to the end: no collection of garbage looks at it again."""
+    """What the tests are made of stays to the end, and little of the rest is garbage so soon."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -20,7 +20,7 @@ import yaml
 
 from app.state import monitor as monitors
 from app.state.derived import Memo
-from app.state.kinds import AGENT_LOGS, KINDS
+from app.state.kinds import AGENT_LOGS, KINDS, Kind, R
 from app.state.monitor import Feed, Monitor
 from app.state.snapshot import Snapshot, SourceHealth, State
 from collectors.cilium.commands import PEERS, ROUTES, STATUS
@@ -48,6 +48,11 @@ class Said:
     async def updates(self) -> AsyncIterator[Update]:
         yield self._update
         await asyncio.Event().wait()
+
+
+def having(snapshot: Snapshot, kind: Kind[R], records: Mapping[str, R]) -> Snapshot:
+    """The same snapshot with other records of one kind."""
+    return replace(snapshot, records=snapshot.records.with_changes({kind: records}))
 
 
 @cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
+from textual.screen import Screen
 
 from app.report.columns import Cell, Column, Row
 from app.report.lines import plain
 from screens.base.cluster_screen import STYLES
 from screens.widgets.columns import Content
 from screens.widgets.live_table import LiveTable
+from screens.widgets.live_text import TONE_CLASSES
 
 COLUMNS = (
     Column("name", "NAME"),
@@ -29,6 +32,12 @@ def content(*rows: Row, absence: str = "nothing here", notice: Sequence[str] = (
     return Content(rows, plain(absence), tuple(map(plain, notice)))
 
 
+class TonedScreen(Screen[None]):
+    """A screen on which texts have the looks of their tones."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
+
+
 class TableApp(App[None]):
     """One table."""
 
@@ -38,6 +47,9 @@ class TableApp(App[None]):
         self.said: list[str] = []
         self.copied: list[tuple[str, str]] = []
         self.set_class(ascii_only, "-ascii")
+
+    def get_default_screen(self) -> TonedScreen:
+        return TonedScreen()
 
     def compose(self) -> ComposeResult:
         yield self.table

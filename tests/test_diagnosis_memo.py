@@ -29,7 +29,7 @@ from app.state.kinds import KINDS, NODE_CONFIGS, SERVICES
 from app.state.snapshot import Snapshot, State
 from tests.bench_diagnosis import CHANGES, large_cluster
 from tests.clusters import BASES, base, record_types, records
-from tests.recorded import changed
+from tests.recorded import changed, having
 from tests.searching import examples
 
 WITH_HISTORY = {"CS509"}
@@ -150,9 +150,8 @@ def test_what_did_not_change_stays_the_very_same() -> None:
     assert cilium_pods(after) is cilium_pods(before)
     key, config = next(iter(after.records[NODE_CONFIGS].items()))
     silent = msgspec.structs.replace(config, status=None)
-    lost = after.having(
-        NODE_CONFIGS, MappingProxyType({**after.records[NODE_CONFIGS], key: silent})
-    )
+    silenced = MappingProxyType({**after.records[NODE_CONFIGS], key: silent})
+    lost = having(after, NODE_CONFIGS, silenced)
     alike = [old is new for old, new in zip(sessions(before), sessions(lost), strict=True)]
     assert alike.count(False) == 1
 
@@ -176,7 +175,7 @@ def test_records_and_snapshots_that_are_gone_are_let_go() -> None:
     places = {id(balancer) for balancer in load_balancers(snapshot)}
     old = weakref.ref(snapshot)
     left = dict(list(snapshot.records[SERVICES].items())[:2])
-    snapshot = snapshot.having(SERVICES, MappingProxyType(left))
+    snapshot = having(snapshot, SERVICES, MappingProxyType(left))
     for _ in range(2):
         derived(snapshot, memo)
         found(snapshot, memo)

@@ -33,7 +33,7 @@ from tests.dashboards import (
     scripted_dashboard,
     until,
 )
-from tests.recorded import NAMES, RECORDINGS, changed, snapshot_of, with_logs
+from tests.recorded import NAMES, RECORDINGS, changed, having, snapshot_of, with_logs
 
 # --- folding
 
@@ -276,7 +276,8 @@ def formats(file: str) -> Snapshot:
     raw = (RECORDINGS / "log-formats" / file).read_bytes().splitlines()
     entries = log.read([log.stamped(line) for line in raw])
     found = {e.key: e for e in entries}
-    return Snapshot(taken_at=entries[-1].line.time).having(AGENT_LOGS, MappingProxyType(found))
+    empty = Snapshot(taken_at=entries[-1].line.time)
+    return having(empty, AGENT_LOGS, MappingProxyType(found))
 
 
 @pytest.mark.parametrize("file", ["agent-text.log", "agent-json.log", "agent-json-ts.log"])
@@ -428,7 +429,7 @@ def test_a_gap_is_marked_where_lines_are_missing() -> None:
     gap = log.marked("gap", int(datetime(2026, 11, 23, 11, 1, tzinfo=UTC).timestamp()) * 10**9)
     after = log.read([log.stamped(b'2026-11-23T11:02:00Z msg="Peer Up" ' + BGP.encode())])
     entries = {e.key: e for e in (*before, gap, *after)}
-    snapshot = Snapshot(taken_at=NOON).having(AGENT_LOGS, MappingProxyType(entries))
+    snapshot = having(Snapshot(taken_at=NOON), AGENT_LOGS, MappingProxyType(entries))
     shown = picture(snapshot, Choice("n"))
     assert [row.cells[3].text for row in shown.log.rows] == ["BGP", "gap", "BGP"]
     assert shown.log.rows[1].health == "unknown"

@@ -26,6 +26,7 @@ from tests.dashboards import Script, recorded_dashboard, scripted_dashboard, tex
 from tests.patience import PATIENCE
 from tests.recorded import snapshot_of
 from tests.selecting import selecting
+from tests.tables import TonedScreen
 
 __all__ = ["selecting"]
 
@@ -191,6 +192,9 @@ class Pane(App[None]):
     def __init__(self, wrap: bool) -> None:
         super().__init__()
         self.pane = TextPane(wrap=wrap)
+
+    def get_default_screen(self) -> TonedScreen:
+        return TonedScreen()
 
     def compose(self) -> ComposeResult:
         yield self.pane

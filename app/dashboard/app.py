@@ -23,7 +23,7 @@ from collectors.process import end_all
 from collectors.sanitize import printable
 from screens.base.cluster_screen import STYLES, ClusterScreen
 from screens.overview import OverviewScreen
-from screens.themes import ThemeSwitch
+from screens.themes import KeptSheets, ThemeSwitch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +105,7 @@ class CiliscopeApp(App[None], inherit_bindings=False):
             driver_class=TolerantDriver, css_path=list(STYLES), ansi_color=look.ansi_color
         )
         look.put_on(self, cluster.link.monitor.snapshot.context)
+        self.stylesheet = KeptSheets(variables=self.get_css_variables())
         self.set_class(ascii_only, "-ascii")
         self.clipboard_by = clipboard
         self.contexts = contexts

@@ -8,9 +8,10 @@ and exit 0.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+
+import msgspec
 
 from app.lab import cilium_status, prefixes
 from app.lab.agents import EXEC_SECONDS, Agent, Instance, Site, exec_failure
@@ -319,7 +320,7 @@ def _capability_list(octets: list[bytes]) -> list[object]:
 
 def _json(document: object) -> bytes:
     """JSON as Go writes it, with the characters of HTML escaped."""
-    written = json.dumps(document, indent=1, ensure_ascii=False)
+    written = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
     for character in "<>&":
         written = written.replace(character, f"\\u{ord(character):04x}")
     return (written + "\n").encode()

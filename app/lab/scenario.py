@@ -12,10 +12,10 @@ import ipaddress
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from random import Random
 
@@ -247,9 +247,13 @@ def _document(path: Path, above: tuple[Path, ...]) -> JsonObject:
     return _extended(_document(base, (*above, path)), document)
 
 
+_loaded: Callable[[str], object] = lru_cache(128)(partial(yaml.load, Loader=LOADER))
+"""YAML's value, of which each caller makes its own: a base is read for all that extend it."""
+
+
 def _parsed(path: Path) -> JsonObject:
     try:
-        parsed: object = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506
+        parsed = _loaded(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -7,7 +7,6 @@ loop owns it; nothing here is thread-safe.
 from __future__ import annotations
 
 import asyncio
-import copy
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
 from typing import Literal
+
+import msgspec
 
 from app.lab.cilium_stub import Answer
 
@@ -183,7 +184,7 @@ class Store(_Changing):
         `manager` is named, without field paths, and as of the subresource where nothing but the
         status changed. A put that changes nothing stores nothing and wakes no watcher.
         """
-        new = copy.deepcopy(obj)
+        new = _copied(obj)
         old = self._objects[resource].get(_key(new))
         metadata = _metadata(new)
         if old is None:
@@ -219,7 +220,7 @@ class Store(_Changing):
         if old is None:
             return None
         self.version += 1
-        last = copy.deepcopy(old)
+        last = _copied(old)
         _metadata(last)["resourceVersion"] = str(self.version)
         self._record(Event(self.version, "DELETED", resource, last, old))
         return last
@@ -332,6 +333,10 @@ def stamp(moment: datetime, digits: Literal[0, 6, 9] = 0) -> str:
     """
     fraction = f".{moment:%f}000"[: digits + 1] if digits else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def _copied(obj: JsonObject) -> JsonObject:
+    return msgspec.json.decode(msgspec.json.encode(obj), type=dict[str, object])
 
 
 def _metadata(obj: JsonObject) -> dict[str, object]:

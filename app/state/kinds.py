@@ -14,36 +14,9 @@ from typing import TYPE_CHECKING, Generic, Literal, Never, TypeVar, cast
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
+    from collectors.cilium import records as cilium
     from collectors.cilium.command_records import CiliumStatus, CliVersion, NodePeers, NodeRoutes
-    from collectors.cilium.records import (
-        Advertisement,
-        CiliumEndpoint,
-        CiliumNode,
-        CiliumPolicy,
-        ClusterConfig,
-        ClusterwidePolicy,
-        L2Policy,
-        NodeConfig,
-        NodeConfigOverride,
-        PeerConfig,
-        PeeringPolicy,
-        Pool,
-    )
-    from collectors.kubernetes.records import (
-        ClusterVersion,
-        ConfigMap,
-        DaemonSet,
-        Deployment,
-        EndpointSlice,
-        Event,
-        Lease,
-        Namespace,
-        NetworkPolicy,
-        Node,
-        Object,
-        Pod,
-        Service,
-    )
+    from collectors.kubernetes import records as kubernetes
     from collectors.logs.lines import LogEntry
 
 R_co = TypeVar("R_co", covariant=True)
@@ -96,31 +69,31 @@ def _kind(name: str) -> Kind[Never]:
     return Kind(name, **_ROWS[name])
 
 
-VERSION: Kind[ClusterVersion] = _kind("version")
+VERSION: Kind[kubernetes.ClusterVersion] = _kind("version")
 """The answer of the API server to `GET /version`: it is read every few seconds, as its pulse."""
-NODES: Kind[Node] = _kind("nodes")
-NAMESPACES: Kind[Namespace] = _kind("namespaces")
-PODS: Kind[Pod] = _kind("pods")
-SERVICES: Kind[Service] = _kind("services")
-ENDPOINT_SLICES: Kind[EndpointSlice] = _kind("endpoint_slices")
-EVENTS: Kind[Event] = _kind("events")
-CONFIG_MAPS: Kind[ConfigMap] = _kind("config_maps")
-DAEMON_SETS: Kind[DaemonSet] = _kind("daemon_sets")
-DEPLOYMENTS: Kind[Deployment] = _kind("deployments")
-LEASES: Kind[Lease] = _kind("leases")
-CILIUM_NODES: Kind[CiliumNode] = _kind("cilium_nodes")
-POOLS: Kind[Pool] = _kind("pools")
-CLUSTER_CONFIGS: Kind[ClusterConfig] = _kind("cluster_configs")
-PEER_CONFIGS: Kind[PeerConfig] = _kind("peer_configs")
-ADVERTISEMENTS: Kind[Advertisement] = _kind("advertisements")
-NODE_CONFIGS: Kind[NodeConfig] = _kind("node_configs")
-NODE_CONFIG_OVERRIDES: Kind[NodeConfigOverride] = _kind("node_config_overrides")
-PEERING_POLICIES: Kind[PeeringPolicy] = _kind("peering_policies")
-L2_POLICIES: Kind[L2Policy] = _kind("l2_policies")
-NETWORK_POLICIES: Kind[NetworkPolicy] = _kind("network_policies")
-CILIUM_POLICIES: Kind[CiliumPolicy] = _kind("cilium_policies")
-CLUSTERWIDE_POLICIES: Kind[ClusterwidePolicy] = _kind("clusterwide_policies")
-CILIUM_ENDPOINTS: Kind[CiliumEndpoint] = _kind("cilium_endpoints")
+NODES: Kind[kubernetes.Node] = _kind("nodes")
+NAMESPACES: Kind[kubernetes.Namespace] = _kind("namespaces")
+PODS: Kind[kubernetes.Pod] = _kind("pods")
+SERVICES: Kind[kubernetes.Service] = _kind("services")
+ENDPOINT_SLICES: Kind[kubernetes.EndpointSlice] = _kind("endpoint_slices")
+EVENTS: Kind[kubernetes.Event] = _kind("events")
+CONFIG_MAPS: Kind[kubernetes.ConfigMap] = _kind("config_maps")
+DAEMON_SETS: Kind[kubernetes.DaemonSet] = _kind("daemon_sets")
+DEPLOYMENTS: Kind[kubernetes.Deployment] = _kind("deployments")
+LEASES: Kind[kubernetes.Lease] = _kind("leases")
+CILIUM_NODES: Kind[cilium.CiliumNode] = _kind("cilium_nodes")
+POOLS: Kind[cilium.Pool] = _kind("pools")
+CLUSTER_CONFIGS: Kind[cilium.ClusterConfig] = _kind("cluster_configs")
+PEER_CONFIGS: Kind[cilium.PeerConfig] = _kind("peer_configs")
+ADVERTISEMENTS: Kind[cilium.Advertisement] = _kind("advertisements")
+NODE_CONFIGS: Kind[cilium.NodeConfig] = _kind("node_configs")
+NODE_CONFIG_OVERRIDES: Kind[cilium.NodeConfigOverride] = _kind("node_config_overrides")
+PEERING_POLICIES: Kind[cilium.PeeringPolicy] = _kind("peering_policies")
+L2_POLICIES: Kind[cilium.L2Policy] = _kind("l2_policies")
+NETWORK_POLICIES: Kind[kubernetes.NetworkPolicy] = _kind("network_policies")
+CILIUM_POLICIES: Kind[cilium.CiliumPolicy] = _kind("cilium_policies")
+CLUSTERWIDE_POLICIES: Kind[cilium.ClusterwidePolicy] = _kind("clusterwide_policies")
+CILIUM_ENDPOINTS: Kind[cilium.CiliumEndpoint] = _kind("cilium_endpoints")
 CILIUM_STATUS: Kind[CiliumStatus] = _kind("cilium_status")
 CLI_VERSION: Kind[CliVersion] = _kind("cli_version")
 BGP_PEERS: Kind[NodePeers] = _kind("bgp_peers")
@@ -135,8 +108,10 @@ KINDS: Mapping[str, Kind[object]] = {
     kind.name: kind for kind in tuple(globals().values()) if isinstance(kind, Kind)
 }
 """Every kind by its name."""
-OF_OBJECT: Mapping[str, Kind[Object]] = {
-    kind.object_kind: cast("Kind[Object]", kind) for kind in KINDS.values() if kind.object_kind
+OF_OBJECT: Mapping[str, Kind[kubernetes.Object]] = {
+    kind.object_kind: cast("Kind[kubernetes.Object]", kind)
+    for kind in KINDS.values()
+    if kind.object_kind
 }
 """Every kind of the API's objects, by its Kubernetes name."""
 AVAILABLE: Mapping[int, Kind[NodeRoutes]] = {4: ROUTES_AVAILABLE_IPV4, 6: ROUTES_AVAILABLE_IPV6}

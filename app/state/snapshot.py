@@ -7,7 +7,7 @@ A snapshot never changes. The next one shares every mapping whose kind did not c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Never
 
 from app.state.derived import Key, Memo, grouped
-from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, R, Records
+from app.state.kinds import ENDPOINT_SLICES, PODS, Kind, Records
 
 if TYPE_CHECKING:
     # Named in annotations alone; reading them takes a third of the way to the first frame.
@@ -92,10 +92,6 @@ class Snapshot:
     """What was read, by kind and key: `snapshot.records[PODS]`."""
     memo: Memo = field(default_factory=Memo, repr=False)
     """What was worked out from the snapshots before this one; `replace` hands it on."""
-
-    def having(self, kind: Kind[R], records: Mapping[str, R]) -> Snapshot:
-        """The same snapshot with other records of one kind."""
-        return replace(self, records=self.records.with_changes({kind: records}))
 
     def health_of(self, kind: Kind[object]) -> SourceHealth:
         """How the source of a kind is doing; the worst one where several feed it."""

@@ -35,7 +35,7 @@ from screens.base.header import PROMPT_KEYS, identity, keys_line, tiers, title
 from screens.base.selection import Equivalent, Selection
 from screens.widgets.command_line import CommandLine, Question
 from screens.widgets.live_table import LiveTable
-from screens.widgets.live_text import EdgeLine
+from screens.widgets.live_text import TONE_CLASSES, EdgeLine
 from screens.widgets.scroll_text import ScrolledLines, TextPane
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Place:
 class ClusterScreen(Screen[None], Generic[Picture], inherit_bindings=False):
     """A screen that shows the newest snapshot."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     AUTO_FOCUS = "LiveTable"
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 from app.report.lines import Line, Span, ascii_line, justified, length, text_of, wrapped
-from screens.widgets.live_text import TONE_CLASSES, painted
+from screens.widgets.live_text import painted
 
 _GAP = 2
 """Cells between an item's lines and what stands beside them."""
@@ -44,7 +44,7 @@ class Block:
 class BlockList(ScrollView, can_focus=True, inherit_bindings=False):
     """Items by key, one of them selected."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES, "block-list--cursor"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"block-list--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", key_display="↵", id="list.open"),
         Binding("up,k", "move(-1)", "up", show=False, id="list.up"),

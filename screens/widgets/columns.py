@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 
 from app.report.columns import Column, Row
 from app.report.lines import Line, Span, plain
-from screens.widgets.live_text import LiveText
+from screens.widgets.live_text import TONE_CLASSES, LiveText
 
 GAP = 2
 """Cells between two columns."""
@@ -150,6 +150,7 @@ _LINES = 14
 class ColumnChooser(ModalScreen[None], inherit_bindings=False):
     """Columns in their order, each shown or not."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", id="columns.up"),
         Binding("down,j", "move(1)", "down", id="columns.down"),

@@ -18,10 +18,13 @@ from typing_extensions import override
 
 from app.report.lines import Line, Span, Tone, ascii_line, justified, wrapped
 
+_FADING = ("ok", "warn", "fail")
 TONE_CLASSES = frozenset(
-    f"tone--{tone}"
-    for tone in ("ok", "warn", "fail", "unknown", "none", "stale", "accent", "strong")
+    f"tone--{tone}{faded}"
+    for tone in (*_FADING, "unknown", "none", "stale", "accent", "strong")
+    for faded in ("", "-stale")[: 1 + (tone in _FADING)]
 )
+"""What every screen has among its component classes, once for all the widgets on it."""
 
 
 def painted(widget: Widget, line: Line, width: int, base: Style) -> Strip:
@@ -31,10 +34,11 @@ def painted(widget: Widget, line: Line, width: int, base: Style) -> Strip:
 
 
 def tone_style(widget: Widget, tone: Tone) -> Style:
-    """The style that a widget's sheet gives to a tone, to be laid over its own."""
+    """The style that the sheets give to a tone, to be laid over the widget's own."""
     if not tone:
         return Style.null()
-    return widget.get_component_rich_style(f"tone--{tone}", partial=True)
+    faded = "-stale" if tone in _FADING and widget.has_class("-stale") else ""
+    return widget.screen.get_component_rich_style(f"tone--{tone}{faded}", partial=True)
 
 
 _LABEL = 13
@@ -58,8 +62,6 @@ def labelled(label: str, text: str, tone: Tone = "") -> Line:
 
 class LiveText(Widget):
     """Lines of styled text, as high as they are when wrapped. Nothing in them is markup."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
 
     def __init__(self, *, indent: int = 0, id: str | None = None) -> None:  # noqa: A002
         """Lines too long for the width go on below, indented by `indent` cells."""

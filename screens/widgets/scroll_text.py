@@ -18,7 +18,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 from app.report.lines import Line, ascii_line, length, text_of, wrapped
-from screens.widgets.live_text import TONE_CLASSES, tone_style
+from screens.widgets.live_text import tone_style
 
 Layout = Callable[[int], Sequence[Line]]
 """Makes the lines of a text for a width in cells; no line may be wider."""
@@ -32,7 +32,7 @@ _SIDEWAYS = 8
 class ScrolledLines(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines in a window, any number of them: only those in the window are drawn."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES, "text--found"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"text--found"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "by(-1)", "up", show=False, id="text.up"),
         Binding("down,j", "by(1)", "down", show=False, id="text.down"),

@@ -33,7 +33,7 @@ from screens.widgets.columns import (
     places_of,
     wanted_widths,
 )
-from screens.widgets.live_text import TONE_CLASSES, painted, tone_style
+from screens.widgets.live_text import painted, tone_style
 
 _SIDEWAYS = 8
 """Cells by which the table moves left and right."""
@@ -49,7 +49,6 @@ class TableCanvas(ScrollView, can_focus=True, inherit_bindings=False):
     """Draws rows that stand, one of them selected; knows nothing of how they came to."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *TONE_CLASSES,
         "live-table--header",
         "live-table--chosen",
         "live-table--cursor",
