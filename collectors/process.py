@@ -17,7 +17,6 @@ import contextlib
 import os
 import signal
 import stat
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -163,8 +162,7 @@ class Child:
         self._arguments = arguments
         self._env = env or {}
         self._group: int | None = None
-        self._killed = threading.Event()
-        self._interrupted = threading.Event()
+        self._asked: set[signal.Signals] = set()
 
     def streams(
         self,
@@ -228,28 +226,27 @@ class Child:
             reason = one_line(str(problem).strip().rpartition("\n")[2])
             raise CommandNotStarted(f"{self._program} cannot be started: {reason}") from None
         self._group = running.pid
-        # What came while there was no group yet.
-        if self._interrupted.is_set():
-            self._signal(signal.SIGINT)
-        if self._killed.is_set():
-            self._signal(signal.SIGKILL)
+        for number in tuple(self._asked):  # what came while there was no group yet
+            self._deliver(number)
         return running
 
     def interrupt(self) -> None:
         """Interrupt the group as Ctrl-C does, now or as soon as it exists."""
-        self._interrupted.set()
         self._signal(signal.SIGINT)
 
     def terminate(self) -> None:
-        """Ask the group to end."""
+        """Ask the group to end, now or as soon as it exists."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill the group, now or as soon as it exists."""
-        self._killed.set()
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
+        self._asked.add(number)
+        self._deliver(number)
+
+    def _deliver(self, number: signal.Signals) -> None:
         if self._group is not None:
             # EPERM is what macOS says of a group of zombies.
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -152,6 +152,16 @@ async def test_a_command_that_obeys_sigterm_is_not_waited_for_any_longer(
     assert time.monotonic() - begun < PATIENCE
 
 
+async def test_a_command_whose_time_is_over_before_it_has_begun_obeys_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "GRACE", FOREVER)
+    begun = time.monotonic()
+    with pytest.raises(CommandTimedOut):
+        await run("sleep", "5000", timeout=0)
+    assert time.monotonic() - begun < PATIENCE
+
+
 async def test_a_grandchild_that_holds_the_output_is_not_waited_for() -> None:
     completed = await run("sh", "-c", "sleep 5000 & echo $$", timeout=PATIENCE)
     assert completed.code == 0
