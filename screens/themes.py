@@ -126,7 +126,10 @@ _WITHOUT_COLOURS = re.compile(r"vt[1-5]\d\d\b")
 
 
 class KeptSheets(Stylesheet):
-    """Parses a sheet once for each theme; Textual's does it four times up to the first frame."""
+    """Parses a sheet once for each theme; Textual's does it four times up to the first frame.
+
+    Textual's parses into a fresh one, lest a broken sheet spoil it: ours cannot be changed.
+    """
 
     reparse = Stylesheet.parse
 
